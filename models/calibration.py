@@ -1,0 +1,165 @@
+"""From a detector's score to the probability of a score at least as extreme, learned from the stream itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from streamgauge.models.contract import Floats
+from streamgauge.models.persistence.codec import pack, unpack
+
+BINS = 1024
+LOW, HIGH = -14.0, 14.0  # range of ln(magnitude) that the bins resolve, 2.8 % each
+TAIL = 0.01  # above this quantile the tail is an exponential distribution,
+TAIL_LEAST = 20  # or above the quantile that leaves so many scores
+REFRESH = 64  # the table of quantiles is drawn anew after so many scores
+
+# places in `TailCalibrator._numbers`
+COUNT, SINCE, THRESHOLD, EXCESS, TAIL_SHARE, LEARNED = range(6)
+
+
+class TailCalibrator:
+    """Streaming tail probabilities of magnitudes (numbers from 0 up, high is extreme).
+
+    The body is the empirical distribution over logarithmic bins; beyond the 99 % quantile an exponential tail
+    is fitted to the mean excess, so that a probability far smaller than one over the number of scores can be stated, and two
+    extremes are still told apart. The past is halved whenever it holds twice `memory` scores.
+
+    Each magnitude is rated against those before it, then learned: how a stream is cut into batches does not matter.
+
+    Parameters
+    ----------
+    memory : int
+        Scores that count, at the least, once there are as many.
+    warmup : int
+        Scores to learn before a probability below 1 is stated.
+    """
+
+    name: ClassVar[str] = "tail_calibrator"
+    state_version: ClassVar[int] = 1
+
+    def __init__(self, memory: int = 6000, warmup: int = 100) -> None:
+        self.memory = memory
+        self.warmup = warmup
+        self._counts = np.zeros(BINS)
+        self._sums = np.zeros(BINS)
+        self._above = np.zeros(BINS)
+        self._numbers = np.zeros(6)
+
+    @property
+    def learned(self) -> int:
+        """Scores learned in all."""
+        return int(self._numbers[LEARNED])
+
+    @property
+    def ready(self) -> bool:
+        """Whether `warmup` scores have been learned."""
+        return self.learned >= self.warmup
+
+    def rate_learn_many(self, magnitudes: Floats) -> Floats:
+        """Minus the natural logarithm of each tail probability; learns as it goes.
+
+        Parameters
+        ----------
+        magnitudes : float64[n]
+            NaN is neither rated nor learned.
+
+        Returns
+        -------
+        float64[n]
+            Surprise in nats, 0 and up; 0 before `ready`; NaN for NaN.
+        """
+        surprise = np.empty(len(magnitudes))
+        _rate_learn(
+            magnitudes, self._counts, self._sums, self._above, self._numbers, self.memory, self.warmup, surprise
+        )
+        return surprise
+
+    def magnitude_at(self, probability: float) -> float:
+        """The magnitude whose tail probability is `probability`; infinite before `ready`."""
+        share = self._numbers[TAIL_SHARE]
+        if not self.ready or share == 0.0:
+            return math.inf
+        if probability <= share:
+            return float(self._numbers[THRESHOLD] + self._numbers[EXCESS] * math.log(share / probability))
+        place = int(np.searchsorted(-self._above, -probability * self._numbers[COUNT]))
+        return math.exp(LOW + (HIGH - LOW) * (min(place, BINS - 1) + 1) / BINS)
+
+    def to_state(self) -> bytes:
+        """All that was learned, versioned."""
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "counts": self._counts,
+            "sums": self._sums,
+            "above": self._above,
+            "numbers": self._numbers,
+        }
+        return pack(self.name, self.state_version, {"memory": self.memory, "warmup": self.warmup}, arrays)
+
+    @classmethod
+    def from_state(cls, state: bytes) -> Self:
+        """The calibrator that `to_state` saved; StateError where the bytes are no such thing."""
+        meta, arrays = unpack(state, cls.name, cls.state_version)
+        calibrator = cls(**meta)
+        calibrator._counts, calibrator._sums = arrays["counts"], arrays["sums"]
+        calibrator._above, calibrator._numbers = arrays["above"], arrays["numbers"]
+        return calibrator
+
+
+def magnitude(score: Floats) -> Floats:
+    """Odds of a score from 0 to 1: unbounded, so that extremes stay apart."""
+    return score / np.maximum(1.0 - score, 1e-15)
+
+
+@njit(cache=True)
+def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surprise):  # type: ignore[no-untyped-def]
+    for i in range(len(magnitudes)):
+        m = magnitudes[i]
+        if math.isnan(m):
+            surprise[i] = math.nan
+            continue
+        place = 0
+        if m > 0.0:
+            place = int(min(max((math.log(m) - LOW) / (HIGH - LOW) * BINS, 0.0), BINS - 1.0))
+        surprise[i] = 0.0
+        if numbers[LEARNED] >= warmup:
+            if m > numbers[THRESHOLD] and numbers[EXCESS] > 0.0:
+                surprise[i] = (m - numbers[THRESHOLD]) / numbers[EXCESS] - math.log(numbers[TAIL_SHARE])
+            else:
+                # half of the own bin counts as above; never rarer than the tail begins
+                share = (above[place] + 0.5 * counts[place] + 0.5) / (numbers[COUNT] + 1.0)
+                surprise[i] = -math.log(min(1.0, max(share, numbers[TAIL_SHARE])))
+        counts[place] += 1.0
+        sums[place] += m
+        numbers[COUNT] += 1.0
+        numbers[SINCE] += 1.0
+        numbers[LEARNED] += 1.0
+        if numbers[COUNT] >= 2.0 * memory:
+            numbers[COUNT] = 0.0
+            for k in range(BINS):
+                counts[k] *= 0.5
+                sums[k] *= 0.5
+                numbers[COUNT] += counts[k]
+        if numbers[SINCE] >= min(REFRESH, 1.0 + numbers[COUNT] / 16.0):
+            _refresh(counts, sums, above, numbers)
+
+
+@njit(cache=True)
+def _refresh(counts, sums, above, numbers):  # type: ignore[no-untyped-def]
+    """Draw the table anew: scores above each bin, and the exponential tail."""
+    wanted = max(TAIL * numbers[COUNT], min(TAIL_LEAST, 0.25 * numbers[COUNT]))
+    running, total, found = 0.0, 0.0, False
+    for k in range(BINS - 1, -1, -1):
+        above[k] = running
+        running += counts[k]
+        total += sums[k]
+        if not found and running >= wanted:
+            found = True
+            start = 0.0 if k == 0 else math.exp(LOW + (HIGH - LOW) * k / BINS)
+            numbers[THRESHOLD] = start
+            numbers[EXCESS] = total / running - start
+            numbers[TAIL_SHARE] = running / numbers[COUNT]
+    numbers[SINCE] = 0.0

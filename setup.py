@@ -1,0 +1,59 @@
+"""Packaging: the top-level folders jobs, udfs and models are imported as streamgauge.jobs, .udfs and .models."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+FOLDERS = ("jobs", "udfs", "models", "models/detectors", "models/persistence")
+
+setup(
+    name="streamgauge",
+    version="0.1.0",
+    description="Anomaly detection on Kafka streams as an Apache Flink (PyFlink) job",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.12",
+    packages=[f"streamgauge.{folder.replace('/', '.')}" for folder in FOLDERS],
+    package_dir={f"streamgauge.{folder.replace('/', '.')}": folder for folder in FOLDERS},
+    package_data={f"streamgauge.{folder}": ["py.typed"] for folder in ("jobs", "udfs", "models")},
+    entry_points={"console_scripts": ["streamgauge=streamgauge.jobs.cli:app"]},
+    # Exact versions live in constraints.txt: install with `pip install -c constraints.txt .`
+    install_requires=[
+        "apache-flink",
+        "river",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "numba",
+        "pandas",
+        "pyarrow",
+        "msgspec",
+        "kafka-python",
+        "pydantic",
+        "pyyaml",
+        "typer",
+        "rich",
+        "structlog",
+        "psutil",
+        "matplotlib",
+    ],
+    extras_require={
+        "train": ["torch", "onnx", "onnxscript", "skl2onnx"],
+        "api": ["fastapi", "uvicorn", "grpcio", "prometheus-client", "psycopg", "redis", "cloudevents"],
+        "dev": [
+            "pytest",
+            "pytest-timeout",
+            "hypothesis",
+            "jsonschema",
+            "ruff",
+            "mypy",
+            "pandas-stubs",
+            "types-PyYAML",
+            "types-jsonschema",
+            "types-psutil",
+            "confluent-kafka",
+        ],
+    },
+)

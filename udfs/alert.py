@@ -1,0 +1,161 @@
+"""Incidents to alerts: CloudEvents 1.0 with everything a person needs to judge, and a machine to replay."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
+from streamgauge.udfs.decide import CONDITIONAL, OPENED, RESOLVED, UPDATED, Decisions
+from streamgauge.udfs.records import Events, Opinions, Verdicts
+
+CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved"}
+AGREES = -math.log(0.01)  # a detector agrees when it gives the event a probability of at most 1 %
+MOST_FIELDS = 10
+_encoder = msgspec.json.Encoder()
+
+
+def score_of(surprise: float) -> float:
+    """The score from 0 to 1 of a surprise in nats: L / (1 + L), where 10^-L is the tail probability.
+
+    0.75 is one in a thousand, 0.8 one in ten thousand, 0.9 one in a thousand million; two extremes never tie.
+    """
+    powers = surprise / math.log(10.0)
+    return powers / (1.0 + powers)
+
+
+def severity_of(surprise: float, threshold: float) -> str:
+    """low, medium, high or critical: at the threshold, or 10, 100, 10,000 times rarer."""
+    beyond = (surprise + math.log(threshold)) / math.log(10.0)
+    return "critical" if beyond >= 4 else "high" if beyond >= 2 else "medium" if beyond >= 1 else "low"
+
+
+def alert_id(entity: str, config: int, topic: str, partition: int, offset: int) -> str:
+    """Identity of an incident: the same wherever and however often its first event is scored."""
+    text = f"{entity}\0{config}\0{topic}\0{partition}\0{offset}"
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+
+
+def config_mark(settings_json: str) -> int:
+    """A 63 bit mark of a detector configuration."""
+    return int.from_bytes(hashlib.blake2b(settings_json.encode(), digest_size=8).digest(), "little") >> 1
+
+
+def rfc3339(milliseconds: int) -> str:
+    """A moment as CloudEvents writes it, in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def build_alerts(
+    decisions: Decisions,
+    events: Events,
+    X: Floats,
+    columns: list[str],
+    opinions: Opinions,
+    verdicts: Verdicts,
+    seen: Ints,
+    rules: list[tuple[str, Flags]],
+    offsets: Ints,
+    partitions: Ints,
+    *,
+    topic: str,
+    job: str,
+    threshold: float,
+    versions: dict[str, str],
+    warmup: int,
+) -> list[tuple[str, bytes]]:
+    """One alert for each change of an incident.
+
+    Returns
+    -------
+    list of (entity, JSON)
+    """
+    alerts = []
+    for m, i in enumerate(decisions.place.tolist()):
+        incident = decisions.incident[m]
+        change = CHANGES[int(decisions.change[m])]
+        entity, surprise = events.entities[i], float(verdicts.surprise[i])
+        conditional = incident[STATUS] == CONDITIONAL
+        peak = float(decisions.peak[m])
+        identity = alert_id(
+            entity, int(incident[CONFIG]), topic, int(incident[OPENED_PARTITION]), int(incident[OPENED_OFFSET])
+        )
+        fields, contributions = _contributions(i, X, opinions, verdicts)
+        now = int(events.times[i])
+        opinion = {
+            name: {"tail_probability": math.exp(-s), "version": versions[name]}
+            for name, s in zip(opinions.names, verdicts.surprises[i].tolist(), strict=True)
+            if not math.isnan(s)
+        }
+        data = {
+            "alert_id": identity,
+            "state": change,
+            "entity": entity,
+            "kind": "conditional" if conditional else "point",
+            "severity": "high" if conditional else severity_of(peak, threshold),
+            "score": score_of(surprise),
+            "tail_probability": math.exp(-surprise),
+            "peak_score": score_of(peak),
+            "confidence": _confidence(X[i], int(seen[i]), float(verdicts.disagreement[i]), warmup),
+            "threshold": threshold,
+            "window": {
+                "from": rfc3339(int(incident[OPENED_TIME])),
+                "to": rfc3339(now),
+                "anomalous_events": int(incident[HITS]),
+            },
+            "actual": {columns[f]: _number(X[i, f]) for f in fields},
+            "expected": {columns[f]: _number(opinions.expected[i, f]) for f in fields},
+            "contributions": {columns[f]: round(float(contributions[f]), 4) for f in fields},
+            "detectors": opinion,
+            "agreed": [name for name, o in opinion.items() if -math.log(max(o["tail_probability"], 1e-300)) >= AGREES],
+            "disagreed": [name for name, o in opinion.items() if -math.log(max(o["tail_probability"], 1e-300)) < AGREES],
+            "rules": [name for name, violated in rules if violated[i]],
+            "source": {
+                "topic": topic,
+                "partition": int(partitions[i]),
+                "offset": int(offsets[i]),
+                "opened_partition": int(incident[OPENED_PARTITION]),
+                "opened_offset": int(incident[OPENED_OFFSET]),
+            },
+        }
+        envelope = {
+            "specversion": "1.0",
+            "id": f"{identity}-{change}-{int(offsets[i])}",
+            "source": f"/streamgauge/{job}/{topic}",
+            "type": f"io.streamgauge.alert.{change}",
+            "subject": entity,
+            "time": rfc3339(now),
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+        alerts.append((entity, _encoder.encode(envelope)))
+    return alerts
+
+
+def _contributions(i: int, X: Floats, opinions: Opinions, verdicts: Verdicts) -> tuple[list[int], Floats]:
+    """The fields that matter most, and each field's share: the detectors' own shares, weighted by their surprise."""
+    share = np.zeros(X.shape[1])
+    for k, weights in enumerate(opinions.contributions):
+        surprise, total = verdicts.surprises[i, k], weights[i].sum()
+        if total > 0 and surprise > 0:
+            share += surprise * weights[i] / total
+    if share.sum() > 0:
+        share /= share.sum()
+    order = np.argsort(-share, kind="stable")[:MOST_FIELDS]
+    return [int(f) for f in order if not math.isnan(X[i, f])], share
+
+
+def _confidence(x: Floats, seen: int, disagreement: float, warmup: int) -> float:
+    """0 to 1: full for an entity seen ten times longer than its warm-up, with all fields and all detectors of one mind."""
+    present = 1.0 - float(np.isnan(x).mean()) if len(x) else 0.0
+    return round(min(1.0, seen / (10.0 * warmup)) * present * (1.0 - 0.5 * disagreement), 4)
+
+
+def _number(value: Any) -> float | None:
+    return None if math.isnan(value) else float(value)

@@ -1,0 +1,66 @@
+"""Opinions to verdicts: each detector's magnitude to a tail probability, and these to one of all together."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from streamgauge.models.calibration import TailCalibrator
+from streamgauge.models.contract import Floats
+from streamgauge.models.ensemble import combine
+from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.udfs.records import Verdicts
+from streamgauge.udfs.settings import CalibrationSettings
+
+
+class Calibrators:
+    """One calibrator for each detector of a log, and one for their combination.
+
+    Parameters
+    ----------
+    weights : float64[detectors]
+        Of the detectors in the ensemble.
+    settings : CalibrationSettings
+    """
+
+    kind = "calibrators"
+    version = 1
+
+    def __init__(self, weights: Floats, settings: CalibrationSettings) -> None:
+        self.weights = weights
+        self.members = [TailCalibrator(settings.memory, settings.warmup) for _ in weights]
+        self.together = TailCalibrator(settings.memory, settings.warmup)
+
+    def calibrate(self, magnitudes: Floats) -> Verdicts:
+        """Rate events in row order and learn from them.
+
+        Parameters
+        ----------
+        magnitudes : float64[n, detectors]
+            NaN where a detector has no opinion.
+        """
+        ready = np.empty(magnitudes.shape, np.bool_)
+        surprises = np.empty(magnitudes.shape)
+        for k, member in enumerate(self.members):
+            column = np.ascontiguousarray(magnitudes[:, k])
+            before = member.learned
+            surprises[:, k] = member.rate_learn_many(column)
+            present = ~np.isnan(column)
+            ready[:, k] = present & (before + np.cumsum(present) > member.warmup)
+        combined, disagreement = combine(surprises, ready, self.weights)
+        surprise = np.nan_to_num(self.together.rate_learn_many(combined))
+        return Verdicts(np.where(ready, surprises, np.nan), surprise, disagreement)
+
+    def to_state(self) -> bytes:
+        """All that was learned, versioned."""
+        parts = [member.to_state() for member in (*self.members, self.together)]
+        arrays: dict[str, npt.NDArray[np.uint8]] = {
+            str(k): np.frombuffer(part, np.uint8) for k, part in enumerate(parts)
+        }
+        return pack(self.kind, self.version, {}, arrays)
+
+    def restore(self, state: bytes) -> None:
+        """Become what `to_state` saved; StateError where the bytes are no such thing."""
+        _, arrays = unpack(state, self.kind, self.version)
+        parts = [TailCalibrator.from_state(arrays[str(k)].tobytes()) for k in range(len(arrays))]
+        self.members, self.together = parts[:-1], parts[-1]

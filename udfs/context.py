@@ -1,0 +1,251 @@
+"""What is known of each entity: packed in arrays, saved as a log of the rows that changed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.errors import StateError
+from streamgauge.models.persistence.codec import pack, unpack
+
+# columns of `EntityStore.head`: int64, zero is an entity never seen
+SEEN, NEWEST, CLOCK, STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(10)
+ALWAYS = 3  # columns saved for every entity; the others only for one with an incident
+# columns of `EntityStore.levels`: float64
+PEAK, TOLD = range(2)
+
+
+class EntityStore:
+    """State of all entities of one log.
+
+    One writer owns it. Every entity has a row, and kernels work on the rows of a batch in place. What is saved is a log: each batch writes
+    one segment with the rows it touched, a row in a later segment replaces the earlier one, and segments that are mostly
+    replaced are folded into the next. So a batch costs one write, whatever the number of its entities.
+
+    Parameters
+    ----------
+    width : int
+        float64 numbers for each entity and field.
+
+    Attributes
+    ----------
+    head : int64[capacity, 10]
+        Counts, times and incident of each entity.
+    levels : float64[capacity, 2]
+        Peak of the incident, and what was last told of it.
+    fields : float64[capacity, fields, width]
+        State of features and detectors.
+    """
+
+    kind = "entities"
+    version = 1
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.names: list[str] = []
+        self.index: dict[str, int] = {}
+        self.free: list[int] = []
+        self.clock = 0
+        self.head = np.zeros((1024, 10), np.int64)
+        self.levels = np.zeros((1024, 2))
+        self.fields = np.zeros((1024, 0, width))
+        self._segment_of = np.zeros(1024, np.int64)
+        self._touched = np.zeros(1024, np.int64)
+        self._round = 0
+        self._segments: dict[int, Ints] = {}
+        self._next_segment = 1
+        self._logged = 0
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def rows(self, entities: list[str], n_fields: int) -> Ints:
+        """Row of each entity, new ones made, and room for `n_fields` fields.
+
+        Returns
+        -------
+        int64[n]
+        """
+        index = self.index
+        rows = np.array(list(map(index.get, entities, [-1] * len(entities))), dtype=np.int64)
+        if rows.min(initial=0) < 0:
+            for i in np.flatnonzero(rows < 0).tolist():
+                name = entities[i]
+                row = index.get(name)
+                rows[i] = self._add(name) if row is None else row
+        if n_fields > self.fields.shape[1]:
+            wide = np.zeros((len(self.head), n_fields, self.width))
+            wide[:, : self.fields.shape[1]] = self.fields
+            self.fields = wide
+        return rows
+
+    def touch(
+        self, rows: Ints, times: Ints, late_after: int, forget_after: int
+    ) -> tuple[int, Flags, Ints]:
+        """Count events in order, find the late ones, and start entities anew that were away too long.
+
+        Returns
+        -------
+        done : int
+            Events counted; the rest must wait until these are scored, because one of them starts an entity anew.
+        late : bool[done]
+            Events older than their entity's newest by more than `late_after`; they leave no trace.
+        seen : int64[done]
+            Events of the entity so far, this one included; 0 for a late one.
+        """
+        late, seen = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.int64)
+        self._round += 1
+        done, self.clock = _touch(
+            rows, times, late_after, forget_after, self.clock, self._round, self._touched, self.head, self.fields,
+            late, seen,
+        )  # fmt: skip
+        return done, late[:done], seen[:done]
+
+    def sweep(self, forget_after: int) -> int:
+        """Give back the rows of entities that would start anew anyway; returns how many."""
+        if not self.clock:
+            return 0
+        seen = self.head[: len(self.names)]
+        away = self.clock - seen[:, CLOCK] > forget_after
+        gone = np.flatnonzero((seen[:, SEEN] > 0) & (seen[:, STATUS] == 0) & away)
+        for row in gone.tolist():
+            del self.index[self.names[row]]
+            self.names[row] = ""
+        self.head[gone] = 0
+        self.levels[gone] = 0.0
+        self.fields[gone] = 0.0
+        self._segment_of[gone] = 0
+        self.free.extend(gone.tolist())
+        return len(gone)
+
+    def segment(self, touched: Ints, prefix: str, writes: dict[str, bytes], deletes: list[str]) -> None:
+        """Save the touched rows as one segment, and fold old segments that are mostly replaced.
+
+        Parameters
+        ----------
+        touched : int64[n]
+            Rows, each once.
+        prefix : str
+            Of the segments' keys.
+        writes, deletes
+            Changes of the saved state are added.
+        """
+        number = self._next_segment
+        self._next_segment += 1
+        self._segment_of[touched] = number
+        self._segments[number] = touched
+        self._logged += len(touched)
+        parts = [touched]
+        while self._logged > 1.5 * len(self.index) + 4096:
+            oldest = next(iter(self._segments))
+            if oldest == number:
+                break
+            rows = self._segments.pop(oldest)
+            self._logged -= len(rows)
+            alive = rows[self._segment_of[rows] == oldest]
+            self._segment_of[alive] = number
+            self._logged += len(alive)
+            parts.append(alive)
+            deletes.append(f"{prefix}{oldest}")
+        if len(parts) > 1:
+            self._segments[number] = np.concatenate(parts)
+        writes[f"{prefix}{number}"] = self._pack(self._segments[number])
+
+    def _pack(self, rows: Ints) -> bytes:
+        names = [self.names[row].encode() for row in rows.tolist()]
+        head = self.head[rows]
+        incidents = np.flatnonzero(head[:, STATUS]).astype(np.int32)
+        arrays = {
+            "name": np.frombuffer(b"".join(names), np.uint8),
+            "length": np.fromiter(map(len, names), np.uint16, len(names)),
+            "head": head[:, :ALWAYS],
+            "incident": incidents,
+            "open": head[incidents, ALWAYS:],
+            "levels": self.levels[rows][incidents],
+            "fields": self.fields[rows],
+        }
+        return pack(self.kind, self.version, {"clock": self.clock}, arrays)
+
+    def restore(self, segments: list[tuple[int, bytes]]) -> None:
+        """Read saved segments, given by number.
+
+        Raises
+        ------
+        StateError
+            Damaged, or written for other detectors.
+        """
+        for number, state in sorted(segments):
+            meta, arrays = unpack(state, self.kind, self.version)
+            fields = arrays["fields"]
+            if fields.shape[2] != self.width:
+                raise StateError(
+                    f"the saved entities hold {fields.shape[2]} numbers for each field, these settings need {self.width}: "
+                    "the detectors were changed; start the job without this state"
+                )
+            ends = np.cumsum(arrays["length"], dtype=np.int64).tolist()
+            text = arrays["name"].tobytes()
+            names = [text[a:b].decode() for a, b in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
+            rows = self.rows(names, fields.shape[1])
+            self.head[rows] = 0
+            self.head[rows, :ALWAYS] = arrays["head"]
+            self.levels[rows] = 0.0
+            opened = rows[arrays["incident"]]
+            self.head[opened, ALWAYS:] = arrays["open"]
+            self.levels[opened] = arrays["levels"]
+            self.fields[rows] = 0.0
+            self.fields[rows, : fields.shape[1]] = fields
+            self._segments[number] = rows
+            self._segment_of[rows] = number
+            self._logged += len(rows)
+            self.clock = max(self.clock, meta["clock"])
+            self._next_segment = number + 1
+
+    def canonical(self) -> bytes:
+        """All entities, sorted by name: equal for equal state, however it came about."""
+        rows = np.array([self.index[name] for name in sorted(self.index)], dtype=np.int64)
+        return self._pack(rows)
+
+    def bytes_in_memory(self) -> int:
+        """Bytes of the arrays, without Python's names."""
+        return self.head.nbytes + self.levels.nbytes + self.fields.nbytes + 2 * self._segment_of.nbytes
+
+    def _add(self, name: str) -> int:
+        if self.free:
+            row = self.free.pop()
+            self.names[row] = name
+        else:
+            row = len(self.names)
+            self.names.append(name)
+            if row >= len(self.head):
+                self.head, self.levels, self.fields, self._segment_of, self._touched = (
+                    np.concatenate((a, np.zeros_like(a)))
+                    for a in (self.head, self.levels, self.fields, self._segment_of, self._touched)
+                )
+        self.index[name] = row
+        return row
+
+
+@njit(cache=True)
+def _touch(rows, times, late_after, forget_after, clock, turn, touched, head, fields, late, seen):  # type: ignore[no-untyped-def]
+    for i in range(len(rows)):
+        row, time = rows[i], times[i]
+        now = max(clock, time)
+        if head[row, SEEN] > 0 and now - head[row, CLOCK] > forget_after:
+            if touched[row] == turn:
+                return i, clock
+            head[row, SEEN] = 0
+            fields[row, :, :] = 0.0
+        clock = now
+        touched[row] = turn
+        if head[row, SEEN] > 0:
+            if time < head[row, NEWEST] - late_after:
+                late[i] = True
+                continue
+            head[row, NEWEST] = max(time, head[row, NEWEST])
+        else:
+            head[row, NEWEST] = time
+        head[row, SEEN] += 1
+        head[row, CLOCK] = clock
+        seen[i] = head[row, SEEN]
+    return len(rows), clock

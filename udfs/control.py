@@ -1,0 +1,121 @@
+"""What the control topic says while the job runs: thresholds, rules, versions of detectors."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
+
+from streamgauge.models.contract import Flags, Floats
+from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.settings import HalfSpaceTreesSettings, Probability, Section
+
+_COMPARE = {
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "==": np.equal,
+    "!=": np.not_equal,
+}
+
+
+class Rule(Section):
+    """A business rule: an event for which the comparison holds violates it."""
+
+    id: str = Field(min_length=1)
+    field: str = Field(min_length=1)
+    op: Literal["<", "<=", ">", ">=", "==", "!="]
+    value: float
+
+
+class Threshold(Section):
+    """Replaces `decide.threshold`."""
+
+    type: Literal["threshold"]
+    value: Probability
+
+
+class Rules(Section):
+    """Replaces all rules."""
+
+    type: Literal["rules"]
+    rules: tuple[Rule, ...]
+
+
+class ModelVersion(Section):
+    """Replaces the parameters of a running cohort detector, at a batch boundary."""
+
+    type: Literal["model"]
+    detector: Literal["half_space_trees", "river_half_space_trees"]
+    version: str = Field(min_length=1)
+    settings: HalfSpaceTreesSettings = HalfSpaceTreesSettings()
+
+
+Message = Annotated[Threshold | Rules | ModelVersion, Field(discriminator="type")]
+_adapter: TypeAdapter[Threshold | Rules | ModelVersion] = TypeAdapter(Message)
+
+
+def parse(text: str | bytes) -> Threshold | Rules | ModelVersion:
+    """One message of the control topic.
+
+    Raises
+    ------
+    SettingsError
+        It is none; says which key holds which value and what is allowed.
+    """
+    try:
+        return _adapter.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "message"
+        raise SettingsError(f"control message: {where}: {first['msg']} (is {first['input']!r})") from error
+
+
+class Control:
+    """All that was said so far, the newest of each kind.
+
+    Attributes
+    ----------
+    threshold : float or None
+        None is the settings' own.
+    rules : tuple of Rule
+    versions : dict
+        By detector: version and parameters.
+    """
+
+    def __init__(self) -> None:
+        self.threshold: float | None = None
+        self.rules: tuple[Rule, ...] = ()
+        self.versions: dict[str, dict[str, Any]] = {}
+
+    def apply(self, message: Threshold | Rules | ModelVersion) -> None:
+        """Take up a message."""
+        match message:
+            case Threshold():
+                self.threshold = message.value
+            case Rules():
+                self.rules = message.rules
+            case ModelVersion():
+                parameters = message.settings.model_dump(exclude={"weight"})
+                self.versions[message.detector] = {"version": message.version, "settings": parameters}
+
+    def violations(self, X: Floats, columns: list[str]) -> tuple[Flags, list[tuple[str, Flags]]]:
+        """Which events violate any rule, and which each.
+
+        Parameters
+        ----------
+        X : float64[n, d]
+        columns : list of str
+            Field of each column.
+        """
+        each = []
+        for rule in self.rules:
+            if rule.field in columns:
+                column = X[:, columns.index(rule.field)]
+                each.append((rule.id, _COMPARE[rule.op](column, rule.value) & ~np.isnan(column)))
+        some = np.zeros(len(X), np.bool_)
+        for _, violated in each:
+            some |= violated
+        return some, each

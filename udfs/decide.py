@@ -1,0 +1,133 @@
+"""Verdicts to incidents: one opens, grows, and ends, whatever the number of records in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.udfs.context import (
+    CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, PEAK, QUIET, STATUS, TOLD, EntityStore,
+)  # fmt: skip
+from streamgauge.udfs.settings import DecideSettings
+
+OPENED, UPDATED, RESOLVED = 1, 2, 3
+POINT, CONDITIONAL = 1, 2  # kinds of incident, kept as its status
+TENFOLD = math.log(10.0)  # ten times rarer is worth an update, ten times more usual than the threshold is quiet
+
+
+@dataclass(slots=True)
+class Decisions:
+    """Incidents that changed, in order, with the incident as it then was.
+
+    Attributes
+    ----------
+    place : int64[m]
+        Event that changed it.
+    change : int64[m]
+        OPENED, UPDATED or RESOLVED.
+    incident : int64[m, 10]
+        Row of `EntityStore.head`.
+    peak : float64[m]
+        Largest surprise so far.
+    flagged : bool[n]
+        For each event, whether it stands at or beyond the threshold.
+    """
+
+    place: Ints
+    change: Ints
+    incident: Ints
+    peak: Floats
+    flagged: Flags
+
+
+def decide(
+    store: EntityStore,
+    rows: Ints,
+    seen: Ints,
+    surprise: Floats,
+    violated: Flags,
+    times: Ints,
+    offsets: Ints,
+    partitions: Ints,
+    threshold: float,
+    config: int,
+    settings: DecideSettings,
+) -> Decisions:
+    """Follow the incidents of the entities through events in row order.
+
+    An event at or beyond the threshold, or one that violates a rule, opens an incident where there is none; within one, an event ten times rarer than what was
+    last told is an update; `quiet_events` in a row, each ten times more usual than the threshold, end it.
+
+    Parameters
+    ----------
+    store : EntityStore
+        Its incidents are changed.
+    rows, seen : int64[n]
+        Row of each event's entity, and events of it so far.
+    surprise : float64[n]
+    violated : bool[n]
+        Whether a rule is violated: alerts at once, warm or not.
+    times, offsets, partitions : int64[n]
+    threshold : float
+        Tail probability.
+    config : int
+        Mark of the configuration, kept with the incident.
+    settings : DecideSettings
+    """
+    n = len(rows)
+    flagged = np.zeros(n, np.bool_)
+    place, change = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    # an event changes one incident at most once
+    incident, peak = np.zeros((n, store.head.shape[1]), np.int64), np.zeros(n)
+    m = _decide(
+        store.head, store.levels, rows, seen, surprise, violated, times, offsets, partitions, -math.log(threshold),
+        settings.quiet_events, settings.warmup, config, flagged, place, change, incident, peak,
+    )  # fmt: skip
+    return Decisions(place[:m], change[:m], incident[:m], peak[:m], flagged)
+
+
+@njit(cache=True)
+def _decide(  # type: ignore[no-untyped-def]
+    head, levels, rows, seen, surprise, violated, times, offsets, partitions, limit, quiet_events, warmup, config,
+    flagged, place, change, incident, peak,
+):  # fmt: skip
+    m = 0
+    for i in range(len(rows)):
+        row, now, what = rows[i], surprise[i], 0
+        over = violated[i] or (now >= limit and seen[i] > warmup)
+        flagged[i] = over
+        if head[row, STATUS] == 0:
+            if not over:
+                continue
+            head[row, STATUS] = CONDITIONAL if violated[i] else POINT
+            head[row, QUIET], head[row, HITS] = 0, 1
+            head[row, OPENED_TIME], head[row, OPENED_OFFSET] = times[i], offsets[i]
+            head[row, OPENED_PARTITION], head[row, CONFIG] = partitions[i], config
+            levels[row, PEAK] = levels[row, TOLD] = now
+            what = OPENED
+        elif over:
+            head[row, HITS] += 1
+            head[row, QUIET] = 0
+            levels[row, PEAK] = max(levels[row, PEAK], now)
+            if now >= levels[row, TOLD] + TENFOLD:
+                levels[row, TOLD] = now
+                what = UPDATED
+        elif now < limit - TENFOLD:
+            head[row, QUIET] += 1
+            if head[row, QUIET] >= quiet_events:
+                what = RESOLVED
+        else:
+            head[row, QUIET] = 0
+        if what:
+            place[m], change[m], peak[m] = i, what, levels[row, PEAK]
+            incident[m] = head[row]
+            m += 1
+        if what == RESOLVED:
+            head[row, STATUS:] = 0
+            levels[row, :] = 0.0
+    return m
+

@@ -1,0 +1,78 @@
+"""Fields to features in [0, 1]: each entity's own robust normalisation, so that a cohort model can compare entities."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.udfs.settings import FeaturizeSettings
+
+WIDTH = 5  # numbers for each entity and field: count, centre, variance, last value, short mean
+CHANNELS = 3  # features of each field: level, change, short mean
+CLIP = 3.0  # a value moves centre and scale by at most this many standard deviations
+
+
+def featurize(state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings) -> Floats:
+    """Normalise events in row order and learn from them.
+
+    Each field gives three features: its level, its change from the last value, and its short rolling mean, in
+    robust standard deviations of the entity's own past, squashed to [0, 1] with 0.5 the usual. Values beyond three
+    standard deviations are learned as if they were at three (winsorised).
+
+    Parameters
+    ----------
+    state : float64[entities, d, 5]
+        Changed in place.
+    rows : int64[n]
+    X : float64[n, d]
+    settings : FeaturizeSettings
+
+    Returns
+    -------
+    float64[n, 3 d]
+        NaN where a value is missing, or the entity too new.
+    """
+    features = np.empty((len(X), CHANNELS * X.shape[1]))
+    gain = 1.0 - 0.5 ** (1.0 / settings.half_life)
+    _featurize(state, rows, X, gain, 2.0 / (settings.short + 1.0), settings.warmup, features)
+    return features
+
+
+@njit(cache=True)
+def _squash(value: float) -> float:
+    return 0.5 + 0.5 * value / (abs(value) + CLIP)
+
+
+@njit(cache=True)
+def _featurize(state, rows, X, least, short_gain, warmup, features):  # type: ignore[no-untyped-def]
+    for i in range(X.shape[0]):
+        for f in range(X.shape[1]):
+            for channel in range(CHANNELS):
+                features[i, CHANNELS * f + channel] = math.nan
+            x = X[i, f]
+            if math.isnan(x):
+                continue
+            cell = state[rows[i], f]
+            count, centre, variance, last, short = cell[0], cell[1], cell[2], cell[3], cell[4]
+            if count == 0.0:
+                centre = last = short = x
+            delta = x - centre
+            scale = max(math.sqrt(variance), 1e-9 * abs(centre))
+            short += short_gain * (x - short)
+            if count >= warmup:
+                # a field that never varied: the unit is what makes the first change worth sqrt(count) deviations
+                unit = scale if scale > 0.0 else max(abs(delta), abs(x - last), 1e-300) / math.sqrt(count)
+                features[i, CHANNELS * f] = _squash(delta / unit)
+                features[i, CHANNELS * f + 1] = _squash((x - last) / unit)
+                features[i, CHANNELS * f + 2] = _squash((short - centre) / unit)
+                if scale > 0.0:
+                    delta = min(max(delta, -CLIP * scale), CLIP * scale)
+            gain = max(1.0 / (count + 1.0), least)
+            cell[0] = count + 1.0
+            cell[1] = centre + gain * delta
+            cell[2] = (1.0 - gain) * (variance + gain * delta * delta)
+            cell[3] = x
+            cell[4] = short

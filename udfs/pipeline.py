@@ -1,0 +1,366 @@
+"""The steps composed: decode, align, context, featurize, detect, calibrate, decide, alert.
+
+Flink-free: the same object works in the job, in the backtest and in the tests.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.errors import StateError
+from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.udfs.alert import CHANGES, build_alerts, config_mark, score_of
+from streamgauge.udfs.align import Alignment, Schema
+from streamgauge.udfs.calibrate import Calibrators
+from streamgauge.udfs.context import NEWEST, EntityStore
+from streamgauge.udfs.control import Control, ModelVersion, Rules, Threshold
+from streamgauge.udfs.decide import decide
+from streamgauge.udfs.decode import decode
+from streamgauge.udfs.detect import Detectors
+from streamgauge.udfs.featurize import CHANNELS, WIDTH, featurize
+from streamgauge.udfs.journal import Journal
+from streamgauge.udfs.records import BatchResult, Events, RawBatch
+from streamgauge.udfs.settings import PipelineSettings
+from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, score_record
+
+SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities
+
+
+class LogPipeline:
+    """The steps and the state of one log: one Kafka partition, or one shard of entities.
+
+    Parameters
+    ----------
+    log : int
+        The partition; -1 for a shard of entities.
+    settings : PipelineSettings
+    topic, job : str
+        Named in alerts.
+    control : Control
+        Shared with the other logs.
+    """
+
+    kind = "log"
+    version = 1
+
+    def __init__(self, log: int, settings: PipelineSettings, topic: str, job: str, control: Control) -> None:
+        self.settings = settings
+        self.topic, self.job = topic, job
+        self.control = control
+        self.prefix = f"{log}/"
+        self.alignment = Alignment(settings.event)
+        self.detectors = Detectors(settings.detectors, control.versions)
+        self._own = WIDTH if self.detectors.cohort else 0
+        self.store = EntityStore(self._own + self.detectors.width)
+        self.calibrators = Calibrators(self.detectors.weights, settings.calibration)
+        self.journal = Journal(self.prefix)
+        self.events = 0
+        configured = settings.model_dump_json(include={"detectors", "featurize"})
+        self._mark = config_mark(configured)
+        self._fed: tuple[list[Floats], list[Floats]] = ([], [])
+        self._touched: list[Ints] = []
+        self._columns_saved = -1
+
+    def process(self, raw: RawBatch, result: BatchResult, save: bool) -> None:
+        """Take a batch through all steps; see `ScoringPipeline.process`."""
+        clock = _Clock(result.seconds)
+        events, dead = decode(raw, self.settings.event)
+        rejected = self.alignment.reject(events)
+        if rejected:
+            dead += [letter for _, letter in rejected]
+            events = events.drop({place for place, _ in rejected})
+        for letter in dead:
+            result.dead_letters.append(dead_letter(raw, letter, self.topic))
+            result.count(f"dead_letters.{letter.reason}")
+        clock.lap("decode")
+        swept = self.events // SWEEP_EVERY
+        for start, stop, X in self.alignment.matrices(events, result.notices):
+            clock.lap("align")
+            self._stretch(raw, events.slice(start, stop), X, result, clock)
+        self.events += len(raw)
+        if self.events // SWEEP_EVERY > swept:
+            result.count("entities_forgotten", self.store.sweep(self.settings.entity.forget_after))
+        result.count("events", len(raw))
+        if save:
+            self._save(result)
+            clock.lap("save")
+
+    def _stretch(self, raw: RawBatch, events: Events, X: Floats, result: BatchResult, clock: _Clock) -> None:
+        """Events of one schema: find their entities, set the late ones aside, score the rest."""
+        d = X.shape[1]
+        self.detectors.widen(CHANNELS * d)
+        rows = self.store.rows(events.entities, d)
+        begin = 0
+        while begin < len(events):
+            done, late, seen = self.store.touch(
+                rows[begin:], events.times[begin:], self.settings.event.late_after, self.settings.entity.forget_after
+            )
+            end = begin + done
+            part, part_X, part_rows = events.slice(begin, end), X[begin:end], rows[begin:end]
+            for i in np.flatnonzero(late).tolist():
+                newest = int(self.store.head[part_rows[i], NEWEST])
+                result.late.append(
+                    late_event(raw, int(part.rows[i]), self.topic, part.entities[i], int(part.times[i]), newest)
+                )
+            if late.any():
+                result.count("late", int(late.sum()))
+                keep = np.flatnonzero(~late)
+                part, part_X, part_rows, seen = (
+                    part.drop(set(np.flatnonzero(late).tolist())), part_X[keep], part_rows[keep], seen[keep],
+                )  # fmt: skip
+            clock.lap("context")
+            if len(part):
+                self._score(raw, part, part_X, part_rows, seen, result, clock)
+            begin = end
+
+    def _score(
+        self, raw: RawBatch, events: Events, X: Floats, rows: Ints, seen: Ints, result: BatchResult, clock: _Clock
+    ) -> None:
+        settings, columns = self.settings, self.alignment.schema.numeric
+        features = np.empty((len(X), 0))
+        if self._own:
+            features = featurize(self.store.fields[:, :, : self._own], rows, X, settings.featurize)
+        clock.lap("featurize")
+        opinions = self.detectors.detect(self.store.fields[:, :, self._own :], rows, X, features)
+        clock.lap("detect")
+        verdicts = self.calibrators.calibrate(opinions.magnitudes)
+        clock.lap("calibrate")
+        threshold = self.control.threshold or settings.decide.threshold
+        violated, rules = self.control.violations(X, columns)
+        offsets, partitions = raw.offsets[events.rows], raw.partitions[events.rows]
+        decisions = decide(
+            self.store, rows, seen, verdicts.surprise, violated, events.times, offsets, partitions,
+            threshold, self._mark, settings.decide,
+        )  # fmt: skip
+        clock.lap("decide")
+        alerts = build_alerts(
+            decisions, events, X, columns, opinions, verdicts, seen, rules, offsets, partitions,
+            topic=self.topic, job=self.job, threshold=threshold, versions=self.detectors.versions,
+            warmup=settings.decide.warmup,
+        )  # fmt: skip
+        result.alerts += alerts
+        for change in decisions.change.tolist():
+            result.count(f"alerts.{CHANGES[change]}")
+        self._scores(raw, events, opinions.names, verdicts.surprise, verdicts.surprises, result)
+        result.rows.append(events.rows)
+        result.surprise.append(verdicts.surprise)
+        result.flagged.append(decisions.flagged)
+        result.count("scored", len(X))
+        if self._own:
+            self._fed[0].append(features[~np.isnan(features).all(axis=1)])
+        self._fed[1].append(opinions.magnitudes)
+        self._touched.append(rows)
+        clock.lap("alert")
+
+    def _scores(
+        self, raw: RawBatch, events: Events, names: list[str], surprise: Floats, members: Floats, result: BatchResult
+    ) -> None:
+        output = self.settings.output
+        if output.scores == "none":
+            return
+        for i, row in enumerate(events.rows.tolist()):
+            if output.scores == "all" or sampled(int(raw.partitions[row]), int(raw.offsets[row]), output.sample):
+                value = float(surprise[i])
+                result.scores.append(
+                    score_record(
+                        raw, row, self.topic, events.entities[i], int(events.times[i]), score_of(value), value,
+                        dict(zip(names, members[i].tolist(), strict=True)),
+                    )  # fmt: skip
+                )
+
+    # ---- saved state ------------------------------------------------------------------------------------------------
+
+    def swap(self, message: ModelVersion) -> None:
+        """Put another version of a cohort detector in place."""
+        self.detectors.swap(message.detector, message.version, message.settings.model_dump(exclude={"weight"}))
+
+    def _save(self, result: BatchResult) -> None:
+        writes, deletes = result.writes, result.deletes
+        if self._touched:
+            touched = np.unique(np.concatenate(self._touched))
+            self.store.segment(touched, f"{self.prefix}e", writes, deletes)
+            width = CHANNELS * len(self.alignment.schema.numeric)
+            features = np.concatenate([_wide(part, width) for part in self._fed[0]] or [np.empty((0, width))])
+            magnitudes = np.concatenate(self._fed[1])
+            snapshot = self.calibrators.to_state() if self.journal.due(len(magnitudes)) else None
+            needed = max((len(d.recent()[1]) for d in self.detectors.cohort.values()), default=0)
+            self.journal.append(features, magnitudes, needed, snapshot, writes, deletes)
+            self._touched, self._fed = [], ([], [])
+        schema = self.alignment.schema
+        if len(schema.numeric) + len(schema.other) + len(schema.retyped) != self._columns_saved:
+            self._columns_saved = len(schema.numeric) + len(schema.other) + len(schema.retyped)
+            saved = asdict(schema)
+            del saved["absent"]
+            writes[f"{self.prefix}s"] = pack("schema", 1, saved, {})
+        writes[f"{self.prefix}m"] = pack(self.kind, self.version, self._meta(), {})
+
+    def _meta(self) -> dict[str, Any]:
+        cohort = {
+            name: {
+                "version": self.detectors.versions[name],
+                "settings": {k: getattr(d, k) for k in ("n_trees", "height", "window_size", "seed")},
+                "first": d.recent()[0],
+                "rows": d.learned - d.recent()[0],
+            }
+            for name, d in self.detectors.cohort.items()
+        }
+        absent = {name: n for name, n in self.alignment.schema.absent.items() if n}
+        return {"events": self.events, "detectors": self.detectors.names, "cohort": cohort, "absent": absent}
+
+    def restore(self, saved: dict[str, bytes]) -> None:
+        """Become what an earlier run saved.
+
+        Parameters
+        ----------
+        saved : dict
+            Saved values of this log, by key without the prefix.
+
+        Raises
+        ------
+        StateError
+            Damaged, of an unknown format, or of other detectors.
+        """
+        if "m" not in saved:
+            raise StateError(f"the saved state of log {self.prefix[:-1]} is incomplete: its header is missing")
+        meta, _ = unpack(saved["m"], self.kind, self.version)
+        if meta["detectors"] != self.detectors.names:
+            raise StateError(
+                f"the saved state is of the detectors {meta['detectors']}, the settings name {self.detectors.names}: "
+                "start the job without this state, or restore the settings"
+            )
+        schema, _ = unpack(saved["s"], "schema", 1)
+        self.alignment.schema = Schema(**schema, absent=dict.fromkeys(schema["numeric"], 0) | meta["absent"])
+        self.events = meta["events"]
+        self.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "e"])
+        width = CHANNELS * len(self.alignment.schema.numeric)
+        features, magnitudes = self.journal.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "j"], width)
+        for name, cohort in meta["cohort"].items():
+            detector = type(self.detectors.cohort[name])(**cohort["settings"])
+            detector.replay(cohort["first"], features[len(features) - cohort["rows"] :])
+            self.detectors.cohort[name] = detector
+            self.detectors.versions[name] = cohort["version"]
+        if "c" in saved:
+            self.calibrators.restore(saved["c"])
+        if len(magnitudes):
+            self.calibrators.calibrate(magnitudes)
+
+    def canonical(self) -> bytes:
+        """The whole state in one normal form: equal bytes for equal state, however the stream was cut into batches."""
+        parts = {
+            "entities": self.store.canonical(),
+            "calibrators": self.calibrators.to_state(),
+            "meta": msgspec.msgpack.encode([asdict(self.alignment.schema), self._meta(), self.store.clock]),
+        }
+        for name, detector in self.detectors.cohort.items():
+            parts[name] = detector.to_state()
+        return pack("canonical", 1, {}, {name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
+
+
+class ScoringPipeline:
+    """All logs of a shard.
+
+    Parameters
+    ----------
+    settings : PipelineSettings
+    topic, job : str
+        Named in alerts.
+    per_partition : bool
+        Whether each Kafka partition is a log of its own, or the shard is one.
+    """
+
+    def __init__(
+        self, settings: PipelineSettings, topic: str = "events", job: str = "streamgauge", per_partition: bool = True
+    ) -> None:
+        self.settings = settings
+        self.topic, self.job, self.per_partition = topic, job, per_partition
+        self.control = Control()
+        self.logs: dict[int, LogPipeline] = {}
+
+    def process(self, raw: RawBatch, save: bool = True) -> BatchResult:
+        """Score a batch and learn from it.
+
+        Parameters
+        ----------
+        raw : RawBatch
+            Records in arrival order; those of one partition in the order of their offsets.
+        save : bool
+            Whether to collect what changed in the state.
+
+        Returns
+        -------
+        BatchResult
+            Every record is scored, a dead letter, or late.
+        """
+        result = BatchResult()
+        if not self.per_partition:
+            self._log(-1).process(raw, result, save)
+            return result
+        partitions = np.unique(raw.partitions).tolist()
+        for partition in partitions:
+            if len(partitions) == 1:
+                self._log(partition).process(raw, result, save)
+                continue
+            rows = np.flatnonzero(raw.partitions == partition)
+            before = len(result.rows)
+            self._log(partition).process(raw.take(rows), result, save)
+            result.rows[before:] = [rows[part] for part in result.rows[before:]]
+        return result
+
+    def apply(self, message: Threshold | Rules | ModelVersion) -> None:
+        """Take up a control message, from the next batch on."""
+        self.control.apply(message)
+        if isinstance(message, ModelVersion):
+            for log in self.logs.values():
+                log.swap(message)
+
+    def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:
+        """Become what an earlier run saved: all pairs of key and value that its results wrote and did not delete."""
+        by_log: dict[int, dict[str, bytes]] = {}
+        for key, value in saved:
+            log, _, rest = key.partition("/")
+            by_log.setdefault(int(log), {})[rest] = value
+        for number, values in by_log.items():
+            self._log(number).restore(values)
+
+    @property
+    def entities(self) -> int:
+        """Entities known."""
+        return sum(len(log.store) for log in self.logs.values())
+
+    def canonical(self) -> dict[int, bytes]:
+        """`LogPipeline.canonical` of each log."""
+        return {number: self.logs[number].canonical() for number in sorted(self.logs)}
+
+    def _log(self, number: int) -> LogPipeline:
+        if number not in self.logs:
+            self.logs[number] = LogPipeline(number, self.settings, self.topic, self.job, self.control)
+        return self.logs[number]
+
+
+def _wide(features: Floats, width: int) -> Floats:
+    """Features with columns of missing values added up to `width`."""
+    if features.shape[1] == width:
+        return features
+    wide = np.full((len(features), width), np.nan)
+    wide[:, : features.shape[1]] = features
+    return wide
+
+
+class _Clock:
+    """Adds the time since the last lap to a step."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+        self._last = time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self._seconds[step] = self._seconds.get(step, 0.0) + now - self._last
+        self._last = now

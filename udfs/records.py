@@ -1,0 +1,159 @@
+"""The records that steps hand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streamgauge.models.contract import Floats, Ints
+
+
+@dataclass(slots=True)
+class RawBatch:
+    """Kafka records as they came, in arrival order; equal lengths.
+
+    Attributes
+    ----------
+    payloads : sequence of bytes
+        None is a record without a value.
+    partitions, offsets : int64[n]
+    stamps : int64[n]
+        Kafka's timestamps, milliseconds.
+    """
+
+    payloads: Sequence[bytes | None]
+    partitions: Ints
+    offsets: Ints
+    stamps: Ints
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+    def take(self, rows: Ints) -> RawBatch:
+        """The records at some rows."""
+        payloads = [self.payloads[i] for i in rows.tolist()]
+        return RawBatch(payloads, self.partitions[rows], self.offsets[rows], self.stamps[rows])
+
+
+@dataclass(slots=True)
+class DeadLetter:
+    """A record that cannot be scored."""
+
+    row: int
+    reason: str
+    message: str
+
+
+@dataclass(slots=True)
+class Events:
+    """Decoded events, in order.
+
+    Attributes
+    ----------
+    rows : int64[n]
+        Row of each event in its `RawBatch`.
+    values : list of dict
+        Flat fields by name, entity and time included.
+    entities : list of str
+    times : int64[n]
+        Event times, milliseconds.
+    """
+
+    rows: Ints
+    values: list[dict[str, Any]]
+    entities: list[str]
+    times: Ints
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def drop(self, places: set[int]) -> Events:
+        """Without the events at some places."""
+        keep = [i for i in range(len(self.values)) if i not in places]
+        return Events(
+            self.rows[keep], [self.values[i] for i in keep], [self.entities[i] for i in keep], self.times[keep]
+        )
+
+    def slice(self, start: int, stop: int) -> Events:
+        """Events from `start` to before `stop`."""
+        part = slice(start, stop)
+        return Events(self.rows[part], self.values[part], self.entities[part], self.times[part])
+
+
+@dataclass(slots=True)
+class Opinions:
+    """What the detectors say of each event.
+
+    Attributes
+    ----------
+    names : list of str
+        The detectors.
+    magnitudes : float64[n, detectors]
+        Odds of each score; NaN where a detector has no opinion yet.
+    contributions : list of float64[n, d]
+        Each detector's unscaled weight of each field.
+    expected : float64[n, d]
+        What each field was expected to be; NaN where unknown.
+    """
+
+    names: list[str]
+    magnitudes: Floats
+    contributions: list[Floats]
+    expected: Floats
+
+
+@dataclass(slots=True)
+class Verdicts:
+    """Calibrated and combined opinions.
+
+    Attributes
+    ----------
+    surprises : float64[n, detectors]
+        Minus ln of each detector's tail probability; NaN where it has no opinion.
+    surprise : float64[n]
+        The same of all together; 0 where nobody has an opinion.
+    disagreement : float64[n]
+        0 to 1.
+    """
+
+    surprises: Floats
+    surprise: Floats
+    disagreement: Floats
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """All that comes out of a batch.
+
+    Attributes
+    ----------
+    alerts, late, scores : list of (key, JSON)
+    dead_letters : list of (key, JSON)
+    rows, surprise, flagged
+        For each scored event: row of the raw batch, combined surprise, and whether it belongs to an incident.
+    writes, deletes
+        Changes of the saved state, by key.
+    counts : dict of str to int
+        What happened, for metrics.
+    seconds : dict of str to float
+        Time of each step.
+    """
+
+    alerts: list[tuple[str, bytes]] = field(default_factory=list)
+    dead_letters: list[tuple[str, bytes]] = field(default_factory=list)
+    late: list[tuple[str, bytes]] = field(default_factory=list)
+    scores: list[tuple[str, bytes]] = field(default_factory=list)
+    rows: list[Ints] = field(default_factory=list)
+    surprise: list[Floats] = field(default_factory=list)
+    flagged: list[Any] = field(default_factory=list)
+    writes: dict[str, bytes] = field(default_factory=dict)
+    deletes: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+
+    def count(self, what: str, n: int = 1) -> None:
+        """Add to a counter."""
+        if n:
+            self.counts[what] = self.counts.get(what, 0) + n

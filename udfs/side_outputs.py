@@ -1,0 +1,63 @@
+"""What is written beside alerts: dead letters, late events, scores."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import msgspec
+
+from streamgauge.udfs.records import DeadLetter, RawBatch
+
+_encoder = msgspec.json.Encoder()
+
+
+def _origin(raw: RawBatch, row: int, topic: str) -> dict[str, Any]:
+    return {"topic": topic, "partition": int(raw.partitions[row]), "offset": int(raw.offsets[row])}
+
+
+def dead_letter(raw: RawBatch, letter: DeadLetter, topic: str) -> tuple[str, bytes]:
+    """Key and JSON of a dead letter: where it came from, what is wrong, and its bytes in base64."""
+    payload = raw.payloads[letter.row]
+    record = {
+        **_origin(raw, letter.row, topic),
+        "reason": letter.reason,
+        "message": letter.message,
+        "payload": None if payload is None else base64.b64encode(payload).decode(),
+    }
+    return f"{topic}-{record['partition']}-{record['offset']}", _encoder.encode(record)
+
+
+def late_event(raw: RawBatch, row: int, topic: str, entity: str, time: int, newest: int) -> tuple[str, bytes]:
+    """Key and JSON of an event that came too late to be scored."""
+    payload = raw.payloads[row]
+    record = {
+        **_origin(raw, row, topic),
+        "entity": entity,
+        "late_by_ms": newest - time,
+        "payload": None if payload is None else base64.b64encode(payload).decode(),
+    }
+    return entity, _encoder.encode(record)
+
+
+def score_record(
+    raw: RawBatch, row: int, topic: str, entity: str, time: int, score: float, surprise: float, members: dict[str, float]
+) -> tuple[str, bytes]:
+    """Key and JSON of one event's score; `members` are the detectors' surprises."""
+    record = {
+        **_origin(raw, row, topic),
+        "entity": entity,
+        "time": time,
+        "score": score,
+        "tail_probability": math.exp(-surprise),
+        "detectors": {name: math.exp(-s) for name, s in members.items() if not math.isnan(s)},
+    }
+    return entity, _encoder.encode(record)
+
+
+def sampled(partition: int, offset: int, share: float) -> bool:
+    """Whether an event belongs to the sample: the same ones on every replay."""
+    mixed = (offset * 0x9E3779B97F4A7C15 + partition * 0xC2B2AE3D27D4EB4F) & 0xFFFFFFFFFFFFFFFF
+    mixed ^= mixed >> 31
+    return (mixed * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF) < share * 2.0**64
