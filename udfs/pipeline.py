@@ -178,7 +178,9 @@ class LogPipeline:
     # ---- saved state ------------------------------------------------------------------------------------------------
 
     def swap(self, message: ModelVersion) -> None:
-        """Put another version of a cohort detector in place."""
+        """Put another version of a cohort detector in place, unless it is there already."""
+        if self.detectors.versions.get(message.detector) == message.version:
+            return
         self.detectors.swap(message.detector, message.version, message.settings.model_dump(exclude={"weight"}))
 
     def _save(self, result: BatchResult) -> None:

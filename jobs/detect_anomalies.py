@@ -1,0 +1,111 @@
+"""The job: Kafka events in, alerts out. Read it from top to bottom, as the data flows.
+
+Submit it with `streamgauge submit`, or with Flink's own client:
+``flink run -Dpython.execution-mode=thread -py jobs/detect_anomalies.py --settings flink-conf/detection.yaml``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+
+from pyflink.common import Configuration
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
+
+from streamgauge.jobs.flink_tables import (
+    batches_by_shard, control_table, events_table, message_sink, shard_expression, shard_keys,
+)  # fmt: skip
+from streamgauge.jobs.settings import Settings, load
+from streamgauge.jobs.topics import read_control
+from streamgauge.models.errors import StreamgaugeError
+from streamgauge.udfs.score_batch import CONTROL_STATE, DEAD_LETTERS, LATE, MESSAGE, SCORES, ScoreBatch
+
+MAX_PARALLELISM = 128
+
+
+def configuration(settings: Settings) -> Configuration:
+    """Flink options that follow from the settings; everything else is the cluster's."""
+    job = settings.job
+    options = {
+        "pipeline.name": job.name,
+        "pipeline.max-parallelism": str(MAX_PARALLELISM),
+        "parallelism.default": str(job.parallelism),
+        "python.execution-mode": job.execution,
+        "python.fn-execution.bundle.time": "5",
+        "table.exec.uid.generation": "ALWAYS",
+        "table.local-time-zone": "UTC",
+        "execution.buffer-timeout.interval": "1 ms",
+        "state.backend.type": {"heap": "hashmap", "rocksdb": "rocksdb"}[job.state_backend],
+        "execution.checkpointing.incremental": "true",
+        "execution.checkpointing.interval": f"{job.checkpoint_interval} ms",
+        "execution.checkpointing.mode": job.delivery.upper(),
+        "execution.checkpointing.timeout": "10 min",
+        "execution.checkpointing.tolerable-failed-checkpoints": "10",
+    }
+    config = Configuration()
+    for key, value in options.items():
+        config.set_string(key, value)
+    return config
+
+
+def build(settings: Settings) -> StreamExecutionEnvironment:
+    """The topology."""
+    env = StreamExecutionEnvironment.get_execution_environment(configuration(settings))
+    tables = StreamTableEnvironment.create(env)
+    kafka, batch, job = settings.kafka, settings.batch, settings.job
+    topics = kafka.topics
+
+    # Kafka -> shard -> batches of a few milliseconds, assembled in the JVM
+    tables.execute_sql(events_table(kafka))
+    keys = shard_keys(batch.shards, MAX_PARALLELISM)
+    shard = shard_expression(keys, batch.sharding, settings.event.entity)
+    batches = batches_by_shard(tables, shard, batch.window)
+
+    # the control stream, to every task
+    tables.execute_sql(control_table(kafka))
+    control = tables.to_data_stream(tables.from_path("control_records")).broadcast(CONTROL_STATE)
+
+    # decode -> align -> context -> featurize -> detect -> calibrate -> decide -> alert
+    score_batch = ScoreBatch(
+        settings.pipeline().model_dump_json(), batch.shards, topics.events, topics.control, job.name,
+        batch.sharding == "partition", functools.partial(read_control, kafka),
+    )  # fmt: skip
+    alerts = batches.connect(control).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
+
+    # alerts and side outputs -> Kafka, keyed by entity
+    sinks = tables.create_statement_set()
+    streams: dict[str, DataStream] = {
+        topics.alerts: alerts,
+        topics.dead_letters: alerts.get_side_output(DEAD_LETTERS),
+        topics.late: alerts.get_side_output(LATE),
+    }
+    if settings.output.scores != "none":
+        streams[topics.scores] = alerts.get_side_output(SCORES)
+    for topic, stream in streams.items():
+        table = message_sink(tables, kafka, topic, job.delivery, job.checkpoint_interval)
+        sinks.add_insert(table, tables.from_data_stream(stream))
+    sinks.attach_as_datastream()
+    return env
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build the job and hand it to the cluster."""
+    parser = argparse.ArgumentParser(prog="detect_anomalies.py", description="Submit the detection job.")
+    parser.add_argument("--settings", type=Path, help="settings file (default: flink-conf/detection.yaml)")
+    chosen = parser.parse_args(arguments)
+    try:
+        settings = load(chosen.settings)
+    except StreamgaugeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    build(settings).execute_async(settings.job.name)
+    return 0
+
+
+if __name__ == "__main__":
+    status = main()
+    if status:
+        sys.exit(status)

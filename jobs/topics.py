@@ -1,0 +1,124 @@
+"""The Kafka topics of a job: what they must look like, and how they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from streamgauge.jobs.settings import KafkaSettings
+from streamgauge.models.errors import ClusterError
+
+# Flink's connector speaks Java's property names, kafka-python its own
+_PYTHON_NAMES = {
+    "security.protocol": "security_protocol",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.username": "sasl_plain_username",
+    "sasl.password": "sasl_plain_password",
+    "ssl.ca.location": "ssl_cafile",
+    "ssl.certificate.location": "ssl_certfile",
+    "ssl.key.location": "ssl_keyfile",
+}
+
+
+def client_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """Options of kafka-python's clients for these settings."""
+    known = {_PYTHON_NAMES[k]: v for k, v in kafka.properties.items() if k in _PYTHON_NAMES}
+    return {"bootstrap_servers": kafka.bootstrap.split(","), **known}
+
+
+@contextmanager
+def admin(kafka: KafkaSettings) -> Iterator[KafkaAdminClient]:
+    """An admin client; ClusterError where no broker answers."""
+    try:
+        client = KafkaAdminClient(**client_options(kafka), request_timeout_ms=10_000, bootstrap_timeout_ms=8_000)
+    except KafkaError as error:
+        raise ClusterError(
+            f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__}): is it running? "
+            "(`streamgauge up` starts a local one; kafka.bootstrap names another)"
+        ) from error
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def wanted(kafka: KafkaSettings, partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
+    """Partitions and configuration of each topic."""
+    topics = kafka.topics
+    return {
+        topics.events: (partitions, {}),
+        topics.alerts: (partitions, {}),
+        topics.dead_letters: (1, {}),
+        topics.late: (1, {}),
+        topics.scores: (partitions, {}),
+        topics.control: (1, {"cleanup.policy": "compact"}),
+    }
+
+
+def ensure(kafka: KafkaSettings, partitions: int = 4, overrides: dict[str, dict[str, str]] | None = None) -> list[str]:
+    """Create the topics that are missing; existing ones are left as they are.
+
+    Parameters
+    ----------
+    kafka : KafkaSettings
+    partitions : int
+        Of the topics for events, alerts and scores.
+    overrides : dict, optional
+        Further configuration by topic name.
+
+    Returns
+    -------
+    list of str
+        Topics created.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer, or refuses.
+    """
+    with admin(kafka) as client:
+        try:
+            there = set(client.list_topics())
+            created = []
+            for name, (count, config) in wanted(kafka, partitions).items():
+                if name in there:
+                    continue
+                try:
+                    client.create_topics([NewTopic(name, count, -1, topic_configs=config | (overrides or {}).get(name, {}))])
+                    created.append(name)
+                except TopicAlreadyExistsError:
+                    pass
+        except KafkaError as error:
+            raise ClusterError(f"Kafka at {kafka.bootstrap} refused to create a topic: {error}") from error
+    return created
+
+
+def read_control(kafka: KafkaSettings) -> list[tuple[int, str]]:
+    """All records of the control topic so far, oldest first, as pairs of offset and text.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
+    place = TopicPartition(kafka.topics.control, 0)
+    try:
+        consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, consumer_timeout_ms=10_000)
+        try:
+            consumer.assign([place])
+            end = consumer.end_offsets([place])[place]
+            consumer.seek_to_beginning(place)
+            records = []
+            while consumer.position(place) < end:
+                for batch in consumer.poll(1000).values():
+                    records += [(r.offset, r.value.decode(errors="replace")) for r in batch if r.value]
+            return records
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise ClusterError(f"cannot read the control topic {kafka.topics.control!r} at {kafka.bootstrap}: {error}") from error

@@ -1,0 +1,232 @@
+"""The Flink operator: reads state, hands a batch to the scoring thread, writes state, emits what comes back.
+
+The only file under udfs that imports pyflink. All numerical work runs on one Python thread of the operator's own
+(docs/adr/002); state, metrics and output stay on Flink's thread.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from pyflink.common import Row, Types
+from pyflink.datastream import OutputTag
+from pyflink.datastream.functions import KeyedBroadcastProcessFunction, RuntimeContext
+from pyflink.datastream.state import MapStateDescriptor
+
+from streamgauge.models.errors import SettingsError, StateError
+
+MESSAGE = Types.ROW_NAMED(["key", "value"], [Types.STRING(), Types.STRING()])
+DEAD_LETTERS = OutputTag("dead letters", MESSAGE)
+LATE = OutputTag("late", MESSAGE)
+SCORES = OutputTag("scores", MESSAGE)
+CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
+LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
+SHARDS_KEY = "shards"
+STEPS = ("decode", "align", "context", "featurize", "detect", "calibrate", "decide", "alert", "save")
+COUNTERS = ("events", "scored", "late", "batches", "schema_changes", "entities_forgotten")
+REASONS = (
+    "empty", "too_large", "not_json", "not_finite", "too_deep", "not_object", "no_entity", "bad_time",
+    "time_out_of_range", "wrong_type",
+)  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+
+class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
+    """Scores batches of events, keyed by shard, under the control stream's rules.
+
+    Parameters
+    ----------
+    settings_json : str
+        `PipelineSettings` as JSON.
+    shards : int
+        Number of shards, fixed for the life of the state.
+    topic, control_topic, job : str
+        Named in alerts and dead letters.
+    per_partition : bool
+        See `ScoringPipeline`.
+    read_control : callable
+        Returns the control topic's records so far as pairs of offset and text; called before the first batch.
+    """
+
+    def __init__(
+        self,
+        settings_json: str,
+        shards: int,
+        topic: str,
+        control_topic: str,
+        job: str,
+        per_partition: bool,
+        read_control: Callable[[], list[tuple[int, str]]],
+    ) -> None:
+        self._settings_json = settings_json
+        self._shards = str(shards)
+        self._topic, self._control_topic, self._job = topic, control_topic, job
+        self._per_partition = per_partition
+        self._read_control = read_control
+
+    def open(self, context: RuntimeContext) -> None:
+        """Load the libraries on the scoring thread, and take up what the control topic says now."""
+        self._thread = ThreadPoolExecutor(1, "scoring")
+        self._state = context.get_map_state(LOG_STATE)
+        self._metrics = _Metrics(context.get_metrics_group())
+        self._pipelines: dict[Any, Any] = {}
+        self._control: dict[str, Any] = {}
+        self._control_offset = -1
+        self._thread.submit(self._load).result()
+
+    def _load(self) -> None:
+        """On the scoring thread: numerical libraries must be imported where they run."""
+        from streamgauge.udfs.control import parse  # noqa: PLC0415
+        from streamgauge.udfs.pipeline import ScoringPipeline  # noqa: PLC0415
+        from streamgauge.udfs.records import RawBatch  # noqa: PLC0415
+        from streamgauge.udfs.settings import PipelineSettings  # noqa: PLC0415
+
+        self._parse, self._pipeline_class, self._raw_class = parse, ScoringPipeline, RawBatch
+        self._settings = PipelineSettings.model_validate_json(self._settings_json)
+        for offset, text in self._read_control():
+            try:
+                self._take_up(offset, text)
+            except SettingsError as error:
+                log.error("%s; what was there before stays in force", error)
+
+    def _take_up(self, offset: int, text: str) -> Any:
+        """Remember a control message; None if it is no news.
+
+        Raises
+        ------
+        SettingsError
+            It cannot be read.
+        """
+        if offset <= self._control_offset:
+            return None
+        self._control_offset = offset
+        message = self._parse(text)
+        self._control[f"model {message.detector}" if message.type == "model" else message.type] = message
+        return message
+
+    def process_broadcast_element(self, value: Any, ctx: Any) -> Iterator[Any]:
+        """Take up a control message (text, offset) at the boundary of two batches."""
+        text, offset = value[0], value[1]
+        try:
+            message = self._thread.submit(self._take_up, offset, text).result()
+        except SettingsError as error:
+            log.error("%s; what was there before stays in force", error)
+            self._metrics.bad_control.inc()
+            # every task says so; the letters have the same key and offset
+            yield DEAD_LETTERS, Row(self._control_topic, self._bad_control(offset, text, str(error)))
+            return
+        if message is not None:
+            ctx.get_broadcast_state(CONTROL_STATE).put(message.type, text)
+            self._thread.submit(self._apply, message).result()
+            self._metrics.control.inc()
+            log.info("control message taken up: %s", text)
+
+    def _bad_control(self, offset: int, text: str, message: str) -> str:
+        record = {"topic": self._control_topic, "partition": 0, "offset": offset, "reason": "bad_control"}
+        payload = base64.b64encode((text or "").encode()).decode()
+        return json.dumps(record | {"message": message, "payload": payload})
+
+    def _apply(self, message: Any) -> None:
+        for pipeline in self._pipelines.values():
+            pipeline.apply(message)
+
+    def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
+        """Score one batch: a row of parallel arrays (payload, partition, offset, timestamp)."""
+        shard = ctx.get_current_key()
+        shard = shard[0] if isinstance(shard, Row) else shard
+        saved = None if shard in self._pipelines else self._saved()
+        started = time.perf_counter()
+        result, entities = self._thread.submit(self._score, shard, saved, value).result()
+        took = time.perf_counter() - started
+        for key in result.deletes:
+            self._state.remove(key)
+        for key, state in result.writes.items():
+            self._state.put(key, state)
+        self._metrics.update(result, entities, took, len(value[0]), int(max(value[3])))
+        for notice in result.notices:
+            log.warning("schema: %s", notice)
+        for tag, records in ((DEAD_LETTERS, result.dead_letters), (LATE, result.late), (SCORES, result.scores)):
+            for key, text in records:
+                yield tag, Row(key, text.decode())
+        for key, text in result.alerts:
+            yield Row(key, text.decode())
+
+    def _saved(self) -> dict[str, bytes]:
+        """State of the current shard, read once after a start."""
+        saved = dict(self._state.items())
+        before = saved.pop(SHARDS_KEY, None)
+        if before is None:
+            self._state.put(SHARDS_KEY, self._shards.encode())
+        elif before.decode() != self._shards:
+            raise StateError(
+                f"this state was saved with batch.shards {before.decode()}, the settings say {self._shards}: "
+                "restore that number, or start without this state"
+            )
+        return saved
+
+    def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, int]:
+        """On the scoring thread."""
+        if saved is not None:
+            pipeline = self._pipeline_class(self._settings, self._topic, self._job, self._per_partition)
+            pipeline.restore(saved.items())
+            for message in self._control.values():
+                pipeline.apply(message)
+            self._pipelines[shard] = pipeline
+        raw = self._raw_class(value[0], *(np.asarray(column, dtype=np.int64) for column in value[1:4]))
+        result = self._pipelines[shard].process(raw)
+        return result, sum(pipeline.entities for pipeline in self._pipelines.values())
+
+    def close(self) -> None:
+        """End the scoring thread."""
+        if hasattr(self, "_thread"):
+            self._thread.shutdown()
+
+
+class _Metrics:
+    """What the Flink UI and Prometheus show of the operator.
+
+    Values that go up and down are distributions, which are pushed: a gauge would be asked for on a thread of Java's own.
+    """
+
+    def __init__(self, group: Any) -> None:
+        self.control = group.counter("control_messages")
+        self._counters = {name: group.counter(name) for name in COUNTERS}
+        alerts, dead, steps = (group.add_group(name) for name in ("alerts", "dead_letters", "step_us"))
+        for change in ("opened", "updated", "resolved"):
+            self._counters[f"alerts.{change}"] = alerts.counter(change)
+        for reason in REASONS:
+            self._counters[f"dead_letters.{reason}"] = dead.counter(reason)
+        self.bad_control = dead.counter("bad_control")
+        self._values = {name: group.distribution(name) for name in ("entities", "batch_size", "lag_ms", "memory_mb")}
+        self._steps = {step: steps.distribution(step) for step in (*STEPS, "total")}
+        self._next_look = 0.0
+
+    def update(self, result: Any, entities: int, seconds: float, size: int, newest: int) -> None:
+        """After each batch."""
+        for name, n in result.counts.items():
+            if name in self._counters:
+                self._counters[name].inc(n)
+        self._counters["batches"].inc()
+        if result.notices:
+            self._counters["schema_changes"].inc(len(result.notices))
+        now = time.time()
+        if now < self._next_look:
+            return  # a crossing each: five times a second is enough
+        self._next_look = now + 0.2
+        for name, value in (("entities", entities), ("batch_size", size), ("lag_ms", int(now * 1000) - newest)):
+            self._values[name].update(value)
+        with open("/proc/self/statm") as statm:
+            pages = int(statm.read().split()[1])
+        self._values["memory_mb"].update(pages * os.sysconf("SC_PAGESIZE") >> 20)
+        self._steps["total"].update(int(seconds * 1e6))
+        for step, took in result.seconds.items():
+            self._steps[step].update(int(took * 1e6))
