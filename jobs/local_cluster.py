@@ -237,7 +237,7 @@ def up(
                 "; ".join(f"port {cluster.ports[n]} ({n}) is used by {who}" for n, who in taken.items())
                 + ": stop it, or choose other ports (`streamgauge up --help`)"
             )
-        _install_flink(cluster, jar_folder)
+        install_flink(cluster, jar_folder)
         say(f"starting Kafka on {cluster.bootstrap}")
         _start_kafka(cluster, java_path, jar_folder)
         say(f"starting Flink, UI on {cluster.ui}")
@@ -263,8 +263,8 @@ def add_taskmanager(cluster: Cluster, wait: bool = True) -> Process:
     return process
 
 
-def _install_flink(cluster: Cluster, jar_folder: Path) -> None:
-    """A FLINK_HOME of our own: links into the wheel, so nothing in site-packages is changed."""
+def install_flink(cluster: Cluster, jar_folder: Path) -> None:
+    """Make a FLINK_HOME of our own, of links into the wheel: nothing in site-packages is changed."""
     import pyflink  # noqa: PLC0415  half a second, and only needed here
 
     wheel, home = Path(pyflink.__file__).parent, cluster.flink_home
@@ -285,10 +285,11 @@ def _install_flink(cluster: Cluster, jar_folder: Path) -> None:
             (home / folder / jar.name).symlink_to(jar)
     shutil.copytree(PROJECT / "flink-conf", home / "conf", ignore=shutil.ignore_patterns("__pycache__"))
     config = yaml.safe_load((home / "conf" / "config.yaml").read_text())
+    ports = PORTS | cluster.ports
     config |= {
-        "jobmanager.rpc.port": cluster.ports["flink_rpc"],
-        "rest.port": cluster.ports["flink"],
-        "rest.bind-port": str(cluster.ports["flink"]),
+        "jobmanager.rpc.port": ports["flink_rpc"],
+        "rest.port": ports["flink"],
+        "rest.bind-port": str(ports["flink"]),
         "execution.checkpointing.dir": (cluster.home / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (cluster.home / "savepoints").as_uri(),
         "io.tmp.dirs": str(cluster.home / "tmp"),
@@ -319,7 +320,7 @@ def _start_kafka(cluster: Cluster, java_path: str, jar_folder: Path) -> None:
                 "group.initial.rebalance.delay.ms=0",
                 "auto.create.topics.enable=false",
                 "num.partitions=4",
-                "log.retention.hours=24",
+                "log.retention.ms=-1",  # replayed events carry the times of the past
                 "",
             )
         )

@@ -26,7 +26,12 @@ def score_of(surprise: float) -> float:
 
     0.75 is one in a thousand, 0.8 one in ten thousand, 0.9 one in a thousand million; two extremes never tie.
     """
-    powers = surprise / math.log(10.0)
+    return float(scores_of(np.float64(surprise)))
+
+
+def scores_of(surprises: Any) -> Any:
+    """`score_of`, for float64[n]."""
+    powers = surprises / math.log(10.0)
     return powers / (1.0 + powers)
 
 

@@ -1,0 +1,119 @@
+"""The alert topic, read as it grows."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from rich.table import Table
+
+from streamgauge.jobs.settings import KafkaSettings
+from streamgauge.jobs.topics import client_options
+from streamgauge.models.errors import ClusterError
+
+SEVERITIES = ("low", "medium", "high", "critical")
+COLOURS = {"low": "white", "medium": "yellow", "high": "dark_orange", "critical": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An alert as it lies on the topic.
+
+    Attributes
+    ----------
+    alert : dict
+        The CloudEvents envelope.
+    appended : float
+        When the broker took it, seconds since 1970.
+    """
+
+    alert: dict[str, Any]
+    appended: float
+
+
+def follow(kafka: KafkaSettings, from_beginning: bool = False, idle_seconds: float | None = None) -> Iterator[Received | None]:
+    """Alerts in the order of arrival; only committed ones, where the job writes exactly once.
+
+    Parameters
+    ----------
+    kafka : KafkaSettings
+    from_beginning : bool
+        Those already there too.
+    idle_seconds : float, optional
+        End when none has come for so long; otherwise never.
+
+    Yields
+    ------
+    Received or None
+        None whenever nothing came for a moment, so that a caller can look after other things.
+
+    Raises
+    ------
+    ClusterError
+        The broker or the topic is not there.
+    """
+    try:
+        consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, isolation_level="read_committed")
+    except KafkaError as error:
+        raise ClusterError(f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__})") from error
+    try:
+        partitions = consumer.partitions_for_topic(kafka.topics.alerts)
+        if not partitions:
+            raise ClusterError(f"there is no topic {kafka.topics.alerts!r} at {kafka.bootstrap}: `streamgauge submit` makes it")
+        places = [TopicPartition(kafka.topics.alerts, p) for p in sorted(partitions)]
+        consumer.assign(places)
+        if from_beginning:
+            consumer.seek_to_beginning(*places)
+        else:
+            consumer.seek_to_end(*places)
+            for place in places:
+                consumer.position(place)
+        last = time.monotonic()
+        while idle_seconds is None or time.monotonic() - last < idle_seconds:
+            records = [record for batch in consumer.poll(200).values() for record in batch]
+            for record in sorted(records, key=lambda r: r.timestamp):
+                last = time.monotonic()
+                yield Received(json.loads(record.value), record.timestamp / 1000)
+            if not records:
+                yield None
+    finally:
+        consumer.close()
+
+
+def wanted(alert: dict[str, Any], entity: str | None, severity: str) -> bool:
+    """Whether an alert passes the filters: this entity, and at least this severity."""
+    data = alert["data"]
+    at_least = SEVERITIES.index(data["severity"]) >= SEVERITIES.index(severity)
+    return at_least and (entity is None or data["entity"] == entity)
+
+
+def alert_table(alerts: list[dict[str, Any]], title: str) -> Table:
+    """A table of alerts for a terminal."""
+    table = Table(title=title, expand=True)
+    for column in ("time", "entity", "state", "severity", "kind", "score", "what"):
+        table.add_column(column, no_wrap=column != "what")
+    for alert in alerts:
+        data = alert["data"]
+        colour = COLOURS[data["severity"]]
+        table.add_row(
+            alert["time"].replace("T", " ")[:19], data["entity"], data["state"],
+            f"[{colour}]{data['severity']}[/]", data["kind"], f"{data['score']:.3f}", what(data),
+        )  # fmt: skip
+    return table
+
+
+def what(data: dict[str, Any]) -> str:
+    """The heart of an alert in one line: rules violated, or the fields that matter most."""
+    if data["rules"]:
+        return "violates " + ", ".join(data["rules"])
+    parts = []
+    for name in sorted(data["actual"], key=lambda n: -data["contributions"].get(n, 0.0))[:2]:
+        expected = data["expected"].get(name)
+        usual = "" if expected is None else f", expected {expected:.4g}"
+        parts.append(f"{name} {data['actual'][name]:.4g}{usual}")
+    return "; ".join(parts)
