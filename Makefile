@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test unit integration lint bench clean
+.PHONY: demo test unit integration lint schema bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
@@ -21,6 +21,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p streamgauge.models -p streamgauge.udfs -p streamgauge.jobs
+
+schema: $(INSTALLED)
+	$(BIN)/python -c "from streamgauge.jobs.settings import schema; print(schema(), end='')" > flink-conf/detection.schema.json
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks.half_space_trees

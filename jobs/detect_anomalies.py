@@ -40,7 +40,7 @@ def configuration(settings: Settings) -> Configuration:
         "execution.buffer-timeout.interval": "1 ms",
         "state.backend.type": {"heap": "hashmap", "rocksdb": "rocksdb"}[job.state_backend],
         "execution.checkpointing.incremental": "true",
-        "execution.checkpointing.interval": f"{job.checkpoint_interval} ms",
+        "execution.checkpointing.interval": f"{job.checkpoint_milliseconds} ms",
         "execution.checkpointing.mode": job.delivery.upper(),
         "execution.checkpointing.timeout": "10 min",
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
@@ -85,7 +85,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     if settings.output.scores != "none":
         streams[topics.scores] = alerts.get_side_output(SCORES)
     for topic, stream in streams.items():
-        table = message_sink(tables, kafka, topic, job.delivery, job.checkpoint_interval)
+        table = message_sink(tables, kafka, topic, job.delivery, job.checkpoint_milliseconds)
         sinks.add_insert(table, tables.from_data_stream(stream))
     sinks.attach_as_datastream()
     return env

@@ -239,12 +239,12 @@ def up(
             )
         install_flink(cluster, jar_folder)
         say(f"starting Kafka on {cluster.bootstrap}")
-        _start_kafka(cluster, java_path, jar_folder)
+        start_kafka(cluster, java_path, jar_folder)
         say(f"starting Flink, UI on {cluster.ui}")
         _start_flink(cluster, "jobmanager", 0)
     for _ in range(taskmanagers - len(cluster.roles("taskmanager"))):
         add_taskmanager(cluster, wait=False)
-    _wait(cluster, "kafka", lambda: _kafka_answers(cluster))
+    wait_for_kafka(cluster)
     _wait(cluster, "jobmanager", lambda: bool(rest(cluster, "/overview")))
     wanted = len(cluster.roles("taskmanager"))
     _wait(cluster, "taskmanager", lambda: int(rest(cluster, "/overview")["taskmanagers"]) >= wanted)
@@ -299,7 +299,8 @@ def install_flink(cluster: Cluster, jar_folder: Path) -> None:
     (home / "conf" / "config.yaml").write_text(yaml.safe_dump(config, width=10**6))
 
 
-def _start_kafka(cluster: Cluster, java_path: str, jar_folder: Path) -> None:
+def start_kafka(cluster: Cluster, java_path: str, jar_folder: Path) -> None:
+    """Start the broker on the data it has, or on new data."""
     data, ports = cluster.home / "kafka", cluster.ports
     config = cluster.home / "kafka.properties"
     config.write_text(
@@ -372,6 +373,11 @@ def _wait(cluster: Cluster, role: str, ready: Callable[[], bool]) -> None:
     raise ClusterError(
         f"{role} did not answer within {START_SECONDS} s: {_last_words(cluster, role)}; `streamgauge down`, then try again"
     )
+
+
+def wait_for_kafka(cluster: Cluster) -> None:
+    """Return when the broker answers; ClusterError with its last words if it does not."""
+    _wait(cluster, "kafka", lambda: _kafka_answers(cluster))
 
 
 def _last_words(cluster: Cluster, role: str) -> str:

@@ -61,7 +61,7 @@ class BatchSettings(Section):
         description="partition: state follows Kafka's partitions, producers key by entity, replays are exact. "
         "entity: the payload's entity decides; for topics that are not keyed by entity.",
     )
-    shards: int = Field(4, ge=1, le=128, description="Units of state and parallelism; fixed for the life of a state.")
+    shards: int = Field(2, ge=1, le=128, description="Units of state and parallelism; fixed for the life of a state.")
 
 
 class JobSettings(Section):
@@ -72,7 +72,14 @@ class JobSettings(Section):
     delivery: Literal["at_least_once", "exactly_once"] = "at_least_once"
     execution: Literal["thread", "process"] = Field("thread", description="Where Python runs (docs/adr/002).")
     state_backend: Literal["heap", "rocksdb"] = Field("rocksdb", description="rocksdb checkpoints only what changed.")
-    checkpoint_interval: Duration = Field(1_000, ge=100)
+    checkpoint_interval: Duration | None = Field(
+        None, ge=100, description="1 s by default when exactly_once (alerts become visible then), 10 s otherwise."
+    )
+
+    @property
+    def checkpoint_milliseconds(self) -> int:
+        """The interval, or its default."""
+        return self.checkpoint_interval or (1_000 if self.delivery == "exactly_once" else 10_000)
 
 
 class Settings(PipelineSettings):

@@ -147,9 +147,9 @@ def _contributions(i: int, X: Floats, opinions: Opinions, verdicts: Verdicts) ->
     """The fields that matter most, and each field's share: the detectors' own shares, weighted by their surprise."""
     share = np.zeros(X.shape[1])
     for k, weights in enumerate(opinions.contributions):
-        surprise, total = verdicts.surprises[i, k], weights[i].sum()
-        if total > 0 and surprise > 0:
-            share += surprise * weights[i] / total
+        surprise, own = verdicts.surprises[i, k], np.nan_to_num(weights[i])
+        if own.sum() > 0 and surprise > 0:
+            share += surprise * own / own.sum()
     if share.sum() > 0:
         share /= share.sum()
     order = np.argsort(-share, kind="stable")[:MOST_FIELDS]

@@ -41,6 +41,7 @@ class Detectors:
                 self.cohort[name] = kind(**chosen.model_dump(exclude={"weight"}))
                 weights[name] = chosen.weight
                 self.versions[name] = "settings"
+        self._features = 0
         self.names = list(weights)
         self.weights = np.array(list(weights.values()))
         for name, version in (versions or {}).items():
@@ -62,8 +63,16 @@ class Detectors:
         self.cohort[name] = new
         self.versions[name] = version
 
+    @property
+    def needed(self) -> int:
+        """Trailing rows of features that the cohort detectors can be rebuilt from."""
+        return max((d.learned - d.rebuilt_from for d in self.cohort.values()), default=0)
+
     def widen(self, features: int) -> None:
         """Make room for further features: trees are drawn anew and taught with what the old ones saw last."""
+        if features == self._features:
+            return
+        self._features = features
         for name, old in self.cohort.items():
             first, recent = old.recent()
             if recent.shape[1] in (0, features):
@@ -94,7 +103,7 @@ class Detectors:
             score, z, expected = self.per_entity.score_learn_entities(state, rows, X)
             known = ~np.isnan(z).all(axis=1)
             magnitudes[known, 0] = magnitude(score[known])
-            contributions.append(np.nan_to_num(z * z))
+            contributions.append(z * z)
         usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if d else np.empty(0, np.int64)
         for detector in self.cohort.values():
             weights = np.zeros((n, d))

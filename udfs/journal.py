@@ -6,6 +6,7 @@ read the snapshot, feed the rest again.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,9 +38,9 @@ class Journal:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self._chunks: list[_Chunk] = []
+        self._chunks: deque[_Chunk] = deque()
         self._next = 1
-        self._fresh = 0
+        self._fresh = self._events = self._usable = 0
 
     def append(
         self, features: Floats, magnitudes: Floats, needed: int, calibrators: bytes | None,
@@ -67,6 +68,8 @@ class Journal:
         self._chunks.append(_Chunk(self._next, len(magnitudes), len(features)))
         self._next += 1
         self._fresh += len(magnitudes)
+        self._events += len(magnitudes)
+        self._usable += len(features)
         if calibrators is not None:
             writes[f"{self.prefix}c"] = calibrators
             self._fresh = 0
@@ -78,15 +81,14 @@ class Journal:
 
     def _forget(self, needed: int, deletes: list[str]) -> None:
         """Drop the oldest chunks that neither the snapshot nor the detectors need."""
-        usable = sum(chunk.usable for chunk in self._chunks)
-        events = sum(chunk.events for chunk in self._chunks)
         while self._chunks:
             oldest = self._chunks[0]
-            if events - oldest.events < self._fresh or usable - oldest.usable < needed:
+            if self._events - oldest.events < self._fresh or self._usable - oldest.usable < needed:
                 break
-            events, usable = events - oldest.events, usable - oldest.usable
+            self._events -= oldest.events
+            self._usable -= oldest.usable
             deletes.append(f"{self.prefix}j{oldest.number}")
-            del self._chunks[0]
+            self._chunks.popleft()
 
     def restore(self, chunks: list[tuple[int, bytes]], width: int) -> tuple[Floats, Floats]:
         """Read saved chunks.
@@ -113,6 +115,8 @@ class Journal:
             features.append(part)
             since = [] if meta["snapshot"] else [*since, arrays["magnitudes"]]
             self._chunks.append(_Chunk(number, len(arrays["magnitudes"]), len(part)))
+            self._events += len(arrays["magnitudes"])
+            self._usable += len(part)
             self._next = number + 1
         self._fresh = sum(map(len, since))
         empty = np.empty((0, width))

@@ -192,8 +192,7 @@ class LogPipeline:
             features = np.concatenate([_wide(part, width) for part in self._fed[0]] or [np.empty((0, width))])
             magnitudes = np.concatenate(self._fed[1])
             snapshot = self.calibrators.to_state() if self.journal.due(len(magnitudes)) else None
-            needed = max((len(d.recent()[1]) for d in self.detectors.cohort.values()), default=0)
-            self.journal.append(features, magnitudes, needed, snapshot, writes, deletes)
+            self.journal.append(features, magnitudes, self.detectors.needed, snapshot, writes, deletes)
             self._touched, self._fed = [], ([], [])
         schema = self.alignment.schema
         if len(schema.numeric) + len(schema.other) + len(schema.retyped) != self._columns_saved:
@@ -208,8 +207,8 @@ class LogPipeline:
             name: {
                 "version": self.detectors.versions[name],
                 "settings": {k: getattr(d, k) for k in ("n_trees", "height", "window_size", "seed")},
-                "first": d.recent()[0],
-                "rows": d.learned - d.recent()[0],
+                "first": d.rebuilt_from,
+                "rows": d.learned - d.rebuilt_from,
             }
             for name, d in self.detectors.cohort.items()
         }

@@ -92,7 +92,7 @@ class Opinions:
     magnitudes : float64[n, detectors]
         Odds of each score; NaN where a detector has no opinion yet.
     contributions : list of float64[n, d]
-        Each detector's unscaled weight of each field.
+        Each detector's unscaled weight of each field; NaN is none.
     expected : float64[n, d]
         What each field was expected to be; NaN where unknown.
     """

@@ -106,9 +106,14 @@ class HalfSpaceTrees(Detector):
         score, weights = self._run(self._scorable(X), learn=False)
         return share(weights, score)
 
+    @property
+    def rebuilt_from(self) -> int:
+        """Events learned before the last full window: they do not matter any more."""
+        return max(0, self.learned // self.window_size - 1) * self.window_size
+
     def recent(self) -> tuple[int, Floats]:
-        """Number of events learned before the window preceding this one, and the events since: all that matters."""
-        first = max(0, self.learned // self.window_size - 1) * self.window_size
+        """`rebuilt_from`, and the events since: all that matters."""
+        first = self.rebuilt_from
         if self._recent is None:
             return 0, np.empty((0, 0))
         return first, self._recent[np.arange(first, self.learned) % len(self._recent)]

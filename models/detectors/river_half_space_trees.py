@@ -78,9 +78,14 @@ class RiverHalfSpaceTrees(Detector):
             drops[:, f] = np.maximum(0.0, scores - self.score_many(without))
         return share(drops, scores)
 
+    @property
+    def rebuilt_from(self) -> int:
+        """As in `HalfSpaceTrees`."""
+        return max(0, self.learned // self.window_size - 1) * self.window_size
+
     def recent(self) -> tuple[int, Floats]:
         """As in `HalfSpaceTrees`."""
-        first = max(0, self.learned // self.window_size - 1) * self.window_size
+        first = self.rebuilt_from
         return first, np.array(self._recent[len(self._recent) - (self.learned - first) :]).reshape(-1, self._width or 0)
 
     def replay(self, first: int, X: Floats) -> None:

@@ -1,0 +1,116 @@
+"""What the benchmarks share: a cluster, topics of their own, load, and the last line."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from streamgauge.jobs import local_cluster
+from streamgauge.jobs.local_cluster import Cluster
+from streamgauge.jobs.settings import Settings, validated
+from streamgauge.jobs.submit import FlinkRest, submit
+from streamgauge.jobs.topics import ensure
+
+FIELDS = ("amount", "latency", "items", "balance")
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def finish(figures: dict[str, Any], settings: Settings | None = None) -> None:
+    """Print the JSON object that is the last line."""
+    versions = {name: version(name) for name in ("streamgauge", "apache-flink", "numpy", "numba", "river", "msgspec")}
+    machine = {"cores": os.cpu_count(), "python": platform.python_version()}
+    told = {"settings": json.loads(settings.model_dump_json())} if settings else {}
+    print(json.dumps({**figures, **told, "versions": versions, "machine": machine}))
+
+
+@contextmanager
+def cluster(taskmanagers: int = 1) -> Iterator[Cluster]:
+    """The local cluster: the one that runs, or one that is started and stopped."""
+    before = local_cluster.status()["running"]
+    running = local_cluster.up(taskmanagers, say=say)
+    try:
+        yield running
+    finally:
+        if not before:
+            local_cluster.down()
+
+
+def settings_for(running: Cluster, name: str, **sections: dict[str, Any]) -> tuple[Settings, Path]:
+    """Default settings on topics of a benchmark's own, and a file with them.
+
+    Parameters
+    ----------
+    running : Cluster
+    name : str
+        Prefix of topics and group; made unique.
+    sections : dict
+        Replaced keys by section.
+    """
+    unique = f"bench-{name}-{time.time_ns() // 1_000_000}"
+    topics = {t: f"{unique}-{t}" for t in ("events", "alerts", "dead_letters", "late", "scores", "control")}
+    values: dict[str, Any] = {"kafka": {"bootstrap": running.bootstrap, "group": unique, "topics": topics}}
+    for section, keys in sections.items():
+        values.setdefault(section, {}).update(keys)
+    settings = validated(values, name)
+    handle, path = tempfile.mkstemp(suffix=".yaml", prefix="streamgauge-")
+    with os.fdopen(handle, "w") as file:
+        yaml.safe_dump(values, file)
+    append = {topics[t]: {"message.timestamp.type": "LogAppendTime"} for t in ("events", "alerts")}
+    ensure(settings.kafka, settings.batch.shards, append)
+    return settings, Path(path)
+
+
+@contextmanager
+def job(running: Cluster, settings: Settings, file: Path) -> Iterator[tuple[FlinkRest, str]]:
+    """A running job, cancelled at the end."""
+    rest = FlinkRest(running.jobmanager)
+    number = submit(settings, file, jobmanager=running.jobmanager)
+    try:
+        yield rest, number
+    finally:
+        rest.cancel(number)
+        file.unlink(missing_ok=True)
+
+
+@contextmanager
+def load(bootstrap: str, topic: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that sends events (see `benchmarks.load`); stopped at the end."""
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "benchmarks.load", f"--bootstrap={bootstrap}", f"--topic={topic}", *arguments]
+    process = subprocess.Popen(command)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def payloads(n: int, entities: int, seed: int = 0) -> tuple[list[bytes], list[bytes]]:
+    """Keys and JSON values of `n` events over `entities` entities, four numeric fields each."""
+    random = np.random.default_rng(seed)
+    who = random.integers(0, entities, n)
+    base = random.lognormal(3.0, 1.0, (entities, len(FIELDS)))
+    values = base[who] * (1.0 + 0.1 * random.standard_normal((n, len(FIELDS))))
+    keys = [b"entity-%d" % e for e in who.tolist()]
+    texts = [
+        b'{"entity":"entity-%d","amount":%.3f,"latency":%.3f,"items":%.3f,"balance":%.3f}' % (e, *row)
+        for e, row in zip(who.tolist(), values.tolist(), strict=True)
+    ]
+    return keys, texts

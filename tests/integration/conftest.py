@@ -1,0 +1,47 @@
+"""One real cluster for all integration tests: Kafka, a JobManager and two TaskManagers on free ports."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamgauge.jobs import local_cluster
+from streamgauge.jobs.local_cluster import PORTS, PROJECT, Cluster
+
+
+def free_ports() -> dict[str, int]:
+    """Ports nobody listens on; Prometheus needs a run of them, one a Flink process."""
+    sockets = []
+    for _ in PORTS:
+        s = socket.socket()
+        s.bind(("127.0.0.1", 0))
+        sockets.append(s)
+    ports = dict(zip(PORTS, (s.getsockname()[1] for s in sockets), strict=True))
+    for s in sockets:
+        s.close()
+    ports["prometheus"] = next(
+        p for p in range(20_000, 30_000, 20) if not any(local_cluster.port_in_use(p + i) for i in range(20))
+    )
+    return ports
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    home: Path = tmp_path_factory.mktemp("cluster")
+    shared_jars = PROJECT / ".streamgauge" / "jars"
+    local_cluster.jars(shared_jars.parent)
+    (home / "jars").symlink_to(shared_jars)
+    before = os.environ.get("STREAMGAUGE_HOME")
+    os.environ["STREAMGAUGE_HOME"] = str(home)
+    try:
+        yield local_cluster.up(2, free_ports(), home)
+    finally:
+        local_cluster.down(home)
+        if before is None:
+            del os.environ["STREAMGAUGE_HOME"]
+        else:
+            os.environ["STREAMGAUGE_HOME"] = before

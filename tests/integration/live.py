@@ -1,0 +1,161 @@
+"""Topics, load and jobs on the real cluster."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from streamgauge.jobs.local_cluster import Cluster
+from streamgauge.jobs.settings import Settings, validated
+from streamgauge.jobs.submit import FlinkRest, submit
+from streamgauge.jobs.topics import ensure
+from streamgauge.udfs.pipeline import ScoringPipeline
+from streamgauge.udfs.records import RawBatch
+from tests.streams import SMALL
+
+_numbers = itertools.count(1)
+PARTITIONS = 4
+
+
+class Live:
+    """A job's topics, and what is on them.
+
+    Parameters
+    ----------
+    cluster : Cluster
+    home : Path
+        For the settings file.
+    sections : dict
+        Settings by section, over small windows and warm-ups.
+    """
+
+    def __init__(self, cluster: Cluster, home: Path, **sections: dict[str, Any]) -> None:
+        self.cluster = cluster
+        self.rest = FlinkRest(cluster.jobmanager)
+        name = f"t{next(_numbers)}-{time.time_ns() // 10**6}"
+        values = SMALL.model_dump(mode="json")
+        values["kafka"] = {
+            "bootstrap": cluster.bootstrap,
+            "start": "earliest",
+            "group": name,
+            "topics": {t: f"{name}-{t}" for t in ("events", "alerts", "dead_letters", "late", "scores", "control")},
+        }
+        values["job"] = {"name": name, "checkpoint_interval": "500 ms"}
+        for section, keys in sections.items():
+            values.setdefault(section, {}).update(keys)
+        self.file = home / f"{name}.yaml"
+        self.file.write_text(yaml.safe_dump(values))
+        self.settings: Settings = validated(values, name)
+        self.topics = self.settings.kafka.topics
+        ensure(self.settings.kafka, PARTITIONS)
+        self.producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, acks="all", linger_ms=2, retries=1000)
+
+    @contextmanager
+    def job(self, settings: Settings | None = None, file: Path | None = None, **options: Any) -> Iterator[str]:
+        """A running job, cancelled at the end."""
+        number = submit(settings or self.settings, file or self.file, jobmanager=self.cluster.jobmanager, **options)
+        try:
+            yield number
+        finally:
+            self.rest.cancel(number)
+
+    def send(self, payloads: Iterable[tuple[str | None, Any]], rate: float | None = None) -> None:
+        """Keys and payloads (bytes as they are, anything else as JSON) to the events topic."""
+        started = time.monotonic()
+        for n, (key, payload) in enumerate(payloads):
+            value = payload if payload is None or isinstance(payload, bytes) else json.dumps(payload).encode()
+            self.producer.send(self.topics.events, value, None if key is None else key.encode())
+            if rate is not None and (wait := started + n / rate - time.monotonic()) > 0.005:
+                time.sleep(wait)
+        self.producer.flush(60)
+
+    def control(self, message: dict[str, Any]) -> None:
+        """Send a control message."""
+        self.producer.send(self.topics.control, json.dumps(message).encode(), message["type"].encode()).get(30)
+
+    def read(self, topic: str, committed: bool = True) -> list[Any]:
+        """All records on a topic now, by partition and offset."""
+        isolation = "read_committed" if committed else "read_uncommitted"
+        consumer = KafkaConsumer(bootstrap_servers=self.cluster.bootstrap, isolation_level=isolation, enable_auto_commit=False)
+        try:
+            places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
+            consumer.assign(places)
+            consumer.seek_to_beginning(*places)
+            records: list[Any] = []
+            quiet = 0
+            while quiet < 3:
+                batch = [r for part in consumer.poll(400).values() for r in part]
+                records += batch
+                quiet = 0 if batch else quiet + 1
+            return sorted(records, key=lambda r: (r.partition, r.offset))
+        finally:
+            consumer.close()
+
+    def until(self, topic: str, enough: Callable[[list[Any]], bool], seconds: float = 90) -> list[Any]:
+        """Records of a topic as soon as they are enough; all there are when the time is over."""
+        deadline = time.monotonic() + seconds
+        while not enough(records := self.read(topic)) and time.monotonic() < deadline:
+            time.sleep(0.3)
+        return records
+
+    def expected(self) -> ScoredLog:
+        """What the pipeline gives in this process for the events on the topic: what the job must give."""
+        pipeline = ScoringPipeline(self.settings.pipeline(), self.topics.events, self.settings.job.name)
+        records = self.read(self.topics.events)
+        raw = RawBatch(
+            [r.value for r in records],
+            *(np.array([getattr(r, a) for r in records], dtype=np.int64) for a in ("partition", "offset", "timestamp")),
+        )
+        result = pipeline.process(raw)
+        return ScoredLog(
+            sorted(text for _, text in result.alerts),
+            sorted(text for _, text in result.scores),
+            sorted(text for _, text in result.dead_letters),
+            sorted(text for _, text in result.late),
+            len(records),
+        )
+
+
+class ScoredLog:
+    """Records by topic, sorted."""
+
+    def __init__(self, alerts: list[bytes], scores: list[bytes], dead: list[bytes], late: list[bytes], events: int) -> None:
+        self.alerts, self.scores, self.dead, self.late, self.events = alerts, scores, dead, late, events
+
+
+def values(records: Iterable[Any]) -> list[bytes]:
+    """Sorted values of Kafka records."""
+    return sorted(r.value for r in records)
+
+
+def events(n: int, entities: int = 20, seed: int = 0) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Keyed events with spikes."""
+    random = np.random.default_rng(seed)
+    for i in range(n):
+        owner = f"e{random.integers(entities)}"
+        event: dict[str, Any] = {"entity": owner, "n": i, "x": float(random.normal(10, 1)), "y": float(random.normal())}
+        del event["n"]
+        if random.random() < 0.01:
+            event["x"] *= float(random.choice([-30, 40, 90]))
+        yield owner, event
+
+
+@contextmanager
+def under_load(live: Live, n: int, rate: float) -> Iterator[threading.Thread]:
+    """Send events beside what the caller does; at the end all are sent."""
+    sender = threading.Thread(target=live.send, args=(events(n), rate))
+    sender.start()
+    try:
+        yield sender
+    finally:
+        sender.join(180)

@@ -1,0 +1,134 @@
+"""The job on a real Kafka and a real Flink cluster."""
+
+from __future__ import annotations
+
+import base64
+import json
+import urllib.request
+
+import pytest
+
+from tests.integration.live import Live, events, values
+from tests.udfs.test_decode import DEAD
+
+
+def test_end_to_end_live_equals_the_pipeline_in_process(cluster, tmp_path):
+    live = Live(cluster, tmp_path)
+    with live.job() as job:
+        live.send(events(4000))
+        expected = live.expected()
+        scores = live.until(live.topics.scores, lambda r: len(r) >= len(expected.scores))
+        alerts = live.until(live.topics.alerts, lambda r: len(r) >= len(expected.alerts))
+        metrics = _metrics(live, job)
+        prometheus = _prometheus(cluster)
+    assert values(scores) == expected.scores
+    assert len(expected.scores) == 4000
+    assert values(alerts) == expected.alerts
+    assert len(expected.alerts) > 20
+    assert all(r.key.decode() == json.loads(r.value)["data"]["entity"] for r in alerts)
+    assert metrics["events"] == metrics["scored"] == 4000
+    opened = sum(json.loads(a)["data"]["state"] == "opened" for a in expected.alerts)
+    assert metrics["alerts.opened"] == opened
+    assert metrics["step_us.total"] > 0
+    assert "score_batch_events" in prometheus
+
+
+def _metrics(live, job):
+    """The operator's metrics, as the Flink UI gets them."""
+    found = {}
+    for vertex in live.rest.call(f"/jobs/{job}")["vertices"]:
+        if not vertex["name"].startswith("score batch"):
+            continue
+        path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
+        deadline = 30
+        while deadline and found.get("events") != 4000:
+            names = [m["id"] for m in live.rest.call(path) if ".score_batch." in m["id"]]
+            answer = [m for i in range(0, len(names), 20) for m in live.rest.call(f"{path}?get={','.join(names[i:i + 20])}")]
+            found = {m["id"].split(".score_batch.")[1]: float(m["value"]) for m in answer}
+            deadline -= 1
+            __import__("time").sleep(0.5)
+    return found
+
+
+def _prometheus(cluster):
+    text = ""
+    for offset in (1, 2):
+        with urllib.request.urlopen(f"http://127.0.0.1:{cluster.ports['prometheus'] + offset}/metrics", timeout=10) as answer:
+            text += answer.read().decode()
+    return text
+
+
+def test_bad_input_goes_to_the_dead_letters_with_reason_offset_and_bytes_and_every_offset_is_accounted_for(cluster, tmp_path):
+    live = Live(cluster, tmp_path, event={"fields": {"x": "number"}, "late_after": "1 h"}, batch={"window": "200 ms"})
+    bad = {reason: [p for p in ps if p is None or len(p) < 900_000] for reason, ps in DEAD.items()}
+    bad["wrong_type"] = [b'{"entity":"a","x":"text"}']
+    sent = []
+    now = 1_000 * int(__import__("time").time())
+    for reason, payloads in bad.items():
+        for payload in payloads:
+            sent += [("k", {"entity": "a", "x": 1.0, "ts": now}), ("k", payload), ("k", {"entity": "b", "x": 2.0})]
+    sent.append(("k", {"entity": "a", "x": 1.0, "ts": now - 2 * 3_600_000}))
+    with live.job():
+        live.send(sent)
+        live.until(live.topics.scores, lambda r: len(r) >= 2 * sum(map(len, bad.values())))
+        dead = live.until(live.topics.dead_letters, lambda r: len(r) >= sum(map(len, bad.values())))
+        late = live.until(live.topics.late, lambda r: len(r) >= 1)
+        scores = live.read(live.topics.scores)
+    letters = [json.loads(r.value) for r in dead]
+    original = {(r.partition, r.offset): r.value for r in live.read(live.topics.events)}
+    for letter in letters:
+        payload = original[letter["partition"], letter["offset"]]
+        assert payload in bad[letter["reason"]]
+        assert letter["payload"] == (None if payload is None else base64.b64encode(payload).decode())
+    assert {letter["reason"] for letter in letters} == set(bad) - {"too_large"}
+    places = [(r["partition"], r["offset"]) for r in map(json.loads, values([*scores, *dead, *late]))]
+    assert sorted(places) == sorted(original)
+    assert json.loads(late[0].value)["late_by_ms"] == 2 * 3_600_000
+
+
+def test_control_messages_hold_from_the_first_batch_and_while_it_runs(cluster, tmp_path):
+    live = Live(cluster, tmp_path)
+    live.control({"type": "rules", "rules": [{"id": "old", "field": "x", "op": ">", "value": 5}]})
+    live.control({"type": "rules", "rules": [{"id": "first", "field": "x", "op": "<", "value": 0}]})
+    with live.job():
+        live.send([("a", {"entity": "a", "x": 9}), ("a", {"entity": "a", "x": -1})])
+        [first] = live.until(live.topics.alerts, bool)
+        live.control({"type": "nonsense"})
+        live.control({"type": "rules", "rules": [{"id": "second", "field": "x", "op": "==", "value": 9}]})
+        letters = live.until(live.topics.dead_letters, bool)
+        for n in range(60):  # the message travels by itself: ask until it has arrived
+            live.send([(f"b{n}", {"entity": f"b{n}", "x": 9})])
+            if len(alerts := live.read(live.topics.alerts)) > 1:
+                break
+    assert json.loads(first.value)["data"]["rules"] == ["first"]
+    assert json.loads(alerts[-1].value)["data"]["rules"] == ["second"]
+    letter = json.loads(letters[0].value)
+    assert (letter["reason"], letter["topic"]) == ("bad_control", live.topics.control)
+    assert "nonsense" in letter["message"]
+
+
+def test_sharding_by_entity_scores_an_entity_in_one_place_though_its_producers_do_not_key(cluster, tmp_path):
+    live = Live(cluster, tmp_path, batch={"sharding": "entity"})
+    usual = [(None, {"entity": f"e{i % 3}", "x": float(i % 5)}) for i in range(900)]
+    with live.job():
+        live.send(usual)
+        live.until(live.topics.scores, lambda r: len(r) >= 900)
+        live.send([(None, {"entity": "e1", "x": 5000.0}), (None, b"{broken")])
+        [alert] = live.until(live.topics.alerts, bool)
+        [letter] = live.until(live.topics.dead_letters, bool)
+    assert json.loads(alert.value)["data"]["entity"] == "e1"
+    assert json.loads(letter.value)["reason"] == "not_json"
+
+
+@pytest.mark.parametrize("backend", ["heap", "rocksdb"])
+def test_process_mode_and_a_second_job_on_the_same_taskmanagers(cluster, tmp_path, backend):
+    live = Live(cluster, tmp_path, job={"execution": "process" if backend == "heap" else "thread", "state_backend": backend})
+    other = Live(cluster, tmp_path)
+    with live.job(), other.job():
+        for one in (live, other):
+            one.send(events(1500, seed=3))
+        for one in (live, other):
+            expected = one.expected()
+            assert values(one.until(one.topics.scores, lambda r, n=len(expected.scores): len(r) >= n)) == expected.scores
+            assert values(one.until(one.topics.alerts, lambda r, n=len(expected.alerts): len(r) >= n)) == expected.alerts
+            assert expected.alerts

@@ -1,0 +1,119 @@
+"""Nothing lost, nothing twice: killed processes, savepoints, other parallelism."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import psutil
+import pytest
+
+from streamgauge.jobs import local_cluster
+from streamgauge.jobs.settings import validated
+from streamgauge.models.errors import ClusterError
+from tests.integration.live import Live, events, under_load, values
+
+EVENTS, RATE = 16_000, 800.0
+
+
+def kill_busy_taskmanager(live, job):
+    """Kill -9 the TaskManager that runs the scoring operator, and start another."""
+    vertices = live.rest.call(f"/jobs/{job}")["vertices"]
+    [vertex] = [v["id"] for v in vertices if v["name"].startswith("score batch")]
+    where = live.rest.call(f"/jobs/{job}/vertices/{vertex}/taskmanagers")["taskmanagers"][0]["taskmanager-id"]
+    [process] = [p for p in live.cluster.roles("taskmanager") if where.startswith(p.role)]
+    psutil.Process(process.pid).kill()
+    psutil.wait_procs([psutil.Process(process.pid)] if psutil.pid_exists(process.pid) else [], timeout=10)
+    live.cluster.processes.remove(process)
+    local_cluster.add_taskmanager(live.cluster, wait=False)
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+def test_a_taskmanager_killed_under_load_loses_no_alert(cluster, tmp_path, delivery):
+    live = Live(cluster, tmp_path, job={"delivery": delivery}, output={"scores": "none"})
+    with live.job() as job, under_load(live, EVENTS, RATE) as sender:
+        for _ in range(2):
+            time.sleep(6)
+            assert sender.is_alive()
+            live.rest.wait_running(job)
+            kill_busy_taskmanager(live, job)
+        sender.join()
+        expected = live.expected()
+        alerts = live.until(live.topics.alerts, lambda r: len({x.value for x in r}) >= len(expected.alerts))
+        live.rest.wait_running(job)
+    assert expected.events == EVENTS
+    assert len(expected.alerts) > 100
+    if delivery == "exactly_once":
+        assert values(alerts) == expected.alerts
+    else:  # a repeat is the same to the last bit, and so has the same id
+        assert sorted({r.value for r in alerts}) == expected.alerts
+
+
+def test_the_broker_restarted_under_load_loses_nothing(cluster, tmp_path):
+    live = Live(cluster, tmp_path, output={"scores": "none"})
+    with live.job() as job, under_load(live, 8_000, RATE):
+        time.sleep(4)
+        [broker] = cluster.roles("kafka")
+        psutil.Process(broker.pid).kill()
+        time.sleep(1)
+        local_cluster.start_kafka(cluster, local_cluster.java(), local_cluster.jars(cluster.home))
+        local_cluster.wait_for_kafka(cluster)
+    expected_events = 8_000
+    with live.job(from_savepoint=None) if live.rest.job_state(job) == "RUNNING" else live.job():
+        expected = live.expected()
+        alerts = live.until(live.topics.alerts, lambda r: len({x.value for x in r}) >= len(expected.alerts))
+    assert expected.events >= expected_events
+    assert sorted({r.value for r in alerts}) == expected.alerts
+
+
+def test_stopped_with_a_savepoint_and_restored_at_twice_the_parallelism_equals_never_stopped(cluster, tmp_path):
+    live = Live(cluster, tmp_path, job={"delivery": "exactly_once"})
+    with under_load(live, 8_000, RATE):
+        with live.job() as job:
+            time.sleep(4)
+            savepoint = live.rest.stop(job)
+        changed = live.settings.model_dump(mode="json")
+        changed["job"]["parallelism"] = 2
+        file = tmp_path / "twice.yaml"
+        file.write_text(json.dumps(changed))
+        with live.job(validated(changed, "twice"), file, from_savepoint=savepoint) as job:
+            time.sleep(6)
+            savepoint = live.rest.stop(job)
+    with live.job(from_savepoint=savepoint):
+        expected = live.expected()
+        scores = live.until(live.topics.scores, lambda r: len(r) >= len(expected.scores))
+        alerts = live.until(live.topics.alerts, lambda r: len(r) >= len(expected.alerts))
+    assert values(scores) == expected.scores
+    assert values(alerts) == expected.alerts
+    assert len(expected.alerts) > 50
+
+
+def test_another_number_of_shards_is_refused_with_the_reason(cluster, tmp_path):
+    live = Live(cluster, tmp_path)
+    with live.job() as job:
+        live.send(events(500))
+        live.until(live.topics.scores, lambda r: len(r) >= 500)
+        savepoint = live.rest.stop(job)
+    changed = live.settings.model_dump(mode="json")
+    changed["batch"]["shards"] = 1
+    file = tmp_path / "shards.yaml"
+    file.write_text(json.dumps(changed))
+    with live.job(validated(changed, "shards"), file, from_savepoint=savepoint, wait=False) as job:
+        live.send(events(200))
+        deadline = time.monotonic() + 60
+        while "batch.shards" not in (reason := live.rest.failure(job)) and time.monotonic() < deadline:
+            time.sleep(0.5)
+    assert "saved with batch.shards 2, the settings say 1" in reason
+
+
+def test_too_few_slots_are_named(cluster, tmp_path):
+    live = Live(cluster, tmp_path, job={"parallelism": 4}, batch={"shards": 4})
+    with pytest.raises(ClusterError, match="no free slot"):
+        local = live.settings
+        from streamgauge.jobs.submit import submit
+
+        job = submit(local, live.file, jobmanager=cluster.jobmanager, wait=False)
+        try:
+            live.rest.wait_running(job, 5)
+        finally:
+            live.rest.cancel(job)

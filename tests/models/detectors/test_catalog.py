@@ -1,0 +1,33 @@
+"""Every detector of the catalogue passes every check."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamgauge.models.catalog import CATALOG
+from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
+from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
+from streamgauge.models.detectors.rolling_z_score import RollingZScore
+from tests.checks.detector import CHECKS, EXEMPT
+
+MAKERS = {
+    "rolling_z_score": lambda: RollingZScore(half_life=50, warmup=10),
+    "rolling_z_score windowed": lambda: RollingZScore("window", window=60, warmup=10),
+    "half_space_trees": lambda: HalfSpaceTrees(10, 6, 60, 1),
+    "river_half_space_trees": lambda: RiverHalfSpaceTrees(10, 6, 60, 1),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", MAKERS)
+def test_check(name, check):
+    reason = EXEMPT.get(name.split()[0], {}).get(check)
+    if reason:
+        pytest.skip(reason)
+    CHECKS[check](MAKERS[name])
+
+
+def test_every_detector_is_checked_and_every_exemption_is_of_one():
+    assert {name.split()[0] for name in MAKERS} == set(CATALOG)
+    assert set(EXEMPT) <= set(CATALOG)
+    assert {check for checks in EXEMPT.values() for check in checks} <= set(CHECKS)

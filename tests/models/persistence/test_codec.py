@@ -1,0 +1,59 @@
+"""State as bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from streamgauge.models.errors import StateError
+from streamgauge.models.persistence.codec import pack, unpack
+
+arrays = st.dictionaries(
+    st.text(min_size=1, max_size=5),
+    hnp.arrays(st.sampled_from(["<f8", "<i8", "u1", "<i4", "?"]), hnp.array_shapes(min_dims=1, max_dims=3, min_side=0)),
+    max_size=4,
+)
+
+
+@given(arrays)
+def test_what_goes_in_comes_out(given_arrays):
+    meta, found = unpack(pack("x", 3, {"a": [1, "b"]}, given_arrays), "x", 3)
+    assert meta == {"a": [1, "b"]}
+    assert found.keys() == given_arrays.keys()
+    for name, array in found.items():
+        assert array.dtype == given_arrays[name].dtype
+        np.testing.assert_array_equal(array, given_arrays[name])
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_or_read_and_never_anything_else(junk):
+    for state in (junk, b"SGS1" + junk):
+        with pytest.raises(StateError):
+            unpack(state, "x", 1)
+
+
+def test_a_flipped_bit_is_noticed():
+    state = bytearray(pack("x", 1, {}, {"a": np.arange(10.0)}))
+    state[-5] ^= 4
+    with pytest.raises(StateError, match="checksum"):
+        unpack(bytes(state), "x", 1)
+
+
+@pytest.mark.parametrize(("version", "words"), [(2, "newer"), (0, "no migration")])
+def test_other_versions_are_refused(version, words):
+    with pytest.raises(StateError, match=words):
+        unpack(pack("x", version, {}, {}), "x", 1)
+
+
+def test_another_kind_is_refused():
+    with pytest.raises(StateError, match="state of y, not of x"):
+        unpack(pack("y", 1, {}, {}), "x", 1)
+
+
+def test_objects_are_refused():
+    state = pack("x", 1, {}, {"a": np.array([0], "<i8")}).replace(b"<i8", b"|O8")
+    with pytest.raises(StateError):
+        unpack(state, "x", 1)

@@ -1,0 +1,81 @@
+"""A tail probability is a promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamgauge.models.calibration import TailCalibrator, magnitude
+from streamgauge.models.errors import StateError
+
+
+@pytest.mark.parametrize("draw", ["exponential", "halfnormal", "lognormal", "odds"])
+@pytest.mark.parametrize("promise", [0.1, 0.01, 0.001])
+def test_promises_hold_within_a_factor_of_two_on_unseen_normal_data(draw, promise):
+    random = np.random.default_rng(5)
+    n = 200_000
+    values = {
+        "exponential": lambda: random.exponential(3.0, n),
+        "halfnormal": lambda: np.abs(random.normal(size=n)),
+        "lognormal": lambda: random.lognormal(0.0, 0.5, n),
+        "odds": lambda: magnitude(random.beta(2, 8, n)),
+    }[draw]()
+    surprise = TailCalibrator().rate_learn_many(values)[1000:]
+    assert promise / 2 <= (surprise >= -np.log(promise)).mean() <= promise * 2
+
+
+@given(st.lists(st.integers(1, 2999), max_size=6), st.integers(1, 2999))
+def test_batches_and_restarts_do_not_matter(cuts, stop):
+    values = np.random.default_rng(1).exponential(size=3000)
+    values[::50] = np.nan
+    whole = TailCalibrator(memory=300)
+    expected = whole.rate_learn_many(values)
+    first = TailCalibrator(memory=300)
+    parts = [first.rate_learn_many(part) for part in np.split(values[:stop], sorted(c for c in cuts if c < stop))]
+    second = TailCalibrator.from_state(first.to_state())
+    np.testing.assert_array_equal(np.concatenate([*parts, second.rate_learn_many(values[stop:])]), expected)
+    assert second.to_state() == whole.to_state()
+
+
+def test_two_extremes_are_told_apart_and_in_order():
+    calibrator = TailCalibrator()
+    calibrator.rate_learn_many(np.random.default_rng(0).exponential(size=5000))
+    one, two = calibrator.rate_learn_many(np.array([50.0, 500.0]))
+    assert 20 < one < two
+
+
+def test_nothing_is_stated_before_the_warm_up():
+    calibrator = TailCalibrator(warmup=50)
+    surprise = calibrator.rate_learn_many(np.linspace(0, 10, 51))
+    assert (surprise[:50] == 0).all()
+    assert surprise[50] > 0
+    assert calibrator.ready
+
+
+def test_the_past_is_forgotten():
+    calibrator = TailCalibrator(memory=500)
+    random = np.random.default_rng(0)
+    calibrator.rate_learn_many(random.exponential(1.0, 3000))
+    calibrator.rate_learn_many(random.exponential(100.0, 6000))
+    assert calibrator.rate_learn_many(np.array([300.0]))[0] < -np.log(0.01)
+
+
+@given(st.floats(1e-9, 0.5))
+def test_the_magnitude_of_a_probability_has_that_probability(probability):
+    calibrator = TailCalibrator()
+    calibrator.rate_learn_many(np.random.default_rng(0).exponential(size=6000))
+    at = calibrator.magnitude_at(probability)
+    found = np.exp(-calibrator.rate_learn_many(np.array([at]))[0])
+    assert found == pytest.approx(probability, rel=0.1)
+
+
+def test_constant_magnitudes_are_no_surprise():
+    surprise = TailCalibrator().rate_learn_many(np.zeros(5000))
+    assert surprise.max() < 1.0
+
+
+def test_a_foreign_state_is_refused():
+    with pytest.raises(StateError):
+        TailCalibrator.from_state(b"SGS1 nonsense")

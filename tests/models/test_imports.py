@@ -1,0 +1,48 @@
+"""Imports go one way: jobs -> udfs -> models; nothing under models knows Flink or Kafka; nothing anywhere pickles."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FORBIDDEN = {
+    "models": ("pyflink", "kafka", "streamgauge.udfs", "streamgauge.jobs", "pickle", "joblib", "cloudpickle"),
+    "udfs": ("kafka", "streamgauge.jobs", "pickle", "joblib", "cloudpickle"),
+    "jobs": ("pickle", "joblib", "cloudpickle"),
+}
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("folder", FORBIDDEN)
+def test_imports_go_one_way(folder):
+    files = list((ROOT / folder).rglob("*.py"))
+    assert files
+    wrong = {
+        f"{path.name}: {name}"
+        for path in files
+        for name in imports(path)
+        if any(name == f or name.startswith(f + ".") for f in FORBIDDEN[folder])
+    }
+    assert wrong == set()
+
+
+def test_only_the_operator_imports_pyflink_under_udfs():
+    users = {p.name for p in (ROOT / "udfs").glob("*.py") if any(i.startswith("pyflink") for i in imports(p))}
+    assert users == {"score_batch.py"}
+
+
+def test_no_file_is_longer_than_500_lines():
+    files = [p for f in (*FORBIDDEN, "tests", "benchmarks") for p in (ROOT / f).rglob("*.py")]
+    assert {p.name for p in files if len(p.read_text().splitlines()) > 500} == set()

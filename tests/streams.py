@@ -1,0 +1,110 @@
+"""Streams of events for tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from streamgauge.udfs.pipeline import ScoringPipeline
+from streamgauge.udfs.records import BatchResult, RawBatch
+from streamgauge.udfs.settings import PipelineSettings
+
+START = 1_760_000_000_000
+
+# small windows and warm-ups, so that short streams exercise everything
+SMALL = PipelineSettings.model_validate(
+    {
+        "detectors": {
+            "rolling_z_score": {"half_life": 30, "warmup": 5},
+            "half_space_trees": {"n_trees": 4, "height": 4, "window_size": 40},
+        },
+        "featurize": {"warmup": 5},
+        "calibration": {"warmup": 30, "memory": 200},
+        "decide": {"threshold": 0.02, "warmup": 5, "quiet_events": 3},
+        "output": {"scores": "all"},
+    }
+)
+
+
+def batch(values: Sequence[Any], partition: int | Sequence[int] = 0, offset: int = 0, stamps: Any = None) -> RawBatch:
+    """A batch of payloads: bytes as they are, anything else as JSON."""
+    payloads = [v if v is None or isinstance(v, bytes) else json.dumps(v).encode() for v in values]
+    n = len(payloads)
+    return RawBatch(
+        payloads,
+        np.broadcast_to(np.asarray(partition, dtype=np.int64), (n,)).copy(),
+        np.arange(offset, offset + n, dtype=np.int64),
+        np.asarray(START + 1000 * np.arange(offset, offset + n) if stamps is None else stamps, dtype=np.int64),
+    )
+
+
+def stream(n: int = 400, entities: int = 6, fields: int = 3, seed: int = 0, partitions: int = 1) -> RawBatch:
+    """A stream with everything in it: spikes, missing and new fields, dead letters, late and forgotten entities."""
+    random = np.random.default_rng(seed)
+    values: list[Any] = []
+    owners = random.integers(0, entities, n)
+    times = START + 1000 * np.arange(n)
+    if n > 60:
+        times[n // 2 :] += 40 * 86_400_000  # everybody is away for longer than entities are remembered
+    for i, owner in enumerate(owners.tolist()):
+        event: dict[str, Any] = {"entity": f"e{owner}", "ts": int(times[i])}
+        for f in range(fields):
+            if random.random() < 0.95:
+                event[f"f{f}"] = float(random.normal(10 * f, 1 + f))
+        if random.random() < 0.03:
+            event["f0"] = float(random.choice([-1, 1]) * 10.0 ** random.integers(2, 6))
+        if i > n // 3:
+            event["later"] = float(random.normal())
+        if random.random() < 0.02:
+            event["ts"] -= 3 * 86_400_000
+        if random.random() < 0.02:
+            event = {"no": "entity"}
+        values.append(b"{broken" if random.random() < 0.02 else event)
+    raw = batch(values, stamps=times)
+    raw.partitions = owners % partitions
+    for p in range(partitions):
+        mine = raw.partitions == p
+        raw.offsets[mine] = np.arange(mine.sum())
+    return raw
+
+
+class Run:
+    """A pipeline with its saved state, and all that came out of it."""
+
+    def __init__(self, settings: PipelineSettings = SMALL, saved: dict[str, bytes] | None = None) -> None:
+        self.pipeline = ScoringPipeline(settings)
+        self.saved = dict(saved or {})
+        self.pipeline.restore(self.saved.items())
+        self.alerts: list[tuple[str, bytes]] = []
+        self.scores: list[tuple[str, bytes]] = []
+        self.dead: list[tuple[str, bytes]] = []
+        self.late: list[tuple[str, bytes]] = []
+        self.notices: list[str] = []
+        self.counts: dict[str, int] = {}
+
+    def feed(self, raw: RawBatch, cuts: Sequence[int] = ()) -> Run:
+        """Process a stream, cut into batches."""
+        edges = sorted({0, len(raw), *(c for c in cuts if 0 < c < len(raw))})
+        for a, b in zip(edges, edges[1:], strict=False):
+            self.take(self.pipeline.process(raw.take(np.arange(a, b))))
+        return self
+
+    def take(self, result: BatchResult) -> None:
+        """Keep what came out of a batch."""
+        self.alerts += result.alerts
+        self.scores += result.scores
+        self.dead += result.dead_letters
+        self.late += result.late
+        self.notices += result.notices
+        for key in result.deletes:
+            del self.saved[key]
+        self.saved |= result.writes
+        for what, n in result.counts.items():
+            self.counts[what] = self.counts.get(what, 0) + n
+
+    def outputs(self) -> dict[str, list[tuple[str, bytes]]]:
+        """All records, in an order that does not depend on the batches."""
+        return {name: sorted(getattr(self, name)) for name in ("alerts", "scores", "dead", "late")}

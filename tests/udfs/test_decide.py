@@ -1,0 +1,98 @@
+"""One incident is one alert, opened, updated, resolved."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from streamgauge.udfs.alert import alert_id, rfc3339, score_of, severity_of
+from streamgauge.udfs.context import EntityStore
+from streamgauge.udfs.decide import OPENED, RESOLVED, UPDATED, decide
+from streamgauge.udfs.settings import DecideSettings
+from tests.streams import Run, stream
+
+
+SETTINGS = DecideSettings(threshold=1e-3, quiet_events=3, warmup=5)
+
+
+def follow(powers, seen=100, violated=None, rows=None, store=None):
+    """Changes for events of given rarity: 4 is a tail probability of 10^-4."""
+    n = len(powers)
+    store = store or EntityStore(1)
+    store.rows(["a", "b"], 1)
+    ints = np.arange(n)
+    decisions = decide(
+        store, np.zeros(n, np.int64) if rows is None else np.array(rows), np.broadcast_to(np.asarray(seen), n).copy(),
+        np.asarray(powers, dtype=np.float64) * math.log(10), np.zeros(n, bool) if violated is None else np.array(violated),
+        ints, ints, ints * 0, SETTINGS.threshold, 1, SETTINGS,
+    )  # fmt: skip
+    return list(zip(decisions.place.tolist(), decisions.change.tolist(), strict=True)), decisions
+
+
+def test_opens_once_updates_when_ten_times_rarer_and_resolves_after_quiet():
+    changes, decisions = follow([0, 3.1, 3.5, 4.2, 4.3, 1, 1, 1, 0])
+    assert changes == [(1, OPENED), (3, UPDATED), (7, RESOLVED)]
+    assert decisions.flagged.tolist() == [False, True, True, True, True, False, False, False, False]
+
+
+def test_near_the_threshold_is_not_quiet():
+    changes, _ = follow([3.1, 1, 1, 2.5, 1, 1, 1])
+    assert changes == [(0, OPENED), (6, RESOLVED)]
+
+
+def test_a_new_entity_waits_for_its_warm_up_but_a_rule_does_not():
+    assert follow([9, 9], seen=[5, 6])[0] == [(1, OPENED)]
+    assert follow([0], seen=1, violated=[True])[0] == [(0, OPENED)]
+
+
+def test_entities_have_incidents_of_their_own():
+    changes, _ = follow([4, 4, 0, 0, 0, 0], rows=[0, 1, 0, 1, 0, 0])
+    assert changes == [(0, OPENED), (1, OPENED), (5, RESOLVED)]
+
+
+def test_an_incident_goes_on_in_the_next_batch():
+    store = EntityStore(1)
+    assert follow([4], store=store)[0] == [(0, OPENED)]
+    assert follow([1, 1], store=store)[0] == []
+    assert follow([1], store=store)[0] == [(0, RESOLVED)]
+
+
+def test_the_changes_of_an_incident_carry_one_alert_id_and_event_ids_of_their_own():
+    run = Run().feed(stream(seed=1))
+    incidents: dict[str, list[str]] = {}
+    ids = []
+    for key, text in run.alerts:
+        alert = json.loads(text)
+        assert alert["specversion"] == "1.0"
+        assert alert["type"] == f"io.streamgauge.alert.{alert['data']['state']}"
+        assert key == alert["subject"] == alert["data"]["entity"]
+        ids.append(alert["id"])
+        incidents.setdefault(alert["data"]["alert_id"], []).append(alert["data"]["state"])
+    assert len(set(ids)) == len(ids)
+    for states in incidents.values():
+        assert states[0] == "opened"
+        assert set(states[1:-1]) <= {"updated"}
+        assert states.count("resolved") <= 1
+
+
+def test_alert_ids_depend_on_entity_configuration_and_place_alone():
+    one = alert_id("a", 1, "t", 0, 7)
+    assert one == alert_id("a", 1, "t", 0, 7)
+    assert len({one, alert_id("b", 1, "t", 0, 7), alert_id("a", 2, "t", 0, 7), alert_id("a", 1, "t", 0, 8), alert_id("a", 1, "t", 1, 7)}) == 5  # fmt: skip
+
+
+@pytest.mark.parametrize(("power", "score"), [(0, 0.0), (1, 0.5), (3, 0.75), (4, 0.8), (9, 0.9)])
+def test_a_score_says_how_rare(power, score):
+    assert score_of(power * math.log(10)) == pytest.approx(score)
+
+
+@pytest.mark.parametrize(("power", "severity"), [(4.01, "low"), (5.01, "medium"), (6.01, "high"), (8.01, "critical")])
+def test_severity_grows_with_rarity_beyond_the_threshold(power, severity):
+    assert severity_of(power * math.log(10), 1e-4) == severity
+
+
+def test_moments_are_written_as_cloudevents_asks():
+    assert rfc3339(1760000000123) == "2025-10-09T08:53:20.123Z"

@@ -1,0 +1,71 @@
+"""Fields to features in [0, 1]."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamgauge.udfs.featurize import CHANNELS, WIDTH, featurize
+from streamgauge.udfs.settings import FeaturizeSettings
+
+SETTINGS = FeaturizeSettings(half_life=100, warmup=10)
+
+
+def run(x, settings=SETTINGS, state=None):
+    X = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
+    state = np.zeros((1, X.shape[1], WIDTH)) if state is None else state
+    return featurize(state, np.zeros(len(X), np.int64), X, settings), state
+
+
+def usual(n=400, seed=0):
+    return np.random.default_rng(seed).normal(100, 5, n)
+
+
+def test_features_lie_between_0_and_1_and_the_usual_is_a_half():
+    features, _ = run(usual())
+    settled = features[50:]
+    assert settled.min() > 0
+    assert settled.max() < 1
+    np.testing.assert_allclose(settled.mean(axis=0), 0.5, atol=0.05)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_unit_and_origin_of_a_field_do_not_matter(origin, unit):
+    x = usual(100)
+    np.testing.assert_allclose(run(x * unit + origin)[0][20:], run(x)[0][20:], atol=1e-4)
+
+
+def test_new_entities_and_missing_values_have_no_features():
+    x = usual(30)
+    x[20] = np.nan
+    features, _ = run(x)
+    assert np.isnan(features[:10]).all()
+    assert np.isfinite(features[10:20]).all()
+    assert np.isnan(features[20]).all()
+    assert features.shape == (30, CHANNELS)
+
+
+def test_an_outlier_hardly_moves_the_scale():
+    x = usual()
+    _, clean = run(x)
+    x[300] = 1e9
+    _, hit = run(x)
+    assert abs(hit[0, 0, 1] - clean[0, 0, 1]) < 1.0
+    assert hit[0, 0, 2] < 1.5 * clean[0, 0, 2]
+
+
+def test_a_change_of_scale_is_followed_and_the_normaliser_never_sticks():
+    x = np.concatenate([np.full(50, 3.0), np.random.default_rng(1).normal(3.0, 100.0, 2000)])
+    _, state = run(x)
+    assert np.sqrt(state[0, 0, 2]) == pytest.approx(100, rel=0.25)
+
+
+@given(st.lists(st.integers(1, 199), max_size=6))
+def test_batches_do_not_matter(cuts):
+    x, state, parts = usual(200), None, []
+    for part in np.split(x, sorted(cuts)):
+        features, state = run(part, state=state)
+        parts.append(features.reshape(-1, CHANNELS))
+    np.testing.assert_array_equal(np.concatenate(parts), run(x)[0])

@@ -1,0 +1,167 @@
+"""The invariants of the pipeline (docs/adr/001)."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamgauge.models.errors import StateError
+from streamgauge.udfs.control import parse
+from streamgauge.udfs.records import RawBatch
+from tests.streams import SMALL, Run, batch, stream
+
+cuts = st.lists(st.integers(1, 399), max_size=12)
+
+
+@given(cuts, st.integers(0, 5))
+def test_batch_boundaries_do_not_matter(where, seed):
+    raw = stream(seed=seed, partitions=2)
+    whole, cut = Run().feed(raw), Run().feed(raw, where)
+    assert cut.outputs() == whole.outputs()
+    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+
+
+@given(st.integers(1, 399), cuts, st.integers(0, 5))
+def test_resuming_from_saved_state_equals_never_having_stopped(stop, where, seed):
+    raw = stream(seed=seed, partitions=2)
+    first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, len(raw)))
+    before = Run().feed(first, where)
+    after = Run(saved=before.saved).feed(rest, where)
+    whole = Run().feed(raw)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert after.saved.keys() == Run().feed(first, where).feed(rest, where).saved.keys()
+    joined = {name: sorted(before.outputs()[name] + records) for name, records in after.outputs().items()}
+    assert joined == whole.outputs()
+
+
+def test_every_batch_by_itself_and_restored_after_each():
+    raw, saved, alerts = stream(n=150), {}, []
+    for i in range(len(raw)):
+        run = Run(saved=saved).feed(raw.take(np.array([i])))
+        saved, alerts = run.saved, alerts + run.alerts
+    whole = Run().feed(raw)
+    assert alerts == whole.alerts
+    assert run.pipeline.canonical() == whole.pipeline.canonical()
+
+
+@given(st.integers(0, 20), cuts)
+def test_every_offset_ends_in_exactly_one_place(seed, where):
+    raw = stream(seed=seed, partitions=3)
+    run = Run().feed(raw, where)
+    places = []
+    for _, text in [*run.scores, *run.dead, *run.late]:
+        record = json.loads(text)
+        places.append((record["partition"], record["offset"]))
+    assert sorted(places) == sorted(zip(raw.partitions.tolist(), raw.offsets.tolist(), strict=True))
+    assert run.counts["scored"] + run.counts.get("late", 0) + len(run.dead) == run.counts["events"] == len(raw)
+    assert min(len(run.scores), len(run.dead)) > 0
+
+
+def test_the_stream_of_these_tests_has_everything_in_it():
+    run = Run().feed(stream(seed=1))
+    states = {json.loads(text)["data"]["state"] for _, text in run.alerts}
+    assert states == {"opened", "updated", "resolved"}
+    assert run.late
+    assert {json.loads(text)["reason"] for _, text in run.dead} == {"not_json", "no_entity"}
+    assert "new field 'later' (number)" in run.notices
+
+
+@given(st.integers(0, 5))
+def test_same_stream_same_bytes(seed):
+    raw = stream(seed=seed)
+    assert Run().feed(raw).saved == Run().feed(raw).saved
+
+
+def test_scores_run_from_0_to_1():
+    values = [json.loads(text)["score"] for _, text in Run().feed(stream()).scores]
+    assert min(values) >= 0
+    assert max(values) <= 1
+    assert max(values) > 0.6
+
+
+def test_partitions_are_logs_of_their_own():
+    raw = stream(partitions=2)
+    both = Run().feed(raw)
+    for p in (0, 1):
+        alone = Run().feed(raw.take(np.flatnonzero(raw.partitions == p)))
+        assert alone.pipeline.canonical()[p] == both.pipeline.canonical()[p]
+
+
+def test_an_entity_away_too_long_starts_anew():
+    settings = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"forget_after": 60_000})})
+    near = batch([{"entity": "a", "x": float(i % 3)} for i in range(30)])
+    far = batch([{"entity": "a", "x": 50.0}], offset=30, stamps=[near.stamps[-1] + 60_001])
+    back = batch([{"entity": "a", "x": 50.0}], offset=30, stamps=[near.stamps[-1] + 60_000])
+    head = {}
+    for name, last in (("far", far), ("back", back)):
+        run = Run(settings).feed(near)
+        run.take(run.pipeline.process(last))
+        store = run.pipeline.logs[0].store
+        head[name] = int(store.head[store.index["a"], 0])
+    assert head == {"far": 1, "back": 31}
+
+
+def test_other_detectors_refuse_the_state_with_a_reason():
+    saved = Run().feed(stream(n=50)).saved
+    other = SMALL.model_copy(update={"detectors": SMALL.detectors.model_copy(update={"half_space_trees": None})})
+    with pytest.raises(StateError, match=r"rolling_z_score.*half_space_trees.*settings name"):
+        Run(other, saved)
+
+
+def test_a_missing_part_of_the_state_is_refused():
+    saved = Run().feed(stream(n=50)).saved
+    del saved["0/m"]
+    with pytest.raises(StateError, match="incomplete"):
+        Run(saved=saved)
+
+
+def test_a_rule_on_the_control_topic_alerts_at_once_and_by_name():
+    run = Run()
+    run.pipeline.apply(parse('{"type":"rules","rules":[{"id":"age","field":"age","op":"<","value":0}]}'))
+    run.feed(batch([{"entity": "a", "age": 3}, {"entity": "b", "age": -1}]))
+    [(key, text)] = run.alerts
+    data = json.loads(text)["data"]
+    assert (key, data["kind"], data["rules"], data["severity"]) == ("b", "conditional", ["age"], "high")
+
+
+def test_a_threshold_on_the_control_topic_takes_the_settings_place():
+    raw = stream(seed=3)
+    strict = Run()
+    strict.pipeline.apply(parse('{"type":"threshold","value":1e-12}'))
+    assert len(strict.feed(raw).alerts) < len(Run().feed(raw).alerts)
+
+
+def test_a_new_model_version_is_named_in_alerts_and_survives_a_restart():
+    raw = stream(seed=2)
+    message = parse('{"type":"model","detector":"half_space_trees","version":"7","settings":{"n_trees":3,"window_size":20}}')
+    run = Run().feed(raw.take(np.arange(200)))
+    run.pipeline.apply(message)
+    run.feed(raw.take(np.arange(200, 300)))
+    again = Run(saved=run.saved)
+    again.pipeline.apply(message)  # read again at the start: must change nothing
+    rest = raw.take(np.arange(300, 400))
+    assert again.feed(rest).pipeline.canonical() == run.feed(rest).pipeline.canonical()
+    last = json.loads(again.alerts[-1][1])["data"]["detectors"]["half_space_trees"]
+    assert last["version"] == "7"
+
+
+def test_the_saved_state_does_not_grow_with_the_stream():
+    raw = stream(n=400, seed=4)
+    sizes = []
+    run = Run(SMALL.model_copy(update={"output": SMALL.output.model_copy(update={"scores": "none"})}))
+    for turn in range(60):
+        later = RawBatch(raw.payloads, raw.partitions, raw.offsets + 400 * turn, raw.stamps)
+        run.feed(later, range(0, 400, 50))
+        sizes.append(sum(map(len, run.saved.values())))
+    assert max(sizes[30:]) <= 1.1 * max(sizes[:30])
+
+
+def test_a_wide_stream_keeps_its_columns():
+    values = [{"entity": "a", **{f"f{k}": float(k + i) for k in range(512)}} for i in range(50)]
+    run = Run().feed(batch(values), [20])
+    assert len(run.pipeline.logs[0].alignment.schema.numeric) == 512
+    assert run.counts["scored"] == 50
