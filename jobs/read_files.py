@@ -28,9 +28,9 @@ def chunks(path: Path) -> Iterator[pd.DataFrame]:
     try:
         match path.suffix.lower():
             case ".csv":
-                yield from pd.read_csv(path, chunksize=CHUNK)
+                yield from pd.read_csv(path, chunksize=CHUNK, float_precision="round_trip")
             case ".jsonl" | ".ndjson":
-                yield from pd.read_json(path, lines=True, chunksize=CHUNK, convert_dates=False, dtype=False)
+                yield from pd.read_json(path, lines=True, chunksize=CHUNK, convert_dates=False, dtype=False, precise_float=True)
             case ".parquet":
                 for batch in pq.ParquetFile(path).iter_batches(CHUNK):
                     yield batch.to_pandas()
@@ -45,8 +45,10 @@ def count_rows(path: Path) -> int:
     if path.suffix.lower() == ".parquet":
         return int(pq.ParquetFile(path).metadata.num_rows)
     with path.open("rb") as file:
-        lines = sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    return max(0, lines - (path.suffix.lower() == ".csv"))
+        lines, last = 0, b"\n"
+        for block in iter(lambda: file.read(1 << 20), b""):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return max(0, lines + (last != b"\n") - (path.suffix.lower() == ".csv"))
 
 
 def times(column: pd.Series[Any], path: Path) -> pd.Series[Any]:

@@ -16,6 +16,7 @@ BINS = 1024
 LOW, HIGH = -14.0, 14.0  # range of ln(magnitude) that the bins resolve, 2.8 % each
 TAIL = 0.01  # above this quantile the tail is an exponential distribution,
 TAIL_LEAST = 20  # or above the quantile that leaves so many scores
+WINSORISED = 0.125  # share of the tail that is cut back to its own quantile
 REFRESH = 64  # the table of quantiles is drawn anew after so many scores
 
 # places in `TailCalibrator._numbers`
@@ -79,16 +80,6 @@ class TailCalibrator:
         )
         return surprise
 
-    def magnitude_at(self, probability: float) -> float:
-        """The magnitude whose tail probability is `probability`; infinite before `ready`."""
-        share = self._numbers[TAIL_SHARE]
-        if not self.ready or share == 0.0:
-            return math.inf
-        if probability <= share:
-            return float(self._numbers[THRESHOLD] + self._numbers[EXCESS] * math.log(share / probability))
-        place = int(np.searchsorted(-self._above, -probability * self._numbers[COUNT]))
-        return math.exp(LOW + (HIGH - LOW) * (min(place, BINS - 1) + 1) / BINS)
-
     def to_state(self) -> bytes:
         """All that was learned, versioned."""
         arrays: dict[str, npt.NDArray[Any]] = {
@@ -129,9 +120,11 @@ def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surpri
             if m > numbers[THRESHOLD] and numbers[EXCESS] > 0.0:
                 surprise[i] = (m - numbers[THRESHOLD]) / numbers[EXCESS] - math.log(numbers[TAIL_SHARE])
             else:
-                # half of the own bin counts as above; never rarer than the tail begins
+                # half of the own bin counts as above; never rarer than where an exponential tail begins
                 share = (above[place] + 0.5 * counts[place] + 0.5) / (numbers[COUNT] + 1.0)
-                surprise[i] = -math.log(min(1.0, max(share, numbers[TAIL_SHARE])))
+                if numbers[EXCESS] > 0.0:
+                    share = max(share, numbers[TAIL_SHARE])
+                surprise[i] = -math.log(min(1.0, share))
         counts[place] += 1.0
         sums[place] += m
         numbers[COUNT] += 1.0
@@ -149,17 +142,30 @@ def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surpri
 
 @njit(cache=True)
 def _refresh(counts, sums, above, numbers):  # type: ignore[no-untyped-def]
-    """Draw the table anew: scores above each bin, and the exponential tail."""
+    """Draw the table anew: scores above each bin, and the exponential tail.
+
+    The highest eighth of the tail counts as if it stood at the tail's own 7/8 quantile, and the mean excess is corrected for it: a few
+    enormous scores must not make the next large one look usual.
+    """
     wanted = max(TAIL * numbers[COUNT], min(TAIL_LEAST, 0.25 * numbers[COUNT]))
-    running, total, found = 0.0, 0.0, False
+    running, total, cap, capped = 0.0, 0.0, -1.0, 0.0
+    found = False
     for k in range(BINS - 1, -1, -1):
         above[k] = running
         running += counts[k]
-        total += sums[k]
-        if not found and running >= wanted:
+        if found:
+            continue
+        start = 0.0 if k == 0 else math.exp(LOW + (HIGH - LOW) * k / BINS)
+        if cap < 0.0:
+            capped = running
+            if running >= wanted * WINSORISED:
+                cap = start
+                total = running * cap
+        else:
+            total += sums[k]
+        if running >= wanted:
             found = True
-            start = 0.0 if k == 0 else math.exp(LOW + (HIGH - LOW) * k / BINS)
             numbers[THRESHOLD] = start
-            numbers[EXCESS] = total / running - start
             numbers[TAIL_SHARE] = running / numbers[COUNT]
+            numbers[EXCESS] = max(0.0, total / running - start) / (1.0 - capped / running) if capped < running else 0.0
     numbers[SINCE] = 0.0

@@ -22,7 +22,7 @@ SMALL = PipelineSettings.model_validate(
             "half_space_trees": {"n_trees": 4, "height": 4, "window_size": 40},
         },
         "featurize": {"warmup": 5},
-        "calibration": {"warmup": 30, "memory": 200},
+        "calibration": {"warmup": 30, "memory": 1000},
         "decide": {"threshold": 0.02, "warmup": 5, "quiet_events": 3},
         "output": {"scores": "all"},
     }
@@ -54,7 +54,7 @@ def stream(n: int = 400, entities: int = 6, fields: int = 3, seed: int = 0, part
         for f in range(fields):
             if random.random() < 0.95:
                 event[f"f{f}"] = float(random.normal(10 * f, 1 + f))
-        if random.random() < 0.03:
+        if random.random() < 0.015:
             event["f0"] = float(random.choice([-1, 1]) * 10.0 ** random.integers(2, 6))
         if i > n // 3:
             event["later"] = float(random.normal())

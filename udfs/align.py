@@ -179,4 +179,4 @@ def _float(item: Any) -> float:
     try:
         return math.nan if item is None else float(item)
     except OverflowError:
-        return math.copysign(1.7976931348623157e308, item)
+        return 1.7976931348623157e308 if item > 0 else -1.7976931348623157e308

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -82,19 +82,20 @@ class EntityStore:
 
     def touch(
         self, rows: Ints, times: Ints, late_after: int, forget_after: int
-    ) -> tuple[int, Flags, Ints]:
+    ) -> tuple[int, Ints, Ints]:
         """Count events in order, find the late ones, and start entities anew that were away too long.
 
         Returns
         -------
         done : int
             Events counted; the rest must wait until these are scored, because one of them starts an entity anew.
-        late : bool[done]
-            Events older than their entity's newest by more than `late_after`; they leave no trace.
+        late : int64[done]
+            By how much an event is older than its entity's newest, where that is more than `late_after`; 0 otherwise. Late
+            events leave no trace.
         seen : int64[done]
             Events of the entity so far, this one included; 0 for a late one.
         """
-        late, seen = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.int64)
+        late, seen = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
         self._round += 1
         done, self.clock = _touch(
             rows, times, late_after, forget_after, self.clock, self._round, self._touched, self.head, self.fields,
@@ -137,7 +138,7 @@ class EntityStore:
         self._segments[number] = touched
         self._logged += len(touched)
         parts = [touched]
-        while self._logged > 1.5 * len(self.index) + 4096:
+        while self._logged > 1.5 * len(self.index) + 1024:
             oldest = next(iter(self._segments))
             if oldest == number:
                 break
@@ -240,7 +241,7 @@ def _touch(rows, times, late_after, forget_after, clock, turn, touched, head, fi
         touched[row] = turn
         if head[row, SEEN] > 0:
             if time < head[row, NEWEST] - late_after:
-                late[i] = True
+                late[i] = head[row, NEWEST] - time
                 continue
             head[row, NEWEST] = max(time, head[row, NEWEST])
         else:

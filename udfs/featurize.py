@@ -60,7 +60,9 @@ def _featurize(state, rows, X, least, short_gain, warmup, features):  # type: ig
             if count == 0.0:
                 centre = last = short = x
             delta = x - centre
-            scale = max(math.sqrt(variance), 1e-9 * abs(centre))
+            scale = math.sqrt(variance)
+            if scale <= 1e-9 * abs(centre):  # less is rounding
+                scale = 0.0
             short += short_gain * (x - short)
             if count >= warmup:
                 # a field that never varied: the unit is what makes the first change worth sqrt(count) deviations

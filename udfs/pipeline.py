@@ -19,7 +19,7 @@ from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.alert import CHANGES, build_alerts, config_mark, score_of
 from streamgauge.udfs.align import Alignment, Schema
 from streamgauge.udfs.calibrate import Calibrators
-from streamgauge.udfs.context import NEWEST, EntityStore
+from streamgauge.udfs.context import EntityStore
 from streamgauge.udfs.control import Control, ModelVersion, Rules, Threshold
 from streamgauge.udfs.decide import decide
 from streamgauge.udfs.decode import decode
@@ -104,17 +104,14 @@ class LogPipeline:
             )
             end = begin + done
             part, part_X, part_rows = events.slice(begin, end), X[begin:end], rows[begin:end]
-            for i in np.flatnonzero(late).tolist():
-                newest = int(self.store.head[part_rows[i], NEWEST])
-                result.late.append(
-                    late_event(raw, int(part.rows[i]), self.topic, part.entities[i], int(part.times[i]), newest)
-                )
-            if late.any():
-                result.count("late", int(late.sum()))
-                keep = np.flatnonzero(~late)
-                part, part_X, part_rows, seen = (
-                    part.drop(set(np.flatnonzero(late).tolist())), part_X[keep], part_rows[keep], seen[keep],
-                )  # fmt: skip
+            places = np.flatnonzero(late).tolist()
+            if places:
+                result.late += [
+                    late_event(raw, int(part.rows[i]), self.topic, part.entities[i], int(late[i])) for i in places
+                ]
+                result.count("late", len(places))
+                keep = np.flatnonzero(late == 0)
+                part, part_X, part_rows, seen = part.drop(set(places)), part_X[keep], part_rows[keep], seen[keep]
             clock.lap("context")
             if len(part):
                 self._score(raw, part, part_X, part_rows, seen, result, clock)

@@ -29,13 +29,13 @@ def dead_letter(raw: RawBatch, letter: DeadLetter, topic: str) -> tuple[str, byt
     return f"{topic}-{record['partition']}-{record['offset']}", _encoder.encode(record)
 
 
-def late_event(raw: RawBatch, row: int, topic: str, entity: str, time: int, newest: int) -> tuple[str, bytes]:
-    """Key and JSON of an event that came too late to be scored."""
+def late_event(raw: RawBatch, row: int, topic: str, entity: str, late_by: int) -> tuple[str, bytes]:
+    """Key and JSON of an event that came too late to be scored, by so many milliseconds."""
     payload = raw.payloads[row]
     record = {
         **_origin(raw, row, topic),
         "entity": entity,
-        "late_by_ms": newest - time,
+        "late_by_ms": late_by,
         "payload": None if payload is None else base64.b64encode(payload).decode(),
     }
     return entity, _encoder.encode(record)

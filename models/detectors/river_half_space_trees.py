@@ -86,7 +86,9 @@ class RiverHalfSpaceTrees(Detector):
     def recent(self) -> tuple[int, Floats]:
         """As in `HalfSpaceTrees`."""
         first = self.rebuilt_from
-        return first, np.array(self._recent[len(self._recent) - (self.learned - first) :]).reshape(-1, self._width or 0)
+        if self._width is None:
+            return 0, np.empty((0, 0))
+        return first, np.array(self._recent[len(self._recent) - (self.learned - first) :]).reshape(-1, self._width)
 
     def replay(self, first: int, X: Floats) -> None:
         """As in `HalfSpaceTrees`."""

@@ -148,10 +148,10 @@ class RollingZScore(Detector):
 
 @njit(cache=True)
 def _distance(x: float, mean: float, variance: float, seen: float) -> float:
-    scale = max(math.sqrt(variance), 1e-9 * abs(mean))
+    scale = math.sqrt(variance)
     if x == mean:
         return 0.0
-    if scale > 0.0:
+    if scale > 1e-9 * abs(mean):  # less is rounding
         return (x - mean) / scale
     return math.copysign(math.sqrt(seen), x - mean)
 

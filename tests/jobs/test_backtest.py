@@ -24,8 +24,8 @@ def table(tmp_path):
         {
             "ts": pd.date_range("2024-01-01", periods=n, freq="min").astype(str),
             "card": [f"c{i % 3}" for i in range(n)],
-            "amount": random.normal(100, 10, n),
-            "items": random.normal(3, 1, n),
+            "amount": random.normal(100, 10, n).round(3),
+            "items": random.normal(3, 1, n).round(3),
             "label": 0,
         }
     )
@@ -78,7 +78,7 @@ def test_the_command_writes_one_row_for_each_input_row(table, tmp_path):
     command = ["backtest", str(table), "--entity-column", "card", "--time-column", "ts", "--label-column", "label"]
     done = CliRunner().invoke(app, [*command, "--scores", str(scores), "--alerts", str(alerts), "--json"])
     assert done.exit_code == 0, done.output
-    rows = list(csv.DictReader(scores.open()))
+    rows = list(csv.DictReader(scores.read_text().splitlines()))
     assert list(rows[0]) == ["row", "entity", "score", "alert"]
     assert [int(r["row"]) for r in rows] == list(range(3000))
     assert all(0 <= float(r["score"]) <= 1 for r in rows)

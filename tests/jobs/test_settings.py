@@ -49,7 +49,7 @@ def test_what_is_wrong_is_named(values, words):
 
 
 def test_all_that_is_wrong_is_said_at_once():
-    with pytest.raises(SettingsError, match=r"window.*threshold"):
+    with pytest.raises(SettingsError, match=r"threshold.*window"):
         validated({"batch": {"window": 0}, "decide": {"threshold": 2}}, "here")
 
 

@@ -21,7 +21,7 @@ SETTINGS = DecideSettings(threshold=1e-3, quiet_events=3, warmup=5)
 def follow(powers, seen=100, violated=None, rows=None, store=None):
     """Changes for events of given rarity: 4 is a tail probability of 10^-4."""
     n = len(powers)
-    store = store or EntityStore(1)
+    store = EntityStore(1) if store is None else store
     store.rows(["a", "b"], 1)
     ints = np.arange(n)
     decisions = decide(
