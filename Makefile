@@ -1,31 +1,31 @@
 # make demo | test | lint | bench | clean        everything lives in .venv and .streamgauge
 PYTHON ?= python3.11
 BIN := .venv/bin
-INSTALLED := .venv/.installed
+NEEDS := setup.py constraints.txt docker/install.sh
 
 .PHONY: demo test unit integration lint schema bench clean
 
-demo: $(INSTALLED)
+demo: .venv/.installed
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
 
-test: $(INSTALLED)
+test: .venv/.installed-dev
 	$(BIN)/pytest
 
-unit: $(INSTALLED)
+unit: .venv/.installed-dev
 	$(BIN)/pytest -m "not integration"
 
-integration: $(INSTALLED)
+integration: .venv/.installed-dev
 	$(BIN)/pytest -m integration
 
-lint: $(INSTALLED)
+lint: .venv/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p streamgauge.models -p streamgauge.udfs -p streamgauge.jobs
 
-schema: $(INSTALLED)
+schema: .venv/.installed
 	$(BIN)/python -c "from streamgauge.jobs.settings import schema; print(schema(), end='')" > flink-conf/detection.schema.json
 
-bench: $(INSTALLED)
+bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.half_space_trees
 	$(BIN)/python -m benchmarks.entities
 	$(BIN)/python -m benchmarks.throughput
@@ -35,6 +35,8 @@ clean:
 	-$(BIN)/streamgauge down
 	rm -rf .streamgauge .venv build *.egg-info demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(INSTALLED): setup.py constraints.txt pom.xml docker/install.sh
+.venv/.installed: $(NEEDS)
 	PYTHON=$(PYTHON) docker/install.sh
-	touch $@
+
+.venv/.installed-dev: $(NEEDS)
+	PYTHON=$(PYTHON) docker/install.sh dev

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-
 from streamgauge.jobs import local_cluster
 from streamgauge.jobs.local_cluster import Cluster
 from streamgauge.jobs.settings import Settings, validated
@@ -105,7 +104,7 @@ def load(bootstrap: str, topic: str, **options: Any) -> Iterator[subprocess.Pope
 def payloads(n: int, entities: int, seed: int = 0) -> tuple[list[bytes], list[bytes]]:
     """Keys and JSON values of `n` events over `entities` entities, four numeric fields each."""
     random = np.random.default_rng(seed)
-    who = random.integers(0, entities, n)
+    who = random.permutation(n) % entities  # each as often as any other
     base = random.lognormal(3.0, 1.0, (entities, len(FIELDS)))
     values = base[who] * (1.0 + 0.1 * random.standard_normal((n, len(FIELDS))))
     keys = [b"entity-%d" % e for e in who.tolist()]

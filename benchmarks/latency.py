@@ -10,8 +10,9 @@ import json
 import time
 
 import numpy as np
-from benchmarks.common import cluster, finish, job, load, say, settings_for
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from benchmarks.common import cluster, finish, job, load, say, settings_for
 
 WARM_UP, MEASURE, PROBES = 20.0, 20.0, 40.0
 RULE = {"type": "rules", "rules": [{"id": "probe", "field": "probe", "op": ">", "value": 0}]}

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import time
 
-from benchmarks.common import payloads
 from confluent_kafka import Producer
+
+from benchmarks.common import payloads
 
 
 def main() -> None:
@@ -23,9 +24,14 @@ def main() -> None:
     parser.add_argument("--probes", type=float, default=0.0, help="probes a second")
     options = parser.parse_args()
 
-    keys, values = payloads(200_000, options.entities)
+    keys, values = payloads(max(200_000, options.entities), options.entities)
     fast = options.rate == 0
-    config = {"bootstrap.servers": options.bootstrap, "linger.ms": 20 if fast else 0, "acks": "1", "partitioner": "murmur2_random"}
+    config = {
+        "bootstrap.servers": options.bootstrap,
+        "linger.ms": 20 if fast else 0,
+        "acks": "1",
+        "partitioner": "murmur2_random",
+    }
     if fast:
         config |= {"batch.size": 262_144, "queue.buffering.max.messages": 500_000}
     producer = Producer(config)

@@ -14,7 +14,6 @@ from typing import Any
 import msgspec
 import numpy as np
 from kafka.partitioner.default import murmur2
-
 from streamgauge.jobs.read_files import chunks, need_columns, records, times
 from streamgauge.jobs.settings import Settings
 from streamgauge.models.contract import Floats
@@ -128,13 +127,10 @@ def _stream(
     done = 0
     for path in files:
         for frame in chunks(path):
-            need_columns(
-                frame, path, entity_column=entity_column, time_column=time_column, label_column=label_column
-            )
+            need_columns(frame, path, entity_column=entity_column, time_column=time_column, label_column=label_column)
+            stamps = (done + np.arange(len(frame))) * 1000
             if time_column:
                 stamps = times(frame[time_column], path).to_numpy(np.int64)
-            else:
-                stamps = (done + np.arange(len(frame))) * 1000
             entities = frame[entity_column].astype(str).tolist() if entity_column else [path.stem] * len(frame)
             if label_column:
                 labels.append(frame[label_column].to_numpy(np.float64, na_value=0.0))

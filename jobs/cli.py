@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-
 from streamgauge.models.errors import InputError, SettingsError, StreamgaugeError
 
 app = typer.Typer(
@@ -32,7 +31,9 @@ SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="Settings file; flink-conf/detection.yaml of this folder by default.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
-JobManager = Annotated[str | None, typer.Option(help="HOST:PORT of a cluster's REST endpoint; the local one by default.")]
+JobManager = Annotated[
+    str | None, typer.Option(help="HOST:PORT of a cluster's REST endpoint; the local one by default.")
+]
 
 
 @contextmanager
@@ -158,7 +159,9 @@ def submit(
     context: typer.Context,
     settings: SettingsFile = None,
     jobmanager: JobManager = None,
-    target: Annotated[str, typer.Option(help="Flink's deployment target (remote, kubernetes-session, ...).")] = "remote",
+    target: Annotated[
+        str, typer.Option(help="Flink's deployment target (remote, kubernetes-session, ...).")
+    ] = "remote",
     python_mode: Annotated[
         Literal["thread", "process"] | None, typer.Option(help="Where Python runs, instead of job.execution.")
     ] = None,
@@ -189,7 +192,9 @@ def submit(
         _print_json({"job": job})
 
 
-@app.command(epilog="Example: `streamgauge stop` prints the savepoint; `streamgauge submit --from-savepoint ...` goes on from it")
+@app.command(
+    epilog="Example: `streamgauge stop` prints the savepoint; `streamgauge submit --from-savepoint ...` goes on from it"
+)
 def stop(
     job: Annotated[str | None, typer.Argument(help="The job's id; the only one running by default.")] = None,
     jobmanager: JobManager = None,
@@ -215,7 +220,9 @@ def stop(
 def replay(
     files: Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet.")],
     settings: SettingsFile = None,
-    entity_column: Annotated[str | None, typer.Option(help="Column with the entity; the file's name by default.")] = None,
+    entity_column: Annotated[
+        str | None, typer.Option(help="Column with the entity; the file's name by default.")
+    ] = None,
     time_column: Annotated[str | None, typer.Option(help="Column with the event time.")] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Column not to send (a label, say); repeatable.")] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second.")] = None,
@@ -296,9 +303,13 @@ def alerts(
 def backtest(
     files: Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet; each is a stream of its own.")],
     settings: SettingsFile = None,
-    entity_column: Annotated[str | None, typer.Option(help="Column with the entity; the file's name by default.")] = None,
+    entity_column: Annotated[
+        str | None, typer.Option(help="Column with the entity; the file's name by default.")
+    ] = None,
     time_column: Annotated[str | None, typer.Option(help="Column with the event time.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column that is above 0 for anomalies; only judged by.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column that is above 0 for anomalies; only judged by.")
+    ] = None,
     scores: Annotated[Path | None, typer.Option(help="CSV to write: row, entity, score, alert.")] = None,
     alerts_out: Annotated[Path | None, typer.Option("--alerts", help="JSONL to write the alerts to.")] = None,
     one_stream: Annotated[bool, typer.Option(help="The files are one stream, one after the other.")] = False,

@@ -17,7 +17,6 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-
 from streamgauge.jobs import local_cluster
 from streamgauge.jobs.follow_alerts import Received, alert_table, follow
 from streamgauge.jobs.local_cluster import PROJECT
@@ -177,14 +176,20 @@ def windows_of(file: Path) -> tuple[pd.DataFrame, list[tuple[int, int]]]:
 
 
 def _figures(files: list[Path], found: Found) -> dict[str, Any]:
-    series = []
+    series: list[dict[str, Any]] = []
     for file in files:
         frame, windows = windows_of(file)
         rows = sorted(found.opened.get(file.stem, []))
         hit = sum(any(a <= row <= b for row in rows) for a, b in windows)
         false = sum(not any(a <= row <= b for a, b in windows) for row in rows)
         series.append(
-            {"series": file.stem, "rows": len(frame), "windows": len(windows), "windows_found": hit, "false_alarms": false}
+            {
+                "series": file.stem,
+                "rows": len(frame),
+                "windows": len(windows),
+                "windows_found": hit,
+                "false_alarms": false,
+            }
         )
     latencies = found.latencies_ms or [float("nan")]
     totals = {key: sum(s[key] for s in series) for key in ("rows", "windows", "windows_found", "false_alarms")}
@@ -218,7 +223,9 @@ def draw(files: list[Path], opened: dict[str, list[int]], path: Path) -> None:
         values = frame["value"].to_numpy()
         axis.plot(values, color="#33475b", linewidth=0.6)
         for k, (first, last) in enumerate(windows):
-            axis.axvspan(first, last, color="#f6c344", alpha=0.4, linewidth=0, label="labelled window" if k == 0 else None)
+            axis.axvspan(
+                first, last, color="#f6c344", alpha=0.4, linewidth=0, label="labelled window" if k == 0 else None
+            )
         for inside in (True, False):
             rows = [r for r in opened.get(file.stem, []) if any(a <= r <= b for a, b in windows) == inside]
             if rows:
@@ -230,7 +237,7 @@ def draw(files: list[Path], opened: dict[str, list[int]], path: Path) -> None:
         axis.tick_params(labelsize=7)
         axis.margins(x=0.005)
         axis.spines[["top", "right"]].set_visible(False)
-    handles = {}
+    handles: dict[str, Any] = {}
     for axis in np.atleast_1d(axes):
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)

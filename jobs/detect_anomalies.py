@@ -14,9 +14,13 @@ from pathlib import Path
 from pyflink.common import Configuration
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
-
 from streamgauge.jobs.flink_tables import (
-    batches_by_shard, control_table, events_table, message_sink, shard_expression, shard_keys,
+    batches_by_shard,
+    control_table,
+    events_table,
+    message_sink,
+    shard_expression,
+    shard_keys,
 )  # fmt: skip
 from streamgauge.jobs.settings import Settings, load
 from streamgauge.jobs.topics import read_control

@@ -14,7 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 import psutil
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
-
 from streamgauge.jobs.local_cluster import PORTS, PROJECT, Cluster, java, port_in_use
 from streamgauge.jobs.settings import Settings
 from streamgauge.jobs.topics import admin, client_options, wanted
@@ -86,7 +85,9 @@ def _packages() -> Finding:
 def _memory() -> Finding:
     free = psutil.virtual_memory().available / 2**30
     state = "ok" if free >= 6 else "warning"
-    return Finding("memory", state, f"{free:.1f} GiB free; the local cluster takes 2.5, and 4 for each TaskManager under load")
+    return Finding(
+        "memory", state, f"{free:.1f} GiB free; the local cluster takes 2.5, and 4 for each TaskManager under load"
+    )
 
 
 def _disk() -> Finding:
@@ -99,7 +100,9 @@ def _ports() -> Finding:
     if cluster is not None and cluster.processes:
         dead = [p.role for p in cluster.processes if p.running() is None]
         if dead:
-            return Finding("ports", "failure", f"the local cluster lost {', '.join(dead)}: `streamgauge down`, then `up`")
+            return Finding(
+                "ports", "failure", f"the local cluster lost {', '.join(dead)}: `streamgauge down`, then `up`"
+            )
         return Finding("ports", "ok", f"the local cluster has them: Kafka {cluster.bootstrap}, Flink UI {cluster.ui}")
     taken = [f"{port} ({name}) by {who}" for name, port in PORTS.items() if (who := port_in_use(port))]
     if taken:
@@ -114,17 +117,23 @@ def _topics(settings: Settings) -> list[Finding]:
         there = set(client.list_topics())
         missing = [name for name in wanted(kafka, 1) if name not in there]
         if missing:
-            findings.append(Finding("topics", "warning", f"missing: {', '.join(missing)}; `streamgauge submit` makes them"))
+            findings.append(
+                Finding("topics", "warning", f"missing: {', '.join(missing)}; `streamgauge submit` makes them")
+            )
     consumer = KafkaConsumer(**client_options(kafka))
     try:
         partitions = consumer.partitions_for_topic(kafka.topics.control) or {0}
         if len(partitions) != 1:
             findings.append(
-                Finding("topics", "failure", f"{kafka.topics.control} has {len(partitions)} partitions; its order needs one")
+                Finding(
+                    "topics", "failure", f"{kafka.topics.control} has {len(partitions)} partitions; its order needs one"
+                )
             )
         events = consumer.partitions_for_topic(kafka.topics.events)
         if events and settings.batch.sharding == "partition" and len(events) < settings.batch.shards:
-            message = f"{kafka.topics.events} has {len(events)} partitions for {settings.batch.shards} shards: some stay idle"
+            message = (
+                f"{kafka.topics.events} has {len(events)} partitions for {settings.batch.shards} shards: some stay idle"
+            )
             findings.append(Finding("topics", "warning", message))
     finally:
         consumer.close()
@@ -170,5 +179,3 @@ def _keys(settings: Settings) -> Finding:
     if unkeyed and settings.batch.sharding == "partition":
         return Finding("keys", "warning", f"{unkeyed} of {count} events have no key")
     return Finding("keys", "ok", f"{count} newest events, {len(seen)} entities, each on one partition")
-
-

@@ -8,7 +8,6 @@ from pyflink.common import Types
 from pyflink.datastream.data_stream import KeyedStream
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
-
 from streamgauge.jobs.settings import KafkaSettings
 
 # Parallel arrays, never an array of rows: in thread mode its rows all arrive equal to the last one.

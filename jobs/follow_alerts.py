@@ -11,7 +11,6 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from rich.table import Table
-
 from streamgauge.jobs.settings import KafkaSettings
 from streamgauge.jobs.topics import client_options
 from streamgauge.models.errors import ClusterError
@@ -36,7 +35,9 @@ class Received:
     appended: float
 
 
-def follow(kafka: KafkaSettings, from_beginning: bool = False, idle_seconds: float | None = None) -> Iterator[Received | None]:
+def follow(
+    kafka: KafkaSettings, from_beginning: bool = False, idle_seconds: float | None = None
+) -> Iterator[Received | None]:
     """Alerts in the order of arrival; only committed ones, where the job writes exactly once.
 
     Parameters
@@ -64,7 +65,9 @@ def follow(kafka: KafkaSettings, from_beginning: bool = False, idle_seconds: flo
     try:
         partitions = consumer.partitions_for_topic(kafka.topics.alerts)
         if not partitions:
-            raise ClusterError(f"there is no topic {kafka.topics.alerts!r} at {kafka.bootstrap}: `streamgauge submit` makes it")
+            raise ClusterError(
+                f"there is no topic {kafka.topics.alerts!r} at {kafka.bootstrap}: `streamgauge submit` makes it"
+            )
         places = [TopicPartition(kafka.topics.alerts, p) for p in sorted(partitions)]
         consumer.assign(places)
         if from_beginning:

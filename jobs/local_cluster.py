@@ -16,15 +16,14 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
-
 from streamgauge.models.errors import ClusterError
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -181,7 +180,7 @@ def port_in_use(port: int) -> str | None:
         except OSError:
             pass
     for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
             return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     return "another process"
 
@@ -353,6 +352,7 @@ def _spawn(cluster: Cluster, role: str, command: list[str], environment: dict[st
             cwd=cluster.home,
         )  # fmt: skip
     process = Process(role, child.pid, psutil.Process(child.pid).create_time())
+    child.returncode = 0  # it outlives this object, and that is no mistake to warn of
     cluster.processes = [p for p in cluster.processes if p.role != role] + [process]
     cluster.save()
     return process
@@ -443,11 +443,11 @@ def down(home: Path | None = None, seconds: float = 20, erase: bool = False) -> 
         order = sorted(cluster.processes, key=lambda p: ("task", "jobm", "kafk").index(p.role[:4]))
         alive = [(p.role, live) for p in order if (live := p.running())]
         for _, live in alive:
-            with _gone_is_fine():
+            with suppress(psutil.NoSuchProcess):
                 live.terminate()
         _, stubborn = psutil.wait_procs([live for _, live in alive], timeout=seconds)
         for live in stubborn:
-            with _gone_is_fine():
+            with suppress(psutil.NoSuchProcess):
                 live.kill()
         psutil.wait_procs(stubborn, timeout=5)
         stopped = [role for role, _ in alive]
@@ -456,14 +456,6 @@ def down(home: Path | None = None, seconds: float = 20, erase: bool = False) -> 
         for folder in ("kafka", "checkpoints", "savepoints", "logs", "run", "tmp", "flink"):
             shutil.rmtree(home / folder, ignore_errors=True)
     return stopped
-
-
-@contextmanager
-def _gone_is_fine() -> Iterator[None]:
-    try:
-        yield
-    except psutil.NoSuchProcess:
-        pass
 
 
 def status(home: Path | None = None) -> dict[str, Any]:
@@ -483,9 +475,7 @@ def status(home: Path | None = None) -> dict[str, Any]:
             }
         )
     jobs: list[dict[str, Any]] = []
-    try:
+    with suppress(OSError):
         jobs = [{k: j[k] for k in ("jid", "name", "state")} for j in rest(cluster, "/jobs/overview")["jobs"]]
-    except OSError:
-        pass
     alive = bool(rows) and all(row["alive"] for row in rows)
     return {"running": alive, "processes": rows, "kafka": cluster.bootstrap, "flink_ui": cluster.ui, "jobs": jobs}

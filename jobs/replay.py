@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
-
 from streamgauge.jobs.read_files import chunks, need_columns, records, times
 from streamgauge.jobs.settings import Settings
 from streamgauge.jobs.topics import client_options
@@ -71,7 +70,7 @@ def replay(
     entity_column: str | None = None,
     time_column: str | None = None,
     drop: tuple[str, ...] = (),
-    pace: Pace = Pace(),  # noqa: B008  frozen
+    pace: Pace = Pace(),
     on_sent: Callable[[Sent, Any], None] = lambda sent, future: None,
 ) -> int:
     """Send the rows of files to the events topic, each as one event keyed by its entity.
@@ -104,14 +103,18 @@ def replay(
         The broker does not take the events.
     """
     merged = heapq.merge(
-        *(_numbered(number, events(path, settings, entity_column, time_column, drop)) for number, path in enumerate(files)),
+        *(
+            _numbered(number, events(path, settings, entity_column, time_column, drop))
+            for number, path in enumerate(files)
+        ),
         key=lambda item: item[0],
     )
     try:
         producer = KafkaProducer(**client_options(settings.kafka), linger_ms=1, acks="all", max_block_ms=15_000)
     except KafkaError as error:
         raise ClusterError(f"no Kafka broker answers at {settings.kafka.bootstrap} ({type(error).__name__})") from error
-    topic, count, failed = settings.kafka.topics.events, 0, []
+    topic, count = settings.kafka.topics.events, 0
+    failed: list[BaseException] = []
     started = time.monotonic()
     try:
         for (elapsed, number, row), entity, fields in merged:

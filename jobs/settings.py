@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
-
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.settings import Duration, PipelineSettings, Section
 

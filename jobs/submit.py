@@ -54,7 +54,9 @@ class FlinkRest:
         except urllib.error.HTTPError as error:
             raise ClusterError(f"Flink at {self.address} says to {path}: {error.read().decode()[:500]}") from error
         except OSError as error:
-            raise ClusterError(f"no Flink JobManager answers at {self.address} ({error}): `streamgauge up` starts one") from error
+            raise ClusterError(
+                f"no Flink JobManager answers at {self.address} ({error}): `streamgauge up` starts one"
+            ) from error
 
     def job_state(self, job_id: str) -> str:
         """State of a job: RUNNING only when every task runs."""

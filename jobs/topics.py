@@ -9,7 +9,6 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
-
 from streamgauge.jobs.settings import KafkaSettings
 from streamgauge.models.errors import ClusterError
 
@@ -89,7 +88,9 @@ def ensure(kafka: KafkaSettings, partitions: int = 4, overrides: dict[str, dict[
                 if name in there:
                     continue
                 try:
-                    client.create_topics([NewTopic(name, count, -1, topic_configs=config | (overrides or {}).get(name, {}))])
+                    client.create_topics(
+                        [NewTopic(name, count, -1, topic_configs=config | (overrides or {}).get(name, {}))]
+                    )
                     created.append(name)
                 except TopicAlreadyExistsError:
                     pass
@@ -121,4 +122,6 @@ def read_control(kafka: KafkaSettings) -> list[tuple[int, str]]:
         finally:
             consumer.close()
     except KafkaError as error:
-        raise ClusterError(f"cannot read the control topic {kafka.topics.control!r} at {kafka.bootstrap}: {error}") from error
+        raise ClusterError(
+            f"cannot read the control topic {kafka.topics.control!r} at {kafka.bootstrap}: {error}"
+        ) from error

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-
 from streamgauge.models.contract import Floats
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -102,7 +101,8 @@ class TailCalibrator:
 
 def magnitude(score: Floats) -> Floats:
     """Odds of a score from 0 to 1: unbounded, so that extremes stay apart."""
-    return score / np.maximum(1.0 - score, 1e-15)
+    odds: Floats = score / np.maximum(1.0 - score, 1e-15)
+    return odds
 
 
 @njit(cache=True)

@@ -11,7 +11,6 @@ from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-
 from streamgauge.models.errors import WidthError
 
 Floats = npt.NDArray[np.float64]
@@ -129,4 +128,5 @@ def share(weights: Floats, scores: Floats) -> Floats:
     weights = np.nan_to_num(weights, nan=0.0)
     total = weights.sum(axis=1, keepdims=True)
     even = np.full_like(weights, 1.0 / max(1, weights.shape[1]))
-    return np.where(total > 0, weights / np.where(total > 0, total, 1.0), even) * scores[:, None]
+    parts: Floats = np.where(total > 0, weights / np.where(total > 0, total, 1.0), even) * scores[:, None]
+    return parts

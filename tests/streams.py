@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-
 from streamgauge.udfs.pipeline import ScoringPipeline
 from streamgauge.udfs.records import BatchResult, RawBatch
 from streamgauge.udfs.settings import PipelineSettings
@@ -88,7 +88,7 @@ class Run:
     def feed(self, raw: RawBatch, cuts: Sequence[int] = ()) -> Run:
         """Process a stream, cut into batches."""
         edges = sorted({0, len(raw), *(c for c in cuts if 0 < c < len(raw))})
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in pairwise(edges):
             self.take(self.pipeline.process(raw.take(np.arange(a, b))))
         return self
 

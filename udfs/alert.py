@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
 from streamgauge.udfs.decide import CONDITIONAL, OPENED, RESOLVED, UPDATED, Decisions
@@ -93,10 +92,8 @@ def build_alerts(
         )
         fields, contributions = _contributions(i, X, opinions, verdicts)
         now = int(events.times[i])
-        opinion = {
-            name: {"tail_probability": math.exp(-s), "version": versions[name]}
-            for name, s in zip(opinions.names, verdicts.surprises[i].tolist(), strict=True)
-            if not math.isnan(s)
+        said = {
+            name: s for name, s in zip(opinions.names, verdicts.surprises[i].tolist(), strict=True) if not math.isnan(s)
         }
         data = {
             "alert_id": identity,
@@ -117,9 +114,9 @@ def build_alerts(
             "actual": {columns[f]: _number(X[i, f]) for f in fields},
             "expected": {columns[f]: _number(opinions.expected[i, f]) for f in fields},
             "contributions": {columns[f]: round(float(contributions[f]), 4) for f in fields},
-            "detectors": opinion,
-            "agreed": [name for name, o in opinion.items() if -math.log(max(o["tail_probability"], 1e-300)) >= AGREES],
-            "disagreed": [name for name, o in opinion.items() if -math.log(max(o["tail_probability"], 1e-300)) < AGREES],
+            "detectors": {n: {"tail_probability": math.exp(-s), "version": versions[n]} for n, s in said.items()},
+            "agreed": [name for name, s in said.items() if s >= AGREES],
+            "disagreed": [name for name, s in said.items() if s < AGREES],
             "rules": [name for name, violated in rules if violated[i]],
             "source": {
                 "topic": topic,

@@ -10,7 +10,6 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
-
 from streamgauge.models.contract import Floats
 from streamgauge.udfs.records import DeadLetter, Events
 from streamgauge.udfs.settings import EventSettings
@@ -141,7 +140,11 @@ class Alignment:
         try:
             cells = list(map(itemgetter(*names), values))
         except KeyError:
-            cells = [tuple(map(value.get, names)) for value in values] if len(names) > 1 else [v.get(names[0]) for v in values]
+            cells = (
+                [tuple(map(value.get, names)) for value in values]
+                if len(names) > 1
+                else [v.get(names[0]) for v in values]
+            )
         if len(names) == 1:
             cells = [(cell,) for cell in cells]
         if not set(map(type, chain.from_iterable(cells))) <= NUMBERS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
 from streamgauge.models.calibration import TailCalibrator
 from streamgauge.models.contract import Floats
 from streamgauge.models.ensemble import combine

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+from typing import Any
 
-from streamgauge.models.contract import Floats, Ints
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+from streamgauge.models.contract import Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -80,9 +82,7 @@ class EntityStore:
             self.fields = wide
         return rows
 
-    def touch(
-        self, rows: Ints, times: Ints, late_after: int, forget_after: int
-    ) -> tuple[int, Ints, Ints]:
+    def touch(self, rows: Ints, times: Ints, late_after: int, forget_after: int) -> tuple[int, Ints, Ints]:
         """Count events in order, find the late ones, and start entities anew that were away too long.
 
         Returns
@@ -157,7 +157,7 @@ class EntityStore:
         names = [self.names[row].encode() for row in rows.tolist()]
         head = self.head[rows]
         incidents = np.flatnonzero(head[:, STATUS]).astype(np.int32)
-        arrays = {
+        arrays: dict[str, npt.NDArray[Any]] = {
             "name": np.frombuffer(b"".join(names), np.uint8),
             "length": np.fromiter(map(len, names), np.uint16, len(names)),
             "head": head[:, :ALWAYS],
@@ -219,10 +219,9 @@ class EntityStore:
             row = len(self.names)
             self.names.append(name)
             if row >= len(self.head):
-                self.head, self.levels, self.fields, self._segment_of, self._touched = (
-                    np.concatenate((a, np.zeros_like(a)))
-                    for a in (self.head, self.levels, self.fields, self._segment_of, self._touched)
-                )
+                for array in ("head", "levels", "fields", "_segment_of", "_touched"):
+                    old = getattr(self, array)
+                    setattr(self, array, np.concatenate((old, np.zeros_like(old))))
         self.index[name] = row
         return row
 

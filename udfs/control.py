@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
-
 from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.settings import HalfSpaceTreesSettings, Probability, Section

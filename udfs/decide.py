@@ -7,10 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.context import (
-    CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, PEAK, QUIET, STATUS, TOLD, EntityStore,
+    CONFIG,
+    HITS,
+    OPENED_OFFSET,
+    OPENED_PARTITION,
+    OPENED_TIME,
+    PEAK,
+    QUIET,
+    STATUS,
+    TOLD,
+    EntityStore,
 )  # fmt: skip
 from streamgauge.udfs.settings import DecideSettings
 
@@ -59,8 +67,9 @@ def decide(
 ) -> Decisions:
     """Follow the incidents of the entities through events in row order.
 
-    An event at or beyond the threshold, or one that violates a rule, opens an incident where there is none; within one, an event ten times rarer than what was
-    last told is an update; `quiet_events` in a row, each ten times more usual than the threshold, end it.
+    An event at or beyond the threshold, or one that violates a rule, opens an incident where there is none; within
+    one, an event ten times rarer than what was last told is an update; `quiet_events` in a row, each ten times more
+    usual than the threshold, end it.
 
     Parameters
     ----------
@@ -130,4 +139,3 @@ def _decide(  # type: ignore[no-untyped-def]
             head[row, STATUS:] = 0
             levels[row, :] = 0.0
     return m
-

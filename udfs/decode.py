@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-
 from streamgauge.models.contract import Ints
 from streamgauge.udfs.records import DeadLetter, Events, RawBatch
 from streamgauge.udfs.settings import EventSettings

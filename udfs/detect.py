@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from streamgauge.models.calibration import magnitude
 from streamgauge.models.catalog import COHORT
 from streamgauge.models.contract import Floats, Ints
@@ -34,7 +33,7 @@ class Detectors:
         self.per_entity = RollingZScore(**z.model_dump(exclude={"weight"})) if z else None
         self.cohort: dict[str, Trees] = {}
         weights = {} if z is None else {RollingZScore.name: z.weight}
-        self.versions = {name: "settings" for name in weights}
+        self.versions = dict.fromkeys(weights, "settings")
         for name, kind in COHORT.items():
             chosen = getattr(settings, name)
             if chosen is not None:

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 from numba import njit
-
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.settings import FeaturizeSettings
 

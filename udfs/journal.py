@@ -10,7 +10,6 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-
 from streamgauge.models.contract import Floats
 from streamgauge.models.persistence.codec import pack, unpack
 

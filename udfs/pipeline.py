@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
@@ -167,9 +166,15 @@ class LogPipeline:
                 value = float(surprise[i])
                 result.scores.append(
                     score_record(
-                        raw, row, self.topic, events.entities[i], int(events.times[i]), score_of(value), value,
+                        raw,
+                        row,
+                        self.topic,
+                        events.entities[i],
+                        int(events.times[i]),
+                        score_of(value),
+                        value,
                         dict(zip(names, members[i].tolist(), strict=True)),
-                    )  # fmt: skip
+                    )
                 )
 
     # ---- saved state ------------------------------------------------------------------------------------------------

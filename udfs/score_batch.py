@@ -7,6 +7,7 @@ The only file under udfs that imports pyflink. All numerical work runs on one Py
 from __future__ import annotations
 
 import base64
+import builtins
 import gc
 import json
 import logging
@@ -21,7 +22,6 @@ from pyflink.common import Row, Types
 from pyflink.datastream import OutputTag
 from pyflink.datastream.functions import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
-
 from streamgauge.models.errors import SettingsError, StateError
 
 MESSAGE = Types.ROW_NAMED(["key", "value"], [Types.STRING(), Types.STRING()])
@@ -86,6 +86,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
 
     def _load(self) -> None:
         """On the scoring thread: numerical libraries must be imported where they run."""
+        _import_numba()
         from streamgauge.udfs.control import parse  # noqa: PLC0415
         from streamgauge.udfs.pipeline import ScoringPipeline  # noqa: PLC0415
         from streamgauge.udfs.records import RawBatch  # noqa: PLC0415
@@ -192,6 +193,16 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         """End the scoring thread."""
         if hasattr(self, "_thread"):
             self._thread.shutdown()
+
+
+def _import_numba() -> None:
+    """Import numba with the real `print`, which it looks for: PyFlink's process mode has put a method in its place."""
+    replaced = builtins.print
+    builtins.print = getattr(getattr(replaced, "__self__", None), "_print", replaced)
+    try:
+        import numba  # noqa: F401, PLC0415
+    finally:
+        builtins.print = replaced
 
 
 class _Metrics:

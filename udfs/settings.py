@@ -38,7 +38,9 @@ class EventSettings(Section):
     """How an event is read."""
 
     entity: str = Field("entity", min_length=1, description="Field that names the entity.")
-    time: str = Field("ts", description="Field with the event time (ISO 8601 or epoch); where absent, Kafka's timestamp.")
+    time: str = Field(
+        "ts", description="Field with the event time (ISO 8601 or epoch); where absent, Kafka's timestamp."
+    )
     fields: dict[str, Literal["number", "text"]] = Field(
         default_factory=dict,
         description="Declared fields: another type in one of these is bad input. Others are typed as they first appear.",
@@ -104,7 +106,9 @@ class DecideSettings(Section):
     """When an incident opens and ends."""
 
     threshold: Probability = Field(1e-4, description="Tail probability at or below which an event raises an incident.")
-    quiet_events: int = Field(20, ge=1, le=10_000, description="Events in a row that end it, each far from the threshold.")
+    quiet_events: int = Field(
+        20, ge=1, le=10_000, description="Events in a row that end it, each far from the threshold."
+    )
     warmup: Positive = Field(30, description="Events of an entity before it may alert.")
 
 

@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import msgspec
-
 from streamgauge.udfs.records import DeadLetter, RawBatch
 
 _encoder = msgspec.json.Encoder()
@@ -42,7 +41,14 @@ def late_event(raw: RawBatch, row: int, topic: str, entity: str, late_by: int) -
 
 
 def score_record(
-    raw: RawBatch, row: int, topic: str, entity: str, time: int, score: float, surprise: float, members: dict[str, float]
+    raw: RawBatch,
+    row: int,
+    topic: str,
+    entity: str,
+    time: int,
+    score: float,
+    surprise: float,
+    members: dict[str, float],
 ) -> tuple[str, bytes]:
     """Key and JSON of one event's score; `members` are the detectors' surprises."""
     record = {

@@ -13,7 +13,6 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-
 from streamgauge.models.contract import Detector, Floats, checked, share
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack

@@ -7,7 +7,6 @@ from typing import ClassVar, Self
 import numpy as np
 from river.anomaly import HalfSpaceTrees as River
 from river.anomaly.hst import make_padded_tree
-
 from streamgauge.models.contract import Detector, Floats, checked, share
 from streamgauge.models.detectors.half_space_trees import PADDING
 from streamgauge.models.errors import NotReadyError

@@ -1,4 +1,4 @@
-"""Rolling z-score: how many standard deviations is a value away from its own recent past?"""
+"""Rolling z-score: the distance of a value from its own recent past, in standard deviations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numba import njit
-
 from streamgauge.models.contract import Detector, Floats, Ints, checked, share
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
@@ -142,12 +141,14 @@ class RollingZScore(Detector):
         X = checked(X, None if self._state is None else self._state.shape[1], self.name)
         if self._state is None or not self.ready:
             least = 0 if self._state is None else float(self._seen().min())
-            raise NotReadyError(f"{self.name} needs {self.warmup} values of each feature; the weight so far is {least:.0f}")
+            raise NotReadyError(
+                f"{self.name} needs {self.warmup} values of each feature; the weight so far is {least:.0f}"
+            )
         return X, self._state
 
 
 @njit(cache=True)
-def _distance(x: float, mean: float, variance: float, seen: float) -> float:
+def _distance(x, mean, variance, seen):  # type: ignore[no-untyped-def]
     scale = math.sqrt(variance)
     if x == mean:
         return 0.0

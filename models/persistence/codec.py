@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-
 from streamgauge.models.errors import StateError
 
 MAGIC = b"SGS1"

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 from streamgauge.models.contract import Detector, Floats
 from streamgauge.models.errors import NotReadyError, StateError, WidthError
 
@@ -94,7 +93,13 @@ def check_foreign_and_damaged_states_are_refused(make: Make) -> None:
     detector = make()
     detector.learn_many(data())
     state = detector.to_state()
-    for wrong in (b"", b"x" * 40, state[:-1] + bytes([state[-1] ^ 1]), state[:30], state.replace(detector.name.encode(), b"x" * len(detector.name))):
+    for wrong in (
+        b"",
+        b"x" * 40,
+        state[:-1] + bytes([state[-1] ^ 1]),
+        state[:30],
+        state.replace(detector.name.encode(), b"x" * len(detector.name)),
+    ):
         with pytest.raises(StateError):
             type(detector).from_state(wrong)
 

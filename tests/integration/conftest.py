@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from streamgauge.jobs import local_cluster
 from streamgauge.jobs.local_cluster import PORTS, PROJECT, Cluster
 

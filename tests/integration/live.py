@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import yaml
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-
 from streamgauge.jobs.local_cluster import Cluster
 from streamgauge.jobs.settings import Settings, validated
 from streamgauge.jobs.submit import FlinkRest, submit
 from streamgauge.jobs.topics import ensure
 from streamgauge.udfs.pipeline import ScoringPipeline
 from streamgauge.udfs.records import RawBatch
+
 from tests.streams import SMALL
 
 _numbers = itertools.count(1)
@@ -86,7 +86,9 @@ class Live:
     def read(self, topic: str, committed: bool = True) -> list[Any]:
         """All records on a topic now, by partition and offset."""
         isolation = "read_committed" if committed else "read_uncommitted"
-        consumer = KafkaConsumer(bootstrap_servers=self.cluster.bootstrap, isolation_level=isolation, enable_auto_commit=False)
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.cluster.bootstrap, isolation_level=isolation, enable_auto_commit=False
+        )
         try:
             places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
             consumer.assign(places)
@@ -107,6 +109,10 @@ class Live:
         while not enough(records := self.read(topic)) and time.monotonic() < deadline:
             time.sleep(0.3)
         return records
+
+    def at_least(self, topic: str, n: int) -> list[Any]:
+        """Records of a topic as soon as there are `n`."""
+        return self.until(topic, lambda records: len(records) >= n)
 
     def expected(self) -> ScoredLog:
         """What the pipeline gives in this process for the events on the topic: what the job must give."""
@@ -129,7 +135,9 @@ class Live:
 class ScoredLog:
     """Records by topic, sorted."""
 
-    def __init__(self, alerts: list[bytes], scores: list[bytes], dead: list[bytes], late: list[bytes], events: int) -> None:
+    def __init__(
+        self, alerts: list[bytes], scores: list[bytes], dead: list[bytes], late: list[bytes], events: int
+    ) -> None:
         self.alerts, self.scores, self.dead, self.late, self.events = alerts, scores, dead, late, events
 
 

@@ -7,10 +7,11 @@ import time
 
 import psutil
 import pytest
-
 from streamgauge.jobs import local_cluster
 from streamgauge.jobs.settings import validated
+from streamgauge.jobs.submit import submit
 from streamgauge.models.errors import ClusterError
+
 from tests.integration.live import Live, events, under_load, values
 
 EVENTS, RATE = 16_000, 800.0
@@ -108,12 +109,9 @@ def test_another_number_of_shards_is_refused_with_the_reason(cluster, tmp_path):
 
 def test_too_few_slots_are_named(cluster, tmp_path):
     live = Live(cluster, tmp_path, job={"parallelism": 4}, batch={"shards": 4})
-    with pytest.raises(ClusterError, match="no free slot"):
-        local = live.settings
-        from streamgauge.jobs.submit import submit
-
-        job = submit(local, live.file, jobmanager=cluster.jobmanager, wait=False)
-        try:
+    job = submit(live.settings, live.file, jobmanager=cluster.jobmanager, wait=False)
+    try:
+        with pytest.raises(ClusterError, match="no free slot"):
             live.rest.wait_running(job, 5)
-        finally:
-            live.rest.cancel(job)
+    finally:
+        live.rest.cancel(job)

@@ -8,12 +8,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
-
 from streamgauge.jobs.backtest import backtest, summary
 from streamgauge.jobs.cli import app
 from streamgauge.jobs.settings import Settings
 from streamgauge.models.errors import InputError
+from typer.testing import CliRunner
 
 
 @pytest.fixture
@@ -54,7 +53,9 @@ def test_all_kinds_of_files_give_the_same(table, tmp_path):
     frame = pd.read_csv(table)
     frame.to_json(tmp_path / "cards.jsonl", orient="records", lines=True)
     frame.to_parquet(tmp_path / "cards.parquet")
-    [a], [b], [c] = (backtest([tmp_path / f"cards.{kind}"], Settings(), **COLUMNS) for kind in ("csv", "jsonl", "parquet"))
+    [a], [b], [c] = (
+        backtest([tmp_path / f"cards.{kind}"], Settings(), **COLUMNS) for kind in ("csv", "jsonl", "parquet")
+    )
     np.testing.assert_array_equal(a.scores, b.scores)
     np.testing.assert_array_equal(a.scores, c.scores)
     assert a.alerts == b.alerts == c.alerts

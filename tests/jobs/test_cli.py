@@ -6,9 +6,8 @@ import json
 import socket
 
 import pytest
-from typer.testing import CliRunner
-
 from streamgauge.jobs.cli import app
+from typer.testing import CliRunner
 
 COMMANDS = ("demo", "up", "down", "status", "doctor", "submit", "stop", "replay", "alerts", "backtest")
 

@@ -9,7 +9,6 @@ import sys
 
 import psutil
 import pytest
-
 from streamgauge.jobs import local_cluster
 from streamgauge.jobs.local_cluster import Cluster, Process
 from streamgauge.models.errors import ClusterError
@@ -66,7 +65,9 @@ def test_without_maven_the_jars_cannot_come(tmp_path, monkeypatch):
 def test_down_stops_its_own_processes_and_no_other(tmp_path):
     mine, other = (subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) for _ in range(2))
     reused = Process("kafka", other.pid, psutil.Process(other.pid).create_time() - 100)
-    cluster = Cluster(tmp_path, {}, [Process("taskmanager-0", mine.pid, psutil.Process(mine.pid).create_time()), reused])
+    cluster = Cluster(
+        tmp_path, {}, [Process("taskmanager-0", mine.pid, psutil.Process(mine.pid).create_time()), reused]
+    )
     cluster.save()
     try:
         assert local_cluster.down(tmp_path) == ["taskmanager-0"]
@@ -80,7 +81,7 @@ def test_down_stops_its_own_processes_and_no_other(tmp_path):
 
 def test_a_dead_process_is_named(tmp_path):
     Cluster(tmp_path, {"kafka": 1}, [Process("jobmanager", 2**22 + 1, 0.0)]).save()
-    with pytest.raises(ClusterError, match="jobmanager died.*streamgauge down"):
+    with pytest.raises(ClusterError, match=r"jobmanager died.*streamgauge down"):
         local_cluster.running_cluster(tmp_path)
 
 

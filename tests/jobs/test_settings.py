@@ -8,7 +8,6 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-
 from streamgauge.jobs.settings import Settings, load, schema, validated
 from streamgauge.models.errors import SettingsError
 
@@ -33,11 +32,20 @@ def test_the_file_in_the_repository_fits_the_schema():
     [
         ({"kafka": {"bootstrp": "x"}}, "kafka.bootstrp: there is no such key; allowed here: bootstrap, group, start"),
         ({"kafcka": {}}, "kafcka: there is no such key; allowed here: event, entity"),
-        ({"batch": {"window": "10 parsecs"}}, "batch.window: a duration is a number and a unit: 10 ms, 5 s.*'10 parsecs'"),
+        (
+            {"batch": {"window": "10 parsecs"}},
+            "batch.window: a duration is a number and a unit: 10 ms, 5 s.*'10 parsecs'",
+        ),
         ({"batch": {"sharding": "random"}}, "batch.sharding: Input should be 'partition' or 'entity' .is 'random'"),
         ({"decide": {"threshold": 1.5}}, r"decide.threshold: Input should be less than 1 .is 1.5"),
-        ({"detectors": {"half_space_trees": {"height": 99}}}, "half_space_trees.height: .* less than or equal to 20 .is 99"),
-        ({"detectors": {"half_space_trees": {"hight": 9}}}, "hight: there is no such key; allowed here: weight, n_trees"),
+        (
+            {"detectors": {"half_space_trees": {"height": 99}}},
+            "half_space_trees.height: .* less than or equal to 20 .is 99",
+        ),
+        (
+            {"detectors": {"half_space_trees": {"hight": 9}}},
+            "hight: there is no such key; allowed here: weight, n_trees",
+        ),
         ({"job": {"parallelism": 9}}, "job.parallelism is 9, but at most one task for each of the 2 shards"),
         ({"detectors": {"half_space_trees": None, "rolling_z_score": None}}, "at least one is needed"),
         ({"kafka": {"topics": {"alerts": "events"}}}, "each topic needs a name of its own, events is used twice"),
@@ -75,7 +83,7 @@ def test_the_environment_overrides_the_file(tmp_path):
 
 
 def test_a_wrong_override_is_named():
-    with pytest.raises(SettingsError, match="decide.threshold"):
+    with pytest.raises(SettingsError, match=r"decide\.threshold"):
         load(CONF / "detection.yaml", {"STREAMGAUGE__DECIDE__THRESHOLD": "high"})
 
 
@@ -89,7 +97,9 @@ def test_files_that_cannot_be_used(tmp_path):
             load(file, {})
 
 
-@pytest.mark.parametrize(("text", "milliseconds"), [("10 ms", 10), ("1.5s", 1500), ("2 m", 120_000), ("1h", 3_600_000), (250, 250)])
+@pytest.mark.parametrize(
+    ("text", "milliseconds"), [("10 ms", 10), ("1.5s", 1500), ("2 m", 120_000), ("1h", 3_600_000), (250, 250)]
+)
 def test_durations(text, milliseconds):
     assert validated({"event": {"late_after": text}}, "here").event.late_after == milliseconds
 

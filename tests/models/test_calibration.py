@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from streamgauge.models.calibration import TailCalibrator, magnitude
 from streamgauge.models.errors import StateError
 

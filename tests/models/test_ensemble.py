@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from streamgauge.models.ensemble import combine
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-
 from streamgauge.udfs.align import VANISHED_AFTER, Alignment
 from streamgauge.udfs.decode import decode
 from streamgauge.udfs.settings import EventSettings
+
 from tests.streams import batch
 
 SETTINGS = EventSettings()
@@ -27,7 +30,12 @@ def test_columns_are_numeric_fields_in_order_of_appearance():
     assert alignment.schema.other == {"t": "text"}
     np.testing.assert_array_equal(X, [[1, 2.5, 1]])
     assert (start, stop) == (0, 1)
-    assert notices == ["new field 'b' (number)", "new field 't' (text)", "new field 'a' (number)", "new field 'flag' (number)"]
+    assert notices == [
+        "new field 'b' (number)",
+        "new field 't' (text)",
+        "new field 'a' (number)",
+        "new field 'flag' (number)",
+    ]
 
 
 def test_a_new_field_begins_a_new_stretch():
@@ -64,7 +72,11 @@ def test_declared_types_are_enforced():
     values = [{"n": 1, "t": "a"}, {"n": "1"}, {"t": 5}, {"n": True}, {"n": None, "t": None}, {}]
     events, _ = decode(batch([{"entity": "a", **v} for v in values]), SETTINGS)
     rejected = alignment.reject(events)
-    assert [(place, letter.reason) for place, letter in rejected] == [(1, "wrong_type"), (2, "wrong_type"), (3, "wrong_type")]
+    assert [(place, letter.reason) for place, letter in rejected] == [
+        (1, "wrong_type"),
+        (2, "wrong_type"),
+        (3, "wrong_type"),
+    ]
     assert "'n' is declared as number, this is str" in rejected[0][1].message
 
 
@@ -76,7 +88,9 @@ def test_fields_beyond_the_limit_and_ignored_ones_are_left_out():
     assert X.shape == (1, 2)
 
 
-cells = st.dictionaries(st.sampled_from("abcd"), st.none() | st.integers(-5, 5) | st.floats(-1, 1) | st.text(max_size=2) | st.booleans())
+cells = st.dictionaries(
+    st.sampled_from("abcd"), st.none() | st.integers(-5, 5) | st.floats(-1, 1) | st.text(max_size=2) | st.booleans()
+)
 
 
 @given(st.lists(cells, min_size=1, max_size=30), st.lists(st.integers(1, 29), max_size=4))
@@ -86,8 +100,10 @@ def test_any_split_gives_the_same_matrix_and_schema(values, cuts):
         for piece in pieces:
             _, stretches, told = align(piece, alignment)
             notices += told
-            rows += [dict(zip(alignment.schema.numeric, row, strict=False)) for _, _, X in stretches for row in X.tolist()]
-        return alignment.schema, notices, repr([{k: v for k, v in row.items() if v == v} for row in rows])
+            rows += [
+                dict(zip(alignment.schema.numeric, row, strict=False)) for _, _, X in stretches for row in X.tolist()
+            ]
+        return alignment.schema, notices, repr([{k: v for k, v in row.items() if not math.isnan(v)} for row in rows])
 
     edges = [0, *sorted(c for c in set(cuts) if c < len(values)), len(values)]
-    assert run([values]) == run([values[a:b] for a, b in zip(edges, edges[1:], strict=False)])
+    assert run([values]) == run([values[a:b] for a, b in pairwise(edges)])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from streamgauge.models.errors import StateError
 from streamgauge.udfs.context import SEEN, STATUS, EntityStore
 

@@ -7,13 +7,12 @@ import math
 
 import numpy as np
 import pytest
-
 from streamgauge.udfs.alert import alert_id, rfc3339, score_of, severity_of
 from streamgauge.udfs.context import EntityStore
 from streamgauge.udfs.decide import OPENED, RESOLVED, UPDATED, decide
 from streamgauge.udfs.settings import DecideSettings
-from tests.streams import Run, stream
 
+from tests.streams import Run, stream
 
 SETTINGS = DecideSettings(threshold=1e-3, quiet_events=3, warmup=5)
 
@@ -81,7 +80,8 @@ def test_the_changes_of_an_incident_carry_one_alert_id_and_event_ids_of_their_ow
 def test_alert_ids_depend_on_entity_configuration_and_place_alone():
     one = alert_id("a", 1, "t", 0, 7)
     assert one == alert_id("a", 1, "t", 0, 7)
-    assert len({one, alert_id("b", 1, "t", 0, 7), alert_id("a", 2, "t", 0, 7), alert_id("a", 1, "t", 0, 8), alert_id("a", 1, "t", 1, 7)}) == 5  # fmt: skip
+    others = [("b", 1, "t", 0, 7), ("a", 2, "t", 0, 7), ("a", 1, "u", 0, 7), ("a", 1, "t", 1, 7), ("a", 1, "t", 0, 8)]
+    assert len({one, *(alert_id(*other) for other in others)}) == 6
 
 
 @pytest.mark.parametrize(("power", "score"), [(0, 0.0), (1, 0.5), (3, 0.75), (4, 0.8), (9, 0.9)])

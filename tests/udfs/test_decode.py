@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from streamgauge.udfs.decode import MAX_DEPTH, decode, epoch_milliseconds, flatten
 from streamgauge.udfs.settings import EventSettings
+
 from tests.streams import START, batch
 
 SETTINGS = EventSettings()
@@ -39,13 +39,23 @@ def test_bad_input_is_a_dead_letter_with_its_reason_and_its_neighbours_are_score
     assert events.values == [GOOD, GOOD]
 
 
-@given(st.lists(st.one_of(st.binary(max_size=60), st.none(), st.builds(msgspec.json.encode, st.dictionaries(st.text(max_size=6), st.none() | st.integers() | st.floats() | st.text() | st.lists(st.booleans()))))))  # fmt: skip
+json_values = st.none() | st.integers() | st.floats() | st.text() | st.lists(st.booleans())
+objects = st.builds(msgspec.json.encode, st.dictionaries(st.text(max_size=6), json_values))
+
+
+@given(st.lists(st.one_of(st.binary(max_size=60), st.none(), objects)))
 def test_any_payloads_are_events_or_dead_letters_each_once(payloads):
     events, dead = decode(batch(payloads), SETTINGS)
     assert sorted([*events.rows.tolist(), *(letter.row for letter in dead)]) == list(range(len(payloads)))
 
 
-@given(st.lists(st.sampled_from([b'{"entity":"a"}', b'{"entity":', b'"b"}', b'{"entity":"c"}{"entity":"d"}', b'\n', b'{"entity":"e"\n}', b'{"x":{"entity":"f"}', b'}']), max_size=8))  # fmt: skip
+PIECES = (
+    b'{"entity":"a"}', b'{"entity":', b'"b"}', b'{"entity":"c"}{"entity":"d"}', b"\n", b'{"entity":"e"\n}',
+    b'{"x":{"entity":"f"}', b"}",
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8))
 def test_payloads_never_lend_each_other_text(payloads):
     """Decoding together gives what decoding alone gives, for pieces that would fit together."""
     together, _ = decode(batch(payloads), SETTINGS)
@@ -81,7 +91,13 @@ def test_without_a_time_kafkas_counts():
     assert decode(batch([GOOD], stamps=[START + 7]), SETTINGS)[0].times.tolist() == [START + 7]
 
 
-@pytest.mark.parametrize("value", [1760000000, 1760000000.0, 1760000000000, 1760000000000000, 1760000000000000000, "2025-10-09T08:53:20Z", "2025-10-09T08:53:20", "2025-10-09T10:53:20.000+02:00"])  # fmt: skip
+TIMES = (
+    1760000000, 1760000000.0, 1760000000000, 1760000000000000, 1760000000000000000,
+    "2025-10-09T08:53:20Z", "2025-10-09T08:53:20", "2025-10-09T10:53:20.000+02:00",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", TIMES)
 def test_times_in_many_forms(value):
     assert epoch_milliseconds(value) == START
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from streamgauge.udfs.featurize import CHANNELS, WIDTH, featurize
 from streamgauge.udfs.settings import FeaturizeSettings
 

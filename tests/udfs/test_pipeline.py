@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from streamgauge.models.errors import StateError
 from streamgauge.udfs.control import parse
+
 from tests.streams import SMALL, Run, batch, stream
 
 cuts = st.lists(st.integers(1, 399), max_size=12)
@@ -61,7 +61,9 @@ def test_every_offset_ends_in_exactly_one_place(seed, where):
 
 
 def test_the_stream_of_these_tests_has_everything_in_it():
-    states = {json.loads(text)["data"]["state"] for seed in range(6) for _, text in Run().feed(stream(seed=seed)).alerts}
+    states = {
+        json.loads(text)["data"]["state"] for seed in range(6) for _, text in Run().feed(stream(seed=seed)).alerts
+    }
     run = Run().feed(stream(seed=1))
     assert states == {"opened", "updated", "resolved"}
     assert run.late
@@ -136,7 +138,9 @@ def test_a_threshold_on_the_control_topic_takes_the_settings_place():
 
 def test_a_new_model_version_is_named_in_alerts_and_survives_a_restart():
     raw = stream(seed=2)
-    message = parse('{"type":"model","detector":"half_space_trees","version":"7","settings":{"n_trees":3,"window_size":20}}')
+    message = parse(
+        '{"type":"model","detector":"half_space_trees","version":"7","settings":{"n_trees":3,"window_size":20}}'
+    )
     run = Run().feed(raw.take(np.arange(200)))
     run.pipeline.apply(message)
     run.feed(raw.take(np.arange(200, 300)))

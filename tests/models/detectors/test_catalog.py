@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-
 from streamgauge.models.catalog import CATALOG
 from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
 from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
 from streamgauge.models.detectors.rolling_z_score import RollingZScore
+
 from tests.checks.detector import CHECKS, EXEMPT
 
 MAKERS = {

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from river.anomaly import HalfSpaceTrees as River
-
 from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
 from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
 

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from streamgauge.models.detectors.rolling_z_score import HALF_SCORE, RollingZScore
 
 series = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).normal(50, 10, 120).round(3))

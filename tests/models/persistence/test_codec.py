@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 

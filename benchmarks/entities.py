@@ -1,0 +1,86 @@
+"""What an entity costs: microseconds an event and bytes of state at 1,000 to 1,000,000 entities, in the running job.
+
+A topic is filled such that every entity comes equally often. The job first meets every entity once; then its rate is taken. The
+state's size is that of the newest checkpoint; what the entities' log holds for each is measured in process, on the same events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from streamgauge.jobs.submit import FlinkRest, submit
+from streamgauge.udfs.pipeline import ScoringPipeline
+from streamgauge.udfs.records import RawBatch
+from streamgauge.udfs.settings import PipelineSettings
+
+from benchmarks.common import cluster, finish, load, payloads, say, settings_for
+from benchmarks.throughput import counted
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+MEASURED = 1_500_000
+
+
+def bytes_per_entity(entities: int, rounds: int = 2, batch: int = 2000) -> float:
+    """Bytes of the saved entity log for each entity, after each was seen a few times."""
+    _, values = payloads(entities, entities)
+    pipeline, saved = ScoringPipeline(PipelineSettings()), {}
+    for start in range(0, rounds * entities, batch):
+        part = values[start % entities : start % entities + batch]
+        n = len(part)
+        result = pipeline.process(
+            RawBatch(part, np.zeros(n, np.int64), np.arange(start, start + n), np.full(n, 1_760_000_000_000) + start)
+        )
+        for key in result.deletes:
+            saved.pop(key, None)
+        saved |= {key: len(value) for key, value in result.writes.items()}
+    return sum(size for key, size in saved.items() if key.startswith("0/e")) / entities
+
+
+def measure(running, entities: int) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    settings, file = settings_for(running, f"entities-{entities}", kafka={"start": "earliest"})
+    total = max(entities, 500_000) + MEASURED
+    with load(running.bootstrap, settings.kafka.topics.events, count=total, entities=entities) as process:
+        process.wait(600)
+    rest = FlinkRest(running.jobmanager)
+    job = submit(settings, file, jobmanager=running.jobmanager)
+    try:
+        while counted(rest, job) < total - MEASURED:
+            time.sleep(0.25)
+        before, began = counted(rest, job), time.monotonic()
+        while (now := counted(rest, job)) < total * 0.95:
+            time.sleep(0.25)
+        us = (time.monotonic() - began) / (now - before) * 1e6
+        seen = rest.call(f"/jobs/{job}/checkpoints")["counts"]["completed"]
+        while rest.call(f"/jobs/{job}/checkpoints")["counts"]["completed"] < seen + 2:
+            time.sleep(0.5)
+        newest = rest.call(f"/jobs/{job}/checkpoints")["latest"]["completed"]
+        longest = rest.call(f"/jobs/{job}/checkpoints")["summary"]["end_to_end_duration"]["max"]
+    finally:
+        rest.cancel(job)
+        file.unlink(missing_ok=True)
+    run = {
+        "entities": entities,
+        "us_per_event": us,
+        "bytes_per_entity": bytes_per_entity(entities),
+        "checkpoint_s": longest / 1000,
+        "checkpoint_mb": newest["state_size"] / 2**20,
+    }
+    say(", ".join(f"{name} {value:.1f}" for name, value in run.items()))
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
+    options = parser.parse_args()
+    with cluster() as running:
+        runs = [measure(running, entities) for entities in options.sizes]
+        settings, file = settings_for(running, "entities")
+        file.unlink()
+    finish({"runs": runs, "ratio_largest_to_smallest": runs[-1]["us_per_event"] / runs[0]["us_per_event"]}, settings)
+
+
+if __name__ == "__main__":
+    main()

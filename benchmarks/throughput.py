@@ -1,0 +1,122 @@
+"""Events a second, Kafka to Kafka: ours, the per-record job that a user would write, and the limit in process.
+
+A topic is filled beforehand; a job starts at its beginning, and its rate is taken while it works, after a warm-up, from the events that
+its operator has counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from streamgauge.jobs.local_cluster import Cluster
+from streamgauge.jobs.settings import Settings
+from streamgauge.jobs.submit import FlinkRest, submit
+from streamgauge.udfs.pipeline import ScoringPipeline
+from streamgauge.udfs.records import RawBatch
+
+from benchmarks.common import cluster, finish, load, payloads, say, settings_for
+
+EVENTS, ENTITIES, PARTITIONS = 6_000_000, 1000, 4
+
+
+def in_process(settings: Settings, events: int = 600_000, batch: int = 2000) -> float:
+    """Events a second of the same pipeline, saving its state too, without Kafka and Flink."""
+    keys, values = payloads(200_000, ENTITIES)
+    partition = np.array([hash(key) % PARTITIONS for key in keys])
+    pipeline = ScoringPipeline(settings.pipeline())
+    seconds, done = 0.0, 0
+    offsets = np.zeros(PARTITIONS, np.int64)
+    for start in range(0, events, batch):
+        part = slice(start % len(values), start % len(values) + batch)
+        where, offset = partition[part], np.empty(batch, np.int64)
+        for p in range(PARTITIONS):
+            offset[where == p] = offsets[p] + np.arange((where == p).sum())
+            offsets[p] += (where == p).sum()
+        raw = RawBatch(values[part], where, offset, np.full(batch, 1_760_000_000_000) + start)
+        began = time.perf_counter()
+        pipeline.process(raw)
+        if start >= events // 5:  # compiled and warm
+            seconds += time.perf_counter() - began
+            done += batch
+    return done / seconds
+
+
+def rate_of(rest: FlinkRest, job: str, warm: float, measure: float) -> float:
+    """Events a second that a job's operator counts, after a warm-up."""
+    deadline = time.monotonic() + 60
+    while counted(rest, job) == 0 and time.monotonic() < deadline:
+        time.sleep(0.5)
+    time.sleep(warm)
+    before, began = counted(rest, job), time.monotonic()
+    time.sleep(measure)
+    return (counted(rest, job) - before) / (time.monotonic() - began)
+
+
+def counted(rest: FlinkRest, job: str) -> int:
+    """Sum of the counter `events` over all operators and tasks."""
+    total = 0
+    for vertex in rest.call(f"/jobs/{job}")["vertices"]:
+        path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
+        names = [m["id"] for m in rest.call(path) if m["id"].endswith(".events") and "Source" not in m["id"]]
+        total += sum(int(m["value"]) for m in (rest.call(f"{path}?get={','.join(names)}") if names else ()))
+    return total
+
+
+def ours(running: Cluster, settings: Settings, file: Path) -> float:
+    rest = FlinkRest(running.jobmanager)
+    job = submit(settings, file, jobmanager=running.jobmanager)
+    try:
+        return rate_of(rest, job, 12, 12)
+    finally:
+        rest.cancel(job)
+
+
+def per_record(running: Cluster, settings: Settings, mode: str) -> float:
+    topics = settings.kafka.topics
+    host, _, port = running.jobmanager.partition(":")
+    command = [
+        str(running.flink_home / "bin" / "flink"), "run", "-d", "-t", "remote", f"-Drest.address={host}", f"-Drest.port={port}",
+        f"-Dpython.execution-mode={mode}", f"-Dpython.client.executable={sys.executable}",
+        "-py", str(Path(__file__).with_name("per_record_job.py")), "--bootstrap", running.bootstrap,
+        "--events", topics.events, "--alerts", topics.alerts, "--mode", mode,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, env=running.environment(), check=True)
+    job = done.stdout.rsplit("JobID ", 1)[1].split()[0]
+    rest = FlinkRest(running.jobmanager)
+    try:
+        rest.wait_running(job)
+        return rate_of(rest, job, 15, 20)
+    finally:
+        rest.cancel(job)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, default=EVENTS)
+    options = parser.parse_args()
+    with cluster() as running:
+        settings, file = settings_for(running, "throughput", kafka={"start": "earliest"})
+        say(f"filling {settings.kafka.topics.events} with {options.events} events")
+        with load(running.bootstrap, settings.kafka.topics.events, count=options.events, entities=ENTITIES) as process:
+            process.wait(600)
+        rates = {"events_per_s": ours(running, settings, file)}
+        say(f"ours: {rates['events_per_s']:.0f} events/s")
+        for mode in ("process", "thread"):
+            rates[f"per_record_{mode}_events_per_s"] = per_record(running, settings, mode)
+            say(f"per record, {mode} mode: {rates[f'per_record_{mode}_events_per_s']:.0f} events/s")
+        file.unlink()
+    rates["in_process_events_per_s"] = in_process(settings)
+    say(f"in process: {rates['in_process_events_per_s']:.0f} events/s")
+    best = max(rates["per_record_process_events_per_s"], rates["per_record_thread_events_per_s"])
+    rates["ratio_to_per_record"] = rates["events_per_s"] / best
+    rates["ratio_to_in_process"] = rates["events_per_s"] / rates["in_process_events_per_s"]
+    finish({**rates, "entities": ENTITIES, "fields": 4, "partitions": PARTITIONS}, settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
+#   docker/install.sh [EXTRA]      EXTRA: none, or dev for the tests
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3.11}
+extra=${1:-}
+
+packages=()
+command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
+command -v mvn >/dev/null || packages+=(maven)
+command -v "$python" >/dev/null || packages+=(python3.11)
+"$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3.11-venv)
+if ((${#packages[@]})); then
+  if ((EUID == 0)) && command -v apt-get >/dev/null; then
+    echo "installing ${packages[*]}"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+  else
+    echo "missing, please install: ${packages[*]} (Debian: sudo apt install ${packages[*]})" >&2
+    exit 1
+  fi
+fi
+
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+echo "installing Python packages into .venv (one to two minutes the first time)"
+.venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+  -e ".${extra:+[$extra]}" --config-settings editable_mode=strict
+.venv/bin/python -m pip check
+touch ".venv/.installed${extra:+-$extra}"
