@@ -29,6 +29,7 @@ from streamgauge.models.errors import InputError
 SERIES = PROJECT / "examples" / "nab"
 RATE = 2_500.0  # events a second: some hours of most series every second
 QUIET_SECONDS = 4.0
+PARTITIONS = 32  # the series have nothing in common: hardly any two should share a cohort
 
 
 @dataclass
@@ -77,7 +78,7 @@ def run(output: Path, keep: bool, console: Console) -> dict[str, Any]:
         cluster = local_cluster.up(say=console.log)
     settings, settings_file = _settings(cluster, int(started))
     with console.status("submitting the job"):
-        ensure(settings.kafka)
+        ensure(settings.kafka, PARTITIONS)
         job = submit(settings, settings_file, jobmanager=cluster.jobmanager)
     console.log(f"job {job} runs: [link={cluster.ui}]{cluster.ui}[/link]")
     found = _play(files, settings, console, started)

@@ -97,7 +97,9 @@ class FlinkRest:
         raise ClusterError(f"no savepoint within {seconds:.0f} s")
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a job and wait until it is gone."""
+        """Cancel a job, if it has not ended yet, and wait until it is gone."""
+        if self.job_state(job_id) in ENDED:
+            return
         self.call(f"/jobs/{job_id}?mode=cancel", method="PATCH")
         deadline = time.monotonic() + 60
         while self.job_state(job_id) not in ENDED and time.monotonic() < deadline:

@@ -154,7 +154,8 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         took = time.perf_counter() - started
         for key in result.deletes:
             self._state.remove(key)
-        self._state.put_all(result.writes)
+        for key, state in result.writes.items():  # put_all fails in process mode (PyFlink 2.3)
+            self._state.put(key, state)
         self._metrics.update(result, entities, took, len(value[0]), int(max(value[3])))
         for notice in result.notices:
             log.warning("schema: %s", notice)

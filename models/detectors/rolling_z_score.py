@@ -131,7 +131,7 @@ class RollingZScore(Detector):
         if self.memory == "window":
             return float(self.warmup)
         decay = 0.5 ** (1.0 / self.half_life)
-        return (1.0 - decay**self.warmup) / (1.0 - decay) * (1.0 - 1e-12)
+        return float((1.0 - decay**self.warmup) / (1.0 - decay) * (1.0 - 1e-12))
 
     def _seen(self) -> Floats:
         assert self._state is not None
