@@ -19,7 +19,7 @@ from benchmarks.common import cluster, finish, load, payloads, say, settings_for
 from benchmarks.throughput import counted
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-MEASURED = 1_500_000
+WARM_UP, MEASURED = 1_000_000, 2_000_000  # events
 
 
 def bytes_per_entity(entities: int, rounds: int = 2, batch: int = 2000) -> float:
@@ -40,7 +40,7 @@ def bytes_per_entity(entities: int, rounds: int = 2, batch: int = 2000) -> float
 
 def measure(running, entities: int) -> dict[str, float]:  # type: ignore[no-untyped-def]
     settings, file = settings_for(running, f"entities-{entities}", kafka={"start": "earliest"})
-    total = max(entities, 500_000) + MEASURED
+    total = max(entities, WARM_UP) + MEASURED
     with load(running.bootstrap, settings.kafka.topics.events, count=total, entities=entities) as process:
         process.wait(600)
     rest = FlinkRest(running.jobmanager)
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     options = parser.parse_args()
     with cluster() as running:
+        measure(running, options.sizes[0])  # warms the cluster up, and does not count
         runs = [measure(running, entities) for entities in options.sizes]
         settings, file = settings_for(running, "entities")
         file.unlink()

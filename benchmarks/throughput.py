@@ -21,7 +21,7 @@ from streamgauge.udfs.records import RawBatch
 
 from benchmarks.common import cluster, finish, load, payloads, say, settings_for
 
-EVENTS, ENTITIES, PARTITIONS = 6_000_000, 1000, 4
+EVENTS, ENTITIES, PARTITIONS = 8_000_000, 1000, 4
 
 
 def in_process(settings: Settings, events: int = 600_000, batch: int = 2000) -> float:
@@ -46,7 +46,7 @@ def in_process(settings: Settings, events: int = 600_000, batch: int = 2000) -> 
     return done / seconds
 
 
-def rate_of(rest: FlinkRest, job: str, warm: float, measure: float) -> float:
+def rate_of(rest: FlinkRest, job: str, warm: float, measure: float, total: int) -> float:
     """Events a second that a job's operator counts, after a warm-up."""
     deadline = time.monotonic() + 60
     while counted(rest, job) == 0 and time.monotonic() < deadline:
@@ -54,7 +54,10 @@ def rate_of(rest: FlinkRest, job: str, warm: float, measure: float) -> float:
     time.sleep(warm)
     before, began = counted(rest, job), time.monotonic()
     time.sleep(measure)
-    return (counted(rest, job) - before) / (time.monotonic() - began)
+    after, took = counted(rest, job), time.monotonic() - began
+    if after >= total:
+        raise SystemExit(f"the topic ran dry after {total} events: --events more")
+    return (after - before) / took
 
 
 def counted(rest: FlinkRest, job: str) -> int:
@@ -67,16 +70,16 @@ def counted(rest: FlinkRest, job: str) -> int:
     return total
 
 
-def ours(running: Cluster, settings: Settings, file: Path) -> float:
+def ours(running: Cluster, settings: Settings, file: Path, events: int) -> float:
     rest = FlinkRest(running.jobmanager)
     job = submit(settings, file, jobmanager=running.jobmanager)
     try:
-        return rate_of(rest, job, 12, 12)
+        return rate_of(rest, job, 18, 12, events)
     finally:
         rest.cancel(job)
 
 
-def per_record(running: Cluster, settings: Settings, mode: str) -> float:
+def per_record(running: Cluster, settings: Settings, mode: str, events: int) -> float:
     topics = settings.kafka.topics
     host, _, port = running.jobmanager.partition(":")
     command = [
@@ -90,7 +93,7 @@ def per_record(running: Cluster, settings: Settings, mode: str) -> float:
     rest = FlinkRest(running.jobmanager)
     try:
         rest.wait_running(job)
-        return rate_of(rest, job, 15, 20)
+        return rate_of(rest, job, 15, 20, events)
     finally:
         rest.cancel(job)
 
@@ -104,10 +107,10 @@ def main() -> None:
         say(f"filling {settings.kafka.topics.events} with {options.events} events")
         with load(running.bootstrap, settings.kafka.topics.events, count=options.events, entities=ENTITIES) as process:
             process.wait(600)
-        rates = {"events_per_s": ours(running, settings, file)}
+        rates = {"events_per_s": ours(running, settings, file, options.events)}
         say(f"ours: {rates['events_per_s']:.0f} events/s")
         for mode in ("process", "thread"):
-            rates[f"per_record_{mode}_events_per_s"] = per_record(running, settings, mode)
+            rates[f"per_record_{mode}_events_per_s"] = per_record(running, settings, mode, options.events)
             say(f"per record, {mode} mode: {rates[f'per_record_{mode}_events_per_s']:.0f} events/s")
         file.unlink()
     rates["in_process_events_per_s"] = in_process(settings)

@@ -9,12 +9,12 @@ from pyflink.datastream.data_stream import KeyedStream
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.settings import KafkaSettings
+from streamgauge.udfs.score_batch import PLACES
 
 # Parallel arrays, never an array of rows: in thread mode its rows all arrive equal to the last one.
 BATCH = Types.ROW(
     [
         Types.OBJECT_ARRAY(Types.PRIMITIVE_ARRAY(Types.BYTE())),
-        Types.OBJECT_ARRAY(Types.INT()),
         Types.OBJECT_ARRAY(Types.LONG()),
         Types.OBJECT_ARRAY(Types.LONG()),
     ]
@@ -120,16 +120,16 @@ def batches_by_shard(tables: StreamTableEnvironment, shard: str, window: int) ->
     tables.create_temporary_view(
         "sharded_records",
         tables.sql_query(
-            f"""SELECT {shard} AS shard, payload, `partition`, `offset`, arrival,
+            f"""SELECT {shard} AS shard, payload, arrival,
+  `offset` * CAST({PLACES} AS BIGINT) + `partition` AS place,
   TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', CAST(stamp AS TIMESTAMP(3))) * CAST(1000 AS BIGINT)
     + EXTRACT(MILLISECOND FROM stamp) AS stamp
 FROM event_records"""
         ),
     )
     batches = tables.sql_query(
-        f"""SELECT shard, ROW(payloads, partitions, offsets, stamps) AS batch FROM (
-  SELECT shard, ARRAY_AGG(payload) AS payloads, ARRAY_AGG(`partition`) AS partitions,
-    ARRAY_AGG(`offset`) AS offsets, ARRAY_AGG(stamp) AS stamps
+        f"""SELECT shard, ROW(payloads, places, stamps) AS batch FROM (
+  SELECT shard, ARRAY_AGG(payload) AS payloads, ARRAY_AGG(place) AS places, ARRAY_AGG(stamp) AS stamps
   FROM TABLE(TUMBLE(TABLE sharded_records, DESCRIPTOR(arrival), INTERVAL '{window / 1000:.3f}' SECOND(5, 3)))
   GROUP BY shard, window_start, window_end)"""
     )

@@ -31,6 +31,7 @@ SCORES = OutputTag("scores", MESSAGE)
 CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
 LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 SHARDS_KEY = "shards"
+PLACES = 65_536  # a record's place is offset * PLACES + partition: one array less to cross with
 STEPS = ("decode", "align", "context", "featurize", "detect", "calibrate", "decide", "alert", "save")
 COUNTERS = ("events", "scored", "late", "batches", "schema_changes", "entities_forgotten")
 REASONS = (
@@ -145,7 +146,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             pipeline.apply(message)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        """Score one batch: a row of parallel arrays (payload, partition, offset, timestamp)."""
+        """Score one batch: a row of parallel arrays (payload, place in the log, timestamp)."""
         shard = ctx.get_current_key()
         shard = shard[0] if isinstance(shard, Row) else shard
         saved = None if shard in self._pipelines else self._saved()
@@ -156,7 +157,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             self._state.remove(key)
         for key, state in result.writes.items():  # put_all fails in process mode (PyFlink 2.3)
             self._state.put(key, state)
-        self._metrics.update(result, entities, took, len(value[0]), int(max(value[3])))
+        self._metrics.update(result, entities, took, len(value[0]), int(max(value[2])))
         for notice in result.notices:
             log.warning("schema: %s", notice)
         for tag, records in ((DEAD_LETTERS, result.dead_letters), (LATE, result.late), (SCORES, result.scores)):
@@ -186,7 +187,8 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             for message in self._control.values():
                 pipeline.apply(message)
             self._pipelines[shard] = pipeline
-        raw = self._raw_class(value[0], *(np.asarray(column, dtype=np.int64) for column in value[1:4]))
+        places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
+        raw = self._raw_class(value[0], places % PLACES, places // PLACES, stamps)
         result = self._pipelines[shard].process(raw)
         return result, sum(pipeline.entities for pipeline in self._pipelines.values())
 

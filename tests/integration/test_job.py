@@ -31,7 +31,7 @@ def test_end_to_end_live_equals_the_pipeline_in_process(cluster, tmp_path):
     opened = sum(json.loads(a)["data"]["state"] == "opened" for a in expected.alerts)
     assert metrics["alerts.opened"] == opened
     assert metrics["step_us.total"] > 0
-    assert 'operator_events{' in prometheus
+    assert "operator_events{" in prometheus
     assert 'operator_name="score_batch"' in prometheus or 'operator_name="score batch"' in prometheus
 
 
