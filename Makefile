@@ -1,7 +1,7 @@
 # make demo | test | lint | bench | clean        everything lives in .venv and .streamgauge
 PYTHON ?= python3.11
 BIN := .venv/bin
-NEEDS := setup.py constraints.txt docker/install.sh
+NEEDS := setup.py constraints.txt install.sh
 
 .PHONY: demo test unit integration lint schema bench clean
 
@@ -36,7 +36,7 @@ clean:
 	rm -rf .streamgauge .venv build *.egg-info demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.installed: $(NEEDS)
-	PYTHON=$(PYTHON) docker/install.sh
+	PYTHON=$(PYTHON) ./install.sh
 
 .venv/.installed-dev: $(NEEDS)
-	PYTHON=$(PYTHON) docker/install.sh dev
+	PYTHON=$(PYTHON) ./install.sh dev

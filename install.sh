@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
-#   docker/install.sh [EXTRA]      EXTRA: none, or dev for the tests
+#   install.sh [EXTRA]      EXTRA: none, or dev for the tests
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")"
 python=${PYTHON:-python3.11}
 extra=${1:-}
 

@@ -1,0 +1,76 @@
+"""The commands as a user types them, on the real cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streamgauge.jobs.local_cluster import PROJECT
+from tests.integration.live import Live
+
+STREAMGAUGE = str(Path(sys.executable).with_name("streamgauge"))
+
+
+def streamgauge(*arguments, code=0):
+    done = subprocess.run(
+        [STREAMGAUGE, *map(str, arguments)], capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def series(tmp_path):
+    """A calm series with one spike."""
+    file = tmp_path / "pump.csv"
+    rows = [f"2024-01-01 00:{i // 60:02d}:{i % 60:02d},{9999 if i == 700 else 50 + i % 7}" for i in range(900)]
+    file.write_text("time,pressure\n" + "\n".join(rows) + "\n")
+    return file
+
+
+def test_submit_replay_alerts_doctor_status_stop_and_go_on(cluster, tmp_path, series):
+    live = Live(cluster, tmp_path)
+    settings = ("--settings", live.file)
+    job = json.loads(streamgauge("submit", *settings, "--json"))["job"]
+    streamgauge("replay", series, *settings, "--time-column", "time")
+    lines = streamgauge("alerts", *settings, "--from-beginning", "--idle", "10", "--json").splitlines()
+    opened = [json.loads(line) for line in lines if '"opened"' in line]
+    spike = [a["data"] for a in opened if a["data"]["actual"].get("pressure") == 9999]
+    assert [(data["entity"], data["kind"]) for data in spike] == [("pump", "point")]
+    assert opened[0]["time"].startswith("2024-01-01T00:")
+
+    findings = {f["check"]: f["state"] for f in json.loads(streamgauge("doctor", *settings, "--json"))}
+    assert findings["keys"] == findings["topics"] == findings["Java"] == "ok"
+    running = json.loads(streamgauge("status", "--json"))
+    assert {"jid": job, "name": live.settings.job.name, "state": "RUNNING"} in running["jobs"]
+
+    savepoint = streamgauge("stop", job).strip()
+    assert savepoint.startswith("file:")
+    again = json.loads(streamgauge("submit", *settings, "--from-savepoint", savepoint, "--json"))["job"]
+    live.rest.cancel(again)
+
+
+def test_doctor_names_entities_whose_producer_does_not_key(cluster, tmp_path):
+    live = Live(cluster, tmp_path)
+    live.send([(None, {"entity": "a", "x": i}) for i in range(2000)] + [("b", {"entity": "b", "x": 1})])
+    for partition in range(4):
+        live.producer.send(live.topics.events, b'{"entity":"a","x":1}', partition=partition)
+    live.producer.flush()
+    findings = {f["check"]: f for f in json.loads(streamgauge("doctor", "--settings", live.file, "--json", code=1))}
+    assert findings["keys"]["state"] == "failure"
+    assert "1 entities are on several partitions (a): producers must key by entity" in findings["keys"]["message"]
+
+
+def test_flinks_own_refusal_is_passed_on(cluster, tmp_path):
+    live = Live(cluster, tmp_path)
+    done = subprocess.run(
+        [STREAMGAUGE, "submit", "--settings", str(live.file), "--from-savepoint", "file:///nowhere"],
+        capture_output=True, text=True, check=False, cwd=PROJECT,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
