@@ -16,7 +16,6 @@ from streamgauge.udfs.records import RawBatch
 from streamgauge.udfs.settings import PipelineSettings
 
 from benchmarks.common import cluster, finish, load, payloads, say, settings_for
-from benchmarks.throughput import counted
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 WARM_UP, MEASURED = 1_000_000, 2_000_000  # events
@@ -46,10 +45,10 @@ def measure(running, entities: int) -> dict[str, float]:  # type: ignore[no-unty
     rest = FlinkRest(running.jobmanager)
     job = submit(settings, file, jobmanager=running.jobmanager)
     try:
-        while counted(rest, job) < total - MEASURED:
+        while rest.operator_counter(job, "events") < total - MEASURED:
             time.sleep(0.25)
-        before, began = counted(rest, job), time.monotonic()
-        while (now := counted(rest, job)) < total * 0.95:
+        before, began = rest.operator_counter(job, "events"), time.monotonic()
+        while (now := rest.operator_counter(job, "events")) < total * 0.95:
             time.sleep(0.25)
         us = (time.monotonic() - began) / (now - before) * 1e6
         seen = rest.call(f"/jobs/{job}/checkpoints")["counts"]["completed"]

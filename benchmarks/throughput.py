@@ -49,25 +49,15 @@ def in_process(settings: Settings, events: int = 600_000, batch: int = 2000) -> 
 def rate_of(rest: FlinkRest, job: str, warm: float, measure: float, total: int) -> float:
     """Events a second that a job's operator counts, after a warm-up."""
     deadline = time.monotonic() + 60
-    while counted(rest, job) == 0 and time.monotonic() < deadline:
+    while rest.operator_counter(job, "events") == 0 and time.monotonic() < deadline:
         time.sleep(0.5)
     time.sleep(warm)
-    before, began = counted(rest, job), time.monotonic()
+    before, began = rest.operator_counter(job, "events"), time.monotonic()
     time.sleep(measure)
-    after, took = counted(rest, job), time.monotonic() - began
+    after, took = rest.operator_counter(job, "events"), time.monotonic() - began
     if after >= total:
         raise SystemExit(f"the topic ran dry after {total} events: --events more")
     return (after - before) / took
-
-
-def counted(rest: FlinkRest, job: str) -> int:
-    """Sum of the counter `events` over all operators and tasks."""
-    total = 0
-    for vertex in rest.call(f"/jobs/{job}")["vertices"]:
-        path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
-        names = [m["id"] for m in rest.call(path) if m["id"].endswith(".events") and "Source" not in m["id"]]
-        total += sum(int(m["value"]) for m in (rest.call(f"{path}?get={','.join(names)}") if names else ()))
-    return total
 
 
 def ours(running: Cluster, settings: Settings, file: Path, events: int) -> float:

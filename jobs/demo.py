@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from streamgauge.models.errors import InputError
 
 SERIES = PROJECT / "examples" / "nab"
 RATE = 2_500.0  # events a second: some hours of most series every second
-QUIET_SECONDS = 4.0
+QUIET_SECONDS = 2.0
 PARTITIONS = 32  # the series have nothing in common: hardly any two should share a cohort
 
 
@@ -80,8 +81,9 @@ def run(output: Path, keep: bool, console: Console) -> dict[str, Any]:
     with console.status("submitting the job"):
         ensure(settings.kafka, PARTITIONS)
         job = submit(settings, settings_file, jobmanager=cluster.jobmanager)
+    rest = FlinkRest(cluster.jobmanager)
     console.log(f"job {job} runs: [link={cluster.ui}]{cluster.ui}[/link]")
-    found = _play(files, settings, console, started)
+    found = _play(files, settings, console, started, lambda: rest.operator_counter(job, "events"))
     figures = _figures(files, found)
     output.mkdir(parents=True, exist_ok=True)
     picture = output / "alerts.png"
@@ -98,7 +100,7 @@ def run(output: Path, keep: bool, console: Console) -> dict[str, Any]:
     if keep:
         console.print(f"still running: Flink UI {cluster.ui}, Kafka {cluster.bootstrap}; `streamgauge down` stops both")
     else:
-        FlinkRest(cluster.jobmanager).cancel(job)
+        rest.cancel(job)
         if not running_before:
             local_cluster.down()
         console.print("stopped; KEEP=1 make demo leaves the Flink UI open")
@@ -119,8 +121,8 @@ def _settings(cluster: local_cluster.Cluster, stamp: int) -> tuple[Settings, Pat
     return validated(values, str(path)), path
 
 
-def _play(files: list[Path], settings: Settings, console: Console, started: float) -> Found:
-    """Send all series side by side, and gather the alerts as they come."""
+def _play(files: list[Path], settings: Settings, console: Console, started: float, scored: Callable[[], int]) -> Found:
+    """Send all series side by side, and gather the alerts as they come, until all events are scored."""
     total = sum(len(pd.read_csv(file, usecols=[0])) for file in files)
     places: dict[tuple[int, int], Sent] = {}
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -154,7 +156,7 @@ def _play(files: list[Path], settings: Settings, console: Console, started: floa
             live.update(Group(bar, alert_table(recent, f"{len(found.alerts)} alerts")))
             if errors:
                 raise errors[0]
-            if not sender.is_alive() and time.time() - last > QUIET_SECONDS:
+            if not sender.is_alive() and time.time() - last > QUIET_SECONDS and scored() >= total:
                 break
     for item in received:
         data = item.alert["data"]

@@ -105,6 +105,15 @@ class FlinkRest:
         while self.job_state(job_id) not in ENDED and time.monotonic() < deadline:
             time.sleep(0.1)
 
+    def operator_counter(self, job_id: str, name: str) -> int:
+        """Sum of a counter over all operators and tasks of a job; what is not there yet counts 0."""
+        total = 0
+        for vertex in self.call(f"/jobs/{job_id}")["vertices"]:
+            path = f"/jobs/{job_id}/vertices/{vertex['id']}/metrics"
+            names = [m["id"] for m in self.call(path) if m["id"].endswith(f".{name}") and "Source" not in m["id"]]
+            total += sum(int(m["value"]) for m in (self.call(f"{path}?get={','.join(names)}") if names else ()))
+        return total
+
     def running(self) -> list[dict[str, Any]]:
         """Jobs that have not ended."""
         return [job for job in self.call("/jobs/overview")["jobs"] if job["state"] not in ENDED]

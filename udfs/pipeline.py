@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from streamgauge.models.catalog import COHORT
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
@@ -26,7 +27,7 @@ from streamgauge.udfs.detect import Detectors
 from streamgauge.udfs.featurize import CHANNELS, WIDTH, featurize
 from streamgauge.udfs.journal import Journal
 from streamgauge.udfs.records import BatchResult, Events, RawBatch
-from streamgauge.udfs.settings import PipelineSettings
+from streamgauge.udfs.settings import HalfSpaceTreesSettings, PipelineSettings
 from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, score_record
 
 SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities
@@ -345,6 +346,19 @@ class ScoringPipeline:
         if number not in self.logs:
             self.logs[number] = LogPipeline(number, self.settings, self.topic, self.job, self.control)
         return self.logs[number]
+
+
+def warm_up(settings: PipelineSettings) -> None:
+    """Compile every kernel on a short stream with all there is, so that no real batch has to wait for it."""
+    trees = HalfSpaceTreesSettings(n_trees=1, height=2, window_size=10)
+    detectors = {name: trees for name in COHORT if getattr(settings.detectors, name)}
+    short = settings.model_copy(update={"detectors": settings.detectors.model_copy(update=detectors)})
+    n = 60
+    payloads = [
+        msgspec.json.encode({settings.event.entity: "e", "x": i % 7, **({"y": i} if i % 3 else {})}) for i in range(n)
+    ]
+    zeros = np.zeros(n, np.int64)
+    ScoringPipeline(short).process(RawBatch(payloads, zeros, np.arange(n), zeros))
 
 
 def _wide(features: Floats, width: int) -> Floats:

@@ -89,12 +89,13 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         """On the scoring thread: numerical libraries must be imported where they run."""
         _import_numba()
         from streamgauge.udfs.control import parse  # noqa: PLC0415
-        from streamgauge.udfs.pipeline import ScoringPipeline  # noqa: PLC0415
+        from streamgauge.udfs.pipeline import ScoringPipeline, warm_up  # noqa: PLC0415
         from streamgauge.udfs.records import RawBatch  # noqa: PLC0415
         from streamgauge.udfs.settings import PipelineSettings  # noqa: PLC0415
 
         self._parse, self._pipeline_class, self._raw_class = parse, ScoringPipeline, RawBatch
         self._settings = PipelineSettings.model_validate_json(self._settings_json)
+        warm_up(self._settings)
         for offset, text in self._read_control():
             try:
                 self._take_up(offset, text)

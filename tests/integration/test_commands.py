@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from streamgauge.jobs.local_cluster import PROJECT
+
 from tests.integration.live import Live
 
 STREAMGAUGE = str(Path(sys.executable).with_name("streamgauge"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from streamgauge.jobs.read_files import count_rows
 from streamgauge.jobs.replay import events
 from streamgauge.jobs.settings import Settings

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.errors import StateError
 from streamgauge.udfs.control import parse
+from streamgauge.udfs.pipeline import warm_up
+from streamgauge.udfs.settings import PipelineSettings
 
 from tests.streams import SMALL, Run, batch, stream
 
@@ -168,3 +170,23 @@ def test_a_wide_stream_keeps_its_columns():
     run = Run().feed(batch(values), [20])
     assert len(run.pipeline.logs[0].alignment.schema.numeric) == 512
     assert run.counts["scored"] == 50
+
+
+@pytest.mark.parametrize(
+    "detectors", [{}, {"half_space_trees": None}, {"rolling_z_score": None, "river_half_space_trees": {}}]
+)
+def test_warming_up_works_for_any_detectors_and_reaches_every_kernel(detectors):
+    warm_up(PipelineSettings.model_validate({"detectors": detectors}))
+    if not detectors:
+        from streamgauge.models.detectors import half_space_trees as trees
+        from streamgauge.udfs import context, decide, featurize
+
+        kernels = (
+            trees._score,
+            trees._score_count,
+            trees._close_counted,
+            context._touch,
+            decide._decide,
+            featurize._featurize,
+        )
+        assert all(kernel.signatures for kernel in kernels)
