@@ -153,7 +153,7 @@ def doctor(settings: SettingsFile = None, as_json: AsJson = False) -> None:
 
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    epilog="Example: `streamgauge submit --settings mine.yaml --jobmanager flink:8081 -- -Dparallelism.default=4`",
+    epilog="Example: `streamgauge submit --settings mine.yaml --jobmanager flink:8081 -- -Drestart-strategy.type=none`",
 )
 def submit(
     context: typer.Context,

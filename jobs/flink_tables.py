@@ -72,7 +72,8 @@ def shard_keys(shards: int, max_parallelism: int) -> list[int]:
     """One integer key for each shard, such that any parallelism gets an equal share.
 
     Flink hashes keys into key groups, and few integer keys spread badly. Shard i gets a key that falls into the i-th of equal
-    bands of key groups, both as a row of the DataStream API and as a binary row of SQL.
+    bands of key groups, both as a row of the DataStream API and as a binary row of SQL. Shard 0 has the same key for any number of
+    shards, so that a state saved with another number is found, and refused, instead of lying there unread.
     """
     jvm: Any = get_gateway().jvm
     assign = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment.assignToKeyGroup
@@ -87,8 +88,12 @@ def shard_keys(shards: int, max_parallelism: int) -> list[int]:
         writer.complete()
         row = jvm.org.apache.flink.types.Row(1)
         row.setField(0, candidate)
-        band = len(keys)
-        if all(assign(key, max_parallelism) * shards // max_parallelism == band for key in (row, binary)):
+        groups = [assign(key, max_parallelism) for key in (row, binary)]
+        if keys:
+            fits = all(group * shards // max_parallelism == len(keys) for group in groups)
+        else:  # in the first band of up to 32 shards, whatever their number
+            fits = groups[0] * 32 < max_parallelism and groups[1] * 8 < max_parallelism
+        if fits:
             keys.append(candidate)
     return keys
 

@@ -61,14 +61,16 @@ class FlinkRest:
     def job_state(self, job_id: str) -> str:
         """State of a job: RUNNING only when every task runs."""
         job = self.call(f"/jobs/{job_id}")
-        if job["state"] == "RUNNING" and any(vertex["status"] != "RUNNING" for vertex in job["vertices"]):
+        short = any(vertex["tasks"]["RUNNING"] < vertex["parallelism"] for vertex in job["vertices"])
+        if job["state"] == "RUNNING" and short:
             return "STARTING"
         return str(job["state"])
 
     def failure(self, job_id: str) -> str:
-        """What a job failed of, in its own words."""
+        """What a job failed of, in its own words, without the places in Java's code."""
         entries = self.call(f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])
-        return str(entries[0]["stacktrace"])[:2000] if entries else "no reason is recorded"
+        lines = str(entries[0]["stacktrace"]).splitlines() if entries else ["no reason is recorded"]
+        return "\n".join(line for line in lines if not line.lstrip().startswith(("at ", "... ")))[-2000:]
 
     def wait_running(self, job_id: str, seconds: float = 120) -> None:
         """Return when every task runs; ClusterError with the reason if that does not happen."""
@@ -91,6 +93,7 @@ class FlinkRest:
             if answer["status"]["id"] == "COMPLETED":
                 operation = answer["operation"]
                 if "location" in operation:
+                    self._wait_ended(job_id)
                     return str(operation["location"])
                 raise ClusterError(f"the savepoint failed: {str(operation.get('failure-cause'))[:1000]}")
             time.sleep(0.2)
@@ -101,7 +104,10 @@ class FlinkRest:
         if self.job_state(job_id) in ENDED:
             return
         self.call(f"/jobs/{job_id}?mode=cancel", method="PATCH")
-        deadline = time.monotonic() + 60
+        self._wait_ended(job_id)
+
+    def _wait_ended(self, job_id: str, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
         while self.job_state(job_id) not in ENDED and time.monotonic() < deadline:
             time.sleep(0.1)
 

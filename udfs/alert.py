@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
-from streamgauge.udfs.decide import CONDITIONAL, OPENED, RESOLVED, UPDATED, Decisions
+from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, UPDATED, Decisions
 from streamgauge.udfs.records import Events, Opinions, Verdicts
 
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved"}
@@ -99,7 +99,7 @@ def build_alerts(
             "alert_id": identity,
             "state": change,
             "entity": entity,
-            "kind": "conditional" if conditional else "point",
+            "kind": KINDS[int(incident[STATUS])],
             "severity": "high" if conditional else severity_of(peak, threshold),
             "score": score_of(surprise),
             "tail_probability": math.exp(-surprise),

@@ -24,6 +24,7 @@ from streamgauge.udfs.settings import DecideSettings
 
 OPENED, UPDATED, RESOLVED = 1, 2, 3
 POINT, CONDITIONAL = 1, 2  # kinds of incident, kept as its status
+KINDS = {POINT: "point", CONDITIONAL: "conditional"}
 TENFOLD = math.log(10.0)  # ten times rarer is worth an update, ten times more usual than the threshold is quiet
 
 

@@ -8,14 +8,11 @@ import numpy as np
 from streamgauge.models.calibration import magnitude
 from streamgauge.models.catalog import COHORT
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
-from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
 from streamgauge.models.detectors.rolling_z_score import RollingZScore
+from streamgauge.models.windowed_forest import WindowedForest
 from streamgauge.udfs.featurize import CHANNELS
 from streamgauge.udfs.records import Opinions
 from streamgauge.udfs.settings import DetectorSettings
-
-Trees = HalfSpaceTrees | RiverHalfSpaceTrees
 
 
 class Detectors:
@@ -31,7 +28,7 @@ class Detectors:
     def __init__(self, settings: DetectorSettings, versions: dict[str, dict[str, Any]] | None = None) -> None:
         z = settings.rolling_z_score
         self.per_entity = RollingZScore(**z.model_dump(exclude={"weight"})) if z else None
-        self.cohort: dict[str, Trees] = {}
+        self.cohort: dict[str, WindowedForest] = {}
         weights = {} if z is None else {RollingZScore.name: z.weight}
         self.versions = dict.fromkeys(weights, "settings")
         for name, kind in COHORT.items():
@@ -78,7 +75,7 @@ class Detectors:
                 continue
             wide = np.full((len(recent), features), np.nan)
             wide[:, : recent.shape[1]] = recent
-            new = type(old)(old.n_trees, old.height, old.window_size, old.seed)
+            new = type(old)(**old.settings())
             new.replay(first, wide)
             self.cohort[name] = new
 

@@ -19,9 +19,9 @@ from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.alert import CHANGES, build_alerts, config_mark, score_of
 from streamgauge.udfs.align import Alignment, Schema
 from streamgauge.udfs.calibrate import Calibrators
-from streamgauge.udfs.context import EntityStore
+from streamgauge.udfs.context import STATUS, EntityStore
 from streamgauge.udfs.control import Control, ModelVersion, Rules, Threshold
-from streamgauge.udfs.decide import decide
+from streamgauge.udfs.decide import KINDS, OPENED, decide
 from streamgauge.udfs.decode import decode
 from streamgauge.udfs.detect import Detectors
 from streamgauge.udfs.featurize import CHANNELS, WIDTH, featurize
@@ -143,8 +143,10 @@ class LogPipeline:
             warmup=settings.decide.warmup,
         )  # fmt: skip
         result.alerts += alerts
-        for change in decisions.change.tolist():
+        for change, kind in zip(decisions.change.tolist(), decisions.incident[:, STATUS].tolist(), strict=True):
             result.count(f"alerts.{CHANGES[change]}")
+            if change == OPENED:
+                result.count(f"alerts.{KINDS[kind]}")
         self._scores(raw, events, opinions.names, verdicts.surprise, verdicts.surprises, result)
         result.rows.append(events.rows)
         result.surprise.append(verdicts.surprise)
@@ -209,7 +211,7 @@ class LogPipeline:
         cohort = {
             name: {
                 "version": self.detectors.versions[name],
-                "settings": {k: getattr(d, k) for k in ("n_trees", "height", "window_size", "seed")},
+                "settings": d.settings(),
                 "first": d.rebuilt_from,
                 "rows": d.learned - d.rebuilt_from,
             }

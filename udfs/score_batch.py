@@ -219,8 +219,8 @@ class _Metrics:
         self.control = group.counter("control_messages")
         self._counters = {name: group.counter(name) for name in COUNTERS}
         alerts, dead, steps = (group.add_group(name) for name in ("alerts", "dead_letters", "step_us"))
-        for change in ("opened", "updated", "resolved"):
-            self._counters[f"alerts.{change}"] = alerts.counter(change)
+        for what in ("opened", "updated", "resolved", "point", "conditional"):
+            self._counters[f"alerts.{what}"] = alerts.counter(what)
         for reason in REASONS:
             self._counters[f"dead_letters.{reason}"] = dead.counter(reason)
         self.bad_control = dead.counter("bad_control")

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import functools
 import random
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-from streamgauge.models.contract import Detector, Floats, checked, share
-from streamgauge.models.errors import NotReadyError
-from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.models.contract import Floats, checked, share
+from streamgauge.models.windowed_forest import WindowedForest
 
 PADDING = 0.15  # River's margin at both ends of a range within which no split is drawn
 Trees = tuple[npt.NDArray[np.int32], Floats]
 
 
-class HalfSpaceTrees(Detector):
+class HalfSpaceTrees(WindowedForest):
     """Random half-space trees over features in [0, 1]; rare regions hold little mass of the last full window.
 
     Scores equal `river.anomaly.HalfSpaceTrees` with the same parameters and seed, features named in column order. A missing
@@ -44,25 +43,14 @@ class HalfSpaceTrees(Detector):
     """
 
     name: ClassVar[str] = "half_space_trees"
-    state_version: ClassVar[int] = 1
 
     def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 250, seed: int = 42) -> None:
-        self.n_trees = n_trees
-        self.height = height
-        self.window_size = window_size
-        self.seed = seed
-        self.learned = 0
-        self._width: int | None = None
+        super().__init__(n_trees, height, window_size, seed)
         self._trees: Trees | None = None
         self._mass: npt.NDArray[np.int32] | None = None
         self._live: npt.NDArray[np.int32] | None = None
         self._counting = 0
         self._recent: Floats | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Whether one window has been learned."""
-        return self.learned >= self.window_size
 
     @staticmethod
     def memory_bytes(n_trees: int, height: int, window_size: int, width: int) -> int:
@@ -79,14 +67,7 @@ class HalfSpaceTrees(Detector):
         return self.score_learn_explain_many(X)[0]
 
     def score_learn_explain_many(self, X: Floats) -> tuple[Floats, Floats]:
-        """Score, then learn, as `score_learn_many`, with each feature's unscaled weight in the score.
-
-        Returns
-        -------
-        score : float64[n]
-        weights : float64[n, d]
-            At least 0: how much rarer the splits on a feature made the event (see `explain_many`).
-        """
+        """See `WindowedForest`; the weight is how much rarer the splits on a feature made the event."""
         X = checked(X, self._width, self.name)
         if self._trees is None:
             self._build(X.shape[1])
@@ -105,48 +86,18 @@ class HalfSpaceTrees(Detector):
         score, weights = self._run(self._scorable(X), learn=False)
         return share(weights, score)
 
-    @property
-    def rebuilt_from(self) -> int:
-        """Events learned before the last full window: they do not matter any more."""
-        return max(0, self.learned // self.window_size - 1) * self.window_size
-
     def recent(self) -> tuple[int, Floats]:
-        """`rebuilt_from`, and the events since: all that matters."""
+        """See `WindowedForest`."""
         first = self.rebuilt_from
         if self._recent is None:
             return 0, np.empty((0, 0))
         return first, self._recent[np.arange(first, self.learned) % len(self._recent)]
-
-    def replay(self, first: int, X: Floats) -> None:
-        """Become the detector that learned `first` events and then `X`; `first` is a multiple of the window size."""
-        self.learned = first
-        if X.shape[1]:
-            self._build(X.shape[1])
-            self.learn_many(X)
-
-    def to_state(self) -> bytes:  # noqa: D102
-        first, recent = self.recent()
-        meta = {"n_trees": self.n_trees, "height": self.height, "window_size": self.window_size, "seed": self.seed}
-        return pack(self.name, self.state_version, {"settings": meta, "first": first}, {"recent": recent})
-
-    @classmethod
-    def from_state(cls, state: bytes) -> Self:  # noqa: D102
-        meta, arrays = unpack(state, cls.name, cls.state_version)
-        detector = cls(**meta["settings"])
-        detector.replay(meta["first"], arrays["recent"])
-        return detector
 
     def _build(self, width: int) -> None:
         self._width = width
         self._trees = _grow(width, self.n_trees, self.height, self.seed)
         self._mass = np.zeros((self.n_trees, (2 << self.height) - 1, 2), np.int32)
         self._recent = np.zeros((2 * self.window_size, width))
-
-    def _scorable(self, X: Floats) -> Floats:
-        X = checked(X, self._width, self.name)
-        if not self.ready:
-            raise NotReadyError(f"{self.name} needs {self.window_size} events, it has learned {self.learned}")
-        return X
 
     def _run(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
         """Score events of one window; where values are missing, count them too if they are learned."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from river.anomaly import HalfSpaceTrees as River
 from river.anomaly.hst import make_padded_tree
-from streamgauge.models.contract import Detector, Floats, checked, share
+from streamgauge.models.contract import Floats, checked, share
 from streamgauge.models.detectors.half_space_trees import PADDING
-from streamgauge.models.errors import NotReadyError
-from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.models.windowed_forest import WindowedForest
 
 
-class RiverHalfSpaceTrees(Detector):
+class RiverHalfSpaceTrees(WindowedForest):
     """`river.anomaly.HalfSpaceTrees`, event by event.
 
     The saved state is the last two windows of events, which determine the trees' masses; River's objects are never
@@ -26,22 +25,11 @@ class RiverHalfSpaceTrees(Detector):
     """
 
     name: ClassVar[str] = "river_half_space_trees"
-    state_version: ClassVar[int] = 1
 
     def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 250, seed: int = 42) -> None:
-        self.n_trees = n_trees
-        self.height = height
-        self.window_size = window_size
-        self.seed = seed
-        self.learned = 0
-        self._width: int | None = None
+        super().__init__(n_trees, height, window_size, seed)
         self._model = River(n_trees=n_trees, height=height, window_size=window_size, seed=seed)
         self._recent: list[Floats] = []
-
-    @property
-    def ready(self) -> bool:
-        """Whether one window has been learned."""
-        return self.learned >= self.window_size
 
     def learn_many(self, X: Floats) -> None:  # noqa: D102
         X = checked(X, self._width, self.name)
@@ -77,35 +65,12 @@ class RiverHalfSpaceTrees(Detector):
             drops[:, f] = np.maximum(0.0, scores - self.score_many(without))
         return share(drops, scores)
 
-    @property
-    def rebuilt_from(self) -> int:
-        """As in `HalfSpaceTrees`."""
-        return max(0, self.learned // self.window_size - 1) * self.window_size
-
     def recent(self) -> tuple[int, Floats]:
-        """As in `HalfSpaceTrees`."""
+        """See `WindowedForest`."""
         first = self.rebuilt_from
         if self._width is None:
             return 0, np.empty((0, 0))
         return first, np.array(self._recent[len(self._recent) - (self.learned - first) :]).reshape(-1, self._width)
-
-    def replay(self, first: int, X: Floats) -> None:
-        """As in `HalfSpaceTrees`."""
-        self.learned = first
-        if X.shape[1]:
-            self.learn_many(X)
-
-    def to_state(self) -> bytes:  # noqa: D102
-        first, recent = self.recent()
-        meta = {"n_trees": self.n_trees, "height": self.height, "window_size": self.window_size, "seed": self.seed}
-        return pack(self.name, self.state_version, {"settings": meta, "first": first}, {"recent": recent})
-
-    @classmethod
-    def from_state(cls, state: bytes) -> Self:  # noqa: D102
-        meta, arrays = unpack(state, cls.name, cls.state_version)
-        detector = cls(**meta["settings"])
-        detector.replay(meta["first"], arrays["recent"])
-        return detector
 
     def _learn(self, x: Floats) -> None:
         if not self._model.trees:
@@ -130,12 +95,6 @@ class RiverHalfSpaceTrees(Detector):
             )
             for _ in range(self.n_trees)
         ]
-
-    def _scorable(self, X: Floats) -> Floats:
-        X = checked(X, self._width, self.name)
-        if not self.ready:
-            raise NotReadyError(f"{self.name} needs {self.window_size} events, it has learned {self.learned}")
-        return X
 
 
 def _key(column: int) -> str:

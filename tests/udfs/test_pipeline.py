@@ -129,6 +129,7 @@ def test_a_rule_on_the_control_topic_alerts_at_once_and_by_name():
     [(key, text)] = run.alerts
     data = json.loads(text)["data"]
     assert (key, data["kind"], data["rules"], data["severity"]) == ("b", "conditional", ["age"], "high")
+    assert run.counts["alerts.opened"] == run.counts["alerts.conditional"] == 1
 
 
 def test_a_threshold_on_the_control_topic_takes_the_settings_place():
