@@ -1,7 +1,8 @@
 """What an entity costs: microseconds an event and bytes of state at 1,000 to 1,000,000 entities, in the running job.
 
 A topic is filled such that every entity comes equally often. The job first meets every entity once; then its rate is taken. A
-warm-up of one event makes every detector score every entity, as it would after some hours. The state's size is that of the newest checkpoint; what the entities' log holds for each is measured in process, on the same events.
+warm-up of one event makes every detector score every entity, as it would after some hours. The state's size is that of the newest
+checkpoint; what the entities' log holds for each is measured in process, on the same events.
 """
 
 from __future__ import annotations

@@ -61,6 +61,10 @@ class TailCalibrator:
         return self.learned >= self.warmup
 
     def rate_learn_many(self, magnitudes: Floats) -> Floats:
+        """`rate_learn_sizes`, the surprise alone."""
+        return self.rate_learn_sizes(magnitudes)[0]
+
+    def rate_learn_sizes(self, magnitudes: Floats) -> tuple[Floats, Floats]:
         """Minus the natural logarithm of each tail probability; learns as it goes.
 
         Parameters
@@ -70,14 +74,17 @@ class TailCalibrator:
 
         Returns
         -------
-        float64[n]
-            Surprise in nats, 0 and up; 0 before `ready`; NaN for NaN.
+        surprise : float64[n]
+            In nats, 0 and up; 0 before `ready`; NaN for NaN.
+        size : float64[n]
+            ``ln(1 + magnitude / q)``, with q the quantile where the tail begins (99 %): comparable between detectors, and
+            without the ties of an empirical probability.
         """
-        surprise = np.empty(len(magnitudes))
+        surprise, size = np.empty(len(magnitudes)), np.empty(len(magnitudes))
         _rate_learn(
-            magnitudes, self._counts, self._sums, self._above, self._numbers, self.memory, self.warmup, surprise
+            magnitudes, self._counts, self._sums, self._above, self._numbers, self.memory, self.warmup, surprise, size
         )
-        return surprise
+        return surprise, size
 
     def to_state(self) -> bytes:
         """All that was learned, versioned."""
@@ -106,12 +113,13 @@ def magnitude(score: Floats) -> Floats:
 
 
 @njit(cache=True)
-def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surprise):  # type: ignore[no-untyped-def]
+def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surprise, size):  # type: ignore[no-untyped-def]
     for i in range(len(magnitudes)):
         m = magnitudes[i]
         if math.isnan(m):
-            surprise[i] = math.nan
+            surprise[i] = size[i] = math.nan
             continue
+        size[i] = math.log1p(m / numbers[THRESHOLD]) if numbers[THRESHOLD] > 0.0 else 0.0
         place = 0
         if m > 0.0:
             place = int(min(max((math.log(m) - LOW) / (HIGH - LOW) * BINS, 0.0), BINS - 1.0))

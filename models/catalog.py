@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from streamgauge.models.cohort_detector import CohortDetector
 from streamgauge.models.contract import Detector
+from streamgauge.models.detectors.conditional_residual import ConditionalResidual
+from streamgauge.models.detectors.empirical_tail import EmpiricalTail
 from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
+from streamgauge.models.detectors.loda import Loda
+from streamgauge.models.detectors.mahalanobis import Mahalanobis
+from streamgauge.models.detectors.online_isolation_forest import OnlineIsolationForest
 from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
 from streamgauge.models.detectors.rolling_z_score import RollingZScore
-from streamgauge.models.windowed_forest import WindowedForest
+from streamgauge.models.detectors.value_novelty import ValueNovelty
+from streamgauge.models.detectors.vector_autoregression import VectorAutoregression
+from streamgauge.models.entity_detector import EntityDetector
 
-CATALOG: dict[str, type[Detector]] = {
-    detector.name: detector for detector in (RollingZScore, HalfSpaceTrees, RiverHalfSpaceTrees)
+ENTITY: dict[str, type[EntityDetector]] = {detector.name: detector for detector in (RollingZScore, ValueNovelty)}
+COHORT: dict[str, type[CohortDetector]] = {
+    detector.name: detector
+    for detector in (
+        HalfSpaceTrees,
+        RiverHalfSpaceTrees,
+        Mahalanobis,
+        Loda,
+        OnlineIsolationForest,
+        EmpiricalTail,
+        VectorAutoregression,
+        ConditionalResidual,
+    )
 }
-COHORT: dict[str, type[WindowedForest]] = {
-    detector.name: detector for detector in (HalfSpaceTrees, RiverHalfSpaceTrees)
-}
+CATALOG: dict[str, type[Detector]] = {**ENTITY, **COHORT}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Self
+from typing import ClassVar, Self
 
-from streamgauge.models.contract import Detector, Floats, checked
+import numpy as np
+from streamgauge.models.calibration import magnitude
+from streamgauge.models.cohort_detector import TAKES, CohortDetector
+from streamgauge.models.contract import Floats, checked
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
 
-class WindowedForest(Detector):
+class WindowedForest(CohortDetector):
     """A forest whose masses are those of the last full window.
 
     A window's masses depend on that window alone, so the saved state is the events of the last full window and of the
@@ -32,6 +35,7 @@ class WindowedForest(Detector):
     """
 
     state_version = 1
+    takes: ClassVar[TAKES] = "features"
 
     def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 250, seed: int = 42) -> None:
         self.n_trees = n_trees
@@ -71,6 +75,27 @@ class WindowedForest(Detector):
         weights : float64[n, d]
             At least 0.
         """
+
+    @property
+    def width(self) -> int | None:  # noqa: D102
+        return self._width
+
+    def rate_learn_many(self, X: Floats) -> tuple[Floats, Floats]:
+        """See `CohortDetector`; the magnitude is the odds of the score."""
+        unready = max(0, self.window_size - self.learned)
+        score, weights = self.score_learn_explain_many(X)
+        odds = magnitude(score)
+        odds[:unready] = np.nan
+        return odds, weights
+
+    def widened(self, width: int) -> Self:
+        """See `CohortDetector`; trees are drawn anew and taught with what the old ones saw last."""
+        first, recent = self.recent()
+        wide = np.full((len(recent), width), np.nan)
+        wide[:, : recent.shape[1]] = recent
+        new = type(self)(**self.settings())
+        new.replay(first, wide)
+        return new
 
     def settings(self) -> dict[str, int]:
         """The arguments of `__init__`."""

@@ -20,6 +20,7 @@ SMALL = PipelineSettings.model_validate(
         "detectors": {
             "rolling_z_score": {"half_life": 30, "warmup": 5},
             "half_space_trees": {"n_trees": 4, "height": 4, "window_size": 40},
+            "value_novelty": {"centroids": 8, "warmup": 10},
         },
         "featurize": {"warmup": 5},
         "calibration": {"warmup": 30, "memory": 1000},
@@ -42,7 +43,10 @@ def batch(values: Sequence[Any], partition: int | Sequence[int] = 0, offset: int
 
 
 def stream(n: int = 400, entities: int = 6, fields: int = 3, seed: int = 0, partitions: int = 1) -> RawBatch:
-    """A stream with everything in it: spikes, missing and new fields, dead letters, late and forgotten entities."""
+    """A stream with everything in it: spikes, missing and new fields, dead letters, late and forgotten entities.
+
+    With one field it stays a series: no new fields come.
+    """
     random = np.random.default_rng(seed)
     values: list[Any] = []
     owners = random.integers(0, entities, n)
@@ -56,7 +60,7 @@ def stream(n: int = 400, entities: int = 6, fields: int = 3, seed: int = 0, part
                 event[f"f{f}"] = float(random.normal(10 * f, 1 + f))
         if random.random() < 0.015:
             event["f0"] = float(random.choice([-1, 1]) * 10.0 ** random.integers(2, 6))
-        if i > n // 3:
+        if i > n // 3 and fields > 1:
             event["later"] = float(random.normal())
         if random.random() < 0.02:
             event["ts"] -= 3 * 86_400_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from streamgauge.models.calibration import TailCalibrator
-from streamgauge.models.contract import Floats
-from streamgauge.models.ensemble import combine
+from streamgauge.models.contract import Flags, Floats
+from streamgauge.models.ensemble import combine, disagree
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.records import Verdicts
 from streamgauge.udfs.settings import CalibrationSettings
@@ -19,14 +19,16 @@ class Calibrators:
     ----------
     weights : float64[detectors]
         Of the detectors in the ensemble.
+    in_nats : bool[detectors]
+        Detectors whose magnitude is a surprise already; where one of them has an opinion, theirs alone decides.
     settings : CalibrationSettings
     """
 
     kind = "calibrators"
     version = 1
 
-    def __init__(self, weights: Floats, settings: CalibrationSettings) -> None:
-        self.weights = weights
+    def __init__(self, weights: Floats, in_nats: Flags, settings: CalibrationSettings) -> None:
+        self.weights, self.in_nats = weights, in_nats
         self.members = [TailCalibrator(settings.memory, settings.warmup) for _ in weights]
         self.together = TailCalibrator(settings.memory, settings.warmup)
 
@@ -39,15 +41,21 @@ class Calibrators:
             NaN where a detector has no opinion.
         """
         ready = np.empty(magnitudes.shape, np.bool_)
-        surprises = np.empty(magnitudes.shape)
+        surprises, sizes = np.empty(magnitudes.shape), np.zeros(magnitudes.shape)
         for k, member in enumerate(self.members):
             column = np.ascontiguousarray(magnitudes[:, k])
+            if self.in_nats[k]:
+                surprises[:, k], ready[:, k] = column, ~np.isnan(column)
+                continue
             before = member.learned
-            surprises[:, k] = member.rate_learn_many(column)
+            surprises[:, k], sizes[:, k] = member.rate_learn_sizes(column)
             present = ~np.isnan(column)
             ready[:, k] = present & (before + np.cumsum(present) > member.warmup)
-        combined, disagreement = combine(surprises, ready, self.weights)
-        surprise = np.nan_to_num(self.together.rate_learn_many(combined))
+        surprise = np.nan_to_num(self.together.rate_learn_many(combine(sizes, ready & ~self.in_nats, self.weights)))
+        if self.in_nats.any():
+            own = combine(surprises, ready & self.in_nats, self.weights)
+            surprise = np.where(np.isnan(own), surprise, own)
+        disagreement = disagree(surprises, ready)
         return Verdicts(np.where(ready, surprises, np.nan), surprise, disagreement)
 
     def to_state(self) -> bytes:

@@ -12,8 +12,8 @@ from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 
 # columns of `EntityStore.head`: int64, zero is an entity never seen
-SEEN, NEWEST, CLOCK, STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(10)
-ALWAYS = 3  # columns saved for every entity; the others only for one with an incident
+SEEN, NEWEST, CLOCK, SLOT, STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(11)
+ALWAYS = 4  # columns saved for every entity; the others only for one with an incident
 # columns of `EntityStore.levels`: float64
 PEAK, TOLD = range(2)
 
@@ -32,8 +32,8 @@ class EntityStore:
 
     Attributes
     ----------
-    head : int64[capacity, 10]
-        Counts, times and incident of each entity.
+    head : int64[capacity, 11]
+        Counts, times, place in the rich tier (one more than the slot) and incident of each entity.
     levels : float64[capacity, 2]
         Peak of the incident, and what was last told of it.
     fields : float64[capacity, fields, width]
@@ -41,7 +41,7 @@ class EntityStore:
     """
 
     kind = "entities"
-    version = 1
+    version = 2
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -49,7 +49,7 @@ class EntityStore:
         self.index: dict[str, int] = {}
         self.free: list[int] = []
         self.clock = 0
-        self.head = np.zeros((1024, 10), np.int64)
+        self.head = np.zeros((1024, 11), np.int64)
         self.levels = np.zeros((1024, 2))
         self.fields = np.zeros((1024, 0, width))
         self._segment_of = np.zeros(1024, np.int64)
@@ -103,22 +103,21 @@ class EntityStore:
         )  # fmt: skip
         return done, late[:done], seen[:done]
 
-    def sweep(self, forget_after: int) -> int:
-        """Give back the rows of entities that would start anew anyway; returns how many."""
-        if not self.clock:
-            return 0
+    def sweep(self, forget_after: int) -> tuple[int, Ints]:
+        """Give back the rows of entities that would start anew anyway; returns how many, and their slots."""
         seen = self.head[: len(self.names)]
         away = self.clock - seen[:, CLOCK] > forget_after
         gone = np.flatnonzero((seen[:, SEEN] > 0) & (seen[:, STATUS] == 0) & away)
         for row in gone.tolist():
             del self.index[self.names[row]]
             self.names[row] = ""
+        slots = self.head[gone, SLOT]
         self.head[gone] = 0
         self.levels[gone] = 0.0
         self.fields[gone] = 0.0
         self._segment_of[gone] = 0
         self.free.extend(gone.tolist())
-        return len(gone)
+        return len(gone), slots[slots > 0] - 1
 
     def segment(self, touched: Ints, prefix: str, writes: dict[str, bytes], deletes: list[str]) -> None:
         """Save the touched rows as one segment, and fold old segments that are mostly replaced.
@@ -205,7 +204,11 @@ class EntityStore:
     def canonical(self) -> bytes:
         """All entities, sorted by name: equal for equal state, however it came about."""
         rows = np.array([self.index[name] for name in sorted(self.index)], dtype=np.int64)
-        return self._pack(rows)
+        slots = self.head[rows, SLOT]
+        self.head[rows, SLOT] = slots > 0  # which slot it is does not matter
+        state = self._pack(rows)
+        self.head[rows, SLOT] = slots
+        return state
 
     def bytes_in_memory(self) -> int:
         """Bytes of the arrays, without Python's names."""

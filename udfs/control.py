@@ -97,7 +97,7 @@ class Control:
             case Rules():
                 self.rules = message.rules
             case ModelVersion():
-                parameters = message.settings.model_dump(exclude={"weight"})
+                parameters = message.settings.model_dump(exclude={"weight", "streams"})
                 self.versions[message.detector] = {"version": message.version, "settings": parameters}
 
     def violations(self, X: Floats, columns: list[str]) -> tuple[Flags, list[tuple[str, Flags]]]:

@@ -38,7 +38,7 @@ class Decisions:
         Event that changed it.
     change : int64[m]
         OPENED, UPDATED or RESOLVED.
-    incident : int64[m, 10]
+    incident : int64[m, 11]
         Row of `EntityStore.head`.
     peak : float64[m]
         Largest surprise so far.

@@ -1,18 +1,20 @@
-"""Features to opinions: per-entity detectors on the fields, cohort detectors on the features."""
+"""Fields to opinions: entity detectors on the fields, cohort detectors on the features."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from streamgauge.models.calibration import magnitude
-from streamgauge.models.catalog import COHORT
+from streamgauge.models.catalog import COHORT, ENTITY
+from streamgauge.models.cohort_detector import CohortDetector
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.detectors.rolling_z_score import RollingZScore
+from streamgauge.models.entity_detector import EntityDetector
 from streamgauge.models.windowed_forest import WindowedForest
-from streamgauge.udfs.featurize import CHANNELS
-from streamgauge.udfs.records import Opinions
+from streamgauge.udfs.featurize import CHANNELS, unsquashed
+from streamgauge.udfs.records import Events, Opinions
 from streamgauge.udfs.settings import DetectorSettings
+
+OWN = {"weight", "streams"}  # settings of a detector that are not the detector's own arguments
 
 
 class Detectors:
@@ -23,91 +25,154 @@ class Detectors:
     settings : DetectorSettings
     versions : dict
         By detector: the version and parameters that a control message put in the settings' place.
+
+    Attributes
+    ----------
+    names : list of str
+        Light ones first, then rich ones, then those of the cohort.
+    weights : float64[detectors]
+    in_nats : bool[detectors]
+        Whether a detector's magnitude is a surprise in its own right.
     """
 
     def __init__(self, settings: DetectorSettings, versions: dict[str, dict[str, Any]] | None = None) -> None:
-        z = settings.rolling_z_score
-        self.per_entity = RollingZScore(**z.model_dump(exclude={"weight"})) if z else None
-        self.cohort: dict[str, WindowedForest] = {}
-        weights = {} if z is None else {RollingZScore.name: z.weight}
-        self.versions = dict.fromkeys(weights, "settings")
-        for name, kind in COHORT.items():
-            chosen = getattr(settings, name)
-            if chosen is not None:
-                self.cohort[name] = kind(**chosen.model_dump(exclude={"weight"}))
-                weights[name] = chosen.weight
-                self.versions[name] = "settings"
-        self._features = 0
+        self.light: list[EntityDetector] = []
+        self.rich: list[EntityDetector] = []
+        self.cohort: dict[str, CohortDetector] = {}
+        self._on: dict[str, frozenset[str]] = {}
+        weights: dict[str, float] = {}
+        chosen = {name: getattr(settings, name) for name in (*ENTITY, *COHORT) if getattr(settings, name) is not None}
+        for tier, members in (("light", self.light), ("rich", self.rich)):
+            for name, kind in ENTITY.items():
+                if name in chosen and kind.tier == tier:
+                    members.append(kind(**chosen[name].model_dump(exclude=OWN)))
+                    weights[name] = chosen[name].weight
+        for name, model in COHORT.items():
+            if name in chosen:
+                self.cohort[name] = model(**chosen[name].model_dump(exclude=OWN))
+                weights[name] = chosen[name].weight
+        self._on = {name: frozenset(chosen[name].streams) for name in weights}
         self.names = list(weights)
+        self.versions = dict.fromkeys(weights, "settings")
         self.weights = np.array(list(weights.values()))
+        self.in_nats = np.array([name in ENTITY and ENTITY[name].in_nats for name in weights], dtype=np.bool_)
         for name, version in (versions or {}).items():
             self.swap(name, version["version"], version["settings"])
 
     @property
     def width(self) -> int:
-        """Numbers that per-entity detectors keep for each entity and field."""
-        return self.per_entity.numbers_per_feature if self.per_entity else 0
+        """Numbers that light detectors keep for each entity and field."""
+        return sum(detector.numbers_per_feature for detector in self.light)
+
+    @property
+    def rich_width(self) -> int:
+        """Numbers that rich detectors keep for each entity and field."""
+        return sum(detector.numbers_per_feature for detector in self.rich)
+
+    def rich_on(self, kind: str) -> bool:
+        """Whether there are rich detectors for a kind of stream."""
+        return any(kind in self._on[detector.name] for detector in self.rich)
 
     def swap(self, name: str, version: str, settings: dict[str, Any]) -> None:
-        """Put a cohort detector with other parameters in the place of the running one, taught with what that one saw last."""
-        if name not in self.cohort:
+        """Put a forest with other parameters in the place of the running one, taught with what that one saw last."""
+        old = self.cohort.get(name)
+        if not isinstance(old, WindowedForest):
             return
-        old = self.cohort[name]
         new = type(old)(**settings)
         _, recent = old.recent()
         new.replay(0, recent)
         self.cohort[name] = new
         self.versions[name] = version
 
-    @property
-    def needed(self) -> int:
-        """Trailing rows of features that the cohort detectors can be rebuilt from."""
-        return max((d.learned - d.rebuilt_from for d in self.cohort.values()), default=0)
+    def learn_rich(
+        self, rich: Floats, slots: Ints, X: Floats, times: Ints
+    ) -> list[tuple[EntityDetector, Floats, Floats, Floats]]:
+        """Rate and learn events of rich entities: each rich detector, with what it returned."""
+        said, at = [], 0
+        for detector in self.rich:
+            part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
+            said.append((detector, *detector.rate_learn_entities(part, slots, X, times)))
+        return said
 
-    def widen(self, features: int) -> None:
-        """Make room for further features: trees are drawn anew and taught with what the old ones saw last."""
-        if features == self._features:
-            return
-        self._features = features
-        for name, old in self.cohort.items():
-            first, recent = old.recent()
-            if recent.shape[1] in (0, features):
+    def learn_cohort(self, kind: str, features: Floats) -> list[tuple[Floats, Floats] | None]:
+        """Rate and learn features of events, none of them all missing.
+
+        Returns
+        -------
+        list of (magnitude, weights) or None
+            Of each cohort detector; None where it does not run on streams of this kind or width.
+        """
+        d = features.shape[1] // CHANNELS
+        taken: dict[str, Floats] = {"features": features}
+        said: list[tuple[Floats, Floats] | None] = []
+        for name, detector in self.cohort.items():
+            if kind not in self._on[name] or d > detector.max_fields or not len(features):
+                said.append(None)
                 continue
-            wide = np.full((len(recent), features), np.nan)
-            wide[:, : recent.shape[1]] = recent
-            new = type(old)(**old.settings())
-            new.replay(first, wide)
-            self.cohort[name] = new
+            if detector.takes not in taken:
+                levels = taken["levels"] = unsquashed(features[:, ::CHANNELS])
+                taken["levels and lasts"] = np.hstack((levels, levels - unsquashed(features[:, 1::CHANNELS])))
+            given = taken[detector.takes]
+            if detector.width not in (None, given.shape[1]):
+                self.cohort[name] = detector.widened(given.shape[1])
+            magnitude, weights = self.cohort[name].rate_learn_many(given)
+            if detector.takes == "features":
+                weights = weights.reshape(len(weights), d, CHANNELS).sum(axis=2)
+            said.append((magnitude, weights))
+        return said
 
-    def detect(self, state: Floats, rows: Ints, X: Floats, features: Floats) -> Opinions:
+    def detect(
+        self,
+        kind: str,
+        state: Floats,
+        rows: Ints,
+        rich: Floats,
+        slots: Ints,
+        X: Floats,
+        features: Floats,
+        events: Events,
+    ) -> Opinions:
         """Score and learn events in row order.
 
         Parameters
         ----------
+        kind : str
+            Of the stream (`udfs.shape`): decides which detectors run.
         state : float64[entities, d, width]
-            Of the per-entity detectors; changed in place.
+            Of the light detectors; changed in place.
         rows : int64[n]
+        rich : float64[slots, d, rich_width]
+            Of the rich detectors; changed in place.
+        slots : int64[n]
+            -1 is an entity without a slot: no opinion.
         X : float64[n, d]
         features : float64[n, 3 d]
             Rows of NaN alone are no opinion, and not learned, by the cohort detectors.
+        events : Events
         """
         n, d = X.shape
         magnitudes = np.full((n, len(self.names)), np.nan)
-        contributions: list[Floats] = []
+        contributions = [np.full((n, d), np.nan) for _ in self.names]
         expected = np.full((n, d), np.nan)
-        if self.per_entity is not None:
-            score, z, expected = self.per_entity.score_learn_entities(state, rows, X)
-            known = ~np.isnan(z).all(axis=1)
-            magnitudes[known, 0] = magnitude(score[known])
-            contributions.append(z * z)
+        at = 0
+        for k, detector in enumerate(self.light):
+            part = state[:, :, at : (at := at + detector.numbers_per_feature)]
+            size, distance, what = detector.rate_learn_entities(part, rows, X, events.times)
+            if kind in self._on[detector.name]:
+                magnitudes[:, k] = size
+                contributions[k] = distance * distance
+            expected = np.where(np.isnan(expected), what, expected)
+        seated = np.flatnonzero(slots >= 0)
+        for k, said in enumerate(
+            self.learn_rich(rich, slots[seated], X[seated], events.times[seated]), len(self.light)
+        ):
+            richer, size, distance, what = said
+            magnitudes[seated, k] = size
+            contributions[k][seated] = distance * distance
+            if richer.in_nats:  # the most specific expectation there is
+                expected[seated] = np.where(np.isnan(what), expected[seated], what)
         usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if d else np.empty(0, np.int64)
-        for detector in self.cohort.values():
-            weights = np.zeros((n, d))
-            if len(usable):
-                started = detector.learned
-                score, per_feature = detector.score_learn_explain_many(features[usable])
-                from_first = max(0, detector.window_size - started)
-                magnitudes[usable[from_first:], len(contributions)] = magnitude(score[from_first:])
-                weights[usable] = per_feature.reshape(len(usable), d, CHANNELS).sum(axis=2)
-            contributions.append(weights)
+        for k, opinion in enumerate(self.learn_cohort(kind, features[usable]), len(self.light) + len(self.rich)):
+            if opinion is not None:
+                magnitudes[usable, k], contributions[k][usable] = opinion
         return Opinions(self.names, magnitudes, contributions, expected)

@@ -9,12 +9,13 @@ from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.settings import FeaturizeSettings
 
-WIDTH = 5  # numbers for each entity and field: count, centre, variance, last value, short mean
+WIDTH = 6  # numbers for each entity and field: count, centre, variance, last value, short mean, a value some time ago
+AGO = 64  # values between two that are kept as the one some time ago
 CHANNELS = 3  # features of each field: level, change, short mean
 CLIP = 3.0  # a value moves centre and scale by at most this many standard deviations
 
 
-def featurize(state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings) -> Floats:
+def featurize(state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings, changes: Floats) -> Floats:
     """Normalise events in row order and learn from them.
 
     Each field gives three features: its level, its change from the last value, and its short rolling mean, in
@@ -23,11 +24,13 @@ def featurize(state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings)
 
     Parameters
     ----------
-    state : float64[entities, d, 5]
+    state : float64[entities, d, 6]
         Changed in place.
     rows : int64[n]
     X : float64[n, d]
     settings : FeaturizeSettings
+    changes : float64[2]
+        Change of a value from the last one, and from one some time ago, are added to; squashed.
 
     Returns
     -------
@@ -36,8 +39,15 @@ def featurize(state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings)
     """
     features = np.empty((len(X), CHANNELS * X.shape[1]))
     gain = 1.0 - 0.5 ** (1.0 / settings.half_life)
-    _featurize(state, rows, X, gain, 2.0 / (settings.short + 1.0), settings.warmup, features)
+    _featurize(state, rows, X, gain, 2.0 / (settings.short + 1.0), settings.warmup, features, changes)
     return features
+
+
+def unsquashed(features: Floats) -> Floats:
+    """Features back in robust standard deviations, from -20 to 20."""
+    away = 2.0 * features - 1.0
+    deviations: Floats = np.clip(CLIP * away / np.maximum(1.0 - np.abs(away), 1e-9), -20.0, 20.0)
+    return deviations
 
 
 @njit(cache=True)
@@ -46,7 +56,7 @@ def _squash(value: float) -> float:
 
 
 @njit(cache=True)
-def _featurize(state, rows, X, least, short_gain, warmup, features):  # type: ignore[no-untyped-def]
+def _featurize(state, rows, X, least, short_gain, warmup, features, changes):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             for channel in range(CHANNELS):
@@ -68,6 +78,8 @@ def _featurize(state, rows, X, least, short_gain, warmup, features):  # type: ig
                 unit = scale if scale > 0.0 else max(abs(delta), abs(x - last), 1e-300) / math.sqrt(count)
                 features[i, CHANNELS * f] = _squash(delta / unit)
                 features[i, CHANNELS * f + 1] = _squash((x - last) / unit)
+                changes[0] += abs(features[i, CHANNELS * f + 1] - 0.5)
+                changes[1] += abs(_squash((x - cell[5]) / unit) - 0.5)
                 features[i, CHANNELS * f + 2] = _squash((short - centre) / unit)
                 if scale > 0.0:
                     delta = min(max(delta, -CLIP * scale), CLIP * scale)
@@ -77,3 +89,5 @@ def _featurize(state, rows, X, least, short_gain, warmup, features):  # type: ig
             cell[2] = (1.0 - gain) * (variance + gain * delta * delta)
             cell[3] = x
             cell[4] = short
+            if count % AGO == 0.0:
+                cell[5] = x

@@ -16,18 +16,22 @@ from streamgauge.models.catalog import COHORT
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.models.windowed_forest import WindowedForest
 from streamgauge.udfs.alert import CHANGES, build_alerts, config_mark, score_of
 from streamgauge.udfs.align import Alignment, Schema
 from streamgauge.udfs.calibrate import Calibrators
-from streamgauge.udfs.context import STATUS, EntityStore
+from streamgauge.udfs.context import SLOT, STATUS, EntityStore
 from streamgauge.udfs.control import Control, ModelVersion, Rules, Threshold
 from streamgauge.udfs.decide import KINDS, OPENED, decide
 from streamgauge.udfs.decode import decode
-from streamgauge.udfs.detect import Detectors
+from streamgauge.udfs.detect import OWN, Detectors
 from streamgauge.udfs.featurize import CHANNELS, WIDTH, featurize
-from streamgauge.udfs.journal import Journal
+from streamgauge.udfs.journal import Fed, Journal
 from streamgauge.udfs.records import BatchResult, Events, RawBatch
+from streamgauge.udfs.rich import RichStore
 from streamgauge.udfs.settings import HalfSpaceTreesSettings, PipelineSettings
+from streamgauge.udfs.shape import KINDS as KINDS_OF_STREAMS
+from streamgauge.udfs.shape import Shape
 from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, score_record
 
 SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities
@@ -48,7 +52,7 @@ class LogPipeline:
     """
 
     kind = "log"
-    version = 1
+    version = 2
 
     def __init__(self, log: int, settings: PipelineSettings, topic: str, job: str, control: Control) -> None:
         self.settings = settings
@@ -57,14 +61,15 @@ class LogPipeline:
         self.prefix = f"{log}/"
         self.alignment = Alignment(settings.event)
         self.detectors = Detectors(settings.detectors, control.versions)
-        self._own = WIDTH if self.detectors.cohort else 0
-        self.store = EntityStore(self._own + self.detectors.width)
-        self.calibrators = Calibrators(self.detectors.weights, settings.calibration)
+        self.store = EntityStore(WIDTH + self.detectors.width)
+        self.rich = RichStore(self.detectors.rich_width, int(settings.entity.rich_memory * 2**20), self.prefix)
+        self.shape = Shape()
+        self.calibrators = Calibrators(self.detectors.weights, self.detectors.in_nats, settings.calibration)
         self.journal = Journal(self.prefix)
         self.events = 0
         configured = settings.model_dump_json(include={"detectors", "featurize"})
         self._mark = config_mark(configured)
-        self._fed: tuple[list[Floats], list[Floats]] = ([], [])
+        self._fed: tuple[list[Fed], list[Floats]] = ([], [])
         self._touched: list[Ints] = []
         self._columns_saved = -1
 
@@ -80,13 +85,10 @@ class LogPipeline:
             result.dead_letters.append(dead_letter(raw, letter, self.topic))
             result.count(f"dead_letters.{letter.reason}")
         clock.lap("decode")
-        swept = self.events // SWEEP_EVERY
         for start, stop, X in self.alignment.matrices(events, result.notices):
             clock.lap("align")
             self._stretch(raw, events.slice(start, stop), X, result, clock)
         self.events += len(raw)
-        if self.events // SWEEP_EVERY > swept:
-            result.count("entities_forgotten", self.store.sweep(self.settings.entity.forget_after))
         result.count("events", len(raw))
         if save:
             self._save(result)
@@ -95,12 +97,16 @@ class LogPipeline:
     def _stretch(self, raw: RawBatch, events: Events, X: Floats, result: BatchResult, clock: _Clock) -> None:
         """Events of one schema: find their entities, set the late ones aside, score the rest."""
         d = X.shape[1]
-        self.detectors.widen(CHANNELS * d)
+        self.shape.widen(d)
         rows = self.store.rows(events.entities, d)
         begin = 0
         while begin < len(events):
+            most = begin + self.shape.until_next_look()
             done, late, seen = self.store.touch(
-                rows[begin:], events.times[begin:], self.settings.event.late_after, self.settings.entity.forget_after
+                rows[begin:most],
+                events.times[begin:most],
+                self.settings.event.late_after,
+                self.settings.entity.forget_after,
             )
             end = begin + done
             part, part_X, part_rows = events.slice(begin, end), X[begin:end], rows[begin:end]
@@ -115,17 +121,27 @@ class LogPipeline:
             clock.lap("context")
             if len(part):
                 self._score(raw, part, part_X, part_rows, seen, result, clock)
+                if self.shape.events % SWEEP_EVERY == 0:
+                    self._sweep(result)
+                    rows[end:] = self.store.rows(events.entities[end:], d)
             begin = end
+
+    def _sweep(self, result: BatchResult) -> None:
+        forgotten, slots = self.store.sweep(self.settings.entity.forget_after)
+        self.rich.leave(slots)
+        result.count("entities_forgotten", forgotten)
 
     def _score(
         self, raw: RawBatch, events: Events, X: Floats, rows: Ints, seen: Ints, result: BatchResult, clock: _Clock
     ) -> None:
         settings, columns = self.settings, self.alignment.schema.numeric
-        features = np.empty((len(X), 0))
-        if self._own:
-            features = featurize(self.store.fields[:, :, : self._own], rows, X, settings.featurize)
+        features = featurize(self.store.fields[:, :, :WIDTH], rows, X, settings.featurize, self.shape.changes)
         clock.lap("featurize")
-        opinions = self.detectors.detect(self.store.fields[:, :, self._own :], rows, X, features)
+        slots = self._seat(rows, seen, events.times, X)
+        light = self.store.fields[:, :, WIDTH:]
+        kind = self.shape.kind
+        opinions = self.detectors.detect(kind, light, rows, self.rich.fields, slots, X, features, events)
+        self.shape.count(len(X))
         clock.lap("detect")
         verdicts = self.calibrators.calibrate(opinions.magnitudes)
         clock.lap("calibrate")
@@ -143,20 +159,40 @@ class LogPipeline:
             warmup=settings.decide.warmup,
         )  # fmt: skip
         result.alerts += alerts
-        for change, kind in zip(decisions.change.tolist(), decisions.incident[:, STATUS].tolist(), strict=True):
+        for change, what in zip(decisions.change.tolist(), decisions.incident[:, STATUS].tolist(), strict=True):
             result.count(f"alerts.{CHANGES[change]}")
             if change == OPENED:
-                result.count(f"alerts.{KINDS[kind]}")
+                result.count(f"alerts.{KINDS[what]}")
         self._scores(raw, events, opinions.names, verdicts.surprise, verdicts.surprises, result)
         result.rows.append(events.rows)
         result.surprise.append(verdicts.surprise)
         result.flagged.append(decisions.flagged)
         result.count("scored", len(X))
-        if self._own:
-            self._fed[0].append(features[~np.isnan(features).all(axis=1)])
+        if self.detectors.cohort:
+            self._fed[0].append((kind, features[~np.isnan(features).all(axis=1)]))
         self._fed[1].append(opinions.magnitudes)
         self._touched.append(rows)
         clock.lap("alert")
+
+    def _seat(self, rows: Ints, seen: Ints, times: Ints, X: Floats) -> Ints:
+        """Slots of the events' entities in the rich tier, given to those that have none while there is room; -1 is none."""
+        if not self.detectors.rich_on(self.shape.kind) or not X.shape[1]:
+            return np.full(len(rows), -1)
+        fields = X.shape[1]
+        self.rich.make_room(fields)
+        held = self.store.head[rows, SLOT]
+        fresh = seen == 1
+        if self.rich.room(fields) and (held == 0).any():
+            _, first = np.unique(rows[held == 0], return_index=True)
+            first = np.flatnonzero(held == 0)[np.sort(first)]
+            self.store.head[rows[first], SLOT] = self.rich.seat(held[first], fields)
+            held = self.store.head[rows, SLOT]
+            fresh[first] = True
+        slots: Ints = held - 1
+        rich = np.flatnonzero(slots >= 0)
+        if len(rich):
+            self.rich.feed(slots[rich], fresh[rich], times[rich], X[rich])
+        return slots
 
     def _scores(
         self, raw: RawBatch, events: Events, names: list[str], surprise: Floats, members: Floats, result: BatchResult
@@ -182,43 +218,47 @@ class LogPipeline:
 
     # ---- saved state ------------------------------------------------------------------------------------------------
 
+    def _canonical_rich(self) -> bytes:
+        slots = np.array([self.store.head[self.store.index[name], SLOT] for name in sorted(self.store.index)], np.int64)
+        return bytes(self.rich.fields[slots[slots > 0] - 1].tobytes())
+
     def swap(self, message: ModelVersion) -> None:
         """Put another version of a cohort detector in place, unless it is there already."""
         if self.detectors.versions.get(message.detector) == message.version:
             return
-        self.detectors.swap(message.detector, message.version, message.settings.model_dump(exclude={"weight"}))
+        self.detectors.swap(message.detector, message.version, message.settings.model_dump(exclude=OWN))
+        self.journal.snapshot_wanted = True
 
     def _save(self, result: BatchResult) -> None:
         writes, deletes = result.writes, result.deletes
         if self._touched:
             touched = np.unique(np.concatenate(self._touched))
             self.store.segment(touched, f"{self.prefix}e", writes, deletes)
-            width = CHANNELS * len(self.alignment.schema.numeric)
-            features = np.concatenate([_wide(part, width) for part in self._fed[0]] or [np.empty((0, width))])
             magnitudes = np.concatenate(self._fed[1])
-            snapshot = self.calibrators.to_state() if self.journal.due(len(magnitudes)) else None
-            self.journal.append(features, magnitudes, self.detectors.needed, snapshot, writes, deletes)
+            if self.journal.due(len(magnitudes)):
+                models = {name: detector.to_state() for name, detector in self.detectors.cohort.items()}
+                self.journal.snapshot({"calibrators": self.calibrators.to_state()} | models, writes, deletes)
+            else:
+                self.journal.append(self._fed[0], magnitudes, writes)
             self._touched, self._fed = [], ([], [])
+        self.rich.save(writes, deletes)
         schema = self.alignment.schema
         if len(schema.numeric) + len(schema.other) + len(schema.retyped) != self._columns_saved:
             self._columns_saved = len(schema.numeric) + len(schema.other) + len(schema.retyped)
             saved = asdict(schema)
             del saved["absent"]
             writes[f"{self.prefix}s"] = pack("schema", 1, saved, {})
-        writes[f"{self.prefix}m"] = pack(self.kind, self.version, self._meta(), {})
+        writes[f"{self.prefix}m"] = pack(
+            self.kind, self.version, self._meta() | {"rich": self.rich.meta(), "chunk": self.journal.next}, {}
+        )
 
     def _meta(self) -> dict[str, Any]:
-        cohort = {
-            name: {
-                "version": self.detectors.versions[name],
-                "settings": d.settings(),
-                "first": d.rebuilt_from,
-                "rows": d.learned - d.rebuilt_from,
-            }
-            for name, d in self.detectors.cohort.items()
-        }
+        versions = self.detectors.versions
         absent = {name: n for name, n in self.alignment.schema.absent.items() if n}
-        return {"events": self.events, "detectors": self.detectors.names, "cohort": cohort, "absent": absent}
+        return {
+            "events": self.events, "detectors": self.detectors.names, "versions": versions, "absent": absent,
+            "shape": self.shape.to_state(),
+        }  # fmt: skip
 
     def restore(self, saved: dict[str, bytes]) -> None:
         """Become what an earlier run saved.
@@ -245,22 +285,40 @@ class LogPipeline:
         self.alignment.schema = Schema(**schema, absent=dict.fromkeys(schema["numeric"], 0) | meta["absent"])
         self.events = meta["events"]
         self.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "e"])
-        width = CHANNELS * len(self.alignment.schema.numeric)
-        features, magnitudes = self.journal.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "j"], width)
-        for name, cohort in meta["cohort"].items():
-            detector = type(self.detectors.cohort[name])(**cohort["settings"])
-            detector.replay(cohort["first"], features[len(features) - cohort["rows"] :])
-            self.detectors.cohort[name] = detector
-            self.detectors.versions[name] = cohort["version"]
-        if "c" in saved:
-            self.calibrators.restore(saved["c"])
-        if len(magnitudes):
+        self.shape.restore(meta["shape"])
+        self._restore_rich(saved, meta["rich"])
+        self.detectors.versions.update(meta["versions"])
+        for name, detector in self.detectors.cohort.items():
+            if f"c{name}" in saved:
+                self.detectors.cohort[name] = type(detector).from_state(saved[f"c{name}"])
+        if "ccalibrators" in saved:
+            self.calibrators.restore(saved["ccalibrators"])
+        chunks = {int(k[1:]): v for k, v in saved.items() if k[0] == "j"}
+        for fed, magnitudes in self.journal.restore(chunks, meta["chunk"]):
+            for kind, features in fed:
+                self.detectors.learn_cohort(kind, features)
             self.calibrators.calibrate(magnitudes)
+
+    def _restore_rich(self, saved: dict[str, bytes], meta: dict[str, int]) -> None:
+        """Snapshots of the rich entities, fed again with what came after."""
+        held = self.store.head[: len(self.store.names), SLOT]
+        snapshots = {int(k[1:]): v for k, v in saved.items() if k[0] == "r"}
+        chunks = {int(k[1:]): v for k, v in saved.items() if k[0] == "i"}
+        fields = len(self.alignment.schema.numeric)
+        for slots, fresh, times, X in self.rich.restore(meta, held[held > 0] - 1, fields, snapshots, chunks):
+            begin = 0
+            for end in (*np.flatnonzero(fresh).tolist(), len(slots)):  # a slot is cleared when its entity starts anew
+                part = slice(begin, end)
+                self.detectors.learn_rich(self.rich.fields, slots[part], X[part], times[part])
+                if end < len(slots):
+                    self.rich.fields[slots[end]] = 0.0
+                begin = end
 
     def canonical(self) -> bytes:
         """The whole state in one normal form: equal bytes for equal state, however the stream was cut into batches."""
         parts = {
             "entities": self.store.canonical(),
+            "rich": self._canonical_rich(),
             "calibrators": self.calibrators.to_state(),
             "meta": msgspec.msgpack.encode([asdict(self.alignment.schema), self._meta(), self.store.clock]),
         }
@@ -336,9 +394,9 @@ class ScoringPipeline:
             self._log(number).restore(values)
 
     @property
-    def entities(self) -> int:
-        """Entities known."""
-        return sum(len(log.store) for log in self.logs.values())
+    def entities(self) -> tuple[int, int]:
+        """Entities known, and how many of them are rich."""
+        return sum(len(log.store) for log in self.logs.values()), sum(len(log.rich) for log in self.logs.values())
 
     def canonical(self) -> dict[int, bytes]:
         """`LogPipeline.canonical` of each log."""
@@ -351,25 +409,20 @@ class ScoringPipeline:
 
 
 def warm_up(settings: PipelineSettings) -> None:
-    """Compile every kernel on a short stream with all there is, so that no real batch has to wait for it."""
-    trees = HalfSpaceTreesSettings(n_trees=1, height=2, window_size=10)
-    detectors = {name: trees for name in COHORT if getattr(settings.detectors, name)}
-    short = settings.model_copy(update={"detectors": settings.detectors.model_copy(update=detectors)})
-    n = 60
-    payloads = [
-        msgspec.json.encode({settings.event.entity: "e", "x": i % 7, **({"y": i} if i % 3 else {})}) for i in range(n)
-    ]
+    """Compile every kernel on short streams with all there is, so that no real batch has to wait for it."""
+    small = HalfSpaceTreesSettings(n_trees=1, height=2, window_size=10)
+    forests = {name: small for name, kind in COHORT.items() if issubclass(kind, WindowedForest)}
+    chosen = {name: small for name in forests if getattr(settings.detectors, name)}
+    short = settings.model_copy(update={"detectors": settings.detectors.model_copy(update=chosen)})
+    n = 300
     zeros = np.zeros(n, np.int64)
-    ScoringPipeline(short).process(RawBatch(payloads, zeros, np.arange(n), zeros))
-
-
-def _wide(features: Floats, width: int) -> Floats:
-    """Features with columns of missing values added up to `width`."""
-    if features.shape[1] == width:
-        return features
-    wide = np.full((len(features), width), np.nan)
-    wide[:, : features.shape[1]] = features
-    return wide
+    name = settings.event.entity
+    for fields in (1, 2):
+        pipeline = ScoringPipeline(short)
+        values = [{name: "e", "x": i % 7, **({"y": i} if fields > 1 and i % 3 else {})} for i in range(n)]
+        pipeline.process(RawBatch(list(map(msgspec.json.encode, values)), zeros, np.arange(n), zeros))
+    for kind in KINDS_OF_STREAMS:
+        pipeline.logs[0].detectors.learn_cohort(kind, np.full((n, 2 * CHANNELS), 0.5))
 
 
 class _Clock:

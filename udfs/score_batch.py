@@ -180,7 +180,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             )
         return saved
 
-    def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, int]:
+    def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, tuple[int, int]]:
         """On the scoring thread."""
         if saved is not None:
             pipeline = self._pipeline_class(self._settings, self._topic, self._job, self._per_partition)
@@ -191,7 +191,8 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
         raw = self._raw_class(value[0], places % PLACES, places // PLACES, stamps)
         result = self._pipelines[shard].process(raw)
-        return result, sum(pipeline.entities for pipeline in self._pipelines.values())
+        entities, rich = zip(*(pipeline.entities for pipeline in self._pipelines.values()), strict=True)
+        return result, (sum(entities), sum(rich))
 
     def close(self) -> None:
         """End the scoring thread."""
@@ -224,11 +225,14 @@ class _Metrics:
         for reason in REASONS:
             self._counters[f"dead_letters.{reason}"] = dead.counter(reason)
         self.bad_control = dead.counter("bad_control")
-        self._values = {name: group.distribution(name) for name in ("entities", "batch_size", "lag_ms", "memory_mb")}
+        self._values = {
+            name: group.distribution(name)
+            for name in ("entities", "rich_entities", "batch_size", "lag_ms", "memory_mb")
+        }
         self._steps = {step: steps.distribution(step) for step in (*STEPS, "total")}
         self._next_look = 0.0
 
-    def update(self, result: Any, entities: int, seconds: float, size: int, newest: int) -> None:
+    def update(self, result: Any, entities: tuple[int, int], seconds: float, size: int, newest: int) -> None:
         """After each batch."""
         for name, n in result.counts.items():
             if name in self._counters:
@@ -240,7 +244,12 @@ class _Metrics:
         if now < self._next_look:
             return  # a crossing each: five times a second is enough
         self._next_look = now + 0.2
-        for name, value in (("entities", entities), ("batch_size", size), ("lag_ms", int(now * 1000) - newest)):
+        for name, value in (
+            ("entities", entities[0]),
+            ("rich_entities", entities[1]),
+            ("batch_size", size),
+            ("lag_ms", int(now * 1000) - newest),
+        ):
             self._values[name].update(value)
         with open("/proc/self/statm") as statm:
             pages = int(statm.read().split()[1])

@@ -26,6 +26,7 @@ Duration = Annotated[
 ]
 Positive = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
+Kind = Literal["series", "fields", "records"]
 
 
 class Section(BaseModel):
@@ -57,55 +58,122 @@ class EntitySettings(Section):
     """What is kept for each entity."""
 
     forget_after: Duration = Field(30 * 86_400_000, description="An entity unseen for so long starts anew.")
+    rich_memory: float = Field(
+        256, ge=0, le=1_000_000, description="MB for entities of the rich tier, in each log; the others are light."
+    )
 
 
 class FeaturizeSettings(Section):
     """Robust normalisation per entity, the input of cohort models."""
 
-    half_life: float = Field(500.0, ge=1, description="Events after which a value counts half in centre and scale.")
+    half_life: float = Field(20_000.0, ge=1, description="Events after which a value counts half in centre and scale.")
     short: float = Field(5.0, ge=1, description="Events that the short rolling mean spans.")
     warmup: Positive = Field(20, description="Values of an entity needed before its features are used.")
 
 
-class RollingZScoreSettings(Section):
+class DetectorSection(Section):
+    """What every detector has: its weight, and the kinds of streams it runs on."""
+
+    weight: float = Field(1.0, gt=0, description="In the ensemble.")
+    streams: tuple[Kind, ...] = Field(
+        ("series", "fields", "records"), description="Kinds of streams it runs on.", min_length=1
+    )
+
+
+class RollingZScoreSettings(DetectorSection):
     """Rolling z-score, per entity and field."""
 
-    weight: float = Field(1.0, gt=0)
     memory: Literal["exponential", "window"] = "exponential"
     half_life: float = Field(200.0, ge=1)
     window: int = Field(50, ge=2, le=10_000)
     warmup: Positive = 20
 
 
-class HalfSpaceTreesSettings(Section):
+class ValueNoveltySettings(DetectorSection):
+    """One-shot value novelty with seasonal profiles, per entity and field; rich tier."""
+
+    centroids: int = Field(64, ge=8, le=1024)
+    refractory: float = Field(
+        0.1, ge=0, le=1, description="Share of the past in which a higher novelty silences a lower one."
+    )
+    warmup: Positive = 20
+
+
+class HalfSpaceTreesSettings(DetectorSection):
     """Half-space trees over the cohort's normalised features."""
 
-    weight: float = Field(1.0, gt=0)
     n_trees: int = Field(10, ge=1, le=1000)
     height: int = Field(8, ge=1, le=20)
     window_size: int = Field(1000, ge=10, le=100_000)
     seed: int = 42
 
 
-class DetectorSettings(Section):
-    """Which detectors run; leave one out, or set it to null, to do without it."""
+class LinearResidualsSettings(DetectorSection):
+    """Mahalanobis distance, vector autoregression, conditional residual: one running covariance for the cohort."""
 
-    rolling_z_score: RollingZScoreSettings | None = RollingZScoreSettings()
-    half_space_trees: HalfSpaceTreesSettings | None = HalfSpaceTreesSettings()
+    ridge: float = Field(0.1, gt=0)
+    gain: float = Field(1e-4, gt=0, lt=1, description="Least weight of a new event.")
+    warmup: int = Field(128, ge=64)
+
+
+class LodaSettings(DetectorSection):
+    """Histograms of random projections, for the cohort."""
+
+    projections: int = Field(50, ge=2, le=1000)
+    memory: int = Field(20_000, ge=100)
+    warmup: int = Field(128, ge=10)
+    seed: int = 42
+
+
+class OnlineIsolationForestSettings(DetectorSection):
+    """Isolation trees over a sample of the stream, for the cohort."""
+
+    n_trees: int = Field(32, ge=1, le=1000)
+    part: int = Field(128, ge=8, le=4096)
+    reservoir: int = Field(1024, ge=16, le=100_000)
+    renew: int = Field(64, ge=1)
+    memory: int = Field(50_000, ge=100)
+    seed: int = 42
+
+
+class EmpiricalTailSettings(DetectorSection):
+    """Empirical tails of each field, for the cohort."""
+
+    memory: int = Field(20_000, ge=100)
+    warmup: int = Field(128, ge=10)
+
+
+class DetectorSettings(Section):
+    """Which detectors run; leave one out, or set it to null, to do without it.
+
+    By default, each kind of stream has its own: one series, many fields in order, records without order.
+    """
+
+    rolling_z_score: RollingZScoreSettings | None = RollingZScoreSettings(streams=("series",))
+    value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
+    half_space_trees: HalfSpaceTreesSettings | None = HalfSpaceTreesSettings(streams=("series",))
     river_half_space_trees: HalfSpaceTreesSettings | None = Field(None, description="River's own: slow, the reference.")
+    mahalanobis: LinearResidualsSettings | None = LinearResidualsSettings(streams=("fields", "records"))
+    loda: LodaSettings | None = LodaSettings(streams=("fields", "records"))
+    online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(
+        streams=("fields", "records")
+    )
+    empirical_tail: EmpiricalTailSettings | None = None
+    vector_autoregression: LinearResidualsSettings | None = LinearResidualsSettings(streams=("fields",))
+    conditional_residual: LinearResidualsSettings | None = LinearResidualsSettings(streams=("fields",))
 
 
 class CalibrationSettings(Section):
     """How scores become tail probabilities."""
 
-    memory: int = Field(6000, ge=100, description="Scores that count.")
+    memory: int = Field(50_000, ge=100, description="Scores that count.")
     warmup: int = Field(100, ge=20, description="Scores needed before anything can alert.")
 
 
 class DecideSettings(Section):
     """When an incident opens and ends."""
 
-    threshold: Probability = Field(1e-4, description="Tail probability at or below which an event raises an incident.")
+    threshold: Probability = Field(1e-5, description="Tail probability at or below which an event raises an incident.")
     quiet_events: int = Field(
         20, ge=1, le=10_000, description="Events in a row that end it, each far from the threshold."
     )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.errors import StateError
-from streamgauge.udfs.context import SEEN, STATUS, EntityStore
+from streamgauge.udfs.context import SEEN, SLOT, STATUS, EntityStore
 
 HOUR = 3_600_000
 
@@ -76,7 +76,9 @@ def test_swept_entities_give_their_rows_back_and_incidents_are_kept():
     store = EntityStore(3)
     rows, *_ = touch(store, ["a", "b", "c"], [1, 2, 40 * HOUR])
     store.head[rows[1], STATUS] = 1
-    assert store.sweep(24 * HOUR) == 1
+    store.head[rows[0], SLOT] = 8
+    gone, slots = store.sweep(24 * HOUR)
+    assert (gone, slots.tolist()) == (1, [7])
     assert sorted(store.index) == ["b", "c"]
     again, *_ = touch(store, ["d"], [40 * HOUR])
     assert again[0] == rows[0]

@@ -16,31 +16,35 @@ from streamgauge.udfs.settings import PipelineSettings
 from tests.streams import SMALL, Run, batch, stream
 
 cuts = st.lists(st.integers(1, 399), max_size=12)
+widths = st.sampled_from([1, 3])  # a series, whose entities are rich; records
+# room for three rich entities in each log
+TIGHT = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"rich_memory": 0.015})})
 
 
-@given(cuts, st.integers(0, 5))
-def test_batch_boundaries_do_not_matter(where, seed):
-    raw = stream(seed=seed, partitions=2)
-    whole, cut = Run().feed(raw), Run().feed(raw, where)
+@given(cuts, st.integers(0, 5), widths, st.sampled_from([SMALL, TIGHT]))
+def test_batch_boundaries_do_not_matter(where, seed, fields, settings):
+    raw = stream(seed=seed, fields=fields, partitions=2)
+    whole, cut = Run(settings).feed(raw), Run(settings).feed(raw, where)
     assert cut.outputs() == whole.outputs()
     assert cut.pipeline.canonical() == whole.pipeline.canonical()
 
 
-@given(st.integers(1, 399), cuts, st.integers(0, 5))
-def test_resuming_from_saved_state_equals_never_having_stopped(stop, where, seed):
-    raw = stream(seed=seed, partitions=2)
+@given(st.integers(1, 399), cuts, st.integers(0, 5), widths, st.sampled_from([SMALL, TIGHT]))
+def test_resuming_from_saved_state_equals_never_having_stopped(stop, where, seed, fields, settings):
+    raw = stream(seed=seed, fields=fields, partitions=2)
     first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, len(raw)))
-    before = Run().feed(first, where)
-    after = Run(saved=before.saved).feed(rest, where)
-    whole = Run().feed(raw)
+    before = Run(settings).feed(first, where)
+    after = Run(settings, before.saved).feed(rest, where)
+    whole = Run(settings).feed(raw)
     assert after.pipeline.canonical() == whole.pipeline.canonical()
-    assert after.saved.keys() == Run().feed(first, where).feed(rest, where).saved.keys()
+    assert after.saved.keys() == Run(settings).feed(first, where).feed(rest, where).saved.keys()
     joined = {name: sorted(before.outputs()[name] + records) for name, records in after.outputs().items()}
     assert joined == whole.outputs()
 
 
-def test_every_batch_by_itself_and_restored_after_each():
-    raw, saved, alerts = stream(n=150), {}, []
+@pytest.mark.parametrize("fields", [1, 3])
+def test_every_batch_by_itself_and_restored_after_each(fields):
+    raw, saved, alerts = stream(n=150, fields=fields), {}, []
     for i in range(len(raw)):
         run = Run(saved=saved).feed(raw.take(np.array([i])))
         saved, alerts = run.saved, alerts + run.alerts

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import pytest
 from streamgauge.models.catalog import CATALOG
+from streamgauge.models.detectors.conditional_residual import ConditionalResidual
+from streamgauge.models.detectors.empirical_tail import EmpiricalTail
 from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
+from streamgauge.models.detectors.loda import Loda
+from streamgauge.models.detectors.mahalanobis import Mahalanobis
+from streamgauge.models.detectors.online_isolation_forest import OnlineIsolationForest
 from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
 from streamgauge.models.detectors.rolling_z_score import RollingZScore
+from streamgauge.models.detectors.value_novelty import ValueNovelty
+from streamgauge.models.detectors.vector_autoregression import VectorAutoregression
 
 from tests.checks.detector import CHECKS, EXEMPT
 
 MAKERS = {
+    "mahalanobis": lambda: Mahalanobis(warmup=64),
+    "loda": lambda: Loda(warmup=64),
+    "online_isolation_forest": lambda: OnlineIsolationForest(part=64, reservoir=256, renew=16),
+    "empirical_tail": lambda: EmpiricalTail(warmup=64),
+    "vector_autoregression": lambda: VectorAutoregression(warmup=128),
+    "conditional_residual": lambda: ConditionalResidual(warmup=128),
+    "value_novelty": lambda: ValueNovelty(warmup=10),
     "rolling_z_score": lambda: RollingZScore(half_life=50, warmup=10),
     "rolling_z_score windowed": lambda: RollingZScore("window", window=60, warmup=10),
     "half_space_trees": lambda: HalfSpaceTrees(10, 6, 60, 1),

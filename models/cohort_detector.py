@@ -1,0 +1,62 @@
+"""What detectors of a cohort have in common: one model for all entities of a log, over their normalised values."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal, Self
+
+from streamgauge.models.contract import Detector, Floats
+
+TAKES = Literal["features", "levels", "levels and lasts"]
+
+
+class CohortDetector(Detector):
+    """A detector with one model for many entities.
+
+    In the job it is given what the entities' own normalisation leaves: all features in [0, 1], or the levels in
+    standard deviations, or these and the entity's levels before. Used through `Detector`'s methods it takes any columns, and
+    where it needs the values before, keeps those of the row before.
+
+    Attributes
+    ----------
+    takes : {"features", "levels", "levels and lasts"}
+        What the job gives it.
+    max_fields : int
+        Most fields it is run on.
+    learned : int
+        Events learned so far.
+    """
+
+    takes: ClassVar[TAKES] = "levels"
+    max_fields: ClassVar[int] = 4096
+    learned: int
+
+    @property
+    @abstractmethod
+    def width(self) -> int | None:
+        """Columns that `rate_learn_many` takes; None before the first event."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The arguments of `__init__`."""
+
+    @abstractmethod
+    def rate_learn_many(self, X: Floats) -> tuple[Floats, Floats]:
+        """Rate, then learn, event by event.
+
+        Parameters
+        ----------
+        X : float64[n, w]
+            As `takes` says; NaN is missing.
+
+        Returns
+        -------
+        magnitude : float64[n]
+            At least 0, high is anomalous; NaN before the detector is ready.
+        weights : float64[n, fields]
+            Each field's unscaled weight in it, at least 0.
+        """
+
+    @abstractmethod
+    def widened(self, width: int) -> Self:
+        """The same detector for `width` columns, more than it has; what it knows of the old ones it keeps where it can."""

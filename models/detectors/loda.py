@@ -1,0 +1,137 @@
+"""LODA: many one-dimensional histograms of sparse random projections."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numba import njit
+from streamgauge.models.contract import Floats
+from streamgauge.models.robust_cohort import COUNT, RobustCohort, moved, standardised, weight_of
+
+BINS, REACH = 128, 10.0  # of each histogram; standard deviations it covers on each side
+PRIOR = 0.02  # events that an empty bin counts for
+
+
+class Loda(RobustCohort):
+    """Mean of minus the logarithm of the density of the event's random projections.
+
+    Each projection takes about the root of all columns, standardised by their running mean and deviation. The score is ``m / (m + 6)``.
+
+    Parameters
+    ----------
+    projections : int
+        Histograms.
+    memory : int
+        When twice as many events have been learned, the past counts half.
+    warmup : int
+        Events to learn before anything is scored.
+    seed : int
+        Of the projections.
+
+    Notes
+    -----
+    Pevny, Loda: Lightweight on-line detector of anomalies, Machine Learning 102, 2016; its explanation compares, for each field,
+    the projections that use it with those that do not.
+    """
+
+    name: ClassVar[str] = "loda"
+    half_score: ClassVar[float] = 6.0
+    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_variance", "_counts", "_totals", "_numbers")
+
+    def __init__(self, projections: int = 50, memory: int = 20_000, warmup: int = 128, seed: int = 42) -> None:
+        self.projections = projections
+        self.memory = memory
+        self.warmup = warmup
+        self.seed = seed
+        self.learned = 0
+
+    def settings(self) -> dict[str, Any]:  # noqa: D102
+        return {"projections": self.projections, "memory": self.memory, "warmup": self.warmup, "seed": self.seed}
+
+    def widened(self, width: int) -> Self:
+        """See `CohortDetector`; the projections are drawn anew: mean and deviation alone are kept."""
+        new = type(self)(**self.settings())
+        if self._mean is not None:
+            new._build(width)
+            assert new._mean is not None
+            new._mean[: len(self._mean)], new._variance[: len(self._mean)] = self._mean, self._variance
+        return new
+
+    def _build(self, width: int) -> None:
+        random = np.random.default_rng([self.seed, width])
+        used = math.ceil(math.sqrt(width))
+        self._columns = np.array([random.permutation(width)[:used] for _ in range(self.projections)], dtype=np.int64)
+        self._along = random.standard_normal((self.projections, used))
+        self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(2)
+        self._counts, self._totals = np.zeros((self.projections, BINS)), np.zeros(self.projections)
+
+    def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
+        magnitude, weights = np.empty(len(X)), np.zeros(X.shape)
+        _rate(
+            X, self._columns, self._along, self._mean, self._variance, self._counts, self._totals, self._numbers, self.learned,
+            self.warmup, self.memory, learn, magnitude, weights,
+        )  # fmt: skip
+        self.learned += len(X) if learn else 0
+        return magnitude, weights
+
+
+@njit(cache=True)
+def _rate(  # type: ignore[no-untyped-def]
+    X, columns, along, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, magnitude, weights
+):  # fmt: skip
+    width, projections, used = X.shape[1], columns.shape[0], columns.shape[1]
+    z, bins = np.zeros(width), np.zeros(projections, np.int64)
+    sums, times = np.zeros(width), np.zeros(width)
+    for i in range(X.shape[0]):
+        known = 0
+        for j in range(width):
+            z[j] = standardised(X[i, j], mean[j], variance[j], numbers[COUNT])
+            known += not math.isnan(X[i, j])
+            sums[j] = times[j] = 0.0
+        rated = learned + i >= warmup and known > 0
+        total = 0.0
+        for p in range(projections):
+            at, norm = 0.0, 0.0
+            for u in range(used):
+                if not math.isnan(X[i, columns[p, u]]):
+                    at += along[p, u] * z[columns[p, u]]
+                    norm += along[p, u] * along[p, u]
+            bins[p] = -1
+            if norm == 0.0:
+                continue
+            place = (at / math.sqrt(norm) / REACH + 1.0) * BINS / 2.0
+            bins[p] = int(min(max(place, 0.0), BINS - 1.0))
+            if rated:
+                strange = -math.log((counts[p, bins[p]] + PRIOR) / (totals[p] + PRIOR * BINS))
+                total += strange
+                for u in range(used):
+                    sums[columns[p, u]] += strange
+                    times[columns[p, u]] += 1.0
+        magnitude[i] = math.nan
+        if rated:
+            magnitude[i] = total / projections
+            for j in range(width):
+                if times[j] > 0.0 and not math.isnan(X[i, j]):
+                    others = (total - sums[j]) / (projections - times[j]) if times[j] < projections else 0.0
+                    weights[i, j] = max(0.0, sums[j] / times[j] - others)
+        if not learn or known == 0:
+            continue
+        weight = weight_of(magnitude[i], numbers, learned + i - warmup, True) if rated else 1.0
+        gain = weight * max(1.0 / (numbers[COUNT] + 1.0), 1.0 / memory)
+        numbers[COUNT] += 1.0
+        for j in range(width):
+            far = moved(X[i, j], z[j], mean[j], variance[j])
+            mean[j] += gain * far
+            variance[j] = (1.0 - gain) * (variance[j] + gain * far * far)
+        for p in range(projections):
+            if bins[p] < 0:
+                continue
+            counts[p, bins[p]] += weight
+            totals[p] += weight
+            if totals[p] >= 2.0 * memory:
+                totals[p] = 0.0
+                for b in range(BINS):
+                    counts[p, b] *= 0.5
+                    totals[p] += counts[p, b]

@@ -1,0 +1,167 @@
+"""What detectors of single fields have in common: a few numbers for each entity and field, walked by one kernel."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from streamgauge.models.contract import Detector, Floats, Ints, checked, share
+from streamgauge.models.errors import NotReadyError
+from streamgauge.models.persistence.codec import pack, unpack
+
+TOP = 3  # fields whose mean distance counts, where the largest alone would be noise
+
+
+class EntityDetector(Detector):
+    """A detector that looks at each field of each entity by itself.
+
+        One instance used through `Detector`'s methods holds one entity; the job keeps the numbers of many entities in one array and
+    XX The score of an event is ``m / (m + half_score)`` of its magnitude ``m``: the largest
+        distance over the fields, or the mean of the three largest.
+
+    Attributes
+    ----------
+        tier : {"light", "rich"}
+            Light: a few numbers, for millions of entities. Rich: some kilobytes, for as many entities as memory is given.
+        half_score : float
+            The magnitude that scores 0.5.
+        pooled : {"largest", "top"}
+            How the fields' distances become one.
+        in_nats : bool
+            Whether the magnitude is a surprise in its own right (minus ln of a probability) and needs no calibration.
+    """
+
+    tier: ClassVar[Literal["light", "rich"]] = "light"
+    state_version: ClassVar[int] = 1
+    half_score: ClassVar[float] = 3.0
+    pooled: ClassVar[Literal["largest", "top"]] = "largest"
+    in_nats: ClassVar[bool] = False
+    warmup: int
+    _state: Floats | None = None
+
+    @property
+    @abstractmethod
+    def numbers_per_feature(self) -> int:
+        """float64 numbers kept for each entity and field; the first counts what was learned."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The arguments of `__init__`."""
+
+    @abstractmethod
+    def distances(self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool) -> tuple[Floats, Floats]:
+        """Distance of each value from what was expected, in row order.
+
+        Parameters
+        ----------
+        state : float64[entities, d, numbers_per_feature]
+            Changed in place when `learn`; all zeros is an entity that was never seen.
+        rows : int64[n]
+            Row of `state` that each event belongs to.
+        X : float64[n, d]
+        times : int64[n]
+            Milliseconds since 1970, UTC.
+        learn : bool
+            Whether to learn.
+
+        Returns
+        -------
+        distance : float64[n, d]
+            Signed where below and above differ; NaN where missing or not ready.
+        expected : float64[n, d]
+            NaN where nothing is known.
+        """
+
+    def rate_learn_entities(
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool = True
+    ) -> tuple[Floats, Floats, Floats]:
+        """Rate, then learn, events of many entities in row order; see `distances`.
+
+        Returns
+        -------
+        magnitude : float64[n]
+            At least 0; NaN where no field has learned enough.
+        distance, expected : float64[n, d]
+        """
+        infinite = np.isinf(X)
+        if infinite.any():  # beyond everything, and nothing to learn from
+            X = np.where(infinite, np.nan, X)
+        distance, expected = self.distances(state, rows, X, times, learn)
+        distance[infinite] = np.inf
+        sizes = np.abs(distance)
+        unknown = np.isnan(sizes)
+        none = unknown.all(axis=1)
+        sizes[unknown] = 0.0
+        if self.pooled == "largest" or sizes.shape[1] <= TOP:
+            magnitude = sizes.max(axis=1, initial=0.0) if self.pooled == "largest" else sizes.mean(axis=1)
+        else:
+            magnitude = np.partition(sizes, -TOP, axis=1)[:, -TOP:].mean(axis=1)
+        magnitude[none] = np.nan
+        return magnitude, distance, expected
+
+    @property
+    def ready(self) -> bool:
+        """Whether every field has been seen often enough."""
+        return self._state is not None and bool((self._state[0, :, 0] >= self._needed()).all())
+
+    def learn_many(self, X: Floats, times: Ints | None = None) -> None:
+        """See `Detector`; without `times`, events are a second apart."""
+        self.score_learn_many(X, times)
+
+    def score_many(self, X: Floats, times: Ints | None = None) -> Floats:
+        """See `Detector`; without `times`, at the second after the last event learned."""
+        return self._scored(X, times)[0]
+
+    def score_learn_many(self, X: Floats, times: Ints | None = None) -> Floats:
+        """See `Detector`; without `times`, events are a second apart."""
+        X = checked(X, None if self._state is None else self._state.shape[1], self.name)
+        if self._state is None:
+            self._state = np.zeros((1, X.shape[1], self.numbers_per_feature))
+        times = self._clock + 1000 * np.arange(1, len(X) + 1) if times is None else times
+        magnitude, _, _ = self.rate_learn_entities(self._state, np.zeros(len(X), np.int64), X, times)
+        self._clock = int(times[-1]) if len(times) else self._clock
+        return self._score(magnitude)
+
+    def explain_many(self, X: Floats, times: Ints | None = None) -> Floats:
+        """Each field's share of the sum of squared distances, times the score."""
+        score, distance = self._scored(X, times)
+        largest = np.nanmax(np.abs(distance), axis=1, keepdims=True, initial=1e-300)
+        with np.errstate(invalid="ignore"):
+            relative = np.where(np.isinf(distance), 1.0, distance / largest)
+        return share(relative * relative, score)
+
+    def to_state(self) -> bytes:  # noqa: D102
+        meta = {"settings": self.settings(), "clock": self._clock}
+        return pack(self.name, self.state_version, meta, {} if self._state is None else {"state": self._state})
+
+    @classmethod
+    def from_state(cls, state: bytes) -> Self:  # noqa: D102
+        meta, arrays = unpack(state, cls.name, cls.state_version)
+        detector = cls(**meta["settings"])
+        detector._state, detector._clock = arrays.get("state"), meta["clock"]
+        return detector
+
+    _clock: int = 0
+
+    def _needed(self) -> float:
+        """What the first number is when a field has learned enough."""
+        return float(self.warmup)
+
+    def _scored(self, X: Floats, times: Ints | None) -> tuple[Floats, Floats]:
+        X = checked(X, None if self._state is None else self._state.shape[1], self.name)
+        if self._state is None or not self.ready:
+            least = 0 if self._state is None else float(self._state[0, :, 0].min())
+            raise NotReadyError(
+                f"{self.name} needs {self.warmup} values of each feature; the least so far is {least:.0f}"
+            )
+        times = np.full(len(X), self._clock + 1000) if times is None else times
+        rows = np.zeros(len(X), np.int64)
+        magnitude, distance, _ = self.rate_learn_entities(self._state, rows, X, times, learn=False)
+        return self._score(magnitude), distance
+
+    def _score(self, magnitude: Floats) -> Floats:
+        size = np.nan_to_num(magnitude, nan=0.0, posinf=np.inf)
+        with np.errstate(invalid="ignore"):
+            score: Floats = np.where(np.isinf(size), 1.0, size / (size + self.half_score))
+        return score

@@ -1,0 +1,91 @@
+"""Value novelty is minus the logarithm of a kernel density of all past values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.models.detectors.value_novelty import ValueNovelty
+
+HOUR = 3_600_000
+
+
+def novelty(x, times=None, **parameters):
+    detector = ValueNovelty(**{"centroids": 500, "warmup": 5, "refractory": 0.0} | parameters)
+    state = np.zeros((1, 1, detector.numbers_per_feature))
+    times = np.zeros(len(x), np.int64) if times is None else times
+    X = np.asarray(x, dtype=np.float64)[:, None]
+    distance, expected = detector.distances(state, np.zeros(len(x), np.int64), X, times, learn=True)
+    return distance[:, 0], expected[:, 0]
+
+
+def direct(x):
+    """The definition, with every past value kept: at one hour both profiles are running means with least gains."""
+    told, channels, profiles = [], [[], [], []], np.zeros(2)
+    for n, value in enumerate(x - x[0]):
+        u = [value, *(value - profiles if n else (0.0, 0.0))]
+        parts = []
+        for c in range(3):
+            past = np.array(channels[c])
+            for b in range(2):
+                if n < 2:
+                    continue
+                mean, fourth = 0.0, 0.0
+                for k, v in enumerate(past):
+                    mean += (v - mean) / (k + 1)
+                    fourth += (v - mean) ** 4
+                h = max(0.05 * past.std() if b == 0 else 0.03 * (fourth / n / 3) ** 0.25, 1e-12 * abs(x[0]), 1e-300)
+                mass = np.exp(-np.abs(u[c] - past) / h).sum()
+                parts.append(max(0.0, -np.log((mass + 1e-6) / n)))
+            channels[c].append(u[c])
+        told.append(np.mean(parts) if parts else 0.0)
+        profiles += (value - profiles) * np.maximum(1 / (n + 1), [0.05, 0.1])
+    return np.array(told)
+
+
+def test_equals_the_kernel_sum_over_all_past_values_where_none_were_merged():
+    # far apart, so that hardly any value is near enough to a centroid to join it
+    x = np.random.default_rng(0).permutation(np.arange(60.0)) ** 1.5
+    told, _ = novelty(x)
+    np.testing.assert_allclose(told[5:], direct(x)[5:], rtol=0.01)
+
+
+@given(st.integers(0, 1000), st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_unit_and_origin_do_not_matter(seed, origin, unit):
+    x = np.random.default_rng(seed).normal(size=150)
+    np.testing.assert_allclose(novelty(x * unit + origin)[0][20:], novelty(x)[0][20:], rtol=1e-3, atol=1e-3)
+
+
+def test_a_novelty_silences_itself_and_a_level_shift_tells_once():
+    random = np.random.default_rng(1)
+    x = np.concatenate((random.normal(0, 1, 300), random.normal(50, 1, 300)))
+    told, _ = novelty(x, centroids=64, refractory=0.1)
+    assert told[300] > 9.2
+    assert (told[330:] < 9.2).all()
+
+
+def test_a_lower_novelty_soon_after_a_higher_one_counts_a_quarter():
+    x = np.random.default_rng(2).normal(0, 1, 300)
+    x[250], x[255] = 1000.0, 3.4
+    loud, _ = novelty(x)
+    quiet, _ = novelty(x, refractory=0.1)
+    assert quiet[250] == loud[250]
+    assert quiet[255] == pytest.approx(0.25 * loud[255])
+
+
+def test_a_value_that_is_usual_but_not_at_this_hour_is_novel():
+    random = np.random.default_rng(3)
+    hours = np.arange(24 * 28)
+    x = np.where(hours % 24 < 12, 0.0, 10.0) + random.normal(0, 0.3, len(hours))
+    x[24 * 27 + 3] = 10.0  # at night
+    told, expected = novelty(x, hours * HOUR, centroids=64)
+    assert told[24 * 27 + 3] == told[24 * 14 :].max()
+    assert abs(expected[24 * 27 + 3]) < 1.0
+
+
+def test_the_dictionary_never_holds_more_than_it_may():
+    detector = ValueNovelty(centroids=8)
+    detector.learn_many(np.random.default_rng(4).standard_cauchy((2000, 1)))
+    assert detector.ready
+    assert len(detector.to_state()) < 8 * detector.numbers_per_feature + 500

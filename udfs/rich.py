@@ -1,0 +1,216 @@
+"""Entities of the rich tier: kilobytes of state each, saved as what they were fed and a snapshot of each now and then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.errors import StateError
+from streamgauge.models.persistence.codec import pack, unpack
+
+SNAPSHOT_BYTES = 256  # of snapshots written for each event
+
+
+class RichStore:
+    """State of the rich entities of one log, as many as the memory holds; who comes first has a place.
+
+    A batch changes kilobytes of each entity it touches, but what it feeds them is small. So each batch writes one chunk with its
+    events, and snapshots a few entities, in turn. Restoring is: read each entity's snapshot, feed it the chunks that came after.
+
+    Parameters
+    ----------
+    width : int
+        float64 numbers for each entity and field.
+    memory : int
+        Bytes that the entities may take.
+    prefix : str
+        Of the keys: ``{prefix}r{slot}`` are snapshots, ``{prefix}i{number}`` are chunks.
+
+    Attributes
+    ----------
+    fields : float64[slots, fields, width]
+    """
+
+    version = 1
+
+    def __init__(self, width: int, memory: int, prefix: str) -> None:
+        self.width, self.memory, self.prefix = width, memory, prefix
+        self.fields = np.zeros((0, 0, width))
+        self._used = np.zeros(0, np.bool_)
+        self._covered = np.zeros(0, np.int64)  # chunk up to which a slot's snapshot goes
+        self._free: list[int] = []
+        self._top = 0
+        self._chunks: list[int] = []
+        self._next = 1
+        self._cursor = 0
+        self._credit = 0
+        self._fed: list[tuple[Ints, Flags, Ints, Floats]] = []
+
+    def __len__(self) -> int:
+        return self._top - len(self._free)
+
+    @staticmethod
+    def entities_in(memory: int, width: int, fields: int) -> int:
+        """Entities of so many fields that fit the memory."""
+        return memory // max(1, 8 * width * fields)
+
+    def seat(self, slots: Ints, fields: int) -> Ints:
+        """Give a slot to entities without one, in order, while there is room.
+
+        Parameters
+        ----------
+        slots : int64[n]
+            One more than the slot of each entity; 0 is none.
+        fields : int
+            Fields there are now.
+
+        Returns
+        -------
+        int64[n]
+            `slots` with the new ones.
+        """
+        most = self.entities_in(self.memory, self.width, fields)
+        slots = slots.copy()
+        for i in np.flatnonzero(slots == 0).tolist():
+            if self._free:
+                slot = self._free.pop()
+            elif self._top < most:
+                slot = self._top
+                self._top += 1
+            else:
+                break
+            slots[i] = slot + 1
+            self.make_room(fields)
+            self._used[slot] = True
+            self._covered[slot] = self._next - 1
+        return slots
+
+    def room(self, fields: int) -> bool:
+        """Whether there is room for one more entity of so many fields."""
+        return bool(self._free) or self._top < self.entities_in(self.memory, self.width, fields)
+
+    def make_room(self, fields: int) -> None:
+        """Let the arrays hold every slot, with so many fields."""
+        slots, d, _ = self.fields.shape
+        if self._top <= slots and fields <= d:
+            return
+        room = slots if self._top <= slots else max(self._top, slots + slots // 2, 16)
+        grown = np.zeros((room, max(fields, d), self.width))
+        grown[:slots, :d] = self.fields
+        self.fields = grown
+        for name in ("_used", "_covered"):
+            old = getattr(self, name)
+            new = np.zeros(room, old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+
+    def leave(self, slots: Ints) -> None:
+        """Give slots back."""
+        self._used[slots] = False
+        self._free.extend(slots.tolist())
+
+    def feed(self, slots: Ints, fresh: Flags, times: Ints, X: Floats) -> None:
+        """Note what is about to be fed, and clear the slots of entities that start anew.
+
+        Parameters
+        ----------
+        slots : int64[n]
+        fresh : bool[n]
+            Whether the entity starts anew with this event.
+        times : int64[n]
+        X : float64[n, d]
+        """
+        self.fields[slots[fresh]] = 0.0
+        self._fed.append((slots, fresh, times, X))
+
+    def save(self, writes: dict[str, bytes], deletes: list[str]) -> None:
+        """Write what was fed since the last time, and the snapshots that are due."""
+        if not self._fed:
+            return
+        number, self._next = self._next, self._next + 1
+        slots, fresh, times = (np.concatenate([part[k] for part in self._fed]) for k in range(3))
+        X = np.full((len(slots), self.fields.shape[1]), np.nan)
+        row = 0
+        for part in self._fed:
+            X[row : row + len(part[3]), : part[3].shape[1]] = part[3]
+            row += len(part[3])
+        self._fed = []
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "slots": slots.astype(np.int32), "fresh": fresh, "times": times, "X": X,
+        }  # fmt: skip
+        writes[f"{self.prefix}i{number}"] = pack("inputs", self.version, {}, arrays)
+        self._chunks.append(number)
+        self._credit += len(slots) * SNAPSHOT_BYTES
+        size = max(1, self.fields[:1].nbytes)
+        while self._credit >= size and self._top:
+            self._credit -= size
+            slot, self._cursor = self._cursor, (self._cursor + 1) % self._top
+            if self._used[slot]:
+                self._covered[slot] = number
+                meta = {"chunk": number}
+                writes[f"{self.prefix}r{slot}"] = pack("rich", self.version, meta, {"fields": self.fields[slot]})
+        needed = int(self._covered[: self._top].min(where=self._used[: self._top], initial=number))
+        while self._chunks and self._chunks[0] <= needed:
+            key = f"{self.prefix}i{self._chunks.pop(0)}"
+            if writes.pop(key, None) is None:
+                deletes.append(key)
+
+    def meta(self) -> dict[str, int]:
+        """What else must be saved."""
+        return {"next": self._next, "cursor": self._cursor, "credit": self._credit, "top": self._top}
+
+    def restore(
+        self, meta: dict[str, int], taken: Ints, fields: int, snapshots: dict[int, bytes], chunks: dict[int, bytes]
+    ) -> list[tuple[Ints, Flags, Ints, Floats]]:
+        """Read what was saved.
+
+        Parameters
+        ----------
+        meta : dict
+        taken : int64[n]
+            Slots that entities hold.
+        fields : int
+            Fields there are now.
+        snapshots, chunks : dict
+            By slot; by number.
+
+        Returns
+        -------
+        list of (slots, fresh, times, X)
+            To be fed again, in order; before each, the slots of fresh entities must be cleared.
+
+        Raises
+        ------
+        StateError
+            Damaged, or written for other detectors.
+        """
+        self._next, self._cursor, self._credit, self._top = (meta[k] for k in ("next", "cursor", "credit", "top"))
+        self.fields = np.zeros((self._top, fields, self.width))
+        self._used, self._covered = np.zeros(self._top, np.bool_), np.zeros(self._top, np.int64)
+        self._used[taken] = True
+        self._free = np.flatnonzero(~self._used).tolist()[::-1]
+        for slot, state in snapshots.items():
+            saved, arrays = unpack(state, "rich", self.version)
+            part = arrays["fields"]
+            if part.shape[1] != self.width:
+                raise StateError(
+                    f"the saved rich entities hold {part.shape[1]} numbers for each field, these settings need {self.width}: "
+                    "the detectors were changed; start the job without this state"
+                )
+            self.fields[slot, : part.shape[0]] = part
+            self._covered[slot] = saved["chunk"]
+        again = []
+        self._chunks = sorted(chunks)
+        for number in self._chunks:
+            _, arrays = unpack(chunks[number], "inputs", self.version)
+            slots = arrays["slots"].astype(np.int64)
+            X = np.full((len(slots), fields), np.nan)
+            X[:, : arrays["X"].shape[1]] = arrays["X"]
+            news = np.flatnonzero(self._covered[slots] < number)
+            again.append((slots[news], arrays["fresh"][news].astype(np.bool_), arrays["times"][news], X[news]))
+        # a slot without a snapshot came with one of the chunks
+        without = self._used & (self._covered == 0)
+        self._covered[without] = (self._chunks[0] if self._chunks else self._next) - 1
+        return again
