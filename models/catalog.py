@@ -5,18 +5,45 @@ from __future__ import annotations
 from streamgauge.models.cohort_detector import CohortDetector
 from streamgauge.models.contract import Detector
 from streamgauge.models.detectors.conditional_residual import ConditionalResidual
+from streamgauge.models.detectors.dixon_q import DixonQ
 from streamgauge.models.detectors.empirical_tail import EmpiricalTail
+from streamgauge.models.detectors.flat_line import FlatLine
+from streamgauge.models.detectors.forecast_residual import ForecastResidual
+from streamgauge.models.detectors.grubbs import Grubbs
 from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
+from streamgauge.models.detectors.interquartile_range import InterquartileRange
+from streamgauge.models.detectors.level_shift import LevelShift
 from streamgauge.models.detectors.loda import Loda
 from streamgauge.models.detectors.mahalanobis import Mahalanobis
+from streamgauge.models.detectors.modified_z_score import ModifiedZScore
+from streamgauge.models.detectors.online_gaussian_mixture import OnlineGaussianMixture
 from streamgauge.models.detectors.online_isolation_forest import OnlineIsolationForest
 from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
 from streamgauge.models.detectors.rolling_z_score import RollingZScore
+from streamgauge.models.detectors.seasonal_profile import SeasonalProfile
+from streamgauge.models.detectors.shape_dictionary import ShapeDictionary
+from streamgauge.models.detectors.spread_change import SpreadChange
 from streamgauge.models.detectors.value_novelty import ValueNovelty
 from streamgauge.models.detectors.vector_autoregression import VectorAutoregression
 from streamgauge.models.entity_detector import EntityDetector
 
-ENTITY: dict[str, type[EntityDetector]] = {detector.name: detector for detector in (RollingZScore, ValueNovelty)}
+ENTITY: dict[str, type[EntityDetector]] = {
+    detector.name: detector
+    for detector in (
+        RollingZScore,
+        ModifiedZScore,
+        InterquartileRange,
+        Grubbs,
+        DixonQ,
+        FlatLine,
+        LevelShift,
+        SpreadChange,
+        ForecastResidual,
+        SeasonalProfile,
+        ShapeDictionary,
+        ValueNovelty,
+    )
+}
 COHORT: dict[str, type[CohortDetector]] = {
     detector.name: detector
     for detector in (
@@ -26,6 +53,7 @@ COHORT: dict[str, type[CohortDetector]] = {
         Loda,
         OnlineIsolationForest,
         EmpiricalTail,
+        OnlineGaussianMixture,
         VectorAutoregression,
         ConditionalResidual,
     )

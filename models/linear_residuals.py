@@ -164,7 +164,7 @@ def _rate(  # type: ignore[no-untyped-def]
             magnitude[i] = top[first:].sum() / (fields - first)
         if not learn or known == 0:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - warmup, False) if rated else 1.0
+        weight = weight_of(magnitude[i], numbers, learned + i - warmup, 2.0) if rated else 1.0
         gain = weight * max(1.0 / (numbers[COUNT] + 1.0), least)
         numbers[COUNT] += 1.0
         since = learned + i - (warmup - SETTLE)  # events since the first matrix

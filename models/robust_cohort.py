@@ -135,17 +135,17 @@ def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def weight_of(magnitude, numbers, rated_before, in_nats):  # type: ignore[no-untyped-def]
+def weight_of(magnitude, numbers, rated_before, limit):  # type: ignore[no-untyped-def]
     """Weight that an event is learned with; what is usual learns the magnitude, limited to three times itself.
 
-    Full up to twice the usual magnitude, then falling with its fourth power; where it is in nats, full up to one nat more than usual,
-    then ten times less for each 0.77 nats.
+    Full up to `limit` times the usual magnitude, then falling with its fourth power; where `limit` is 0 the magnitude is in nats, and
+    the weight is full up to one nat more than usual, then ten times less for each 0.77 nats.
     """
     usual = numbers[USUAL]
     if usual == 0.0:
         numbers[USUAL] = magnitude
         return 1.0
     numbers[USUAL] += max(1.0 / (1.0 + rated_before), ADAPT) * (min(magnitude, 3.0 * usual) - usual)
-    if in_nats:
+    if limit == 0.0:
         return min(1.0, math.exp(-3.0 * (magnitude - usual - 1.0)))
-    return 1.0 if magnitude <= 2.0 * usual else (2.0 * usual / magnitude) ** 4
+    return 1.0 if magnitude <= limit * usual else (limit * usual / magnitude) ** 4

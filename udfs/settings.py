@@ -143,6 +143,76 @@ class EmpiricalTailSettings(DetectorSection):
     warmup: int = Field(128, ge=10)
 
 
+class WindowSettings(DetectorSection):
+    """Modified z-score, Grubbs: over the last values of each entity and field."""
+
+    window: int = Field(50, ge=5, le=10_000)
+    warmup: Positive = 20
+
+
+class InterquartileRangeSettings(WindowSettings):
+    """Interquartile range, over the last values of each entity and field."""
+
+    low: float = Field(0.25, gt=0, lt=0.5)
+    high: float = Field(0.75, gt=0.5, lt=1)
+
+
+class DixonQSettings(DetectorSection):
+    """Dixon's Q, over the last values of each entity and field."""
+
+    window: int = Field(20, ge=2, le=29)
+    warmup: Positive = 10
+
+
+class FlatLineSettings(DetectorSection):
+    """Runs of equal values, per entity and field."""
+
+    usual: Positive = Field(5, description="A run is never compared with a shorter one.")
+    warmup: Positive = 20
+
+
+class TwoSpansSettings(DetectorSection):
+    """Level shift, spread change: a short past against a long one, per entity and field."""
+
+    short: float = Field(20.0, ge=2)
+    long: float = Field(400.0, ge=10)
+    warmup: Positive = 60
+
+
+class ForecastResidualSettings(DetectorSection):
+    """Autoregression learned as it goes, per entity and field; rich tier."""
+
+    lags: int = Field(4, ge=1, le=32)
+    forget: float = Field(0.998, gt=0.9, lt=1)
+    warmup: Positive = 50
+
+
+class SeasonalProfileSettings(DetectorSection):
+    """Hour of the week, per entity and field; rich tier."""
+
+    memory: float = Field(50.0, ge=1)
+    visits: Positive = 8
+    warmup: Positive = 50
+
+
+class ShapeDictionarySettings(DetectorSection):
+    """Shapes of the last values, per entity and field; rich tier."""
+
+    samples: int = Field(32, ge=4, le=1024)
+    shapes: int = Field(64, ge=2, le=4096)
+    near: float = Field(0.1, ge=0)
+    stride: Positive = 4
+    warmup: Positive = 100
+
+
+class OnlineGaussianMixtureSettings(DetectorSection):
+    """A few bells, for the cohort."""
+
+    components: int = Field(4, ge=1, le=64)
+    gain: float = Field(0.002, gt=0, lt=1)
+    warmup: int = Field(128, ge=10)
+
+
 class DetectorSettings(Section):
     """Which detectors run; leave one out, or set it to null, to do without it.
 
@@ -159,8 +229,19 @@ class DetectorSettings(Section):
         streams=("fields", "records")
     )
     empirical_tail: EmpiricalTailSettings | None = None
+    online_gaussian_mixture: OnlineGaussianMixtureSettings | None = None
     vector_autoregression: LinearResidualsSettings | None = LinearResidualsSettings(streams=("fields",))
     conditional_residual: LinearResidualsSettings | None = LinearResidualsSettings(streams=("fields",))
+    modified_z_score: WindowSettings | None = None
+    interquartile_range: InterquartileRangeSettings | None = None
+    grubbs: WindowSettings | None = None
+    dixon_q: DixonQSettings | None = None
+    flat_line: FlatLineSettings | None = None
+    level_shift: TwoSpansSettings | None = None
+    spread_change: TwoSpansSettings | None = None
+    forecast_residual: ForecastResidualSettings | None = None
+    seasonal_profile: SeasonalProfileSettings | None = None
+    shape_dictionary: ShapeDictionarySettings | None = None
 
 
 class CalibrationSettings(Section):

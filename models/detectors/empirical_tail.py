@@ -95,7 +95,7 @@ def _rate(  # type: ignore[no-untyped-def]
         magnitude[i] = total / known if rated else math.nan
         if not learn or known == 0:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - warmup, False) if rated else 1.0
+        weight = weight_of(magnitude[i], numbers, learned + i - warmup, 4.0) if rated else 1.0
         gain = weight * max(1.0 / (numbers[COUNT] + 1.0), 1.0 / memory)
         numbers[COUNT] += 1.0
         for j in range(width):

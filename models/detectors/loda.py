@@ -118,7 +118,7 @@ def _rate(  # type: ignore[no-untyped-def]
                     weights[i, j] = max(0.0, sums[j] / times[j] - others)
         if not learn or known == 0:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - warmup, True) if rated else 1.0
+        weight = weight_of(magnitude[i], numbers, learned + i - warmup, 0.0) if rated else 1.0
         gain = weight * max(1.0 / (numbers[COUNT] + 1.0), 1.0 / memory)
         numbers[COUNT] += 1.0
         for j in range(width):

@@ -234,7 +234,7 @@ def _rate(  # type: ignore[no-untyped-def]
             magnitude[i] = score / max(1.0 - score, 1e-12)
         if not learn or known == 0:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - part, False) if rated else 1.0
+        weight = weight_of(magnitude[i], numbers, learned + i - part, 2.0) if rated else 1.0
         numbers[0] += 1.0
         for j in range(width):
             if not math.isnan(X[i, j]) and abs(X[i, j]) < math.inf:

@@ -5,19 +5,41 @@ from __future__ import annotations
 import pytest
 from streamgauge.models.catalog import CATALOG
 from streamgauge.models.detectors.conditional_residual import ConditionalResidual
+from streamgauge.models.detectors.dixon_q import DixonQ
 from streamgauge.models.detectors.empirical_tail import EmpiricalTail
+from streamgauge.models.detectors.flat_line import FlatLine
+from streamgauge.models.detectors.forecast_residual import ForecastResidual
+from streamgauge.models.detectors.grubbs import Grubbs
 from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
+from streamgauge.models.detectors.interquartile_range import InterquartileRange
+from streamgauge.models.detectors.level_shift import LevelShift
 from streamgauge.models.detectors.loda import Loda
 from streamgauge.models.detectors.mahalanobis import Mahalanobis
+from streamgauge.models.detectors.modified_z_score import ModifiedZScore
+from streamgauge.models.detectors.online_gaussian_mixture import OnlineGaussianMixture
 from streamgauge.models.detectors.online_isolation_forest import OnlineIsolationForest
 from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
 from streamgauge.models.detectors.rolling_z_score import RollingZScore
+from streamgauge.models.detectors.seasonal_profile import SeasonalProfile
+from streamgauge.models.detectors.shape_dictionary import ShapeDictionary
+from streamgauge.models.detectors.spread_change import SpreadChange
 from streamgauge.models.detectors.value_novelty import ValueNovelty
 from streamgauge.models.detectors.vector_autoregression import VectorAutoregression
 
 from tests.checks.detector import CHECKS, EXEMPT
 
 MAKERS = {
+    "modified_z_score": lambda: ModifiedZScore(window=60, warmup=10),
+    "interquartile_range": lambda: InterquartileRange(window=60, warmup=10),
+    "grubbs": lambda: Grubbs(window=60, warmup=10),
+    "dixon_q": lambda: DixonQ(window=25, warmup=10),
+    "flat_line": FlatLine,
+    "level_shift": lambda: LevelShift(short=5, long=100, warmup=20),
+    "spread_change": lambda: SpreadChange(short=5, long=100, warmup=20),
+    "forecast_residual": lambda: ForecastResidual(warmup=20),
+    "seasonal_profile": lambda: SeasonalProfile(warmup=20),
+    "shape_dictionary": lambda: ShapeDictionary(samples=8, shapes=16, stride=1, warmup=20),
+    "online_gaussian_mixture": lambda: OnlineGaussianMixture(warmup=64),
     "mahalanobis": lambda: Mahalanobis(warmup=64),
     "loda": lambda: Loda(warmup=64),
     "online_isolation_forest": lambda: OnlineIsolationForest(part=64, reservoir=256, renew=16),

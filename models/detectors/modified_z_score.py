@@ -1,0 +1,77 @@
+"""Modified z-score: distance from the median, in median absolute deviations."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numba import njit
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.entity_detector import EntityDetector
+from streamgauge.models.sliding_window import held, push, quantile
+
+
+class ModifiedZScore(EntityDetector):
+    """``0.6745 (x - median) / MAD`` over the last `window` values, taken before the value is learned.
+
+    Where more than half of the values are equal, the mean absolute deviation takes the MAD's place, ``(x - median) / (1.2533 meanAD)``;
+    where all are, a value that differs counts as the root of their number. The score is ``m / (m + 3.5)``.
+
+    Parameters
+    ----------
+    window : int
+        Values remembered.
+    warmup : int
+        Values needed before a field is scored.
+
+    Notes
+    -----
+    Iglewicz and Hoaglin, How to detect and handle outliers, 1993, who advise 3.5 as the limit.
+    """
+
+    name: ClassVar[str] = "modified_z_score"
+    half_score: ClassVar[float] = 3.5
+
+    def __init__(self, window: int = 50, warmup: int = 20) -> None:
+        self.window = window
+        self.warmup = warmup
+
+    @property
+    def numbers_per_feature(self) -> int:  # noqa: D102
+        return self.window + 1
+
+    def settings(self) -> dict[str, Any]:  # noqa: D102
+        return {"window": self.window, "warmup": self.warmup}
+
+    def distances(  # noqa: D102
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
+    ) -> tuple[Floats, Floats]:
+        z, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _modified(state, rows, X, self.window, self.warmup, learn, z, expected)
+        return z, expected
+
+
+@njit(cache=True)
+def _modified(state, rows, X, window, warmup, learn, z, expected):  # type: ignore[no-untyped-def]
+    for i in range(X.shape[0]):
+        for f in range(X.shape[1]):
+            x, cell = X[i, f], state[rows[i], f]
+            if math.isnan(x):
+                continue
+            if cell[0] >= warmup:
+                values = held(cell, window)
+                median = quantile(values, 0.5)
+                away = np.sort(np.abs(values - median))
+                unit = quantile(away, 0.5) / 0.6745
+                if unit <= 1e-9 * abs(median):  # less is rounding
+                    unit = 1.253314 * away.mean()
+                expected[i, f] = median
+                if x == median:
+                    z[i, f] = 0.0
+                elif unit > 1e-9 * abs(median):
+                    z[i, f] = (x - median) / unit
+                else:
+                    z[i, f] = math.copysign(math.sqrt(len(values)), x - median)
+            if learn:
+                push(cell, x, window)

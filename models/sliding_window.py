@@ -1,0 +1,31 @@
+"""The last values of an entity's field, for detectors that look at them all: a ring in the field's state."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+RING = 1  # place of the ring in a field's state, after the count
+
+
+@njit(cache=True)
+def push(cell, x, window):  # type: ignore[no-untyped-def]
+    """Learn a value: into the ring of `window` values, the oldest out."""
+    count = int(cell[0])
+    cell[RING + count % window] = x
+    cell[0] = count + 1.0
+
+
+@njit(cache=True)
+def held(cell, window):  # type: ignore[no-untyped-def]
+    """The values in the ring, sorted."""
+    return np.sort(cell[RING : RING + min(int(cell[0]), window)])
+
+
+@njit(cache=True)
+def quantile(values, share):  # type: ignore[no-untyped-def]
+    """Quantile of sorted values, interpolated linearly as numpy does."""
+    at = share * (len(values) - 1)
+    low = int(at)
+    high = min(low + 1, len(values) - 1)
+    return values[low] + (at - low) * (values[high] - values[low])

@@ -1,0 +1,46 @@
+"""Every detector can be chosen in the settings, and has a docstring that says where it comes from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from streamgauge.models.catalog import CATALOG, COHORT, ENTITY
+from streamgauge.udfs.detect import OWN, Detectors
+from streamgauge.udfs.settings import DetectorSettings
+
+from tests.streams import SMALL, Run, stream
+
+
+def test_the_settings_name_every_detector():
+    assert set(DetectorSettings.model_fields) == set(CATALOG)
+
+
+@pytest.mark.parametrize("name", sorted(CATALOG))
+def test_settings_and_detector_have_the_same_defaults(name):
+    section = DetectorSettings.model_validate({name: {}})
+    chosen = getattr(section, name).model_dump(exclude=OWN)
+    if name not in ("half_space_trees", "river_half_space_trees"):  # the job's window is longer than River's
+        assert CATALOG[name]().settings() == chosen
+    assert set(CATALOG[name](**chosen).settings()) == set(chosen)
+
+
+@pytest.mark.parametrize("name", sorted(CATALOG))
+def test_every_detector_runs_in_the_pipeline_and_survives_a_restart(name):
+    only = DetectorSettings.model_validate(dict.fromkeys(DetectorSettings.model_fields) | {name: {}})
+    settings = SMALL.model_copy(update={"detectors": only})
+    assert Detectors(only).names == [name]
+    raw = stream(n=400, fields=2)
+    first, rest = raw.take(np.arange(300)), raw.take(np.arange(300, 400))
+    before = Run(settings).feed(first, [7, 150])
+    after = Run(settings, before.saved).feed(rest)
+    whole = Run(settings).feed(raw)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert sorted(before.scores + after.scores) == sorted(whole.scores)
+
+
+@pytest.mark.parametrize("name", sorted(CATALOG))
+def test_a_light_detector_keeps_little_and_each_says_what_it_does(name):
+    assert CATALOG[name].__doc__
+    if name in ENTITY and ENTITY[name].tier == "light":
+        assert ENTITY[name]().numbers_per_feature <= 64
+    assert (name in COHORT) != (name in ENTITY)
