@@ -26,6 +26,7 @@ schema: .venv/.installed
 	$(BIN)/python -c "from streamgauge.jobs.settings import schema; print(schema(), end='')" > flink-conf/detection.schema.json
 
 bench: .venv/.installed-dev
+	$(BIN)/python -m benchmarks.detectors
 	$(BIN)/python -m benchmarks.half_space_trees
 	$(BIN)/python -m benchmarks.entities
 	$(BIN)/python -m benchmarks.throughput

@@ -22,6 +22,7 @@ from streamgauge.udfs.pipeline import ScoringPipeline
 from streamgauge.udfs.records import RawBatch
 
 BATCH = 2_000
+START = 1_577_836_800_000  # 2020 begins: where rows have no time, they are a second apart from here on
 
 
 @dataclass
@@ -128,7 +129,7 @@ def _stream(
     for path in files:
         for frame in chunks(path):
             need_columns(frame, path, entity_column=entity_column, time_column=time_column, label_column=label_column)
-            stamps = (done + np.arange(len(frame))) * 1000
+            stamps = START + (done + np.arange(len(frame))) * 1000
             if time_column:
                 stamps = times(frame[time_column], path).to_numpy(np.int64)
             entities = frame[entity_column].astype(str).tolist() if entity_column else [path.stem] * len(frame)

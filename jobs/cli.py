@@ -350,6 +350,39 @@ def backtest(
         console.print(table)
 
 
+@app.command(epilog="Example: `streamgauge benchmark nab --data ../data --json`")
+def benchmark(
+    suite: Annotated[Literal["nab", "kdd", "tabular", "skab"], typer.Argument(help="Which public benchmark.")],
+    data: Annotated[Path, typer.Option(help="Folder with its archive, or with it unpacked.")],
+    settings: SettingsFile = None,
+    table_out: Annotated[
+        Path | None, typer.Option("--table", help="Page to write; docs/scores-SUITE.md where there is a docs folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how well the pipeline detects: one configuration, row by row, no labels seen."""
+    from streamgauge.jobs import benchmark as benchmarks  # noqa: PLC0415
+    from streamgauge.jobs.settings import load  # noqa: PLC0415
+
+    with _clear_errors():
+        with Progress(*Progress.get_default_columns()[:1], TextColumn("{task.completed} rows"), console=console) as bar:
+            task = bar.add_task(suite, total=None)
+            figures = benchmarks.run(suite, data, load(settings), lambda n: bar.advance(task, n))
+        if table_out is None and Path("docs").is_dir():
+            table_out = Path("docs") / f"scores-{suite}.md"
+        if table_out is not None:
+            table_out.write_text(benchmarks.table(suite, figures), encoding="utf-8")
+            console.print(f"wrote {table_out}")
+    if as_json:
+        _print_json(figures)
+    else:
+        shown = Table(show_header=False)
+        for name, value in figures.items():
+            if name != "sets":
+                shown.add_row(name.replace("_", " "), str(value))
+        console.print(shown)
+
+
 def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console)

@@ -25,9 +25,9 @@ COUNT, SINCE, THRESHOLD, EXCESS, TAIL_SHARE, LEARNED = range(6)
 class TailCalibrator:
     """Streaming tail probabilities of magnitudes (numbers from 0 up, high is extreme).
 
-    The body is the empirical distribution over logarithmic bins; beyond the 99 % quantile an exponential tail
-    is fitted to the mean excess, so that a probability far smaller than one over the number of scores can be stated, and two
-    extremes are still told apart. The past is halved whenever it holds twice `memory` scores.
+    The body is the empirical distribution over logarithmic bins; beyond the 99 % quantile an exponential tail is fitted to the
+    mean excess (as a forecast from so many excesses: with few, it is heavier), so that a probability far smaller than one over
+    the number of scores can be stated, and two extremes are still told apart. The past is halved whenever it holds twice `memory` scores.
 
     Each magnitude is rated against those before it, then learned: how a stream is cut into batches does not matter.
 
@@ -61,10 +61,6 @@ class TailCalibrator:
         return self.learned >= self.warmup
 
     def rate_learn_many(self, magnitudes: Floats) -> Floats:
-        """`rate_learn_sizes`, the surprise alone."""
-        return self.rate_learn_sizes(magnitudes)[0]
-
-    def rate_learn_sizes(self, magnitudes: Floats) -> tuple[Floats, Floats]:
         """Minus the natural logarithm of each tail probability; learns as it goes.
 
         Parameters
@@ -74,17 +70,14 @@ class TailCalibrator:
 
         Returns
         -------
-        surprise : float64[n]
-            In nats, 0 and up; 0 before `ready`; NaN for NaN.
-        size : float64[n]
-            ``ln(1 + magnitude / q)``, with q the quantile where the tail begins (99 %): comparable between detectors, and
-            without the ties of an empirical probability.
+        float64[n]
+            Surprise in nats, 0 and up; 0 before `ready`; NaN for NaN.
         """
-        surprise, size = np.empty(len(magnitudes)), np.empty(len(magnitudes))
+        surprise = np.empty(len(magnitudes))
         _rate_learn(
-            magnitudes, self._counts, self._sums, self._above, self._numbers, self.memory, self.warmup, surprise, size
+            magnitudes, self._counts, self._sums, self._above, self._numbers, self.memory, self.warmup, surprise
         )
-        return surprise, size
+        return surprise
 
     def to_state(self) -> bytes:
         """All that was learned, versioned."""
@@ -113,20 +106,21 @@ def magnitude(score: Floats) -> Floats:
 
 
 @njit(cache=True)
-def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surprise, size):  # type: ignore[no-untyped-def]
+def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surprise):  # type: ignore[no-untyped-def]
     for i in range(len(magnitudes)):
         m = magnitudes[i]
         if math.isnan(m):
-            surprise[i] = size[i] = math.nan
+            surprise[i] = math.nan
             continue
-        size[i] = math.log1p(m / numbers[THRESHOLD]) if numbers[THRESHOLD] > 0.0 else 0.0
         place = 0
         if m > 0.0:
             place = int(min(max((math.log(m) - LOW) / (HIGH - LOW) * BINS, 0.0), BINS - 1.0))
         surprise[i] = 0.0
         if numbers[LEARNED] >= warmup:
             if m > numbers[THRESHOLD] and numbers[EXCESS] > 0.0:
-                surprise[i] = (m - numbers[THRESHOLD]) / numbers[EXCESS] - math.log(numbers[TAIL_SHARE])
+                held = numbers[TAIL_SHARE] * numbers[COUNT]
+                far = held * math.log1p((m - numbers[THRESHOLD]) / (held * numbers[EXCESS]))
+                surprise[i] = far - math.log(numbers[TAIL_SHARE])
             else:
                 # half of the own bin counts as above; never rarer than where an exponential tail begins
                 share = (above[place] + 0.5 * counts[place] + 0.5) / (numbers[COUNT] + 1.0)

@@ -29,6 +29,27 @@ def combine(sizes: Floats, present: Flags, weights: Floats) -> Floats:
     return np.divide(sums, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
+def most_surprised(surprises: Floats, present: Flags) -> Floats:
+    """What the most surprised member alone is worth: its surprise less the logarithm of how many were asked (Bonferroni).
+
+    A mean hides what one member sees and the others cannot, such as a value far beyond all others.
+
+    Parameters
+    ----------
+    surprises : float64[n, members]
+        Minus ln of each member's tail probability, at least 0.
+    present : bool[n, members]
+
+    Returns
+    -------
+    float64[n]
+        At least 0.
+    """
+    asked = np.maximum(present.sum(axis=1), 1)
+    alone: Floats = np.where(present, surprises, 0.0).max(axis=1, initial=0.0) - np.log(asked)
+    return np.maximum(alone, 0.0)
+
+
 def disagree(surprises: Floats, present: Flags) -> Floats:
     """How far the members that have an opinion are apart.
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from streamgauge.models.calibration import TailCalibrator
 from streamgauge.models.contract import Flags, Floats
-from streamgauge.models.ensemble import combine, disagree
+from streamgauge.models.ensemble import combine, disagree, most_surprised
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.records import Verdicts
 from streamgauge.udfs.settings import CalibrationSettings
@@ -41,17 +41,19 @@ class Calibrators:
             NaN where a detector has no opinion.
         """
         ready = np.empty(magnitudes.shape, np.bool_)
-        surprises, sizes = np.empty(magnitudes.shape), np.zeros(magnitudes.shape)
+        surprises = np.empty(magnitudes.shape)
         for k, member in enumerate(self.members):
             column = np.ascontiguousarray(magnitudes[:, k])
             if self.in_nats[k]:
                 surprises[:, k], ready[:, k] = column, ~np.isnan(column)
                 continue
             before = member.learned
-            surprises[:, k], sizes[:, k] = member.rate_learn_sizes(column)
+            surprises[:, k] = member.rate_learn_many(column)
             present = ~np.isnan(column)
             ready[:, k] = present & (before + np.cumsum(present) > member.warmup)
-        surprise = np.nan_to_num(self.together.rate_learn_many(combine(sizes, ready & ~self.in_nats, self.weights)))
+        judged = ready & ~self.in_nats
+        surprise = np.nan_to_num(self.together.rate_learn_many(combine(surprises, judged, self.weights)))
+        surprise = np.maximum(surprise, most_surprised(surprises, judged))
         if self.in_nats.any():
             own = combine(surprises, ready & self.in_nats, self.weights)
             surprise = np.where(np.isnan(own), surprise, own)

@@ -39,7 +39,9 @@ class RichStore:
         self.width, self.memory, self.prefix = width, memory, prefix
         self.fields = np.zeros((0, 0, width))
         self._used = np.zeros(0, np.bool_)
-        self._covered = np.zeros(0, np.int64)  # chunk up to which a slot's snapshot goes
+        self._covered = np.zeros(
+            0, np.int64
+        )  # chunk up to which a slot needs none: it is in its snapshot, or it was cleared after
         self._free: list[int] = []
         self._top = 0
         self._chunks: list[int] = []
@@ -84,7 +86,6 @@ class RichStore:
             slots[i] = slot + 1
             self.make_room(fields)
             self._used[slot] = True
-            self._covered[slot] = self._next - 1
         return slots
 
     def room(self, fields: int) -> bool:
@@ -123,6 +124,7 @@ class RichStore:
         X : float64[n, d]
         """
         self.fields[slots[fresh]] = 0.0
+        self._covered[slots[fresh]] = self._next - 1
         self._fed.append((slots, fresh, times, X))
 
     def save(self, writes: dict[str, bytes], deletes: list[str]) -> None:
@@ -201,16 +203,16 @@ class RichStore:
                 )
             self.fields[slot, : part.shape[0]] = part
             self._covered[slot] = saved["chunk"]
-        again = []
         self._chunks = sorted(chunks)
-        for number in self._chunks:
-            _, arrays = unpack(chunks[number], "inputs", self.version)
+        fed = [unpack(chunks[number], "inputs", self.version)[1] for number in self._chunks]
+        for number, arrays in zip(self._chunks, fed, strict=True):
+            cleared = arrays["slots"][arrays["fresh"]]
+            self._covered[cleared] = np.maximum(self._covered[cleared], number - 1)
+        again = []
+        for number, arrays in zip(self._chunks, fed, strict=True):
             slots = arrays["slots"].astype(np.int64)
             X = np.full((len(slots), fields), np.nan)
             X[:, : arrays["X"].shape[1]] = arrays["X"]
             news = np.flatnonzero(self._covered[slots] < number)
-            again.append((slots[news], arrays["fresh"][news].astype(np.bool_), arrays["times"][news], X[news]))
-        # a slot without a snapshot came with one of the chunks
-        without = self._used & (self._covered == 0)
-        self._covered[without] = (self._chunks[0] if self._chunks else self._next) - 1
+            again.append((slots[news], arrays["fresh"][news], arrays["times"][news], X[news]))
         return again

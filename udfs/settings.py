@@ -223,15 +223,15 @@ class DetectorSettings(Section):
     value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
     half_space_trees: HalfSpaceTreesSettings | None = HalfSpaceTreesSettings(streams=("series",))
     river_half_space_trees: HalfSpaceTreesSettings | None = Field(None, description="River's own: slow, the reference.")
-    mahalanobis: LinearResidualsSettings | None = LinearResidualsSettings(streams=("fields", "records"))
     loda: LodaSettings | None = LodaSettings(streams=("fields", "records"))
     online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(
         streams=("fields", "records")
     )
     empirical_tail: EmpiricalTailSettings | None = None
     online_gaussian_mixture: OnlineGaussianMixtureSettings | None = None
-    vector_autoregression: LinearResidualsSettings | None = LinearResidualsSettings(streams=("fields",))
-    conditional_residual: LinearResidualsSettings | None = LinearResidualsSettings(streams=("fields",))
+    mahalanobis: LinearResidualsSettings | None = None
+    vector_autoregression: LinearResidualsSettings | None = None
+    conditional_residual: LinearResidualsSettings | None = None
     modified_z_score: WindowSettings | None = None
     interquartile_range: InterquartileRangeSettings | None = None
     grubbs: WindowSettings | None = None

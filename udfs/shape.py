@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 SERIES, FIELDS, RECORDS = KINDS = ("series", "fields", "records")
-LOOK_EVERY = 1000  # events between decisions
+LOOK_EVERY = 200  # events between decisions
 ORDERED = (
     0.9  # values follow an order when they change by less than so much of what they differ from those some time ago
 )

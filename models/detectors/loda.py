@@ -11,7 +11,7 @@ from streamgauge.models.contract import Floats
 from streamgauge.models.robust_cohort import COUNT, RobustCohort, moved, standardised, weight_of
 
 BINS, REACH = 128, 10.0  # of each histogram; standard deviations it covers on each side
-PRIOR = 0.02  # events that an empty bin counts for
+PRIOR = 2.0  # events that the histograms start with, spread as by Laplace: the farther, the stranger, seen or not
 
 
 class Loda(RobustCohort):
@@ -101,10 +101,11 @@ def _rate(  # type: ignore[no-untyped-def]
             bins[p] = -1
             if norm == 0.0:
                 continue
-            place = (at / math.sqrt(norm) / REACH + 1.0) * BINS / 2.0
-            bins[p] = int(min(max(place, 0.0), BINS - 1.0))
+            at /= math.sqrt(norm)
+            bins[p] = int(min(max((at / REACH + 1.0) * BINS / 2.0, 0.0), BINS - 1.0))
             if rated:
-                strange = -math.log((counts[p, bins[p]] + PRIOR) / (totals[p] + PRIOR * BINS))
+                before = PRIOR * math.exp(-abs(at)) * REACH / BINS  # Laplace's density, times the bin
+                strange = -math.log((counts[p, bins[p]] + before) / (totals[p] + PRIOR))
                 total += strange
                 for u in range(used):
                     sums[columns[p, u]] += strange

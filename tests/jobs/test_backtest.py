@@ -117,3 +117,9 @@ def test_a_missing_file_is_named_by_the_command():
     done = CliRunner().invoke(app, ["backtest", "nowhere.csv"])
     assert done.exit_code == 2
     assert "no such file: nowhere.csv" in done.output
+
+
+def test_rows_without_times_are_all_scored(tmp_path):
+    pd.DataFrame({"x": np.arange(2000.0)}).to_csv(tmp_path / "plain.csv", index=False)
+    [result] = backtest([tmp_path / "plain.csv"], Settings())
+    assert result.counts["scored"] == 2000

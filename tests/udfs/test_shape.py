@@ -57,4 +57,4 @@ def test_the_state_is_all_there_is():
     before, after = shape_of(walk(1500), cuts=[1000]), Shape()
     after.restore(before.to_state())
     assert after.to_state() == before.to_state()
-    assert (after.kind, after.until_next_look()) == (FIELDS, 500)
+    assert (after.kind, after.until_next_look()) == (FIELDS, LOOK_EVERY - 1500 % LOOK_EVERY)

@@ -1,0 +1,64 @@
+"""What each detector costs: microseconds an event in batches of 256 and 2,048, and bytes it holds.
+
+Entity detectors score 100 entities of four fields; cohort detectors score four fields' columns, as the job gives them. In process, on one
+core, warm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from streamgauge.models.catalog import COHORT, ENTITY
+from streamgauge.udfs.featurize import CHANNELS
+
+from benchmarks.common import finish, say
+
+BATCHES = (256, 2048)
+FIELDS, ENTITIES, EVENTS = 4, 100, 40_960
+
+
+def entity_us(name: str, batch: int) -> tuple[float, int]:
+    detector = ENTITY[name]()
+    state = np.zeros((ENTITIES, FIELDS, detector.numbers_per_feature))
+    random = np.random.default_rng(0)
+    X, rows = random.normal(size=(2 * EVENTS, FIELDS)), random.integers(0, ENTITIES, 2 * EVENTS)
+    times = 1_760_000_000_000 + 60_000 * np.arange(2 * EVENTS)
+    began = 0.0
+    for start in range(0, 2 * EVENTS, batch):
+        if start == EVENTS:
+            began = time.perf_counter()
+        part = slice(start, start + batch)
+        detector.rate_learn_entities(state, rows[part], X[part], times[part])
+    return (time.perf_counter() - began) / EVENTS * 1e6, 8 * FIELDS * detector.numbers_per_feature
+
+
+def cohort_us(name: str, batch: int, events: int) -> tuple[float, int]:
+    detector = COHORT[name]()
+    width = {"features": CHANNELS * FIELDS, "levels": FIELDS, "levels and lasts": 2 * FIELDS}[detector.takes]
+    X = np.random.default_rng(0).uniform(0.2, 0.8, (2 * events, width))
+    began = 0.0
+    for start in range(0, 2 * events, batch):
+        if start == events:
+            began = time.perf_counter()
+        detector.rate_learn_many(X[start : start + batch])
+    return (time.perf_counter() - began) / events * 1e6, len(detector.to_state())
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    runs = []
+    for name in (*ENTITY, *COHORT):
+        run: dict[str, float | int | str] = {"detector": name, "per": "entity" if name in ENTITY else "cohort"}
+        for batch in BATCHES:
+            few = 4096 if name == "river_half_space_trees" else EVENTS
+            us, size = entity_us(name, batch) if name in ENTITY else cohort_us(name, batch, few)
+            run[f"us_per_event_{batch}"], run["bytes"] = us, size
+        say(f"{name}: {run['us_per_event_256']:.2f} / {run['us_per_event_2048']:.2f} us, {run['bytes']} bytes")
+        runs.append(run)
+    finish({"fields": FIELDS, "runs": runs})
+
+
+if __name__ == "__main__":
+    main()
