@@ -38,6 +38,7 @@ setup(
         "structlog",
         "psutil",
         "matplotlib",
+        "jinja2",
     ],
     extras_require={
         "train": ["torch", "onnx", "onnxscript", "skl2onnx"],

@@ -321,20 +321,12 @@ def backtest(
     `alert` is 1 for rows at or beyond the threshold; a row that is a dead letter or late has score 0.
     """
     from streamgauge.jobs import backtest as backtests  # noqa: PLC0415
-    from streamgauge.jobs.read_files import count_rows  # noqa: PLC0415
     from streamgauge.jobs.settings import load  # noqa: PLC0415
 
     with _clear_errors():
-        loaded = load(settings)
-        for file in files:
-            if not file.is_file():
-                raise InputError(f"no such file: {file}")
-        with _bar() as bar:
-            task = bar.add_task("rows", total=sum(map(count_rows, files)))
-            results = backtests.backtest(
-                files, loaded, entity_column=entity_column, time_column=time_column, label_column=label_column,
-                one_stream=one_stream, partitions=partitions, on_rows=lambda n: bar.advance(task, n),
-            )  # fmt: skip
+        results = _backtested(
+            files, load(settings), entity_column, time_column, label_column, one_stream, partitions
+        )  # fmt: skip
         if scores is not None:
             backtests.write_scores(results, scores)
         if alerts_out is not None:
@@ -348,6 +340,67 @@ def backtest(
         for name, value in told.items():
             table.add_row(name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else str(value))
         console.print(table)
+
+
+@app.command(
+    epilog="Example: `streamgauge evaluate cards.csv --entity-column card --label-column fraud --page report.html`"
+)
+def evaluate(
+    files: Annotated[
+        list[Path], typer.Argument(help="CSV, JSONL or Parquet with labels; each is a stream of its own.")
+    ],
+    label_column: Annotated[str, typer.Option(help="Column that is above 0 for anomalies; only judged by.")],
+    settings: SettingsFile = None,
+    entity_column: Annotated[
+        str | None, typer.Option(help="Column with the entity; the file's name by default.")
+    ] = None,
+    time_column: Annotated[str | None, typer.Option(help="Column with the event time.")] = None,
+    page: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("evaluation.html"),
+    missed_cost: Annotated[float, typer.Option(min=0, help="Cost of an anomaly without an alert.")] = 10.0,
+    false_cost: Annotated[float, typer.Option(min=0, help="Cost of an alert without an anomaly.")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Score labelled files and write one page with all figures, intervals, thresholds and plots."""
+    from streamgauge.jobs import evaluate as evaluation  # noqa: PLC0415
+    from streamgauge.jobs.settings import load  # noqa: PLC0415
+
+    with _clear_errors():
+        loaded = load(settings)
+        results = _backtested(files, loaded, entity_column, time_column, label_column)
+        figures, html = evaluation.evaluate(results, loaded.decide.threshold, missed_cost, false_cost)
+        evaluation.write_page(html, page)
+    console.print(f"wrote {page}")
+    if as_json:
+        _print_json(figures)
+    else:
+        table = Table("figure", "value", "95 % interval")
+        for name, (low, high) in figures["intervals"].items():
+            table.add_row(name, f"{figures[name]:.3f}", f"{low:.3f} to {high:.3f}")
+        console.print(table)
+
+
+def _backtested(
+    files: list[Path],
+    settings: Any,
+    entity_column: str | None,
+    time_column: str | None,
+    label_column: str | None,
+    one_stream: bool = False,
+    partitions: int = 1,
+) -> list[Any]:
+    """Results of files, with a progress bar."""
+    from streamgauge.jobs.backtest import backtest as run_backtest  # noqa: PLC0415
+    from streamgauge.jobs.read_files import count_rows  # noqa: PLC0415
+
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"no such file: {file}")
+    with _bar() as bar:
+        task = bar.add_task("rows", total=sum(map(count_rows, files)))
+        return run_backtest(
+            files, settings, entity_column=entity_column, time_column=time_column, label_column=label_column,
+            one_stream=one_stream, partitions=partitions, on_rows=lambda n: bar.advance(task, n),
+        )  # fmt: skip
 
 
 @app.command(epilog="Example: `streamgauge benchmark nab --data ../data --json`")

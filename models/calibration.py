@@ -16,6 +16,7 @@ LOW, HIGH = -14.0, 14.0  # range of ln(magnitude) that the bins resolve, 2.8 % e
 TAIL = 0.01  # above this quantile the tail is an exponential distribution,
 TAIL_LEAST = 20  # or above the quantile that leaves so many scores
 WINSORISED = 0.125  # share of the tail that is cut back to its own quantile
+RARE = math.log(1000.0)  # a score rarer than one in so many is learned with the root of its rarity: anomalies stay rare
 REFRESH = 64  # the table of quantiles is drawn anew after so many scores
 
 # places in `TailCalibrator._numbers`
@@ -127,9 +128,10 @@ def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surpri
                 if numbers[EXCESS] > 0.0:
                     share = max(share, numbers[TAIL_SHARE])
                 surprise[i] = -math.log(min(1.0, share))
-        counts[place] += 1.0
-        sums[place] += m
-        numbers[COUNT] += 1.0
+        weight = math.exp(min(0.0, 0.5 * (RARE - surprise[i])))
+        counts[place] += weight
+        sums[place] += weight * m
+        numbers[COUNT] += weight
         numbers[SINCE] += 1.0
         numbers[LEARNED] += 1.0
         if numbers[COUNT] >= 2.0 * memory:

@@ -1,0 +1,194 @@
+"""One page that says how good the detection is on labelled files."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jinja2 import Environment
+from streamgauge.jobs.backtest import Backtest
+from streamgauge.models.contract import Flags, Floats
+from streamgauge.models.errors import InputError, NotReadyError
+from streamgauge.models.evaluation import intervals, judge
+from streamgauge.models.thresholds import cost_threshold, f1_threshold, percentile_threshold, tail_threshold
+
+MOST_ENTITIES = 50  # in the table
+MOST_ROWS = 20_000  # drawn in the timeline
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Streamgauge evaluation</title>
+<style>
+body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1c2733}
+h1{font-size:1.5rem;margin-bottom:0}h2{font-size:1.1rem;margin-top:2rem}p.sub{color:#5b6b7b;margin-top:.2rem}
+table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #e3e8ee}
+th{background:#f6f8fa}td:first-child,th:first-child{text-align:left}
+.plots{display:grid;grid-template-columns:1fr 1fr;gap:1rem}.plots img{width:100%}.wide img{width:100%}
+</style>
+<h1>How good the detection is</h1>
+<p class="sub">{{ rows }} rows, {{ anomalies }} labelled anomalous, {{ entities|length }} entities; threshold {{ threshold }}</p>
+<h2>Figures</h2>
+<table><tr><th>figure</th><th>value</th><th>95 % interval</th></tr>
+{% for name, value, low, high in figures %}<tr><td>{{ name }}</td><td>{{ value }}</td><td>{{ low }} to {{ high }}</td></tr>
+{% endfor %}</table>
+<p class="sub">Intervals by bootstrap over blocks of 50 rows.
+Cost: {{ missed }} for a miss, {{ false }} for a false alarm, {{ cost }} in all.</p>
+<div class="plots">{% for plot in plots %}<img alt="{{ plot.name }}" src="data:image/png;base64,{{ plot.png }}">{% endfor %}</div>
+<h2>Over time</h2><div class="wide"><img alt="timeline" src="data:image/png;base64,{{ timeline }}"></div>
+<h2>Other thresholds</h2>
+<table><tr><th>threshold</th><th>score</th><th>precision</th><th>recall</th><th>F1</th><th>cost</th></tr>
+{% for row in thresholds %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+<p class="sub">Those that use the labels say what would have been best here, not what will be.</p>
+<h2>By entity</h2>
+<table><tr><th>entity</th><th>rows</th><th>anomalous</th><th>alerted</th><th>precision</th><th>recall</th></tr>
+{% for row in entities[:most] %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+</html>
+"""
+
+
+def evaluate(results: list[Backtest], threshold: float, missed: float, false: float) -> tuple[dict[str, Any], str]:
+    """Figures and the page.
+
+    Parameters
+    ----------
+    results : list of Backtest
+        With labels.
+    threshold : float
+        Of the settings, a tail probability.
+    missed, false : float
+        Costs.
+
+    Raises
+    ------
+    InputError
+        There is no label, or all are alike.
+    """
+    if any(result.labels is None for result in results):
+        raise InputError("an evaluation needs labels: name their column with --label-column")
+    labels = np.concatenate([result.labels > 0 for result in results if result.labels is not None])
+    if not 0 < labels.sum() < len(labels):
+        raise InputError(f"all {len(labels)} labels are {'above' if labels.any() else ''} 0: nothing can be compared")
+    scores = np.concatenate([result.scores for result in results])
+    flags = np.concatenate([result.flags for result in results]) > 0
+    names = np.array([entity for result in results for entity in result.entities])
+    figures: dict[str, Any] = dict(judge(labels, scores, flags, missed, false))
+    figures["intervals"] = intervals(labels, scores, flags)
+    figures["thresholds"] = _thresholds(labels, scores, missed, false)
+    page = Environment(autoescape=True).from_string(PAGE)
+    shown = [(name, f"{figures[name]:.3f}", *(f"{v:.3f}" for v in ends)) for name, ends in figures["intervals"].items()]
+    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        html = page.render(
+            rows=len(labels), anomalies=int(labels.sum()), threshold=threshold, figures=shown, missed=missed, false=false,
+            cost=f"{figures['cost']:.0f}", plots=_plots(labels, scores, flags), timeline=_timeline(labels, scores, flags),
+            thresholds=[_row(name, value, labels, scores, missed, false) for name, value in figures["thresholds"].items()],
+            entities=_by_entity(names, labels, flags), most=MOST_ENTITIES,
+        )  # fmt: skip
+    return figures, html
+
+
+def _thresholds(labels: Flags, scores: Floats, missed: float, false: float) -> dict[str, float]:
+    found = {
+        "99.9 % of scores": percentile_threshold(scores, 0.999),
+        "best F1 (labels)": f1_threshold(labels, scores)[0],
+        "lowest cost (labels)": cost_threshold(labels, scores, missed, false)[0],
+    }
+    with contextlib.suppress(NotReadyError):  # too few rows for a tail: the line is left out
+        found["extreme-value tail, 1 in 10,000"] = tail_threshold(scores, 1e-4)
+    return found
+
+
+def _row(name: str, value: float, labels: Flags, scores: Floats, missed: float, false: float) -> tuple[str, ...]:
+    told = judge(labels, scores, scores >= value, missed, false)
+    return (name, f"{value:.4f}", *(f"{told[k]:.3f}" for k in ("precision", "recall", "f1")), f"{told['cost']:.0f}")
+
+
+def _by_entity(names: Any, labels: Flags, flags: Flags) -> list[tuple[str, ...]]:
+    rows = []
+    for name in np.unique(names).tolist():
+        mine = names == name
+        y, f = labels[mine], flags[mine]
+        hits = int((y & f).sum())
+        precision = f"{hits / f.sum():.3f}" if f.any() else "-"
+        recall = f"{hits / y.sum():.3f}" if y.any() else "-"
+        rows.append((name, str(len(y)), str(int(y.sum())), str(int(f.sum())), precision, recall))
+    return sorted(rows, key=lambda row: -int(row[2]))
+
+
+def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:
+    from sklearn import metrics  # noqa: PLC0415  a second to import
+
+    told = []
+    figure, axes = _axes("false positive rate", "true positive rate", "ROC")
+    fpr, tpr, _ = metrics.roc_curve(labels, scores)
+    axes.plot(fpr, tpr, color="#1f6feb")
+    axes.plot([0, 1], [0, 1], color="#c3ccd5", linestyle=":")
+    told.append({"name": "ROC", "png": _png(figure)})
+    figure, axes = _axes("recall", "precision", "Precision and recall")
+    precision, recall, _ = metrics.precision_recall_curve(labels, scores)
+    axes.plot(recall, precision, color="#1f6feb")
+    axes.axhline(labels.mean(), color="#c3ccd5", linestyle=":")
+    told.append({"name": "precision and recall", "png": _png(figure)})
+    figure, axes = _axes("score", "share of rows", "Distribution of scores")
+    bins = np.linspace(0, 1, 41)
+    for kind, color, title in ((~labels, "#8b98a5", "usual"), (labels, "#d1495b", "anomalous")):
+        axes.hist(
+            scores[kind], bins, weights=np.full(kind.sum(), 1 / max(1, kind.sum())), alpha=0.6, color=color, label=title
+        )
+    axes.legend(frameon=False)
+    told.append({"name": "distribution", "png": _png(figure)})
+    figure, axes = _axes("threshold", "", "Threshold")
+    thresholds = np.unique(np.quantile(scores, np.linspace(0.5, 1, 200)))
+    rows = [judge(labels, scores, scores >= t) for t in thresholds]
+    for name, color in (("precision", "#1f6feb"), ("recall", "#d1495b"), ("f1", "#2d936c")):
+        axes.plot(thresholds, [row[name] for row in rows], color=color, label=name)
+    axes.legend(frameon=False)
+    told.append({"name": "threshold", "png": _png(figure)})
+    figure, axes = _axes("alerted", "labelled", "Confusion")
+    table = metrics.confusion_matrix(labels, flags)
+    axes.imshow(np.log1p(table), cmap="Blues")
+    for (i, j), n in np.ndenumerate(table):
+        dark = np.log1p(n) > np.log1p(table).max() / 2
+        axes.text(j, i, f"{n}", ha="center", va="center", color="white" if dark else "black")
+    axes.set_xticks([0, 1], ["no", "yes"])
+    axes.set_yticks([0, 1], ["no", "yes"])
+    return [*told, {"name": "confusion", "png": _png(figure)}]
+
+
+def _timeline(labels: Flags, scores: Floats, flags: Flags) -> str:
+    figure, axes = _axes("row", "score", "", (10.5, 2.6))
+    step = max(1, len(scores) // MOST_ROWS)
+    whole = len(scores) // step * step
+    axes.plot(np.arange(0, whole, step), scores[:whole].reshape(-1, step).max(axis=1), color="#8b98a5", linewidth=0.6)
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], labels.view(np.int8), [0]))))
+    for first, last in edges.reshape(-1, 2)[:500]:
+        axes.axvspan(first, last, color="#f6c344", alpha=0.4, linewidth=0)
+    axes.plot(np.flatnonzero(flags), scores[flags], ".", color="#d1495b", markersize=4)
+    return _png(figure)
+
+
+def _axes(x: str, y: str, title: str, size: tuple[float, float] = (5.0, 3.2)) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_title(title, loc="left")
+    return figure, axes
+
+
+def _png(figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def write_page(html: str, path: Path) -> None:
+    """The page as a file; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html, encoding="utf-8")

@@ -1,0 +1,62 @@
+"""The evaluation page."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamgauge.jobs.cli import app
+from typer.testing import CliRunner
+
+
+@pytest.fixture
+def cards(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "card": [f"c{i % 3}" for i in range(3000)],
+            "amount": random.normal(100, 10, 3000),
+            "items": random.normal(3, 1, 3000),
+        }
+    )
+    frame["fraud"] = 0
+    frame.loc[2000:2990:90, ["amount", "fraud"]] = [900.0, 1]
+    file = tmp_path / "cards<1>.csv"
+    frame.to_csv(file, index=False)
+    return file
+
+
+def evaluate(*arguments):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def test_the_page_has_all_figures_and_plots(cards, tmp_path):
+    page = tmp_path / "out" / "page.html"
+    done = evaluate(cards, "--entity-column", "card", "--label-column", "fraud", "--page", page, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    assert told["recall"] > 0.8
+    assert told["roc_auc"] > 0.95
+    low, high = told["intervals"]["recall"]
+    assert low <= told["recall"] <= high
+    html = page.read_text()
+    assert html.count("data:image/png;base64,") == 6
+    assert "best F1 (labels)" in html
+    assert "<td>c1</td>" in html
+
+
+def test_names_from_the_data_are_no_markup(cards, tmp_path):
+    evaluate(cards, "--label-column", "fraud", "--page", tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert "cards&lt;1&gt;" in html
+    assert "cards<1>" not in html
+
+
+def test_labels_that_are_all_alike_are_refused(cards, tmp_path):
+    frame = pd.read_csv(cards).assign(fraud=0)
+    frame.to_csv(tmp_path / "none.csv", index=False)
+    done = evaluate(tmp_path / "none.csv", "--label-column", "fraud", "--page", tmp_path / "page.html")
+    assert done.exit_code == 2
+    assert "nothing can be compared" in done.output
