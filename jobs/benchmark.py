@@ -77,7 +77,7 @@ def table(suite: str, figures: dict[str, Any]) -> str:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+        return f"{value:.1g}" if 0 < abs(value) < 0.001 else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
     return ", ".join(f"{k} {_cell(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 

@@ -254,7 +254,7 @@ class CalibrationSettings(Section):
 class DecideSettings(Section):
     """When an incident opens and ends."""
 
-    threshold: Probability = Field(1e-5, description="Tail probability at or below which an event raises an incident.")
+    threshold: Probability = Field(1e-4, description="Tail probability at or below which an event raises an incident.")
     quiet_events: int = Field(
         20, ge=1, le=10_000, description="Events in a row that end it, each far from the threshold."
     )

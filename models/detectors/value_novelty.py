@@ -15,6 +15,7 @@ DAY, WEEK = 24, 168  # bins of the two profiles
 CHANNELS = 3  # value; value minus its hour-of-day profile; value minus its hour-of-week profile
 BANDWIDTHS = 2  # of the standard deviation, of the root of the fourth moment
 LEAST_HELD, MOST_HELD = 10.0, 5000.0  # values for which a high novelty is remembered, at the least and most
+OVERSTATED = math.log(10.0)  # by which the density alone overstates how rare a value of a stationary series is
 STALE = 0.25  # what a novelty counts that is lower than one remembered
 FLOOR = 1e-6  # weight of a value never seen
 RECENT, SINCE = 2, 3  # the highest novelty of late, and the count at which it came
@@ -33,7 +34,8 @@ class ValueNovelty(EntityDetector):
     moment over three. The six are averaged. A value that is less novel than another not long ago (`refractory`) is hardly news: its
     novelty counts a quarter.
 
-    The distance is in nats, and needs no calibration: ``exp(-distance)`` is about the share of the past around the value.
+    The distance is in nats, and needs no calibration: less ln 10, by which the density overstates how rare values of stationary
+    series are (normal, autoregressive, Poisson, seasonal), ``exp(-distance)`` is about the rate of values so novel.
 
     Parameters
     ----------
@@ -178,7 +180,7 @@ def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, ex
                     cell[MOMENTS + 3 * c + 1] = squares + delta * (u - mean)
                     cell[MOMENTS + 3 * c + 2] = fourth + (u - mean) ** 4
             if n >= warmup:
-                total /= CHANNELS * BANDWIDTHS
+                total = max(0.0, total / (CHANNELS * BANDWIDTHS) - OVERSTATED)
                 held = min(max(refractory * n, LEAST_HELD), MOST_HELD) if refractory > 0.0 else 0.0
                 news = total > cell[RECENT] or n - cell[SINCE] > held
                 novelty[i, f] = total if news else STALE * total

@@ -39,7 +39,7 @@ def direct(x):
                 mass = np.exp(-np.abs(u[c] - past) / h).sum()
                 parts.append(max(0.0, -np.log((mass + 1e-6) / n)))
             channels[c].append(u[c])
-        told.append(np.mean(parts) if parts else 0.0)
+        told.append(max(0.0, np.mean(parts) - np.log(10)) if parts else 0.0)
         profiles += (value - profiles) * np.maximum(1 / (n + 1), [0.05, 0.1])
     return np.array(told)
 
@@ -48,7 +48,7 @@ def test_equals_the_kernel_sum_over_all_past_values_where_none_were_merged():
     # far apart, so that hardly any value is near enough to a centroid to join it
     x = np.random.default_rng(0).permutation(np.arange(60.0)) ** 1.5
     told, _ = novelty(x)
-    np.testing.assert_allclose(told[5:], direct(x)[5:], rtol=0.01)
+    np.testing.assert_allclose(told[5:], direct(x)[5:], rtol=0.01, atol=0.02)
 
 
 @given(st.integers(0, 1000), st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
