@@ -40,21 +40,23 @@ class Calibrators:
         magnitudes : float64[n, detectors]
             NaN where a detector has no opinion.
         """
-        ready = np.empty(magnitudes.shape, np.bool_)
-        surprises = np.empty(magnitudes.shape)
+        ready = ~np.isnan(magnitudes)
+        surprises = np.full(magnitudes.shape, np.nan)
+        asked = ready.any(axis=0)
         for k, member in enumerate(self.members):
+            if not asked[k]:
+                continue
             column = np.ascontiguousarray(magnitudes[:, k])
             if self.in_nats[k]:
-                surprises[:, k], ready[:, k] = column, ~np.isnan(column)
+                surprises[:, k] = column
                 continue
             before = member.learned
             surprises[:, k] = member.rate_learn_many(column)
-            present = ~np.isnan(column)
-            ready[:, k] = present & (before + np.cumsum(present) > member.warmup)
+            ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
         judged = ready & ~self.in_nats
         surprise = np.nan_to_num(self.together.rate_learn_many(combine(surprises, judged, self.weights)))
         surprise = np.maximum(surprise, most_surprised(surprises, judged))
-        if self.in_nats.any():
+        if (asked & self.in_nats).any():
             own = combine(surprises, ready & self.in_nats, self.weights)
             surprise = np.where(np.isnan(own), surprise, own)
         disagreement = disagree(surprises, ready)
