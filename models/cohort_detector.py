@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from streamgauge.models.contract import Detector, Floats
 
@@ -35,10 +35,6 @@ class CohortDetector(Detector):
     @abstractmethod
     def width(self) -> int | None:
         """Columns that `rate_learn_many` takes; None before the first event."""
-
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """The arguments of `__init__`."""
 
     @abstractmethod
     def rate_learn_many(self, X: Floats) -> tuple[Floats, Floats]:

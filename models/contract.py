@@ -6,8 +6,9 @@ Arrays are float64, one row an event, one column a feature; NaN marks a missing 
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +98,11 @@ class Detector(ABC):
         StateError
             The bytes are damaged, of another detector, or of a format that is not known.
         """
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments of `__init__`, as they were given."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {name: getattr(self, name) for name in names}
 
     def score_one(self, x: Floats) -> float:
         """Score of one event, float64[d]."""

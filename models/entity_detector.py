@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from streamgauge.models.contract import Detector, Floats, Ints, checked, share
@@ -44,10 +44,6 @@ class EntityDetector(Detector):
     @abstractmethod
     def numbers_per_feature(self) -> int:
         """float64 numbers kept for each entity and field; the first counts what was learned."""
-
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """The arguments of `__init__`."""
 
     @abstractmethod
     def distances(self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool) -> tuple[Floats, Floats]:

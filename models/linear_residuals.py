@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numba import njit
@@ -46,9 +46,6 @@ class LinearResiduals(RobustCohort):
         self.warmup = warmup
         self.learned = 0
         self._last: Floats | None = None
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"ridge": self.ridge, "gain": self.gain, "warmup": self.warmup}
 
     @staticmethod
     @abstractmethod

@@ -4,8 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
+from streamgauge.models.entity_detector import EntityDetector
 
 RING = 1  # place of the ring in a field's state, after the count
+
+
+class WindowDetector(EntityDetector):
+    """A detector that remembers the last values of each field.
+
+    Parameters
+    ----------
+    window : int
+        Values remembered.
+    warmup : int
+        Values needed before a field is scored.
+    """
+
+    def __init__(self, window: int = 50, warmup: int = 20) -> None:
+        self.window = window
+        self.warmup = warmup
+
+    @property
+    def numbers_per_feature(self) -> int:  # noqa: D102
+        return self.window + 1
 
 
 @njit(cache=True)

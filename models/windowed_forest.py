@@ -97,10 +97,6 @@ class WindowedForest(CohortDetector):
         new.replay(first, wide)
         return new
 
-    def settings(self) -> dict[str, int]:
-        """The arguments of `__init__`."""
-        return {"n_trees": self.n_trees, "height": self.height, "window_size": self.window_size, "seed": self.seed}
-
     def to_state(self) -> bytes:  # noqa: D102
         first, recent = self.recent()
         return pack(self.name, self.state_version, {"settings": self.settings(), "first": first}, {"recent": recent})

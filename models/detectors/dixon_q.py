@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.entity_detector import EntityDetector
-from streamgauge.models.sliding_window import held, push
+from streamgauge.models.sliding_window import WindowDetector, held, push
 
 LEVELS = (0.20, 0.10, 0.05, 0.04, 0.02, 0.01)
 # critical values of r10 for samples of 3 to 30, two-sided, at each level (Rorabacher, Analytical Chemistry 63, 1991)
@@ -32,7 +31,7 @@ CRITICAL = np.array(
 SURPRISE = -np.log(np.array(LEVELS))
 
 
-class DixonQ(EntityDetector):
+class DixonQ(WindowDetector):
     """Minus the logarithm of the level at which Dixon's Q would reject the new value.
 
     The sample are the last `window` values and the new one; ``Q = gap / range``. Levels between those of the table are interpolated, and
@@ -55,15 +54,7 @@ class DixonQ(EntityDetector):
     half_score: ClassVar[float] = 3.0
 
     def __init__(self, window: int = 20, warmup: int = 10) -> None:
-        self.window = window
-        self.warmup = warmup
-
-    @property
-    def numbers_per_feature(self) -> int:  # noqa: D102
-        return self.window + 1
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"window": self.window, "warmup": self.warmup}
+        super().__init__(window, warmup)
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numba import njit
@@ -39,9 +39,6 @@ class EmpiricalTail(RobustCohort):
         self.memory = memory
         self.warmup = warmup
         self.learned = 0
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"memory": self.memory, "warmup": self.warmup}
 
     def widened(self, width: int) -> Self:  # noqa: D102
         new = type(self)(**self.settings())

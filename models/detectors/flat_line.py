@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
@@ -37,9 +37,6 @@ class FlatLine(EntityDetector):
     @property
     def numbers_per_feature(self) -> int:  # noqa: D102
         return 4
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"usual": self.usual, "warmup": self.warmup}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

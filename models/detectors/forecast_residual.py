@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -47,9 +47,6 @@ class ForecastResidual(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         p = self.lags + 1
         return NUMBERS + self.lags + p + p * p
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"lags": self.lags, "forget": self.forget, "warmup": self.warmup}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

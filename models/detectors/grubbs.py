@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 from scipy.special import stdtr
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.entity_detector import EntityDetector
-from streamgauge.models.sliding_window import held, push
+from streamgauge.models.sliding_window import WindowDetector, held, push
 
 LEAST = 1e-300  # probability below which none is told apart
 
 
-class Grubbs(EntityDetector):
+class Grubbs(WindowDetector):
     """Minus the logarithm of the probability of Grubbs' two-sided test for the new value.
 
     The sample are the last `window` values and the new one. With ``G = |x - mean| / s``, the probability that the most extreme of n normal
@@ -36,17 +35,6 @@ class Grubbs(EntityDetector):
 
     name: ClassVar[str] = "grubbs"
     half_score: ClassVar[float] = 3.0
-
-    def __init__(self, window: int = 50, warmup: int = 20) -> None:
-        self.window = window
-        self.warmup = warmup
-
-    @property
-    def numbers_per_feature(self) -> int:  # noqa: D102
-        return self.window + 1
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"window": self.window, "warmup": self.warmup}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.entity_detector import EntityDetector
-from streamgauge.models.sliding_window import held, push, quantile
+from streamgauge.models.sliding_window import WindowDetector, held, push, quantile
 
 
-class InterquartileRange(EntityDetector):
+class InterquartileRange(WindowDetector):
     """Distance from the nearer of two percentiles, in ranges between them; 0 between them.
 
     Taken over the last `window` values before the value is learned. Where the percentiles coincide, a value that differs counts as
@@ -36,17 +35,9 @@ class InterquartileRange(EntityDetector):
     half_score: ClassVar[float] = 1.5
 
     def __init__(self, window: int = 50, low: float = 0.25, high: float = 0.75, warmup: int = 20) -> None:
-        self.window = window
+        super().__init__(window, warmup)
         self.low = low
         self.high = high
-        self.warmup = warmup
-
-    @property
-    def numbers_per_feature(self) -> int:  # noqa: D102
-        return self.window + 1
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"window": self.window, "low": self.low, "high": self.high, "warmup": self.warmup}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

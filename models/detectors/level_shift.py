@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.entity_detector import EntityDetector
+from streamgauge.models.two_spans import TwoSpans
 
 LONG, VARIANCE, SHORT = 1, 2, 3
 CLIP = 4.0  # deviations beyond which a single value shifts no mean further
 
 
-class LevelShift(EntityDetector):
+class LevelShift(TwoSpans):
     """Difference of a short and a long exponentially weighted mean, in standard errors of the short one.
 
     Single values are limited to four deviations, so that a spike is no shift. The score is ``m / (m + 6)``.
@@ -32,27 +32,12 @@ class LevelShift(EntityDetector):
     """
 
     name: ClassVar[str] = "level_shift"
-    half_score: ClassVar[float] = 6.0
-
-    def __init__(self, short: float = 20.0, long: float = 400.0, warmup: int = 60) -> None:
-        self.short = short
-        self.long = long
-        self.warmup = warmup
-
-    @property
-    def numbers_per_feature(self) -> int:  # noqa: D102
-        return 4
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"short": self.short, "long": self.long, "warmup": self.warmup}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         shift, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
-        _shift(
-            state, rows, X, 2.0 / (self.short + 1.0), 2.0 / (self.long + 1.0), self.warmup, learn, shift, expected
-        )  # fmt: skip
+        _shift(state, rows, X, *self.gains, self.warmup, learn, shift, expected)
         return shift, expected
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numba import njit
@@ -46,9 +46,6 @@ class Loda(RobustCohort):
         self.warmup = warmup
         self.seed = seed
         self.learned = 0
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"projections": self.projections, "memory": self.memory, "warmup": self.warmup, "seed": self.seed}
 
     def widened(self, width: int) -> Self:
         """See `CohortDetector`; the projections are drawn anew: mean and deviation alone are kept."""

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.entity_detector import EntityDetector
-from streamgauge.models.sliding_window import held, push, quantile
+from streamgauge.models.sliding_window import WindowDetector, held, push, quantile
 
 
-class ModifiedZScore(EntityDetector):
+class ModifiedZScore(WindowDetector):
     """``0.6745 (x - median) / MAD`` over the last `window` values, taken before the value is learned.
 
     Where more than half of the values are equal, the mean absolute deviation takes the MAD's place, ``(x - median) / (1.2533 meanAD)``;
@@ -32,17 +31,6 @@ class ModifiedZScore(EntityDetector):
 
     name: ClassVar[str] = "modified_z_score"
     half_score: ClassVar[float] = 3.5
-
-    def __init__(self, window: int = 50, warmup: int = 20) -> None:
-        self.window = window
-        self.warmup = warmup
-
-    @property
-    def numbers_per_feature(self) -> int:  # noqa: D102
-        return self.window + 1
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"window": self.window, "warmup": self.warmup}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numba import njit
@@ -66,10 +66,6 @@ class OnlineIsolationForest(RobustCohort):
     def warmup(self) -> int:  # type: ignore[override]
         """Events needed before the first tree."""
         return self.part
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        names = ("n_trees", "part", "reservoir", "renew", "memory", "seed")
-        return {name: getattr(self, name) for name in names}
 
     def widened(self, width: int) -> Self:
         """See `CohortDetector`; the sample is kept, with the new fields missing, and all trees are grown anew."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -49,9 +49,6 @@ class RollingZScore(EntityDetector):
     @property
     def numbers_per_feature(self) -> int:  # noqa: D102
         return 3 if self.memory == "exponential" else self.window + 1
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"memory": self.memory, "half_life": self.half_life, "window": self.window, "warmup": self.warmup}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -46,9 +46,6 @@ class SeasonalProfile(EntityDetector):
     @property
     def numbers_per_feature(self) -> int:  # noqa: D102
         return 2 + 3 * WEEK
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"memory": self.memory, "visits": self.visits, "warmup": self.warmup}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

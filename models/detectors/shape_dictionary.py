@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -54,10 +54,6 @@ class ShapeDictionary(EntityDetector):
     @property
     def numbers_per_feature(self) -> int:  # noqa: D102
         return NUMBERS + 1 + self.samples + self.shapes * (self.samples + 1)
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        names = ("samples", "shapes", "near", "stride", "warmup")
-        return {name: getattr(self, name) for name in names}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

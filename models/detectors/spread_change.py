@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.entity_detector import EntityDetector
+from streamgauge.models.two_spans import TwoSpans
 
 MEAN, LONG, SHORT = 1, 2, 3
 
 
-class SpreadChange(EntityDetector):
+class SpreadChange(TwoSpans):
     """Logarithm of the ratio of a short and a long exponentially weighted variance, in standard errors of normal values.
 
     Positive where the field has become wilder, negative where it has become calmer. The score is ``m / (m + 6)``.
@@ -31,25 +31,12 @@ class SpreadChange(EntityDetector):
     """
 
     name: ClassVar[str] = "spread_change"
-    half_score: ClassVar[float] = 6.0
-
-    def __init__(self, short: float = 20.0, long: float = 400.0, warmup: int = 60) -> None:
-        self.short = short
-        self.long = long
-        self.warmup = warmup
-
-    @property
-    def numbers_per_feature(self) -> int:  # noqa: D102
-        return 4
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"short": self.short, "long": self.long, "warmup": self.warmup}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         change = np.full(X.shape, np.nan)
-        _spread(state, rows, X, 2.0 / (self.short + 1.0), 2.0 / (self.long + 1.0), self.warmup, learn, change)
+        _spread(state, rows, X, *self.gains, self.warmup, learn, change)
         return change, np.full(X.shape, np.nan)
 
 

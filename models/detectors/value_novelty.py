@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -66,9 +66,6 @@ class ValueNovelty(EntityDetector):
     @property
     def numbers_per_feature(self) -> int:  # noqa: D102
         return DICTIONARIES + CHANNELS * BANDWIDTHS * 2 * self.centroids
-
-    def settings(self) -> dict[str, Any]:  # noqa: D102
-        return {"centroids": self.centroids, "refractory": self.refractory, "warmup": self.warmup}
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
