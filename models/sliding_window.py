@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import numpy as np
 from numba import njit
 from streamgauge.models.entity_detector import EntityDetector
@@ -19,6 +21,8 @@ class WindowDetector(EntityDetector):
     warmup : int
         Values needed before a field is scored.
     """
+
+    tier: ClassVar[Literal["light", "rich"]] = "rich"
 
     def __init__(self, window: int = 50, warmup: int = 20) -> None:
         self.window = window
