@@ -39,6 +39,7 @@ class EntityDetector(Detector):
     in_nats: ClassVar[bool] = False
     warmup: int
     _state: Floats | None = None
+    _clock: int = 0
 
     @property
     @abstractmethod
@@ -137,8 +138,6 @@ class EntityDetector(Detector):
         detector = cls(**meta["settings"])
         detector._state, detector._clock = arrays.get("state"), meta["clock"]
         return detector
-
-    _clock: int = 0
 
     def _needed(self) -> float:
         """What the first number is when a field has learned enough."""

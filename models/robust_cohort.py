@@ -58,6 +58,17 @@ class RobustCohort(CohortDetector):
             self._build(X.shape[1])
         return self._rate(X, learn=True)
 
+    def widened(self, width: int) -> Self:
+        """See `CohortDetector`; every array is kept, as the first part of the wider one."""
+        new = type(self)(**self.settings())
+        if self._mean is not None:
+            new._build(width)
+            new.learned = self.learned
+            for name in self.arrays:
+                old = getattr(self, name)
+                getattr(new, name)[tuple(map(slice, old.shape))] = old
+        return new
+
     def learn_many(self, X: Floats) -> None:  # noqa: D102
         self.score_learn_many(X)
 
@@ -132,6 +143,29 @@ def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
     if deviation > 1e-9 * abs(mean):
         return z * deviation
     return x - mean if abs(x) < math.inf else 0.0
+
+
+@njit(cache=True)
+def learn_moments(x, z, mean, variance, gain):  # type: ignore[no-untyped-def]
+    """Let mean and variance of every column that is there follow one event."""
+    for j in range(len(x)):
+        if not math.isnan(x[j]):
+            far = moved(x[j], z[j], mean[j], variance[j])
+            mean[j] += gain * far
+            variance[j] = (1.0 - gain) * (variance[j] + gain * far * far)
+
+
+@njit(cache=True)
+def count_in(counts, total, place, weight, memory):  # type: ignore[no-untyped-def]
+    """Count an event in a histogram, halved when it holds twice `memory`; returns what it holds."""
+    counts[place] += weight
+    total += weight
+    if total >= 2.0 * memory:
+        total = 0.0
+        for b in range(len(counts)):
+            counts[b] *= 0.5
+            total += counts[b]
+    return total
 
 
 @njit(cache=True)

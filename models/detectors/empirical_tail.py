@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
-from streamgauge.models.robust_cohort import COUNT, RobustCohort, moved, standardised, weight_of
+from streamgauge.models.robust_cohort import COUNT, RobustCohort, count_in, learn_moments, standardised, weight_of
 
 BINS = 256  # of each field's histogram, over its standardised values squashed to 0 to 1
 
@@ -39,16 +39,6 @@ class EmpiricalTail(RobustCohort):
         self.memory = memory
         self.warmup = warmup
         self.learned = 0
-
-    def widened(self, width: int) -> Self:  # noqa: D102
-        new = type(self)(**self.settings())
-        if self._mean is not None:
-            new._build(width)
-            new.learned, old = self.learned, len(self._mean)
-            assert new._mean is not None
-            new._mean[:old], new._variance[:old] = self._mean, self._variance
-            new._counts[:old], new._totals[:old], new._numbers[:] = self._counts, self._totals, self._numbers
-        return new
 
     def _build(self, width: int) -> None:
         self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(2)
@@ -95,16 +85,7 @@ def _rate(  # type: ignore[no-untyped-def]
         weight = weight_of(magnitude[i], numbers, learned + i - warmup, 4.0) if rated else 1.0
         gain = weight * max(1.0 / (numbers[COUNT] + 1.0), 1.0 / memory)
         numbers[COUNT] += 1.0
+        learn_moments(X[i], z, mean, variance, gain)
         for j in range(width):
-            if bins[j] < 0:
-                continue
-            far = moved(X[i, j], z[j], mean[j], variance[j])
-            mean[j] += gain * far
-            variance[j] = (1.0 - gain) * (variance[j] + gain * far * far)
-            counts[j, bins[j]] += weight
-            totals[j] += weight
-            if totals[j] >= 2.0 * memory:
-                totals[j] = 0.0
-                for b in range(BINS):
-                    counts[j, b] *= 0.5
-                    totals[j] += counts[j, b]
+            if bins[j] >= 0:
+                totals[j] = count_in(counts[j], totals[j], bins[j], weight, memory)

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
-from streamgauge.models.robust_cohort import COUNT, RobustCohort, moved, standardised, weight_of
+from streamgauge.models.robust_cohort import COUNT, RobustCohort, count_in, learn_moments, standardised, weight_of
 
 BINS, REACH = 128, 10.0  # of each histogram; standard deviations it covers on each side
 PRIOR = 2.0  # events that the histograms start with, spread as by Laplace: the farther, the stranger, seen or not
@@ -119,17 +119,7 @@ def _rate(  # type: ignore[no-untyped-def]
         weight = weight_of(magnitude[i], numbers, learned + i - warmup, 0.0) if rated else 1.0
         gain = weight * max(1.0 / (numbers[COUNT] + 1.0), 1.0 / memory)
         numbers[COUNT] += 1.0
-        for j in range(width):
-            far = moved(X[i, j], z[j], mean[j], variance[j])
-            mean[j] += gain * far
-            variance[j] = (1.0 - gain) * (variance[j] + gain * far * far)
+        learn_moments(X[i], z, mean, variance, gain)
         for p in range(projections):
-            if bins[p] < 0:
-                continue
-            counts[p, bins[p]] += weight
-            totals[p] += weight
-            if totals[p] >= 2.0 * memory:
-                totals[p] = 0.0
-                for b in range(BINS):
-                    counts[p, b] *= 0.5
-                    totals[p] += counts[p, b]
+            if bins[p] >= 0:
+                totals[p] = count_in(counts[p], totals[p], bins[p], weight, memory)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
-from streamgauge.models.robust_cohort import COUNT, RobustCohort, moved, standardised, weight_of
+from streamgauge.models.robust_cohort import COUNT, RobustCohort, learn_moments, standardised, weight_of
 
 LEAST_VARIANCE = 0.01  # of a component, in variances of the column
 
@@ -41,17 +41,6 @@ class OnlineGaussianMixture(RobustCohort):
         self.gain = gain
         self.warmup = warmup
         self.learned = 0
-
-    def widened(self, width: int) -> Self:  # noqa: D102
-        new = type(self)(**self.settings())
-        if self._mean is not None:
-            new._build(width)
-            new.learned, old = self.learned, len(self._mean)
-            assert new._mean is not None
-            new._mean[:old], new._variance[:old] = self._mean, self._variance
-            new._shares[:], new._numbers[:] = self._shares, self._numbers
-            new._centres[:, :old], new._spreads[:, :old] = self._centres, self._spreads
-        return new
 
     def _build(self, width: int) -> None:
         self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(2)
@@ -129,7 +118,4 @@ def _rate(  # type: ignore[no-untyped-def]
                         spreads[k, j] = max(
                             (1.0 - rate) * (spreads[k, j] + rate * away * away), LEAST_VARIANCE
                         )  # fmt: skip
-        for j in range(width):
-            far = moved(X[i, j], z[j], mean[j], variance[j])
-            mean[j] += column * far
-            variance[j] = (1.0 - column) * (variance[j] + column * far * far)
+        learn_moments(X[i], z, mean, variance, column)

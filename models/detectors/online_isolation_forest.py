@@ -68,16 +68,10 @@ class OnlineIsolationForest(RobustCohort):
         return self.part
 
     def widened(self, width: int) -> Self:
-        """See `CohortDetector`; the sample is kept, with the new fields missing, and all trees are grown anew."""
-        new = type(self)(**self.settings())
-        if self._mean is not None:
-            new._build(width)
-            assert new._mean is not None
-            new.learned, old = self.learned, len(self._mean)
-            new._mean[:old], new._numbers[:] = self._mean, self._numbers
-            new._sample[:, :old] = self._sample
-            if new.learned >= new.part:
-                new._grow_all()
+        """See `CohortDetector`; in the sample the new fields are missing, and all trees are grown anew."""
+        new = super().widened(width)
+        if new.learned >= new.part:
+            new._grow_all()
         return new
 
     def _build(self, width: int) -> None:
