@@ -113,7 +113,7 @@ def _stream(
     partitions: int,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Backtest:
-    pipeline = ScoringPipeline(settings.pipeline(), settings.kafka.topics.events, settings.job.name)
+    pipeline = ScoringPipeline(settings.pipeline(), settings.kafka.topics.events, settings.job.name, saves=False)
     encode = msgspec.json.Encoder().encode
 
     @functools.cache
@@ -151,7 +151,7 @@ def _stream(
             for start in range(0, len(frame), BATCH):
                 part = slice(start, start + BATCH)
                 raw = RawBatch(payloads[part], partition[part], offset[part], stamps[part])
-                out = pipeline.process(raw, save=False)
+                out = pipeline.process(raw)
                 for rows, surprise, flagged in zip(out.rows, out.surprise, out.flagged, strict=True):
                     score[start + rows] = scores_of(surprise)
                     flag[start + rows] = flagged

@@ -103,34 +103,42 @@ class EntityStore:
         )  # fmt: skip
         return done, late[:done], seen[:done]
 
-    def sweep(self, forget_after: int) -> tuple[int, Ints]:
-        """Give back the rows of entities that would start anew anyway; returns how many, and their slots."""
+    def sweep(self, forget_after: int) -> tuple[list[str], Ints]:
+        """Give back the rows of entities that would start anew anyway; returns their names, and the slots they had."""
         seen = self.head[: len(self.names)]
         away = self.clock - seen[:, CLOCK] > forget_after
         gone = np.flatnonzero((seen[:, SEEN] > 0) & (seen[:, STATUS] == 0) & away)
-        for row in gone.tolist():
-            del self.index[self.names[row]]
+        slots, names = self.head[gone, SLOT], [self.names[row] for row in gone.tolist()]
+        self._drop(names)
+        return names, slots[slots > 0] - 1
+
+    def _drop(self, names: list[str]) -> None:
+        gone = [self.index.pop(name) for name in names]
+        for row in gone:
             self.names[row] = ""
-        slots = self.head[gone, SLOT]
         self.head[gone] = 0
         self.levels[gone] = 0.0
         self.fields[gone] = 0.0
         self._segment_of[gone] = 0
-        self.free.extend(gone.tolist())
-        return len(gone), slots[slots > 0] - 1
+        self.free.extend(gone)
 
-    def segment(self, touched: Ints, prefix: str, writes: dict[str, bytes], deletes: list[str]) -> None:
+    def segment(
+        self, touched: Ints, gone: list[str], prefix: str, writes: dict[str, bytes], deletes: list[str]
+    ) -> None:
         """Save the touched rows as one segment, and fold old segments that are mostly replaced.
 
         Parameters
         ----------
         touched : int64[n]
             Rows, each once.
+        gone : list of str
+            Entities forgotten since the last segment: older segments may still hold them.
         prefix : str
             Of the segments' keys.
         writes, deletes
             Changes of the saved state are added.
         """
+        touched = touched[self.head[touched, SEEN] > 0]
         number = self._next_segment
         self._next_segment += 1
         self._segment_of[touched] = number
@@ -150,9 +158,9 @@ class EntityStore:
             deletes.append(f"{prefix}{oldest}")
         if len(parts) > 1:
             self._segments[number] = np.concatenate(parts)
-        writes[f"{prefix}{number}"] = self._pack(self._segments[number])
+        writes[f"{prefix}{number}"] = self._pack(self._segments[number], gone)
 
-    def _pack(self, rows: Ints) -> bytes:
+    def _pack(self, rows: Ints, gone: list[str]) -> bytes:
         names = [self.names[row].encode() for row in rows.tolist()]
         head = self.head[rows]
         incidents = np.flatnonzero(head[:, STATUS]).astype(np.int32)
@@ -165,7 +173,7 @@ class EntityStore:
             "levels": self.levels[rows][incidents],
             "fields": self.fields[rows],
         }
-        return pack(self.kind, self.version, {"clock": self.clock}, arrays)
+        return pack(self.kind, self.version, {"clock": self.clock, "gone": gone}, arrays)
 
     def restore(self, segments: list[tuple[int, bytes]]) -> None:
         """Read saved segments, given by number.
@@ -183,6 +191,7 @@ class EntityStore:
                     f"the saved entities hold {fields.shape[2]} numbers for each field, these settings need {self.width}: "
                     "the detectors were changed; start the job without this state"
                 )
+            self._drop([name for name in meta["gone"] if name in self.index])
             ends = np.cumsum(arrays["length"], dtype=np.int64).tolist()
             text = arrays["name"].tobytes()
             names = [text[a:b].decode() for a, b in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
@@ -206,7 +215,7 @@ class EntityStore:
         rows = np.array([self.index[name] for name in sorted(self.index)], dtype=np.int64)
         slots = self.head[rows, SLOT]
         self.head[rows, SLOT] = slots > 0  # which slot it is does not matter
-        state = self._pack(rows)
+        state = self._pack(rows, [])
         self.head[rows, SLOT] = slots
         return state
 

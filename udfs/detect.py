@@ -39,7 +39,6 @@ class Detectors:
         self.light: list[EntityDetector] = []
         self.rich: list[EntityDetector] = []
         self.cohort: dict[str, CohortDetector] = {}
-        self._on: dict[str, frozenset[str]] = {}
         weights: dict[str, float] = {}
         chosen = {name: getattr(settings, name) for name in (*ENTITY, *COHORT) if getattr(settings, name) is not None}
         for tier, members in (("light", self.light), ("rich", self.rich)):
@@ -167,6 +166,8 @@ class Detectors:
             self.learn_rich(rich, slots[seated], X[seated], events.times[seated]), len(self.light)
         ):
             richer, size, distance, what = said
+            if kind not in self._on[richer.name]:
+                continue
             magnitudes[seated, k] = size
             contributions[k][seated] = distance * distance
             if richer.in_nats:  # the most specific expectation there is

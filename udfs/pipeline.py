@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ from streamgauge.udfs.detect import OWN, Detectors
 from streamgauge.udfs.featurize import CHANNELS, WIDTH, featurize
 from streamgauge.udfs.journal import Fed, Journal
 from streamgauge.udfs.records import BatchResult, Events, RawBatch
+from streamgauge.udfs.rich import Fed as RichFed
 from streamgauge.udfs.rich import RichStore
 from streamgauge.udfs.settings import HalfSpaceTreesSettings, PipelineSettings
 from streamgauge.udfs.shape import KINDS as KINDS_OF_STREAMS
@@ -35,6 +36,27 @@ from streamgauge.udfs.shape import Shape
 from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, score_record
 
 SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities
+
+
+@dataclass(slots=True)
+class _Unsaved:
+    """What a batch did to the state.
+
+    Attributes
+    ----------
+    rows : list of int64[n]
+        Of the entities it touched.
+    forgotten : list of str
+        Entities that were swept.
+    features, magnitudes, rich
+        What the cohort detectors, the calibrators and the rich detectors were fed.
+    """
+
+    rows: list[Ints] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    features: list[Fed] = field(default_factory=list)
+    magnitudes: list[Floats] = field(default_factory=list)
+    rich: list[RichFed] = field(default_factory=list)
 
 
 class LogPipeline:
@@ -49,13 +71,18 @@ class LogPipeline:
         Named in alerts.
     control : Control
         Shared with the other logs.
+    saves : bool
+        Whether results say what changed in the state.
     """
 
     kind = "log"
     version = 2
 
-    def __init__(self, log: int, settings: PipelineSettings, topic: str, job: str, control: Control) -> None:
+    def __init__(
+        self, log: int, settings: PipelineSettings, topic: str, job: str, control: Control, saves: bool = True
+    ) -> None:
         self.settings = settings
+        self.saves = saves
         self.topic, self.job = topic, job
         self.control = control
         self.prefix = f"{log}/"
@@ -69,11 +96,10 @@ class LogPipeline:
         self.events = 0
         configured = settings.model_dump_json(include={"detectors", "featurize"})
         self._mark = config_mark(configured)
-        self._fed: tuple[list[Fed], list[Floats]] = ([], [])
-        self._touched: list[Ints] = []
+        self._unsaved = _Unsaved()
         self._columns_saved = -1
 
-    def process(self, raw: RawBatch, result: BatchResult, save: bool) -> None:
+    def process(self, raw: RawBatch, result: BatchResult) -> None:
         """Take a batch through all steps; see `ScoringPipeline.process`."""
         clock = _Clock(result.seconds)
         events, dead = decode(raw, self.settings.event)
@@ -90,9 +116,10 @@ class LogPipeline:
             self._stretch(raw, events.slice(start, stop), X, result, clock)
         self.events += len(raw)
         result.count("events", len(raw))
-        if save:
+        if self.saves:
             self._save(result)
             clock.lap("save")
+        self._unsaved = _Unsaved()
 
     def _stretch(self, raw: RawBatch, events: Events, X: Floats, result: BatchResult, clock: _Clock) -> None:
         """Events of one schema: find their entities, set the late ones aside, score the rest."""
@@ -129,7 +156,8 @@ class LogPipeline:
     def _sweep(self, result: BatchResult) -> None:
         forgotten, slots = self.store.sweep(self.settings.entity.forget_after)
         self.rich.leave(slots)
-        result.count("entities_forgotten", forgotten)
+        self._unsaved.forgotten += forgotten
+        result.count("entities_forgotten", len(forgotten))
 
     def _score(
         self, raw: RawBatch, events: Events, X: Floats, rows: Ints, seen: Ints, result: BatchResult, clock: _Clock
@@ -169,9 +197,9 @@ class LogPipeline:
         result.flagged.append(decisions.flagged)
         result.count("scored", len(X))
         if self.detectors.cohort:
-            self._fed[0].append((kind, features[~np.isnan(features).all(axis=1)]))
-        self._fed[1].append(opinions.magnitudes)
-        self._touched.append(rows)
+            self._unsaved.features.append((kind, features[~np.isnan(features).all(axis=1)]))
+        self._unsaved.magnitudes.append(opinions.magnitudes)
+        self._unsaved.rows.append(rows)
         clock.lap("alert")
 
     def _seat(self, rows: Ints, seen: Ints, times: Ints, X: Floats) -> Ints:
@@ -189,9 +217,11 @@ class LogPipeline:
             held = self.store.head[rows, SLOT]
             fresh[first] = True
         slots: Ints = held - 1
+        fresh &= slots >= 0
         rich = np.flatnonzero(slots >= 0)
         if len(rich):
-            self.rich.feed(slots[rich], fresh[rich], times[rich], X[rich])
+            self.rich.clear(slots[fresh])
+            self._unsaved.rich.append((slots[rich], fresh[rich], times[rich], X[rich]))
         return slots
 
     def _scores(
@@ -231,17 +261,17 @@ class LogPipeline:
 
     def _save(self, result: BatchResult) -> None:
         writes, deletes = result.writes, result.deletes
-        if self._touched:
-            touched = np.unique(np.concatenate(self._touched))
-            self.store.segment(touched, f"{self.prefix}e", writes, deletes)
-            magnitudes = np.concatenate(self._fed[1])
+        unsaved = self._unsaved
+        if unsaved.rows:
+            touched = np.unique(np.concatenate(unsaved.rows))
+            self.store.segment(touched, unsaved.forgotten, f"{self.prefix}e", writes, deletes)
+            magnitudes = np.concatenate(unsaved.magnitudes)
             if self.journal.due(len(magnitudes)):
                 models = {name: detector.to_state() for name, detector in self.detectors.cohort.items()}
                 self.journal.snapshot({"calibrators": self.calibrators.to_state()} | models, writes, deletes)
             else:
-                self.journal.append(self._fed[0], magnitudes, writes)
-            self._touched, self._fed = [], ([], [])
-        self.rich.save(writes, deletes)
+                self.journal.append(unsaved.features, magnitudes, writes)
+        self.rich.save(unsaved.rich, writes, deletes)
         schema = self.alignment.schema
         if len(schema.numeric) + len(schema.other) + len(schema.retyped) != self._columns_saved:
             self._columns_saved = len(schema.numeric) + len(schema.other) + len(schema.retyped)
@@ -337,25 +367,30 @@ class ScoringPipeline:
         Named in alerts.
     per_partition : bool
         Whether each Kafka partition is a log of its own, or the shard is one.
+    saves : bool
+        Whether results say what changed in the state.
     """
 
     def __init__(
-        self, settings: PipelineSettings, topic: str = "events", job: str = "streamgauge", per_partition: bool = True
+        self,
+        settings: PipelineSettings,
+        topic: str = "events",
+        job: str = "streamgauge",
+        per_partition: bool = True,
+        saves: bool = True,
     ) -> None:
         self.settings = settings
-        self.topic, self.job, self.per_partition = topic, job, per_partition
+        self.topic, self.job, self.per_partition, self.saves = topic, job, per_partition, saves
         self.control = Control()
         self.logs: dict[int, LogPipeline] = {}
 
-    def process(self, raw: RawBatch, save: bool = True) -> BatchResult:
+    def process(self, raw: RawBatch) -> BatchResult:
         """Score a batch and learn from it.
 
         Parameters
         ----------
         raw : RawBatch
             Records in arrival order; those of one partition in the order of their offsets.
-        save : bool
-            Whether to collect what changed in the state.
 
         Returns
         -------
@@ -364,16 +399,16 @@ class ScoringPipeline:
         """
         result = BatchResult()
         if not self.per_partition:
-            self._log(-1).process(raw, result, save)
+            self._log(-1).process(raw, result)
             return result
         partitions = np.unique(raw.partitions).tolist()
         for partition in partitions:
             if len(partitions) == 1:
-                self._log(partition).process(raw, result, save)
+                self._log(partition).process(raw, result)
                 continue
             rows = np.flatnonzero(raw.partitions == partition)
             before = len(result.rows)
-            self._log(partition).process(raw.take(rows), result, save)
+            self._log(partition).process(raw.take(rows), result)
             result.rows[before:] = [rows[part] for part in result.rows[before:]]
         return result
 
@@ -404,7 +439,7 @@ class ScoringPipeline:
 
     def _log(self, number: int) -> LogPipeline:
         if number not in self.logs:
-            self.logs[number] = LogPipeline(number, self.settings, self.topic, self.job, self.control)
+            self.logs[number] = LogPipeline(number, self.settings, self.topic, self.job, self.control, self.saves)
         return self.logs[number]
 
 

@@ -10,6 +10,8 @@ from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 
+Fed = tuple[Ints, Flags, Ints, Floats]  # of events: slot, whether the entity starts anew with it, time, fields
+
 SNAPSHOT_BYTES = 256  # of snapshots written for each event
 
 
@@ -48,7 +50,6 @@ class RichStore:
         self._next = 1
         self._cursor = 0
         self._credit = 0
-        self._fed: list[tuple[Ints, Flags, Ints, Floats]] = []
 
     def __len__(self) -> int:
         return self._top - len(self._free)
@@ -112,33 +113,29 @@ class RichStore:
         self._used[slots] = False
         self._free.extend(slots.tolist())
 
-    def feed(self, slots: Ints, fresh: Flags, times: Ints, X: Floats) -> None:
-        """Note what is about to be fed, and clear the slots of entities that start anew.
+    def clear(self, slots: Ints) -> None:
+        """Forget what is in the slots of entities that start anew."""
+        self.fields[slots] = 0.0
+        self._covered[slots] = self._next - 1
+
+    def save(self, fed: list[Fed], writes: dict[str, bytes], deletes: list[str]) -> None:
+        """Write what was fed since the last time, and the snapshots that are due.
 
         Parameters
         ----------
-        slots : int64[n]
-        fresh : bool[n]
-            Whether the entity starts anew with this event.
-        times : int64[n]
-        X : float64[n, d]
+        fed : list of Fed
+        writes, deletes
+            Changes of the saved state are added.
         """
-        self.fields[slots[fresh]] = 0.0
-        self._covered[slots[fresh]] = self._next - 1
-        self._fed.append((slots, fresh, times, X))
-
-    def save(self, writes: dict[str, bytes], deletes: list[str]) -> None:
-        """Write what was fed since the last time, and the snapshots that are due."""
-        if not self._fed:
+        if not fed:
             return
         number, self._next = self._next, self._next + 1
-        slots, fresh, times = (np.concatenate([part[k] for part in self._fed]) for k in range(3))
+        slots, fresh, times = (np.concatenate([part[k] for part in fed]) for k in range(3))
         X = np.full((len(slots), self.fields.shape[1]), np.nan)
         row = 0
-        for part in self._fed:
+        for part in fed:
             X[row : row + len(part[3]), : part[3].shape[1]] = part[3]
             row += len(part[3])
-        self._fed = []
         arrays: dict[str, npt.NDArray[Any]] = {
             "slots": slots.astype(np.int32), "fresh": fresh, "times": times, "X": X,
         }  # fmt: skip
@@ -165,7 +162,7 @@ class RichStore:
 
     def restore(
         self, meta: dict[str, int], taken: Ints, fields: int, snapshots: dict[int, bytes], chunks: dict[int, bytes]
-    ) -> list[tuple[Ints, Flags, Ints, Floats]]:
+    ) -> list[Fed]:
         """Read what was saved.
 
         Parameters
@@ -180,7 +177,7 @@ class RichStore:
 
         Returns
         -------
-        list of (slots, fresh, times, X)
+        list of Fed
             To be fed again, in order; before each, the slots of fresh entities must be cleared.
 
         Raises

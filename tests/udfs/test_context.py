@@ -19,7 +19,7 @@ def touch(store, names, times, late_after=HOUR, forget_after=24 * HOUR):
 
 def save(store, saved, rows):
     writes, deletes = {}, []
-    store.segment(np.unique(rows), "e", writes, deletes)
+    store.segment(np.unique(rows), [], "e", writes, deletes)
     for key in deletes:
         del saved[key]
     saved |= writes
@@ -78,7 +78,7 @@ def test_swept_entities_give_their_rows_back_and_incidents_are_kept():
     store.head[rows[1], STATUS] = 1
     store.head[rows[0], SLOT] = 8
     gone, slots = store.sweep(24 * HOUR)
-    assert (gone, slots.tolist()) == (1, [7])
+    assert (gone, slots.tolist()) == (["a"], [7])
     assert sorted(store.index) == ["b", "c"]
     again, *_ = touch(store, ["d"], [40 * HOUR])
     assert again[0] == rows[0]

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.errors import StateError
+from streamgauge.udfs import pipeline as pipeline_module
 from streamgauge.udfs.control import parse
 from streamgauge.udfs.pipeline import warm_up
-from streamgauge.udfs.settings import PipelineSettings
+from streamgauge.udfs.settings import DetectorSettings, PipelineSettings
+from streamgauge.udfs.shape import LOOK_EVERY
 
-from tests.streams import SMALL, Run, batch, stream
+from tests.streams import SMALL, START, Run, batch, stream
 
 cuts = st.lists(st.integers(1, 399), max_size=12)
 widths = st.sampled_from([1, 3])  # a series, whose entities are rich; records
@@ -110,6 +112,32 @@ def test_an_entity_away_too_long_starts_anew():
         store = run.pipeline.logs[0].store
         head[name] = int(store.head[store.index["a"], 0])
     assert head == {"far": 1, "back": 31}
+
+
+@given(st.integers(1, 899), st.lists(st.integers(1, 899), max_size=8))
+def test_seats_of_forgotten_entities_go_to_others_and_stay_with_them_after_a_restart(stop, where):
+    random = np.random.default_rng(0)
+    events = [{"entity": f"{'old' if i < 300 else 'new'}{i % 5}", "x": float(random.normal())} for i in range(900)]
+    away = np.where(np.arange(900) < 300, 0, 40 * 86_400_000)
+    raw = batch(events, stamps=START + 1000 * np.arange(900) + away)
+    first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, 900))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline_module, "SWEEP_EVERY", LOOK_EVERY)
+        whole = Run(TIGHT).feed(raw, where)
+        before = Run(TIGHT).feed(first, where)
+        after = Run(TIGHT, before.saved).feed(rest, [w - stop for w in where])
+    assert whole.counts["entities_forgotten"] == 4  # the fifth has an incident that is open
+    assert whole.pipeline.entities == (6, 3)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert sorted(before.scores + after.scores) == sorted(whole.scores)
+
+
+def test_a_rich_detector_keeps_to_its_streams_when_another_runs():
+    chosen = {"value_novelty": {"streams": ["series"]}, "shape_dictionary": {"samples": 4, "warmup": 5}}
+    only = DetectorSettings.model_validate(dict.fromkeys(DetectorSettings.model_fields) | chosen)
+    run = Run(SMALL.model_copy(update={"detectors": only})).feed(stream(fields=2))
+    said = {name for _, text in run.scores for name in json.loads(text)["detectors"]}
+    assert said == {"shape_dictionary"}
 
 
 def test_other_detectors_refuse_the_state_with_a_reason():

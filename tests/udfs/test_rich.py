@@ -16,10 +16,10 @@ def store(entities=4, width=WIDTH):
 
 def feed(rich, slots, fresh, value, saved):
     slots, n = np.array(slots), len(slots)
-    rich.feed(slots, np.array(fresh), np.zeros(n, np.int64), np.full((n, 1), value))
+    rich.clear(slots[np.array(fresh)])
     rich.fields[slots] += value
     writes, deletes = {}, []
-    rich.save(writes, deletes)
+    rich.save([(slots, np.array(fresh), np.zeros(n, np.int64), np.full((n, 1), value))], writes, deletes)
     for key in deletes:
         del saved[key]
     saved |= writes
