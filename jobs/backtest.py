@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from kafka.partitioner.default import murmur2
-from streamgauge.jobs.read_files import chunks, need_columns, records, times
+from streamgauge.jobs.read_files import chunks, labels_of, need_columns, records, times
 from streamgauge.jobs.settings import Settings
 from streamgauge.models.contract import Floats
 from streamgauge.udfs.alert import scores_of
@@ -134,7 +134,7 @@ def _stream(
                 stamps = times(frame[time_column], path).to_numpy(np.int64)
             entities = frame[entity_column].astype(str).tolist() if entity_column else [path.stem] * len(frame)
             if label_column:
-                labels.append(frame[label_column].to_numpy(np.float64, na_value=0.0))
+                labels.append(labels_of(frame[label_column], path))
             used = [c for c in (entity_column, time_column, label_column) if c]
             payloads = []
             for entity, stamp, row in zip(entities, stamps.tolist(), records(frame.drop(columns=used)), strict=True):

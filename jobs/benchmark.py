@@ -22,7 +22,12 @@ from streamgauge.models.nab_score import PROFILES, Series, judged_from, nab_scor
 from streamgauge.udfs.alert import score_of
 from streamgauge.udfs.settings import DetectorSettings
 
-SUITES = ("nab", "kdd", "tabular", "skab")
+MARKS = {
+    "nab": "combined_windows.json",
+    "kdd99_10pct": "kddcup*",
+    "tabular": "*.npz",
+    "skab": "*.csv",
+}  # what each holds
 FIVE = (  # the series whose figures OpenSearch publishes
     "ec2_cpu_utilization_24ae8d",
     "ec2_network_in_257a54",
@@ -129,7 +134,7 @@ def _data(alert: bytes) -> dict[str, Any]:
 def _kdd(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
     """KDD 99, 10 %, the http connections in file order, numeric fields, no labels seen."""
     root = _unpacked(data, "kdd99_10pct", scratch)
-    file = next(f for f in sorted(root.rglob("*")) if f.is_file() and "kddcup" in f.name)
+    file = next(f for f in sorted(root.rglob(MARKS["kdd99_10pct"])) if f.is_file())
     raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     frame = pd.read_csv(io.BytesIO(raw), header=None)
     http = frame[frame[2] == "http"]
@@ -223,7 +228,7 @@ def _unpacked(data: Path, name: str, scratch: Path) -> Path:
             tar.extractall(scratch / name, filter="data")
         return scratch / name
     for folder in (data / name, data):
-        if folder.is_dir() and any(folder.rglob("*.csv")) | any(folder.rglob("*.npz")):
+        if any(folder.rglob(MARKS[name])):
             return folder
     raise InputError(f"{data} holds neither {archive.name} nor the folder {name}")
 

@@ -47,6 +47,11 @@ def _clear_errors() -> Iterator[None]:
     except StreamgaugeError as error:
         console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        console.print(f"[red]error:[/] {error.filename}: {error.strerror}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
 
 
 def _print_json(value: Any) -> None:
@@ -249,9 +254,7 @@ def replay(
             values = loaded.model_dump()
             values["kafka"]["topics"]["events"] = topic
             loaded = validated(values, "--topic")
-        for file in files:
-            if not file.is_file():
-                raise InputError(f"no such file: {file}")
+        _need_files(files)
         ensure(loaded.kafka)
         with _bar() as bar:
             task = bar.add_task("events", total=sum(map(count_rows, files)))
@@ -368,7 +371,7 @@ def evaluate(
         loaded = load(settings)
         results = _backtested(files, loaded, entity_column, time_column, label_column)
         figures, html = evaluation.evaluate(results, loaded.decide.threshold, missed_cost, false_cost)
-        evaluation.write_page(html, page)
+        _write(page, html)
     console.print(f"wrote {page}")
     if as_json:
         _print_json(figures)
@@ -377,6 +380,18 @@ def evaluate(
         for name, (low, high) in figures["intervals"].items():
             table.add_row(name, f"{figures[name]:.3f}", f"{low:.3f} to {high:.3f}")
         console.print(table)
+
+
+def _write(path: Path, text: str) -> None:
+    """A file; folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _need_files(files: list[Path]) -> None:
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"no such file: {file}")
 
 
 def _backtested(
@@ -392,9 +407,7 @@ def _backtested(
     from streamgauge.jobs.backtest import backtest as run_backtest  # noqa: PLC0415
     from streamgauge.jobs.read_files import count_rows  # noqa: PLC0415
 
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"no such file: {file}")
+    _need_files(files)
     with _bar() as bar:
         task = bar.add_task("rows", total=sum(map(count_rows, files)))
         return run_backtest(
@@ -424,7 +437,7 @@ def benchmark(
         if table_out is None and Path("docs").is_dir():
             table_out = Path("docs") / f"scores-{suite}.md"
         if table_out is not None:
-            table_out.write_text(benchmarks.table(suite, figures), encoding="utf-8")
+            _write(table_out, benchmarks.table(suite, figures))
             console.print(f"wrote {table_out}")
     if as_json:
         _print_json(figures)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -186,9 +185,3 @@ def _png(figure: Any) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return base64.b64encode(buffer.getvalue()).decode()
-
-
-def write_page(html: str, path: Path) -> None:
-    """The page as a file; folders are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8")

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from streamgauge.models.contract import Floats
 from streamgauge.models.errors import InputError
 
 CHUNK = 20_000
@@ -71,6 +73,17 @@ def times(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
                 raise InputError(f"{path}: the column {column.name!r} does not hold times: {error}") from error
     milliseconds: pd.Series[Any] = moments.astype("int64") // 1_000_000
     return milliseconds
+
+
+def labels_of(column: pd.Series[Any], path: Path) -> Floats:
+    """A label column as numbers, missing ones 0; InputError where it holds anything else."""
+    try:
+        return column.to_numpy(np.float64, na_value=0.0)
+    except (TypeError, ValueError) as error:
+        told = ", ".join(map(repr, column.dropna().unique()[:3].tolist()))
+        raise InputError(
+            f"{path}: the column {column.name!r} must hold numbers, above 0 for anomalies; it holds {told}"
+        ) from error
 
 
 def need_columns(frame: pd.DataFrame, path: Path, **columns: str | None) -> None:

@@ -90,8 +90,10 @@ class EntityDetector(Detector):
         unknown = np.isnan(sizes)
         none = unknown.all(axis=1)
         sizes[unknown] = 0.0
-        if self.pooled == "largest" or sizes.shape[1] <= TOP:
-            magnitude = sizes.max(axis=1, initial=0.0) if self.pooled == "largest" else sizes.mean(axis=1)
+        if self.pooled == "largest" or not sizes.shape[1]:
+            magnitude = sizes.max(axis=1, initial=0.0)
+        elif sizes.shape[1] <= TOP:
+            magnitude = sizes.mean(axis=1)
         else:
             magnitude = np.partition(sizes, -TOP, axis=1)[:, -TOP:].mean(axis=1)
         magnitude[none] = np.nan

@@ -38,14 +38,14 @@ def nab(tmp_path):
 
 def test_nab_finds_the_spike_and_writes_the_page(nab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["benchmark", "nab", "--data", str(nab), "--table", "page.md", "--json"])
+    done = CliRunner().invoke(app, ["benchmark", "nab", "--data", str(nab), "--table", "out/page.md", "--json"])
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout.strip().splitlines()[-1])
     assert figures["standard"] > 80
     assert figures["fixed_standard"] > 80
     assert (figures["all"]["windows_found"], figures["all"]["windows"]) == (1, 1)
     assert figures["opensearch_five"]["windows"] == 0
-    assert "| standard |" in (tmp_path / "page.md").read_text()
+    assert "| standard |" in (tmp_path / "out" / "page.md").read_text()
 
 
 def test_labelled_sets_compare_the_ensemble_with_its_members(tmp_path):

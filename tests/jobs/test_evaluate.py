@@ -54,6 +54,21 @@ def test_names_from_the_data_are_no_markup(cards, tmp_path):
     assert "cards<1>" not in html
 
 
+def test_labels_that_are_no_numbers_are_named(cards, tmp_path):
+    pd.read_csv(cards).assign(fraud="usual").to_csv(tmp_path / "text.csv", index=False)
+    done = evaluate(tmp_path / "text.csv", "--label-column", "fraud", "--page", tmp_path / "page.html")
+    assert done.exit_code == 2
+    assert "the column 'fraud' must hold numbers, above 0 for anomalies; it holds 'usual'" in done.output
+
+
+def test_a_page_that_cannot_be_written_is_named(cards, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = evaluate(cards, "--label-column", "fraud", "--page", tmp_path / "file" / "page.html")
+    assert done.exit_code == 1
+    assert "file: " in done.output
+    assert "Traceback" not in done.output
+
+
 def test_labels_that_are_all_alike_are_refused(cards, tmp_path):
     frame = pd.read_csv(cards).assign(fraud=0)
     frame.to_csv(tmp_path / "none.csv", index=False)
