@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from streamgauge.models.contract import Detector, Floats
 
-TAKES = Literal["features", "levels", "levels and lasts"]
+TAKES = Literal["features", "levels", "levels and lasts", "categories"]
 
 
 class CohortDetector(Detector):
     """A detector with one model for many entities.
 
     In the job it is given what the entities' own normalisation leaves: all features in [0, 1], or the levels in
-    standard deviations, or these and the entity's levels before. Used through `Detector`'s methods it takes any columns, and
-    where it needs the values before, keeps those of the row before.
+    standard deviations, or these and the entity's levels before; or numbers that stand for the text fields' values. Used
+    through `Detector`'s methods it takes any columns, and where it needs the values before, keeps those of the row before.
 
     Attributes
     ----------
-    takes : {"features", "levels", "levels and lasts"}
+    takes : {"features", "levels", "levels and lasts", "categories"}
         What the job gives it.
+    in_nats : bool
+        Whether the magnitude is a surprise in its own right and needs no calibration.
     max_fields : int
         Most fields it is run on.
     learned : int
@@ -28,8 +30,22 @@ class CohortDetector(Detector):
     """
 
     takes: ClassVar[TAKES] = "levels"
+    in_nats: ClassVar[bool] = False
     max_fields: ClassVar[int] = 4096
     learned: int
+
+    @classmethod
+    @abstractmethod
+    def bytes_for(cls, width: int, **settings: Any) -> int:
+        """Memory that such a detector will take, before it is made.
+
+        Parameters
+        ----------
+        width : int
+            Columns that `rate_learn_many` takes.
+        settings
+            Arguments of `__init__`.
+        """
 
     @property
     @abstractmethod

@@ -50,6 +50,29 @@ def most_surprised(surprises: Floats, present: Flags) -> Floats:
     return np.maximum(alone, 0.0)
 
 
+def interval(surprise: Floats, surprises: Floats, present: Flags) -> Floats:
+    """Where 90 % of ensembles of such members would see an event: 1.645 standard errors of the members' mean around what they said.
+
+    Parameters
+    ----------
+    surprise : float64[n]
+        Of all together.
+    surprises : float64[n, members]
+    present : bool[n, members]
+
+    Returns
+    -------
+    float64[n, 2]
+        Lower and upper surprise, at least 0; no width where fewer than two members have an opinion.
+    """
+    n = present.sum(axis=1)
+    many = np.maximum(n, 1)
+    mean = np.where(present, surprises, 0.0).sum(axis=1) / many
+    squares = (np.where(present, surprises - mean[:, None], 0.0) ** 2).sum(axis=1)
+    error = np.where(n > 1, 1.645 * np.sqrt(squares / np.maximum(n - 1, 1) / many), 0.0)
+    return np.column_stack((np.maximum(surprise - error, 0.0), surprise + error))
+
+
 def disagree(surprises: Floats, present: Flags) -> Floats:
     """How far the members that have an opinion are apart.
 

@@ -16,20 +16,20 @@ TOP = 3  # fields whose mean distance counts, where the largest alone would be n
 class EntityDetector(Detector):
     """A detector that looks at each field of each entity by itself.
 
-        One instance used through `Detector`'s methods holds one entity; the job keeps the numbers of many entities in one array and
-    XX The score of an event is ``m / (m + half_score)`` of its magnitude ``m``: the largest
-        distance over the fields, or the mean of the three largest.
+    One instance used through `Detector`'s methods holds one entity; the job keeps the numbers of many entities in one array and
+    calls `rate_learn_entities`. The score of an event is ``m / (m + half_score)`` of its magnitude ``m``: the largest
+    distance over the fields, or the mean of the three largest.
 
     Attributes
     ----------
-        tier : {"light", "rich"}
-            Light: a few numbers, for millions of entities. Rich: some kilobytes, for as many entities as memory is given.
-        half_score : float
-            The magnitude that scores 0.5.
-        pooled : {"largest", "top"}
-            How the fields' distances become one.
-        in_nats : bool
-            Whether the magnitude is a surprise in its own right (minus ln of a probability) and needs no calibration.
+    tier : {"light", "rich"}
+        Light: a few numbers, for millions of entities. Rich: some kilobytes, for as many entities as memory is given.
+    half_score : float
+        The magnitude that scores 0.5.
+    pooled : {"largest", "top"}
+        How the fields' distances become one.
+    in_nats : bool
+        Whether the magnitude is a surprise in its own right (minus ln of a probability) and needs no calibration.
     """
 
     tier: ClassVar[Literal["light", "rich"]] = "light"

@@ -27,3 +27,7 @@ class StateError(StreamgaugeError):
 
 class WidthError(StreamgaugeError):
     """An array has another number of features than the detector was built for."""
+
+
+class ModelError(StreamgaugeError):
+    """A trained model is not there, or must not be used: damaged, tampered with, unsigned, too new, or too large."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numba import njit
@@ -63,6 +63,10 @@ class LinearResiduals(RobustCohort):
         -------
         float64[fields, w]
         """
+
+    @classmethod
+    def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
+        return 8 * 4 * width * width  # covariance, matrix, and two more while the matrix is computed
 
     def widened(self, width: int) -> Self:  # noqa: D102
         new = type(self)(**self.settings())

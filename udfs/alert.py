@@ -13,6 +13,7 @@ from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
 from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, UPDATED, Decisions
 from streamgauge.udfs.records import Events, Opinions, Verdicts
+from streamgauge.udfs.serve import SHADOW
 
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved"}
 AGREES = -math.log(0.01)  # a detector agrees when it gives the event a probability of at most 1 %
@@ -61,6 +62,7 @@ def build_alerts(
     events: Events,
     X: Floats,
     columns: list[str],
+    text_fields: list[str],
     opinions: Opinions,
     verdicts: Verdicts,
     seen: Ints,
@@ -90,10 +92,12 @@ def build_alerts(
         identity = alert_id(
             entity, int(incident[CONFIG]), topic, int(incident[OPENED_PARTITION]), int(incident[OPENED_OFFSET])
         )
-        fields, contributions = _contributions(i, X, opinions, verdicts)
+        told = _fields(i, events, X, columns, text_fields, opinions, verdicts)
         now = int(events.times[i])
         said = {
-            name: s for name, s in zip(opinions.names, verdicts.surprises[i].tolist(), strict=True) if not math.isnan(s)
+            name: s
+            for name, s in zip(opinions.names, verdicts.surprises[i].tolist(), strict=True)
+            if not (math.isnan(s) or name.endswith(SHADOW))
         }
         data = {
             "alert_id": identity,
@@ -104,16 +108,20 @@ def build_alerts(
             "score": score_of(surprise),
             "tail_probability": math.exp(-surprise),
             "peak_score": score_of(peak),
-            "confidence": _confidence(X[i], int(seen[i]), float(verdicts.disagreement[i]), warmup),
+            "confidence": _confidence(
+                X[i], int(seen[i]), float(verdicts.disagreement[i]), float(opinions.missing[i]), warmup
+            ),
+            "disagreement": round(float(verdicts.disagreement[i]), 4),
+            "interval": [score_of(float(edge)) for edge in verdicts.interval[i]],
             "threshold": threshold,
             "window": {
                 "from": rfc3339(int(incident[OPENED_TIME])),
                 "to": rfc3339(now),
                 "anomalous_events": int(incident[HITS]),
             },
-            "actual": {columns[f]: _number(X[i, f]) for f in fields},
-            "expected": {columns[f]: _number(opinions.expected[i, f]) for f in fields},
-            "contributions": {columns[f]: round(float(contributions[f]), 4) for f in fields},
+            "actual": {name: actual for name, _, actual, _ in told},
+            "expected": {name: expected for name, _, _, expected in told},
+            "contributions": {name: share for name, share, _, _ in told},
             "detectors": {n: {"tail_probability": math.exp(-s), "version": versions[n]} for n, s in said.items()},
             "agreed": [name for name, s in said.items() if s >= AGREES],
             "disagreed": [name for name, s in said.items() if s < AGREES],
@@ -140,22 +148,51 @@ def build_alerts(
     return alerts
 
 
-def _contributions(i: int, X: Floats, opinions: Opinions, verdicts: Verdicts) -> tuple[list[int], Floats]:
-    """The fields that matter most, and each field's share: the detectors' own shares, weighted by their surprise."""
-    share = np.zeros(X.shape[1])
-    for k, weights in enumerate(opinions.contributions):
-        surprise, own = verdicts.surprises[i, k], np.nan_to_num(weights[i])
-        if own.sum() > 0 and surprise > 0:
-            share += surprise * own / own.sum()
+def _fields(
+    i: int,
+    events: Events,
+    X: Floats,
+    columns: list[str],
+    text_fields: list[str],
+    opinions: Opinions,
+    verdicts: Verdicts,
+) -> list[tuple[str, float, float | str | None, float | None]]:
+    """The fields that matter most: name, share, actual and expected value.
+
+    A field's share is the members' own shares, weighted by their surprise.
+    """
+    d = X.shape[1]
+    share = np.zeros(d + len(text_fields))
+    for name, weights, surprise in zip(opinions.names, opinions.contributions, verdicts.surprises[i], strict=True):
+        if weights is None or not surprise > 0 or name.endswith(SHADOW):
+            continue
+        own = np.nan_to_num(weights[i])
+        if own.sum() > 0:
+            share[:d] += surprise * own / own.sum()
+    share[d : d + opinions.categories.shape[1]] += opinions.categories[i]
     if share.sum() > 0:
         share /= share.sum()
-    order = np.argsort(-share, kind="stable")[:MOST_FIELDS]
-    return [int(f) for f in order if not math.isnan(X[i, f])], share
+    expected = np.full(d, np.nan)
+    for known in opinions.expected:
+        if np.isnan(expected).any():
+            expected = np.where(np.isnan(expected), known[i], expected)
+    told: list[tuple[str, float, float | str | None, float | None]] = []
+    for f in np.argsort(-share, kind="stable")[:MOST_FIELDS].tolist():
+        part = round(float(share[f]), 4)
+        if f >= d:
+            if part > 0:
+                told.append((text_fields[f - d], part, events.values[i].get(text_fields[f - d]), None))
+        elif not math.isnan(X[i, f]):
+            told.append((columns[f], part, _number(X[i, f]), _number(expected[f])))
+    return told
 
 
-def _confidence(x: Floats, seen: int, disagreement: float, warmup: int) -> float:
-    """0 to 1: full for an entity seen ten times longer than its warm-up, with all fields and all detectors of one mind."""
-    present = 1.0 - float(np.isnan(x).mean()) if len(x) else 0.0
+def _confidence(x: Floats, seen: int, disagreement: float, missing: float, warmup: int) -> float:
+    """0 to 1: full for an entity seen ten times longer than its warm-up, with all fields and all members of one mind.
+
+    `missing` is the share of a trained model's fields that the event lacks.
+    """
+    present = 1.0 - max(float(np.isnan(x).mean()), missing) if len(x) else 0.0
     return round(min(1.0, seen / (10.0 * warmup)) * present * (1.0 - 0.5 * disagreement), 4)
 
 

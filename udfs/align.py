@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
@@ -93,6 +94,30 @@ class Alignment:
             stop = self._admit(events, start, notices)
             yield start, stop, self._matrix(events.values[start:stop], notices)
             start = stop
+
+    @property
+    def text_fields(self) -> list[str]:
+        """Fields that hold text, in order of first appearance."""
+        return [name for name, kind in self.schema.other.items() if kind == "text"][: self.settings.max_fields]
+
+    def categories(self, events: Events) -> Floats:
+        """A number for each value of each text field, which stands for entity, field and value together.
+
+        Returns
+        -------
+        float64[n, text fields]
+            NaN where there is none.
+        """
+        names = self.text_fields
+        codes = np.full((len(events), len(names)), np.nan)
+        marks = [name.encode() for name in names]
+        for i, (entity, value) in enumerate(zip(events.entities, events.values, strict=True)):
+            owner = zlib.crc32(entity.encode())
+            for j, name in enumerate(names):
+                item = value.get(name)
+                if isinstance(item, str):
+                    codes[i, j] = zlib.crc32(item.encode(), zlib.crc32(marks[j], owner))
+        return codes
 
     def _admit(self, events: Events, start: int, notices: list[str]) -> int:
         """Take up new fields of the event at `start`; returns where the next event with new fields stands."""

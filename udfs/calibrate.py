@@ -1,35 +1,58 @@
-"""Opinions to verdicts: each detector's magnitude to a tail probability, and these to one of all together."""
+"""Opinions to verdicts: each member's magnitude to a tail probability, and these to one of all together."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from streamgauge.models.calibration import TailCalibrator
 from streamgauge.models.contract import Flags, Floats
-from streamgauge.models.ensemble import combine, disagree, most_surprised
+from streamgauge.models.ensemble import combine, disagree, interval, most_surprised
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.records import Verdicts
 from streamgauge.udfs.settings import CalibrationSettings
 
 
+@dataclass(frozen=True)
+class Members:
+    """The members of an ensemble: detectors, trained models, and the models' shadows.
+
+    Attributes
+    ----------
+    names : list of str
+    weights : float64[members]
+        0 is a shadow: rated, but not heard.
+    nats : bool[members]
+        Whether the magnitude is a surprise in its own right.
+    leads : bool[members]
+        Whether it decides over the other detectors, where it has an opinion.
+    trained : bool[members]
+        Whether it is a trained model: somebody chose it, so that it is heard beside one that leads.
+    """
+
+    names: list[str]
+    weights: Floats
+    nats: Flags
+    leads: Flags
+    trained: Flags
+
+
 class Calibrators:
-    """One calibrator for each detector of a log, and one for their combination.
+    """One calibrator for each member of a log, and one for their combination.
 
     Parameters
     ----------
-    weights : float64[detectors]
-        Of the detectors in the ensemble.
-    in_nats : bool[detectors]
-        Detectors whose magnitude is a surprise already; where one of them has an opinion, theirs alone decides.
+    members : Members
     settings : CalibrationSettings
     """
 
     kind = "calibrators"
     version = 1
 
-    def __init__(self, weights: Floats, in_nats: Flags, settings: CalibrationSettings) -> None:
-        self.weights, self.in_nats = weights, in_nats
-        self.members = [TailCalibrator(settings.memory, settings.warmup) for _ in weights]
+    def __init__(self, members: Members, settings: CalibrationSettings) -> None:
+        self.of = members
+        self.members = [TailCalibrator(settings.memory, settings.warmup) for _ in members.names]
         self.together = TailCalibrator(settings.memory, settings.warmup)
 
     def calibrate(self, magnitudes: Floats) -> Verdicts:
@@ -37,9 +60,10 @@ class Calibrators:
 
         Parameters
         ----------
-        magnitudes : float64[n, detectors]
-            NaN where a detector has no opinion.
+        magnitudes : float64[n, members]
+            NaN where a member has no opinion.
         """
+        of = self.of
         ready = ~np.isnan(magnitudes)
         surprises = np.full(magnitudes.shape, np.nan)
         asked = ready.any(axis=0)
@@ -47,20 +71,29 @@ class Calibrators:
             if not asked[k]:
                 continue
             column = np.ascontiguousarray(magnitudes[:, k])
-            if self.in_nats[k]:
+            if of.nats[k]:
                 surprises[:, k] = column
                 continue
             before = member.learned
             surprises[:, k] = member.rate_learn_many(column)
             ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
-        judged = ready & ~self.in_nats
-        surprise = np.nan_to_num(self.together.rate_learn_many(combine(surprises, judged, self.weights)))
-        surprise = np.maximum(surprise, most_surprised(surprises, judged))
-        if (asked & self.in_nats).any():
-            own = combine(surprises, ready & self.in_nats, self.weights)
-            surprise = np.where(np.isnan(own), surprise, own)
-        disagreement = disagree(surprises, ready)
-        return Verdicts(np.where(ready, surprises, np.nan), surprise, disagreement)
+        heard = ready & (of.weights > 0)
+        surprise = np.nan_to_num(self.together.rate_learn_many(combine(surprises, heard & ~of.nats, of.weights)))
+        surprise = np.maximum(surprise, most_surprised(surprises, heard & ~of.leads))
+        if (asked & of.leads).any():
+            own = combine(surprises, ready & of.leads, of.weights)
+            beside = most_surprised(surprises, heard & (of.trained | of.nats) & ~of.leads)
+            surprise = np.where(np.isnan(own), surprise, np.maximum(own, beside))
+        return Verdicts(
+            np.where(ready, surprises, np.nan),
+            surprise,
+            disagree(surprises, heard),
+            interval(surprise, surprises, heard),
+        )
+
+    def adopt(self, member: str, calibrator: TailCalibrator) -> None:
+        """Give a member another calibrator, a copy of one that knows its magnitudes."""
+        self.members[self.of.names.index(member)] = TailCalibrator.from_state(calibrator.to_state())
 
     def to_state(self) -> bytes:
         """All that was learned, versioned."""

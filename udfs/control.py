@@ -43,20 +43,39 @@ class Rules(Section):
     rules: tuple[Rule, ...]
 
 
-class ModelVersion(Section):
+class DetectorVersion(Section):
     """Replaces the parameters of a running cohort detector, at a batch boundary."""
 
-    type: Literal["model"]
+    type: Literal["detector"]
     detector: Literal["half_space_trees", "river_half_space_trees"]
     version: str = Field(min_length=1)
     settings: HalfSpaceTreesSettings = HalfSpaceTreesSettings()
 
 
-Message = Annotated[Threshold | Rules | ModelVersion, Field(discriminator="type")]
-_adapter: TypeAdapter[Threshold | Rules | ModelVersion] = TypeAdapter(Message)
+class ModelVersion(Section):
+    """Puts a version of a trained model to work, or takes it off (null), at a batch boundary."""
+
+    type: Literal["model"]
+    model: str = Field(min_length=1)
+    role: Literal["live", "shadow"] = "live"
+    version: int | None = Field(ge=1)
 
 
-def parse(text: str | bytes) -> Threshold | Rules | ModelVersion:
+Said = Threshold | Rules | DetectorVersion | ModelVersion
+_adapter: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="type")])
+
+
+def key_of(message: Said) -> str:
+    """What a message replaces: a later one with the same key stands for it. The key of its record, in a compacted topic."""
+    match message:
+        case DetectorVersion():
+            return f"detector {message.detector}"
+        case ModelVersion():
+            return f"model {message.model} {message.role}"
+    return message.type
+
+
+def parse(text: str | bytes) -> Said:
     """One message of the control topic.
 
     Raises
@@ -73,7 +92,7 @@ def parse(text: str | bytes) -> Threshold | Rules | ModelVersion:
 
 
 class Control:
-    """All that was said so far, the newest of each kind.
+    """All that was said so far, the newest of each kind; versions of trained models are `udfs.serve`'s.
 
     Attributes
     ----------
@@ -89,14 +108,14 @@ class Control:
         self.rules: tuple[Rule, ...] = ()
         self.versions: dict[str, dict[str, Any]] = {}
 
-    def apply(self, message: Threshold | Rules | ModelVersion) -> None:
+    def apply(self, message: Said) -> None:
         """Take up a message."""
         match message:
             case Threshold():
                 self.threshold = message.value
             case Rules():
                 self.rules = message.rules
-            case ModelVersion():
+            case DetectorVersion():
                 parameters = message.settings.model_dump(exclude={"weight", "streams"})
                 self.versions[message.detector] = {"version": message.version, "settings": parameters}
 

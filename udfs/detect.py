@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from streamgauge.models.catalog import COHORT, ENTITY
+from streamgauge.models.catalog import COHORT, ENTITY, ONLINE
 from streamgauge.models.cohort_detector import CohortDetector
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.entity_detector import EntityDetector
 from streamgauge.models.windowed_forest import WindowedForest
 from streamgauge.udfs.featurize import CHANNELS, unsquashed
-from streamgauge.udfs.records import Events, Opinions
+from streamgauge.udfs.records import ByPlace, Events, Opinions
 from streamgauge.udfs.settings import DetectorSettings
 
 OWN = {"weight", "streams"}  # settings of a detector that are not the detector's own arguments
@@ -31,8 +31,12 @@ class Detectors:
     names : list of str
         Light ones first, then rich ones, then those of the cohort.
     weights : float64[detectors]
-    in_nats : bool[detectors]
+    nats : bool[detectors]
         Whether a detector's magnitude is a surprise in its own right.
+    leads : bool[detectors]
+        Whether it decides over the others where it has an opinion.
+    categorical : bool
+        Whether there is one that looks at text fields.
     """
 
     def __init__(self, settings: DetectorSettings, versions: dict[str, dict[str, Any]] | None = None) -> None:
@@ -54,7 +58,9 @@ class Detectors:
         self.names = list(weights)
         self.versions = dict.fromkeys(weights, "settings")
         self.weights = np.array(list(weights.values()))
-        self.in_nats = np.array([name in ENTITY and ENTITY[name].in_nats for name in weights], dtype=np.bool_)
+        self.nats = np.array([ONLINE[name].in_nats for name in weights], dtype=np.bool_)
+        self.leads = np.array([name in ENTITY and ENTITY[name].in_nats for name in weights], dtype=np.bool_)
+        self.categorical = any(detector.takes == "categories" for detector in self.cohort.values())
         for name, version in (versions or {}).items():
             self.swap(name, version["version"], version["settings"])
 
@@ -93,8 +99,8 @@ class Detectors:
             said.append((detector, *detector.rate_learn_entities(part, slots, X, times)))
         return said
 
-    def learn_cohort(self, kind: str, features: Floats) -> list[tuple[Floats, Floats] | None]:
-        """Rate and learn features of events, none of them all missing.
+    def learn_cohort(self, kind: str, features: Floats, categories: Floats) -> list[tuple[Floats, Floats] | None]:
+        """Rate and learn features of events, none of them all missing, and categories of events.
 
         Returns
         -------
@@ -102,10 +108,11 @@ class Detectors:
             Of each cohort detector; None where it does not run on streams of this kind or width.
         """
         d = features.shape[1] // CHANNELS
-        taken: dict[str, Floats] = {"features": features}
+        taken: dict[str, Floats] = {"features": features, "categories": categories}
         said: list[tuple[Floats, Floats] | None] = []
         for name, detector in self.cohort.items():
-            if kind not in self._on[name] or d > detector.max_fields or not len(features):
+            of = categories if detector.takes == "categories" else features
+            if kind not in self._on[name] or d > detector.max_fields or not of.size:
                 said.append(None)
                 continue
             if detector.takes not in taken:
@@ -129,6 +136,7 @@ class Detectors:
         slots: Ints,
         X: Floats,
         features: Floats,
+        categories: Floats,
         events: Events,
     ) -> Opinions:
         """Score and learn events in row order.
@@ -147,11 +155,12 @@ class Detectors:
         X : float64[n, d]
         features : float64[n, 3 d]
             Rows of NaN alone are no opinion, and not learned, by the cohort detectors.
+        categories : float64[n, text fields]
         events : Events
         """
         n, d = X.shape
         magnitudes = np.full((n, len(self.names)), np.nan)
-        contributions = [np.full((n, d), np.nan) for _ in self.names]
+        contributions: list[ByPlace | None] = [None] * len(self.names)
         expected = np.full((n, d), np.nan)
         at = 0
         for k, detector in enumerate(self.light):
@@ -169,11 +178,29 @@ class Detectors:
             if kind not in self._on[richer.name]:
                 continue
             magnitudes[seated, k] = size
-            contributions[k][seated] = distance * distance
+            contributions[k] = _spread(distance * distance, seated, n)
             if richer.in_nats:  # the most specific expectation there is
                 expected[seated] = np.where(np.isnan(what), expected[seated], what)
         usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if d else np.empty(0, np.int64)
-        for k, opinion in enumerate(self.learn_cohort(kind, features[usable]), len(self.light) + len(self.rich)):
-            if opinion is not None:
-                magnitudes[usable, k], contributions[k][usable] = opinion
-        return Opinions(self.names, magnitudes, contributions, expected)
+        weights = np.zeros(categories.shape)
+        opinions = self.learn_cohort(kind, features[usable], categories)
+        for k, (detector_name, opinion) in enumerate(
+            zip(self.cohort, opinions, strict=True), len(self.light) + len(self.rich)
+        ):
+            if opinion is None:
+                continue
+            if self.cohort[detector_name].takes == "categories":
+                magnitudes[:, k], weights = opinion
+            else:
+                magnitudes[usable, k] = opinion[0]
+                contributions[k] = _spread(opinion[1], usable, n)
+        return Opinions(list(self.names), magnitudes, contributions, [expected], np.zeros(n), weights)
+
+
+def _spread(weights: Floats, places: Ints, n: int) -> Floats:
+    """Rows at their places among `n`; the others NaN."""
+    if len(places) == n:
+        return weights
+    spread = np.full((n, weights.shape[1]), np.nan)
+    spread[places] = weights
+    return spread

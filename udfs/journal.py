@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 from streamgauge.models.contract import Floats
 from streamgauge.models.persistence.codec import pack, unpack
 
 SNAPSHOT_EVERY = 4096  # events between snapshots
 
-Fed = tuple[str, Floats]  # kind of the stream (`udfs.shape`), and features of events
+NONE: Floats = np.empty((0, 0))
+Fed = tuple[str, Floats, Floats]  # kind of the stream (`udfs.shape`), features of events, categories of events
 
 
 class Journal:
@@ -27,7 +29,7 @@ class Journal:
     """
 
     kind = "journal"
-    version = 2
+    version = 3
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -45,15 +47,16 @@ class Journal:
 
         Parameters
         ----------
-        fed : list of (kind, float64[m, w])
+        fed : list of Fed
             To the cohort detectors, in order.
         magnitudes : float64[n, detectors]
             To the calibrators.
         writes
             Changes of the saved state are added.
         """
-        arrays: dict[str, npt.NDArray[Any]] = {str(k): features for k, (_, features) in enumerate(fed)}
-        meta = {"kinds": [kind for kind, _ in fed]}
+        arrays: dict[str, npt.NDArray[Any]] = {str(k): features for k, (_, features, _) in enumerate(fed)}
+        arrays |= {f"c{k}": categories for k, (_, _, categories) in enumerate(fed) if categories.size}
+        meta = {"kinds": [kind for kind, _, _ in fed]}
         writes[f"{self.prefix}j{self.next}"] = pack(self.kind, self.version, meta, {**arrays, "magnitudes": magnitudes})
         self._chunks.append(self.next)
         self.next += 1
@@ -82,7 +85,7 @@ class Journal:
         again = []
         for number in self._chunks:
             meta, arrays = unpack(chunks[number], self.kind, self.version)
-            fed = [(kind, arrays[str(k)]) for k, kind in enumerate(meta["kinds"])]
+            fed = [(kind, arrays[str(k)], arrays.get(f"c{k}", NONE)) for k, kind in enumerate(meta["kinds"])]
             again.append((fed, arrays["magnitudes"]))
             self._fresh += len(arrays["magnitudes"])
         return again

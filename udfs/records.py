@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from streamgauge.models.contract import Floats, Ints
 
@@ -81,6 +81,13 @@ class Events:
         return Events(self.rows[part], self.values[part], self.entities[part], self.times[part])
 
 
+class ByPlace(Protocol):
+    """Numbers of each field of an event, float64[d], by the event's place: an array, or made when asked for."""
+
+    def __getitem__(self, place: int, /) -> Floats:
+        """Those of one event."""
+
+
 @dataclass(slots=True)
 class Opinions:
     """What the detectors say of each event.
@@ -91,16 +98,25 @@ class Opinions:
         The detectors.
     magnitudes : float64[n, detectors]
         Odds of each score; NaN where a detector has no opinion yet.
-    contributions : list of float64[n, d]
-        Each detector's unscaled weight of each field; NaN is none.
-    expected : float64[n, d]
-        What each field was expected to be; NaN where unknown.
+    contributions : list
+        Of each detector: its unscaled weight of each field of an event, by the event's place; NaN is none, None no opinion of any.
+    expected : list
+        What each field of an event was expected to be, by the event's place, NaN where unknown; the first that knows is right.
+    missing : float64[n]
+        Largest share of a trained model's fields that the event lacks.
+    categories : float64[n, text fields]
+        Weight of each text field.
+    seconds : dict of str to float
+        What each trained model took.
     """
 
     names: list[str]
     magnitudes: Floats
-    contributions: list[Floats]
-    expected: Floats
+    contributions: list[ByPlace | None]
+    expected: list[ByPlace]
+    missing: Floats
+    categories: Floats
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -115,11 +131,14 @@ class Verdicts:
         The same of all together; 0 where nobody has an opinion.
     disagreement : float64[n]
         0 to 1.
+    interval : float64[n, 2]
+        In which 90 % of ensembles of such members would see the event, as far as these tell: lower and upper surprise.
     """
 
     surprises: Floats
     surprise: Floats
     disagreement: Floats
+    interval: Floats
 
 
 @dataclass(slots=True)
@@ -136,8 +155,8 @@ class BatchResult:
         Changes of the saved state, by key.
     counts : dict of str to int
         What happened, for metrics.
-    seconds : dict of str to float
-        Time of each step.
+    seconds, model_seconds : dict of str to float
+        Time of each step, and of each trained model.
     """
 
     alerts: list[tuple[str, bytes]] = field(default_factory=list)
@@ -151,6 +170,7 @@ class BatchResult:
     deletes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    model_seconds: dict[str, float] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
 
     def count(self, what: str, n: int = 1) -> None:

@@ -22,7 +22,7 @@ from pyflink.common import Row, Types
 from pyflink.datastream import OutputTag
 from pyflink.datastream.functions import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
-from streamgauge.models.errors import SettingsError, StateError
+from streamgauge.models.errors import ModelError, SettingsError, StateError
 
 MESSAGE = Types.ROW_NAMED(["key", "value"], [Types.STRING(), Types.STRING()])
 DEAD_LETTERS = OutputTag("dead letters", MESSAGE)
@@ -32,7 +32,7 @@ CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
 LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 SHARDS_KEY = "shards"
 PLACES = 65_536  # a record's place is offset * PLACES + partition: one array less to cross with
-STEPS = ("decode", "align", "context", "featurize", "detect", "calibrate", "decide", "alert", "save")
+STEPS = ("decode", "align", "context", "featurize", "detect", "serve", "calibrate", "decide", "alert", "save")
 COUNTERS = ("events", "scored", "late", "batches", "schema_changes", "entities_forgotten")
 REASONS = (
     "empty", "too_large", "not_json", "not_finite", "too_deep", "not_object", "no_entity", "bad_time",
@@ -79,7 +79,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         """Load the libraries on the scoring thread, and take up what the control topic says now."""
         self._thread = ThreadPoolExecutor(1, "scoring")
         self._state = context.get_map_state(LOG_STATE)
-        self._metrics = _Metrics(context.get_metrics_group())
+        self._metrics = _Metrics(context.get_metrics_group(), list(json.loads(self._settings_json)["models"]["use"]))
         self._pipelines: dict[Any, Any] = {}
         self._control: dict[str, Any] = {}
         self._control_offset = -1
@@ -88,18 +88,20 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def _load(self) -> None:
         """On the scoring thread: numerical libraries must be imported where they run."""
         _import_numba()
-        from streamgauge.udfs.control import parse  # noqa: PLC0415
+        from streamgauge.udfs.control import key_of, parse  # noqa: PLC0415
         from streamgauge.udfs.pipeline import ScoringPipeline, warm_up  # noqa: PLC0415
         from streamgauge.udfs.records import RawBatch  # noqa: PLC0415
+        from streamgauge.udfs.serve import Models  # noqa: PLC0415
         from streamgauge.udfs.settings import PipelineSettings  # noqa: PLC0415
 
-        self._parse, self._pipeline_class, self._raw_class = parse, ScoringPipeline, RawBatch
+        self._key_of, self._parse, self._pipeline_class, self._raw_class = key_of, parse, ScoringPipeline, RawBatch
         self._settings = PipelineSettings.model_validate_json(self._settings_json)
-        warm_up(self._settings)
+        self._models = Models(self._settings.models)
+        warm_up(self._settings, self._models)
         for offset, text in self._read_control():
             try:
                 self._take_up(offset, text)
-            except SettingsError as error:
+            except (SettingsError, ModelError) as error:
                 log.error("%s; what was there before stays in force", error)
         # the libraries' hundred thousands of objects never die: looking through them takes 50 ms each time
         gc.collect()
@@ -110,14 +112,16 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
 
         Raises
         ------
-        SettingsError
-            It cannot be read.
+        SettingsError, ModelError
+            It cannot be read, or the model that it names cannot be used.
         """
         if offset <= self._control_offset:
             return None
         self._control_offset = offset
         message = self._parse(text)
-        self._control[f"model {message.detector}" if message.type == "model" else message.type] = message
+        if message.type == "model":
+            self._models.take(message)
+        self._control[self._key_of(message)] = message
         return message
 
     def process_broadcast_element(self, value: Any, ctx: Any) -> Iterator[Any]:
@@ -125,14 +129,15 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         text, offset = value[0], value[1]
         try:
             message = self._thread.submit(self._take_up, offset, text).result()
-        except SettingsError as error:
+        except (SettingsError, ModelError) as error:
             log.error("%s; what was there before stays in force", error)
             self._metrics.bad_control.inc()
+            self._metrics.model_failures.inc(int(isinstance(error, ModelError)))
             # every task says so; the letters have the same key and offset
             yield DEAD_LETTERS, Row(self._control_topic, self._bad_control(offset, text, str(error)))
             return
         if message is not None:
-            ctx.get_broadcast_state(CONTROL_STATE).put(message.type, text)
+            ctx.get_broadcast_state(CONTROL_STATE).put(self._key_of(message), text)
             self._thread.submit(self._apply, message).result()
             self._metrics.control.inc()
             log.info("control message taken up: %s", text)
@@ -158,7 +163,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             self._state.remove(key)
         for key, state in result.writes.items():  # put_all fails in process mode (PyFlink 2.3)
             self._state.put(key, state)
-        self._metrics.update(result, entities, took, len(value[0]), int(max(value[2])))
+        self._metrics.update(result, entities, self._models.versions, took, len(value[0]), int(max(value[2])))
         for notice in result.notices:
             log.warning("schema: %s", notice)
         for tag, records in ((DEAD_LETTERS, result.dead_letters), (LATE, result.late), (SCORES, result.scores)):
@@ -183,7 +188,9 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, tuple[int, int]]:
         """On the scoring thread."""
         if saved is not None:
-            pipeline = self._pipeline_class(self._settings, self._topic, self._job, self._per_partition)
+            pipeline = self._pipeline_class(
+                self._settings, self._topic, self._job, self._per_partition, models=self._models
+            )
             pipeline.restore(saved.items())
             for message in self._control.values():
                 pipeline.apply(message)
@@ -216,8 +223,9 @@ class _Metrics:
     Values that go up and down are distributions, which are pushed: a gauge would be asked for on a thread of Java's own.
     """
 
-    def __init__(self, group: Any) -> None:
+    def __init__(self, group: Any, models: list[str]) -> None:
         self.control = group.counter("control_messages")
+        self.model_failures = group.counter("model_failures")
         self._counters = {name: group.counter(name) for name in COUNTERS}
         alerts, dead, steps = (group.add_group(name) for name in ("alerts", "dead_letters", "step_us"))
         for what in ("opened", "updated", "resolved", "point", "conditional"):
@@ -230,9 +238,18 @@ class _Metrics:
             for name in ("entities", "rich_entities", "batch_size", "lag_ms", "memory_mb")
         }
         self._steps = {step: steps.distribution(step) for step in (*STEPS, "total")}
+        self._models: dict[str, Any] = {}
+        for name in models:
+            own = group.add_group("model").add_group(name)
+            for member, prefix in ((name, ""), (f"{name} shadow", "shadow_")):
+                self._models[member] = (own.distribution(f"{prefix}us"), own.distribution(f"{prefix}version"))
+            for what in ("both", "only_live", "only_shadow"):
+                self._counters[f"models.{name}.{what}"] = own.counter(what)
         self._next_look = 0.0
 
-    def update(self, result: Any, entities: tuple[int, int], seconds: float, size: int, newest: int) -> None:
+    def update(
+        self, result: Any, entities: tuple[int, int], versions: dict[str, str], seconds: float, size: int, newest: int
+    ) -> None:
         """After each batch."""
         for name, n in result.counts.items():
             if name in self._counters:
@@ -257,3 +274,7 @@ class _Metrics:
         self._steps["total"].update(int(seconds * 1e6))
         for step, took in result.seconds.items():
             self._steps[step].update(int(took * 1e6))
+        for member, (cost, version) in self._models.items():
+            version.update(int(versions.get(member, 0)))
+            if member in result.model_seconds:
+                cost.update(int(result.model_seconds[member] * 1e6))

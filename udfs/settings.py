@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -213,6 +213,23 @@ class OnlineGaussianMixtureSettings(DetectorSection):
     warmup: int = Field(128, ge=10)
 
 
+class FirstSeenCategorySettings(DetectorSection):
+    """New values of text fields, for each entity."""
+
+    bits: int = Field(
+        1 << 20, ge=1 << 10, le=1 << 30, description="A power of two; a million holds 170,000 categories."
+    )
+    memory: int = Field(10_000, ge=100)
+    warmup: int = Field(50, ge=10)
+
+    @field_validator("bits")
+    @classmethod
+    def _power_of_two(cls, bits: int) -> int:
+        if bits & (bits - 1):
+            raise ValueError("must be a power of two, as 1048576")
+        return bits
+
+
 class DetectorSettings(Section):
     """Which detectors run; leave one out, or set it to null, to do without it.
 
@@ -242,6 +259,36 @@ class DetectorSettings(Section):
     forecast_residual: ForecastResidualSettings | None = None
     seasonal_profile: SeasonalProfileSettings | None = None
     shape_dictionary: ShapeDictionarySettings | None = None
+    first_seen_category: FirstSeenCategorySettings | None = None
+
+
+class ModelUse(Section):
+    """How one trained model of the registry is used."""
+
+    alias: str = Field("live", min_length=1, description="Alias, or number, of the version to start with.")
+    shadow: str | None = Field(
+        None, description="Alias, or number, of a version that is scored beside it but never alerts."
+    )
+    variant: Literal["full", "int8", "student"] = "full"
+    weight: float = Field(1.0, gt=0, description="In the ensemble.")
+    streams: tuple[Kind, ...] = Field(("series", "fields", "records"), min_length=1)
+
+
+class ModelsSettings(Section):
+    """Trained models, from the registry."""
+
+    registry: str | None = Field(None, description="A folder, or any URL of fsspec's; readable from every TaskManager.")
+    trusted_keys: tuple[str, ...] = Field(
+        (), description="Ed25519 public keys, base64; if there are any, what none of them signed is refused."
+    )
+    history: int = Field(0, ge=0, le=1024, description="Events kept of each rich entity, for models of sequences.")
+    use: dict[str, ModelUse] = Field(default_factory=dict, description="By name in the registry.")
+
+    @model_validator(mode="after")
+    def _named(self) -> ModelsSettings:
+        if self.use and self.registry is None:
+            raise ValueError("registry: models are used, so it must be named (a folder, s3://bucket/models, ...)")
+        return self
 
 
 class CalibrationSettings(Section):
@@ -275,6 +322,7 @@ class PipelineSettings(Section):
     entity: EntitySettings = EntitySettings()
     featurize: FeaturizeSettings = FeaturizeSettings()
     detectors: DetectorSettings = DetectorSettings()
+    models: ModelsSettings = ModelsSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     decide: DecideSettings = DecideSettings()
     output: OutputSettings = OutputSettings()

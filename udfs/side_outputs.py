@@ -7,7 +7,8 @@ import math
 from typing import Any
 
 import msgspec
-from streamgauge.udfs.records import DeadLetter, RawBatch
+from streamgauge.udfs.alert import score_of
+from streamgauge.udfs.records import DeadLetter, RawBatch, Verdicts
 
 _encoder = msgspec.json.Encoder()
 
@@ -46,17 +47,20 @@ def score_record(
     topic: str,
     entity: str,
     time: int,
-    score: float,
-    surprise: float,
+    verdicts: Verdicts,
+    place: int,
     members: dict[str, float],
 ) -> tuple[str, bytes]:
-    """Key and JSON of one event's score; `members` are the detectors' surprises."""
+    """Key and JSON of one event's score; `place` is the event's in `verdicts`, `members` are its members' surprises."""
+    surprise = float(verdicts.surprise[place])
     record = {
         **_origin(raw, row, topic),
         "entity": entity,
         "time": time,
-        "score": score,
+        "score": score_of(surprise),
         "tail_probability": math.exp(-surprise),
+        "disagreement": round(float(verdicts.disagreement[place]), 4),
+        "interval": [score_of(float(edge)) for edge in verdicts.interval[place]],
         "detectors": {name: math.exp(-s) for name, s in members.items() if not math.isnan(s)},
     }
     return entity, _encoder.encode(record)

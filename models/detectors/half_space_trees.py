@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import random
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -52,10 +52,11 @@ class HalfSpaceTrees(WindowedForest):
         self._counting = 0
         self._recent: Floats | None = None
 
-    @staticmethod
-    def memory_bytes(n_trees: int, height: int, window_size: int, width: int) -> int:
-        """Bytes that an instance of `width` features will take."""
-        return n_trees * (((1 << height) - 1) * 12 + ((2 << height) - 1) * 16) + 2 * window_size * width * 8
+    @classmethod
+    def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
+        forest = cls(**settings)
+        nodes = ((1 << forest.height) - 1) * 12 + ((2 << forest.height) - 1) * 16
+        return forest.n_trees * nodes + 16 * forest.window_size * width
 
     def learn_many(self, X: Floats) -> None:  # noqa: D102
         self.score_learn_many(X)

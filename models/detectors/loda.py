@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numba import njit
@@ -46,6 +46,11 @@ class Loda(RobustCohort):
         self.warmup = warmup
         self.seed = seed
         self.learned = 0
+
+    @classmethod
+    def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
+        used = math.ceil(math.sqrt(width))
+        return 8 * (cls(**settings).projections * (BINS + 2 * used + 1) + 2 * width)
 
     def widened(self, width: int) -> Self:
         """See `CohortDetector`; the projections are drawn anew: mean and deviation alone are kept."""

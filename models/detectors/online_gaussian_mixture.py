@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -41,6 +41,10 @@ class OnlineGaussianMixture(RobustCohort):
         self.gain = gain
         self.warmup = warmup
         self.learned = 0
+
+    @classmethod
+    def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
+        return 8 * width * (2 + 2 * cls(**settings).components)
 
     def _build(self, width: int) -> None:
         self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(2)

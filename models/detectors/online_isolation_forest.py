@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numba import njit
@@ -66,6 +66,11 @@ class OnlineIsolationForest(RobustCohort):
     def warmup(self) -> int:  # type: ignore[override]
         """Events needed before the first tree."""
         return self.part
+
+    @classmethod
+    def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
+        forest = cls(**settings)
+        return 8 * (forest.reservoir + 1) * width + 16 * forest.n_trees * ((2 << forest._height) - 1)
 
     def widened(self, width: int) -> Self:
         """See `CohortDetector`; in the sample the new fields are missing, and all trees are grown anew."""

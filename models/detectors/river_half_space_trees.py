@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from river.anomaly import HalfSpaceTrees as River
@@ -30,6 +30,12 @@ class RiverHalfSpaceTrees(WindowedForest):
         super().__init__(n_trees, height, window_size, seed)
         self._model = River(n_trees=n_trees, height=height, window_size=window_size, seed=seed)
         self._recent: list[Floats] = []
+
+    @classmethod
+    def bytes_for(cls, width: int, **settings: Any) -> int:
+        """See `CohortDetector`; a node of River's takes some 500 bytes, an event's dictionary 100 a column."""
+        forest = cls(**settings)
+        return 500 * forest.n_trees * (2 << forest.height) + 32 * forest.window_size * width
 
     def learn_many(self, X: Floats) -> None:  # noqa: D102
         X = checked(X, self._width, self.name)

@@ -15,6 +15,14 @@ from streamgauge.models.errors import NotReadyError, StateError, WidthError
 Make = Callable[[], Detector]
 
 EXEMPT: dict[str, dict[str, str]] = {
+    "first_seen_category": {
+        "check_scores_run_from_0_to_1_and_high_is_anomalous": "its columns are categories: of numbers each is a new one",
+        "check_a_planted_anomaly_is_found": "as above; test_first_seen_category plants one",
+        "check_explanations_name_the_field": "as above",
+        "check_explanations_add_up_to_the_score": "a known category scores 0, which is split evenly over no field",
+        "check_infinity_is_no_accident": "infinity is one category among others",
+        "check_scale_does_not_matter": "a category has no scale",
+    },
     "flat_line": {
         "check_scores_run_from_0_to_1_and_high_is_anomalous": "one value is no flat line, however far it is",
         "check_a_planted_anomaly_is_found": "as above",

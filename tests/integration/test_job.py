@@ -8,7 +8,7 @@ import time
 import urllib.request
 
 import pytest
-from streamgauge.models.catalog import CATALOG
+from streamgauge.models.catalog import ONLINE
 
 from tests.integration.live import Live, events, values
 from tests.udfs.test_decode import DEAD
@@ -66,14 +66,14 @@ def _prometheus(cluster):
 
 
 def test_every_detector_runs_in_the_job_by_settings_alone(cluster, tmp_path):
-    live = Live(cluster, tmp_path, detectors={name: {} for name in CATALOG})
+    live = Live(cluster, tmp_path, detectors={name: {} for name in ONLINE})
     with live.job():
         live.send(events(3000, entities=3))
         expected = live.expected()
         scores = live.until(live.topics.scores, lambda r: len(r) >= len(expected.scores))
     assert values(scores) == expected.scores
     said = {name for r in scores for name in json.loads(r.value)["detectors"]}
-    assert said == set(CATALOG)
+    assert said == set(ONLINE)
 
 
 def test_bad_input_goes_to_the_dead_letters_with_reason_offset_and_bytes_and_every_offset_is_accounted_for(

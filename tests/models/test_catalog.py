@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from streamgauge.models.catalog import CATALOG, COHORT, ENTITY
+from streamgauge.models.catalog import CATALOG, COHORT, ENTITY, FITTED, ONLINE
 from streamgauge.udfs.detect import OWN, Detectors
 from streamgauge.udfs.settings import DetectorSettings
 
@@ -12,19 +12,19 @@ from tests.streams import SMALL, Run, stream
 
 
 def test_the_settings_name_every_detector():
-    assert set(DetectorSettings.model_fields) == set(CATALOG)
+    assert set(DetectorSettings.model_fields) == set(ONLINE)
 
 
-@pytest.mark.parametrize("name", sorted(CATALOG))
+@pytest.mark.parametrize("name", sorted(ONLINE))
 def test_settings_and_detector_have_the_same_defaults(name):
     section = DetectorSettings.model_validate({name: {}})
     chosen = getattr(section, name).model_dump(exclude=OWN)
     if name not in ("half_space_trees", "river_half_space_trees"):  # the job's window is longer than River's
-        assert CATALOG[name]().settings() == chosen
-    assert set(CATALOG[name](**chosen).settings()) == set(chosen)
+        assert ONLINE[name]().settings() == chosen
+    assert set(ONLINE[name](**chosen).settings()) == set(chosen)
 
 
-@pytest.mark.parametrize("name", sorted(CATALOG))
+@pytest.mark.parametrize("name", sorted(ONLINE))
 def test_every_detector_runs_in_the_pipeline_and_survives_a_restart(name):
     only = DetectorSettings.model_validate(dict.fromkeys(DetectorSettings.model_fields) | {name: {}})
     settings = SMALL.model_copy(update={"detectors": only})
@@ -43,4 +43,4 @@ def test_a_light_detector_keeps_little_and_each_says_what_it_does(name):
     assert CATALOG[name].__doc__
     if name in ENTITY and ENTITY[name].tier == "light":
         assert ENTITY[name]().numbers_per_feature <= 8
-    assert (name in COHORT) != (name in ENTITY)
+    assert sum(name in kind for kind in (COHORT, ENTITY, FITTED)) == 1

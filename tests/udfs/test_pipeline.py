@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.errors import StateError
-from streamgauge.udfs import pipeline as pipeline_module
+from streamgauge.udfs import log_pipeline
 from streamgauge.udfs.control import parse
 from streamgauge.udfs.pipeline import warm_up
-from streamgauge.udfs.settings import DetectorSettings, PipelineSettings
+from streamgauge.udfs.serve import Models
+from streamgauge.udfs.settings import DetectorSettings, ModelsSettings, PipelineSettings
 from streamgauge.udfs.shape import LOOK_EVERY
 
 from tests.streams import SMALL, START, Run, batch, stream
@@ -122,7 +123,7 @@ def test_seats_of_forgotten_entities_go_to_others_and_stay_with_them_after_a_res
     raw = batch(events, stamps=START + 1000 * np.arange(900) + away)
     first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, 900))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline_module, "SWEEP_EVERY", LOOK_EVERY)
+        patch.setattr(log_pipeline, "SWEEP_EVERY", LOOK_EVERY)
         whole = Run(TIGHT).feed(raw, where)
         before = Run(TIGHT).feed(first, where)
         after = Run(TIGHT, before.saved).feed(rest, [w - stop for w in where])
@@ -174,7 +175,7 @@ def test_a_threshold_on_the_control_topic_takes_the_settings_place():
 def test_a_new_model_version_is_named_in_alerts_and_survives_a_restart():
     raw = stream(seed=2)
     message = parse(
-        '{"type":"model","detector":"half_space_trees","version":"7","settings":{"n_trees":3,"window_size":20}}'
+        '{"type":"detector","detector":"half_space_trees","version":"7","settings":{"n_trees":3,"window_size":20}}'
     )
     run = Run().feed(raw.take(np.arange(200)))
     run.pipeline.apply(message)
@@ -209,7 +210,7 @@ def test_a_wide_stream_keeps_its_columns():
     "detectors", [{}, {"half_space_trees": None}, {"rolling_z_score": None, "river_half_space_trees": {}}]
 )
 def test_warming_up_works_for_any_detectors_and_reaches_every_kernel(detectors):
-    warm_up(PipelineSettings.model_validate({"detectors": detectors}))
+    warm_up(PipelineSettings.model_validate({"detectors": detectors}), Models(ModelsSettings()))
     if not detectors:
         from streamgauge.models.detectors import half_space_trees as trees
         from streamgauge.udfs import context, decide, featurize

@@ -71,4 +71,4 @@ def test_memory_is_known_before_it_is_taken():
     detector.learn_many(X)
     features, thresholds = detector._trees
     taken = sum(a.nbytes for a in (features, thresholds, detector._mass, detector._live, detector._recent))
-    assert taken == HalfSpaceTrees.memory_bytes(7, 9, 100, 4)
+    assert taken == HalfSpaceTrees.bytes_for(4, n_trees=7, height=9, window_size=100)

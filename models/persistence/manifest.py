@@ -1,0 +1,144 @@
+"""What is written down of a trained model: everything that is needed to use it, and to know where it comes from."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from streamgauge.models.errors import ModelError
+
+FORMAT = 1
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class History(_Part):
+    """The data that a model was trained on.
+
+    Attributes
+    ----------
+    source : str
+        Files, or topic and offsets.
+    rows : int
+    first, last : int or None
+        Event times, milliseconds since 1970.
+    low, high : list of float
+        Range of each feature.
+    licence : str
+        Of the data.
+    left_out : str
+        What was left out of it, and why.
+    """
+
+    source: str
+    rows: int
+    first: int | None = None
+    last: int | None = None
+    low: list[float | None]
+    high: list[float | None]
+    licence: str = "not stated"
+    left_out: str = ""
+
+
+class Variant(_Part):
+    """One of the forms that a version comes in: full, int8 or student.
+
+    Attributes
+    ----------
+    files : dict
+        SHA-256 by name.
+    size : int
+        Bytes of all files.
+    figures : dict
+        What it costs, and how well it separates planted anomalies from held-back data.
+    """
+
+    files: dict[str, str]
+    size: int
+    figures: dict[str, float | None] = Field(default_factory=dict)
+
+
+class Manifest(_Part):
+    """One version of a model; never changed once it is published.
+
+    Attributes
+    ----------
+    features : list of str
+        In the order that the detector takes them.
+    steps : int
+        Events of an entity that are judged together; 1 is each by itself.
+    centre, scale : list of float
+        Normalisation of each feature.
+    curve : list of dict
+        Losses by epoch.
+    memory : int
+        Bytes that the full variant takes when loaded, predicted before it was made.
+    parent : int or None
+        Version that it came from.
+    signature, key : str or None
+        Ed25519, base64: of all the rest, and the public key that fits it.
+    """
+
+    format: int = FORMAT
+    name: str
+    version: int = 0
+    detector: str
+    settings: dict[str, Any]
+    features: list[str]
+    steps: int
+    centre: list[float]
+    scale: list[float]
+    history: History
+    seed: int
+    chosen: dict[str, Any] = Field(default_factory=dict)
+    curve: list[dict[str, float | None]] = Field(default_factory=list)
+    figures: dict[str, float | None] = Field(default_factory=dict)
+    memory: int
+    parent: int | None = None
+    created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    libraries: dict[str, str] = Field(default_factory=dict)
+    variants: dict[str, Variant] = Field(default_factory=dict)
+    signature: str | None = None
+    key: str | None = None
+
+    def signed_part(self) -> bytes:
+        """What a signature is made of: all but the signature, in one normal form."""
+        return json.dumps(self.model_dump(mode="json", exclude={"signature"}), sort_keys=True).encode()
+
+    @classmethod
+    def parse(cls, text: bytes, where: str) -> Manifest:
+        """A manifest from its JSON.
+
+        Raises
+        ------
+        ModelError
+            It is damaged, or of a newer format.
+        """
+        try:
+            plain = json.loads(text)
+            told = plain.get("format")
+        except (ValueError, AttributeError) as error:
+            raise ModelError(f"the manifest of {where} is damaged: {error}") from error
+        if isinstance(told, int) and told > FORMAT:
+            raise ModelError(
+                f"the manifest of {where} has format {told}, this code reads {FORMAT}: upgrade Streamgauge"
+            )
+        try:
+            return cls.model_validate(plain)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise ModelError(f"the manifest of {where} is damaged: {key}: {first['msg']}") from error
+
+
+def named(name: str) -> str:
+    """`name`, if it can be a model's; ModelError says what is allowed."""
+    if not NAME.fullmatch(name):
+        raise ModelError(f"{name!r} cannot be the name of a model: letters, digits, '.', '_' and '-', 100 at most")
+    return name

@@ -1,0 +1,377 @@
+"""The registry of trained models: immutable versions and movable aliases, on any file system that fsspec knows.
+
+Under the root, each model has ``NAME/files/SHA256`` (contents, by what they are), ``NAME/versions/NUMBER.json`` (manifests, which
+name their files) and ``NAME/aliases/ALIAS.json``. A version exists once its manifest does, which is put there in one step after
+all files: a reader never sees half of it, and of two writers each gets a number of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+from fsspec.implementations.local import LocalFileSystem
+from streamgauge.models.calibration import TailCalibrator
+from streamgauge.models.catalog import FITTED
+from streamgauge.models.errors import ModelError, StateError
+from streamgauge.models.fitted_detector import FittedDetector
+from streamgauge.models.persistence.manifest import Manifest, Variant, named
+
+CALIBRATOR = "calibrator.bin"
+MOST_BYTES = 500_000_000  # of one model in memory
+GRACE = 3600.0  # seconds for which files that no manifest names are kept: their writer may not have finished
+KEPT_HISTORY = 50  # earlier versions that an alias remembers
+SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A version, ready to score.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    variant : str
+    detector : FittedDetector
+    calibrator : TailCalibrator
+        That knows the magnitudes of held-back usual data.
+    """
+
+    manifest: Manifest
+    variant: str
+    detector: FittedDetector
+    calibrator: TailCalibrator
+
+
+class Registry:
+    """Versions and aliases of trained models.
+
+    Parameters
+    ----------
+    url : str
+        A folder, or any URL of fsspec's: ``file:///models``, ``s3://bucket/models``.
+    trusted_keys : sequence of str
+        Ed25519 public keys, base64. If there are any, a version that none of them signed is refused.
+    """
+
+    def __init__(self, url: str, trusted_keys: tuple[str, ...] = ()) -> None:
+        self.url = url
+        self.trusted_keys = trusted_keys
+        try:
+            self._fs, root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise ModelError(f"the registry {url!r} cannot be opened: {error}") from error
+        self._root = root.rstrip("/")
+
+    # ---- looking ------------------------------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """Models there are."""
+        return self._listed("")
+
+    def versions(self, name: str) -> list[int]:
+        """Versions of a model, oldest first."""
+        found = self._listed(f"{named(name)}/versions")
+        return sorted(int(file.removesuffix(SUFFIX)) for file in found if re.fullmatch(r"\d+\.json", file))
+
+    def manifest(self, name: str, version: int) -> Manifest:
+        """What is written down of a version; its signature is checked where keys are trusted.
+
+        Raises
+        ------
+        ModelError
+            There is no such version, or its manifest is damaged, tampered with, or not signed by a trusted key.
+        """
+        where = f"{named(name)} version {version}"
+        text = self._read(self._version(name, version))
+        if text is None:
+            known = ", ".join(map(str, self.versions(name))) or "none"
+            raise ModelError(f"there is no {where} in {self.url}; versions: {known}")
+        manifest = Manifest.parse(text, where)
+        if (manifest.name, manifest.version) != (name, version):
+            raise ModelError(f"the manifest of {where} is that of {manifest.name} version {manifest.version}")
+        self._check_signature(manifest, where)
+        return manifest
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Version that each alias of a model stands for."""
+        return {alias: self._alias(name, alias)[0]["version"] for alias in self._alias_names(name)}
+
+    def history(self, name: str, alias: str) -> list[dict[str, Any]]:
+        """What an alias stood for, newest first: version, when, who, why."""
+        return self._alias(name, alias)
+
+    def resolve(self, name: str, which: str | int) -> int:
+        """The version that an alias, or a number, stands for.
+
+        Raises
+        ------
+        ModelError
+            There is no such alias or version.
+        """
+        if isinstance(which, int) or which.isdigit():
+            return self.manifest(name, int(which)).version
+        told = self._alias(name, which)
+        if not told:
+            known = ", ".join(f"{a} ({v})" for a, v in self.aliases(name).items()) or "none"
+            raise ModelError(f"{name} has no alias {which!r} in {self.url}; aliases: {known}")
+        return int(told[0]["version"])
+
+    def load(self, name: str, version: int, variant: str = "full") -> LoadedModel:
+        """A version, its files checked against the manifest.
+
+        Raises
+        ------
+        ModelError
+            It is not there, too large, damaged, or does not fit its manifest.
+        """
+        manifest = self.manifest(name, version)
+        where = f"{name} version {version}"
+        if variant not in manifest.variants:
+            raise ModelError(f"{where} has no variant {variant!r}; it has: {', '.join(manifest.variants)}")
+        if manifest.detector not in FITTED:
+            raise ModelError(f"{where} is a {manifest.detector}, which this code does not know: upgrade Streamgauge")
+        kind = FITTED[manifest.detector]
+        told = manifest.variants[variant]
+        memory = max(told.size, kind.bytes_for(len(manifest.features), **manifest.settings))
+        if memory > MOST_BYTES:
+            raise ModelError(f"{where} would take {memory / 1e6:.0f} MB, a model may take {MOST_BYTES / 1e6:.0f} MB")
+        files = {file: self._content(name, digest, f"{where}, {file}") for file, digest in told.files.items()}
+        try:
+            detector = kind.from_files(files)
+            calibrator = TailCalibrator.from_state(files.get(CALIBRATOR, b""))
+        except StateError as error:
+            raise ModelError(f"{where}: {error}") from error
+        if (detector.width, detector.steps) != (len(manifest.features), manifest.steps):
+            raise ModelError(
+                f"{where} takes {detector.width} features and {detector.steps} steps, its manifest names "
+                f"{len(manifest.features)} and {manifest.steps}"
+            )
+        return LoadedModel(manifest, variant, detector, calibrator)
+
+    # ---- changing -----------------------------------------------------------------------------------------------------
+
+    def publish(
+        self,
+        manifest: Manifest,
+        variants: dict[str, tuple[dict[str, bytes], dict[str, float | None]]],
+        sign_key: Path | None = None,
+    ) -> Manifest:
+        """Add a version.
+
+        Parameters
+        ----------
+        manifest : Manifest
+            Without version, variants and signature.
+        variants : dict
+            By name: files, and figures.
+        sign_key : Path, optional
+            Ed25519 private key in PEM, to sign with.
+
+        Returns
+        -------
+        Manifest
+            As it was published.
+        """
+        name = named(manifest.name)
+        described = {}
+        for variant, (files, figures) in variants.items():
+            digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+            for file, data in files.items():
+                path = f"{name}/files/{digests[file]}"
+                if not self._fs.exists(self._path(path)):
+                    self._write(path, data)
+            described[variant] = Variant(files=digests, size=sum(map(len, files.values())), figures=figures)
+        key = None if sign_key is None else _private_key(sign_key)
+        while True:
+            version = max(self.versions(name), default=0) + 1
+            changes: dict[str, Any] = {"version": version, "variants": described, "signature": None}
+            if key is not None:
+                changes["key"] = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+            told = manifest.model_copy(update=changes)
+            if key is not None:
+                told = told.model_copy(update={"signature": base64.b64encode(key.sign(told.signed_part())).decode()})
+            if self._create(self._version(name, version), told.model_dump_json(indent=1).encode()):
+                return told
+
+    def point(self, name: str, alias: str, version: int, by: str = "", why: str = "") -> None:
+        """Let an alias stand for a version from now on."""
+        if not re.fullmatch(r"[a-z][a-z0-9_-]*", alias):
+            raise ModelError(f"{alias!r} cannot be an alias: small letters, digits, '_' and '-', a letter first")
+        self.manifest(name, version)
+        now = {"version": version, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": by, "why": why}
+        told = [now, *self._alias(name, alias)][:KEPT_HISTORY]
+        self._write(f"{name}/aliases/{alias}{SUFFIX}", json.dumps(told, indent=1).encode())
+
+    def rollback(self, name: str, alias: str, by: str = "", why: str = "rollback") -> int:
+        """Let an alias stand for the version that it stood for before; returns that version."""
+        told = self._alias(name, alias)
+        current = told[0]["version"] if told else None
+        before = next((one["version"] for one in told if one["version"] != current), None)
+        if before is None:
+            raise ModelError(f"{name}: the alias {alias!r} never stood for another version")
+        self.point(name, alias, before, by, why)
+        return int(before)
+
+    def verify(self, name: str, version: int) -> None:
+        """Load every variant of a version; ModelError says what is wrong."""
+        for variant in self.manifest(name, version).variants:
+            loaded = self.load(name, version, variant)
+            if loaded.detector.networks:
+                loaded.detector.rate_many(_any_events(loaded.manifest))
+
+    def collect_garbage(self, name: str, keep: int = 5) -> list[str]:
+        """Delete versions that no alias stands for, but for the newest, and files that no version names.
+
+        Parameters
+        ----------
+        name : str
+        keep : int
+            Newest versions that stay in any case.
+
+        Returns
+        -------
+        list of str
+            What was deleted, below the root.
+        """
+        held = {one["version"] for alias in self._alias_names(name) for one in self._alias(name, alias)[:2]}
+        versions = self.versions(name)
+        gone = [v for v in versions[: max(0, len(versions) - keep)] if v not in held]
+        deleted = [self._version(name, v) for v in gone]
+        for path in deleted:
+            self._fs.rm_file(self._path(path))
+        named_files: set[str] = set()
+        for version in self.versions(name):
+            manifest = Manifest.parse(self._read(self._version(name, version)) or b"", f"{name} version {version}")
+            named_files |= {digest for variant in manifest.variants.values() for digest in variant.files.values()}
+        for file in self._listed(f"{name}/files"):
+            path = f"{name}/files/{file}"
+            if file not in named_files and time.time() - self._fs.modified(self._path(path)).timestamp() > GRACE:
+                self._fs.rm_file(self._path(path))
+                deleted.append(path)
+        return deleted
+
+    # ---- files --------------------------------------------------------------------------------------------------------
+
+    def _path(self, below: str) -> str:
+        return f"{self._root}/{below}" if below else self._root
+
+    @staticmethod
+    def _version(name: str, version: int) -> str:
+        return f"{name}/versions/{version:06d}{SUFFIX}"
+
+    def _listed(self, below: str) -> list[str]:
+        self._fs.invalidate_cache()
+        try:
+            return sorted(path.rstrip("/").rsplit("/", 1)[1] for path in self._fs.ls(self._path(below), detail=False))
+        except FileNotFoundError:
+            return []
+
+    def _read(self, below: str) -> bytes | None:
+        try:
+            return bytes(self._fs.cat_file(self._path(below)))
+        except FileNotFoundError:
+            return None
+
+    def _content(self, name: str, digest: str, where: str) -> bytes:
+        data = self._read(f"{name}/files/{digest}") if re.fullmatch(r"[0-9a-f]{64}", digest) else None
+        if data is None:
+            raise ModelError(f"{where}: the file is missing in {self.url}")
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise ModelError(f"{where}: the file was changed: its SHA-256 is not that of the manifest")
+        return data
+
+    def _write(self, below: str, data: bytes) -> None:
+        """Put a file there in one step."""
+        path = self._path(below)
+        if not isinstance(self._fs, LocalFileSystem):
+            self._fs.pipe_file(path, data)
+            return
+        part = self._part(path, data)
+        os.replace(part, path)
+
+    def _create(self, below: str, data: bytes) -> bool:
+        """Put a file there in one step, unless there is one already."""
+        path = self._path(below)
+        try:
+            if isinstance(self._fs, LocalFileSystem):
+                part = self._part(path, data)
+                try:
+                    os.link(part, path)
+                finally:
+                    os.unlink(part)
+            else:
+                self._fs.pipe_file(path, data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def _part(self, path: str, data: bytes) -> str:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        part = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}.part")
+        with open(part, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        return part
+
+    def _alias_names(self, name: str) -> list[str]:
+        return [
+            f.removesuffix(SUFFIX) for f in self._listed(f"{named(name)}/aliases") if f.endswith(SUFFIX) and f[0] != "."
+        ]
+
+    def _alias(self, name: str, alias: str) -> list[dict[str, Any]]:
+        text = self._read(f"{named(name)}/aliases/{alias}{SUFFIX}")
+        try:
+            return [] if text is None else list(json.loads(text))
+        except ValueError as error:
+            raise ModelError(f"the alias {alias!r} of {name} is damaged: {error}") from error
+
+    def _check_signature(self, manifest: Manifest, where: str) -> None:
+        if not self.trusted_keys:
+            return
+        if manifest.signature is None or manifest.key is None:
+            raise ModelError(
+                f"{where} is not signed, and this registry is read with trusted keys (models.trusted_keys)"
+            )
+        if manifest.key not in self.trusted_keys:
+            raise ModelError(f"{where} is signed with the key {manifest.key}, which is none of the trusted ones")
+        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+
+        try:
+            key = Ed25519PublicKey.from_public_bytes(base64.b64decode(manifest.key))
+            key.verify(base64.b64decode(manifest.signature), manifest.signed_part())
+        except (InvalidSignature, ValueError) as error:
+            raise ModelError(f"{where}: the signature does not fit: its manifest was changed") from error
+
+
+def _private_key(path: Path) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"the key {path} cannot be read ({error}); make one: openssl genpkey -algorithm ed25519"
+        ) from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ModelError(f"{path} is no Ed25519 key; make one: openssl genpkey -algorithm ed25519")
+    return key
+
+
+def _any_events(manifest: Manifest) -> Any:
+    shape = (1, len(manifest.features)) if manifest.steps == 1 else (1, manifest.steps, len(manifest.features))
+    return np.broadcast_to(np.array(manifest.centre), shape)

@@ -1,0 +1,275 @@
+"""Fields to opinions of trained models: loaded once for all logs of a task, changed at the boundary of two batches."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numba import njit
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.errors import SettingsError
+from streamgauge.models.persistence.registry import LoadedModel, Registry
+from streamgauge.udfs.control import ModelVersion
+from streamgauge.udfs.settings import ModelsSettings, ModelUse
+
+SHADOW = " shadow"  # ends the name of a member that is scored but never alerts
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class OnDemand:
+    """Numbers of an event's fields that are made when asked for: few events alert."""
+
+    make: Callable[[int], Floats]
+
+    def __getitem__(self, place: int, /) -> Floats:
+        return self.make(place)
+
+
+@dataclass(slots=True)
+class ModelOpinion:
+    """What one trained model says of each event.
+
+    Attributes
+    ----------
+    magnitude : float64[n]
+        NaN where it has no opinion.
+    missing : float64[n]
+        Share of its fields that the event lacks.
+    weights, expected : OnDemand
+        Each field's part in the magnitude of an event, and what it was expected to be; NaN where the model does not look at a field.
+    seconds : float
+    """
+
+    magnitude: Floats
+    missing: Floats
+    weights: OnDemand
+    expected: OnDemand
+    seconds: float
+
+
+@dataclass(slots=True)
+class Windows:
+    """The last events of each event's entity, the event itself the last.
+
+    Attributes
+    ----------
+    values : float64[n, steps, fields]
+    counts : int64[n]
+        Events known of the entity; 0 where it has no place in the rich tier.
+    columns : list of int
+        Columns that the fields are.
+    """
+
+    values: Floats
+    counts: Ints
+    columns: list[int] = field(default_factory=list)
+
+
+class Models:
+    """The trained models at work in a task.
+
+    Parameters
+    ----------
+    settings : ModelsSettings
+        The versions that its aliases stand for now are loaded.
+
+    Attributes
+    ----------
+    names : list of str
+        Members: each model used, then each one's shadow.
+    at_work : dict of str to LoadedModel
+        By member; a member without a model has no opinion.
+
+    Raises
+    ------
+    ModelError
+        A model is not there, or must not be used.
+    SettingsError
+        A model of sequences needs a longer history than is kept.
+    """
+
+    def __init__(self, settings: ModelsSettings) -> None:
+        self.settings = settings
+        self.names = [*settings.use, *(f"{name}{SHADOW}" for name in settings.use)]
+        self.at_work: dict[str, LoadedModel] = {}
+        self._registry = (
+            Registry(settings.registry, settings.trusted_keys) if settings.registry and settings.use else None
+        )
+        self._columns: dict[tuple[str, int, tuple[str, ...]], Ints] = {}
+        for name, use in settings.use.items():
+            assert self._registry is not None
+            self._put(name, name, self._registry.resolve(name, use.alias))
+            if use.shadow is not None:
+                self._put(f"{name}{SHADOW}", name, self._registry.resolve(name, use.shadow))
+
+    @property
+    def weights(self) -> Floats:
+        """Of the members in the ensemble; shadows weigh nothing."""
+        return np.array([0.0 if name.endswith(SHADOW) else self.settings.use[name].weight for name in self.names])
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version of each member at work."""
+        return {name: str(loaded.manifest.version) for name, loaded in self.at_work.items()}
+
+    def take(self, message: ModelVersion) -> None:
+        """Put a version to work, or take one off.
+
+        Raises
+        ------
+        ModelError, SettingsError
+            It cannot be used; what was at work stays.
+        """
+        if message.model not in self.settings.use:
+            known = ", ".join(self.settings.use) or "none"
+            raise SettingsError(
+                f"control message: model: {message.model!r} is not used by this job (models.use: {known})"
+            )
+        member = message.model if message.role == "live" else f"{message.model}{SHADOW}"
+        if message.version is None:
+            self.at_work.pop(member, None)
+        elif self.versions.get(member) != str(message.version):
+            self._put(member, message.model, message.version)
+
+    def _put(self, member: str, name: str, version: int) -> None:
+        assert self._registry is not None
+        use = self.settings.use[name]
+        loaded = self._registry.load(name, version, use.variant)
+        if loaded.detector.sequence and loaded.detector.steps > self.settings.history:
+            raise SettingsError(
+                f"models.history: {name} version {version} looks at {loaded.detector.steps} events of an entity, "
+                f"{self.settings.history} are kept: set it to {loaded.detector.steps} or more and start the job anew"
+            )
+        # whatever has to be compiled or opened is, before a batch waits for it
+        usual = np.array(loaded.manifest.centre)
+        steps = (loaded.detector.steps,) if loaded.detector.sequence else ()
+        loaded.detector.explain_many(np.broadcast_to(usual, (2, *steps, len(usual))))
+        self.at_work[member] = loaded
+        log.info("model %s: version %s at work", member, version)
+
+    # ---- histories of entities ----------------------------------------------------------------------------------------
+
+    @property
+    def width(self) -> int:
+        """Numbers that are kept for each rich entity and field: a count, and its last values."""
+        return self.settings.history + 1 if self.settings.history else 0
+
+    def remember(self, rings: Floats, slots: Ints, X: Floats) -> None:
+        """Take up events without looking at them.
+
+        Parameters
+        ----------
+        rings : float64[slots, d, width]
+            Changed in place.
+        slots : int64[n]
+            -1 is an entity without a place.
+        X : float64[n, d]
+        """
+        if self.width:
+            _push(rings, slots, X, np.empty(0, np.int64), np.empty((len(X), 0, 0)), np.zeros(len(X), np.int64))
+
+    def windows(self, rings: Floats, slots: Ints, X: Floats, columns: list[str]) -> Windows:
+        """Take up events, and give each one's past as the models of sequences need it; see `remember`."""
+        steps, wanted = 0, set()
+        for loaded in self.at_work.values():
+            if loaded.detector.sequence:
+                steps = max(steps, loaded.detector.steps)
+                wanted |= set(loaded.manifest.features)
+        chosen = [k for k, name in enumerate(columns) if name in wanted]
+        told = Windows(np.empty((len(X), steps, len(chosen))), np.zeros(len(X), np.int64), chosen)
+        if self.width:
+            _push(rings, slots, X, np.array(chosen, dtype=np.int64), told.values, told.counts)
+        return told
+
+    # ---- scoring ------------------------------------------------------------------------------------------------------
+
+    def serve(self, kind: str, X: Floats, columns: list[str], windows: Windows) -> list[ModelOpinion | None]:
+        """Opinion of each member, in the order of `names`; None where it has none.
+
+        Parameters
+        ----------
+        kind : str
+            Of the stream.
+        X : float64[n, d]
+        columns : list of str
+            Field of each column.
+        windows : Windows
+        """
+        return [self._opinion(name, kind, X, columns, windows) for name in self.names]
+
+    def use_of(self, member: str) -> ModelUse:
+        """How a member is used."""
+        return self.settings.use[member.removesuffix(SHADOW)]
+
+    def _opinion(self, member: str, kind: str, X: Floats, columns: list[str], windows: Windows) -> ModelOpinion | None:
+        loaded = self.at_work.get(member)
+        if loaded is None or kind not in self.use_of(member).streams or not len(X):
+            return None
+        began = time.perf_counter()
+        detector, d = loaded.detector, X.shape[1]
+        places = self._places(member, loaded, columns)
+        if (places < 0).all():
+            return None
+        given: Any
+        if detector.sequence:
+            at = np.array([windows.columns.index(p) if p >= 0 else -1 for p in places.tolist()])
+            given = windows.values[:, -detector.steps :][:, :, at]
+            given[:, :, places < 0] = np.nan
+            absent = np.isnan(given[:, -1])
+            usable = np.flatnonzero((windows.counts >= detector.steps) & ~absent.all(axis=1))
+        else:
+            given = X[:, places]
+            given[:, places < 0] = np.nan
+            absent = np.isnan(given)
+            usable = np.flatnonzero(~absent.all(axis=1))
+        magnitude = np.full(len(X), np.nan)
+        magnitude[usable] = detector.rate_many(given[usable])
+
+        def spread(numbers: Floats) -> Floats:
+            row = np.full(d, np.nan)
+            row[places[places >= 0]] = numbers[places >= 0]
+            return row
+
+        return ModelOpinion(
+            magnitude, absent.mean(axis=1), OnDemand(lambda i: spread(detector.explain_many(given[i : i + 1])[0])),
+            OnDemand(lambda i: spread(detector.expected_many(given[i : i + 1])[0])), time.perf_counter() - began,
+        )  # fmt: skip
+
+    def _places(self, member: str, loaded: LoadedModel, columns: list[str]) -> Ints:
+        """Column of each of a model's features; -1 where the stream has none. The alignment of stream and model."""
+        key = (member, loaded.manifest.version, tuple(columns))
+        if key not in self._columns:
+            if len(self._columns) > 64:
+                self._columns.clear()
+            index = {name: k for k, name in enumerate(columns)}
+            self._columns[key] = np.array([index.get(name, -1) for name in loaded.manifest.features], dtype=np.int64)
+        return self._columns[key]
+
+
+@njit(cache=True)
+def _push(rings, slots, X, chosen, values, counts):  # type: ignore[no-untyped-def]
+    """Each field of an entity has a ring: how many values came, and the last of them."""
+    size, steps = rings.shape[2] - 1, values.shape[1]
+    for i in range(X.shape[0]):
+        slot = slots[i]
+        if slot < 0:
+            for s in range(steps):
+                for c in range(len(chosen)):
+                    values[i, s, c] = math.nan
+            continue
+        for f in range(X.shape[1]):
+            count = int(rings[slot, f, 0])
+            rings[slot, f, 1 + count % size] = X[i, f]
+            rings[slot, f, 0] = count + 1.0
+            counts[i] = max(counts[i], count + 1)
+        for c in range(len(chosen)):
+            count = int(rings[slot, chosen[c], 0])
+            for s in range(steps):
+                at = count - steps + s
+                values[i, s, c] = rings[slot, chosen[c], 1 + at % size] if at >= 0 else math.nan
