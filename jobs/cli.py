@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from streamgauge.models.errors import InputError, SettingsError, StreamgaugeError
+from streamgauge.jobs.cli_models import models_app, train
+from streamgauge.jobs.cli_shared import AsJson, JobManager, SettingsFile, clear_errors, console, need_files, print_json
+from streamgauge.models.errors import InputError
 
 app = typer.Typer(
     name="streamgauge",
@@ -25,37 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-console = Console(stderr=True)
-
-SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", help="Settings file; flink-conf/detection.yaml of this folder by default.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
-JobManager = Annotated[
-    str | None, typer.Option(help="HOST:PORT of a cluster's REST endpoint; the local one by default.")
-]
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Our own errors as one line, with an exit code; bugs keep their traceback."""
-    try:
-        yield
-    except (SettingsError, InputError) as error:
-        console.print(f"[red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
-        raise typer.Exit(2) from error
-    except StreamgaugeError as error:
-        console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-    except OSError as error:
-        if error.filename is None:
-            raise
-        console.print(f"[red]error:[/] {error.filename}: {error.strerror}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, default=str) + "\n")
+app.add_typer(models_app, name="models")
+app.command(epilog="Example: `streamgauge train pumps autoencoder history.csv --entity-column pump --registry models`")(
+    train
+)
 
 
 @app.command(epilog="Example: `streamgauge demo --keep`")
@@ -67,10 +39,10 @@ def demo(
     """Play real series through a local Kafka and Flink, and show what is found."""
     from streamgauge.jobs.demo import run  # noqa: PLC0415
 
-    with _clear_errors():
+    with clear_errors():
         figures = run(output, keep, console)
     if as_json:
-        _print_json(figures)
+        print_json(figures)
 
 
 @app.command(epilog="Example: `streamgauge up --taskmanagers 2 --flink-port 18081`")
@@ -93,11 +65,11 @@ def up(
         "flink_rpc": flink_rpc_port,
         "prometheus": prometheus_port,
     }
-    with _clear_errors(), console.status("starting"):
+    with clear_errors(), console.status("starting"):
         cluster = local_cluster.up(taskmanagers, ports, say=console.log)
     console.print(f"Kafka {cluster.bootstrap}   Flink UI {cluster.ui}   logs {cluster.home / 'logs'}")
     if as_json:
-        _print_json(local_cluster.status())
+        print_json(local_cluster.status())
 
 
 @app.command(epilog="Example: `streamgauge down --erase`")
@@ -105,7 +77,7 @@ def down(erase: Annotated[bool, typer.Option(help="Delete topics, checkpoints an
     """Stop what `up` started, and nothing else."""
     from streamgauge.jobs import local_cluster  # noqa: PLC0415
 
-    with _clear_errors():
+    with clear_errors():
         stopped = local_cluster.down(erase=erase)
     console.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
@@ -115,10 +87,10 @@ def status(as_json: AsJson = False) -> None:
     """Show the local cluster's processes and jobs; exit code 1 when it does not run."""
     from streamgauge.jobs import local_cluster  # noqa: PLC0415
 
-    with _clear_errors():
+    with clear_errors():
         seen = local_cluster.status()
     if as_json:
-        _print_json(seen)
+        print_json(seen)
     elif not seen["processes"]:
         console.print("no local cluster; `streamgauge up` starts one")
     else:
@@ -142,10 +114,10 @@ def doctor(settings: SettingsFile = None, as_json: AsJson = False) -> None:
     from streamgauge.jobs.doctor import examine  # noqa: PLC0415
     from streamgauge.jobs.settings import load  # noqa: PLC0415
 
-    with _clear_errors():
+    with clear_errors():
         findings = examine(load(settings))
     if as_json:
-        _print_json([{"check": f.check, "state": f.state, "message": f.message} for f in findings])
+        print_json([{"check": f.check, "state": f.state, "message": f.message} for f in findings])
     else:
         signs = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "failure": "[red]failure[/]"}
         table = Table(show_header=False)
@@ -180,7 +152,7 @@ def submit(
     from streamgauge.jobs.submit import submit as submit_job  # noqa: PLC0415
     from streamgauge.jobs.topics import ensure  # noqa: PLC0415
 
-    with _clear_errors():
+    with clear_errors():
         if python_mode is not None:
             os.environ["STREAMGAUGE__JOB__EXECUTION"] = python_mode
         loaded = load(settings)
@@ -194,7 +166,7 @@ def submit(
             )  # fmt: skip
     console.print(f"job {job} runs")
     if as_json:
-        _print_json({"job": job})
+        print_json({"job": job})
 
 
 @app.command(
@@ -209,7 +181,7 @@ def stop(
     from streamgauge.jobs.local_cluster import running_cluster  # noqa: PLC0415
     from streamgauge.jobs.submit import FlinkRest  # noqa: PLC0415
 
-    with _clear_errors():
+    with clear_errors():
         rest = FlinkRest(jobmanager or running_cluster().jobmanager)
         if job is None:
             running = rest.running()
@@ -244,7 +216,7 @@ def replay(
     from streamgauge.jobs.settings import load, validated  # noqa: PLC0415
     from streamgauge.jobs.topics import ensure  # noqa: PLC0415
 
-    with _clear_errors():
+    with clear_errors():
         if rate is not None and speed_up is not None:
             raise InputError("--rate and --speed-up exclude each other")
         if speed_up is not None and time_column is None:
@@ -254,7 +226,7 @@ def replay(
             values = loaded.model_dump()
             values["kafka"]["topics"]["events"] = topic
             loaded = validated(values, "--topic")
-        _need_files(files)
+        need_files(files)
         ensure(loaded.kafka)
         with _bar() as bar:
             task = bar.add_task("events", total=sum(map(count_rows, files)))
@@ -281,7 +253,7 @@ def alerts(
 
     shown: list[dict[str, Any]] = []
     count = 0
-    with _clear_errors():
+    with clear_errors():
         stream = follow(load(settings).kafka, from_beginning, idle)
         try:
             with Live(console=console, refresh_per_second=4) if not as_json else Progress(disable=True) as view:
@@ -326,7 +298,7 @@ def backtest(
     from streamgauge.jobs import backtest as backtests  # noqa: PLC0415
     from streamgauge.jobs.settings import load  # noqa: PLC0415
 
-    with _clear_errors():
+    with clear_errors():
         results = _backtested(
             files, load(settings), entity_column, time_column, label_column, one_stream, partitions
         )  # fmt: skip
@@ -337,7 +309,7 @@ def backtest(
                 out.writelines(alert + b"\n" for result in results for alert in result.alerts)
     told = backtests.summary(results)
     if as_json:
-        _print_json(told)
+        print_json(told)
     else:
         table = Table(show_header=False)
         for name, value in told.items():
@@ -367,14 +339,14 @@ def evaluate(
     from streamgauge.jobs import evaluate as evaluation  # noqa: PLC0415
     from streamgauge.jobs.settings import load  # noqa: PLC0415
 
-    with _clear_errors():
+    with clear_errors():
         loaded = load(settings)
         results = _backtested(files, loaded, entity_column, time_column, label_column)
         figures, html = evaluation.evaluate(results, loaded.decide.threshold, missed_cost, false_cost)
         _write(page, html)
     console.print(f"wrote {page}")
     if as_json:
-        _print_json(figures)
+        print_json(figures)
     else:
         table = Table("figure", "value", "95 % interval")
         for name, (low, high) in figures["intervals"].items():
@@ -386,12 +358,6 @@ def _write(path: Path, text: str) -> None:
     """A file; folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
-
-
-def _need_files(files: list[Path]) -> None:
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"no such file: {file}")
 
 
 def _backtested(
@@ -407,7 +373,7 @@ def _backtested(
     from streamgauge.jobs.backtest import backtest as run_backtest  # noqa: PLC0415
     from streamgauge.jobs.read_files import count_rows  # noqa: PLC0415
 
-    _need_files(files)
+    need_files(files)
     with _bar() as bar:
         task = bar.add_task("rows", total=sum(map(count_rows, files)))
         return run_backtest(
@@ -430,7 +396,7 @@ def benchmark(
     from streamgauge.jobs import benchmark as benchmarks  # noqa: PLC0415
     from streamgauge.jobs.settings import load  # noqa: PLC0415
 
-    with _clear_errors():
+    with clear_errors():
         with Progress(*Progress.get_default_columns()[:1], TextColumn("{task.completed} rows"), console=console) as bar:
             task = bar.add_task(suite, total=None)
             figures = benchmarks.run(suite, data, load(settings), lambda n: bar.advance(task, n))
@@ -440,7 +406,7 @@ def benchmark(
             _write(table_out, benchmarks.table(suite, figures))
             console.print(f"wrote {table_out}")
     if as_json:
-        _print_json(figures)
+        print_json(figures)
     else:
         shown = Table(show_header=False)
         for name, value in figures.items():

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 from streamgauge.jobs.settings import KafkaSettings
 from streamgauge.models.errors import ClusterError
+from streamgauge.udfs.control import Said, key_of
 
 # Flink's connector speaks Java's property names, kafka-python its own
 _PYTHON_NAMES = {
@@ -97,6 +98,25 @@ def ensure(kafka: KafkaSettings, partitions: int = 4, overrides: dict[str, dict[
         except KafkaError as error:
             raise ClusterError(f"Kafka at {kafka.bootstrap} refused to create a topic: {error}") from error
     return created
+
+
+def send_control(kafka: KafkaSettings, message: Said) -> None:
+    """Put a message on the control topic, under the key that lets a later one replace it.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
+    try:
+        producer = KafkaProducer(**client_options(kafka), acks="all")
+        try:
+            text = message.model_dump_json().encode()
+            producer.send(kafka.topics.control, text, key_of(message).encode(), partition=0).get(30)
+        finally:
+            producer.close()
+    except KafkaError as error:
+        raise ClusterError(f"cannot write to {kafka.topics.control!r} at {kafka.bootstrap}: {error}") from error
 
 
 def read_control(kafka: KafkaSettings) -> list[tuple[int, str]]:

@@ -96,9 +96,8 @@ class LogPipeline:
         )
         self.shape = Shape()
         self.calibrators = Calibrators(_members(self.detectors, models), settings.calibration)
-        self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
-        self.adopt()
         self.journal = Journal(self.prefix)
+        self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
         self.events = 0
         configured = settings.model_dump_json(include={"detectors", "featurize", "models"})
         self._mark = config_mark(configured)
@@ -108,6 +107,8 @@ class LogPipeline:
     def process(self, raw: RawBatch, result: BatchResult) -> None:
         """Take a batch through all steps; see `ScoringPipeline.process`."""
         clock = _Clock(result.seconds)
+        if self.served != self.models.versions:
+            self._adopt()
         events, dead = decode(raw, self.settings.event)
         rejected = self.alignment.reject(events)
         if rejected:
@@ -286,7 +287,7 @@ class LogPipeline:
         slots = np.array([self.store.head[self.store.index[name], SLOT] for name in sorted(self.store.index)], np.int64)
         return bytes(self.rich.fields[slots[slots > 0] - 1].tobytes())
 
-    def adopt(self) -> None:
+    def _adopt(self) -> None:
         """Give each trained model whose version is news here a calibrator that knows it: its shadow's, or the one it came with."""
         for member, loaded in self.models.at_work.items():
             version = str(loaded.manifest.version)
@@ -380,7 +381,6 @@ class LogPipeline:
                 self.detectors.learn_cohort(kind, features, categories)
             self.calibrators.calibrate(magnitudes)
         self.served = meta["served"]
-        self.adopt()
 
     def _restore_rich(self, saved: dict[str, bytes], meta: dict[str, int]) -> None:
         """Snapshots of the rich entities, fed again with what came after."""

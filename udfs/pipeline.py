@@ -87,11 +87,9 @@ class ScoringPipeline:
         self.control.apply(message)
         if isinstance(message, ModelVersion):
             self.models.take(message)
-        for log in self.logs.values():
-            if isinstance(message, DetectorVersion):
+        elif isinstance(message, DetectorVersion):
+            for log in self.logs.values():
                 log.swap(message)
-            elif isinstance(message, ModelVersion):
-                log.adopt()
 
     def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:
         """Become what an earlier run saved: all pairs of key and value that its results wrote and did not delete."""

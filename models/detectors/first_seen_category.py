@@ -113,7 +113,11 @@ class FirstSeenCategory(CohortDetector):
         meta = {"settings": self.settings(), "learned": self.learned}
         if self._counts is None:
             return pack(self.name, self.state_version, meta, {})
-        arrays: dict[str, npt.NDArray[Any]] = {"counts": self._counts, "filters": self._filters, "numbers": self._numbers}
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "counts": self._counts,
+            "filters": self._filters,
+            "numbers": self._numbers,
+        }
         return pack(self.name, self.state_version, meta, arrays)
 
     @classmethod
