@@ -26,6 +26,7 @@ from streamgauge.udfs.decode import decode
 from streamgauge.udfs.records import RawBatch
 
 CANDIDATE = "candidate"  # the alias of what was trained last
+DEFAULT_LAST = 50_000  # newest events of the topic that are trained on
 OFFSETS = re.compile(r"(\d+):(\d+)-(\d+)")
 
 
@@ -153,8 +154,7 @@ def past_of_topic(
             places = [TopicPartition(topic, p) for p in partitions]
             begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
             if ranges is None:
-                share = -(-(last or 50_000) // len(places))
-                ranges = {p.partition: (max(begins[p], ends[p] - share), ends[p]) for p in places}
+                ranges = newest({p.partition: (begins[p], ends[p]) for p in places}, last or DEFAULT_LAST)
             for partition, (first, after) in sorted(ranges.items()):
                 place = TopicPartition(topic, partition)
                 if place not in ends:
@@ -197,6 +197,18 @@ def past_of_topic(
         X, features, pd.factorize(pd.Series(entities))[0].astype(np.int64), None, f"{topic} {', '.join(seen)}",
         left_out=f"{dead} that cannot be read" if dead else "", first=int(stamps.min()), last=int(stamps.max()),
     )  # fmt: skip
+
+
+def newest(held: dict[int, tuple[int, int]], last: int) -> dict[int, tuple[int, int]]:
+    """The newest `last` offsets, as evenly from all partitions as what they hold allows."""
+    ranges, rest = {}, last
+    order = sorted(held, key=lambda p: held[p][1] - held[p][0])
+    for n, partition in enumerate(order):
+        begin, end = held[partition]
+        taken = min(end - begin, -(-rest // (len(order) - n)))
+        ranges[partition] = (end - taken, end)
+        rest -= taken
+    return ranges
 
 
 def parsed_offsets(texts: list[str]) -> dict[int, tuple[int, int]]:

@@ -54,7 +54,7 @@ class Live:
         for section, keys in sections.items():
             values.setdefault(section, {}).update(keys)
         self.file = home / f"{name}.yaml"
-        self.file.write_text(yaml.safe_dump(values))
+        self.file.write_text(yaml.safe_dump(values, sort_keys=False))
         self.settings: Settings = validated(values, name)
         self.topics = self.settings.kafka.topics
         ensure(self.settings.kafka, PARTITIONS)
@@ -113,6 +113,13 @@ class Live:
     def at_least(self, topic: str, n: int) -> list[Any]:
         """Records of a topic as soon as there are `n`."""
         return self.until(topic, lambda records: len(records) >= n)
+
+    def counted(self, job: str, name: str, seconds: float = 20) -> int:
+        """A counter of the job as soon as it is not 0; metrics are a second or two behind."""
+        deadline = time.monotonic() + seconds
+        while not (count := self.rest.operator_counter(job, name)) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return count
 
     def expected(self) -> ScoredLog:
         """What the pipeline gives in this process for the events on the topic: what the job must give."""

@@ -1,0 +1,92 @@
+"""Trained models on the real cluster: trained from Kafka, chosen by settings, swapped and shadowed while the job runs."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from streamgauge.jobs.topics import send_control
+from streamgauge.jobs.train import past_of_topic, train
+from streamgauge.models.candidate import Past
+from streamgauge.models.catalog import FITTED
+from streamgauge.models.errors import ClusterError, InputError
+from streamgauge.models.persistence.registry import Registry
+from streamgauge.udfs.control import ModelVersion
+
+from tests.integration.live import Live, events, values
+from tests.models.detectors.test_fitted_checks import SMALL as SMALL_MODELS
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    """Each trained detector, on what `events` calls usual."""
+    random = np.random.default_rng(0)
+    X = np.column_stack((random.normal(10, 1, 400), random.normal(0, 1, 400)))
+    past = Past(X, ["x", "y"], np.arange(400, dtype=np.int64) % 4)
+    registry = Registry(str(tmp_path_factory.mktemp("registry")))
+    for name, kind in FITTED.items():
+        few = {"epochs": 3} if kind.needs_torch else {}
+        registry.point(name, "live", train(registry, name, name, past, SMALL_MODELS[name] | few).version)
+    return registry
+
+
+def test_every_trained_detector_runs_in_the_job_by_settings_alone(cluster, tmp_path, registry):
+    use = {name: {"variant": "int8"} if name == "autoencoder" else {} for name in FITTED}
+    live = Live(cluster, tmp_path, models={"registry": registry.url, "history": 8, "use": use})
+    with live.job():
+        live.send(events(2000, entities=5))
+        expected = live.expected()
+        scores = live.until(live.topics.scores, lambda r: len(r) >= len(expected.scores))
+        alerts = live.at_least(live.topics.alerts, len(expected.alerts))
+    assert values(scores) == expected.scores
+    assert values(alerts) == expected.alerts
+    assert {name for r in scores for name in json.loads(r.value)["detectors"]} >= set(FITTED)
+
+
+def test_a_model_trained_from_the_topic_is_swapped_in_without_a_restart_and_a_bad_one_is_not(cluster, tmp_path, registry):
+    models = {"registry": registry.url, "use": {"isolation_forest": {"shadow": "1"}}}
+    live = Live(cluster, tmp_path, models=models)
+
+    def say(version, role="live"):
+        message = ModelVersion(type="model", model="isolation_forest", role=role, version=version)
+        send_control(live.settings.kafka, message)
+
+    def versions():
+        told = [json.loads(r.value)["data"]["detectors"] for r in live.read(live.topics.alerts)]
+        return [one["isolation_forest"]["version"] for one in told if "isolation_forest" in one]
+
+    with live.job() as job:
+        live.send(events(1500, entities=5))
+        live.at_least(live.topics.scores, 1500)
+        assert set(versions()) == {"1"}
+        past = past_of_topic(live.settings, last=1200)
+        assert past.features == ["x", "y"]
+        assert len(past.X) == 1200
+        assert len(past_of_topic(live.settings, {0: (10, 60)}).X) == 50
+        with pytest.raises(InputError, match="has no partition 9"):
+            past_of_topic(live.settings, {9: (0, 10)})
+        trained = train(registry, "isolation_forest", "isolation_forest", past, {"n_trees": 20})
+        assert trained.parent == 1
+        say(trained.version)
+        say(99)
+        letters = live.until(live.topics.dead_letters, bool)
+        live.send(events(1500, entities=5, seed=1))
+        live.at_least(live.topics.scores, 3000)
+        after = versions()
+        failures = live.counted(job, "model_failures")
+    letter = json.loads(letters[0].value)
+    assert letter["reason"] == "bad_control"
+    assert "no isolation_forest version 99" in letter["message"]
+    assert failures > 0
+    assert after[-1] == str(trained.version)
+    assert str(99) not in after
+    shadows = [json.loads(r.value)["detectors"] for r in live.read(live.topics.scores)]
+    assert any("isolation_forest shadow" in one for one in shadows)
+
+
+def test_settings_that_name_a_model_which_is_not_there_fail_the_job_with_the_reason(cluster, tmp_path):
+    live = Live(cluster, tmp_path, models={"registry": str(tmp_path / "none"), "use": {"pumps": {}}})
+    options = ("-Drestart-strategy.type=none",)
+    with pytest.raises(ClusterError, match="pumps has no alias 'live'"), live.job(options=options):
+        pass
