@@ -13,22 +13,30 @@ from streamgauge.models.persistence.codec import pack, unpack
 
 BINS = 1024
 LOW, HIGH = -14.0, 14.0  # range of ln(magnitude) that the bins resolve, 2.8 % each
-TAIL = 0.01  # above this quantile the tail is an exponential distribution,
+TAIL = 0.01  # above this quantile the tail is a generalised Pareto distribution,
 TAIL_LEAST = 20  # or above the quantile that leaves so many scores
 WINSORISED = 0.125  # share of the tail that is cut back to its own quantile
-RARE = math.log(1000.0)  # a score rarer than one in so many is learned with the root of its rarity: anomalies stay rare
+RARE = math.log(
+    10_000.0
+)  # a score rarer than one in so many is learned with less weight, the rarer the less: anomalies stay rare
+BURST = 5.0  # times its usual rate that the tail may be learned at,
+SPAN = 200.0  # taken over about so many scores
+STEEPEST = 1.0  # shape of the tail at the most
 REFRESH = 64  # the table of quantiles is drawn anew after so many scores
 
 # places in `TailCalibrator._numbers`
-COUNT, SINCE, THRESHOLD, EXCESS, TAIL_SHARE, LEARNED = range(6)
+COUNT, SINCE, THRESHOLD, EXCESS, TAIL_SHARE, LEARNED, SHAPE, RATE = range(8)
 
 
 class TailCalibrator:
     """Streaming tail probabilities of magnitudes (numbers from 0 up, high is extreme).
 
-    The body is the empirical distribution over logarithmic bins; beyond the 99 % quantile an exponential tail is fitted to the
-    mean excess (as a forecast from so many excesses: with few, it is heavier), so that a probability far smaller than one over
+    The body is the empirical distribution over logarithmic bins; beyond the 99 % quantile a generalised Pareto tail is fitted to
+    the excesses (as a forecast from so many excesses: with few, it is heavier), so that a probability far smaller than one over
     the number of scores can be stated, and two extremes are still told apart. The past is halved whenever it holds twice `memory` scores.
+
+    When the tail comes at more than five times its usual rate, it is learned at five times that rate: a burst of some thousand
+    anomalies does not become usual, a lasting change does.
 
     Each magnitude is rated against those before it, then learned: how a stream is cut into batches does not matter.
 
@@ -41,7 +49,7 @@ class TailCalibrator:
     """
 
     name: ClassVar[str] = "tail_calibrator"
-    state_version: ClassVar[int] = 1
+    state_version: ClassVar[int] = 2
 
     def __init__(self, memory: int = 6000, warmup: int = 100) -> None:
         self.memory = memory
@@ -49,7 +57,7 @@ class TailCalibrator:
         self._counts = np.zeros(BINS)
         self._sums = np.zeros(BINS)
         self._above = np.zeros(BINS)
-        self._numbers = np.zeros(6)
+        self._numbers = np.zeros(8)
 
     @property
     def learned(self) -> int:
@@ -117,10 +125,12 @@ def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surpri
         if m > 0.0:
             place = int(min(max((math.log(m) - LOW) / (HIGH - LOW) * BINS, 0.0), BINS - 1.0))
         surprise[i] = 0.0
+        weight = 1.0
         if numbers[LEARNED] >= warmup:
-            if m > numbers[THRESHOLD] and numbers[EXCESS] > 0.0:
-                held = numbers[TAIL_SHARE] * numbers[COUNT]
-                far = held * math.log1p((m - numbers[THRESHOLD]) / (held * numbers[EXCESS]))
+            beyond = m > numbers[THRESHOLD] and numbers[EXCESS] > 0.0
+            if beyond:
+                shape = numbers[SHAPE] + 1.0 / (numbers[TAIL_SHARE] * numbers[COUNT])
+                far = math.log1p(shape * (m - numbers[THRESHOLD]) / numbers[EXCESS]) / shape
                 surprise[i] = far - math.log(numbers[TAIL_SHARE])
             else:
                 # half of the own bin counts as above; never rarer than where an exponential tail begins
@@ -128,7 +138,10 @@ def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surpri
                 if numbers[EXCESS] > 0.0:
                     share = max(share, numbers[TAIL_SHARE])
                 surprise[i] = -math.log(min(1.0, share))
-        weight = math.exp(min(0.0, 0.5 * (RARE - surprise[i])))
+            numbers[RATE] += (beyond - numbers[RATE]) / SPAN
+            if beyond and numbers[RATE] > BURST * numbers[TAIL_SHARE]:
+                weight = BURST * numbers[TAIL_SHARE] / numbers[RATE]
+        weight *= math.exp(min(0.0, RARE - surprise[i]))
         counts[place] += weight
         sums[place] += weight * m
         numbers[COUNT] += weight
@@ -146,10 +159,10 @@ def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surpri
 
 @njit(cache=True)
 def _refresh(counts, sums, above, numbers):  # type: ignore[no-untyped-def]
-    """Draw the table anew: scores above each bin, and the exponential tail.
+    """Draw the table anew: scores above each bin, and the tail.
 
-    The highest eighth of the tail counts as if it stood at the tail's own 7/8 quantile, and the mean excess is corrected for it: a few
-    enormous scores must not make the next large one look usual.
+    The highest eighth of the tail counts as if it stood at the tail's own 7/8 quantile, and scale and shape are what gives such a mean: a
+    few enormous scores must not make the next large one look usual.
     """
     wanted = max(TAIL * numbers[COUNT], min(TAIL_LEAST, 0.25 * numbers[COUNT]))
     running, total, cap, capped = 0.0, 0.0, -1.0, 0.0
@@ -171,5 +184,29 @@ def _refresh(counts, sums, above, numbers):  # type: ignore[no-untyped-def]
             found = True
             numbers[THRESHOLD] = start
             numbers[TAIL_SHARE] = running / numbers[COUNT]
-            numbers[EXCESS] = max(0.0, total / running - start) / (1.0 - capped / running) if capped < running else 0.0
+            numbers[EXCESS] = numbers[SHAPE] = 0.0
+            if capped < running:
+                _fit(max(0.0, total / running - start), cap - start, capped / running, numbers)
     numbers[SINCE] = 0.0
+
+
+@njit(cache=True)
+def _fit(mean, cap, rest, numbers):  # type: ignore[no-untyped-def]
+    """Scale and shape of a generalised Pareto tail from the mean excess, where a share `rest` beyond `cap` counts as `cap`.
+
+    The shape is at least 0: a tail that ends is not believed.
+    """
+    numbers[EXCESS] = mean / (1.0 - rest)  # of an exponential tail, shape 0
+    if mean <= 0.0 or cap <= 0.0 or mean / cap >= (rest - 1.0) / math.log(rest):
+        return
+    low, high = 0.0, STEEPEST
+    for _ in range(24):
+        shape = 0.5 * (low + high)
+        # mean over cap, which falls with the shape
+        ratio = shape * (1.0 - rest ** (1.0 - shape)) / ((1.0 - shape) * (rest**-shape - 1.0))
+        if ratio > mean / cap:
+            low = shape
+        else:
+            high = shape
+    numbers[SHAPE] = low
+    numbers[EXCESS] = cap * low / (rest**-low - 1.0) if low > 0.0 else numbers[EXCESS]

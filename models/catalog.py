@@ -14,6 +14,7 @@ from streamgauge.models.detectors.gan import Gan
 from streamgauge.models.detectors.gaussian_mixture import GaussianMixture
 from streamgauge.models.detectors.grubbs import Grubbs
 from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
+from streamgauge.models.detectors.histogram_density import HistogramDensity
 from streamgauge.models.detectors.interquartile_range import InterquartileRange
 from streamgauge.models.detectors.isolation_forest import IsolationForest
 from streamgauge.models.detectors.level_shift import LevelShift
@@ -62,6 +63,7 @@ COHORT: dict[str, type[CohortDetector]] = {
         RiverHalfSpaceTrees,
         Mahalanobis,
         Loda,
+        HistogramDensity,
         OnlineIsolationForest,
         EmpiricalTail,
         OnlineGaussianMixture,

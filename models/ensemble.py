@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import optimize, special, stats
 from streamgauge.models.contract import Flags, Floats
 
 
@@ -90,3 +91,116 @@ def disagree(surprises: Floats, present: Flags) -> Floats:
     high = np.where(present, surprises, 0.0).max(axis=1, initial=0.0)
     low = np.where(present, surprises, np.inf).min(axis=1, initial=np.inf)
     return np.divide(high - low, high, out=np.zeros(len(high)), where=(high > 0) & np.isfinite(low))
+
+
+def vote(surprises: Floats, present: Flags, weights: Floats, limit: float) -> Floats:
+    """Weighted share of the members with an opinion that are at least so surprised.
+
+    Parameters
+    ----------
+    surprises : float64[n, members]
+    present : bool[n, members]
+    weights : float64[members]
+    limit : float
+        Surprise, in nats, that counts as a vote.
+
+    Returns
+    -------
+    float64[n]
+        0 to 1; NaN where no member has an opinion.
+    """
+    return combine((np.nan_to_num(surprises) >= limit).astype(np.float64), present, weights)
+
+
+def consensus(surprises: Floats, present: Flags, weights: Floats) -> Floats:
+    """The surprise that members of at least half of the weight have or exceed (the weighted median, the lower of two).
+
+    Parameters
+    ----------
+    surprises : float64[n, members]
+    present : bool[n, members]
+    weights : float64[members]
+
+    Returns
+    -------
+    float64[n]
+        NaN where no member has an opinion.
+    """
+    said = np.where(present, surprises, -np.inf)
+    order = np.argsort(-said, axis=1, kind="stable")
+    falling = np.take_along_axis(said, order, axis=1)
+    held = np.take_along_axis(np.where(present, weights, 0.0), order, axis=1).cumsum(axis=1)
+    total = held[:, -1:] if held.shape[1] else np.zeros((len(said), 1))
+    at = np.argmax(held >= 0.5 * total, axis=1)
+    middle: Floats = falling[np.arange(len(said)), at] if held.shape[1] else np.full(len(said), np.nan)
+    return np.where((total[:, 0] > 0) & np.isfinite(middle), middle, np.nan)
+
+
+def weights_by_labels(surprises: Floats, labels: Flags) -> Floats:
+    """Weights that stack the members best: a logistic regression of the labels on their surprises, with weights of at least 0.
+
+    Members that say the same share what one of them alone would get.
+
+    Parameters
+    ----------
+    surprises : float64[n, members]
+        NaN counts as 0: no opinion is no surprise.
+    labels : bool[n]
+        Of both kinds.
+
+    Returns
+    -------
+    float64[members]
+        Their mean is 1.
+
+    Notes
+    -----
+    Wolpert, Stacked generalization, Neural Networks 5, 1992; weights of at least 0 as in Breiman, Stacked regressions, 1996. A ridge of
+    one event's worth keeps apart what the labels cannot tell apart.
+    """
+    X = np.nan_to_num(surprises)
+    y = labels.astype(np.float64)
+    balance = np.where(labels, 0.5 / max(1, labels.sum()), 0.5 / max(1, (~labels).sum()))
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        told = X @ parameters[:-1] + parameters[-1]
+        away = special.expit(told) - y
+        ridge = 1.0 / len(y)
+        value = (balance * (np.logaddexp(0.0, told) - y * told)).sum() + ridge * (parameters[:-1] ** 2).sum()
+        slope = np.append(X.T @ (balance * away) + 2.0 * ridge * parameters[:-1], (balance * away).sum())
+        return float(value), slope
+
+    members = X.shape[1]
+    bounds = [(0.0, None)] * members + [(None, None)]
+    found = optimize.minimize(loss, np.append(np.full(members, 0.1), -1.0), jac=True, bounds=bounds, method="L-BFGS-B")
+    weights: Floats = np.maximum(found.x[:-1], 0.0)
+    return weights / weights.mean() if weights.sum() > 0 else np.ones(members)
+
+
+def weights_by_agreement(surprises: Floats) -> Floats:
+    """Weights without labels: how well a member agrees with the others, and how little it repeats any one of them.
+
+    A member's worth is the median of its rank correlations with the others, at least 0.05: one that agrees with nobody is mostly
+    noise. It is divided by the sum of its squared correlations with all members, itself included: those that repeat each other count less.
+
+    Parameters
+    ----------
+    surprises : float64[n, members]
+        NaN where a member has no opinion.
+
+    Returns
+    -------
+    float64[members]
+        Their mean is 1.
+    """
+    members = surprises.shape[1]
+    known = surprises[~np.isnan(surprises).any(axis=1)]
+    if members < 3 or len(known) < 10:
+        return np.ones(members)
+    ranks = np.apply_along_axis(stats.rankdata, 0, known)
+    with np.errstate(invalid="ignore"):
+        each = np.nan_to_num(np.corrcoef(ranks.T))
+    np.fill_diagonal(each, 1.0)
+    worth = np.array([np.median(np.delete(each[k], k)) for k in range(members)])
+    weights: Floats = np.maximum(worth, 0.05) / (each**2).sum(axis=1)
+    return weights / weights.mean()

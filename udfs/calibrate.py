@@ -27,14 +27,18 @@ class Members:
         Whether the magnitude is a surprise in its own right.
     leads : bool[members]
         Whether it decides over the other detectors, where it has an opinion.
+    alone : bool[members]
+        Whether its surprise counts by itself beside the mean of all: of what sees single fields of an entity, which a mean with
+        detectors of the cohort would hide, and of trained models, which somebody chose.
     trained : bool[members]
-        Whether it is a trained model: somebody chose it, so that it is heard beside one that leads.
+        Whether it is a trained model: heard beside one that leads.
     """
 
     names: list[str]
     weights: Floats
     nats: Flags
     leads: Flags
+    alone: Flags
     trained: Flags
 
 
@@ -79,7 +83,7 @@ class Calibrators:
             ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
         heard = ready & (of.weights > 0)
         surprise = np.nan_to_num(self.together.rate_learn_many(combine(surprises, heard & ~of.nats, of.weights)))
-        surprise = np.maximum(surprise, most_surprised(surprises, heard & ~of.leads))
+        surprise = np.maximum(surprise, most_surprised(surprises, heard & of.alone & ~of.leads))
         if (asked & of.leads).any():
             own = combine(surprises, ready & of.leads, of.weights)
             beside = most_surprised(surprises, heard & (of.trained | of.nats) & ~of.leads)

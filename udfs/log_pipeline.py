@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from streamgauge.models.catalog import ENTITY
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
@@ -419,6 +420,9 @@ def _members(detectors: Detectors, models: Models) -> Members:
         np.concatenate((detectors.weights, models.weights)),
         np.concatenate((detectors.nats, none)),
         np.concatenate((detectors.leads, none)),
+        np.concatenate(
+            ([name in ENTITY or alone for name, alone in zip(detectors.names, detectors.nats, strict=True)], trained)
+        ),
         np.concatenate((np.zeros(len(detectors.names), np.bool_), trained)),
     )
 

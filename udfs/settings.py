@@ -125,6 +125,13 @@ class LodaSettings(DetectorSection):
     seed: int = 42
 
 
+class HistogramDensitySettings(DetectorSection):
+    """A histogram of each field, for the cohort."""
+
+    memory: int = Field(20_000, ge=100)
+    warmup: int = Field(128, ge=10)
+
+
 class OnlineIsolationForestSettings(DetectorSection):
     """Isolation trees over a sample of the stream, for the cohort."""
 
@@ -240,6 +247,9 @@ class DetectorSettings(Section):
     value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
     half_space_trees: HalfSpaceTreesSettings | None = HalfSpaceTreesSettings(streams=("series",))
     river_half_space_trees: HalfSpaceTreesSettings | None = Field(None, description="River's own: slow, the reference.")
+    histogram_density: HistogramDensitySettings | None = HistogramDensitySettings(
+        weight=2.0, streams=("fields", "records")
+    )
     loda: LodaSettings | None = LodaSettings(streams=("fields", "records"))
     online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(
         streams=("fields", "records")

@@ -44,7 +44,9 @@ def test_every_trained_detector_runs_in_the_job_by_settings_alone(cluster, tmp_p
     assert {name for r in scores for name in json.loads(r.value)["detectors"]} >= set(FITTED)
 
 
-def test_a_model_trained_from_the_topic_is_swapped_in_without_a_restart_and_a_bad_one_is_not(cluster, tmp_path, registry):
+def test_a_model_trained_from_the_topic_is_swapped_in_without_a_restart_and_a_bad_one_is_not(
+    cluster, tmp_path, registry
+):
     models = {"registry": registry.url, "use": {"isolation_forest": {"shadow": "1"}}}
     live = Live(cluster, tmp_path, models=models)
 

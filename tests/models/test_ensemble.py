@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from streamgauge.models.ensemble import combine, disagree, most_surprised
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from streamgauge.models.ensemble import (
+    combine,
+    consensus,
+    disagree,
+    interval,
+    most_surprised,
+    vote,
+    weights_by_agreement,
+    weights_by_labels,
+)
 
 SURPRISES = np.array([[1.0, 3.0], [np.nan, 3.0], [np.nan, np.nan]])
 
@@ -26,3 +39,50 @@ def test_one_member_alone_is_worth_its_surprise_less_the_logarithm_of_how_many_w
     surprises = np.array([[1.0, 9.0], [np.nan, 9.0], [np.nan, np.nan], [0.1, 0.2]])
     alone = most_surprised(surprises, ~np.isnan(surprises))
     np.testing.assert_allclose(alone, [9 - np.log(2), 9, 0, 0])
+
+
+def test_an_interval_holds_the_score_and_is_wide_where_members_disagree():
+    surprises = np.array([[4.0, 4.0, 4.0], [8.0, 4.0, 0.0], [5.0, np.nan, np.nan]])
+    edges = interval(np.array([4.0, 4.0, 5.0]), surprises, ~np.isnan(surprises))
+    np.testing.assert_allclose(edges[0], [4.0, 4.0])
+    np.testing.assert_allclose(edges[1], [4 - 1.645 * 4 / np.sqrt(3), 4 + 1.645 * 4 / np.sqrt(3)])
+    np.testing.assert_allclose(edges[2], [5.0, 5.0])
+
+
+def test_votes_are_counted_by_weight_among_those_that_have_an_opinion():
+    surprises = np.array([[9.0, 1.0, 9.0], [9.0, np.nan, 1.0], [np.nan] * 3])
+    share = vote(surprises, ~np.isnan(surprises), np.array([1.0, 1.0, 2.0]), 5.0)
+    np.testing.assert_allclose(share, [0.75, 1 / 3, np.nan])
+
+
+@given(arrays(np.float64, (5, 4), elements=st.floats(0, 30)), arrays(np.float64, 4, elements=st.floats(0.1, 5)))
+def test_a_consensus_is_the_surprise_that_half_of_the_weight_reaches(surprises, weights):
+    said = consensus(surprises, np.ones(surprises.shape, bool), weights)
+    for row, value in zip(surprises, said, strict=True):
+        assert value in row
+        assert weights[row >= value].sum() >= 0.5 * weights.sum() - 1e-9
+        assert weights[row > value].sum() < 0.5 * weights.sum()
+
+
+def test_labels_give_the_weight_to_members_that_see_and_copies_share_it():
+    random = np.random.default_rng(0)
+    labels = random.random(4000) < 0.1
+    sees = random.exponential(1.0, 4000) + 4.0 * labels
+    noise = random.exponential(1.0, 4000)
+    alone = weights_by_labels(np.column_stack((sees, noise)), labels)
+    assert alone[0] > 10 * alone[1]
+    both = weights_by_labels(np.column_stack((sees, sees, noise)), labels)
+    np.testing.assert_allclose(both[0], both[1], rtol=0.01)
+    assert both.mean() == pytest.approx(1.0)
+    assert (weights_by_labels(np.column_stack((sees, -sees)), labels) >= 0).all()
+
+
+def test_without_labels_noise_counts_little_and_copies_less_than_others():
+    random = np.random.default_rng(0)
+    truth = random.exponential(1.0, 5000)
+    a, b, c = (truth + 0.5 * random.standard_normal(5000) for _ in range(3))
+    weights = weights_by_agreement(np.column_stack((a, a, b, c, random.exponential(1.0, 5000))))
+    assert weights[4] < 0.5 * weights[2]
+    assert weights[0] == pytest.approx(weights[1])
+    assert weights[0] < 0.95 * weights[2]
+    np.testing.assert_array_equal(weights_by_agreement(np.column_stack((a, b))), [1.0, 1.0])

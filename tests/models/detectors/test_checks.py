@@ -12,6 +12,7 @@ from streamgauge.models.detectors.flat_line import FlatLine
 from streamgauge.models.detectors.forecast_residual import ForecastResidual
 from streamgauge.models.detectors.grubbs import Grubbs
 from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
+from streamgauge.models.detectors.histogram_density import HistogramDensity
 from streamgauge.models.detectors.interquartile_range import InterquartileRange
 from streamgauge.models.detectors.level_shift import LevelShift
 from streamgauge.models.detectors.loda import Loda
@@ -44,6 +45,7 @@ MAKERS = {
     "online_gaussian_mixture": lambda: OnlineGaussianMixture(warmup=64),
     "mahalanobis": lambda: Mahalanobis(warmup=64),
     "loda": lambda: Loda(warmup=64),
+    "histogram_density": lambda: HistogramDensity(warmup=64),
     "online_isolation_forest": lambda: OnlineIsolationForest(part=64, reservoir=256, renew=16),
     "empirical_tail": lambda: EmpiricalTail(warmup=64),
     "vector_autoregression": lambda: VectorAutoregression(warmup=128),
