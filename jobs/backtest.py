@@ -38,18 +38,30 @@ class Backtest:
     flags : int64[n]
         1 where the row stands at or beyond the threshold.
     labels : float64[n] or None
+    member_names : list of str
+    members : float64[n, members]
+        Each member's surprise; NaN where it has no opinion.
     alerts : list of bytes
         JSON, in order.
     counts : dict
         Events, dead letters by reason, late, alerts.
+    places : dict
+        Row of each alert's event, by partition and offset.
     """
 
     entities: list[str]
     scores: Floats
     flags: np.ndarray[Any, np.dtype[np.int64]]
     labels: Floats | None
+    member_names: list[str] = field(default_factory=list)
+    members: Floats = field(default_factory=lambda: np.empty((0, 0)))
     alerts: list[bytes] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    places: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def row_of(self, source: dict[str, Any]) -> int:
+        """Row that an alert's source names."""
+        return self.places[source["partition"], source["offset"]]
 
 
 def backtest(
@@ -123,7 +135,8 @@ def _stream(
 
     names = settings.event
     result = Backtest([], np.empty(0), np.empty(0, np.int64), None)
-    scores, flags, labels = [], [], []
+    scores, flags, labels, members = [], [], [], []
+    result.member_names = pipeline.member_names
     offsets = np.zeros(partitions, np.int64)
     done = 0
     for path in files:
@@ -148,22 +161,29 @@ def _stream(
                 offsets[p] += mine.sum()
             result.entities += entities
             score, flag = np.zeros(len(frame)), np.zeros(len(frame), np.int64)
+            said = np.full((len(frame), len(result.member_names)), np.nan)
             for start in range(0, len(frame), BATCH):
                 part = slice(start, start + BATCH)
                 raw = RawBatch(payloads[part], partition[part], offset[part], stamps[part])
                 out = pipeline.process(raw)
-                for rows, surprise, flagged in zip(out.rows, out.surprise, out.flagged, strict=True):
+                for rows, surprise, each, flagged in zip(out.rows, out.surprise, out.members, out.flagged, strict=True):
                     score[start + rows] = scores_of(surprise)
+                    said[start + rows] = each
                     flag[start + rows] = flagged
                 result.alerts += [text for _, text in out.alerts]
+                if out.alerts:
+                    where = zip(raw.partitions.tolist(), raw.offsets.tolist(), strict=True)
+                    result.places |= {place: done + start + row for row, place in enumerate(where)}
                 for what, n in out.counts.items():
                     result.counts[what] = result.counts.get(what, 0) + n
                 on_rows(len(raw))
             scores.append(score)
+            members.append(said)
             flags.append(flag)
             done += len(frame)
     result.scores = np.concatenate([np.empty(0), *scores])
     result.flags = np.concatenate([np.empty(0, np.int64), *flags])
+    result.members = np.concatenate(members) if members else np.empty((0, len(result.member_names)))
     result.labels = np.concatenate(labels) if labels else None
     return result
 

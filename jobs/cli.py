@@ -333,6 +333,9 @@ def evaluate(
     page: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("evaluation.html"),
     missed_cost: Annotated[float, typer.Option(min=0, help="Cost of an anomaly without an alert.")] = 10.0,
     false_cost: Annotated[float, typer.Option(min=0, help="Cost of an alert without an anomaly.")] = 1.0,
+    against: Annotated[
+        float | None, typer.Option(min=1e-300, max=0.5, help="A second threshold, tried on half of the entities.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score labelled files and write one page with all figures, intervals, thresholds and plots."""
@@ -342,7 +345,7 @@ def evaluate(
     with clear_errors():
         loaded = load(settings)
         results = _backtested(files, loaded, entity_column, time_column, label_column)
-        figures, html = evaluation.evaluate(results, loaded.decide.threshold, missed_cost, false_cost)
+        figures, html = evaluation.evaluate(results, loaded.decide.threshold, missed_cost, false_cost, against)
         _write(page, html)
     console.print(f"wrote {page}")
     if as_json:
@@ -351,6 +354,46 @@ def evaluate(
         table = Table("figure", "value", "95 % interval")
         for name, (low, high) in figures["intervals"].items():
             table.add_row(name, f"{figures[name]:.3f}", f"{low:.3f} to {high:.3f}")
+        console.print(table)
+        if "trial" in figures:
+            trial = figures["trial"]
+            console.print(
+                f"{trial['verdict']}: precision differs by {trial['difference']} ({trial['low']} to {trial['high']})"
+            )
+
+
+@app.command(epilog="Example: `streamgauge weigh cards.csv --entity-column card --label-column fraud --send`")
+def weigh(
+    files: Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet; each is a stream of its own.")],
+    settings: SettingsFile = None,
+    entity_column: Annotated[str | None, typer.Option(help="Column with the entity.")] = None,
+    time_column: Annotated[str | None, typer.Option(help="Column with the event time.")] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column above 0 for anomalies; without it, agreement decides.")
+    ] = None,
+    send: Annotated[bool, typer.Option(help="Give running jobs these weights, over the control topic.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what each member of the ensemble is worth on your files, and propose weights."""
+    from streamgauge.jobs import weigh as weighing  # noqa: PLC0415
+    from streamgauge.jobs.settings import load  # noqa: PLC0415
+    from streamgauge.jobs.topics import send_control  # noqa: PLC0415
+    from streamgauge.udfs.control import Weights  # noqa: PLC0415
+
+    with clear_errors():
+        loaded = load(settings)
+        told = weighing.weigh(_backtested(files, loaded, entity_column, time_column, label_column))
+        if send:
+            weights = {one["member"]: one["weight"] for one in told}
+            send_control(loaded.kafka, Weights(type="weights", weights=weights))
+            console.print(f"told the jobs on {loaded.kafka.topics.control}")
+    if as_json:
+        print_json(told)
+    else:
+        columns = list(told[0])
+        table = Table(*(column.replace("_", " ") for column in columns))
+        for one in told:
+            table.add_row(*(f"{one[c]:.3f}" if isinstance(one[c], float) else one[c] for c in columns))
         console.print(table)
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import json
+import math
+import zlib
 from typing import Any
 
 import matplotlib as mpl
@@ -14,7 +17,15 @@ from streamgauge.jobs.backtest import Backtest
 from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.errors import InputError, NotReadyError
 from streamgauge.models.evaluation import intervals, judge
-from streamgauge.models.thresholds import cost_threshold, f1_threshold, percentile_threshold, tail_threshold
+from streamgauge.models.thresholds import (
+    budget_threshold,
+    compare_thresholds,
+    cost_threshold,
+    f1_threshold,
+    percentile_threshold,
+    tail_threshold,
+)
+from streamgauge.udfs.alert import score_of
 
 MOST_ENTITIES = 50  # in the table
 MOST_ROWS = 20_000  # drawn in the timeline
@@ -42,6 +53,19 @@ Cost: {{ missed }} for a miss, {{ false }} for a false alarm, {{ cost }} in all.
 {% for row in thresholds %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 <p class="sub">Those that use the labels say what would have been best here, not what will be.</p>
+<h2>Members</h2>
+<table><tr><th>member</th><th>rows with an opinion</th><th>ROC AUC</th><th>PR AUC</th></tr>
+<tr><td>all together</td><td>{{ rows }}</td><td>{{ "%.3f"|format(whole.roc_auc) }}</td><td>{{ "%.3f"|format(whole.pr_auc) }}</td></tr>
+{% for row in members %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+<p class="sub">Each detector and trained model by itself, on the rows that it had an opinion of.</p>
+<h2>Incidents by kind</h2>
+<table><tr><th>kind</th><th>opened</th><th>on labelled rows</th></tr>
+{% for row in kinds %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+{% if trial %}<h2>Trial of two thresholds</h2>
+<p>On one half of the entities {{ trial.a }}, on the other {{ trial.b }}: <b>{{ trial.verdict }}</b>.
+Precision differs by {{ trial.difference }} (95 % interval {{ trial.low }} to {{ trial.high }}).</p>{% endif %}
 <h2>By entity</h2>
 <table><tr><th>entity</th><th>rows</th><th>anomalous</th><th>alerted</th><th>precision</th><th>recall</th></tr>
 {% for row in entities[:most] %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
@@ -50,7 +74,9 @@ Cost: {{ missed }} for a miss, {{ false }} for a false alarm, {{ cost }} in all.
 """
 
 
-def evaluate(results: list[Backtest], threshold: float, missed: float, false: float) -> tuple[dict[str, Any], str]:
+def evaluate(
+    results: list[Backtest], threshold: float, missed: float, false: float, against: float | None = None
+) -> tuple[dict[str, Any], str]:
     """Figures and the page.
 
     Parameters
@@ -61,6 +87,8 @@ def evaluate(results: list[Backtest], threshold: float, missed: float, false: fl
         Of the settings, a tail probability.
     missed, false : float
         Costs.
+    against : float, optional
+        Another tail probability, tried on half of the entities against `threshold` on the other half.
 
     Raises
     ------
@@ -78,6 +106,10 @@ def evaluate(results: list[Backtest], threshold: float, missed: float, false: fl
     figures: dict[str, Any] = dict(judge(labels, scores, flags, missed, false))
     figures["intervals"] = intervals(labels, scores, flags)
     figures["thresholds"] = _thresholds(labels, scores, missed, false)
+    figures["members"] = _members(results, labels)
+    figures["kinds"] = _kinds(results)
+    if against is not None:
+        figures["trial"] = _trial(names, labels, scores, threshold, against)
     page = Environment(autoescape=True).from_string(PAGE)
     shown = [(name, f"{figures[name]:.3f}", *(f"{v:.3f}" for v in ends)) for name, ends in figures["intervals"].items()]
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
@@ -85,14 +117,63 @@ def evaluate(results: list[Backtest], threshold: float, missed: float, false: fl
             rows=len(labels), anomalies=int(labels.sum()), threshold=threshold, figures=shown, missed=missed, false=false,
             cost=f"{figures['cost']:.0f}", plots=_plots(labels, scores, flags), timeline=_timeline(labels, scores, flags),
             thresholds=[_row(name, value, labels, scores, missed, false) for name, value in figures["thresholds"].items()],
-            entities=_by_entity(names, labels, flags), most=MOST_ENTITIES,
+            entities=_by_entity(names, labels, flags), most=MOST_ENTITIES, whole=figures, trial=figures.get("trial"),
+            members=[(k, v["rows"], f"{v['roc_auc']:.3f}", f"{v['pr_auc']:.3f}") for k, v in figures["members"].items()],
+            kinds=[(kind, v["opened"], v["true"]) for kind, v in figures["kinds"].items()],
         )  # fmt: skip
     return figures, html
+
+
+def _members(results: list[Backtest], labels: Flags) -> dict[str, dict[str, Any]]:
+    """How each member alone ranks the rows that it had an opinion of."""
+    from sklearn import metrics  # noqa: PLC0415  a second to import
+
+    surprises = np.concatenate([result.members for result in results])
+    found = {}
+    for name, column in zip(results[0].member_names, surprises.T, strict=True):
+        said = ~np.isnan(column)
+        if 0 < labels[said].sum() < said.sum():
+            found[name] = {
+                "rows": int(said.sum()),
+                "roc_auc": float(metrics.roc_auc_score(labels[said], column[said])),
+                "pr_auc": float(metrics.average_precision_score(labels[said], column[said])),
+            }
+    return found
+
+
+def _kinds(results: list[Backtest]) -> dict[str, dict[str, int]]:
+    """Incidents that opened, and how many of them on a labelled row, by kind."""
+    found: dict[str, dict[str, int]] = {}
+    for result in results:
+        assert result.labels is not None
+        for alert in result.alerts:
+            data = json.loads(alert)["data"]
+            if data["state"] == "opened":
+                told = found.setdefault(data["kind"], {"opened": 0, "true": 0})
+                told["opened"] += 1
+                told["true"] += int(result.labels[result.row_of(data["source"])] > 0)
+    return found
+
+
+def _trial(names: Any, labels: Flags, scores: Floats, a: float, b: float) -> dict[str, Any]:
+    """Verdict on two thresholds, each on the half of the entities that a hash gives it."""
+    half = np.array([zlib.crc32(name.encode()) & 1 for name in names.tolist()], dtype=np.bool_)
+    arms = []
+    for mine, threshold in ((~half, a), (half, b)):
+        alerted = mine & (scores >= score_of(-math.log(threshold)))
+        arms.append((int((alerted & labels).sum()), int(alerted.sum())))
+    verdict = compare_thresholds(arms[0], arms[1])
+    better = {"a": f"{a:g} is better", "b": f"{b:g} is better"}.get(verdict.better, "neither is better yet")
+    return {
+        "a": f"{a:g}", "b": f"{b:g}", "verdict": better, "true_and_all": arms, "difference": round(verdict.difference, 4),
+        "low": round(verdict.low, 4), "high": round(verdict.high, 4),
+    }  # fmt: skip
 
 
 def _thresholds(labels: Flags, scores: Floats, missed: float, false: float) -> dict[str, float]:
     found = {
         "99.9 % of scores": percentile_threshold(scores, 0.999),
+        "budget of one alert in 1,000 rows": budget_threshold(scores, len(scores) // 1000),
         "best F1 (labels)": f1_threshold(labels, scores)[0],
         "lowest cost (labels)": cost_threshold(labels, scores, missed, false)[0],
     }

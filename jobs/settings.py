@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
+from streamgauge.models.catalog import COHORT
+from streamgauge.models.contract import MOST_BYTES
 from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.detect import COLUMNS, OWN
 from streamgauge.udfs.settings import Duration, PipelineSettings, Section
 
 DEFAULT_FILE = Path("flink-conf/detection.yaml")
@@ -98,6 +101,17 @@ class Settings(PipelineSettings):
         detectors = self.detectors
         if not any(getattr(detectors, name) for name in type(detectors).model_fields):
             raise ValueError("detectors: at least one is needed")
+        for name, kind in COHORT.items():
+            section = getattr(detectors, name)
+            if section is None:
+                continue
+            width = min(self.event.max_fields, kind.max_fields) * COLUMNS[kind.takes]
+            size = kind.bytes_for(width, **section.model_dump(exclude=OWN))
+            if size > MOST_BYTES:
+                raise ValueError(
+                    f"detectors.{name} would take {size / 1e6:.0f} MB in each log with event.max_fields {self.event.max_fields}; "
+                    f"{MOST_BYTES / 1e6:.0f} MB are allowed: make it smaller, or look at fewer fields"
+                )
         return self
 
     def pipeline(self) -> PipelineSettings:

@@ -11,12 +11,12 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 from streamgauge.models.calibration import TailCalibrator
 from streamgauge.models.catalog import FITTED
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import MOST_BYTES, Floats, Ints
 from streamgauge.models.errors import InputError, NotReadyError
 from streamgauge.models.fitted_detector import FittedDetector, Progress, silent, windows
 from streamgauge.models.network_detector import NetworkDetector
 from streamgauge.models.persistence.manifest import History, Manifest
-from streamgauge.models.persistence.registry import CALIBRATOR, MOST_BYTES
+from streamgauge.models.persistence.registry import CALIBRATOR
 from streamgauge.models.planted import planted, separation
 
 HELD_BACK = 0.25  # last share of the history, which is not trained on

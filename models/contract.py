@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from streamgauge.models.errors import WidthError
 
+MOST_BYTES = 500_000_000  # of one model in memory
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]

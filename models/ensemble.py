@@ -173,8 +173,9 @@ def weights_by_labels(surprises: Floats, labels: Flags) -> Floats:
     members = X.shape[1]
     bounds = [(0.0, None)] * members + [(None, None)]
     found = optimize.minimize(loss, np.append(np.full(members, 0.1), -1.0), jac=True, bounds=bounds, method="L-BFGS-B")
-    weights: Floats = np.maximum(found.x[:-1], 0.0)
-    return weights / weights.mean() if weights.sum() > 0 else np.ones(members)
+    weights = np.maximum(found.x[:-1], 0.0)
+    stacked: Floats = weights / weights.mean() if weights.sum() > 0 else np.ones(members)
+    return stacked
 
 
 def weights_by_agreement(surprises: Floats) -> Floats:
@@ -202,5 +203,6 @@ def weights_by_agreement(surprises: Floats) -> Floats:
         each = np.nan_to_num(np.corrcoef(ranks.T))
     np.fill_diagonal(each, 1.0)
     worth = np.array([np.median(np.delete(each[k], k)) for k in range(members)])
-    weights: Floats = np.maximum(worth, 0.05) / (each**2).sum(axis=1)
-    return weights / weights.mean()
+    weights = np.maximum(worth, 0.05) / (each**2).sum(axis=1)
+    evened: Floats = weights / weights.mean()
+    return evened

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.udfs.calibrate import AGREES
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
 from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, UPDATED, Decisions
 from streamgauge.udfs.records import Events, Opinions, Verdicts
 from streamgauge.udfs.serve import SHADOW
 
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved"}
-AGREES = -math.log(0.01)  # a detector agrees when it gives the event a probability of at most 1 %
 MOST_FIELDS = 10
 _encoder = msgspec.json.Encoder()
 

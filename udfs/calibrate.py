@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from streamgauge.models.calibration import TailCalibrator
 from streamgauge.models.contract import Flags, Floats
-from streamgauge.models.ensemble import combine, disagree, interval, most_surprised
+from streamgauge.models.ensemble import combine, consensus, disagree, interval, most_surprised, vote
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.records import Verdicts
 from streamgauge.udfs.settings import CalibrationSettings
+
+MERGED = 1.0  # e times the geometric mean of tail probabilities is one, however they depend on each other (Vovk and Wang, Biometrika 2020)
+AGREES = -math.log(0.01)  # a member agrees when it gives the event a probability of at most 1 %
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,16 @@ class Calibrators:
     ----------
     members : Members
     settings : CalibrationSettings
+    method : {"mean", "vote", "consensus"}
+        How opinions become one.
     """
 
     kind = "calibrators"
     version = 1
 
-    def __init__(self, members: Members, settings: CalibrationSettings) -> None:
-        self.of = members
+    def __init__(self, members: Members, settings: CalibrationSettings, method: str = "mean") -> None:
+        self.of, self.method = members, method
+        self.weights = members.weights.copy()
         self.members = [TailCalibrator(settings.memory, settings.warmup) for _ in members.names]
         self.together = TailCalibrator(settings.memory, settings.warmup)
 
@@ -81,11 +88,14 @@ class Calibrators:
             before = member.learned
             surprises[:, k] = member.rate_learn_many(column)
             ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
-        heard = ready & (of.weights > 0)
-        surprise = np.nan_to_num(self.together.rate_learn_many(combine(surprises, heard & ~of.nats, of.weights)))
+        heard = ready & (self.weights > 0)
+        combined = self._combine(surprises, heard & ~of.nats)
+        surprise = np.nan_to_num(self.together.rate_learn_many(combined))
+        if self.method == "mean":
+            surprise = np.maximum(surprise, np.nan_to_num(combined) - MERGED)
         surprise = np.maximum(surprise, most_surprised(surprises, heard & of.alone & ~of.leads))
         if (asked & of.leads).any():
-            own = combine(surprises, ready & of.leads, of.weights)
+            own = combine(surprises, ready & of.leads, self.weights)
             beside = most_surprised(surprises, heard & (of.trained | of.nats) & ~of.leads)
             surprise = np.where(np.isnan(own), surprise, np.maximum(own, beside))
         return Verdicts(
@@ -94,6 +104,15 @@ class Calibrators:
             disagree(surprises, heard),
             interval(surprise, surprises, heard),
         )
+
+    def _combine(self, surprises: Floats, present: Flags) -> Floats:
+        if self.method == "vote":
+            return vote(surprises, present, self.weights, AGREES)
+        return (combine if self.method == "mean" else consensus)(surprises, present, self.weights)
+
+    def weigh(self, weights: dict[str, float]) -> None:
+        """Give members other weights; those not named have their settings' own."""
+        self.weights = np.array([weights.get(n, w) for n, w in zip(self.of.names, self.of.weights, strict=True)])
 
     def adopt(self, member: str, calibrator: TailCalibrator) -> None:
         """Give a member another calibrator, a copy of one that knows its magnitudes."""

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.settings import HalfSpaceTreesSettings, Probability, Section
+from streamgauge.udfs.settings import HalfSpaceTreesSettings, PipelineSettings, Probability, Section
 
 _COMPARE = {
     "<": np.less,
@@ -43,6 +43,13 @@ class Rules(Section):
     rules: tuple[Rule, ...]
 
 
+class Weights(Section):
+    """Replaces the weights of the ensemble's members; those not named have their settings' own."""
+
+    type: Literal["weights"]
+    weights: dict[str, Annotated[float, Field(ge=0.01, le=100)]]
+
+
 class DetectorVersion(Section):
     """Replaces the parameters of a running cohort detector, at a batch boundary."""
 
@@ -61,7 +68,7 @@ class ModelVersion(Section):
     version: int | None = Field(ge=1)
 
 
-Said = Threshold | Rules | DetectorVersion | ModelVersion
+Said = Threshold | Rules | Weights | DetectorVersion | ModelVersion
 _adapter: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="type")])
 
 
@@ -73,6 +80,23 @@ def key_of(message: Said) -> str:
         case ModelVersion():
             return f"model {message.model} {message.role}"
     return message.type
+
+
+def check(message: Said, settings: PipelineSettings) -> None:
+    """SettingsError if a message names a detector or model that these settings do not have."""
+    detectors = [name for name, section in settings.detectors if section is not None]
+    match message:
+        case Weights():
+            known, asked = [*detectors, *settings.models.use], sorted(message.weights)
+        case ModelVersion():
+            known, asked = list(settings.models.use), [message.model]
+        case _:
+            return
+    for name in asked:
+        if name not in known:
+            raise SettingsError(
+                f"control message: {message.type}: {name!r} is not used by this job; used are: {', '.join(known) or 'none'}"
+            )
 
 
 def parse(text: str | bytes) -> Said:
@@ -101,12 +125,15 @@ class Control:
     rules : tuple of Rule
     versions : dict
         By detector: version and parameters.
+    weights : dict
+        By member.
     """
 
     def __init__(self) -> None:
         self.threshold: float | None = None
         self.rules: tuple[Rule, ...] = ()
         self.versions: dict[str, dict[str, Any]] = {}
+        self.weights: dict[str, float] = {}
 
     def apply(self, message: Said) -> None:
         """Take up a message."""
@@ -115,6 +142,8 @@ class Control:
                 self.threshold = message.value
             case Rules():
                 self.rules = message.rules
+            case Weights():
+                self.weights = dict(message.weights)
             case DetectorVersion():
                 parameters = message.settings.model_dump(exclude={"weight", "streams"})
                 self.versions[message.detector] = {"version": message.version, "settings": parameters}

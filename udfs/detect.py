@@ -14,6 +14,12 @@ from streamgauge.udfs.featurize import CHANNELS, unsquashed
 from streamgauge.udfs.records import ByPlace, Events, Opinions
 from streamgauge.udfs.settings import DetectorSettings
 
+COLUMNS = {
+    "features": CHANNELS,
+    "levels": 1,
+    "levels and lasts": 2,
+    "categories": 1,
+}  # that a cohort detector is given for a field
 OWN = {"weight", "streams"}  # settings of a detector that are not the detector's own arguments
 
 

@@ -96,11 +96,12 @@ class LogPipeline:
             self.detectors.rich_width + models.width, int(settings.entity.rich_memory * 2**20), self.prefix
         )
         self.shape = Shape()
-        self.calibrators = Calibrators(_members(self.detectors, models), settings.calibration)
+        self.calibrators = Calibrators(_members(self.detectors, models), settings.calibration, settings.ensemble.method)
+        self.calibrators.weigh(control.weights)
         self.journal = Journal(self.prefix)
         self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
         self.events = 0
-        configured = settings.model_dump_json(include={"detectors", "featurize", "models"})
+        configured = settings.model_dump_json(include={"detectors", "ensemble", "featurize", "models"})
         self._mark = config_mark(configured)
         self._unsaved = _Unsaved()
         self._columns_saved = -1
@@ -208,6 +209,7 @@ class LogPipeline:
             result.model_seconds[name] = result.model_seconds.get(name, 0.0) + seconds
         result.rows.append(events.rows)
         result.surprise.append(verdicts.surprise)
+        result.members.append(verdicts.surprises)
         result.flagged.append(decisions.flagged)
         result.count("scored", len(X))
         if self.detectors.cohort:
@@ -302,6 +304,11 @@ class LogPipeline:
                 self.calibrators.adopt(member, loaded.calibrator)
             self.journal.snapshot_wanted = True
         self.served = dict(self.models.versions)
+
+    def weigh(self) -> None:
+        """Take up the weights that the control topic says."""
+        self.calibrators.weigh(self.control.weights)
+        self.journal.snapshot_wanted = True
 
     def swap(self, message: DetectorVersion) -> None:
         """Put another version of a cohort detector in place, unless it is there already."""

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 from streamgauge.models.catalog import COHORT
 from streamgauge.models.windowed_forest import WindowedForest
-from streamgauge.udfs.control import Control, DetectorVersion, ModelVersion, Said
+from streamgauge.udfs.control import Control, DetectorVersion, ModelVersion, Said, Weights, check
+from streamgauge.udfs.detect import Detectors
 from streamgauge.udfs.featurize import CHANNELS
 from streamgauge.udfs.log_pipeline import LogPipeline
 from streamgauge.udfs.records import BatchResult, RawBatch
@@ -48,6 +49,11 @@ class ScoringPipeline:
         self.control = Control()
         self.logs: dict[int, LogPipeline] = {}
 
+    @property
+    def member_names(self) -> list[str]:
+        """Members of the ensemble, shadows included, in the order of their opinions."""
+        return [*Detectors(self.settings.detectors).names, *self.models.names]
+
     def process(self, raw: RawBatch) -> BatchResult:
         """Score a batch and learn from it.
 
@@ -82,13 +88,16 @@ class ScoringPipeline:
         Raises
         ------
         ModelError, SettingsError
-            It names a model that cannot be used; what was there before stays.
+            It names what is not there, or a model that cannot be used; what was there before stays.
         """
-        self.control.apply(message)
+        check(message, self.settings)
         if isinstance(message, ModelVersion):
             self.models.take(message)
-        elif isinstance(message, DetectorVersion):
-            for log in self.logs.values():
+        self.control.apply(message)
+        for log in self.logs.values():
+            if isinstance(message, Weights):
+                log.weigh()
+            elif isinstance(message, DetectorVersion):
                 log.swap(message)
 
     def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:

@@ -149,8 +149,9 @@ class BatchResult:
     ----------
     alerts, late, scores : list of (key, JSON)
     dead_letters : list of (key, JSON)
-    rows, surprise, flagged
-        For each scored event: row of the raw batch, combined surprise, and whether it belongs to an incident.
+    rows, surprise, members, flagged
+        For each scored event: row of the raw batch, combined surprise, each member's surprise, and whether it stands at or beyond
+        the threshold.
     writes, deletes
         Changes of the saved state, by key.
     counts : dict of str to int
@@ -165,6 +166,7 @@ class BatchResult:
     scores: list[tuple[str, bytes]] = field(default_factory=list)
     rows: list[Ints] = field(default_factory=list)
     surprise: list[Floats] = field(default_factory=list)
+    members: list[Floats] = field(default_factory=list)
     flagged: list[Any] = field(default_factory=list)
     writes: dict[str, bytes] = field(default_factory=dict)
     deletes: list[str] = field(default_factory=list)

@@ -88,13 +88,19 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def _load(self) -> None:
         """On the scoring thread: numerical libraries must be imported where they run."""
         _import_numba()
-        from streamgauge.udfs.control import key_of, parse  # noqa: PLC0415
+        from streamgauge.udfs.control import check, key_of, parse  # noqa: PLC0415
         from streamgauge.udfs.pipeline import ScoringPipeline, warm_up  # noqa: PLC0415
         from streamgauge.udfs.records import RawBatch  # noqa: PLC0415
         from streamgauge.udfs.serve import Models  # noqa: PLC0415
         from streamgauge.udfs.settings import PipelineSettings  # noqa: PLC0415
 
-        self._key_of, self._parse, self._pipeline_class, self._raw_class = key_of, parse, ScoringPipeline, RawBatch
+        self._check, self._key_of, self._parse, self._pipeline_class, self._raw_class = (
+            check,
+            key_of,
+            parse,
+            ScoringPipeline,
+            RawBatch,
+        )
         self._settings = PipelineSettings.model_validate_json(self._settings_json)
         self._models = Models(self._settings.models)
         warm_up(self._settings, self._models)
@@ -119,6 +125,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             return None
         self._control_offset = offset
         message = self._parse(text)
+        self._check(message, self._settings)
         if message.type == "model":
             self._models.take(message)
         self._control[self._key_of(message)] = message
@@ -191,9 +198,9 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             pipeline = self._pipeline_class(
                 self._settings, self._topic, self._job, self._per_partition, models=self._models
             )
-            pipeline.restore(saved.items())
-            for message in self._control.values():
+            for message in self._control.values():  # before what it decides about is restored
                 pipeline.apply(message)
+            pipeline.restore(saved.items())
             self._pipelines[shard] = pipeline
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
         raw = self._raw_class(value[0], places % PLACES, places // PLACES, stamps)

@@ -126,11 +126,6 @@ class Models:
         ModelError, SettingsError
             It cannot be used; what was at work stays.
         """
-        if message.model not in self.settings.use:
-            known = ", ".join(self.settings.use) or "none"
-            raise SettingsError(
-                f"control message: model: {message.model!r} is not used by this job (models.use: {known})"
-            )
         member = message.model if message.role == "live" else f"{message.model}{SHADOW}"
         if message.version is None:
             self.at_work.pop(member, None)

@@ -301,6 +301,16 @@ class ModelsSettings(Section):
         return self
 
 
+class EnsembleSettings(Section):
+    """How the members' opinions become one; what it gives is calibrated once more."""
+
+    method: Literal["mean", "vote", "consensus"] = Field(
+        "mean",
+        description="mean of the surprises by weight; vote: share of the weight that finds 1 in 100 or rarer; "
+        "consensus: the surprise that half of the weight has or exceeds.",
+    )
+
+
 class CalibrationSettings(Section):
     """How scores become tail probabilities."""
 
@@ -333,6 +343,7 @@ class PipelineSettings(Section):
     featurize: FeaturizeSettings = FeaturizeSettings()
     detectors: DetectorSettings = DetectorSettings()
     models: ModelsSettings = ModelsSettings()
+    ensemble: EnsembleSettings = EnsembleSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     decide: DecideSettings = DecideSettings()
     output: OutputSettings = OutputSettings()

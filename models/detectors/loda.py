@@ -52,7 +52,8 @@ class Loda(RobustCohort):
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
         columns, _ = cls(**settings)._draw(width)
-        return 8 * (len(columns) * (BINS + 2 * columns.shape[1] + 1) + 2 * width)
+        projections, used = columns.shape
+        return 8 * (int(projections) * (BINS + 2 * int(used) + 1) + 2 * width)
 
     def widened(self, width: int) -> Self:
         """See `CohortDetector`; the projections are drawn anew: mean and deviation alone are kept."""

@@ -24,12 +24,12 @@ import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 from streamgauge.models.calibration import TailCalibrator
 from streamgauge.models.catalog import FITTED
+from streamgauge.models.contract import MOST_BYTES
 from streamgauge.models.errors import ModelError, StateError
 from streamgauge.models.fitted_detector import FittedDetector
 from streamgauge.models.persistence.manifest import Manifest, Variant, named
 
 CALIBRATOR = "calibrator.bin"
-MOST_BYTES = 500_000_000  # of one model in memory
 GRACE = 3600.0  # seconds for which files that no manifest names are kept: their writer may not have finished
 KEPT_HISTORY = 50  # earlier versions that an alias remembers
 SUFFIX = ".json"

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from streamgauge.models.contract import Floats
+from streamgauge.models.contract import MOST_BYTES, Floats
 from streamgauge.models.errors import NotReadyError, StateError, WidthError
 from streamgauge.models.fitted_detector import FittedDetector, windows
-from streamgauge.models.persistence.registry import MOST_BYTES
 from streamgauge.models.planted import separation
 
 Kind = type[FittedDetector]

@@ -55,7 +55,7 @@ def test_labelled_sets_compare_the_ensemble_with_its_members(tmp_path):
     X[:60], y[:60] = X[:60] + 6, 1
     np.savez(tmp_path / "tabular" / "made.npz", X=X, y=y)
     figures = benchmark.run("tabular", tmp_path, Settings())
-    assert set(figures["mean_auroc"]) == {"ensemble", "loda", "online_isolation_forest"}
+    assert set(figures["mean_auroc"]) == {"ensemble", "histogram_density", "loda", "online_isolation_forest"}
     assert figures["mean_auroc"]["ensemble"] > 0.95
     assert "| made | 5000 | 4 |" in benchmark.table("tabular", figures)
 

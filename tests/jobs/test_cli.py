@@ -9,7 +9,10 @@ import pytest
 from streamgauge.jobs.cli import app
 from typer.testing import CliRunner
 
-COMMANDS = ("demo", "up", "down", "status", "doctor", "submit", "stop", "replay", "alerts", "backtest")
+COMMANDS = (
+    "demo", "up", "down", "status", "doctor", "submit", "stop", "replay", "alerts", "backtest", "evaluate", "benchmark", "train",
+    "weigh",
+)  # fmt: skip
 
 
 def run(*arguments):

@@ -45,6 +45,33 @@ def test_the_page_has_all_figures_and_plots(cards, tmp_path):
     assert html.count("data:image/png;base64,") == 6
     assert "best F1 (labels)" in html
     assert "<td>c1</td>" in html
+    assert told["kinds"]["point"]["true"] >= 8
+    assert set(told["members"]) == {"loda", "histogram_density", "online_isolation_forest"}
+    assert told["members"]["histogram_density"]["roc_auc"] > 0.95
+    assert "<td>histogram_density</td>" in html
+    assert "trial" not in told
+
+
+def test_two_thresholds_are_tried_on_two_halves_of_the_entities_and_there_is_a_verdict(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"card": [f"c{i % 40}" for i in range(20_000)], "amount": random.normal(size=20_000)})
+    frame["items"], frame["fraud"] = random.normal(size=20_000), 0
+    frame.loc[5000:20_000:50, ["amount", "fraud"]] = [40.0, 1]
+    frame.to_csv(tmp_path / "cards.csv", index=False)
+    arguments = (
+        "--entity-column",
+        "card",
+        "--label-column",
+        "fraud",
+        "--page",
+        tmp_path / "page.html",
+        "--against",
+        "0.1",
+    )
+    done = evaluate(tmp_path / "cards.csv", *arguments)
+    assert done.exit_code == 0, done.output
+    assert "0.0001 is better: precision differs by -0." in done.output
+    assert "Trial of two thresholds" in (tmp_path / "page.html").read_text()
 
 
 def test_names_from_the_data_are_no_markup(cards, tmp_path):

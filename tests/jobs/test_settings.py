@@ -49,6 +49,16 @@ def test_the_file_in_the_repository_fits_the_schema():
         ),
         ({"job": {"parallelism": 9}}, "job.parallelism is 9, but at most one task for each of the 2 shards"),
         ({"detectors": dict.fromkeys(DetectorSettings.model_fields)}, "at least one is needed"),
+        (
+            {"detectors": {"half_space_trees": {"n_trees": 1000, "height": 16}}},
+            "detectors.half_space_trees would take 29.. MB in each log .* 500 MB are allowed",
+        ),
+        (
+            {"event": {"max_fields": 4096}, "detectors": {"half_space_trees": {"window_size": 100_000}}},
+            "detectors.half_space_trees would take .* with event.max_fields 4096",
+        ),
+        ({"models": {"use": {"pumps": {}}}}, "models.*registry: models are used, so it must be named"),
+        ({"detectors": {"first_seen_category": {"bits": 1000000}}}, "bits: must be a power of two"),
         ({"kafka": {"topics": {"alerts": "events"}}}, "each topic needs a name of its own, events is used twice"),
     ],
 )

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.models.errors import StateError
+from streamgauge.models.errors import SettingsError, StateError
 from streamgauge.udfs import log_pipeline
 from streamgauge.udfs.control import parse
 from streamgauge.udfs.pipeline import warm_up
 from streamgauge.udfs.serve import Models
-from streamgauge.udfs.settings import DetectorSettings, ModelsSettings, PipelineSettings
+from streamgauge.udfs.settings import DetectorSettings, EnsembleSettings, ModelsSettings, PipelineSettings
 from streamgauge.udfs.shape import LOOK_EVERY
 
 from tests.streams import SMALL, START, Run, batch, stream
@@ -224,3 +224,33 @@ def test_warming_up_works_for_any_detectors_and_reaches_every_kernel(detectors):
             featurize._featurize,
         )
         assert all(kernel.signatures for kernel in kernels)
+
+
+def test_weights_of_the_control_topic_take_the_settings_place_and_survive_a_restart():
+    raw = stream(seed=4)
+    message = parse('{"type":"weights","weights":{"loda":9,"online_isolation_forest":0.1}}')
+    plain, run = Run().feed(raw), Run().feed(raw.take(np.arange(100)))
+    run.pipeline.apply(message)
+    run.feed(raw.take(np.arange(100, 300)))
+    again = Run()
+    again.pipeline.apply(message)  # read at the start, before what it decides about is restored
+    again.pipeline.restore(run.saved.items())
+    again.saved = dict(run.saved)
+    rest = raw.take(np.arange(300, 400))
+    assert again.feed(rest).pipeline.canonical() == run.feed(rest).pipeline.canonical()
+    assert sorted(run.scores) != sorted(plain.scores)
+    with pytest.raises(SettingsError, match="'lodaa' is not used by this job; used are: rolling_z_score"):
+        run.pipeline.apply(parse('{"type":"weights","weights":{"lodaa":1}}'))
+
+
+@pytest.mark.parametrize("method", ["mean", "vote", "consensus"])
+def test_every_way_to_combine_finds_the_spikes_whatever_the_batches(method):
+    chosen = SMALL.model_copy(update={"ensemble": EnsembleSettings(method=method)})
+    random = np.random.default_rng(0)
+    events = [{"entity": f"e{i % 2}", "x": float(random.normal()), "y": float(random.normal())} for i in range(900)]
+    for i, far in ((700, 60.0), (800, -90.0)):
+        events[i] |= {"x": far, "y": -far}
+    whole, cut = Run(chosen).feed(batch(events)), Run(chosen).feed(batch(events), [1, 99, 701, 705])
+    assert whole.outputs() == cut.outputs()
+    scores = np.array([json.loads(text)["score"] for _, text in whole.scores])
+    assert {700, 800} <= set(np.argsort(-scores[200:])[:12] + 200)

@@ -1,0 +1,55 @@
+"""How much each member of the ensemble is worth, measured on files: with labels by what it sees, else by what it agrees to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn import metrics
+from streamgauge.jobs.backtest import Backtest
+from streamgauge.models.ensemble import weights_by_agreement, weights_by_labels
+from streamgauge.models.errors import InputError
+
+LEAST, MOST = 0.1, 10.0  # weights that are proposed
+WARM = 200  # first events of each stream, which are not looked at
+
+
+def weigh(results: list[Backtest]) -> list[dict[str, Any]]:
+    """Each member's measured worth and proposed weight.
+
+    Parameters
+    ----------
+    results : list of Backtest
+        With labels, or without.
+
+    Returns
+    -------
+    list of dict
+        ``member``, ``weight``, and with labels ``roc_auc`` and ``pr_auc``.
+
+    Raises
+    ------
+    InputError
+        There are too few members with an opinion, or all labels are alike.
+    """
+    names = results[0].member_names
+    surprises = np.concatenate([result.members[WARM:] for result in results])
+    heard = ~np.isnan(surprises).all(axis=0)
+    if heard.sum() < 2:
+        raise InputError(f"only {', '.join(np.array(names)[heard]) or 'no member'} has an opinion on these events")
+    told: list[dict[str, Any]] = [{"member": name} for name, there in zip(names, heard, strict=True) if there]
+    surprises = surprises[:, heard]
+    if all(result.labels is not None for result in results):
+        labels = np.concatenate([result.labels[WARM:] > 0 for result in results if result.labels is not None])
+        if not 0 < labels.sum() < len(labels):
+            raise InputError("all labels are alike: nothing can be weighed by them")
+        weights = weights_by_labels(surprises, labels)
+        for k, one in enumerate(told):
+            column = np.nan_to_num(surprises[:, k])
+            one["roc_auc"] = float(metrics.roc_auc_score(labels, column))
+            one["pr_auc"] = float(metrics.average_precision_score(labels, column))
+    else:
+        weights = weights_by_agreement(surprises)
+    for one, weight in zip(told, np.clip(weights, LEAST, MOST).tolist(), strict=True):
+        one["weight"] = round(weight, 3)
+    return told
