@@ -101,9 +101,16 @@ def load(bootstrap: str, topic: str, **options: Any) -> Iterator[subprocess.Pope
         process.wait(10)
 
 
-def payloads(n: int, entities: int, seed: int = 0) -> tuple[list[bytes], list[bytes]]:
-    """Keys and JSON values of `n` events over `entities` entities, four numeric fields each."""
+def payloads(n: int, entities: int, seed: int = 0, fields: int = len(FIELDS)) -> tuple[list[bytes], list[bytes]]:
+    """Keys and JSON values of `n` events over `entities` entities, four numeric fields each unless told otherwise."""
     random = np.random.default_rng(seed)
+    if fields != len(FIELDS):
+        keys = [b"entity-%d" % (i % entities) for i in range(n)]
+        rows = random.lognormal(3.0, 0.2, (n, fields)).round(3).tolist()
+        return keys, [
+            json.dumps({"entity": key.decode(), **{f"f{k}": x for k, x in enumerate(row)}}).encode()
+            for key, row in zip(keys, rows, strict=True)
+        ]
     who = random.permutation(n) % entities  # each as often as any other
     base = random.lognormal(3.0, 1.0, (entities, len(FIELDS)))
     values = base[who] * (1.0 + 0.1 * random.standard_normal((n, len(FIELDS))))

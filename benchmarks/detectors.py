@@ -1,17 +1,21 @@
 """What each detector costs: microseconds an event in batches of 256 and 2,048, and bytes it holds.
 
-Entity detectors score 100 entities of four fields; cohort detectors score four fields' columns, as the job gives them. In process, on one
-core, warm.
+Entity detectors score 100 entities of four fields; cohort detectors score four fields' columns, as the job gives them; trained ones
+score four fields, or runs of 16 events, in each variant. In process, on one core, warm.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 
 import numpy as np
-from streamgauge.models.catalog import COHORT, ENTITY
-from streamgauge.udfs.featurize import CHANNELS
+from streamgauge.models.candidate import windows_of
+from streamgauge.models.catalog import COHORT, ENTITY, FITTED
+from streamgauge.models.fitted_detector import silent
+from streamgauge.models.network_detector import NetworkDetector
+from streamgauge.udfs.detect import COLUMNS
 
 from benchmarks.common import finish, say
 
@@ -36,7 +40,7 @@ def entity_us(name: str, batch: int) -> tuple[float, int]:
 
 def cohort_us(name: str, batch: int, events: int) -> tuple[float, int]:
     detector = COHORT[name]()
-    width = {"features": CHANNELS * FIELDS, "levels": FIELDS, "levels and lasts": 2 * FIELDS}[detector.takes]
+    width = COLUMNS[detector.takes] * FIELDS
     X = np.random.default_rng(0).uniform(0.2, 0.8, (2 * events, width))
     began = 0.0
     for start in range(0, 2 * events, batch):
@@ -44,6 +48,32 @@ def cohort_us(name: str, batch: int, events: int) -> tuple[float, int]:
             began = time.perf_counter()
         detector.rate_learn_many(X[start : start + batch])
     return (time.perf_counter() - began) / events * 1e6, len(detector.to_state())
+
+
+def tell(run: dict[str, float | int | str]) -> None:
+    say(f"{run['detector']}: {run['us_per_event_256']:.2f} / {run['us_per_event_2048']:.2f} us, {run['bytes']} bytes")
+
+
+def fitted_runs(name: str) -> Iterator[dict[str, float | int | str]]:
+    """A run of each variant of a trained detector."""
+    random = np.random.default_rng(0)
+    X = random.normal(size=(4000, FIELDS)) @ random.normal(size=(FIELDS, FIELDS))
+    detector = FITTED[name]().fit(X)
+    events = windows_of(detector, X, np.zeros(len(X), np.int64))
+    variants = {name: detector}
+    if isinstance(detector, NetworkDetector):
+        variants |= {f"{name} int8": detector.quantised(events), f"{name} student": detector.student(events, silent)}
+    for variant, model in variants.items():
+        run: dict[str, float | int | str] = {"detector": variant, "per": "trained"}
+        for batch in BATCHES:
+            parts = [events[np.arange(batch) % len(events)]] * max(1, 8192 // batch)
+            model.rate_many(parts[0])
+            began = time.perf_counter()
+            for part in parts:
+                model.rate_many(part)
+            run[f"us_per_event_{batch}"] = (time.perf_counter() - began) / (len(parts) * batch) * 1e6
+        run["bytes"] = sum(map(len, model.to_files().values()))
+        yield run
 
 
 def main() -> None:
@@ -55,8 +85,12 @@ def main() -> None:
             few = 4096 if name == "river_half_space_trees" else EVENTS
             us, size = entity_us(name, batch) if name in ENTITY else cohort_us(name, batch, few)
             run[f"us_per_event_{batch}"], run["bytes"] = us, size
-        say(f"{name}: {run['us_per_event_256']:.2f} / {run['us_per_event_2048']:.2f} us, {run['bytes']} bytes")
         runs.append(run)
+        tell(run)
+    for name in FITTED:
+        for run in fitted_runs(name):
+            runs.append(run)
+            tell(run)
     finish({"fields": FIELDS, "runs": runs})
 
 

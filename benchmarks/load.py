@@ -22,9 +22,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--entities", type=int, default=1000)
     parser.add_argument("--probes", type=float, default=0.0, help="probes a second")
+    parser.add_argument("--fields", type=int, default=4)
     options = parser.parse_args()
 
-    keys, values = payloads(max(200_000, options.entities), options.entities)
+    different = max(200_000 if options.fields <= 16 else 2000, options.entities)
+    keys, values = payloads(different, options.entities, fields=options.fields)
     fast = options.rate == 0
     config = {
         "bootstrap.servers": options.bootstrap,

@@ -24,9 +24,9 @@ from benchmarks.common import cluster, finish, load, payloads, say, settings_for
 EVENTS, ENTITIES, PARTITIONS = 8_000_000, 1000, 4
 
 
-def in_process(settings: Settings, events: int = 600_000, batch: int = 2000) -> float:
+def in_process(settings: Settings, events: int = 600_000, batch: int = 2000, fields: int = 4) -> float:
     """Events a second of the same pipeline, saving its state too, without Kafka and Flink."""
-    keys, values = payloads(200_000, ENTITIES)
+    keys, values = payloads(200_000 if fields <= 16 else 2000, ENTITIES, fields=fields)
     partition = np.array([hash(key) % PARTITIONS for key in keys])
     pipeline = ScoringPipeline(settings.pipeline())
     seconds, done = 0.0, 0

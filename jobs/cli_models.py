@@ -125,6 +125,7 @@ def show(
     version: Version = "live",
     settings: SettingsFile = None,
     registry: RegistryUrl = None,
+    curve: Annotated[Path | None, typer.Option(help="PNG to draw the losses of its training to.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """One version: data, features, figures, variants, and what its aliases stood for."""
@@ -132,6 +133,8 @@ def show(
         store = _store(settings, registry)[0]
         manifest = store.manifest(name, store.resolve(name, version))
         history = {alias: store.history(name, alias) for alias in store.aliases(name)}
+        if curve is not None:
+            _draw_curve(manifest, curve)
     if as_json:
         print_json({"manifest": manifest.model_dump(mode="json"), "aliases": history})
         return
@@ -212,6 +215,26 @@ def collect_garbage(
         store = _store(settings, registry)[0]
         deleted = [path for one in ([name] if name else store.names()) for path in store.collect_garbage(one, keep)]
     console.print("\n".join(f"deleted {path}" for path in deleted) or "nothing to delete")
+
+
+def _draw_curve(manifest: Any, path: Path) -> None:
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    if not manifest.curve:
+        raise InputError(
+            f"{manifest.name} version {manifest.version} is a {manifest.detector}: it has no epochs to draw"
+        )
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for name, color in (("train", "#8b98a5"), ("held_back", "#1f6feb")):
+        axes.plot([epoch[name] for epoch in manifest.curve], color=color, label=name.replace("_", " "))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("loss")
+    axes.set_title(f"{manifest.name} version {manifest.version}, {manifest.detector}", loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+    console.print(f"wrote {path}")
 
 
 def _store(settings: Path | None, registry: str | None) -> tuple[Any, Any]:

@@ -10,10 +10,7 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
-from streamgauge.models.catalog import COHORT
-from streamgauge.models.contract import MOST_BYTES
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.detect import COLUMNS, OWN
 from streamgauge.udfs.settings import Duration, PipelineSettings, Section
 
 DEFAULT_FILE = Path("flink-conf/detection.yaml")
@@ -101,8 +98,17 @@ class Settings(PipelineSettings):
         detectors = self.detectors
         if not any(getattr(detectors, name) for name in type(detectors).model_fields):
             raise ValueError("detectors: at least one is needed")
+        self._fit_memory()
+        return self
+
+    def _fit_memory(self) -> None:
+        # not at the top: what the operator unpickles imports this file on Flink's thread, where numba must not be imported
+        from streamgauge.models.catalog import COHORT  # noqa: PLC0415
+        from streamgauge.models.contract import MOST_BYTES  # noqa: PLC0415
+        from streamgauge.udfs.detect import COLUMNS, OWN  # noqa: PLC0415
+
         for name, kind in COHORT.items():
-            section = getattr(detectors, name)
+            section = getattr(self.detectors, name)
             if section is None:
                 continue
             width = min(self.event.max_fields, kind.max_fields) * COLUMNS[kind.takes]
@@ -112,7 +118,6 @@ class Settings(PipelineSettings):
                     f"detectors.{name} would take {size / 1e6:.0f} MB in each log with event.max_fields {self.event.max_fields}; "
                     f"{MOST_BYTES / 1e6:.0f} MB are allowed: make it smaller, or look at fewer fields"
                 )
-        return self
 
     def pipeline(self) -> PipelineSettings:
         """The part that decides about scores."""

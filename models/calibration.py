@@ -16,9 +16,8 @@ LOW, HIGH = -14.0, 14.0  # range of ln(magnitude) that the bins resolve, 2.8 % e
 TAIL = 0.01  # above this quantile the tail is a generalised Pareto distribution,
 TAIL_LEAST = 20  # or above the quantile that leaves so many scores
 WINSORISED = 0.125  # share of the tail that is cut back to its own quantile
-RARE = math.log(
-    10_000.0
-)  # a score rarer than one in so many is learned with less weight, the rarer the less: anomalies stay rare
+RARE = math.log(10_000.0)  # a score rarer than one in so many is learned with less weight, the rarer the less,
+LEAST = 0.05  # but with so much at least: anomalies stay rare, and what lasts becomes usual
 BURST = 5.0  # times its usual rate that the tail may be learned at,
 SPAN = 200.0  # taken over about so many scores
 STEEPEST = 1.0  # shape of the tail at the most
@@ -141,7 +140,7 @@ def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surpri
             numbers[RATE] += (beyond - numbers[RATE]) / SPAN
             if beyond and numbers[RATE] > BURST * numbers[TAIL_SHARE]:
                 weight = BURST * numbers[TAIL_SHARE] / numbers[RATE]
-        weight *= math.exp(min(0.0, RARE - surprise[i]))
+        weight *= max(LEAST, math.exp(min(0.0, RARE - surprise[i])))
         counts[place] += weight
         sums[place] += weight * m
         numbers[COUNT] += weight

@@ -85,3 +85,37 @@ def test_constant_magnitudes_are_no_surprise():
 def test_a_foreign_state_is_refused():
     with pytest.raises(StateError):
         TailCalibrator.from_state(b"SGS1 nonsense")
+
+
+@pytest.mark.parametrize("draw", ["exponential", "halfnormal", "lognormal", "student", "pareto", "square"])
+def test_one_false_alarm_in_ten_thousand_holds_within_a_factor_of_two_whatever_the_tail(draw):
+    random = np.random.default_rng(11)
+    n = 1_000_000
+    values = {
+        "exponential": lambda: random.exponential(3.0, n),
+        "halfnormal": lambda: np.abs(random.normal(size=n)),
+        "lognormal": lambda: random.lognormal(0.0, 1.0, n),
+        "student": lambda: np.abs(random.standard_t(3, n)),
+        "pareto": lambda: random.pareto(2.0, n),
+        "square": lambda: random.normal(size=n) ** 4,
+    }[draw]()
+    alarms = (TailCalibrator(memory=50_000).rate_learn_many(values)[20_000:] >= -np.log(1e-4)).mean()
+    least = 0.25 if draw == "halfnormal" else 0.5  # a tail lighter than exponential is not believed
+    assert least * 1e-4 <= alarms <= 2e-4
+
+
+def test_a_burst_of_anomalies_does_not_become_usual_but_a_lasting_change_does():
+    random = np.random.default_rng(0)
+    usual = random.exponential(size=30_000)
+    burst, lasting = TailCalibrator(memory=50_000), TailCalibrator(memory=50_000)
+    burst.rate_learn_many(usual)
+    during = burst.rate_learn_many(30.0 + random.exponential(size=2000))
+    assert (during >= -np.log(1e-3)).mean() > 0.25
+    burst.rate_learn_many(random.exponential(size=2000))
+    assert burst.rate_learn_many(np.array([30.0]))[0] >= -np.log(5e-3)
+    lasting.rate_learn_many(usual)
+    after = lasting.rate_learn_many(5.0 + random.exponential(size=30_000))
+    assert (after[:100] >= -np.log(1e-2)).mean() > 0.5
+    assert (after[-5000:] >= -np.log(1e-3)).mean() < 0.01
+    after = lasting.rate_learn_many(100.0 + random.exponential(size=150_000))
+    assert (after[-5000:] >= -np.log(1e-3)).mean() < 0.01

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,16 @@ def test_imports_go_one_way(folder):
 def test_only_the_operator_imports_pyflink_under_udfs():
     users = {p.name for p in (ROOT / "udfs").glob("*.py") if any(i.startswith("pyflink") for i in imports(p))}
     assert users == {"score_batch.py"}
+
+
+def test_what_the_operator_is_unpickled_with_imports_no_numerical_library():
+    """That happens on Flink's thread, where numba, scipy and torch deadlock (docs/adr/002)."""
+    code = (
+        "import sys, streamgauge.jobs.topics, streamgauge.udfs.score_batch as s; print(s.SHARDS_KEY, "
+        "sorted({'numba', 'scipy', 'sklearn', 'river', 'torch', 'onnxruntime', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "shards []"
 
 
 def test_no_file_is_longer_than_500_lines():

@@ -1,0 +1,66 @@
+"""Events a second, Kafka to Kafka, with trained models beside the default ensemble, and of events with 512 fields.
+
+An autoencoder is trained on the load's own events and used live; then the same without it; then events of 512 fields, default ensemble.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from typing import Any
+
+import msgspec
+import numpy as np
+from streamgauge.jobs.local_cluster import Cluster
+from streamgauge.jobs.train import train
+from streamgauge.models.candidate import Past
+from streamgauge.models.persistence.registry import Registry
+
+from benchmarks.common import FIELDS, cluster, finish, load, payloads, say, settings_for
+from benchmarks.throughput import ENTITIES, in_process, ours
+
+
+def autoencoder(folder: str) -> dict[str, Any]:
+    """Settings that use an autoencoder trained on what the load sends."""
+    keys, values = payloads(20_000, ENTITIES)
+    events = [msgspec.json.decode(value) for value in values]
+    X = np.array([[event[name] for name in FIELDS] for event in events])
+    groups = np.unique(np.array(keys), return_inverse=True)[1].astype(np.int64)
+    registry = Registry(folder)
+    manifest = train(
+        registry, "load", "autoencoder", Past(X, list(FIELDS), groups, source="benchmarks.common.payloads")
+    )
+    registry.point("load", "live", manifest.version)
+    return {"registry": folder, "use": {"load": {}}}
+
+
+def measured(running: Cluster, name: str, count: int, fields: int = 4, **sections: Any) -> dict[str, float]:
+    """Rate in the job and in process."""
+    settings, file = settings_for(running, name, kafka={"start": "earliest"}, **sections)
+    say(f"{name}: filling the topic with {count} events")
+    with load(
+        running.bootstrap, settings.kafka.topics.events, count=count, entities=ENTITIES, fields=fields
+    ) as process:
+        process.wait(600)
+    told = {"events_per_s": ours(running, settings, file, count)}
+    file.unlink()
+    few = 600_000 if fields <= 16 else 40_000
+    told["in_process_events_per_s"] = in_process(settings, few, 2000, fields)
+    say(f"{name}: {told['events_per_s']:.0f} events/s, in process {told['in_process_events_per_s']:.0f}")
+    return told
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args()
+    with tempfile.TemporaryDirectory() as folder, cluster() as running:
+        models = autoencoder(folder)
+        figures = {
+            "default": measured(running, "default", 6_000_000),
+            "with_autoencoder": measured(running, "autoencoder", 4_000_000, models=models),
+            "512_fields": measured(running, "wide", 250_000, 512),
+        }
+    finish(figures)
+
+
+if __name__ == "__main__":
+    main()
