@@ -57,7 +57,7 @@ def main() -> None:
         figures = {
             "default": measured(running, "default", 6_000_000),
             "with_autoencoder": measured(running, "autoencoder", 4_000_000, models=models),
-            "512_fields": measured(running, "wide", 250_000, 512),
+            "512_fields": measured(running, "wide", 300_000, 512),
         }
     finish(figures)
 
