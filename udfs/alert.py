@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.udfs.attribute import expected, shares
 from streamgauge.udfs.calibrate import AGREES
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
 from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, UPDATED, Decisions
@@ -157,25 +158,9 @@ def _fields(
     opinions: Opinions,
     verdicts: Verdicts,
 ) -> list[tuple[str, float, float | str | None, float | None]]:
-    """The fields that matter most: name, share, actual and expected value.
-
-    A field's share is the members' own shares, weighted by their surprise.
-    """
+    """The fields that matter most: name, share, actual and expected value."""
     d = X.shape[1]
-    share = np.zeros(d + len(text_fields))
-    for name, weights, surprise in zip(opinions.names, opinions.contributions, verdicts.surprises[i], strict=True):
-        if weights is None or not surprise > 0 or name.endswith(SHADOW):
-            continue
-        own = np.nan_to_num(weights[i])
-        if own.sum() > 0:
-            share[:d] += surprise * own / own.sum()
-    share[d : d + opinions.categories.shape[1]] += opinions.categories[i]
-    if share.sum() > 0:
-        share /= share.sum()
-    expected = np.full(d, np.nan)
-    for known in opinions.expected:
-        if np.isnan(expected).any():
-            expected = np.where(np.isnan(expected), known[i], expected)
+    share, usual = shares(i, d, len(text_fields), opinions, verdicts), expected(i, d, opinions)
     told: list[tuple[str, float, float | str | None, float | None]] = []
     for f in np.argsort(-share, kind="stable")[:MOST_FIELDS].tolist():
         part = round(float(share[f]), 4)
@@ -183,7 +168,7 @@ def _fields(
             if part > 0:
                 told.append((text_fields[f - d], part, events.values[i].get(text_fields[f - d]), None))
         elif not math.isnan(X[i, f]):
-            told.append((columns[f], part, _number(X[i, f]), _number(expected[f])))
+            told.append((columns[f], part, _number(X[i, f]), _number(usual[f])))
     return told
 
 

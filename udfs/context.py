@@ -12,8 +12,8 @@ from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 
 # columns of `EntityStore.head`: int64, zero is an entity never seen
-SEEN, NEWEST, CLOCK, SLOT, STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(11)
-ALWAYS = 4  # columns saved for every entity; the others only for one with an incident
+SEEN, NEWEST, CLOCK, SLOT, RECENT, STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(12)
+ALWAYS = 5  # columns saved for every entity; the others only for one with an incident
 # columns of `EntityStore.levels`: float64
 PEAK, TOLD = range(2)
 
@@ -32,8 +32,9 @@ class EntityStore:
 
     Attributes
     ----------
-    head : int64[capacity, 11]
-        Counts, times, place in the rich tier (one more than the slot) and incident of each entity.
+    head : int64[capacity, 12]
+        Counts, times, place in the rich tier (one more than the slot), which of the last events were anomalous (a bit each), and
+        incident of each entity.
     levels : float64[capacity, 2]
         Peak of the incident, and what was last told of it.
     fields : float64[capacity, fields, width]
@@ -41,7 +42,7 @@ class EntityStore:
     """
 
     kind = "entities"
-    version = 2
+    version = 3
 
     def __init__(self, width: int) -> None:
         self.width = width
@@ -49,7 +50,7 @@ class EntityStore:
         self.index: dict[str, int] = {}
         self.free: list[int] = []
         self.clock = 0
-        self.head = np.zeros((1024, 11), np.int64)
+        self.head = np.zeros((1024, 12), np.int64)
         self.levels = np.zeros((1024, 2))
         self.fields = np.zeros((1024, 0, width))
         self._segment_of = np.zeros(1024, np.int64)
@@ -246,7 +247,7 @@ def _touch(rows, times, late_after, forget_after, clock, turn, touched, head, fi
         if head[row, SEEN] > 0 and now - head[row, CLOCK] > forget_after:
             if touched[row] == turn:
                 return i, clock
-            head[row, SEEN] = 0
+            head[row, SEEN] = head[row, RECENT] = 0
             fields[row, :, :] = 0.0
         clock = now
         touched[row] = turn

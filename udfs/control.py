@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.settings import HalfSpaceTreesSettings, PipelineSettings, Probability, Section
+from streamgauge.udfs.settings import HalfSpaceTreesSettings, Maintenance, PipelineSettings, Probability, Section
 
 _COMPARE = {
     "<": np.less,
@@ -43,6 +43,13 @@ class Rules(Section):
     rules: tuple[Rule, ...]
 
 
+class MaintenanceWindows(Section):
+    """Replaces all maintenance windows."""
+
+    type: Literal["maintenance"]
+    windows: tuple[Maintenance, ...]
+
+
 class Weights(Section):
     """Replaces the weights of the ensemble's members; those not named have their settings' own."""
 
@@ -68,7 +75,7 @@ class ModelVersion(Section):
     version: int | None = Field(ge=1)
 
 
-Said = Threshold | Rules | Weights | DetectorVersion | ModelVersion
+Said = Threshold | Rules | MaintenanceWindows | Weights | DetectorVersion | ModelVersion
 _adapter: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="type")])
 
 
@@ -127,6 +134,8 @@ class Control:
         By detector: version and parameters.
     weights : dict
         By member.
+    maintenance : tuple of Maintenance or None
+        None is the settings' own.
     """
 
     def __init__(self) -> None:
@@ -134,6 +143,7 @@ class Control:
         self.rules: tuple[Rule, ...] = ()
         self.versions: dict[str, dict[str, Any]] = {}
         self.weights: dict[str, float] = {}
+        self.maintenance: tuple[Maintenance, ...] | None = None
 
     def apply(self, message: Said) -> None:
         """Take up a message."""
@@ -142,6 +152,8 @@ class Control:
                 self.threshold = message.value
             case Rules():
                 self.rules = message.rules
+            case MaintenanceWindows():
+                self.maintenance = message.windows
             case Weights():
                 self.weights = dict(message.weights)
             case DetectorVersion():

@@ -16,6 +16,7 @@ from streamgauge.udfs.context import (
     OPENED_TIME,
     PEAK,
     QUIET,
+    RECENT,
     STATUS,
     TOLD,
     EntityStore,
@@ -38,7 +39,7 @@ class Decisions:
         Event that changed it.
     change : int64[m]
         OPENED, UPDATED or RESOLVED.
-    incident : int64[m, 11]
+    incident : int64[m, 12]
         Row of `EntityStore.head`.
     peak : float64[m]
         Largest surprise so far.
@@ -65,12 +66,13 @@ def decide(
     threshold: float,
     config: int,
     settings: DecideSettings,
+    muted: Flags | None = None,
 ) -> Decisions:
     """Follow the incidents of the entities through events in row order.
 
-    An event at or beyond the threshold, or one that violates a rule, opens an incident where there is none; within
-    one, an event ten times rarer than what was last told is an update; `quiet_events` in a row, each ten times more
-    usual than the threshold, end it.
+    An event at or beyond the threshold, as the `hits`-th among the last `within` of its entity, or one that violates a rule, opens
+    an incident where there is none; within one, an event ten times rarer than what was last told is an update; `quiet_events` in a
+    row, each ten times more usual than the threshold, end it.
 
     Parameters
     ----------
@@ -87,6 +89,8 @@ def decide(
     config : int
         Mark of the configuration, kept with the incident.
     settings : DecideSettings
+    muted : bool[n], optional
+        Events that do not count, whatever their surprise (`udfs.admit`).
     """
     n = len(rows)
     flagged = np.zeros(n, np.bool_)
@@ -94,24 +98,33 @@ def decide(
     # an event changes one incident at most once
     incident, peak = np.zeros((n, store.head.shape[1]), np.int64), np.zeros(n)
     m = _decide(
-        store.head, store.levels, rows, seen, surprise, violated, times, offsets, partitions, -math.log(threshold),
-        settings.quiet_events, settings.warmup, config, flagged, place, change, incident, peak,
+        store.head, store.levels, rows, seen, surprise, violated, np.zeros(n, np.bool_) if muted is None else muted, times,
+        offsets, partitions, -math.log(threshold), settings.quiet_events, settings.warmup, settings.hits,
+        (1 << settings.within) - 1, config, flagged, place, change, incident, peak,
     )  # fmt: skip
     return Decisions(place[:m], change[:m], incident[:m], peak[:m], flagged)
 
 
 @njit(cache=True)
 def _decide(  # type: ignore[no-untyped-def]
-    head, levels, rows, seen, surprise, violated, times, offsets, partitions, limit, quiet_events, warmup, config,
+    head, levels, rows, seen, surprise, violated, muted, times, offsets, partitions, limit, quiet_events, warmup, hits, window, config,
     flagged, place, change, incident, peak,
 ):  # fmt: skip
     m = 0
     for i in range(len(rows)):
         row, now, what = rows[i], surprise[i], 0
-        over = violated[i] or (now >= limit and seen[i] > warmup)
+        over = violated[i] or (now >= limit and seen[i] > warmup and not muted[i])
         flagged[i] = over
+        recent = ((head[row, RECENT] << 1) | over) & window
+        head[row, RECENT] = recent
         if head[row, STATUS] == 0:
             if not over:
+                continue
+            held = 0
+            while recent:
+                held += recent & 1
+                recent >>= 1
+            if held < hits and not violated[i]:
                 continue
             head[row, STATUS] = CONDITIONAL if violated[i] else POINT
             head[row, QUIET], head[row, HITS] = 0, 1

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numba import njit
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.settings import FeaturizeSettings
 
 WIDTH = 6  # numbers for each entity and field: count, centre, variance, last value, short mean, a value some time ago
@@ -15,7 +15,9 @@ CHANNELS = 3  # features of each field: level, change, short mean
 CLIP = 3.0  # a value moves centre and scale by at most this many standard deviations
 
 
-def featurize(state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings, changes: Floats) -> Floats:
+def featurize(
+    state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings, changes: Floats
+) -> tuple[Floats, Flags]:
     """Normalise events in row order and learn from them.
 
     Each field gives three features: its level, its change from the last value, and its short rolling mean, in
@@ -34,13 +36,16 @@ def featurize(state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings,
 
     Returns
     -------
-    float64[n, 3 d]
+    features : float64[n, 3 d]
         NaN where a value is missing, or the entity too new.
+    steady : bool[n, d]
+        Whether the value is a change of a field that never varied before.
     """
+    steady = np.zeros(X.shape, np.bool_)
     features = np.empty((len(X), CHANNELS * X.shape[1]))
     gain = 1.0 - 0.5 ** (1.0 / settings.half_life)
-    _featurize(state, rows, X, gain, 2.0 / (settings.short + 1.0), settings.warmup, features, changes)
-    return features
+    _featurize(state, rows, X, gain, 2.0 / (settings.short + 1.0), settings.warmup, features, changes, steady)
+    return features, steady
 
 
 def unsquashed(features: Floats) -> Floats:
@@ -56,7 +61,7 @@ def _squash(value: float) -> float:
 
 
 @njit(cache=True)
-def _featurize(state, rows, X, least, short_gain, warmup, features, changes):  # type: ignore[no-untyped-def]
+def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             for channel in range(CHANNELS):
@@ -72,6 +77,7 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes):  #
             scale = math.sqrt(variance)
             if scale <= 1e-9 * abs(centre):  # less is rounding
                 scale = 0.0
+            steady[i, f] = scale == 0.0 and count > 0.0 and delta != 0.0
             short += short_gain * (x - short)
             if count >= warmup:
                 # a field that never varied: the unit is what makes the first change worth sqrt(count) deviations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,12 +13,13 @@ from streamgauge.models.catalog import ENTITY
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.udfs.admit import admit
 from streamgauge.udfs.alert import CHANGES, build_alerts, config_mark
 from streamgauge.udfs.align import Alignment, Schema
 from streamgauge.udfs.calibrate import Calibrators, Members
 from streamgauge.udfs.context import SLOT, STATUS, EntityStore
 from streamgauge.udfs.control import Control, DetectorVersion
-from streamgauge.udfs.decide import KINDS, OPENED, decide
+from streamgauge.udfs.decide import KINDS, OPENED, TENFOLD, decide
 from streamgauge.udfs.decode import decode
 from streamgauge.udfs.detect import OWN, Detectors
 from streamgauge.udfs.featurize import WIDTH, featurize
@@ -173,7 +175,7 @@ class LogPipeline:
     ) -> None:
         settings, columns = self.settings, self.alignment.schema.numeric
         categories = self.alignment.categories(events) if self.detectors.categorical else np.empty((len(X), 0))
-        features = featurize(self.store.fields[:, :, :WIDTH], rows, X, settings.featurize, self.shape.changes)
+        features, steady = featurize(self.store.fields[:, :, :WIDTH], rows, X, settings.featurize, self.shape.changes)
         clock.lap("featurize")
         slots = self._seat(rows, seen, events.times, X)
         light = self.store.fields[:, :, WIDTH:]
@@ -187,10 +189,17 @@ class LogPipeline:
         clock.lap("calibrate")
         threshold = self.control.threshold or settings.decide.threshold
         violated, rules = self.control.violations(X, columns)
+        admitted = admit(
+            (verdicts.surprise >= -math.log(threshold)) & ~violated, events, X, columns, steady, opinions, verdicts,
+            settings.decide.fields, settings.decide.maintenance if self.control.maintenance is None else self.control.maintenance,
+            -math.log(threshold) + 0.99 * TENFOLD,
+        )  # fmt: skip
+        result.count("muted.maintenance", admitted.maintenance)
+        result.count("muted.small", admitted.small)
         offsets, partitions = raw.offsets[events.rows], raw.partitions[events.rows]
         decisions = decide(
-            self.store, rows, seen, verdicts.surprise, violated, events.times, offsets, partitions,
-            threshold, self._mark, settings.decide,
+            self.store, rows, seen, np.minimum(verdicts.surprise, admitted.severest), violated, events.times, offsets, partitions,
+            threshold, self._mark, settings.decide, admitted.muted,
         )  # fmt: skip
         clock.lap("decide")
         alerts = build_alerts(

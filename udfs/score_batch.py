@@ -234,7 +234,9 @@ class _Metrics:
         self.control = group.counter("control_messages")
         self.model_failures = group.counter("model_failures")
         self._counters = {name: group.counter(name) for name in COUNTERS}
-        alerts, dead, steps = (group.add_group(name) for name in ("alerts", "dead_letters", "step_us"))
+        alerts, dead, steps, muted = (group.add_group(name) for name in ("alerts", "dead_letters", "step_us", "muted"))
+        for why in ("maintenance", "small"):
+            self._counters[f"muted.{why}"] = muted.counter(why)
         for what in ("opened", "updated", "resolved", "point", "conditional"):
             self._counters[f"alerts.{what}"] = alerts.counter(what)
         for reason in REASONS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
@@ -318,6 +319,33 @@ class CalibrationSettings(Section):
     warmup: int = Field(100, ge=20, description="Scores needed before anything can alert.")
 
 
+class FieldSettings(Section):
+    """What must be so for a field to raise an incident."""
+
+    direction: Literal["both", "above", "below"] = Field("both", description="Of its value, against the expected one.")
+    absolute: float = Field(
+        0.0, ge=0, description="Smallest difference from the expected value that matters, in the field's unit."
+    )
+    relative: float = Field(0.0, ge=0, description="The same, as a share of the expected value.")
+
+
+class Maintenance(Section):
+    """A time in which entities are scored and learned, but raise no incident."""
+
+    entities: str = Field("*", min_length=1, description="Names, with * and ? as in file names.")
+    start: datetime
+    end: datetime
+    why: str = ""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Maintenance:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError("start and end need a zone: 2026-11-22T10:00:00Z")
+        if self.end <= self.start:
+            raise ValueError(f"end {self.end.isoformat()} must be after start {self.start.isoformat()}")
+        return self
+
+
 class DecideSettings(Section):
     """When an incident opens and ends."""
 
@@ -326,6 +354,21 @@ class DecideSettings(Section):
         20, ge=1, le=10_000, description="Events in a row that end it, each far from the threshold."
     )
     warmup: Positive = Field(30, description="Events of an entity before it may alert.")
+    hits: int = Field(1, ge=1, le=60, description="So many anomalous events open an incident,")
+    within: int = Field(1, ge=1, le=60, description="among so many last ones of the entity.")
+    fields: dict[str, FieldSettings] = Field(
+        default_factory=dict,
+        description="By field: direction and smallest effect; an event counts if one that matters is to blame.",
+    )
+    maintenance: tuple[Maintenance, ...] = Field(
+        (), description="Times without incidents; the control topic replaces them."
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> DecideSettings:
+        if self.hits > self.within:
+            raise ValueError(f"hits: {self.hits} anomalous events cannot be among the last {self.within} (within)")
+        return self
 
 
 class OutputSettings(Section):

@@ -15,7 +15,7 @@ SETTINGS = FeaturizeSettings(half_life=100, warmup=10)
 def run(x, settings=SETTINGS, state=None):
     X = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
     state = np.zeros((1, X.shape[1], WIDTH)) if state is None else state
-    return featurize(state, np.zeros(len(X), np.int64), X, settings, np.zeros(2)), state
+    return featurize(state, np.zeros(len(X), np.int64), X, settings, np.zeros(2))[0], state
 
 
 def usual(n=400, seed=0):
