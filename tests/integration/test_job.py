@@ -68,7 +68,7 @@ def _prometheus(cluster):
 def test_every_detector_runs_in_the_job_by_settings_alone(cluster, tmp_path):
     live = Live(cluster, tmp_path, detectors={name: {} for name in ONLINE})
     with live.job():
-        live.send(events(3000, entities=3))
+        live.send((key, event | {"site": f"s{i % 5}"}) for i, (key, event) in enumerate(events(3000, entities=3)))
         expected = live.expected()
         scores = live.until(live.topics.scores, lambda r: len(r) >= len(expected.scores))
     assert values(scores) == expected.scores

@@ -92,3 +92,35 @@ def test_settings_that_name_a_model_which_is_not_there_fail_the_job_with_the_rea
     options = ("-Drestart-strategy.type=none",)
     with pytest.raises(ClusterError, match="pumps has no alias 'live'"), live.job(options=options):
         pass
+
+
+def test_an_alert_is_explained_from_its_offsets_byte_for_byte_with_a_picture(cluster, tmp_path, registry):
+    from streamgauge.jobs.cli import app
+    from typer.testing import CliRunner
+
+    models = {"registry": registry.url, "use": {"gaussian_mixture": {}}}
+    live = Live(cluster, tmp_path, models=models, decide={"threshold": 1e-4})
+    with live.job():
+        live.send(events(3000, entities=4))
+        live.at_least(live.topics.scores, 3000)
+        alerts = [json.loads(r.value)["data"] for r in live.read(live.topics.alerts)]
+    opened = [data for data in alerts if data["state"] == "opened"]
+    last = max(opened, key=lambda data: data["source"]["offset"])
+    runner = CliRunner()
+    picture = tmp_path / "alert.png"
+    arguments = ["explain", last["alert_id"], "--settings", str(live.file), "--plot", str(picture)]
+    done = runner.invoke(app, [*arguments, "--json"], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    assert told["equal"] is True, told["differs"]
+    assert told["alert"]["data"] == last
+    assert told["differs"] == {}
+    assert told["notes"] == []
+    assert told["would_not_have_fired"], last
+    assert told["would_not_have_fired"][0].split(" ")[0] in ("x", "y")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    shown = runner.invoke(app, arguments, env={"COLUMNS": "200"})
+    assert "scored again: the same bytes" in shown.output
+    unknown = runner.invoke(app, ["explain", "nothing", "--settings", str(live.file)])
+    assert unknown.exit_code == 2
+    assert "no alert 'nothing' was opened" in unknown.output

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 COMMANDS = (
     "demo", "up", "down", "status", "doctor", "submit", "stop", "replay", "alerts", "backtest", "evaluate", "benchmark", "train",
-    "weigh",
+    "weigh", "explain",
 )  # fmt: skip
 
 
