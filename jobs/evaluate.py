@@ -45,7 +45,7 @@ th{background:#f6f8fa}td:first-child,th:first-child{text-align:left}
 {% for name, value, low, high in figures %}<tr><td>{{ name }}</td><td>{{ value }}</td><td>{{ low }} to {{ high }}</td></tr>
 {% endfor %}</table>
 <p class="sub">Intervals by bootstrap over blocks of 50 rows.
-Cost: {{ missed }} for a miss, {{ false }} for a false alarm, {{ cost }} in all.</p>
+Cost: {{ missed_cost }} for a miss, {{ false_cost }} for a false alarm, {{ cost }} in all.</p>
 <div class="plots">{% for plot in plots %}<img alt="{{ plot.name }}" src="data:image/png;base64,{{ plot.png }}">{% endfor %}</div>
 <h2>Over time</h2><div class="wide"><img alt="timeline" src="data:image/png;base64,{{ timeline }}"></div>
 <h2>Other thresholds</h2>
@@ -114,7 +114,7 @@ def evaluate(
     shown = [(name, f"{figures[name]:.3f}", *(f"{v:.3f}" for v in ends)) for name, ends in figures["intervals"].items()]
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         html = page.render(
-            rows=len(labels), anomalies=int(labels.sum()), threshold=threshold, figures=shown, missed=missed, false=false,
+            rows=len(labels), anomalies=int(labels.sum()), threshold=threshold, figures=shown, missed_cost=missed, false_cost=false,
             cost=f"{figures['cost']:.0f}", plots=_plots(labels, scores, flags), timeline=_timeline(labels, scores, flags),
             thresholds=[_row(name, value, labels, scores, missed, false) for name, value in figures["thresholds"].items()],
             entities=_by_entity(names, labels, flags), most=MOST_ENTITIES, whole=figures, trial=figures.get("trial"),

@@ -207,5 +207,9 @@ def _fit(mean, cap, rest, numbers):  # type: ignore[no-untyped-def]
             low = shape
         else:
             high = shape
-    numbers[SHAPE] = low
-    numbers[EXCESS] = cap * low / (rest**-low - 1.0) if low > 0.0 else numbers[EXCESS]
+    # a heavy tail is believed as far as it is certain: less one standard error
+    low -= (1.0 + low) / math.sqrt(numbers[TAIL_SHARE] * numbers[COUNT])
+    if low > 0.0:
+        ratio = low * (1.0 - rest ** (1.0 - low)) / ((1.0 - low) * (rest**-low - 1.0))
+        numbers[SHAPE] = low
+        numbers[EXCESS] = mean / ratio * low / (rest**-low - 1.0)

@@ -175,6 +175,66 @@ class NetworkDetector(FittedDetector):
         return self._run(Z)[0]
 
 
+class EventNetwork(NetworkDetector):
+    """A network that judges each event by itself.
+
+    Parameters
+    ----------
+    hidden : int, optional
+        Numbers in the narrowest layer; a third of the fields unless given, 64 at most.
+    epochs : int
+        At the most.
+    trim : float
+        Share of the history, the strangest, that is not learned from.
+    seed : int
+        Of all random choices.
+    """
+
+    def __init__(self, hidden: int | None = None, epochs: int = 60, trim: float = 0.02, seed: int = 42) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.epochs = epochs
+        self.trim = trim
+        self.seed = seed
+
+    def _size(self, width: int) -> int:
+        return min(64, max(1, round(width / 3)))
+
+
+class RunNetwork(NetworkDetector):
+    """A network that judges an event by those of its entity before.
+
+    Parameters
+    ----------
+    steps : int
+        Events in a run, the judged one included.
+    hidden : int, optional
+        Size of the layers; 8 and two a field unless given, 64 at most.
+    epochs : int
+        At the most.
+    trim : float
+        Share of the history, the strangest, that is not learned from.
+    seed : int
+        Of all random choices.
+    """
+
+    sequence: ClassVar[bool] = True
+    max_rows: ClassVar[int] = 10_000
+
+    def __init__(
+        self, steps: int = 16, hidden: int | None = None, epochs: int = 40, trim: float = 0.02, seed: int = 42
+    ) -> None:
+        super().__init__()
+        self.steps = steps
+        self.hidden = hidden
+        self.epochs = epochs
+        self.trim = trim
+        self.seed = seed
+
+    def _size(self, width: int) -> int:
+        return min(64, 8 + 2 * width)
+
+
 def session(network: bytes, name: str) -> Any:
     """An ONNX Runtime session on one thread; StateError where the bytes are no network that it can run."""
     import onnxruntime  # noqa: PLC0415  a tenth of a second to import

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from streamgauge.models.network_detector import NetworkDetector
+from streamgauge.models.network_detector import EventNetwork
 
 
-class Autoencoder(NetworkDetector):
+class Autoencoder(EventNetwork):
     """A network with a narrow middle, trained to give back what it is given.
 
-    Parameters
-    ----------
-    hidden : int, optional
-        Width of the middle; a third of the fields unless given, 64 at most.
-    epochs : int
-        At the most.
-    trim : float
-        Share of the history, the strangest, that is not learned from.
-    seed : int
-        Of all random choices.
+    Parameters are those of `EventNetwork`.
 
     Notes
     -----
@@ -27,16 +18,6 @@ class Autoencoder(NetworkDetector):
     """
 
     name: ClassVar[str] = "autoencoder"
-
-    def __init__(self, hidden: int | None = None, epochs: int = 60, trim: float = 0.02, seed: int = 42) -> None:
-        super().__init__()
-        self.hidden = hidden
-        self.epochs = epochs
-        self.trim = trim
-        self.seed = seed
-
-    def _size(self, width: int) -> int:
-        return min(64, max(1, round(width / 3)))
 
     @staticmethod
     def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102

@@ -10,30 +10,21 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.fitted_detector import Progress
-from streamgauge.models.network_detector import LEAST, USUAL, NetworkDetector
+from streamgauge.models.network_detector import LEAST, USUAL, EventNetwork
 
 ADVERSARIAL = 0.05  # weight of deceiving the critic, beside giving events back
 CODE = 0.01  # weight of keeping codes near those that events are made from
 DESCENT, RATE = 40, 0.1  # steps and their size when a code is improved
 
 
-class Gan(NetworkDetector):
+class Gan(EventNetwork):
     """A generator makes events from codes, a critic tells them from real ones, an encoder finds the code of an event.
 
     An event is given the encoder's code, made again, and compared: field by field, and by what the critic sees in both, which
     counts like a further field. For candidates, events beyond the 99 % quantile of the history, the code is then improved by
     steps down the gradient of the squared residual, so that an event which the encoder merely failed to place is cleared.
 
-    Parameters
-    ----------
-    hidden : int, optional
-        Numbers in a code; a third of the fields unless given, 64 at most.
-    epochs : int
-        At the most.
-    trim : float
-        Share of the history, the strangest, that is not learned from.
-    seed : int
-        Of all random choices.
+    Parameters are those of `EventNetwork`.
 
     Notes
     -----
@@ -42,16 +33,6 @@ class Gan(NetworkDetector):
     """
 
     name: ClassVar[str] = "gan"
-
-    def __init__(self, hidden: int | None = None, epochs: int = 60, trim: float = 0.02, seed: int = 42) -> None:
-        super().__init__()
-        self.hidden = hidden
-        self.epochs = epochs
-        self.trim = trim
-        self.seed = seed
-
-    def _size(self, width: int) -> int:
-        return min(64, max(1, round(width / 3)))
 
     @staticmethod
     def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102

@@ -6,26 +6,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.models.network_detector import NetworkDetector
+from streamgauge.models.network_detector import RunNetwork
 
 
-class LstmAutoencoder(NetworkDetector):
+class LstmAutoencoder(RunNetwork):
     """One recurrent network reads a run of events into a code, another writes the run again from it.
 
     A field's residual is the root mean square over the run: many small deviations add up to a collective anomaly.
 
-    Parameters
-    ----------
-    steps : int
-        Events in a run.
-    hidden : int, optional
-        Numbers in the code; 8 and two a field unless given, 64 at most.
-    epochs : int
-        At the most.
-    trim : float
-        Share of the history, the strangest, that is not learned from.
-    seed : int
-        Of all random choices.
+    Parameters are those of `RunNetwork`.
 
     Notes
     -----
@@ -33,21 +22,6 @@ class LstmAutoencoder(NetworkDetector):
     """
 
     name: ClassVar[str] = "lstm_autoencoder"
-    sequence: ClassVar[bool] = True
-    max_rows: ClassVar[int] = 10_000
-
-    def __init__(
-        self, steps: int = 16, hidden: int | None = None, epochs: int = 40, trim: float = 0.02, seed: int = 42
-    ) -> None:
-        super().__init__()
-        self.steps = steps
-        self.hidden = hidden
-        self.epochs = epochs
-        self.trim = trim
-        self.seed = seed
-
-    def _size(self, width: int) -> int:
-        return min(64, 8 + 2 * width)
 
     @staticmethod
     def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102

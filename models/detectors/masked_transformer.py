@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from streamgauge.models.network_detector import NetworkDetector
+from streamgauge.models.network_detector import RunNetwork
 
 MASKED = 0.3  # share of the events of a run that training hides, beside the last
 HEADS = 2
 
 
-class MaskedTransformer(NetworkDetector):
+class MaskedTransformer(RunNetwork):
     """Attention over an entity's last events fills in the events that were hidden from it.
 
     Training hides some events of each run at random, and the last; scoring hides the last one.
 
-    Parameters
-    ----------
-    steps : int
-        Events in a run, the hidden one included.
-    hidden : int, optional
-        Numbers for each event inside; 16 and two a field unless given, 64 at most; made even.
-    epochs : int
-        At the most.
-    trim : float
-        Share of the history, the strangest, that is not learned from.
-    seed : int
-        Of all random choices.
+    Parameters are those of `RunNetwork`; `hidden` is 16 and two a field unless given, and made even.
 
     Notes
     -----
@@ -35,18 +24,6 @@ class MaskedTransformer(NetworkDetector):
     """
 
     name: ClassVar[str] = "masked_transformer"
-    sequence: ClassVar[bool] = True
-    max_rows: ClassVar[int] = 10_000
-
-    def __init__(
-        self, steps: int = 16, hidden: int | None = None, epochs: int = 40, trim: float = 0.02, seed: int = 42
-    ) -> None:
-        super().__init__()
-        self.steps = steps
-        self.hidden = hidden
-        self.epochs = epochs
-        self.trim = trim
-        self.seed = seed
 
     def size(self, width: int) -> int:  # noqa: D102
         return -(-super().size(width) // HEADS) * HEADS

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from streamgauge.models.network_detector import NetworkDetector
+from streamgauge.models.network_detector import RunNetwork
 
 
-class TemporalCnn(NetworkDetector):
+class TemporalCnn(RunNetwork):
     """Two layers of convolutions over an entity's last events, the second with gaps, forecast the next one.
 
-    Parameters
-    ----------
-    steps : int
-        Events in a run, the forecast one included.
-    hidden : int, optional
-        Channels of each layer; 8 and two a field unless given, 64 at most.
-    epochs : int
-        At the most.
-    trim : float
-        Share of the history, the strangest, that is not learned from.
-    seed : int
-        Of all random choices.
+    Parameters are those of `RunNetwork`.
 
     Notes
     -----
@@ -30,21 +19,6 @@ class TemporalCnn(NetworkDetector):
     """
 
     name: ClassVar[str] = "temporal_cnn"
-    sequence: ClassVar[bool] = True
-    max_rows: ClassVar[int] = 10_000
-
-    def __init__(
-        self, steps: int = 16, hidden: int | None = None, epochs: int = 40, trim: float = 0.02, seed: int = 42
-    ) -> None:
-        super().__init__()
-        self.steps = steps
-        self.hidden = hidden
-        self.epochs = epochs
-        self.trim = trim
-        self.seed = seed
-
-    def _size(self, width: int) -> int:
-        return min(64, 8 + 2 * width)
 
     @staticmethod
     def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102

@@ -6,27 +6,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.models.network_detector import NetworkDetector
+from streamgauge.models.network_detector import EventNetwork
 
 BETA = 0.05  # weight of the code's divergence in the loss
 
 
-class VariationalAutoencoder(NetworkDetector):
+class VariationalAutoencoder(EventNetwork):
     """An autoencoder whose codes are normal distributions.
 
     Beside the residuals, the code's divergence from a standard normal distribution counts like a further field. Scoring takes
     the mean of the code, so that it is no matter of chance.
 
-    Parameters
-    ----------
-    hidden : int, optional
-        Numbers in the code; a third of the fields unless given, 64 at most.
-    epochs : int
-        At the most.
-    trim : float
-        Share of the history, the strangest, that is not learned from.
-    seed : int
-        Of all random choices.
+    Parameters are those of `EventNetwork`.
 
     Notes
     -----
@@ -35,16 +26,6 @@ class VariationalAutoencoder(NetworkDetector):
     """
 
     name: ClassVar[str] = "variational_autoencoder"
-
-    def __init__(self, hidden: int | None = None, epochs: int = 60, trim: float = 0.02, seed: int = 42) -> None:
-        super().__init__()
-        self.hidden = hidden
-        self.epochs = epochs
-        self.trim = trim
-        self.seed = seed
-
-    def _size(self, width: int) -> int:
-        return min(64, max(1, round(width / 3)))
 
     @staticmethod
     def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102

@@ -49,6 +49,7 @@ def test_the_page_has_all_figures_and_plots(cards, tmp_path):
     assert set(told["members"]) == {"loda", "histogram_density", "online_isolation_forest"}
     assert told["members"]["histogram_density"]["roc_auc"] > 0.95
     assert "<td>histogram_density</td>" in html
+    assert "10.0 for a miss, 1.0 for a false alarm" in html
     assert "trial" not in told
 
 
