@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from streamgauge.models.contract import Floats
+from streamgauge.models.contract import Flags, Floats
 
-STEPS = 32  # places between expected and actual value that are looked at
+# shares of the way from expected to actual value that are looked at: also a little beyond the expected one, which may itself be off
+WAYS = np.concatenate((-np.geomspace(0.25, 1e-3, 8), [0.0], np.geomspace(1e-3, 1.0, 24)))
+HALVINGS = 12  # of the gap in which the bound lies
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ def counterfactuals(
 ) -> list[Counterfactual]:
     """Fields that alone would have sufficed, those that had to change least first.
 
-    Each field is moved from its expected value towards its actual one, all others as they were; the last place before the score
-    first reaches the threshold is the bound.
+    Each field is moved between its expected and its actual value, all others as they were; the bound is the place nearest to the
+    actual value where the score stays below the threshold.
 
     Parameters
     ----------
@@ -66,17 +68,23 @@ def counterfactuals(
         return []
     found = []
     for f in np.flatnonzero(np.isfinite(x) & np.isfinite(expected) & (x != expected)).tolist():
-        low, high = 0.0, 1.0  # shares of the way from expected to actual
-        for _ in range(2):  # a grid, and a finer one inside the gap it found
-            way = np.linspace(low, high, STEPS + 1)
-            tried = np.repeat(x[None], STEPS + 1, axis=0)
-            tried[:, f] = expected[f] + way * (x[f] - expected[f])
-            fires = score(tried) >= threshold
-            if fires[0]:
-                break
-            first = int(np.argmax(fires)) if fires.any() else STEPS
-            low, high = way[first - 1], way[first]
-        else:
-            bound = float(expected[f] + low * (x[f] - expected[f]))
-            found.append((1.0 - low, Counterfactual(f, bound, bool(x[f] > expected[f]))))
+        usual, actual = float(expected[f]), float(x[f])
+
+        def fires(ways: Floats, f: int = f, usual: float = usual, actual: float = actual) -> Flags:
+            tried = np.repeat(x[None], len(ways), axis=0)
+            tried[:, f] = usual + ways * (actual - usual)
+            told: Flags = score(tried) >= threshold
+            return told
+
+        calm = np.flatnonzero(~fires(WAYS))
+        if not len(calm):
+            continue
+        low, high = float(WAYS[calm[-1]]), float(WAYS[calm[-1] + 1])
+        for _ in range(HALVINGS):
+            middle = 0.5 * (low + high)
+            if fires(np.array([middle]))[0]:
+                high = middle
+            else:
+                low = middle
+        found.append((1.0 - low, Counterfactual(f, usual + low * (actual - usual), actual > usual)))
     return [one for _, one in sorted(found, key=lambda pair: (pair[0], pair[1].field))]
