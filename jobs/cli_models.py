@@ -32,7 +32,7 @@ def train(
     entity_column: Annotated[str | None, typer.Option(help="Column with the entity.")] = None,
     time_column: Annotated[str | None, typer.Option(help="Column with the event time.")] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="Column above 0 for anomalies: judged by, not learned.")
+        str | None, typer.Option(help="Column above 0 for anomalies: judged by, never learned.")
     ] = None,
     drop: Annotated[list[str] | None, typer.Option(help="Column that is no feature; repeatable.")] = None,
     offsets: Annotated[list[str] | None, typer.Option(help="From the topic: PARTITION:FROM-TO; repeatable.")] = None,

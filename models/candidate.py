@@ -39,7 +39,7 @@ class Past:
     groups : int64[n]
         Entity of each row.
     labels : float64[n] or None
-        Above 0 for anomalies; judged by, never trained on.
+        Above 0 for anomalies: such rows are judged by, and never trained on.
     source, licence, left_out : str
         See `History`.
     first, last : int or None
@@ -108,7 +108,12 @@ def make_candidate(
     if not width:
         raise InputError("the history has no numeric field to train on")
     cut = len(past.X) - int(HELD_BACK * len(past.X))
-    model.fit(past.X[:cut], past.groups[:cut], say)
+    usual_rows = np.ones(cut, np.bool_) if past.labels is None else past.labels[:cut] <= 0
+    X, groups = past.X[:cut][usual_rows], past.groups[:cut][usual_rows]
+    model.fit(X, groups, say)
+    left_out = "; ".join(
+        [past.left_out] * bool(past.left_out) + [f"{cut - len(X)} labelled anomalies"] * (len(X) < cut)
+    )
     usual, labels = _events(model, past, cut)
     if len(usual) < 2:
         raise NotReadyError(f"{len(usual)} events are held back to calibrate by: the history is too short")
@@ -120,7 +125,7 @@ def make_candidate(
         )
     variants: Variants = {"full": _variant(model, model, usual, labels)}
     if isinstance(model, NetworkDetector):
-        taught = windows_of(model, past.X[:cut], past.groups[:cut])
+        taught = windows_of(model, X, groups)
         variants["int8"] = _variant(model.quantised(taught), model, usual, labels)
         variants["student"] = _variant(model.student(taught, say), model, usual, labels)
     manifest = Manifest(
@@ -128,7 +133,7 @@ def make_candidate(
         centre=model.normalisation.centre.tolist(), scale=model.normalisation.scale.tolist(),
         history=History(
             source=past.source, rows=len(past.X), first=past.first, last=past.last, low=low, high=high,
-            licence=past.licence, left_out=past.left_out,
+            licence=past.licence, left_out=left_out,
         ),
         seed=model.seed, chosen=model.chosen, curve=[dict(epoch) for epoch in model.curve], figures=variants["full"][1],
         memory=memory, parent=parent, libraries=_libraries(),
