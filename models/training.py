@@ -81,8 +81,7 @@ def train(
     with seeded(seed) as torch:
         events = torch.as_tensor(Z, dtype=torch.float32)
         order = torch.randperm(len(events))
-        cut = max(1, round(HELD_BACK * len(events)))
-        judge, learn = order[:cut], order[cut:]
+        judge, learn = halves(order)
 
         def losses(rows: Any) -> Any:
             return loss(module, events[rows], rows) if by_row else loss(module, events[rows])
@@ -90,7 +89,7 @@ def train(
         optimiser = torch.optim.Adam(module.parameters(), RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs, RATE / 20)
         curve: list[dict[str, float]] = []
-        best, best_state, best_epoch = float("inf"), copy.deepcopy(module.state_dict()), 0
+        best = Best(module)
         for epoch in range(epochs):
             module.train()
             total = 0.0
@@ -109,14 +108,45 @@ def train(
                 held = float(smallest(torch.cat([losses(rows) for rows in torch.split(judge, 4 * BATCH)]), trim).mean())
             curve.append({"train": total / len(learn), "held_back": held})
             say("training", (epoch + 1) / epochs)
-            if held < best:
-                best, best_state, best_epoch = held, copy.deepcopy(module.state_dict()), epoch
-            elif epoch - best_epoch >= PATIENCE:
+            if best.has_passed(held):
                 break
-        module.load_state_dict(best_state)
-        module.eval()
+        best.restore()
     say("training", 1.0)
     return curve
+
+
+def halves(order: Any) -> tuple[Any, Any]:
+    """Events to judge by, a part of them, and the others to learn from."""
+    cut = max(1, round(HELD_BACK * len(order)))
+    return order[:cut], order[cut:]
+
+
+class Best:
+    """The state in which a module judged best, and when to stop looking for a better one.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    """
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+        self._state = copy.deepcopy(module.state_dict())
+        self._loss, self._since = float("inf"), 0
+
+    def has_passed(self, loss: float) -> bool:
+        """Take note of an epoch's loss of held-back data; whether none was better for `PATIENCE` epochs."""
+        if loss < self._loss:
+            self._loss, self._since = loss, 0
+            self._state = copy.deepcopy(self._module.state_dict())
+            return False
+        self._since += 1
+        return self._since >= PATIENCE
+
+    def restore(self) -> None:
+        """Put the module into its best state, ready to be used."""
+        self._module.load_state_dict(self._state)
+        self._module.eval()
 
 
 def smallest(losses: Any, trim: float) -> Any:

@@ -220,10 +220,6 @@ class EntityStore:
         self.head[rows, SLOT] = slots
         return state
 
-    def bytes_in_memory(self) -> int:
-        """Bytes of the arrays, without Python's names."""
-        return self.head.nbytes + self.levels.nbytes + self.fields.nbytes + 2 * self._segment_of.nbytes
-
     def _add(self, name: str) -> int:
         if self.free:
             row = self.free.pop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any, ClassVar
 
@@ -84,15 +83,13 @@ class Gan(EventNetwork):
         from streamgauge.models import training  # noqa: PLC0415
         from torch.nn.functional import relu, smooth_l1_loss  # noqa: PLC0415
 
-        order = torch.randperm(len(events))
-        cut = max(1, round(training.HELD_BACK * len(events)))
-        judge, learn = order[:cut], order[cut:]
+        judge, learn = training.halves(torch.randperm(len(events)))
         critic = [*module.sees.parameters(), *module.critic.parameters()]
         makers = [*module.encoder.parameters(), *module.generator.parameters()]
         steps = [torch.optim.Adam(part, training.RATE, betas=(0.5, 0.99)) for part in (critic, makers)]
         size = module.encoder[2].out_features
         curve: list[dict[str, float]] = []
-        best, state, best_epoch = math.inf, copy.deepcopy(module.state_dict()), 0
+        best = training.Best(module)
         for epoch in range(self.epochs):
             module.train()
             total = 0.0
@@ -122,12 +119,9 @@ class Gan(EventNetwork):
                 held = float(training.smallest(each, self.trim).mean())
             curve.append({"train": total / len(learn), "held_back": held})
             say("training", (epoch + 1) / self.epochs)
-            if held < best:
-                best, state, best_epoch = held, copy.deepcopy(module.state_dict()), epoch
-            elif epoch - best_epoch >= training.PATIENCE:
+            if best.has_passed(held):
                 break
-        module.load_state_dict(state)
-        module.eval()
+        best.restore()
         return curve
 
     def _residuals(self, Z: Floats) -> Floats:
