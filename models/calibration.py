@@ -16,8 +16,6 @@ LOW, HIGH = -14.0, 14.0  # range of ln(magnitude) that the bins resolve, 2.8 % e
 TAIL = 0.01  # above this quantile the tail is a generalised Pareto distribution,
 TAIL_LEAST = 20  # or above the quantile that leaves so many scores
 WINSORISED = 0.125  # share of the tail that is cut back to its own quantile
-RARE = math.log(10_000.0)  # a score rarer than one in so many is learned with less weight, the rarer the less,
-LEAST = 0.05  # but with so much at least: anomalies stay rare, and what lasts becomes usual
 BURST = 5.0  # times its usual rate that the tail may be learned at,
 SPAN = 200.0  # taken over about so many scores
 STEEPEST = 1.0  # shape of the tail at the most
@@ -45,14 +43,20 @@ class TailCalibrator:
         Scores that count, at the least, once there are as many.
     warmup : int
         Scores to learn before a probability below 1 is stated.
+    rare : float
+        A score with a smaller tail probability is learned with less weight, the rarer the less,
+    least : float
+        but with so much at least: anomalies stay rare, and what lasts becomes usual.
     """
 
     name: ClassVar[str] = "tail_calibrator"
     state_version: ClassVar[int] = 2
 
-    def __init__(self, memory: int = 6000, warmup: int = 100) -> None:
+    def __init__(self, memory: int = 6000, warmup: int = 100, rare: float = 1e-4, least: float = 0.05) -> None:
         self.memory = memory
         self.warmup = warmup
+        self.rare = rare
+        self.least = least
         self._counts = np.zeros(BINS)
         self._sums = np.zeros(BINS)
         self._above = np.zeros(BINS)
@@ -83,8 +87,9 @@ class TailCalibrator:
         """
         surprise = np.empty(len(magnitudes))
         _rate_learn(
-            magnitudes, self._counts, self._sums, self._above, self._numbers, self.memory, self.warmup, surprise
-        )
+            magnitudes, self._counts, self._sums, self._above, self._numbers, self.memory, self.warmup,
+            -math.log(self.rare), self.least, surprise,
+        )  # fmt: skip
         return surprise
 
     def to_state(self) -> bytes:
@@ -95,7 +100,8 @@ class TailCalibrator:
             "above": self._above,
             "numbers": self._numbers,
         }
-        return pack(self.name, self.state_version, {"memory": self.memory, "warmup": self.warmup}, arrays)
+        meta = {"memory": self.memory, "warmup": self.warmup, "rare": self.rare, "least": self.least}
+        return pack(self.name, self.state_version, meta, arrays)
 
     @classmethod
     def from_state(cls, state: bytes) -> Self:
@@ -114,7 +120,7 @@ def magnitude(score: Floats) -> Floats:
 
 
 @njit(cache=True)
-def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surprise):  # type: ignore[no-untyped-def]
+def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, rare, least, surprise):  # type: ignore[no-untyped-def]
     for i in range(len(magnitudes)):
         m = magnitudes[i]
         if math.isnan(m):
@@ -140,7 +146,7 @@ def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, surpri
             numbers[RATE] += (beyond - numbers[RATE]) / SPAN
             if beyond and numbers[RATE] > BURST * numbers[TAIL_SHARE]:
                 weight = BURST * numbers[TAIL_SHARE] / numbers[RATE]
-        weight *= max(LEAST, math.exp(min(0.0, RARE - surprise[i])))
+        weight *= max(least, math.exp(min(0.0, rare - surprise[i])))
         counts[place] += weight
         sums[place] += weight * m
         numbers[COUNT] += weight

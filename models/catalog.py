@@ -5,6 +5,7 @@ from __future__ import annotations
 from streamgauge.models.cohort_detector import CohortDetector
 from streamgauge.models.detectors.autoencoder import Autoencoder
 from streamgauge.models.detectors.conditional_residual import ConditionalResidual
+from streamgauge.models.detectors.cusum import Cusum
 from streamgauge.models.detectors.dixon_q import DixonQ
 from streamgauge.models.detectors.empirical_tail import EmpiricalTail
 from streamgauge.models.detectors.first_seen_category import FirstSeenCategory
@@ -27,10 +28,12 @@ from streamgauge.models.detectors.modified_z_score import ModifiedZScore
 from streamgauge.models.detectors.one_class_svm import OneClassSvm
 from streamgauge.models.detectors.online_gaussian_mixture import OnlineGaussianMixture
 from streamgauge.models.detectors.online_isolation_forest import OnlineIsolationForest
+from streamgauge.models.detectors.peer_deviation import PeerDeviation
 from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
 from streamgauge.models.detectors.rolling_z_score import RollingZScore
 from streamgauge.models.detectors.seasonal_profile import SeasonalProfile
 from streamgauge.models.detectors.shape_dictionary import ShapeDictionary
+from streamgauge.models.detectors.slow_drift import SlowDrift
 from streamgauge.models.detectors.spread_change import SpreadChange
 from streamgauge.models.detectors.temporal_cnn import TemporalCnn
 from streamgauge.models.detectors.value_novelty import ValueNovelty
@@ -52,6 +55,9 @@ ENTITY: dict[str, type[EntityDetector]] = {
         SpreadChange,
         ForecastResidual,
         SeasonalProfile,
+        PeerDeviation,
+        Cusum,
+        SlowDrift,
         ShapeDictionary,
         ValueNovelty,
     )

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar, Literal, Self
 
 import numpy as np
-from streamgauge.models.contract import Detector, Floats, Ints, checked, share
+from streamgauge.models.contract import Detector, Floats, Ints, Kind, checked, share
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -18,7 +18,7 @@ class EntityDetector(Detector):
 
     One instance used through `Detector`'s methods holds one entity; the job keeps the numbers of many entities in one array and
     calls `rate_learn_entities`. The score of an event is ``m / (m + half_score)`` of its magnitude ``m``: the largest
-    distance over the fields, or the mean of the three largest.
+    distance over the fields, or what else `pooled` says.
 
     Attributes
     ----------
@@ -26,17 +26,25 @@ class EntityDetector(Detector):
         Light: a few numbers, for millions of entities. Rich: some kilobytes, for as many entities as memory is given.
     half_score : float
         The magnitude that scores 0.5.
-    pooled : {"largest", "top"}
-        How the fields' distances become one.
+    pooled : {"largest", "top", "rarest"}
+        How the fields' distances become one: the largest; the mean of the three largest; the largest, in nats, less what so many
+        fields would show by chance, ln of their number.
     in_nats : bool
         Whether the magnitude is a surprise in its own right (minus ln of a probability) and needs no calibration.
+    sees : str
+        The kind of anomaly it looks for. What looks for another than points is no member of the ensemble: it is heard by itself.
+    takes : {"values", "residuals", "levels", "own"}
+        What the job gives it: values; what the seasonal profile leaves of them; the same, beside the level of the entity's
+        peers; what neither the hour nor the peers explain.
     """
 
     tier: ClassVar[Literal["light", "rich"]] = "light"
     state_version: ClassVar[int] = 1
     half_score: ClassVar[float] = 3.0
-    pooled: ClassVar[Literal["largest", "top"]] = "largest"
+    pooled: ClassVar[Literal["largest", "top", "rarest"]] = "largest"
     in_nats: ClassVar[bool] = False
+    sees: ClassVar[Kind] = "point"
+    takes: ClassVar[Literal["values", "residuals", "levels", "own"]] = "values"
     warmup: int
     _state: Floats | None = None
     _clock: int = 0
@@ -86,18 +94,25 @@ class EntityDetector(Detector):
             X = np.where(infinite, np.nan, X)
         distance, expected = self.distances(state, rows, X, times, learn)
         distance[infinite] = np.inf
+        return self.pool(distance), distance, expected
+
+    def pool(self, distance: Floats) -> Floats:
+        """One magnitude of the distances of an event's fields, float64[n]; NaN where there are none."""
         sizes = np.abs(distance)
         unknown = np.isnan(sizes)
         none = unknown.all(axis=1)
         sizes[unknown] = 0.0
-        if self.pooled == "largest" or not sizes.shape[1]:
+        if self.pooled == "rarest":
+            fields = np.maximum((~unknown).sum(axis=1), 1)
+            magnitude = np.maximum(sizes.max(axis=1, initial=0.0) - np.log(fields), 0.0)
+        elif self.pooled == "largest" or not sizes.shape[1]:
             magnitude = sizes.max(axis=1, initial=0.0)
         elif sizes.shape[1] <= TOP:
             magnitude = sizes.mean(axis=1)
         else:
             magnitude = np.partition(sizes, -TOP, axis=1)[:, -TOP:].mean(axis=1)
         magnitude[none] = np.nan
-        return magnitude, distance, expected
+        return magnitude
 
     @property
     def ready(self) -> bool:

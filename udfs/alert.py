@@ -13,8 +13,8 @@ from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.attribute import expected, shares
 from streamgauge.udfs.calibrate import AGREES
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
-from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, UPDATED, Decisions
-from streamgauge.udfs.records import Events, Opinions, Verdicts
+from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, UPDATED, Decisions, kind_of
+from streamgauge.udfs.records import EVIDENCE, Events, Opinions, Verdicts
 from streamgauge.udfs.serve import SHADOW
 
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved"}
@@ -87,8 +87,8 @@ def build_alerts(
     for m, i in enumerate(decisions.place.tolist()):
         incident = decisions.incident[m]
         change = CHANGES[int(decisions.change[m])]
-        entity, surprise = events.entities[i], float(verdicts.surprise[i])
-        conditional = incident[STATUS] == CONDITIONAL
+        entity, surprise = events.entities[i], float(verdicts.evidence[i].max())
+        kind = kind_of(int(incident[STATUS]))
         peak = float(decisions.peak[m])
         identity = alert_id(
             entity, int(incident[CONFIG]), topic, int(incident[OPENED_PARTITION]), int(incident[OPENED_OFFSET])
@@ -104,8 +104,8 @@ def build_alerts(
             "alert_id": identity,
             "state": change,
             "entity": entity,
-            "kind": KINDS[int(incident[STATUS])],
-            "severity": "high" if conditional else severity_of(peak, threshold),
+            "kind": KINDS[kind],
+            "severity": "high" if kind == CONDITIONAL else severity_of(peak, threshold),
             "score": score_of(surprise),
             "tail_probability": math.exp(-surprise),
             "peak_score": score_of(peak),
@@ -126,6 +126,9 @@ def build_alerts(
             "detectors": {n: {"tail_probability": math.exp(-s), "version": versions[n]} for n, s in said.items()},
             "agreed": [name for name, s in said.items() if s >= AGREES],
             "disagreed": [name for name, s in said.items() if s < AGREES],
+            "evidence": {
+                of: math.exp(-e) for of, e in zip(EVIDENCE, verdicts.evidence[i].tolist(), strict=True) if e > 0.0
+            },
             "rules": [name for name, violated in rules if violated[i]],
             "source": {
                 "topic": topic,

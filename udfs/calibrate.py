@@ -8,14 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from streamgauge.models.calibration import TailCalibrator
-from streamgauge.models.contract import Flags, Floats
+from streamgauge.models.contract import Flags, Floats, Kind
 from streamgauge.models.ensemble import combine, consensus, disagree, interval, most_surprised, vote
 from streamgauge.models.persistence.codec import pack, unpack
-from streamgauge.udfs.records import Verdicts
+from streamgauge.udfs.records import EVIDENCE, Verdicts
 from streamgauge.udfs.settings import CalibrationSettings
 
 MERGED = 1.0  # e times the geometric mean of tail probabilities is one, however they depend on each other (Vovk and Wang, Biometrika 2020)
 AGREES = -math.log(0.01)  # a member agrees when it gives the event a probability of at most 1 %
+
+# What looks for runs sees the same anomaly in many events: these must not become the tail by their number.
+RUNS = {"rare": 1e-3, "least": 0.02}
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Members:
         detectors of the cohort would hide, and of trained models, which somebody chose.
     trained : bool[members]
         Whether it is a trained model: heard beside one that leads.
+    sees : list of str
+        The kind of anomaly it looks for: what looks for another than points is heard as evidence of that kind, by itself.
     """
 
     names: list[str]
@@ -44,6 +49,12 @@ class Members:
     leads: Flags
     alone: Flags
     trained: Flags
+    sees: list[Kind]
+
+    @property
+    def watch(self) -> Flags:
+        """bool[members], whether it looks for another kind of anomaly than points."""
+        return np.array([kind != "point" for kind in self.sees], dtype=np.bool_)
 
 
 class Calibrators:
@@ -63,7 +74,9 @@ class Calibrators:
     def __init__(self, members: Members, settings: CalibrationSettings, method: str = "mean") -> None:
         self.of, self.method = members, method
         self.weights = members.weights.copy()
-        self.members = [TailCalibrator(settings.memory, settings.warmup) for _ in members.names]
+        self.members = [
+            TailCalibrator(settings.memory, settings.warmup, **(RUNS if watch else {})) for watch in members.watch.tolist()
+        ]
         self.together = TailCalibrator(settings.memory, settings.warmup)
 
     def calibrate(self, magnitudes: Floats) -> Verdicts:
@@ -88,7 +101,7 @@ class Calibrators:
             before = member.learned
             surprises[:, k] = member.rate_learn_many(column)
             ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
-        heard = ready & (self.weights > 0)
+        heard = ready & (self.weights > 0) & ~of.watch
         combined = self._combine(surprises, heard & ~of.nats)
         surprise = np.nan_to_num(self.together.rate_learn_many(combined))
         if self.method == "mean":
@@ -98,12 +111,29 @@ class Calibrators:
             own = combine(surprises, ready & of.leads, self.weights)
             beside = most_surprised(surprises, heard & (of.trained | of.nats) & ~of.leads)
             surprise = np.where(np.isnan(own), surprise, np.maximum(own, beside))
+        evidence = self._evidence(surprise, surprises, ready)
+        surprise = evidence[:, :2].max(axis=1)
         return Verdicts(
             np.where(ready, surprises, np.nan),
             surprise,
             disagree(surprises, heard),
             interval(surprise, surprises, heard),
+            evidence,
         )
+
+    def _evidence(self, surprise: Floats, surprises: Floats, ready: Flags) -> Floats:
+        """Of each kind: the ensemble's surprise of points, and of the others that of the most surprised detector of it, less
+        what so many of them would find by chance."""
+        of, evidence = self.of, np.zeros((len(surprise), len(EVIDENCE)))
+        evidence[:, 0] = surprise
+        asked = np.log(np.maximum((ready & of.watch).sum(axis=1), 1))
+        for k in np.flatnonzero(of.watch).tolist():
+            own = np.where(ready[:, k], surprises[:, k] - asked, 0.0)
+            if of.sees[k] == "contextual" and of.leads.any():  # who leads knows the hours, too
+                own = np.where((ready & of.leads).any(axis=1), 0.0, own)
+            column = EVIDENCE.index(of.sees[k])
+            evidence[:, column] = np.maximum(evidence[:, column], own)
+        return evidence
 
     def _combine(self, surprises: Floats, present: Flags) -> Floats:
         if self.method == "vote":

@@ -42,7 +42,7 @@ class EntityStore:
     """
 
     kind = "entities"
-    version = 3
+    version = 4
 
     def __init__(self, width: int) -> None:
         self.width = width

@@ -24,9 +24,23 @@ from streamgauge.udfs.context import (
 from streamgauge.udfs.settings import DecideSettings
 
 OPENED, UPDATED, RESOLVED = 1, 2, 3
-POINT, CONDITIONAL = 1, 2  # kinds of incident, kept as its status
-KINDS = {POINT: "point", CONDITIONAL: "conditional"}
+# kinds of incident; its status holds the one it has, and a bit for each that was told
+POINT, CONDITIONAL, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT = range(1, 7)
+KINDS = {
+    POINT: "point",
+    CONDITIONAL: "conditional",
+    CONTEXTUAL: "contextual",
+    COLLECTIVE: "collective",
+    RELATIVE: "relative",
+    DRIFT: "drift",
+}
+KIND_BITS = 4
 TENFOLD = math.log(10.0)  # ten times rarer is worth an update, ten times more usual than the threshold is quiet
+
+
+def kind_of(status: int) -> int:
+    """The kind of incident that a status holds."""
+    return status & ((1 << KIND_BITS) - 1)
 
 
 @dataclass(slots=True)
@@ -66,13 +80,14 @@ def decide(
     threshold: float,
     config: int,
     settings: DecideSettings,
+    kinds: Ints,
     muted: Flags | None = None,
 ) -> Decisions:
     """Follow the incidents of the entities through events in row order.
 
     An event at or beyond the threshold, as the `hits`-th among the last `within` of its entity, or one that violates a rule, opens
-    an incident where there is none; within one, an event ten times rarer than what was last told is an update; `quiet_events` in a
-    row, each ten times more usual than the threshold, end it.
+    an incident where there is none; within one, an event ten times rarer than what was last told is an update, and so is the first of
+    another kind; `quiet_events` in a row, each ten times more usual than the threshold, end it.
 
     Parameters
     ----------
@@ -89,6 +104,8 @@ def decide(
     config : int
         Mark of the configuration, kept with the incident.
     settings : DecideSettings
+    kinds : int64[n]
+        Kind of incident that each event would be (`udfs.classify`).
     muted : bool[n], optional
         Events that do not count, whatever their surprise (`udfs.admit`).
     """
@@ -98,7 +115,7 @@ def decide(
     # an event changes one incident at most once
     incident, peak = np.zeros((n, store.head.shape[1]), np.int64), np.zeros(n)
     m = _decide(
-        store.head, store.levels, rows, seen, surprise, violated, np.zeros(n, np.bool_) if muted is None else muted, times,
+        store.head, store.levels, rows, seen, surprise, violated, kinds, np.zeros(n, np.bool_) if muted is None else muted, times,
         offsets, partitions, -math.log(threshold), settings.quiet_events, settings.warmup, settings.hits,
         (1 << settings.within) - 1, config, flagged, place, change, incident, peak,
     )  # fmt: skip
@@ -107,7 +124,7 @@ def decide(
 
 @njit(cache=True)
 def _decide(  # type: ignore[no-untyped-def]
-    head, levels, rows, seen, surprise, violated, muted, times, offsets, partitions, limit, quiet_events, warmup, hits, window, config,
+    head, levels, rows, seen, surprise, violated, kinds, muted, times, offsets, partitions, limit, quiet_events, warmup, hits, window, config,
     flagged, place, change, incident, peak,
 ):  # fmt: skip
     m = 0
@@ -126,7 +143,7 @@ def _decide(  # type: ignore[no-untyped-def]
                 recent >>= 1
             if held < hits and not violated[i]:
                 continue
-            head[row, STATUS] = CONDITIONAL if violated[i] else POINT
+            head[row, STATUS] = kinds[i] | 1 << (KIND_BITS + kinds[i])
             head[row, QUIET], head[row, HITS] = 0, 1
             head[row, OPENED_TIME], head[row, OPENED_OFFSET] = times[i], offsets[i]
             head[row, OPENED_PARTITION], head[row, CONFIG] = partitions[i], config
@@ -136,8 +153,11 @@ def _decide(  # type: ignore[no-untyped-def]
             head[row, HITS] += 1
             head[row, QUIET] = 0
             levels[row, PEAK] = max(levels[row, PEAK], now)
-            if now >= levels[row, TOLD] + TENFOLD:
-                levels[row, TOLD] = now
+            news = not head[row, STATUS] >> (KIND_BITS + kinds[i]) & 1
+            if news:
+                head[row, STATUS] = (head[row, STATUS] >> KIND_BITS << KIND_BITS) | kinds[i] | 1 << (KIND_BITS + kinds[i])
+            if news or now >= levels[row, TOLD] + TENFOLD:
+                levels[row, TOLD] = max(levels[row, TOLD], now)
                 what = UPDATED
         elif now < limit - TENFOLD:
             head[row, QUIET] += 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from streamgauge.models.catalog import COHORT, ENTITY, ONLINE
 from streamgauge.models.cohort_detector import CohortDetector
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import Floats, Ints, Kind
+from streamgauge.models.detectors.peer_deviation import PeerDeviation
+from streamgauge.models.detectors.seasonal_profile import SeasonalProfile
 from streamgauge.models.entity_detector import EntityDetector
 from streamgauge.models.windowed_forest import WindowedForest
 from streamgauge.udfs.featurize import CHANNELS, unsquashed
@@ -20,6 +23,7 @@ COLUMNS = {
     "levels and lasts": 2,
     "categories": 1,
 }  # that a cohort detector is given for a field
+MOST_WATCHED = 64  # fields of a stream in which other kinds of anomalies than points are looked for, entity by entity
 OWN = {"weight", "streams"}  # settings of a detector that are not the detector's own arguments
 
 
@@ -41,6 +45,8 @@ class Detectors:
         Whether a detector's magnitude is a surprise in its own right.
     leads : bool[detectors]
         Whether it decides over the others where it has an opinion.
+    sees : list of str
+        The kind of anomaly each looks for.
     categorical : bool
         Whether there is one that looks at text fields.
     """
@@ -65,7 +71,10 @@ class Detectors:
         self.versions = dict.fromkeys(weights, "settings")
         self.weights = np.array(list(weights.values()))
         self.nats = np.array([ONLINE[name].in_nats for name in weights], dtype=np.bool_)
-        self.leads = np.array([name in ENTITY and ENTITY[name].in_nats for name in weights], dtype=np.bool_)
+        self.leads = np.array(
+            [name in ENTITY and ENTITY[name].in_nats and ENTITY[name].sees == "point" for name in weights], dtype=np.bool_
+        )
+        self.sees: list[Kind] = [ENTITY[name].sees if name in ENTITY else "point" for name in weights]
         self.categorical = any(detector.takes == "categories" for detector in self.cohort.values())
         for name, version in (versions or {}).items():
             self.swap(name, version["version"], version["settings"])
@@ -84,6 +93,10 @@ class Detectors:
         """Whether there are rich detectors for a kind of stream."""
         return any(kind in self._on[detector.name] for detector in self.rich)
 
+    def compares(self, kind: str) -> bool:
+        """Whether entities are compared with their peers on a kind of stream."""
+        return any(detector.takes == "levels" and kind in self._on[detector.name] for detector in self.rich)
+
     def swap(self, name: str, version: str, settings: dict[str, Any]) -> None:
         """Put a forest with other parameters in the place of the running one, taught with what that one saw last."""
         old = self.cohort.get(name)
@@ -96,13 +109,31 @@ class Detectors:
         self.versions[name] = version
 
     def learn_rich(
-        self, rich: Floats, slots: Ints, X: Floats, times: Ints
+        self, rich: Floats, slots: Ints, X: Floats, times: Ints, peers: Callable[[Floats], Floats]
     ) -> list[tuple[EntityDetector, Floats, Floats, Floats]]:
-        """Rate and learn events of rich entities: each rich detector, with what it returned."""
-        said, at = [], 0
+        """Rate and learn events of rich entities: each rich detector that looks at so many fields, with what it returned.
+
+        `peers` gives the levels of the events' peers, for how far each field is from what the hour makes usual.
+        """
+        said, at, standard = [], 0, X
+        given = {"values": X, "residuals": X, "own": X}
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
-            said.append((detector, *detector.rate_learn_entities(part, slots, X, times)))
+            if detector.sees != "point" and X.shape[1] > MOST_WATCHED:
+                continue
+            if isinstance(detector, PeerDeviation):
+                left, levels = given["residuals"], _widened(peers(standard), X.shape[1])
+                distance, expected = detector.from_peers(part, slots, left, levels)
+                told = (detector.pool(distance), distance, expected)
+                given["own"] = np.where(np.isnan(expected), left, left - expected)
+            elif isinstance(detector, SeasonalProfile):
+                distance, expected, standard = detector.profile(part, slots, X, times)
+                told = (detector.pool(distance), distance, expected)
+                # NaN before the hour is known: who takes residuals waits for that
+                given["residuals"] = given["own"] = X - expected
+            else:
+                told = detector.rate_learn_entities(part, slots, given[detector.takes], times)
+            said.append((detector, *told))
         return said
 
     def learn_cohort(self, kind: str, features: Floats, categories: Floats) -> list[tuple[Floats, Floats] | None]:
@@ -144,6 +175,8 @@ class Detectors:
         features: Floats,
         categories: Floats,
         events: Events,
+        peers: Callable[[Floats], Floats],
+        among: Callable[[Floats], Floats],
     ) -> Opinions:
         """Score and learn events in row order.
 
@@ -163,6 +196,10 @@ class Detectors:
             Rows of NaN alone are no opinion, and not learned, by the cohort detectors.
         categories : float64[n, text fields]
         events : Events
+        peers : callable
+            Gives the level of the peers of each event with a slot, for the distances of its fields.
+        among : callable
+            Gives what is an entity's own of its distance from where it stands among its peers.
         """
         n, d = X.shape
         magnitudes = np.full((n, len(self.names)), np.nan)
@@ -177,15 +214,17 @@ class Detectors:
                 contributions[k] = distance * distance
             expected = np.where(np.isnan(expected), what, expected)
         seated = np.flatnonzero(slots >= 0)
-        for k, said in enumerate(
-            self.learn_rich(rich, slots[seated], X[seated], events.times[seated]), len(self.light)
-        ):
-            richer, size, distance, what = said
+        told = self.learn_rich(rich, slots[seated], X[seated], events.times[seated], peers) if len(seated) else []
+        for richer, size, distance, what in told:
             if kind not in self._on[richer.name]:
                 continue
+            k = self.names.index(richer.name)
+            if richer.takes == "levels":
+                distance = among(distance)
+                size = richer.pool(distance)
             magnitudes[seated, k] = size
             contributions[k] = _spread(distance * distance, seated, n)
-            if richer.in_nats:  # the most specific expectation there is
+            if richer.name in ("value_novelty", "seasonal_profile"):  # the most specific expectations there are
                 expected[seated] = np.where(np.isnan(what), expected[seated], what)
         usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if d else np.empty(0, np.int64)
         weights = np.zeros(categories.shape)
@@ -201,6 +240,13 @@ class Detectors:
                 magnitudes[usable, k] = opinion[0]
                 contributions[k] = _spread(opinion[1], usable, n)
         return Opinions(list(self.names), magnitudes, contributions, [expected], np.zeros(n), weights)
+
+
+def _widened(levels: Floats, d: int) -> Floats:
+    """Levels of all fields; NaN where there are none."""
+    wide = np.full((len(levels), d), np.nan)
+    wide[:, : levels.shape[1]] = levels
+    return wide
 
 
 def _spread(weights: Floats, places: Ints, n: int) -> Floats:

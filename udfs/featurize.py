@@ -9,7 +9,8 @@ from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.settings import FeaturizeSettings
 
-WIDTH = 6  # numbers for each entity and field: count, centre, variance, last value, short mean, a value some time ago
+# numbers for each entity and field: count, centre, variance, last value, short mean, a value some time ago, lowest and highest usual one
+WIDTH = 8
 AGO = 64  # values between two that are kept as the one some time ago
 CHANNELS = 3  # features of each field: level, change, short mean
 CLIP = 3.0  # a value moves centre and scale by at most this many standard deviations
@@ -17,7 +18,7 @@ CLIP = 3.0  # a value moves centre and scale by at most this many standard devia
 
 def featurize(
     state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings, changes: Floats
-) -> tuple[Floats, Flags]:
+) -> tuple[Floats, Flags, Flags]:
     """Normalise events in row order and learn from them.
 
     Each field gives three features: its level, its change from the last value, and its short rolling mean, in
@@ -26,7 +27,7 @@ def featurize(
 
     Parameters
     ----------
-    state : float64[entities, d, 6]
+    state : float64[entities, d, 8]
         Changed in place.
     rows : int64[n]
     X : float64[n, d]
@@ -40,12 +41,15 @@ def featurize(
         NaN where a value is missing, or the entity too new.
     steady : bool[n, d]
         Whether the value is a change of a field that never varied before.
+    known : bool[n, d]
+        Whether the value lies between the lowest and the highest that are usual for the entity: one value stretches that range
+        by a standard deviation at most.
     """
-    steady = np.zeros(X.shape, np.bool_)
+    steady, known = np.zeros(X.shape, np.bool_), np.zeros(X.shape, np.bool_)
     features = np.empty((len(X), CHANNELS * X.shape[1]))
     gain = 1.0 - 0.5 ** (1.0 / settings.half_life)
-    _featurize(state, rows, X, gain, 2.0 / (settings.short + 1.0), settings.warmup, features, changes, steady)
-    return features, steady
+    _featurize(state, rows, X, gain, 2.0 / (settings.short + 1.0), settings.warmup, features, changes, steady, known)
+    return features, steady, known
 
 
 def unsquashed(features: Floats) -> Floats:
@@ -61,7 +65,7 @@ def _squash(value: float) -> float:
 
 
 @njit(cache=True)
-def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady):  # type: ignore[no-untyped-def]
+def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady, known):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             for channel in range(CHANNELS):
@@ -72,7 +76,8 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes, ste
             cell = state[rows[i], f]
             count, centre, variance, last, short = cell[0], cell[1], cell[2], cell[3], cell[4]
             if count == 0.0:
-                centre = last = short = x
+                centre = last = short = cell[6] = cell[7] = x
+            known[i, f] = cell[6] <= x <= cell[7]
             delta = x - centre
             scale = math.sqrt(variance)
             if scale <= 1e-9 * abs(centre):  # less is rounding
@@ -89,6 +94,13 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes, ste
                 features[i, CHANNELS * f + 2] = _squash((short - centre) / unit)
                 if scale > 0.0:
                     delta = min(max(delta, -CLIP * scale), CLIP * scale)
+            stretch = scale if count >= warmup and scale > 0.0 else math.inf
+            if x < cell[6]:
+                cell[6] = max(x, cell[6] - stretch)
+            elif x > cell[7]:
+                cell[7] = min(x, cell[7] + stretch)
+            cell[6] += least * (centre - cell[6])
+            cell[7] += least * (centre - cell[7])
             gain = max(1.0 / (count + 1.0), least)
             cell[0] = count + 1.0
             cell[1] = centre + gain * delta

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from dataclasses import asdict, dataclass, field
@@ -17,14 +18,16 @@ from streamgauge.udfs.admit import admit
 from streamgauge.udfs.alert import CHANGES, build_alerts, config_mark
 from streamgauge.udfs.align import Alignment, Schema
 from streamgauge.udfs.calibrate import Calibrators, Members
+from streamgauge.udfs.classify import classify
 from streamgauge.udfs.context import SLOT, STATUS, EntityStore
 from streamgauge.udfs.control import Control, DetectorVersion
-from streamgauge.udfs.decide import KINDS, OPENED, TENFOLD, decide
+from streamgauge.udfs.decide import KINDS, OPENED, TENFOLD, decide, kind_of
 from streamgauge.udfs.decode import decode
 from streamgauge.udfs.detect import OWN, Detectors
 from streamgauge.udfs.featurize import WIDTH, featurize
 from streamgauge.udfs.journal import Fed, Journal
 from streamgauge.udfs.records import BatchResult, Events, Opinions, RawBatch, Verdicts
+from streamgauge.udfs.relate import Peers
 from streamgauge.udfs.rich import Fed as RichFed
 from streamgauge.udfs.rich import RichStore
 from streamgauge.udfs.serve import SHADOW, Models
@@ -74,7 +77,7 @@ class LogPipeline:
     """
 
     kind = "log"
-    version = 3
+    version = 4
 
     def __init__(
         self,
@@ -98,8 +101,10 @@ class LogPipeline:
             self.detectors.rich_width + models.width, int(settings.entity.rich_memory * 2**20), self.prefix
         )
         self.shape = Shape()
+        self.peers = Peers()
         self.calibrators = Calibrators(_members(self.detectors, models), settings.calibration, settings.ensemble.method)
         self.calibrators.weigh(control.weights)
+        self.contextual = [k for k, kind in enumerate(self.calibrators.of.sees) if kind == "contextual"]
         self.journal = Journal(self.prefix)
         self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
         self.events = 0
@@ -167,6 +172,7 @@ class LogPipeline:
     def _sweep(self, result: BatchResult) -> None:
         forgotten, slots = self.store.sweep(self.settings.entity.forget_after)
         self.rich.leave(slots)
+        self.peers.leave(len(slots))
         self._unsaved.forgotten += forgotten
         result.count("entities_forgotten", len(forgotten))
 
@@ -175,12 +181,15 @@ class LogPipeline:
     ) -> None:
         settings, columns = self.settings, self.alignment.schema.numeric
         categories = self.alignment.categories(events) if self.detectors.categorical else np.empty((len(X), 0))
-        features, steady = featurize(self.store.fields[:, :, :WIDTH], rows, X, settings.featurize, self.shape.changes)
+        features, steady, known = featurize(self.store.fields[:, :, :WIDTH], rows, X, settings.featurize, self.shape.changes)
         clock.lap("featurize")
+        kind = self.shape.kind
         slots = self._seat(rows, seen, events.times, X)
         light = self.store.fields[:, :, WIDTH:]
-        kind = self.shape.kind
-        opinions = self.detectors.detect(kind, light, rows, self.rich.fields, slots, X, features, categories, events)
+        opinions = self.detectors.detect(
+            kind, light, rows, self.rich.fields, slots, X, features, categories, events, functools.partial(self._peers, kind),
+            self.peers.among,
+        )
         self.shape.count(len(X))
         clock.lap("detect")
         self._serve(kind, slots, X, columns, opinions)
@@ -189,17 +198,21 @@ class LogPipeline:
         clock.lap("calibrate")
         threshold = self.control.threshold or settings.decide.threshold
         violated, rules = self.control.violations(X, columns)
+        limit = -math.log(threshold)
+        total = verdicts.total
+        surprising = total >= limit
+        kinds = classify(surprising, violated, known, X, opinions, verdicts, self.contextual, limit)
         admitted = admit(
-            (verdicts.surprise >= -math.log(threshold)) & ~violated, events, X, columns, steady, opinions, verdicts,
+            surprising & ~violated, events, X, columns, steady, opinions, verdicts,
             settings.decide.fields, settings.decide.maintenance if self.control.maintenance is None else self.control.maintenance,
-            -math.log(threshold) + 0.99 * TENFOLD,
+            limit + 0.99 * TENFOLD,
         )  # fmt: skip
         result.count("muted.maintenance", admitted.maintenance)
         result.count("muted.small", admitted.small)
         offsets, partitions = raw.offsets[events.rows], raw.partitions[events.rows]
         decisions = decide(
-            self.store, rows, seen, np.minimum(verdicts.surprise, admitted.severest), violated, events.times, offsets, partitions,
-            threshold, self._mark, settings.decide, admitted.muted,
+            self.store, rows, seen, np.minimum(total, admitted.severest), violated, events.times, offsets, partitions,
+            threshold, self._mark, settings.decide, kinds, admitted.muted,
         )  # fmt: skip
         clock.lap("decide")
         alerts = build_alerts(
@@ -211,7 +224,7 @@ class LogPipeline:
         for change, what in zip(decisions.change.tolist(), decisions.incident[:, STATUS].tolist(), strict=True):
             result.count(f"alerts.{CHANGES[change]}")
             if change == OPENED:
-                result.count(f"alerts.{KINDS[what]}")
+                result.count(f"alerts.{KINDS[kind_of(what)]}")
         self._scores(raw, events, opinions.names, verdicts, result)
         self._compare_shadows(opinions.names, verdicts.surprises, threshold, result)
         for name, seconds in opinions.seconds.items():
@@ -246,8 +259,15 @@ class LogPipeline:
         rich = np.flatnonzero(slots >= 0)
         if len(rich):
             self.rich.clear(slots[fresh])
-            self._unsaved.rich.append((slots[rich], fresh[rich], times[rich], X[rich]))
+            self._unsaved.rich.append((slots[rich], fresh[rich], times[rich], X[rich], np.empty((len(rich), 0))))
         return slots
+
+    def _peers(self, kind: str, distances: Floats) -> Floats:
+        """Levels of the peers of the events that have just been seated, kept for a restart."""
+        slots, fresh, times, X, _ = self._unsaved.rich[-1]
+        levels = self.peers.levels(distances, fresh) if self.detectors.compares(kind) else np.empty((len(X), 0))
+        self._unsaved.rich[-1] = (slots, fresh, times, X, levels)
+        return levels
 
     def _serve(self, kind: str, slots: Ints, X: Floats, columns: list[str], opinions: Opinions) -> None:
         """Add what the trained models say to the detectors' opinions."""
@@ -355,7 +375,7 @@ class LogPipeline:
         absent = {name: n for name, n in self.alignment.schema.absent.items() if n}
         return {
             "events": self.events, "members": members, "versions": versions, "served": self.served, "absent": absent,
-            "shape": self.shape.to_state(),
+            "shape": self.shape.to_state(), "peers": self.peers.to_state(),
         }  # fmt: skip
 
     def restore(self, saved: dict[str, bytes]) -> None:
@@ -385,6 +405,7 @@ class LogPipeline:
         self.events = meta["events"]
         self.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "e"])
         self.shape.restore(meta["shape"])
+        self.peers.restore(meta["peers"])
         self._restore_rich(saved, meta["rich"])
         self.detectors.versions.update(meta["versions"])
         for name, detector in self.detectors.cohort.items():
@@ -405,11 +426,12 @@ class LogPipeline:
         snapshots = {int(k[1:]): v for k, v in saved.items() if k[0] == "r"}
         chunks = {int(k[1:]): v for k, v in saved.items() if k[0] == "i"}
         fields = len(self.alignment.schema.numeric)
-        for slots, fresh, times, X in self.rich.restore(meta, held[held > 0] - 1, fields, snapshots, chunks):
+        for slots, fresh, times, X, levels in self.rich.restore(meta, held[held > 0] - 1, fields, snapshots, chunks):
             begin = 0
             for end in (*np.flatnonzero(fresh).tolist(), len(slots)):  # a slot is cleared when its entity starts anew
                 part = slice(begin, end)
-                self.detectors.learn_rich(self.rich.fields, slots[part], X[part], times[part])
+                again = functools.partial(_known, levels[part])
+                self.detectors.learn_rich(self.rich.fields, slots[part], X[part], times[part], again)
                 self.models.remember(self.rich.fields[:, :, self.detectors.rich_width :], slots[part], X[part])
                 if end < len(slots):
                     self.rich.fields[slots[end]] = 0.0
@@ -428,6 +450,10 @@ class LogPipeline:
         return pack("canonical", 1, {}, {name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
 
 
+def _known(levels: Floats, _: Floats) -> Floats:
+    return levels
+
+
 def _members(detectors: Detectors, models: Models) -> Members:
     """All members of the ensemble, in the order of their opinions."""
     none, trained = np.zeros(len(models.names), np.bool_), np.ones(len(models.names), np.bool_)
@@ -440,6 +466,7 @@ def _members(detectors: Detectors, models: Models) -> Members:
             ([name in ENTITY or alone for name, alone in zip(detectors.names, detectors.nats, strict=True)], trained)
         ),
         np.concatenate((np.zeros(len(detectors.names), np.bool_), trained)),
+        [*detectors.sees, *("point" for _ in models.names)],
     )
 
 

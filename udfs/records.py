@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import Floats, Ints, Kind
+
+EVIDENCE: tuple[Kind, ...] = ("point", "contextual", "collective", "relative", "drift")
 
 
 @dataclass(slots=True)
@@ -128,17 +130,27 @@ class Verdicts:
     surprises : float64[n, detectors]
         Minus ln of each detector's tail probability; NaN where it has no opinion.
     surprise : float64[n]
-        The same of all together; 0 where nobody has an opinion.
+        How unusual each event is by itself, for its time: the larger of what speaks for a point and for a contextual anomaly; 0 where
+        nobody has an opinion.
     disagreement : float64[n]
         0 to 1.
     interval : float64[n, 2]
         In which 90 % of ensembles of such members would see the event, as far as these tell: lower and upper surprise.
+    evidence : float64[n, 5]
+        Surprise that speaks for each kind of `EVIDENCE`: for a point that of the ensemble, for the others that of who looks for them.
     """
 
     surprises: Floats
     surprise: Floats
     disagreement: Floats
     interval: Floats
+    evidence: Floats
+
+    @property
+    def total(self) -> Floats:
+        """float64[n], surprise that speaks for an incident of any kind: the largest of `evidence`."""
+        largest: Floats = self.evidence.max(axis=1)
+        return largest
 
 
 @dataclass(slots=True)
@@ -150,7 +162,7 @@ class BatchResult:
     alerts, late, scores : list of (key, JSON)
     dead_letters : list of (key, JSON)
     rows, surprise, members, flagged
-        For each scored event: row of the raw batch, combined surprise, each member's surprise, and whether it stands at or beyond
+        For each scored event: row of the raw batch, surprise of the event by itself, each member's surprise, and whether it stands at or beyond
         the threshold.
     writes, deletes
         Changes of the saved state, by key.

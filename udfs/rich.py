@@ -10,7 +10,8 @@ from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 
-Fed = tuple[Ints, Flags, Ints, Floats]  # of events: slot, whether the entity starts anew with it, time, fields
+# of events: slot, whether the entity starts anew with it, time, fields, the peers' level of each field (or no columns)
+Fed = tuple[Ints, Flags, Ints, Floats, Floats]
 
 SNAPSHOT_BYTES = 256  # of snapshots written for each event
 
@@ -35,7 +36,7 @@ class RichStore:
     fields : float64[slots, fields, width]
     """
 
-    version = 1
+    version = 2
 
     def __init__(self, width: int, memory: int, prefix: str) -> None:
         self.width, self.memory, self.prefix = width, memory, prefix
@@ -131,13 +132,9 @@ class RichStore:
             return
         number, self._next = self._next, self._next + 1
         slots, fresh, times = (np.concatenate([part[k] for part in fed]) for k in range(3))
-        X = np.full((len(slots), self.fields.shape[1]), np.nan)
-        row = 0
-        for part in fed:
-            X[row : row + len(part[3]), : part[3].shape[1]] = part[3]
-            row += len(part[3])
         arrays: dict[str, npt.NDArray[Any]] = {
-            "slots": slots.astype(np.int32), "fresh": fresh, "times": times, "X": X,
+            "slots": slots.astype(np.int32), "fresh": fresh, "times": times, "X": _stacked([part[3] for part in fed]),
+            "levels": _stacked([part[4] for part in fed]),
         }  # fmt: skip
         writes[f"{self.prefix}i{number}"] = pack("inputs", self.version, {}, arrays)
         self._chunks.append(number)
@@ -211,5 +208,15 @@ class RichStore:
             X = np.full((len(slots), fields), np.nan)
             X[:, : arrays["X"].shape[1]] = arrays["X"]
             news = np.flatnonzero(self._covered[slots] < number)
-            again.append((slots[news], arrays["fresh"][news], arrays["times"][news], X[news]))
+            again.append((slots[news], arrays["fresh"][news], arrays["times"][news], X[news], arrays["levels"][news]))
         return again
+
+
+def _stacked(parts: list[Floats]) -> Floats:
+    """Rows below each other; where one has fewer columns than another, NaN."""
+    stacked = np.full((sum(map(len, parts)), max(part.shape[1] for part in parts)), np.nan)
+    row = 0
+    for part in parts:
+        stacked[row : row + len(part), : part.shape[1]] = part
+        row += len(part)
+    return stacked

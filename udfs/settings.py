@@ -203,6 +203,31 @@ class SeasonalProfileSettings(DetectorSection):
     warmup: Positive = 50
 
 
+class CusumSettings(DetectorSection):
+    """Runs of small deviations, per entity and field; rich tier."""
+
+    allowance: float = Field(0.35, gt=0, description="Deviations that are no news.")
+    settle: int = Field(200, ge=10, description="Values after which a shift is the new level.")
+    memory: int = Field(5000, ge=100)
+    warmup: Positive = 100
+
+
+class SlowDriftSettings(DetectorSection):
+    """A slow mean against the whole past, per entity and field; rich tier."""
+
+    span: int = Field(300, ge=5)
+    memory: int = Field(10_000, ge=100)
+    warmup: Positive = 1200
+
+
+class PeerDeviationSettings(DetectorSection):
+    """Entities against their peers, per field; rich tier."""
+
+    short: float = Field(5.0, ge=1)
+    memory: int = Field(2000, ge=100)
+    warmup: Positive = 100
+
+
 class ShapeDictionarySettings(DetectorSection):
     """Shapes of the last values, per entity and field; rich tier."""
 
@@ -264,11 +289,14 @@ class DetectorSettings(Section):
     interquartile_range: InterquartileRangeSettings | None = None
     grubbs: WindowSettings | None = None
     dixon_q: DixonQSettings | None = None
-    flat_line: FlatLineSettings | None = None
+    flat_line: FlatLineSettings | None = FlatLineSettings(streams=("fields",))
     level_shift: TwoSpansSettings | None = None
     spread_change: TwoSpansSettings | None = None
     forecast_residual: ForecastResidualSettings | None = None
-    seasonal_profile: SeasonalProfileSettings | None = None
+    seasonal_profile: SeasonalProfileSettings | None = SeasonalProfileSettings(streams=("fields",))
+    cusum: CusumSettings | None = CusumSettings(streams=("fields",))
+    slow_drift: SlowDriftSettings | None = SlowDriftSettings(streams=("fields",))
+    peer_deviation: PeerDeviationSettings | None = PeerDeviationSettings(streams=("fields",))
     shape_dictionary: ShapeDictionarySettings | None = None
     first_seen_category: FirstSeenCategorySettings | None = None
 

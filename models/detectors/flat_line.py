@@ -10,25 +10,36 @@ from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.entity_detector import EntityDetector
 
-LAST, RUN, LONGEST = 1, 2, 3
+LAST, RUN, LONGEST, REPEATS = 1, 2, 3, 4
+LEAST = 0.5  # probability of a repetition that is assumed
+USUAL = 0.3  # share of repetitions from which on standing still is how the field is
 
 
 class FlatLine(EntityDetector):
-    """Length of the run of equal values, over the longest run before it.
+    """How unlikely the run of equal values is, beyond the longest run before it.
 
-    A field that repeats often has long runs and needs longer ones to be told. The score is ``m / (m + 3)``: a half at three times
-    the longest.
+    In nats: each value beyond the longest run counts ln 2, as if the field repeated its last value half of the time; one that did so in
+    three of ten events or more before has no flat line. One run makes the longest at most twice as long. The score is
+    ``m / (m + 6)``.
 
     Parameters
     ----------
     usual : int
-        A run is never compared with a shorter one than this.
+        Runs up to this length are no news.
     warmup : int
         Values needed before a field is scored.
+
+    Notes
+    -----
+    Lengths of runs are geometric where repetitions are independent: Feller, An introduction to probability theory, 1957.
     """
 
     name: ClassVar[str] = "flat_line"
-    half_score: ClassVar[float] = 3.0
+    half_score: ClassVar[float] = 6.0
+    state_version: ClassVar[int] = 2
+    in_nats: ClassVar[bool] = True
+    pooled = "rarest"
+    sees = "collective"
 
     def __init__(self, usual: int = 5, warmup: int = 20) -> None:
         self.usual = usual
@@ -36,27 +47,33 @@ class FlatLine(EntityDetector):
 
     @property
     def numbers_per_feature(self) -> int:  # noqa: D102
-        return 4
+        return 5
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        length, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
-        _runs(state, rows, X, self.usual, self.warmup, learn, length)
-        return length, expected
+        surprise, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _runs(state, rows, X, self.usual, self.warmup, learn, surprise)
+        return surprise, expected
 
 
 @njit(cache=True)
-def _runs(state, rows, X, usual, warmup, learn, length):  # type: ignore[no-untyped-def]
+def _runs(state, rows, X, usual, warmup, learn, surprise):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]
             if math.isnan(x):
                 continue
-            run = cell[RUN] + 1.0 if cell[0] > 0.0 and x == cell[LAST] else 1.0
-            longest = max(cell[LONGEST], cell[RUN]) if run == 1.0 else cell[LONGEST]
+            same = cell[0] > 0.0 and x == cell[LAST]
+            run = cell[RUN] + 1.0 if same else 1.0
+            longest = max(cell[LONGEST], usual)
+            if not same:
+                longest = max(longest, min(cell[RUN], 2.0 * longest))
             if cell[0] >= warmup:
-                length[i, f] = run / max(longest, usual)
+                surprise[i, f] = 0.0
+                if (cell[REPEATS] - max(0.0, run - longest)) / cell[0] < USUAL:
+                    surprise[i, f] = max(0.0, run - longest) * -math.log(LEAST)
             if learn:
                 cell[0] += 1.0
                 cell[LAST], cell[RUN], cell[LONGEST] = x, run, longest
+                cell[REPEATS] += same

@@ -32,6 +32,7 @@ class LevelShift(TwoSpans):
     """
 
     name: ClassVar[str] = "level_shift"
+    sees = "collective"
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

@@ -39,6 +39,7 @@ class ShapeDictionary(EntityDetector):
     """
 
     name: ClassVar[str] = "shape_dictionary"
+    sees = "collective"
     tier: ClassVar[Literal["light", "rich"]] = "rich"
     half_score: ClassVar[float] = 0.5
 

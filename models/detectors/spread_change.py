@@ -31,6 +31,7 @@ class SpreadChange(TwoSpans):
     """
 
     name: ClassVar[str] = "spread_change"
+    sees = "collective"
 
     def distances(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool

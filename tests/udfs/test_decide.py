@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 from streamgauge.udfs.alert import alert_id, rfc3339, score_of, severity_of
-from streamgauge.udfs.context import EntityStore
-from streamgauge.udfs.decide import OPENED, RESOLVED, UPDATED, decide
+from streamgauge.udfs.context import STATUS, EntityStore
+from streamgauge.udfs.decide import COLLECTIVE, DRIFT, OPENED, POINT, RESOLVED, UPDATED, decide, kind_of
 from streamgauge.udfs.settings import DecideSettings
 
 from tests.streams import Run, stream
@@ -17,7 +17,7 @@ from tests.streams import Run, stream
 SETTINGS = DecideSettings(threshold=1e-3, quiet_events=3, warmup=5)
 
 
-def follow(powers, seen=100, violated=None, rows=None, store=None):
+def follow(powers, seen=100, violated=None, rows=None, store=None, kinds=None):
     """Changes for events of given rarity: 4 is a tail probability of 10^-4."""
     n = len(powers)
     store = EntityStore(1) if store is None else store
@@ -26,7 +26,7 @@ def follow(powers, seen=100, violated=None, rows=None, store=None):
     decisions = decide(
         store, np.zeros(n, np.int64) if rows is None else np.array(rows), np.broadcast_to(np.asarray(seen), n).copy(),
         np.asarray(powers, dtype=np.float64) * math.log(10), np.zeros(n, bool) if violated is None else np.array(violated),
-        ints, ints, ints * 0, SETTINGS.threshold, 1, SETTINGS,
+        ints, ints, ints * 0, SETTINGS.threshold, 1, SETTINGS, np.array(kinds or [POINT] * n),
     )  # fmt: skip
     return list(zip(decisions.place.tolist(), decisions.change.tolist(), strict=True)), decisions
 
@@ -35,6 +35,12 @@ def test_opens_once_updates_when_ten_times_rarer_and_resolves_after_quiet():
     changes, decisions = follow([0, 3.1, 3.5, 4.2, 4.3, 1, 1, 1, 0])
     assert changes == [(1, OPENED), (3, UPDATED), (7, RESOLVED)]
     assert decisions.flagged.tolist() == [False, True, True, True, True, False, False, False, False]
+
+
+def test_another_kind_is_an_update_once_and_the_incident_has_the_kind_of_the_last():
+    changes, decisions = follow([3.1, 3.1, 3.1, 3.1, 3.1], kinds=[POINT, COLLECTIVE, POINT, COLLECTIVE, DRIFT])
+    assert changes == [(0, OPENED), (1, UPDATED), (4, UPDATED)]
+    assert [kind_of(int(status)) for status in decisions.incident[:, STATUS]] == [POINT, COLLECTIVE, DRIFT]
 
 
 def test_near_the_threshold_is_not_quiet():

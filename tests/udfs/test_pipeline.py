@@ -21,7 +21,7 @@ from tests.streams import SMALL, START, Run, batch, stream
 cuts = st.lists(st.integers(1, 399), max_size=12)
 widths = st.sampled_from([1, 3])  # a series, whose entities are rich; records
 # room for three rich entities in each log
-TIGHT = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"rich_memory": 0.015})})
+TIGHT = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"rich_memory": 0.025})})
 
 
 @given(cuts, st.integers(0, 5), widths, st.sampled_from([SMALL, TIGHT]))

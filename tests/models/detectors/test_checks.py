@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from streamgauge.models.catalog import ONLINE
 from streamgauge.models.detectors.conditional_residual import ConditionalResidual
+from streamgauge.models.detectors.cusum import Cusum
 from streamgauge.models.detectors.dixon_q import DixonQ
 from streamgauge.models.detectors.empirical_tail import EmpiricalTail
 from streamgauge.models.detectors.first_seen_category import FirstSeenCategory
@@ -20,10 +21,12 @@ from streamgauge.models.detectors.mahalanobis import Mahalanobis
 from streamgauge.models.detectors.modified_z_score import ModifiedZScore
 from streamgauge.models.detectors.online_gaussian_mixture import OnlineGaussianMixture
 from streamgauge.models.detectors.online_isolation_forest import OnlineIsolationForest
+from streamgauge.models.detectors.peer_deviation import PeerDeviation
 from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
 from streamgauge.models.detectors.rolling_z_score import RollingZScore
 from streamgauge.models.detectors.seasonal_profile import SeasonalProfile
 from streamgauge.models.detectors.shape_dictionary import ShapeDictionary
+from streamgauge.models.detectors.slow_drift import SlowDrift
 from streamgauge.models.detectors.spread_change import SpreadChange
 from streamgauge.models.detectors.value_novelty import ValueNovelty
 from streamgauge.models.detectors.vector_autoregression import VectorAutoregression
@@ -41,6 +44,9 @@ MAKERS = {
     "spread_change": lambda: SpreadChange(short=5, long=100, warmup=20),
     "forecast_residual": lambda: ForecastResidual(warmup=20),
     "seasonal_profile": lambda: SeasonalProfile(warmup=20),
+    "cusum": lambda: Cusum(warmup=20),
+    "slow_drift": lambda: SlowDrift(span=10, memory=500, warmup=60),
+    "peer_deviation": lambda: PeerDeviation(warmup=20),
     "shape_dictionary": lambda: ShapeDictionary(samples=8, shapes=16, stride=1, warmup=20),
     "online_gaussian_mixture": lambda: OnlineGaussianMixture(warmup=64),
     "mahalanobis": lambda: Mahalanobis(warmup=64),

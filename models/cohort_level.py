@@ -1,0 +1,71 @@
+"""Where the entities of a log stand together: the level that each is compared with."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from streamgauge.models.contract import Flags, Floats
+
+LEAST_PEERS = 8.0  # entities of which a group consists at the least
+SPANNED = 0.5  # events of each entity that the level looks back on
+MOST_SPANNED = 4096.0
+CLIP = 3.0  # a value moves the level by so many deviations at the most
+
+
+class CohortLevel:
+    """A running mean of the entities' normalised values, over about the last ones of half of them.
+
+    A value counts as three deviations from the level at the most.
+
+    Attributes
+    ----------
+    entities : float
+        Entities that count.
+    sums : float64[d, 2]
+        Of values and of weights, for each field.
+    """
+
+    def __init__(self) -> None:
+        self.entities = 0.0
+        self.sums = np.zeros((0, 2))
+
+    def rate_learn_many(self, Z: Floats, fresh: Flags) -> Floats:
+        """The level before each event, in row order; learns as it goes.
+
+        Parameters
+        ----------
+        Z : float64[n, d]
+            In deviations of each entity's own past; NaN where unknown.
+        fresh : bool[n]
+            Whether the entity is one more.
+
+        Returns
+        -------
+        float64[n, d]
+            NaN where fewer than eight entities are known.
+        """
+        if Z.shape[1] > len(self.sums):
+            self.sums = np.vstack((self.sums, np.zeros((Z.shape[1] - len(self.sums), 2))))
+        levels = np.full(Z.shape, np.nan)
+        self.entities = _level(Z, fresh, self.entities, self.sums, levels)
+        return levels
+
+
+@njit(cache=True)
+def _level(Z, fresh, entities, sums, levels):  # type: ignore[no-untyped-def]
+    for i in range(Z.shape[0]):
+        if fresh[i]:
+            entities += 1.0
+        keep = 1.0 - 1.0 / min(max(SPANNED * entities, LEAST_PEERS), MOST_SPANNED)
+        for f in range(Z.shape[1]):
+            z = Z[i, f]
+            if math.isnan(z):
+                continue
+            level = sums[f, 0] / sums[f, 1] if sums[f, 1] > 0.0 else 0.0
+            if entities >= LEAST_PEERS and sums[f, 1] >= 0.5 * LEAST_PEERS:
+                levels[i, f] = level
+            sums[f, 0] = keep * sums[f, 0] + min(max(z, level - CLIP), level + CLIP)
+            sums[f, 1] = keep * sums[f, 1] + 1.0
+    return entities

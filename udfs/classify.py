@@ -1,0 +1,55 @@
+"""Verdicts to kinds: what sort of anomaly an event is."""
+
+from __future__ import annotations
+
+import numpy as np
+from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.udfs.attribute import shares
+from streamgauge.udfs.calibrate import AGREES
+from streamgauge.udfs.decide import COLLECTIVE, CONDITIONAL, CONTEXTUAL, DRIFT, POINT, RELATIVE
+from streamgauge.udfs.records import Opinions, Verdicts
+
+CODES = np.array((POINT, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT))  # in the order of `EVIDENCE`
+
+
+def classify(
+    surprising: Flags, violated: Flags, known: Flags, X: Floats, opinions: Opinions, verdicts: Verdicts, contextual: list[int],
+    limit: float,
+) -> Ints:  # fmt: skip
+    """Look at the surprising events one by one: they are few.
+
+    The kind is that which has the strongest evidence. A single event is contextual where the value to blame is usual for the entity,
+    only not at this time; a point where it is not.
+
+    Parameters
+    ----------
+    surprising, violated : bool[n]
+        At or beyond the threshold; against a rule.
+    known : bool[n, d]
+        Values in the range that is usual for the entity.
+    X : float64[n, d]
+    opinions, verdicts
+    contextual : list of int
+        Members that look for contextual anomalies.
+    limit : float
+        Surprise of the threshold.
+
+    Returns
+    -------
+    int64[n]
+        POINT for events that are not surprising.
+    """
+    kinds = np.where(violated, CONDITIONAL, POINT).astype(np.int64)
+    for i in np.flatnonzero(surprising & ~violated).tolist():
+        evidence = verdicts.evidence[i]
+        kinds[i] = CODES[evidence.argmax()]
+        if kinds[i] == COLLECTIVE and evidence[CODES == RELATIVE].max() >= limit:
+            kinds[i] = RELATIVE  # a run apart from the peers
+        if kinds[i] not in (POINT, CONTEXTUAL) or not X.shape[1]:
+            continue
+        share = shares(i, X.shape[1], opinions.categories.shape[1], opinions, verdicts)
+        blamed = int(share.argmax())
+        usual = blamed < X.shape[1] and known[i, blamed]
+        told = np.nan_to_num(verdicts.surprises[i, contextual]).max(initial=0.0)
+        kinds[i] = CONTEXTUAL if usual and told >= AGREES else POINT
+    return kinds
