@@ -215,9 +215,7 @@ def main() -> None:
         for seed, result in zip(seeds, pool.map(judge, seeds, [SETTINGS] * len(seeds)), strict=True):
             results.append(result)
             missed = Counter(p.kind for p in result["planted"] if not p.named)
-            wrong = Counter(
-                (p.kind, *sorted(p.named)) for p in result["planted"] if p.named and p.kind not in p.named
-            )
+            wrong = Counter((p.kind, *sorted(p.named)) for p in result["planted"] if p.named and p.kind not in p.named)
             say(f"seed {seed}: missed {dict(missed)}, false {dict(result['false'])}, misnamed {dict(wrong)}")
     kinds = {}
     for kind in FIELD:
@@ -232,7 +230,11 @@ def main() -> None:
     months = sum(result["entity_months"] for result in results)
     false: Counter[str] = sum((result["false"] for result in results), Counter())
     finish(
-        {"kinds": kinds, "false_alerts_per_entity_month": round(false.total() / months, 4), "false_by_kind": dict(false)},
+        {
+            "kinds": kinds,
+            "false_alerts_per_entity_month": round(false.total() / months, 4),
+            "false_by_kind": dict(false),
+        },
         validated(SETTINGS, "kinds"),
     )
 

@@ -102,11 +102,12 @@ class EntityDetector(Detector):
         unknown = np.isnan(sizes)
         none = unknown.all(axis=1)
         sizes[unknown] = 0.0
+        magnitude: Floats = sizes.max(axis=1, initial=0.0)
         if self.pooled == "rarest":
             fields = np.maximum((~unknown).sum(axis=1), 1)
-            magnitude = np.maximum(sizes.max(axis=1, initial=0.0) - np.log(fields), 0.0)
+            magnitude = np.maximum(magnitude - np.log(fields), 0.0)
         elif self.pooled == "largest" or not sizes.shape[1]:
-            magnitude = sizes.max(axis=1, initial=0.0)
+            pass
         elif sizes.shape[1] <= TOP:
             magnitude = sizes.mean(axis=1)
         else:

@@ -75,7 +75,8 @@ class Calibrators:
         self.of, self.method = members, method
         self.weights = members.weights.copy()
         self.members = [
-            TailCalibrator(settings.memory, settings.warmup, **(RUNS if watch else {})) for watch in members.watch.tolist()
+            TailCalibrator(settings.memory, settings.warmup, **(RUNS if watch else {}))
+            for watch in members.watch.tolist()
         ]
         self.together = TailCalibrator(settings.memory, settings.warmup)
 
@@ -122,8 +123,7 @@ class Calibrators:
         )
 
     def _evidence(self, surprise: Floats, surprises: Floats, ready: Flags) -> Floats:
-        """Of each kind: the ensemble's surprise of points, and of the others that of the most surprised detector of it, less
-        what so many of them would find by chance."""
+        """The ensemble's surprise of points; of other kinds the most surprised detector's, less what so many find by chance."""
         of, evidence = self.of, np.zeros((len(surprise), len(EVIDENCE)))
         evidence[:, 0] = surprise
         asked = np.log(np.maximum((ready & of.watch).sum(axis=1), 1))

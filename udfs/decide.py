@@ -124,8 +124,8 @@ def decide(
 
 @njit(cache=True)
 def _decide(  # type: ignore[no-untyped-def]
-    head, levels, rows, seen, surprise, violated, kinds, muted, times, offsets, partitions, limit, quiet_events, warmup, hits, window, config,
-    flagged, place, change, incident, peak,
+    head, levels, rows, seen, surprise, violated, kinds, muted, times, offsets, partitions, limit, quiet_events, warmup, hits, window,
+    config, flagged, place, change, incident, peak,
 ):  # fmt: skip
     m = 0
     for i in range(len(rows)):
@@ -155,7 +155,9 @@ def _decide(  # type: ignore[no-untyped-def]
             levels[row, PEAK] = max(levels[row, PEAK], now)
             news = not head[row, STATUS] >> (KIND_BITS + kinds[i]) & 1
             if news:
-                head[row, STATUS] = (head[row, STATUS] >> KIND_BITS << KIND_BITS) | kinds[i] | 1 << (KIND_BITS + kinds[i])
+                head[row, STATUS] = (
+                    (head[row, STATUS] >> KIND_BITS << KIND_BITS) | kinds[i] | 1 << (KIND_BITS + kinds[i])
+                )
             if news or now >= levels[row, TOLD] + TENFOLD:
                 levels[row, TOLD] = max(levels[row, TOLD], now)
                 what = UPDATED

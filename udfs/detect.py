@@ -72,7 +72,8 @@ class Detectors:
         self.weights = np.array(list(weights.values()))
         self.nats = np.array([ONLINE[name].in_nats for name in weights], dtype=np.bool_)
         self.leads = np.array(
-            [name in ENTITY and ENTITY[name].in_nats and ENTITY[name].sees == "point" for name in weights], dtype=np.bool_
+            [name in ENTITY and ENTITY[name].in_nats and ENTITY[name].sees == "point" for name in weights],
+            dtype=np.bool_,
         )
         self.sees: list[Kind] = [ENTITY[name].sees if name in ENTITY else "point" for name in weights]
         self.categorical = any(detector.takes == "categories" for detector in self.cohort.values())
@@ -109,9 +110,9 @@ class Detectors:
         self.versions[name] = version
 
     def learn_rich(
-        self, rich: Floats, slots: Ints, X: Floats, times: Ints, peers: Callable[[Floats], Floats]
+        self, kind: str, rich: Floats, slots: Ints, X: Floats, times: Ints, peers: Callable[[Floats], Floats]
     ) -> list[tuple[EntityDetector, Floats, Floats, Floats]]:
-        """Rate and learn events of rich entities: each rich detector that looks at so many fields, with what it returned.
+        """Rate and learn events of rich entities: each rich detector for the kind of stream and so many fields, with what it returned.
 
         `peers` gives the levels of the events' peers, for how far each field is from what the hour makes usual.
         """
@@ -119,7 +120,7 @@ class Detectors:
         given = {"values": X, "residuals": X, "own": X}
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
-            if detector.sees != "point" and X.shape[1] > MOST_WATCHED:
+            if kind not in self._on[detector.name] or (detector.sees != "point" and X.shape[1] > MOST_WATCHED):
                 continue
             if isinstance(detector, PeerDeviation):
                 left, levels = given["residuals"], _widened(peers(standard), X.shape[1])
@@ -214,16 +215,14 @@ class Detectors:
                 contributions[k] = distance * distance
             expected = np.where(np.isnan(expected), what, expected)
         seated = np.flatnonzero(slots >= 0)
-        told = self.learn_rich(rich, slots[seated], X[seated], events.times[seated], peers) if len(seated) else []
+        told = self.learn_rich(kind, rich, slots[seated], X[seated], events.times[seated], peers) if len(seated) else []
         for richer, size, distance, what in told:
-            if kind not in self._on[richer.name]:
-                continue
             k = self.names.index(richer.name)
             if richer.takes == "levels":
-                distance = among(distance)
-                size = richer.pool(distance)
-            magnitudes[seated, k] = size
-            contributions[k] = _spread(distance * distance, seated, n)
+                own = among(distance)
+                magnitudes[seated, k], contributions[k] = richer.pool(own), _spread(own * own, seated, n)
+            else:
+                magnitudes[seated, k], contributions[k] = size, _spread(distance * distance, seated, n)
             if richer.name in ("value_novelty", "seasonal_profile"):  # the most specific expectations there are
                 expected[seated] = np.where(np.isnan(what), expected[seated], what)
         usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if d else np.empty(0, np.int64)

@@ -162,7 +162,7 @@ class BatchResult:
     alerts, late, scores : list of (key, JSON)
     dead_letters : list of (key, JSON)
     rows, surprise, members, flagged
-        For each scored event: row of the raw batch, surprise of the event by itself, each member's surprise, and whether it stands at or beyond
+        For each scored event: row of the raw batch, surprise of it alone, each member's surprise, and whether it stands at or beyond
         the threshold.
     writes, deletes
         Changes of the saved state, by key.

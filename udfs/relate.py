@@ -45,4 +45,6 @@ class Peers:
     def restore(self, state: list[Any]) -> None:
         """Become what `to_state` told."""
         self.level.entities, level, strays = state
-        self.level.sums, self.strays.sums = (np.array(sums, dtype=np.float64).reshape(-1, 2) for sums in (level, strays))
+        self.level.sums, self.strays.sums = (
+            np.array(sums, dtype=np.float64).reshape(-1, 2) for sums in (level, strays)
+        )

@@ -9,9 +9,11 @@ import numpy.typing as npt
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.udfs.shape import KINDS
 
-# of events: slot, whether the entity starts anew with it, time, fields, the peers' level of each field (or no columns)
-Fed = tuple[Ints, Flags, Ints, Floats, Floats]
+# kind of the stream, and of its events: slot, whether the entity starts anew with it, time, fields, the peers' level of each field (or no
+# columns)
+Fed = tuple[str, Ints, Flags, Ints, Floats, Floats]
 
 SNAPSHOT_BYTES = 256  # of snapshots written for each event
 
@@ -131,10 +133,11 @@ class RichStore:
         if not fed:
             return
         number, self._next = self._next, self._next + 1
-        slots, fresh, times = (np.concatenate([part[k] for part in fed]) for k in range(3))
+        slots, fresh, times = (np.concatenate([part[k] for part in fed]) for k in (1, 2, 3))
+        kinds = np.repeat([KINDS.index(part[0]) for part in fed], [len(part[1]) for part in fed]).astype(np.int8)
         arrays: dict[str, npt.NDArray[Any]] = {
-            "slots": slots.astype(np.int32), "fresh": fresh, "times": times, "X": _stacked([part[3] for part in fed]),
-            "levels": _stacked([part[4] for part in fed]),
+            "slots": slots.astype(np.int32), "fresh": fresh, "times": times, "X": _stacked([part[4] for part in fed]),
+            "levels": _stacked([part[5] for part in fed]), "kinds": kinds,
         }  # fmt: skip
         writes[f"{self.prefix}i{number}"] = pack("inputs", self.version, {}, arrays)
         self._chunks.append(number)
@@ -208,7 +211,20 @@ class RichStore:
             X = np.full((len(slots), fields), np.nan)
             X[:, : arrays["X"].shape[1]] = arrays["X"]
             news = np.flatnonzero(self._covered[slots] < number)
-            again.append((slots[news], arrays["fresh"][news], arrays["times"][news], X[news], arrays["levels"][news]))
+            kinds = arrays["kinds"][news]
+            for part in np.split(news, np.flatnonzero(np.diff(kinds)) + 1):
+                if len(part):
+                    kind = KINDS[arrays["kinds"][part[0]]]
+                    again.append(
+                        (
+                            kind,
+                            slots[part],
+                            arrays["fresh"][part],
+                            arrays["times"][part],
+                            X[part],
+                            arrays["levels"][part],
+                        )
+                    )
         return again
 
 

@@ -237,7 +237,17 @@ class _Metrics:
         alerts, dead, steps, muted = (group.add_group(name) for name in ("alerts", "dead_letters", "step_us", "muted"))
         for why in ("maintenance", "small"):
             self._counters[f"muted.{why}"] = muted.counter(why)
-        for what in ("opened", "updated", "resolved", "point", "conditional", "contextual", "collective", "relative", "drift"):
+        for what in (
+            "opened",
+            "updated",
+            "resolved",
+            "point",
+            "conditional",
+            "contextual",
+            "collective",
+            "relative",
+            "drift",
+        ):
             self._counters[f"alerts.{what}"] = alerts.counter(what)
         for reason in REASONS:
             self._counters[f"dead_letters.{reason}"] = dead.counter(reason)

@@ -43,7 +43,8 @@ class Cusum(EntityDetector):
 
     Notes
     -----
-    Page, Biometrika 41, 1954; its distribution: Siegmund, Sequential Analysis, 1985; for dependent values, scaled by their long-run variance: Johnson and Bagshaw, Technometrics 16, 1974.
+    Page, Biometrika 41, 1954; its distribution: Siegmund, Sequential Analysis, 1985; for dependent values, scaled by their
+    long-run variance: Johnson and Bagshaw, Technometrics 16, 1974.
     """
 
     name: ClassVar[str] = "cusum"

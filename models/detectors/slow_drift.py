@@ -20,9 +20,9 @@ FREEDOM = 8.0  # of Student's distribution that the deviation of means, known fr
 class SlowDrift(EntityDetector):
     """Distance of a slow mean from an anchor, in the deviations that means of so many values usually have.
 
-    The anchor is the mean of the whole past, up to `memory` values, less what is suspicious; it follows a drift so slowly that a ramp of a tenth
-    of a deviation in `span` values is told. A drift that stays beyond doubt for `span` values is the new anchor. The distance is in nats, by
-    Student's distribution, as the deviation is known from few means. The score is ``m / (m + 6)``.
+    The anchor is the mean of the whole past, up to `memory` values, less what is suspicious; it follows a drift so slowly that a ramp of
+    a tenth of a deviation in `span` values is told. A drift that stays beyond doubt for `span` values is the new anchor. The
+    distance is in nats, by Student's distribution, as the deviation is known from few means. The score is ``m / (m + 6)``.
 
     Parameters
     ----------

@@ -1,0 +1,262 @@
+"""What is known of one log, and how it is saved and restored."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+from streamgauge.models.catalog import ENTITY
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.errors import StateError
+from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.udfs.alert import config_mark
+from streamgauge.udfs.align import Alignment, Schema
+from streamgauge.udfs.calibrate import Calibrators, Members
+from streamgauge.udfs.context import SLOT, EntityStore
+from streamgauge.udfs.control import Control, DetectorVersion
+from streamgauge.udfs.detect import OWN, Detectors
+from streamgauge.udfs.featurize import WIDTH
+from streamgauge.udfs.journal import Fed, Journal
+from streamgauge.udfs.records import BatchResult
+from streamgauge.udfs.relate import Peers
+from streamgauge.udfs.rich import Fed as RichFed
+from streamgauge.udfs.rich import RichStore
+from streamgauge.udfs.serve import SHADOW, Models
+from streamgauge.udfs.settings import PipelineSettings
+from streamgauge.udfs.shape import Shape
+
+
+@dataclass(slots=True)
+class Unsaved:
+    """What a batch did to the state.
+
+    Attributes
+    ----------
+    rows : list of int64[n]
+        Of the entities it touched.
+    forgotten : list of str
+        Entities that were swept.
+    features, magnitudes, rich
+        What the cohort detectors, the calibrators and the rich detectors were fed.
+    """
+
+    rows: list[Ints] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    features: list[Fed] = field(default_factory=list)
+    magnitudes: list[Floats] = field(default_factory=list)
+    rich: list[RichFed] = field(default_factory=list)
+
+
+class LogState:
+    """The state of one log: one Kafka partition, or one shard of entities.
+
+    Parameters
+    ----------
+    log : int
+        The partition; -1 for a shard of entities.
+    settings : PipelineSettings
+    topic, job : str
+        Named in alerts.
+    control : Control
+    models : Models
+        Both shared with the other logs.
+    saves : bool
+        Whether results say what changed in the state.
+    """
+
+    kind = "log"
+    version = 4
+
+    def __init__(
+        self,
+        log: int,
+        settings: PipelineSettings,
+        topic: str,
+        job: str,
+        control: Control,
+        models: Models,
+        saves: bool = True,
+    ) -> None:
+        self.settings = settings
+        self.saves = saves
+        self.topic, self.job = topic, job
+        self.control, self.models = control, models
+        self.prefix = f"{log}/"
+        self.alignment = Alignment(settings.event)
+        self.detectors = Detectors(settings.detectors, control.versions)
+        self.store = EntityStore(WIDTH + self.detectors.width)
+        self.rich = RichStore(
+            self.detectors.rich_width + models.width, int(settings.entity.rich_memory * 2**20), self.prefix
+        )
+        self.shape = Shape()
+        self.peers = Peers()
+        self.calibrators = Calibrators(_members(self.detectors, models), settings.calibration, settings.ensemble.method)
+        self.calibrators.weigh(control.weights)
+        self.contextual = [k for k, kind in enumerate(self.calibrators.of.sees) if kind == "contextual"]
+        self.journal = Journal(self.prefix)
+        self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
+        self.events = 0
+        configured = settings.model_dump_json(include={"detectors", "ensemble", "featurize", "models"})
+        self._mark = config_mark(configured)
+        self.unsaved = Unsaved()
+        self._columns_saved = -1
+
+    def _canonical_rich(self) -> bytes:
+        slots = np.array([self.store.head[self.store.index[name], SLOT] for name in sorted(self.store.index)], np.int64)
+        return bytes(self.rich.fields[slots[slots > 0] - 1].tobytes())
+
+    def adopt(self) -> None:
+        """Give each trained model whose version is news here a calibrator that knows it: its shadow's, or the one it came with."""
+        for member, loaded in self.models.at_work.items():
+            version = str(loaded.manifest.version)
+            if self.served.get(member) == version:
+                continue
+            shadow = f"{member}{SHADOW}"
+            if self.served.get(shadow) == version:
+                known = self.calibrators.members[self.calibrators.of.names.index(shadow)]
+                self.calibrators.adopt(member, known)
+            else:
+                self.calibrators.adopt(member, loaded.calibrator)
+            self.journal.snapshot_wanted = True
+        self.served = dict(self.models.versions)
+
+    def weigh(self) -> None:
+        """Take up the weights that the control topic says."""
+        self.calibrators.weigh(self.control.weights)
+        self.journal.snapshot_wanted = True
+
+    def swap(self, message: DetectorVersion) -> None:
+        """Put another version of a cohort detector in place, unless it is there already."""
+        if self.detectors.versions.get(message.detector) == message.version:
+            return
+        self.detectors.swap(message.detector, message.version, message.settings.model_dump(exclude=OWN))
+        self.journal.snapshot_wanted = True
+
+    def save(self, result: BatchResult) -> None:
+        """Add to the result what a batch changed in the state."""
+        writes, deletes = result.writes, result.deletes
+        unsaved = self.unsaved
+        if unsaved.rows:
+            touched = np.unique(np.concatenate(unsaved.rows))
+            self.store.segment(touched, unsaved.forgotten, f"{self.prefix}e", writes, deletes)
+            magnitudes = np.concatenate(unsaved.magnitudes)
+            if self.journal.due(len(magnitudes)):
+                models = {name: detector.to_state() for name, detector in self.detectors.cohort.items()}
+                self.journal.snapshot({"calibrators": self.calibrators.to_state()} | models, writes, deletes)
+            else:
+                self.journal.append(unsaved.features, magnitudes, writes)
+        self.rich.save(unsaved.rich, writes, deletes)
+        schema = self.alignment.schema
+        if len(schema.numeric) + len(schema.other) + len(schema.retyped) != self._columns_saved:
+            self._columns_saved = len(schema.numeric) + len(schema.other) + len(schema.retyped)
+            saved = asdict(schema)
+            del saved["absent"]
+            writes[f"{self.prefix}s"] = pack("schema", 1, saved, {})
+        writes[f"{self.prefix}m"] = pack(
+            self.kind, self.version, self._meta() | {"rich": self.rich.meta(), "chunk": self.journal.next}, {}
+        )
+
+    def _meta(self) -> dict[str, Any]:
+        versions = self.detectors.versions
+        members = [*self.detectors.names, *self.models.names]
+        absent = {name: n for name, n in self.alignment.schema.absent.items() if n}
+        return {
+            "events": self.events, "members": members, "versions": versions, "served": self.served, "absent": absent,
+            "shape": self.shape.to_state(), "peers": self.peers.to_state(),
+        }  # fmt: skip
+
+    def restore(self, saved: dict[str, bytes]) -> None:
+        """Become what an earlier run saved.
+
+        Parameters
+        ----------
+        saved : dict
+            Saved values of this log, by key without the prefix.
+
+        Raises
+        ------
+        StateError
+            Damaged, of an unknown format, or of other detectors.
+        """
+        if "m" not in saved:
+            raise StateError(f"the saved state of log {self.prefix[:-1]} is incomplete: its header is missing")
+        meta, _ = unpack(saved["m"], self.kind, self.version)
+        members = [*self.detectors.names, *self.models.names]
+        if meta["members"] != members:
+            raise StateError(
+                f"the saved state is of the detectors and models {meta['members']}, the settings name {members}: "
+                "start the job without this state, or restore the settings"
+            )
+        schema, _ = unpack(saved["s"], "schema", 1)
+        self.alignment.schema = Schema(**schema, absent=dict.fromkeys(schema["numeric"], 0) | meta["absent"])
+        self.events = meta["events"]
+        self.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "e"])
+        self.shape.restore(meta["shape"])
+        self.peers.restore(meta["peers"])
+        self._restore_rich(saved, meta["rich"])
+        self.detectors.versions.update(meta["versions"])
+        for name, detector in self.detectors.cohort.items():
+            if f"c{name}" in saved:
+                self.detectors.cohort[name] = type(detector).from_state(saved[f"c{name}"])
+        if "ccalibrators" in saved:
+            self.calibrators.restore(saved["ccalibrators"])
+        chunks = {int(k[1:]): v for k, v in saved.items() if k[0] == "j"}
+        for fed, magnitudes in self.journal.restore(chunks, meta["chunk"]):
+            for kind, features, categories in fed:
+                self.detectors.learn_cohort(kind, features, categories)
+            self.calibrators.calibrate(magnitudes)
+        self.served = meta["served"]
+
+    def _restore_rich(self, saved: dict[str, bytes], meta: dict[str, int]) -> None:
+        """Snapshots of the rich entities, fed again with what came after."""
+        held = self.store.head[: len(self.store.names), SLOT]
+        snapshots = {int(k[1:]): v for k, v in saved.items() if k[0] == "r"}
+        chunks = {int(k[1:]): v for k, v in saved.items() if k[0] == "i"}
+        fields = len(self.alignment.schema.numeric)
+        for kind, slots, fresh, times, X, levels in self.rich.restore(
+            meta, held[held > 0] - 1, fields, snapshots, chunks
+        ):
+            begin = 0
+            for end in (*np.flatnonzero(fresh).tolist(), len(slots)):  # a slot is cleared when its entity starts anew
+                part = slice(begin, end)
+                again = functools.partial(_known, levels[part])
+                self.detectors.learn_rich(kind, self.rich.fields, slots[part], X[part], times[part], again)
+                self.models.remember(self.rich.fields[:, :, self.detectors.rich_width :], slots[part], X[part])
+                if end < len(slots):
+                    self.rich.fields[slots[end]] = 0.0
+                begin = end
+
+    def canonical(self) -> bytes:
+        """The whole state in one normal form: equal bytes for equal state, however the stream was cut into batches."""
+        parts = {
+            "entities": self.store.canonical(),
+            "rich": self._canonical_rich(),
+            "calibrators": self.calibrators.to_state(),
+            "meta": msgspec.msgpack.encode([asdict(self.alignment.schema), self._meta(), self.store.clock]),
+        }
+        for name, detector in self.detectors.cohort.items():
+            parts[name] = detector.to_state()
+        return pack("canonical", 1, {}, {name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
+
+
+def _known(levels: Floats, _: Floats) -> Floats:
+    return levels
+
+
+def _members(detectors: Detectors, models: Models) -> Members:
+    """All members of the ensemble, in the order of their opinions."""
+    none, trained = np.zeros(len(models.names), np.bool_), np.ones(len(models.names), np.bool_)
+    return Members(
+        [*detectors.names, *models.names],
+        np.concatenate((detectors.weights, models.weights)),
+        np.concatenate((detectors.nats, none)),
+        np.concatenate((detectors.leads, none)),
+        np.concatenate(
+            ([name in ENTITY or alone for name, alone in zip(detectors.names, detectors.nats, strict=True)], trained)
+        ),
+        np.concatenate((np.zeros(len(detectors.names), np.bool_), trained)),
+        detectors.sees + len(models.names) * ["point"],
+    )
