@@ -42,6 +42,7 @@ setup(
         "onnxruntime",
         "fsspec",
         "cryptography",
+        "common-expression-language",
     ],
     extras_require={
         "train": ["torch", "onnx", "onnxscript"],

@@ -36,7 +36,7 @@ SETTINGS = {
     "event": {"entity": "entity", "time": "ts"},
     "decide": {"threshold": 1e-4},
 }
-RULES = {"type": "rules", "rules": [{"id": "stock is never negative", "field": "stock", "op": "<", "value": 0}]}
+RULES = {"type": "rules", "rules": [{"id": "stock is never negative", "when": "stock < 0"}]}
 FIELD = {
     "point": "latency", "contextual": "latency", "collective": "latency", "conditional": "stock", "relative": "demand",
     "drift": "temperature",

@@ -11,7 +11,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.settings import Duration, PipelineSettings, Section
+from streamgauge.udfs.section import Section
+from streamgauge.udfs.settings import Duration, PipelineSettings
 
 DEFAULT_FILE = Path("flink-conf/detection.yaml")
 ENVIRONMENT = "STREAMGAUGE__"

@@ -15,9 +15,11 @@ from streamgauge.udfs.calibrate import AGREES
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
 from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, UPDATED, Decisions, kind_of
 from streamgauge.udfs.records import EVIDENCE, Events, Opinions, Verdicts
+from streamgauge.udfs.rules import Rule
 from streamgauge.udfs.serve import SHADOW
 
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved"}
+SEVERITIES = ("low", "medium", "high", "critical")
 MOST_FIELDS = 10
 _encoder = msgspec.json.Encoder()
 
@@ -40,6 +42,14 @@ def severity_of(surprise: float, threshold: float) -> str:
     """low, medium, high or critical: at the threshold, or 10, 100, 10,000 times rarer."""
     beyond = (surprise + math.log(threshold)) / math.log(10.0)
     return "critical" if beyond >= 4 else "high" if beyond >= 2 else "medium" if beyond >= 1 else "low"
+
+
+def _severest(broken: list[Rule], surprise: float, threshold: float) -> str:
+    """Of an incident that began with a broken rule: that of the rules, and what the detectors say on its own later."""
+    said: list[str] = [rule.severity for rule in broken] or ["high"]
+    if surprise >= -math.log(threshold):
+        said.append(severity_of(surprise, threshold))
+    return max(said, key=SEVERITIES.index)
 
 
 def alert_id(entity: str, config: int, topic: str, partition: int, offset: int) -> str:
@@ -67,7 +77,7 @@ def build_alerts(
     opinions: Opinions,
     verdicts: Verdicts,
     seen: Ints,
-    rules: list[tuple[str, Flags]],
+    rules: list[tuple[Rule, Flags]],
     offsets: Ints,
     partitions: Ints,
     *,
@@ -95,6 +105,7 @@ def build_alerts(
         )
         told = _fields(i, events, X, columns, text_fields, opinions, verdicts)
         now = int(events.times[i])
+        broken = [rule for rule, violated in rules if violated[i]]
         said = {
             name: s
             for name, s in zip(opinions.names, verdicts.surprises[i].tolist(), strict=True)
@@ -105,7 +116,7 @@ def build_alerts(
             "state": change,
             "entity": entity,
             "kind": KINDS[kind],
-            "severity": "high" if kind == CONDITIONAL else severity_of(peak, threshold),
+            "severity": _severest(broken, peak, threshold) if kind == CONDITIONAL else severity_of(peak, threshold),
             "score": score_of(surprise),
             "tail_probability": math.exp(-surprise),
             "peak_score": score_of(peak),
@@ -129,7 +140,7 @@ def build_alerts(
             "evidence": {
                 of: math.exp(-e) for of, e in zip(EVIDENCE, verdicts.evidence[i].tolist(), strict=True) if e > 0.0
             },
-            "rules": [name for name, violated in rules if violated[i]],
+            "rules": [rule.id for rule in broken],
             "source": {
                 "topic": topic,
                 "partition": int(partitions[i]),

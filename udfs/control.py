@@ -4,29 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
-from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.settings import HalfSpaceTreesSettings, Maintenance, PipelineSettings, Probability, Section
-
-_COMPARE = {
-    "<": np.less,
-    "<=": np.less_equal,
-    ">": np.greater,
-    ">=": np.greater_equal,
-    "==": np.equal,
-    "!=": np.not_equal,
-}
-
-
-class Rule(Section):
-    """A business rule: an event for which the comparison holds violates it."""
-
-    id: str = Field(min_length=1)
-    field: str = Field(min_length=1)
-    op: Literal["<", "<=", ">", ">=", "==", "!="]
-    value: float
+from streamgauge.udfs.rules import Rule, RuleBook
+from streamgauge.udfs.section import Section
+from streamgauge.udfs.settings import HalfSpaceTreesSettings, Maintenance, PipelineSettings, Probability
 
 
 class Threshold(Section):
@@ -129,7 +111,8 @@ class Control:
     ----------
     threshold : float or None
         None is the settings' own.
-    rules : tuple of Rule
+    rules : RuleBook or None
+        None is the settings' own.
     versions : dict
         By detector: version and parameters.
     weights : dict
@@ -140,7 +123,7 @@ class Control:
 
     def __init__(self) -> None:
         self.threshold: float | None = None
-        self.rules: tuple[Rule, ...] = ()
+        self.rules: RuleBook | None = None
         self.versions: dict[str, dict[str, Any]] = {}
         self.weights: dict[str, float] = {}
         self.maintenance: tuple[Maintenance, ...] | None = None
@@ -151,7 +134,7 @@ class Control:
             case Threshold():
                 self.threshold = message.value
             case Rules():
-                self.rules = message.rules
+                self.rules = RuleBook(message.rules)
             case MaintenanceWindows():
                 self.maintenance = message.windows
             case Weights():
@@ -159,22 +142,3 @@ class Control:
             case DetectorVersion():
                 parameters = message.settings.model_dump(exclude={"weight", "streams"})
                 self.versions[message.detector] = {"version": message.version, "settings": parameters}
-
-    def violations(self, X: Floats, columns: list[str]) -> tuple[Flags, list[tuple[str, Flags]]]:
-        """Which events violate any rule, and which each.
-
-        Parameters
-        ----------
-        X : float64[n, d]
-        columns : list of str
-            Field of each column.
-        """
-        each = []
-        for rule in self.rules:
-            if rule.field in columns:
-                column = X[:, columns.index(rule.field)]
-                each.append((rule.id, _COMPARE[rule.op](column, rule.value) & ~np.isnan(column)))
-        some = np.zeros(len(X), np.bool_)
-        for _, violated in each:
-            some |= violated
-        return some, each

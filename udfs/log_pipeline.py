@@ -121,7 +121,9 @@ class LogPipeline(LogState):
         verdicts = self.calibrators.calibrate(opinions.magnitudes)
         clock.lap("calibrate")
         threshold = self.control.threshold or settings.decide.threshold
-        violated, rules = self.control.violations(X, columns)
+        book = self.rules if self.control.rules is None else self.control.rules
+        violated, rules, failed = book.violations(events, X, columns)
+        result.count("rules_failed", failed)
         limit = -math.log(threshold)
         total = verdicts.total
         surprising = total >= limit

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from streamgauge.models.catalog import ENTITY
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import Floats, Ints, Kind
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.alert import config_mark
@@ -24,6 +24,7 @@ from streamgauge.udfs.records import BatchResult
 from streamgauge.udfs.relate import Peers
 from streamgauge.udfs.rich import Fed as RichFed
 from streamgauge.udfs.rich import RichStore
+from streamgauge.udfs.rules import RuleBook
 from streamgauge.udfs.serve import SHADOW, Models
 from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import Shape
@@ -96,6 +97,7 @@ class LogState:
         self.calibrators = Calibrators(_members(self.detectors, models), settings.calibration, settings.ensemble.method)
         self.calibrators.weigh(control.weights)
         self.contextual = [k for k, kind in enumerate(self.calibrators.of.sees) if kind == "contextual"]
+        self.rules = RuleBook(settings.decide.rules)
         self.journal = Journal(self.prefix)
         self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
         self.events = 0
@@ -249,6 +251,7 @@ def _known(levels: Floats, _: Floats) -> Floats:
 def _members(detectors: Detectors, models: Models) -> Members:
     """All members of the ensemble, in the order of their opinions."""
     none, trained = np.zeros(len(models.names), np.bool_), np.ones(len(models.names), np.bool_)
+    seen_by_models: list[Kind] = ["point"] * len(models.names)
     return Members(
         [*detectors.names, *models.names],
         np.concatenate((detectors.weights, models.weights)),
@@ -258,5 +261,5 @@ def _members(detectors: Detectors, models: Models) -> Members:
             ([name in ENTITY or alone for name, alone in zip(detectors.names, detectors.nats, strict=True)], trained)
         ),
         np.concatenate((np.zeros(len(detectors.names), np.bool_), trained)),
-        detectors.sees + len(models.names) * ["point"],
+        detectors.sees + seen_by_models,
     )

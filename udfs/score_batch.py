@@ -33,7 +33,7 @@ LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY(
 SHARDS_KEY = "shards"
 PLACES = 65_536  # a record's place is offset * PLACES + partition: one array less to cross with
 STEPS = ("decode", "align", "context", "featurize", "detect", "serve", "calibrate", "decide", "alert", "save")
-COUNTERS = ("events", "scored", "late", "batches", "schema_changes", "entities_forgotten")
+COUNTERS = ("events", "scored", "late", "batches", "schema_changes", "entities_forgotten", "rules_failed")
 REASONS = (
     "empty", "too_large", "not_json", "not_finite", "too_deep", "not_object", "no_entity", "bad_time",
     "time_out_of_range", "wrong_type",

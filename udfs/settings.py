@@ -6,7 +6,9 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
+from streamgauge.udfs.rules import Rule
+from streamgauge.udfs.section import Section
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
@@ -28,12 +30,6 @@ Duration = Annotated[
 Positive = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Kind = Literal["series", "fields", "records"]
-
-
-class Section(BaseModel):
-    """Base of all sections."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class EventSettings(Section):
@@ -388,6 +384,7 @@ class DecideSettings(Section):
         default_factory=dict,
         description="By field: direction and smallest effect; an event counts if one that matters is to blame.",
     )
+    rules: tuple[Rule, ...] = Field((), description="What an event must not be; the control topic replaces them.")
     maintenance: tuple[Maintenance, ...] = Field(
         (), description="Times without incidents; the control topic replaces them."
     )

@@ -108,13 +108,13 @@ def test_bad_input_goes_to_the_dead_letters_with_reason_offset_and_bytes_and_eve
 
 def test_control_messages_hold_from_the_first_batch_and_while_it_runs(cluster, tmp_path):
     live = Live(cluster, tmp_path)
-    live.control({"type": "rules", "rules": [{"id": "old", "field": "x", "op": ">", "value": 5}]})
-    live.control({"type": "rules", "rules": [{"id": "first", "field": "x", "op": "<", "value": 0}]})
+    live.control({"type": "rules", "rules": [{"id": "old", "when": "x > 5"}]})
+    live.control({"type": "rules", "rules": [{"id": "first", "when": "x < 0"}]})
     with live.job():
         live.send([("a", {"entity": "a", "x": 9}), ("a", {"entity": "a", "x": -1})])
         [first] = live.until(live.topics.alerts, bool)
         live.control({"type": "nonsense"})
-        live.control({"type": "rules", "rules": [{"id": "second", "field": "x", "op": "==", "value": 9}]})
+        live.control({"type": "rules", "rules": [{"id": "second", "when": "x == 9"}]})
         letters = live.until(live.topics.dead_letters, bool)
         for n in range(60):  # the message travels by itself: ask until it has arrived
             live.send([(f"b{n}", {"entity": f"b{n}", "x": 9})])

@@ -88,7 +88,7 @@ def test_k_of_n_events_open_an_incident():
 
 
 def test_a_rule_alerts_at_once_also_where_k_of_n_are_asked_for():
-    rules = parse('{"type":"rules","rules":[{"id":"r","field":"x","op":"<","value":0}]}')
+    rules = parse('{"type":"rules","rules":[{"id":"r","when": "x < 0"}]}')
     events = usual(40)
     events[10]["x"] = -1.0
     assert list(opened(events, message=rules, hits=3, within=5)[0]) == [10]

@@ -157,7 +157,7 @@ def test_a_missing_part_of_the_state_is_refused():
 
 def test_a_rule_on_the_control_topic_alerts_at_once_and_by_name():
     run = Run()
-    run.pipeline.apply(parse('{"type":"rules","rules":[{"id":"age","field":"age","op":"<","value":0}]}'))
+    run.pipeline.apply(parse('{"type":"rules","rules":[{"id":"age","when": "age < 0"}]}'))
     run.feed(batch([{"entity": "a", "age": 3}, {"entity": "b", "age": -1}]))
     [(key, text)] = run.alerts
     data = json.loads(text)["data"]
