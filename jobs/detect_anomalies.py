@@ -16,7 +16,7 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.flink_tables import (
     batches_by_shard,
-    control_table,
+    control_stream,
     events_table,
     message_sink,
     shard_expression,
@@ -68,9 +68,8 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     shard = shard_expression(keys, batch.sharding, settings.event.entity)
     batches = batches_by_shard(tables, shard, batch.window)
 
-    # the control stream, to every task
-    tables.execute_sql(control_table(kafka))
-    control = tables.to_data_stream(tables.from_path("control_records")).broadcast(CONTROL_STATE)
+    # the control stream, to every task; with a heartbeat where somebody waits for what does not come
+    control = control_stream(tables, kafka, settings.silence is not None).broadcast(CONTROL_STATE)
 
     # decode -> align -> context -> featurize -> detect -> calibrate -> decide -> alert
     score_batch = ScoreBatch(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from pyflink.common import Types
-from pyflink.datastream.data_stream import KeyedStream
+from pyflink.datastream.data_stream import DataStream, KeyedStream
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.settings import KafkaSettings
-from streamgauge.udfs.score_batch import PLACES
+from streamgauge.udfs.score_batch import HEARTBEAT, PLACES
 
 # Parallel arrays, never an array of rows: in thread mode its rows all arrive equal to the last one.
 BATCH = Types.ROW(
@@ -66,6 +66,21 @@ def control_table(kafka: KafkaSettings) -> str:
 ) WITH (
   {_options(_source(kafka, kafka.topics.control, STARTS["earliest"], kafka.group + "-control"))}
 )"""
+
+
+HEARTBEATS = """CREATE TABLE heartbeats (beat BIGINT) WITH (
+  'connector' = 'datagen', 'rows-per-second' = '1', 'scan.parallelism' = '1'
+)"""
+
+
+def control_stream(tables: StreamTableEnvironment, kafka: KafkaSettings, heartbeats: bool) -> DataStream:
+    """Control messages (text, offset), and where wanted a heartbeat a second: no text, offset `HEARTBEAT`."""
+    tables.execute_sql(control_table(kafka))
+    query = "SELECT payload, `offset` FROM control_records"
+    if heartbeats:
+        tables.execute_sql(HEARTBEATS)
+        query += f" UNION ALL SELECT CAST(NULL AS STRING), CAST({HEARTBEAT} AS BIGINT) FROM heartbeats"
+    return tables.to_data_stream(tables.sql_query(query))
 
 
 def shard_keys(shards: int, max_parallelism: int) -> list[int]:

@@ -35,6 +35,14 @@ class Admitted:
     small: int = 0
 
 
+def in_maintenance(windows: tuple[Maintenance, ...], entity: str, time: int) -> bool:
+    """Whether an entity is in maintenance at a time, in milliseconds."""
+    return any(
+        w.start.timestamp() * 1000 <= time < w.end.timestamp() * 1000 and fnmatchcase(entity, w.entities)
+        for w in windows
+    )
+
+
 def admit(
     surprising: Flags,
     events: Events,
@@ -66,9 +74,8 @@ def admit(
         Largest surprise of the lowest severity.
     """
     told = Admitted(np.zeros(len(X), np.bool_), np.full(len(X), np.inf))
-    windows = [(w.entities, w.start.timestamp() * 1000, w.end.timestamp() * 1000) for w in maintenance]
     for i in np.flatnonzero(surprising).tolist():
-        if any(start <= events.times[i] < end and fnmatchcase(events.entities[i], who) for who, start, end in windows):
+        if in_maintenance(maintenance, events.entities[i], int(events.times[i])):
             told.muted[i] = True
             told.maintenance += 1
             continue

@@ -12,8 +12,9 @@ from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 
 # columns of `EntityStore.head`: int64, zero is an entity never seen
-SEEN, NEWEST, CLOCK, SLOT, RECENT, STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(12)
-ALWAYS = 5  # columns saved for every entity; the others only for one with an incident
+SEEN, NEWEST, CLOCK, SLOT, RECENT, ARRIVED, GAP, LAST, SILENT = range(9)
+STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(9, 16)
+ALWAYS = 9  # columns saved for every entity; the others only for one with an incident
 # columns of `EntityStore.levels`: float64
 PEAK, TOLD = range(2)
 
@@ -32,9 +33,9 @@ class EntityStore:
 
     Attributes
     ----------
-    head : int64[capacity, 12]
-        Counts, times, place in the rich tier (one more than the slot), which of the last events were anomalous (a bit each), and
-        incident of each entity.
+    head : int64[capacity, 16]
+        Counts, times, place in the rich tier (one more than the slot), which of the last events were anomalous (a bit each), arrival
+        and offset of the last event, the longest usual gap, whether it is silent, and incident of each entity.
     levels : float64[capacity, 2]
         Peak of the incident, and what was last told of it.
     fields : float64[capacity, fields, width]
@@ -50,7 +51,7 @@ class EntityStore:
         self.index: dict[str, int] = {}
         self.free: list[int] = []
         self.clock = 0
-        self.head = np.zeros((1024, 12), np.int64)
+        self.head = np.zeros((1024, CONFIG + 1), np.int64)
         self.levels = np.zeros((1024, 2))
         self.fields = np.zeros((1024, 0, width))
         self._segment_of = np.zeros(1024, np.int64)
@@ -104,11 +105,14 @@ class EntityStore:
         )  # fmt: skip
         return done, late[:done], seen[:done]
 
-    def sweep(self, forget_after: int) -> tuple[list[str], Ints]:
-        """Give back the rows of entities that would start anew anyway; returns their names, and the slots they had."""
+    def away(self, forget_after: int) -> Ints:
+        """Rows of entities that would start anew anyway, but for those with an incident."""
         seen = self.head[: len(self.names)]
         away = self.clock - seen[:, CLOCK] > forget_after
-        gone = np.flatnonzero((seen[:, SEEN] > 0) & (seen[:, STATUS] == 0) & away)
+        return np.flatnonzero((seen[:, SEEN] > 0) & (seen[:, STATUS] == 0) & away)
+
+    def forget(self, gone: Ints) -> tuple[list[str], Ints]:
+        """Give back the rows of entities; returns their names, and the slots they had."""
         slots, names = self.head[gone, SLOT], [self.names[row] for row in gone.tolist()]
         self._drop(names)
         return names, slots[slots > 0] - 1

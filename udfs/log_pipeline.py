@@ -18,6 +18,7 @@ from streamgauge.udfs.featurize import WIDTH, featurize
 from streamgauge.udfs.log_state import LogState, Unsaved
 from streamgauge.udfs.records import BatchResult, Events, Opinions, RawBatch, Verdicts
 from streamgauge.udfs.serve import SHADOW
+from streamgauge.udfs.settings import Maintenance
 from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, score_record
 
 SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities
@@ -55,9 +56,17 @@ class LogPipeline(LogState):
         d = X.shape[1]
         self.shape.widen(d)
         rows = self.store.rows(events.entities, d)
+        arrivals, offsets = raw.stamps[events.rows], raw.offsets[events.rows]
+        looks, moments = self.silence.cuts(arrivals) if self.silence else (np.empty(0, np.int64),) * 2
         begin = 0
         while begin < len(events):
             most = begin + self.shape.until_next_look()
+            coming = int(np.searchsorted(looks, begin))
+            if coming < len(looks) and looks[coming] == begin:
+                self._look(int(moments[coming]), result)
+                coming += 1
+            if coming < len(looks):
+                most = min(most, int(looks[coming]))
             done, late, seen = self.store.touch(
                 rows[begin:most],
                 events.times[begin:most],
@@ -65,6 +74,9 @@ class LogPipeline(LogState):
                 self.settings.entity.forget_after,
             )
             end = begin + done
+            if self.silence:
+                back = self.silence.learn(rows[begin:end], arrivals[begin:end], offsets[begin:end])
+                self._tell(back, "resolved", result)
             part, part_X, part_rows = events.slice(begin, end), X[begin:end], rows[begin:end]
             places = np.flatnonzero(late).tolist()
             if places:
@@ -83,11 +95,38 @@ class LogPipeline(LogState):
             begin = end
 
     def _sweep(self, result: BatchResult) -> None:
-        forgotten, slots = self.store.sweep(self.settings.entity.forget_after)
+        gone = self.store.away(self.settings.entity.forget_after)
+        if self.silence:
+            self._tell(self.silence.give_up(gone), "resolved", result)
+        forgotten, slots = self.store.forget(gone)
         self.rich.leave(slots)
         self.peers.leave(len(slots))
         self.unsaved.forgotten += forgotten
         result.count("entities_forgotten", len(forgotten))
+
+    def tick(self, elapsed: int, result: BatchResult) -> None:
+        """Nothing came for so many milliseconds: look for silent entities."""
+        if self.silence and self.silence.clock:
+            self._look(self.silence.clock + elapsed, result)
+
+    def _look(self, now: int, result: BatchResult) -> None:
+        assert self.silence is not None
+        rows, alerts = self.silence.look(now, self._maintenance)
+        if len(rows):
+            self.unsaved.rows.append(rows)
+            self._tell(alerts, "opened", result)
+
+    def _tell(self, alerts: list[tuple[str, bytes]], change: str, result: BatchResult) -> None:
+        """Add alerts of silent entities."""
+        result.alerts += alerts
+        result.count(f"alerts.{change}", len(alerts))
+        if change == "opened":
+            result.count("alerts.collective", len(alerts))
+
+    @property
+    def _maintenance(self) -> tuple[Maintenance, ...]:
+        own, said = self.settings.decide.maintenance, self.control.maintenance
+        return own if said is None else said
 
     def _score(
         self, raw: RawBatch, events: Events, X: Floats, rows: Ints, seen: Ints, result: BatchResult, clock: _Clock
@@ -130,7 +169,7 @@ class LogPipeline(LogState):
         kinds = classify(surprising, violated, known, X, opinions, verdicts, self.contextual, limit)
         admitted = admit(
             surprising & ~violated, events, X, columns, steady, opinions, verdicts,
-            settings.decide.fields, settings.decide.maintenance if self.control.maintenance is None else self.control.maintenance,
+            settings.decide.fields, self._maintenance,
             limit + 0.99 * TENFOLD,
         )  # fmt: skip
         result.count("muted.maintenance", admitted.maintenance)

@@ -28,6 +28,7 @@ from streamgauge.udfs.rules import RuleBook
 from streamgauge.udfs.serve import SHADOW, Models
 from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import Shape
+from streamgauge.udfs.silence import SilenceWatch
 
 
 @dataclass(slots=True)
@@ -99,10 +100,13 @@ class LogState:
         self.contextual = [k for k, kind in enumerate(self.calibrators.of.sees) if kind == "contextual"]
         self.rules = RuleBook(settings.decide.rules)
         self.journal = Journal(self.prefix)
+        self.silence: SilenceWatch | None = None
         self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
         self.events = 0
         configured = settings.model_dump_json(include={"detectors", "ensemble", "featurize", "models"})
         self._mark = config_mark(configured)
+        if settings.silence is not None:
+            self.silence = SilenceWatch(settings.silence, self.store, topic, job, log, self._mark)
         self.unsaved = Unsaved()
         self._columns_saved = -1
 
@@ -144,6 +148,7 @@ class LogState:
         if unsaved.rows:
             touched = np.unique(np.concatenate(unsaved.rows))
             self.store.segment(touched, unsaved.forgotten, f"{self.prefix}e", writes, deletes)
+        if unsaved.magnitudes:
             magnitudes = np.concatenate(unsaved.magnitudes)
             if self.journal.due(len(magnitudes)):
                 models = {name: detector.to_state() for name, detector in self.detectors.cohort.items()}
@@ -168,6 +173,7 @@ class LogState:
         return {
             "events": self.events, "members": members, "versions": versions, "served": self.served, "absent": absent,
             "shape": self.shape.to_state(), "peers": self.peers.to_state(),
+            "arrived": self.silence.clock if self.silence else 0,
         }  # fmt: skip
 
     def restore(self, saved: dict[str, bytes]) -> None:
@@ -198,6 +204,8 @@ class LogState:
         self.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "e"])
         self.shape.restore(meta["shape"])
         self.peers.restore(meta["peers"])
+        if self.silence:
+            self.silence.clock = meta["arrived"]
         self._restore_rich(saved, meta["rich"])
         self.detectors.versions.update(meta["versions"])
         for name, detector in self.detectors.cohort.items():

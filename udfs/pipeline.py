@@ -82,6 +82,16 @@ class ScoringPipeline:
             result.rows[before:] = [rows[part] for part in result.rows[before:]]
         return result
 
+    def tick(self, elapsed: int) -> BatchResult:
+        """Nothing came for so many milliseconds since the last batch: tell who has fallen silent.
+
+        What changes in the state is saved with the next batch.
+        """
+        result = BatchResult()
+        for log in self.logs.values():
+            log.tick(elapsed, result)
+        return result
+
     def apply(self, message: Said) -> None:
         """Take up a control message, from the next batch on.
 

@@ -31,6 +31,7 @@ SCORES = OutputTag("scores", MESSAGE)
 CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
 LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 SHARDS_KEY = "shards"
+HEARTBEAT = -1  # offset of a control record that says only that time goes on
 PLACES = 65_536  # a record's place is offset * PLACES + partition: one array less to cross with
 STEPS = ("decode", "align", "context", "featurize", "detect", "serve", "calibrate", "decide", "alert", "save")
 COUNTERS = ("events", "scored", "late", "batches", "schema_changes", "entities_forgotten", "rules_failed")
@@ -81,6 +82,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._state = context.get_map_state(LOG_STATE)
         self._metrics = _Metrics(context.get_metrics_group(), list(json.loads(self._settings_json)["models"]["use"]))
         self._pipelines: dict[Any, Any] = {}
+        self._last_batch: dict[Any, float] = {}
         self._control: dict[str, Any] = {}
         self._control_offset = -1
         self._thread.submit(self._load).result()
@@ -132,8 +134,14 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         return message
 
     def process_broadcast_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        """Take up a control message (text, offset) at the boundary of two batches."""
+        """Take up a control message (text, offset), or a heartbeat (no text), at the boundary of two batches."""
         text, offset = value[0], value[1]
+        if text is None and offset == HEARTBEAT:
+            for result in self._thread.submit(self._tick).result():
+                self._metrics.count(result.counts)
+                for key, alert in result.alerts:
+                    yield Row(key, alert.decode())
+            return
         try:
             message = self._thread.submit(self._take_up, offset, text).result()
         except (SettingsError, ModelError) as error:
@@ -153,6 +161,11 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         record = {"topic": self._control_topic, "partition": 0, "offset": offset, "reason": "bad_control"}
         payload = base64.b64encode((text or "").encode()).decode()
         return json.dumps(record | {"message": message, "payload": payload})
+
+    def _tick(self) -> list[Any]:
+        """Tell shards without events that time goes on; what comes of it."""
+        quiet = {shard: time.monotonic() - last for shard, last in self._last_batch.items()}
+        return [self._pipelines[shard].tick(int(s * 1000)) for shard, s in quiet.items() if s >= 1.0]
 
     def _apply(self, message: Any) -> None:
         for pipeline in self._pipelines.values():
@@ -205,6 +218,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
         raw = self._raw_class(value[0], places % PLACES, places // PLACES, stamps)
         result = self._pipelines[shard].process(raw)
+        self._last_batch[shard] = time.monotonic()
         entities, rich = zip(*(pipeline.entities for pipeline in self._pipelines.values()), strict=True)
         return result, (sum(entities), sum(rich))
 
@@ -266,13 +280,17 @@ class _Metrics:
                 self._counters[f"models.{name}.{what}"] = own.counter(what)
         self._next_look = 0.0
 
+    def count(self, counts: dict[str, int]) -> None:
+        """Add what happened."""
+        for name, n in counts.items():
+            if name in self._counters:
+                self._counters[name].inc(n)
+
     def update(
         self, result: Any, entities: tuple[int, int], versions: dict[str, str], seconds: float, size: int, newest: int
     ) -> None:
         """After each batch."""
-        for name, n in result.counts.items():
-            if name in self._counters:
-                self._counters[name].inc(n)
+        self.count(result.counts)
         self._counters["batches"].inc()
         if result.notices:
             self._counters["schema_changes"].inc(len(result.notices))

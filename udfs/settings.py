@@ -396,6 +396,14 @@ class DecideSettings(Section):
         return self
 
 
+class SilenceSettings(Section):
+    """When an entity that sends nothing is told; by arrival, Kafka's timestamps."""
+
+    after: float = Field(3.0, ge=1, description="Times its longest usual gap,")
+    at_least: Duration = Field(300_000, ge=1_000, description="but not before so long.")
+    events: int = Field(50, ge=2, description="Events of an entity before it can be told.")
+
+
 class OutputSettings(Section):
     """What is written beside alerts."""
 
@@ -414,4 +422,5 @@ class PipelineSettings(Section):
     ensemble: EnsembleSettings = EnsembleSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     decide: DecideSettings = DecideSettings()
+    silence: SilenceSettings | None = Field(None, description="Silent entities; null is not to look for them.")
     output: OutputSettings = OutputSettings()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -35,6 +35,7 @@ class FlatLine(EntityDetector):
     """
 
     name: ClassVar[str] = "flat_line"
+    tier: ClassVar[Literal["light", "rich"]] = "rich"
     half_score: ClassVar[float] = 6.0
     state_version: ClassVar[int] = 2
     in_nats: ClassVar[bool] = True
@@ -71,7 +72,8 @@ def _runs(state, rows, X, usual, warmup, learn, surprise):  # type: ignore[no-un
                 longest = max(longest, min(cell[RUN], 2.0 * longest))
             if cell[0] >= warmup:
                 surprise[i, f] = 0.0
-                if (cell[REPEATS] - max(0.0, run - longest)) / cell[0] < USUAL:
+                before = cell[0] + 1.0 - run  # values, and repetitions among them
+                if before >= warmup and cell[REPEATS] + same - (run - 1.0) < USUAL * before:
                     surprise[i, f] = max(0.0, run - longest) * -math.log(LEAST)
             if learn:
                 cell[0] += 1.0

@@ -52,7 +52,7 @@ class Live:
         }
         values["job"] = {"name": name, "checkpoint_interval": "500 ms"}
         for section, keys in sections.items():
-            values.setdefault(section, {}).update(keys)
+            values[section] = (values.get(section) or {}) | keys
         self.file = home / f"{name}.yaml"
         self.file.write_text(yaml.safe_dump(values, sort_keys=False))
         self.settings: Settings = validated(values, name)

@@ -77,7 +77,7 @@ def test_swept_entities_give_their_rows_back_and_incidents_are_kept():
     rows, *_ = touch(store, ["a", "b", "c"], [1, 2, 40 * HOUR])
     store.head[rows[1], STATUS] = 1
     store.head[rows[0], SLOT] = 8
-    gone, slots = store.sweep(24 * HOUR)
+    gone, slots = store.forget(store.away(24 * HOUR))
     assert (gone, slots.tolist()) == (["a"], [7])
     assert sorted(store.index) == ["b", "c"]
     again, *_ = touch(store, ["d"], [40 * HOUR])

@@ -46,6 +46,11 @@ def test_a_field_that_repeats_needs_longer_runs_and_one_that_always_does_has_non
     assert told[20:].max() == 0
 
 
+def test_a_field_that_never_moved_does_not_stand_still():
+    told, _ = distances(FlatLine(), np.full(500, 7.0))
+    assert told[20:].max() == 0
+
+
 def test_a_sensor_that_stood_still_for_a_week_is_told_again():
     x = np.concatenate((noise(2000), np.full(2000, 7.0), noise(3000, 1), np.full(100, 3.0)))
     told, _ = distances(FlatLine(), x)
