@@ -25,7 +25,7 @@ from streamgauge.jobs.flink_tables import (
 from streamgauge.jobs.settings import Settings, load
 from streamgauge.jobs.topics import read_control
 from streamgauge.models.errors import StreamgaugeError
-from streamgauge.udfs.score_batch import CONTROL_STATE, DEAD_LETTERS, LATE, MESSAGE, SCORES, ScoreBatch
+from streamgauge.udfs.score_batch import CONTROL_STATE, DEAD_LETTERS, LATE, MESSAGE, NOTICES, SCORES, ScoreBatch
 
 MAX_PARALLELISM = 128
 
@@ -84,6 +84,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
         topics.alerts: alerts,
         topics.dead_letters: alerts.get_side_output(DEAD_LETTERS),
         topics.late: alerts.get_side_output(LATE),
+        topics.notices: alerts.get_side_output(NOTICES),
     }
     if settings.output.scores != "none":
         streams[topics.scores] = alerts.get_side_output(SCORES)

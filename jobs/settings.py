@@ -28,6 +28,7 @@ class TopicSettings(Section):
     late: str = Field("late", min_length=1)
     scores: str = Field("scores", min_length=1)
     control: str = Field("control", min_length=1)
+    notices: str = Field("notices", min_length=1, description="Changes of the schema.")
 
     @model_validator(mode="after")
     def _distinct(self) -> TopicSettings:

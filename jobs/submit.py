@@ -113,12 +113,16 @@ class FlinkRest:
 
     def operator_counter(self, job_id: str, name: str) -> int:
         """Sum of a counter over all operators and tasks of a job; what is not there yet counts 0."""
-        total = 0
+        return sum(map(int, self.operator_values(job_id, name)))
+
+    def operator_values(self, job_id: str, name: str) -> list[float]:
+        """A metric of all operators and tasks of a job that have it."""
+        values: list[float] = []
         for vertex in self.call(f"/jobs/{job_id}")["vertices"]:
             path = f"/jobs/{job_id}/vertices/{vertex['id']}/metrics"
             names = [m["id"] for m in self.call(path) if m["id"].endswith(f".{name}") and "Source" not in m["id"]]
-            total += sum(int(m["value"]) for m in (self.call(f"{path}?get={','.join(names)}") if names else ()))
-        return total
+            values += [float(m["value"]) for m in (self.call(f"{path}?get={','.join(names)}") if names else ())]
+        return values
 
     def running(self) -> list[dict[str, Any]]:
         """Jobs that have not ended."""

@@ -56,6 +56,7 @@ def wanted(kafka: KafkaSettings, partitions: int) -> dict[str, tuple[int, dict[s
         topics.dead_letters: (1, {}),
         topics.late: (1, {}),
         topics.scores: (partitions, {}),
+        topics.notices: (1, {}),
         topics.control: (1, {"cleanup.policy": "compact"}),
     }
 

@@ -86,7 +86,7 @@ class Run:
         self.scores: list[tuple[str, bytes]] = []
         self.dead: list[tuple[str, bytes]] = []
         self.late: list[tuple[str, bytes]] = []
-        self.notices: list[str] = []
+        self.notices: list[tuple[str, bytes]] = []
         self.counts: dict[str, int] = {}
 
     def feed(self, raw: RawBatch, cuts: Sequence[int] = ()) -> Run:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.udfs.records import DeadLetter, Events
+from streamgauge.udfs.records import DeadLetter, Events, Notice
 from streamgauge.udfs.settings import EventSettings
 
 NUMBERS = {int, float, bool, type(None)}
@@ -73,13 +73,13 @@ class Alignment:
                     break
         return rejected
 
-    def matrices(self, events: Events, notices: list[str]) -> Iterator[tuple[int, int, Floats]]:
+    def matrices(self, events: Events, notices: list[Notice]) -> Iterator[tuple[int, int, Floats]]:
         """Stretches of constant schema.
 
         Parameters
         ----------
         events : Events
-        notices : list of str
+        notices : list of Notice
             Changes of the schema are appended, each once in the life of a log.
 
         Yields
@@ -119,7 +119,7 @@ class Alignment:
                     codes[i, j] = zlib.crc32(item.encode(), zlib.crc32(marks[j], owner))
         return codes
 
-    def _admit(self, events: Events, start: int, notices: list[str]) -> int:
+    def _admit(self, events: Events, start: int, notices: list[Notice]) -> int:
         """Take up new fields of the event at `start`; returns where the next event with new fields stands."""
         schema, values = self.schema, events.values
         known = self._reserved.union(schema.numeric, schema.other)
@@ -142,7 +142,7 @@ class Alignment:
         numeric = isinstance(item, int | float) and declared != "text"
         return numeric and len(self.schema.numeric) < self.settings.max_fields
 
-    def _take(self, value: dict[str, Any], known: set[str], notices: list[str]) -> None:
+    def _take(self, value: dict[str, Any], known: set[str], notices: list[Notice]) -> None:
         schema = self.schema
         for name, item in value.items():
             if name in known or item is None:
@@ -155,9 +155,9 @@ class Alignment:
             else:
                 kind = "text" if isinstance(item, str) else "list" if isinstance(item, list) else "ignored"
                 schema.other[name] = kind
-            notices.append(f"new field {name!r} ({kind})")
+            notices.append(Notice("added", name, f"new field {name!r} ({kind})"))
 
-    def _matrix(self, values: list[dict[str, Any]], notices: list[str]) -> Floats:
+    def _matrix(self, values: list[dict[str, Any]], notices: list[Notice]) -> Floats:
         names = self.schema.numeric
         if not names:
             return np.empty((len(values), 0))
@@ -178,28 +178,35 @@ class Alignment:
             X = np.array(cells, dtype=np.float64)
         except OverflowError:
             X = np.array([[_float(cell) for cell in row] for row in cells], dtype=np.float64)
-        if not math.isfinite(X.sum()):
+        if not math.isfinite(X.sum()) or max(self.schema.absent.values(), default=0) >= VANISHED_AFTER:
             self._watch_absent(X, notices)
         elif self.schema.absent:
             self.schema.absent = dict.fromkeys(names, 0)
         return X
 
-    def _number(self, name: str, item: Any, notices: list[str]) -> float | None:
+    def _number(self, name: str, item: Any, notices: list[Notice]) -> float | None:
         if item is None or isinstance(item, int | float):
             return item
         if name not in self.schema.retyped:
             self.schema.retyped.append(name)
-            notices.append(f"field {name!r} held numbers, now {type(item).__name__}: counted as missing")
+            text = f"field {name!r} held numbers, now {type(item).__name__}: counted as missing"
+            notices.append(Notice("retyped", name, text))
         return None
 
-    def _watch_absent(self, X: Floats, notices: list[str]) -> None:
+    def _watch_absent(self, X: Floats, notices: list[Notice]) -> None:
         for column, name in enumerate(self.schema.numeric):
             present = np.flatnonzero(~np.isnan(X[:, column]))
             before = self.schema.absent.get(name, 0)
-            after = len(X) - 1 - int(present[-1]) if len(present) else before + len(X)
-            if before < VANISHED_AFTER <= (before + len(X) if not len(present) else after):
-                notices.append(f"field {name!r} vanished: absent from {VANISHED_AFTER} events in a row")
-            self.schema.absent[name] = after
+            edges = np.concatenate(([-1 - before], present, [len(X)]))
+            for k, gap in enumerate((np.diff(edges) - 1).tolist()):
+                if gap < VANISHED_AFTER:
+                    continue
+                if k or before < VANISHED_AFTER:
+                    text = f"field {name!r} vanished: absent from {VANISHED_AFTER} events in a row"
+                    notices.append(Notice("vanished", name, text))
+                if k < len(present):
+                    notices.append(Notice("returned", name, f"field {name!r} is there again"))
+            self.schema.absent[name] = len(X) - 1 - int(edges[-2])
 
 
 def _float(item: Any) -> float:

@@ -14,7 +14,10 @@ from streamgauge.models.persistence.codec import pack, unpack
 # columns of `EntityStore.head`: int64, zero is an entity never seen
 SEEN, NEWEST, CLOCK, SLOT, RECENT, ARRIVED, GAP, LAST, SILENT = range(9)
 STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(9, 16)
-ALWAYS = 9  # columns saved for every entity; the others only for one with an incident
+ALWAYS, ALWAYS_TIMED = (
+    5,
+    9,
+)  # columns saved for every entity, and where silence is looked for; the others only with an incident
 # columns of `EntityStore.levels`: float64
 PEAK, TOLD = range(2)
 
@@ -30,6 +33,8 @@ class EntityStore:
     ----------
     width : int
         float64 numbers for each entity and field.
+    timed : bool
+        Whether arrivals are saved.
 
     Attributes
     ----------
@@ -45,8 +50,9 @@ class EntityStore:
     kind = "entities"
     version = 4
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, timed: bool = False) -> None:
         self.width = width
+        self.always = ALWAYS_TIMED if timed else ALWAYS
         self.names: list[str] = []
         self.index: dict[str, int] = {}
         self.free: list[int] = []
@@ -111,6 +117,25 @@ class EntityStore:
         away = self.clock - seen[:, CLOCK] > forget_after
         return np.flatnonzero((seen[:, SEEN] > 0) & (seen[:, STATUS] == 0) & away)
 
+    @property
+    def known(self) -> int:
+        """Entities that have been seen."""
+        return int((self.head[: len(self.names), SEEN] > 0).sum())
+
+    def least_recent(self, most: int) -> Ints:
+        """Rows of the entities that were away for longest, but for those with an incident; a twentieth less than `most` stay."""
+        head = self.head[: len(self.names)]
+        rows = np.flatnonzero((head[:, SEEN] > 0) & (head[:, STATUS] == 0))
+        n = min(self.known - (most - most // 20), len(rows))
+        if n <= 0:
+            return rows[:0]
+        clocks = head[rows, CLOCK]
+        limit = np.partition(clocks, n - 1)[n - 1]
+        older, equal = rows[clocks < limit], rows[clocks == limit].tolist()
+        # rows of equal age by name: their places differ after a restart
+        chosen = sorted(equal, key=self.names.__getitem__)[: n - len(older)]
+        return np.concatenate((older, np.array(chosen, dtype=np.int64)))
+
     def forget(self, gone: Ints) -> tuple[list[str], Ints]:
         """Give back the rows of entities; returns their names, and the slots they had."""
         slots, names = self.head[gone, SLOT], [self.names[row] for row in gone.tolist()]
@@ -172,9 +197,9 @@ class EntityStore:
         arrays: dict[str, npt.NDArray[Any]] = {
             "name": np.frombuffer(b"".join(names), np.uint8),
             "length": np.fromiter(map(len, names), np.uint16, len(names)),
-            "head": head[:, :ALWAYS],
+            "head": head[:, : self.always],
             "incident": incidents,
-            "open": head[incidents, ALWAYS:],
+            "open": head[incidents, self.always :],
             "levels": self.levels[rows][incidents],
             "fields": self.fields[rows],
         }
@@ -202,10 +227,11 @@ class EntityStore:
             names = [text[a:b].decode() for a, b in zip([0, *ends[:-1]], ends, strict=True)] if ends else []
             rows = self.rows(names, fields.shape[1])
             self.head[rows] = 0
-            self.head[rows, :ALWAYS] = arrays["head"]
+            always = arrays["head"].shape[1]
+            self.head[rows, :always] = arrays["head"]
             self.levels[rows] = 0.0
             opened = rows[arrays["incident"]]
-            self.head[opened, ALWAYS:] = arrays["open"]
+            self.head[opened, always:] = arrays["open"]
             self.levels[opened] = arrays["levels"]
             self.fields[rows] = 0.0
             self.fields[rows, : fields.shape[1]] = fields

@@ -41,6 +41,10 @@ def decode(raw: RawBatch, settings: EventSettings) -> tuple[Events, list[DeadLet
     rows: list[int] | range = range(len(raw))
     if values is None:
         rows, values = _one_by_one(raw.payloads, settings.max_bytes, dead)
+    for other, name in settings.rename.items():
+        for value in values:
+            if other in value and name not in value:
+                value[name] = value.pop(other)
     entities, bad = _entities(values, settings.entity)
     times = _times(values, settings, raw.stamps[rows], bad)
     if bad:

@@ -9,15 +9,20 @@ from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.settings import FeaturizeSettings
 
-# numbers for each entity and field: count, centre, variance, last value, short mean, a value some time ago, lowest and highest usual one
-WIDTH = 8
+# numbers for each entity and field: count, centre, variance, last value, short mean, a value some time ago, lowest and highest usual
+# one, whether it began with its cohort's prior
+WIDTH = 9
+PRIOR = 5  # numbers of the cohort's prior for each field: values, mean, variance, entities past their warm-up, variance within entities
+COHORT = 8.0  # entities that make a prior
+TRUSTED = 3.0  # values that the prior's variance counts as
+FOLLOWS = 1e-4  # least weight of a value in the prior
 AGO = 64  # values between two that are kept as the one some time ago
 CHANNELS = 3  # features of each field: level, change, short mean
 CLIP = 3.0  # a value moves centre and scale by at most this many standard deviations
 
 
 def featurize(
-    state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings, changes: Floats
+    state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings, changes: Floats, prior: Floats
 ) -> tuple[Floats, Flags, Flags]:
     """Normalise events in row order and learn from them.
 
@@ -25,15 +30,20 @@ def featurize(
     robust standard deviations of the entity's own past, squashed to [0, 1] with 0.5 the usual. Values beyond three
     standard deviations are learned as if they were at three (winsorised).
 
+    The first value of a new entity is compared with the values of all others; from then on it has a centre of its own, and the others'
+    variance within an entity, counted as three values.
+
     Parameters
     ----------
-    state : float64[entities, d, 8]
+    state : float64[entities, d, 9]
         Changed in place.
     rows : int64[n]
     X : float64[n, d]
     settings : FeaturizeSettings
     changes : float64[2]
         Change of a value from the last one, and from one some time ago, are added to; squashed.
+    prior : float64[d, 5]
+        Of the cohort; changed in place.
 
     Returns
     -------
@@ -48,7 +58,9 @@ def featurize(
     steady, known = np.zeros(X.shape, np.bool_), np.zeros(X.shape, np.bool_)
     features = np.empty((len(X), CHANNELS * X.shape[1]))
     gain = 1.0 - 0.5 ** (1.0 / settings.half_life)
-    _featurize(state, rows, X, gain, 2.0 / (settings.short + 1.0), settings.warmup, features, changes, steady, known)
+    _featurize(state, rows, X, gain, 2.0 / (settings.short + 1.0), settings.warmup, features, changes, steady, known,
+        prior,
+    )  # fmt: skip
     return features, steady, known
 
 
@@ -65,7 +77,7 @@ def _squash(value: float) -> float:
 
 
 @njit(cache=True)
-def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady, known):  # type: ignore[no-untyped-def]
+def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady, known, prior):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             for channel in range(CHANNELS):
@@ -75,16 +87,24 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes, ste
                 continue
             cell = state[rows[i], f]
             count, centre, variance, last, short = cell[0], cell[1], cell[2], cell[3], cell[4]
-            if count == 0.0:
+            primed = count == 0.0 and prior[f, 3] >= COHORT
+            if primed:
+                count, centre, variance, cell[8] = TRUSTED, prior[f, 1], prior[f, 2], 1.0
+                last = short = cell[5] = x
+                usual = 2.0 * math.sqrt(variance)
+                cell[6], cell[7] = centre - usual, centre + usual
+            elif count == 0.0:
                 centre = last = short = cell[6] = cell[7] = x
             known[i, f] = cell[6] <= x <= cell[7]
+            if primed:
+                cell[6] = cell[7] = x
             delta = x - centre
             scale = math.sqrt(variance)
             if scale <= 1e-9 * abs(centre):  # less is rounding
                 scale = 0.0
             steady[i, f] = scale == 0.0 and count > 0.0 and delta != 0.0
             short += short_gain * (x - short)
-            if count >= warmup:
+            if count >= warmup or cell[8] > 0.0:
                 # a field that never varied: the unit is what makes the first change worth sqrt(count) deviations
                 unit = scale if scale > 0.0 else max(abs(delta), abs(x - last), 1e-300) / math.sqrt(count)
                 features[i, CHANNELS * f] = _squash(delta / unit)
@@ -92,8 +112,19 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes, ste
                 changes[0] += abs(features[i, CHANNELS * f + 1] - 0.5)
                 changes[1] += abs(_squash((x - cell[5]) / unit) - 0.5)
                 features[i, CHANNELS * f + 2] = _squash((short - centre) / unit)
-                if scale > 0.0:
+                if scale > 0.0 and count >= warmup:
                     delta = min(max(delta, -CLIP * scale), CLIP * scale)
+            if count >= warmup:
+                pool = prior[f]
+                pool[3] += count < warmup + 1.0
+                apart, pooled = x - pool[1], math.sqrt(pool[2])
+                if pool[0] >= warmup and pooled > 0.0:
+                    apart = min(max(apart, -CLIP * pooled), CLIP * pooled)
+                step = max(1.0 / (pool[0] + 1.0), FOLLOWS)
+                pool[0] += 1.0
+                pool[1] += step * apart
+                pool[2] = (1.0 - step) * (pool[2] + step * apart * apart)
+                pool[4] += step * (delta * delta - pool[4])
             stretch = scale if count >= warmup and scale > 0.0 else math.inf
             if x < cell[6]:
                 cell[6] = max(x, cell[6] - stretch)
@@ -103,8 +134,8 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes, ste
             cell[7] += least * (centre - cell[7])
             gain = max(1.0 / (count + 1.0), least)
             cell[0] = count + 1.0
-            cell[1] = centre + gain * delta
-            cell[2] = (1.0 - gain) * (variance + gain * delta * delta)
+            cell[1] = x if primed else centre + gain * delta
+            cell[2] = prior[f, 4] if primed else (1.0 - gain) * (variance + gain * delta * delta)
             cell[3] = x
             cell[4] = short
             if count % AGO == 0.0:

@@ -16,12 +16,13 @@ from streamgauge.udfs.decide import KINDS, OPENED, TENFOLD, decide, kind_of
 from streamgauge.udfs.decode import decode
 from streamgauge.udfs.featurize import WIDTH, featurize
 from streamgauge.udfs.log_state import LogState, Unsaved
-from streamgauge.udfs.records import BatchResult, Events, Opinions, RawBatch, Verdicts
+from streamgauge.udfs.records import BatchResult, Events, Notice, Opinions, RawBatch, Verdicts
 from streamgauge.udfs.serve import SHADOW
 from streamgauge.udfs.settings import Maintenance
-from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, score_record
+from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, schema_notice, score_record
 
-SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities
+SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities,
+COUNT_EVERY = 10_000  # and between looks at how many there are
 
 
 class LogPipeline(LogState):
@@ -41,9 +42,13 @@ class LogPipeline(LogState):
             result.dead_letters.append(dead_letter(raw, letter, self.topic))
             result.count(f"dead_letters.{letter.reason}")
         clock.lap("decode")
-        for start, stop, X in self.alignment.matrices(events, result.notices):
+        news: list[Notice] = []
+        for start, stop, X in self.alignment.matrices(events, news):
             clock.lap("align")
             self._stretch(raw, events.slice(start, stop), X, result, clock)
+        for notice in news:
+            result.notices.append(schema_notice(notice, self.topic, self.job, self.log, int(events.times[0])))
+        result.count("schema_changes", len(news))
         self.events += len(raw)
         result.count("events", len(raw))
         if self.saves:
@@ -55,6 +60,7 @@ class LogPipeline(LogState):
         """Events of one schema: find their entities, set the late ones aside, score the rest."""
         d = X.shape[1]
         self.shape.widen(d)
+        self.widen(d)
         rows = self.store.rows(events.entities, d)
         arrivals, offsets = raw.stamps[events.rows], raw.offsets[events.rows]
         looks, moments = self.silence.cuts(arrivals) if self.silence else (np.empty(0, np.int64),) * 2
@@ -90,19 +96,21 @@ class LogPipeline(LogState):
             if len(part):
                 self._score(raw, part, part_X, part_rows, seen, result, clock)
                 if self.shape.events % SWEEP_EVERY == 0:
-                    self._sweep(result)
+                    self._forget(self.store.away(self.settings.entity.forget_after), "entities_forgotten", result)
+                    rows[end:] = self.store.rows(events.entities[end:], d)
+                elif self.shape.events % COUNT_EVERY == 0 and self.store.known > self.settings.entity.most:
+                    self._forget(self.store.least_recent(self.settings.entity.most), "entities_evicted", result)
                     rows[end:] = self.store.rows(events.entities[end:], d)
             begin = end
 
-    def _sweep(self, result: BatchResult) -> None:
-        gone = self.store.away(self.settings.entity.forget_after)
+    def _forget(self, gone: Ints, why: str, result: BatchResult) -> None:
         if self.silence:
             self._tell(self.silence.give_up(gone), "resolved", result)
         forgotten, slots = self.store.forget(gone)
         self.rich.leave(slots)
         self.peers.leave(len(slots))
         self.unsaved.forgotten += forgotten
-        result.count("entities_forgotten", len(forgotten))
+        result.count(why, len(forgotten))
 
     def tick(self, elapsed: int, result: BatchResult) -> None:
         """Nothing came for so many milliseconds: look for silent entities."""
@@ -134,7 +142,7 @@ class LogPipeline(LogState):
         settings, columns = self.settings, self.alignment.schema.numeric
         categories = self.alignment.categories(events) if self.detectors.categorical else np.empty((len(X), 0))
         features, steady, known = featurize(
-            self.store.fields[:, :, :WIDTH], rows, X, settings.featurize, self.shape.changes
+            self.store.fields[:, :, :WIDTH], rows, X, settings.featurize, self.shape.changes, self.prior
         )
         clock.lap("featurize")
         kind = self.shape.kind

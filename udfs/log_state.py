@@ -18,7 +18,7 @@ from streamgauge.udfs.calibrate import Calibrators, Members
 from streamgauge.udfs.context import SLOT, EntityStore
 from streamgauge.udfs.control import Control, DetectorVersion
 from streamgauge.udfs.detect import OWN, Detectors
-from streamgauge.udfs.featurize import WIDTH
+from streamgauge.udfs.featurize import PRIOR, WIDTH
 from streamgauge.udfs.journal import Fed, Journal
 from streamgauge.udfs.records import BatchResult
 from streamgauge.udfs.relate import Peers
@@ -86,15 +86,17 @@ class LogState:
         self.saves = saves
         self.topic, self.job = topic, job
         self.control, self.models = control, models
+        self.log = log
         self.prefix = f"{log}/"
         self.alignment = Alignment(settings.event)
         self.detectors = Detectors(settings.detectors, control.versions)
-        self.store = EntityStore(WIDTH + self.detectors.width)
+        self.store = EntityStore(WIDTH + self.detectors.width, settings.silence is not None)
         self.rich = RichStore(
             self.detectors.rich_width + models.width, int(settings.entity.rich_memory * 2**20), self.prefix
         )
         self.shape = Shape()
         self.peers = Peers()
+        self.prior = np.zeros((0, PRIOR))
         self.calibrators = Calibrators(_members(self.detectors, models), settings.calibration, settings.ensemble.method)
         self.calibrators.weigh(control.weights)
         self.contextual = [k for k, kind in enumerate(self.calibrators.of.sees) if kind == "contextual"]
@@ -113,6 +115,11 @@ class LogState:
     def _canonical_rich(self) -> bytes:
         slots = np.array([self.store.head[self.store.index[name], SLOT] for name in sorted(self.store.index)], np.int64)
         return bytes(self.rich.fields[slots[slots > 0] - 1].tobytes())
+
+    def widen(self, fields: int) -> None:
+        """Room for so many fields in what is known of the cohort."""
+        if fields > len(self.prior):
+            self.prior = np.vstack((self.prior, np.zeros((fields - len(self.prior), PRIOR))))
 
     def adopt(self) -> None:
         """Give each trained model whose version is news here a calibrator that knows it: its shadow's, or the one it came with."""
@@ -163,7 +170,10 @@ class LogState:
             del saved["absent"]
             writes[f"{self.prefix}s"] = pack("schema", 1, saved, {})
         writes[f"{self.prefix}m"] = pack(
-            self.kind, self.version, self._meta() | {"rich": self.rich.meta(), "chunk": self.journal.next}, {}
+            self.kind,
+            self.version,
+            self._meta() | {"rich": self.rich.meta(), "chunk": self.journal.next},
+            {"prior": self.prior},
         )
 
     def _meta(self) -> dict[str, Any]:
@@ -191,7 +201,7 @@ class LogState:
         """
         if "m" not in saved:
             raise StateError(f"the saved state of log {self.prefix[:-1]} is incomplete: its header is missing")
-        meta, _ = unpack(saved["m"], self.kind, self.version)
+        meta, arrays = unpack(saved["m"], self.kind, self.version)
         members = [*self.detectors.names, *self.models.names]
         if meta["members"] != members:
             raise StateError(
@@ -203,6 +213,7 @@ class LogState:
         self.events = meta["events"]
         self.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "e"])
         self.shape.restore(meta["shape"])
+        self.prior = arrays["prior"].reshape(-1, PRIOR)
         self.peers.restore(meta["peers"])
         if self.silence:
             self.silence.clock = meta["arrived"]
@@ -245,6 +256,7 @@ class LogState:
             "entities": self.store.canonical(),
             "rich": self._canonical_rich(),
             "calibrators": self.calibrators.to_state(),
+            "prior": self.prior.tobytes(),
             "meta": msgspec.msgpack.encode([asdict(self.alignment.schema), self._meta(), self.store.clock]),
         }
         for name, detector in self.detectors.cohort.items():

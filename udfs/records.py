@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from streamgauge.models.contract import Floats, Ints, Kind
 
@@ -45,6 +45,14 @@ class DeadLetter:
     row: int
     reason: str
     message: str
+
+
+class Notice(NamedTuple):
+    """A change of the schema: added, vanished, returned, or retyped; of which field; in words."""
+
+    change: str
+    field: str
+    text: str
 
 
 @dataclass(slots=True)
@@ -159,8 +167,9 @@ class BatchResult:
 
     Attributes
     ----------
-    alerts, late, scores : list of (key, JSON)
-    dead_letters : list of (key, JSON)
+    alerts, late, scores, dead_letters : list of (key, JSON)
+    notices : list of (key, JSON)
+        Changes of the schema.
     rows, surprise, members, flagged
         For each scored event: row of the raw batch, surprise of it alone, each member's surprise, and whether it stands at or beyond
         the threshold.
@@ -185,7 +194,7 @@ class BatchResult:
     counts: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     model_seconds: dict[str, float] = field(default_factory=dict)
-    notices: list[str] = field(default_factory=list)
+    notices: list[tuple[str, bytes]] = field(default_factory=list)
 
     def count(self, what: str, n: int = 1) -> None:
         """Add to a counter."""

@@ -28,13 +28,23 @@ MESSAGE = Types.ROW_NAMED(["key", "value"], [Types.STRING(), Types.STRING()])
 DEAD_LETTERS = OutputTag("dead letters", MESSAGE)
 LATE = OutputTag("late", MESSAGE)
 SCORES = OutputTag("scores", MESSAGE)
+NOTICES = OutputTag("notices", MESSAGE)
 CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
 LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 SHARDS_KEY = "shards"
 HEARTBEAT = -1  # offset of a control record that says only that time goes on
 PLACES = 65_536  # a record's place is offset * PLACES + partition: one array less to cross with
 STEPS = ("decode", "align", "context", "featurize", "detect", "serve", "calibrate", "decide", "alert", "save")
-COUNTERS = ("events", "scored", "late", "batches", "schema_changes", "entities_forgotten", "rules_failed")
+COUNTERS = (
+    "events",
+    "scored",
+    "late",
+    "batches",
+    "schema_changes",
+    "entities_forgotten",
+    "entities_evicted",
+    "rules_failed",
+)
 REASONS = (
     "empty", "too_large", "not_json", "not_finite", "too_deep", "not_object", "no_entity", "bad_time",
     "time_out_of_range", "wrong_type",
@@ -184,9 +194,11 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         for key, state in result.writes.items():  # put_all fails in process mode (PyFlink 2.3)
             self._state.put(key, state)
         self._metrics.update(result, entities, self._models.versions, took, len(value[0]), int(max(value[2])))
-        for notice in result.notices:
-            log.warning("schema: %s", notice)
-        for tag, records in ((DEAD_LETTERS, result.dead_letters), (LATE, result.late), (SCORES, result.scores)):
+        for field, notice in result.notices:
+            log.warning("schema: %s: %s", field, notice.decode())
+        for tag, records in (
+            (DEAD_LETTERS, result.dead_letters), (LATE, result.late), (SCORES, result.scores), (NOTICES, result.notices),
+        ):  # fmt: skip
             for key, text in records:
                 yield tag, Row(key, text.decode())
         for key, text in result.alerts:
@@ -292,8 +304,6 @@ class _Metrics:
         """After each batch."""
         self.count(result.counts)
         self._counters["batches"].inc()
-        if result.notices:
-            self._counters["schema_changes"].inc(len(result.notices))
         now = time.time()
         if now < self._next_look:
             return  # a crossing each: five times a second is enough

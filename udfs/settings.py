@@ -43,6 +43,10 @@ class EventSettings(Section):
         default_factory=dict,
         description="Declared fields: another type in one of these is bad input. Others are typed as they first appear.",
     )
+    rename: dict[str, str] = Field(
+        default_factory=dict,
+        description="Other names of fields, by the other name: what a field was or will be called.",
+    )
     ignore: tuple[str, ...] = Field((), description="Fields never to look at.")
     max_fields: int = Field(1024, ge=1, le=4096, description="Numeric fields looked at; further ones are ignored.")
     max_bytes: int = Field(1_000_000, ge=100, description="Largest payload.")
@@ -55,6 +59,11 @@ class EntitySettings(Section):
     """What is kept for each entity."""
 
     forget_after: Duration = Field(30 * 86_400_000, description="An entity unseen for so long starts anew.")
+    most: int = Field(
+        2_000_000,
+        ge=1000,
+        description="Entities known in each log; beyond, those that were away for longest begin anew, from what their cohort is like.",
+    )
     rich_memory: float = Field(
         256, ge=0, le=1_000_000, description="MB for entities of the rich tier, in each log; the others are light."
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import math
 from typing import Any
 
 import msgspec
-from streamgauge.udfs.alert import score_of
-from streamgauge.udfs.records import DeadLetter, RawBatch, Verdicts
+from streamgauge.udfs.alert import rfc3339, score_of
+from streamgauge.udfs.records import DeadLetter, Notice, RawBatch, Verdicts
 
 _encoder = msgspec.json.Encoder()
 
@@ -39,6 +40,38 @@ def late_event(raw: RawBatch, row: int, topic: str, entity: str, late_by: int) -
         "payload": None if payload is None else base64.b64encode(payload).decode(),
     }
     return entity, _encoder.encode(record)
+
+
+def schema_notice(notice: Notice, topic: str, job: str, log: int, time: int) -> tuple[str, bytes]:
+    """Key and JSON of a change of the schema: a CloudEvent whose id is the same for every partition that sees the change.
+
+    Parameters
+    ----------
+    notice : Notice
+    topic, job : str
+    log : int
+        Partition, or -1.
+    time : int
+        Of the batch's first event, milliseconds.
+    """
+    identity = hashlib.blake2b(f"{topic}\0{notice.change}\0{notice.text}".encode(), digest_size=12).hexdigest()
+    event = {
+        "specversion": "1.0",
+        "id": identity,
+        "source": f"/streamgauge/{job}/{topic}",
+        "type": f"io.streamgauge.schema.{notice.change}",
+        "subject": notice.field,
+        "time": rfc3339(time),
+        "datacontenttype": "application/json",
+        "data": {
+            "change": notice.change,
+            "field": notice.field,
+            "message": notice.text,
+            "topic": topic,
+            "partition": log,
+        },
+    }
+    return notice.field, _encoder.encode(event)
 
 
 def score_record(

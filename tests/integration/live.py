@@ -48,7 +48,9 @@ class Live:
             "bootstrap": cluster.bootstrap,
             "start": "earliest",
             "group": name,
-            "topics": {t: f"{name}-{t}" for t in ("events", "alerts", "dead_letters", "late", "scores", "control")},
+            "topics": {
+                t: f"{name}-{t}" for t in ("events", "alerts", "dead_letters", "late", "scores", "control", "notices")
+            },
         }
         values["job"] = {"name": name, "checkpoint_interval": "500 ms"}
         for section, keys in sections.items():

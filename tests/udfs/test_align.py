@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.align import VANISHED_AFTER, Alignment
 from streamgauge.udfs.decode import decode
+from streamgauge.udfs.records import Notice
 from streamgauge.udfs.settings import EventSettings
 
 from tests.streams import batch
@@ -19,9 +20,9 @@ SETTINGS = EventSettings()
 
 def align(values, alignment=None):
     alignment = alignment or Alignment(SETTINGS)
-    notices: list[str] = []
+    notices: list[Notice] = []
     events, _ = decode(batch([{"entity": "a", **v} for v in values]), SETTINGS)
-    return alignment, list(alignment.matrices(events, notices)), notices
+    return alignment, list(alignment.matrices(events, notices)), [notice.text for notice in notices]
 
 
 def test_columns_are_numeric_fields_in_order_of_appearance():
@@ -86,6 +87,30 @@ def test_fields_beyond_the_limit_and_ignored_ones_are_left_out():
     assert alignment.schema.numeric == ["a", "b"]
     assert alignment.schema.other == {"c": "ignored"}
     assert X.shape == (1, 2)
+
+
+def test_a_field_that_comes_back_is_announced_whatever_the_batches():
+    values = [{"x": 1, "y": 1}, *({"x": 1} for _ in range(1500)), {"x": 1, "y": 2}, {"x": 1, "y": 3}]
+    for pieces in ([values], [values[:700], values[700:1501], values[1501:]]):
+        alignment, told = Alignment(SETTINGS), []
+        for piece in pieces:
+            told += align(piece, alignment)[2]
+        assert told[2:] == ["field 'y' vanished: absent from 1000 events in a row", "field 'y' is there again"]
+
+
+def test_a_renamed_field_is_the_one_it_was():
+    settings = EventSettings(rename={"lat_ms": "latency"})
+    events, _ = decode(
+        batch(
+            [{"entity": "a", "latency": 1}, {"entity": "a", "lat_ms": 2}, {"entity": "a", "latency": 3, "lat_ms": 9}]
+        ),
+        settings,
+    )
+    alignment = Alignment(settings)
+    [(_, _, first), (_, _, second)] = alignment.matrices(events, [])
+    assert alignment.schema.numeric == ["latency", "lat_ms"]  # both at once: nothing is thrown away
+    np.testing.assert_array_equal(first, [[1], [2]])
+    np.testing.assert_array_equal(second, [[3, 9]])
 
 
 cells = st.dictionaries(

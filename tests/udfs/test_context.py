@@ -90,3 +90,24 @@ def test_state_of_other_detectors_is_refused():
     save(store, saved, touch(store, ["a"], [1])[0])
     with pytest.raises(StateError, match="3 numbers for each field, these settings need 5"):
         EntityStore(5).restore([(1, saved["e1"])])
+
+
+def test_beyond_the_cap_those_away_for_longest_go_and_incidents_are_kept():
+    store = EntityStore(3)
+    names = [f"e{i}" for i in range(40)]
+    rows, *_ = touch(store, names, [i // 4 for i in range(40)])  # four of each age
+    store.head[rows[0], STATUS] = 1
+    gone, _ = store.forget(store.least_recent(20))
+    assert store.known == 19
+    assert "e0" not in gone
+    assert sorted(gone) == sorted([*names[1:20], "e20", "e21"])  # of equal age by name
+
+
+def test_who_goes_does_not_depend_on_where_the_rows_lie():
+    names = [f"e{i}" for i in range(30)]
+    gone = []
+    for order in (names, names[::-1]):
+        store = EntityStore(3)
+        touch(store, order, [5] * 30)
+        gone.append(sorted(store.forget(store.least_recent(20))[0]))
+    assert gone[0] == gone[1]

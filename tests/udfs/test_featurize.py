@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.udfs.featurize import CHANNELS, WIDTH, featurize
+from streamgauge.udfs.featurize import CHANNELS, PRIOR, WIDTH, featurize
 from streamgauge.udfs.settings import FeaturizeSettings
 
 SETTINGS = FeaturizeSettings(half_life=100, warmup=10)
@@ -15,7 +15,9 @@ SETTINGS = FeaturizeSettings(half_life=100, warmup=10)
 def run(x, settings=SETTINGS, state=None):
     X = np.asarray(x, dtype=np.float64).reshape(len(x), -1)
     state = np.zeros((1, X.shape[1], WIDTH)) if state is None else state
-    return featurize(state, np.zeros(len(X), np.int64), X, settings, np.zeros(2))[0], state
+    return featurize(state, np.zeros(len(X), np.int64), X, settings, np.zeros(2), np.zeros((X.shape[1], PRIOR)))[
+        0
+    ], state
 
 
 def usual(n=400, seed=0):
@@ -68,3 +70,31 @@ def test_batches_do_not_matter(cuts):
         features, state = run(part, state=state)
         parts.append(features.reshape(-1, CHANNELS))
     np.testing.assert_array_equal(np.concatenate(parts), run(x)[0])
+
+
+def test_a_new_entity_begins_with_what_its_cohort_is_like():
+    random = np.random.default_rng(0)
+    centres = random.normal(100, 10, 21)
+    state, prior = np.zeros((21, 1, WIDTH)), np.zeros((1, PRIOR))
+
+    def feed(rows, x):
+        return featurize(state, np.array(rows), np.array(x)[:, None], SETTINGS, np.zeros(2), prior)[0]
+
+    rows = np.arange(20).repeat(50)
+    feed(rows, centres[rows] + random.normal(0, 2, len(rows)))
+    assert prior[0, 3] == 20
+    assert prior[0, 1] == pytest.approx(100, abs=8)
+    [first] = feed([20], [300.0])
+    assert first[0] > 0.8  # far from all others, and told at the first event
+    own = feed([20] * 40, 300 + random.normal(0, 2, 40))
+    assert abs(own[-1, 0] - 0.5) < 0.15  # and soon its own
+    assert state[20, 0, 1] == pytest.approx(300, rel=0.02)
+    assert state[20, 0, 2] ** 0.5 == pytest.approx(2, rel=0.3)
+
+
+def test_fewer_than_eight_entities_make_no_prior():
+    state, prior = np.zeros((9, 1, WIDTH)), np.zeros((1, PRIOR))
+    rows = np.arange(7).repeat(50)
+    featurize(state, rows, usual(350)[:, None], SETTINGS, np.zeros(2), prior)
+    features = featurize(state, np.array([8]), np.array([[1e6]]), SETTINGS, np.zeros(2), prior)[0]
+    assert np.isnan(features).all()

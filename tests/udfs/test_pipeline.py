@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import hypothesis
 import numpy as np
 import pytest
 from hypothesis import given
@@ -77,7 +78,8 @@ def test_the_stream_of_these_tests_has_everything_in_it():
     assert states == {"opened", "updated", "resolved"}
     assert run.late
     assert {json.loads(text)["reason"] for _, text in run.dead} == {"not_json", "no_entity"}
-    assert "new field 'later' (number)" in run.notices
+    told = [json.loads(text) for _, text in run.notices]
+    assert ("io.streamgauge.schema.added", "later") in [(event["type"], event["subject"]) for event in told]
 
 
 @given(st.integers(0, 5))
@@ -254,3 +256,18 @@ def test_every_way_to_combine_finds_the_spikes_whatever_the_batches(method):
     assert whole.outputs() == cut.outputs()
     scores = np.array([json.loads(text)["score"] for _, text in whole.scores])
     assert {700, 800} <= set(np.argsort(-scores[200:])[:12] + 200)
+
+
+@hypothesis.settings(max_examples=5)
+@given(cuts, st.integers(1, 2999))
+def test_a_flood_of_new_entities_stays_within_the_cap_whatever_the_batches(where, stop):
+    settings = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"most": 1000})})
+    raw = batch([{"entity": f"e{i}", "x": float(i % 7)} for i in range(3000)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_pipeline, "COUNT_EVERY", LOOK_EVERY)
+        whole, cut = Run(settings).feed(raw), Run(settings).feed(raw, where)
+        before = Run(settings).feed(raw.take(np.arange(stop)))
+        after = Run(settings, before.saved).feed(raw.take(np.arange(stop, 3000)))
+    assert whole.counts["entities_evicted"] == 3000 - whole.pipeline.entities[0]
+    assert whole.pipeline.entities[0] <= 1000
+    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()

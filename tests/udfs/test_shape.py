@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from streamgauge.udfs.featurize import WIDTH, featurize
+from streamgauge.udfs.featurize import PRIOR, WIDTH, featurize
 from streamgauge.udfs.settings import FeaturizeSettings
 from streamgauge.udfs.shape import FIELDS, LOOK_EVERY, RECORDS, SERIES, Shape
 
@@ -13,7 +13,14 @@ def shape_of(X, cuts=()):
     shape, state = Shape(), np.zeros((1, X.shape[1], WIDTH))
     shape.widen(X.shape[1])
     for part in np.split(X, cuts or range(LOOK_EVERY, len(X), LOOK_EVERY)):
-        featurize(state, np.zeros(len(part), np.int64), part, FeaturizeSettings(), shape.changes)
+        featurize(
+            state,
+            np.zeros(len(part), np.int64),
+            part,
+            FeaturizeSettings(),
+            shape.changes,
+            np.zeros((part.shape[1], PRIOR)),
+        )
         shape.count(len(part))
     return shape
 
