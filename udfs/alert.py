@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -14,9 +15,11 @@ from streamgauge.udfs.attribute import expected, shares
 from streamgauge.udfs.calibrate import AGREES
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
 from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, UPDATED, Decisions, kind_of
+from streamgauge.udfs.group import Groups
 from streamgauge.udfs.records import EVIDENCE, Events, Opinions, Verdicts
 from streamgauge.udfs.rules import Rule
 from streamgauge.udfs.serve import SHADOW
+from streamgauge.udfs.settings import DecideSettings
 
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved"}
 SEVERITIES = ("low", "medium", "high", "critical")
@@ -52,6 +55,16 @@ def _severest(broken: list[Rule], surprise: float, threshold: float) -> str:
     return max(said, key=SEVERITIES.index)
 
 
+def important(severity: str, entity: str, importance: dict[str, int]) -> str:
+    """A severity, so many steps up or down as the entity is important."""
+    steps = next((steps for who, steps in importance.items() if fnmatchcase(entity, who)), 0)
+    return SEVERITIES[min(max(SEVERITIES.index(severity) + steps, 0), len(SEVERITIES) - 1)]
+
+
+def _grouped(group: dict[str, Any] | None) -> dict[str, Any] | None:
+    return group and group | {"root": group["root"] | {"time": rfc3339(group["root"]["time"])}}
+
+
 def alert_id(entity: str, config: int, topic: str, partition: int, offset: int) -> str:
     """Identity of an incident: the same wherever and however often its first event is scored."""
     text = f"{entity}\0{config}\0{topic}\0{partition}\0{offset}"
@@ -85,7 +98,8 @@ def build_alerts(
     job: str,
     threshold: float,
     versions: dict[str, str],
-    warmup: int,
+    decide: DecideSettings,
+    groups: Groups,
 ) -> list[tuple[str, bytes]]:
     """One alert for each change of an incident.
 
@@ -116,12 +130,16 @@ def build_alerts(
             "state": change,
             "entity": entity,
             "kind": KINDS[kind],
-            "severity": _severest(broken, peak, threshold) if kind == CONDITIONAL else severity_of(peak, threshold),
+            "severity": important(
+                _severest(broken, peak, threshold) if kind == CONDITIONAL else severity_of(peak, threshold),
+                entity,
+                decide.importance,
+            ),
             "score": score_of(surprise),
             "tail_probability": math.exp(-surprise),
             "peak_score": score_of(peak),
             "confidence": _confidence(
-                X[i], int(seen[i]), float(verdicts.disagreement[i]), float(opinions.missing[i]), warmup
+                X[i], int(seen[i]), float(verdicts.disagreement[i]), float(opinions.missing[i]), decide.warmup
             ),
             "disagreement": round(float(verdicts.disagreement[i]), 4),
             "interval": [score_of(float(edge)) for edge in verdicts.interval[i]],
@@ -149,6 +167,8 @@ def build_alerts(
                 "opened_offset": int(incident[OPENED_OFFSET]),
             },
         }
+        if decisions.change[m] == OPENED:
+            data["group"] = _grouped(groups.join(identity, entity, told[0][0] if told else None, now))
         envelope = {
             "specversion": "1.0",
             "id": f"{identity}-{change}-{int(offsets[i])}",

@@ -12,12 +12,10 @@ from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 
 # columns of `EntityStore.head`: int64, zero is an entity never seen
-SEEN, NEWEST, CLOCK, SLOT, RECENT, ARRIVED, GAP, LAST, SILENT = range(9)
-STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(9, 16)
-ALWAYS, ALWAYS_TIMED = (
-    5,
-    9,
-)  # columns saved for every entity, and where silence is looked for; the others only with an incident
+SEEN, NEWEST, CLOCK, SLOT, RECENT, FLAPS, ARRIVED, GAP, LAST, SILENT = range(10)
+STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(10, 17)
+# columns saved for every entity, and where silence is looked for; the others only with an incident
+ALWAYS, ALWAYS_TIMED = 6, 10
 # columns of `EntityStore.levels`: float64
 PEAK, TOLD = range(2)
 
@@ -38,8 +36,9 @@ class EntityStore:
 
     Attributes
     ----------
-    head : int64[capacity, 16]
-        Counts, times, place in the rich tier (one more than the slot), which of the last events were anomalous (a bit each), arrival
+    head : int64[capacity, 17]
+        Counts, times, place in the rich tier (one more than the slot), which of the last events were anomalous (a bit each), how
+        often incidents followed each other (and at which event the last one ended), arrival
         and offset of the last event, the longest usual gap, whether it is silent, and incident of each entity.
     levels : float64[capacity, 2]
         Peak of the incident, and what was last told of it.
@@ -273,7 +272,7 @@ def _touch(rows, times, late_after, forget_after, clock, turn, touched, head, fi
         if head[row, SEEN] > 0 and now - head[row, CLOCK] > forget_after:
             if touched[row] == turn:
                 return i, clock
-            head[row, SEEN] = head[row, RECENT] = 0
+            head[row, SEEN] = head[row, RECENT] = head[row, FLAPS] = 0
             fields[row, :, :] = 0.0
         clock = now
         touched[row] = turn

@@ -10,6 +10,7 @@ from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.context import (
     CONFIG,
+    FLAPS,
     HITS,
     OPENED_OFFSET,
     OPENED_PARTITION,
@@ -35,6 +36,8 @@ KINDS = {
     DRIFT: "drift",
 }
 KIND_BITS = 4
+FLAP_BITS = 48  # of `FLAPS`, for the event at which the last incident ended; above, how many followed each other
+FLAPS_AT_ONCE, FLAPS_MOST = 10, 5  # an incident within so many times the quiet events after the last one follows it
 TENFOLD = math.log(10.0)  # ten times rarer is worth an update, ten times more usual than the threshold is quiet
 
 
@@ -87,7 +90,8 @@ def decide(
 
     An event at or beyond the threshold, as the `hits`-th among the last `within` of its entity, or one that violates a rule, opens
     an incident where there is none; within one, an event ten times rarer than what was last told is an update, and so is the first of
-    another kind; `quiet_events` in a row, each ten times more usual than the threshold, end it.
+    another kind; `quiet_events` in a row, each ten times more usual than the threshold, end it. An incident soon after the last one
+    needs twice as many, the next one four times, and so on: what flaps becomes one incident.
 
     Parameters
     ----------
@@ -145,6 +149,9 @@ def _decide(  # type: ignore[no-untyped-def]
                 continue
             head[row, STATUS] = kinds[i] | 1 << (KIND_BITS + kinds[i])
             head[row, QUIET], head[row, HITS] = 0, 1
+            flaps, ended = head[row, FLAPS] >> FLAP_BITS, head[row, FLAPS] & ((1 << FLAP_BITS) - 1)
+            follows = ended > 0 and seen[i] - ended <= FLAPS_AT_ONCE * quiet_events
+            head[row, FLAPS] = min(flaps + 1, FLAPS_MOST) << FLAP_BITS if follows else 0
             head[row, OPENED_TIME], head[row, OPENED_OFFSET] = times[i], offsets[i]
             head[row, OPENED_PARTITION], head[row, CONFIG] = partitions[i], config
             levels[row, PEAK] = levels[row, TOLD] = now
@@ -163,7 +170,7 @@ def _decide(  # type: ignore[no-untyped-def]
                 what = UPDATED
         elif now < limit - TENFOLD:
             head[row, QUIET] += 1
-            if head[row, QUIET] >= quiet_events:
+            if head[row, QUIET] >= quiet_events << (head[row, FLAPS] >> FLAP_BITS):
                 what = RESOLVED
         else:
             head[row, QUIET] = 0
@@ -172,6 +179,7 @@ def _decide(  # type: ignore[no-untyped-def]
             incident[m] = head[row]
             m += 1
         if what == RESOLVED:
+            head[row, FLAPS] = (head[row, FLAPS] >> FLAP_BITS << FLAP_BITS) | seen[i]
             head[row, STATUS:] = 0
             levels[row, :] = 0.0
     return m

@@ -19,6 +19,7 @@ from streamgauge.udfs.log_state import LogState, Unsaved
 from streamgauge.udfs.records import BatchResult, Events, Notice, Opinions, RawBatch, Verdicts
 from streamgauge.udfs.serve import SHADOW
 from streamgauge.udfs.settings import Maintenance
+from streamgauge.udfs.shape import LOOK_EVERY
 from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, schema_notice, score_record
 
 SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities,
@@ -132,6 +133,22 @@ class LogPipeline(LogState):
             result.count("alerts.collective", len(alerts))
 
     @property
+    def threshold(self) -> float:
+        """Tail probability in force: the control topic's, the budget's, or the settings' own."""
+        own = self.settings.decide.threshold
+        return self.control.threshold or (self.budget and self.budget.threshold) or own
+
+    def _follow_budget(self, events: int, opened: int) -> None:
+        """Look at the same events however the log is cut into batches."""
+        if self.budget is None:
+            return
+        self.since_look[0] += events
+        self.since_look[1] += opened
+        if self.shape.events % LOOK_EVERY == 0:
+            self.budget.look(self.store.clock, *self.since_look)
+            self.since_look = [0, 0]
+
+    @property
     def _maintenance(self) -> tuple[Maintenance, ...]:
         own, said = self.settings.decide.maintenance, self.control.maintenance
         return own if said is None else said
@@ -167,7 +184,7 @@ class LogPipeline(LogState):
         clock.lap("serve")
         verdicts = self.calibrators.calibrate(opinions.magnitudes)
         clock.lap("calibrate")
-        threshold = self.control.threshold or settings.decide.threshold
+        threshold = self.threshold
         book = self.rules if self.control.rules is None else self.control.rules
         violated, rules, failed = book.violations(events, X, columns)
         result.count("rules_failed", failed)
@@ -191,7 +208,7 @@ class LogPipeline(LogState):
         alerts = build_alerts(
             decisions, events, X, columns, self.alignment.text_fields, opinions, verdicts, seen, rules, offsets, partitions,
             topic=self.topic, job=self.job, threshold=threshold, versions=self.detectors.versions | self.served,
-            warmup=settings.decide.warmup,
+            decide=settings.decide, groups=self.groups,
         )  # fmt: skip
         result.alerts += alerts
         for change, what in zip(decisions.change.tolist(), decisions.incident[:, STATUS].tolist(), strict=True):
@@ -207,6 +224,7 @@ class LogPipeline(LogState):
         result.members.append(verdicts.surprises)
         result.flagged.append(decisions.flagged)
         result.count("scored", len(X))
+        self._follow_budget(len(X), int((decisions.change == OPENED).sum()))
         if self.detectors.cohort:
             self.unsaved.features.append((kind, features[~np.isnan(features).all(axis=1)], categories))
         self.unsaved.magnitudes.append(opinions.magnitudes)

@@ -14,11 +14,13 @@ from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.alert import config_mark
 from streamgauge.udfs.align import Alignment, Schema
+from streamgauge.udfs.budget import Budget
 from streamgauge.udfs.calibrate import Calibrators, Members
 from streamgauge.udfs.context import SLOT, EntityStore
 from streamgauge.udfs.control import Control, DetectorVersion
 from streamgauge.udfs.detect import OWN, Detectors
 from streamgauge.udfs.featurize import PRIOR, WIDTH
+from streamgauge.udfs.group import Groups
 from streamgauge.udfs.journal import Fed, Journal
 from streamgauge.udfs.records import BatchResult
 from streamgauge.udfs.relate import Peers
@@ -101,6 +103,9 @@ class LogState:
         self.calibrators.weigh(control.weights)
         self.contextual = [k for k, kind in enumerate(self.calibrators.of.sees) if kind == "contextual"]
         self.rules = RuleBook(settings.decide.rules)
+        self.groups = Groups(settings.decide.group_within)
+        self.budget = None if settings.decide.budget is None else Budget(settings.decide.budget)
+        self.since_look = [0, 0]  # events, and incidents opened, since the budget was looked at
         self.journal = Journal(self.prefix)
         self.silence: SilenceWatch | None = None
         self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
@@ -183,7 +188,8 @@ class LogState:
         return {
             "events": self.events, "members": members, "versions": versions, "served": self.served, "absent": absent,
             "shape": self.shape.to_state(), "peers": self.peers.to_state(),
-            "arrived": self.silence.clock if self.silence else 0,
+            "arrived": self.silence.clock if self.silence else 0, "groups": self.groups.to_state(),
+            "budget": [self.budget.to_state(), self.since_look] if self.budget else None,
         }  # fmt: skip
 
     def restore(self, saved: dict[str, bytes]) -> None:
@@ -215,8 +221,12 @@ class LogState:
         self.shape.restore(meta["shape"])
         self.prior = arrays["prior"].reshape(-1, PRIOR)
         self.peers.restore(meta["peers"])
+        self.groups.restore(meta["groups"])
         if self.silence:
             self.silence.clock = meta["arrived"]
+        if self.budget and meta["budget"]:
+            state, self.since_look = meta["budget"]
+            self.budget.restore(state)
         self._restore_rich(saved, meta["rich"])
         self.detectors.versions.update(meta["versions"])
         for name, detector in self.detectors.cohort.items():

@@ -124,6 +124,12 @@ class ScoringPipeline:
         """Entities known, and how many of them are rich."""
         return sum(len(log.store) for log in self.logs.values()), sum(len(log.rich) for log in self.logs.values())
 
+    @property
+    def budgets(self) -> tuple[float, float] | None:
+        """Alerts a day that are wanted, and those achieved, over all logs; None without a budget."""
+        budgets = [log.budget for log in self.logs.values() if log.budget]
+        return (sum(b.target for b in budgets), sum(b.achieved for b in budgets)) if budgets else None
+
     def canonical(self) -> dict[int, bytes]:
         """`LogPipeline.canonical` of each log."""
         return {number: self.logs[number].canonical() for number in sorted(self.logs)}

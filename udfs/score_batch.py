@@ -11,6 +11,7 @@ import builtins
 import gc
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -217,7 +218,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             )
         return saved
 
-    def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, tuple[int, int]]:
+    def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, tuple[int, ...]]:
         """On the scoring thread."""
         if saved is not None:
             pipeline = self._pipeline_class(
@@ -232,7 +233,9 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         result = self._pipelines[shard].process(raw)
         self._last_batch[shard] = time.monotonic()
         entities, rich = zip(*(pipeline.entities for pipeline in self._pipelines.values()), strict=True)
-        return result, (sum(entities), sum(rich))
+        budgets = [budget for pipeline in self._pipelines.values() if (budget := pipeline.budgets)]
+        wanted, achieved = (math.ceil(sum(column)) for column in zip(*budgets, strict=True)) if budgets else (0, 0)
+        return result, (sum(entities), sum(rich), wanted, achieved)
 
     def close(self) -> None:
         """End the scoring thread."""
@@ -280,7 +283,15 @@ class _Metrics:
         self.bad_control = dead.counter("bad_control")
         self._values = {
             name: group.distribution(name)
-            for name in ("entities", "rich_entities", "batch_size", "lag_ms", "memory_mb")
+            for name in (
+                "entities",
+                "rich_entities",
+                "batch_size",
+                "lag_ms",
+                "memory_mb",
+                "budget_target",
+                "budget_achieved",
+            )
         }
         self._steps = {step: steps.distribution(step) for step in (*STEPS, "total")}
         self._models: dict[str, Any] = {}
@@ -299,7 +310,7 @@ class _Metrics:
                 self._counters[name].inc(n)
 
     def update(
-        self, result: Any, entities: tuple[int, int], versions: dict[str, str], seconds: float, size: int, newest: int
+        self, result: Any, entities: tuple[int, ...], versions: dict[str, str], seconds: float, size: int, newest: int
     ) -> None:
         """After each batch."""
         self.count(result.counts)
@@ -311,6 +322,8 @@ class _Metrics:
         for name, value in (
             ("entities", entities[0]),
             ("rich_entities", entities[1]),
+            ("budget_target", entities[2]),
+            ("budget_achieved", entities[3]),
             ("batch_size", size),
             ("lag_ms", int(now * 1000) - newest),
         ):

@@ -393,6 +393,18 @@ class DecideSettings(Section):
         default_factory=dict,
         description="By field: direction and smallest effect; an event counts if one that matters is to blame.",
     )
+    group_within: Duration = Field(
+        300_000,
+        ge=0,
+        description="Incidents that open within so long of each other are a group, with a likely root; 0 is none.",
+    )
+    budget: float | None = Field(
+        None, gt=0, description="Alerts a day in each log; the threshold then follows what is achieved."
+    )
+    importance: dict[str, Annotated[int, Field(ge=-3, le=3)]] = Field(
+        default_factory=dict,
+        description="Steps of severity by entity, with * and ? as in file names; the first that fits: {db-*: 1, test-*: -3}.",
+    )
     rules: tuple[Rule, ...] = Field((), description="What an event must not be; the control topic replaces them.")
     maintenance: tuple[Maintenance, ...] = Field(
         (), description="Times without incidents; the control topic replaces them."

@@ -13,10 +13,12 @@ from streamgauge.models.entity_detector import EntityDetector
 HOUR = 3_600_000
 DAY, WEEK = 24, 168
 # variance of residuals, mean, the hour it is, values in it, hours seen, variance of the hours' own part and of the weekdays'
-# and how far the last values were off
-RESIDUAL, LEVEL, NOW, INSIDE, HOURS, DAILY, WEEKLY, OFFSET = range(1, 9)
-DAYS = 9  # for each hour of the day: mean, variance of residuals, visits
+# how far the last values were off, for how many of them by much, and the mean square of it
+RESIDUAL, LEVEL, NOW, INSIDE, HOURS, DAILY, WEEKLY, OFFSET, BEYOND, WANDER = range(1, 11)
+DAYS = 11  # for each hour of the day: mean, variance of residuals, visits
 WEEKS = DAYS + 3 * DAY  # for each hour of the week: mean, visits
+SHIFTED, SETTLED = 1.5, 120.0  # a mean deviation of so many deviations, for so many values, is a new level of all hours,
+WANDERED = 4.0  # if it is so many times as far as it usually goes
 SPANNED = 50.0  # last values whose mean deviation is no news
 CLIP = 5.0  # deviations beyond which a value changes a profile no further,
 YOUNG = 2.0  # once its hour was visited more often than this
@@ -28,7 +30,7 @@ class SeasonalProfile(EntityDetector):
     An hour of the week borrows from the hour of the day as long as weekdays differ by no more than noise does, that one likewise from the
     mean of all, and between the middles of two hours the profile is a straight line. In an hour of the week that is visited for
     the first time there is no opinion. The distance is what the mean deviation of the last fifty values does not explain: a new level is
-    no anomaly of the hour. Values far off change it by five deviations at most. The score
+    no anomaly of the hour, and when it has lasted, all hours are taken to it. Values far off change it by five deviations at most. The score
     is ``m / (m + 3)``.
 
     Parameters
@@ -92,6 +94,18 @@ def _usual(cell, hour):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _shift(cell):  # type: ignore[no-untyped-def]
+    """Take all hours to the new level."""
+    step = cell[OFFSET]
+    cell[LEVEL] += step
+    for k in range(DAY):
+        cell[DAYS + 3 * k] += step
+    for k in range(WEEK):
+        cell[WEEKS + 2 * k] += step
+    cell[OFFSET] = cell[BEYOND] = 0.0
+
+
+@njit(cache=True)
 def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, distance, expected, standard):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         hour, part = hours[i], parts[i]
@@ -131,6 +145,14 @@ def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, dista
             off = away - cell[OFFSET]
             if known:
                 cell[OFFSET] += 2.0 / (SPANNED + 1.0) * off
+                shifted = max(SHIFTED * deviation, WANDERED * math.sqrt(cell[WANDER]))
+                if abs(cell[OFFSET]) >= shifted > 0.0:
+                    cell[BEYOND] += 1.0
+                else:
+                    cell[BEYOND] = 0.0
+                    cell[WANDER] += max(1.0 / (count + 1.0), 0.002) * (cell[OFFSET] * cell[OFFSET] - cell[WANDER])
+                if cell[BEYOND] >= SETTLED:
+                    _shift(cell)
             if count == 0.0 or cell[NOW] != hour:
                 cell[NOW], cell[INSIDE] = hour, 0.0
                 cell[HOURS] += 1.0
