@@ -86,7 +86,7 @@ class TailCalibrator:
             Surprise in nats, 0 and up; 0 before `ready`; NaN for NaN.
         """
         surprise = np.empty(len(magnitudes))
-        _rate_learn(
+        rate_learn(
             magnitudes, self._counts, self._sums, self._above, self._numbers, self.memory, self.warmup,
             -math.log(self.rare), self.least, surprise,
         )  # fmt: skip
@@ -120,7 +120,8 @@ def magnitude(score: Floats) -> Floats:
 
 
 @njit(cache=True)
-def _rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, rare, least, surprise):  # type: ignore[no-untyped-def]
+def rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, rare, least, surprise):  # type: ignore[no-untyped-def]
+    """The kernel of `TailCalibrator.rate_learn_many`, on its arrays; surprise is filled in."""
     for i in range(len(magnitudes)):
         m = magnitudes[i]
         if math.isnan(m):

@@ -8,6 +8,7 @@ from streamgauge.models.detectors.conditional_residual import ConditionalResidua
 from streamgauge.models.detectors.cusum import Cusum
 from streamgauge.models.detectors.dixon_q import DixonQ
 from streamgauge.models.detectors.empirical_tail import EmpiricalTail
+from streamgauge.models.detectors.extreme_value import ExtremeValue
 from streamgauge.models.detectors.first_seen_category import FirstSeenCategory
 from streamgauge.models.detectors.flat_line import FlatLine
 from streamgauge.models.detectors.forecast_residual import ForecastResidual
@@ -71,6 +72,7 @@ COHORT: dict[str, type[CohortDetector]] = {
         Loda,
         HistogramDensity,
         OnlineIsolationForest,
+        ExtremeValue,
         EmpiricalTail,
         OnlineGaussianMixture,
         VectorAutoregression,

@@ -40,7 +40,9 @@ class Members:
     trained : bool[members]
         Whether it is a trained model: heard beside one that leads.
     sees : list of str
-        The kind of anomaly it looks for: what looks for another than points is heard as evidence of that kind, by itself.
+        The kind of anomaly it looks for.
+    watch : bool[members]
+        Whether it is heard beside the ensemble, as evidence of what it looks for, by itself.
     """
 
     names: list[str]
@@ -50,11 +52,7 @@ class Members:
     alone: Flags
     trained: Flags
     sees: list[Kind]
-
-    @property
-    def watch(self) -> Flags:
-        """bool[members], whether it looks for another kind of anomaly than points."""
-        return np.array([kind != "point" for kind in self.sees], dtype=np.bool_)
+    watch: Flags
 
 
 class Calibrators:
@@ -113,7 +111,7 @@ class Calibrators:
             beside = most_surprised(surprises, heard & (of.trained | of.nats) & ~of.leads)
             surprise = np.where(np.isnan(own), surprise, np.maximum(own, beside))
         evidence = self._evidence(surprise, surprises, ready)
-        surprise = evidence[:, :2].max(axis=1)
+        surprise = np.maximum(surprise, evidence[:, EVIDENCE.index("contextual")])
         return Verdicts(
             np.where(ready, surprises, np.nan),
             surprise,

@@ -37,7 +37,7 @@ KINDS = {
 }
 KIND_BITS = 4
 FLAP_BITS = 48  # of `FLAPS`, for the event at which the last incident ended; above, how many followed each other
-FLAPS_AT_ONCE, FLAPS_MOST = 10, 5  # an incident within so many times the quiet events after the last one follows it
+FLAPS_AT_ONCE, FLAPS_MOST = 3, 3  # an incident within so many times the quiet events after the last one follows it
 TENFOLD = math.log(10.0)  # ten times rarer is worth an update, ten times more usual than the threshold is quiet
 
 

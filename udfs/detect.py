@@ -47,6 +47,8 @@ class Detectors:
         Whether it decides over the others where it has an opinion.
     sees : list of str
         The kind of anomaly each looks for.
+    watch : bool[detectors]
+        Whether it is heard beside the ensemble, by itself, for incidents.
     categorical : bool
         Whether there is one that looks at text fields.
     """
@@ -76,6 +78,13 @@ class Detectors:
             dtype=np.bool_,
         )
         self.sees: list[Kind] = [ENTITY[name].sees if name in ENTITY else "point" for name in weights]
+        self.watch = np.array(
+            [
+                kind != "point" or (name in COHORT and COHORT[name].beside)
+                for name, kind in zip(weights, self.sees, strict=True)
+            ],
+            dtype=np.bool_,
+        )
         self.categorical = any(detector.takes == "categories" for detector in self.cohort.values())
         for name, version in (versions or {}).items():
             self.swap(name, version["version"], version["settings"])

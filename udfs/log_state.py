@@ -292,4 +292,5 @@ def _members(detectors: Detectors, models: Models) -> Members:
         ),
         np.concatenate((np.zeros(len(detectors.names), np.bool_), trained)),
         detectors.sees + seen_by_models,
+        np.concatenate((detectors.watch, np.zeros(len(models.names), np.bool_))),
     )

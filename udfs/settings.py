@@ -138,6 +138,13 @@ class HistogramDensitySettings(DetectorSection):
     warmup: int = Field(128, ge=10)
 
 
+class ExtremeValueSettings(DetectorSection):
+    """One field farther off than it ever is, for the cohort; heard beside the ensemble, for incidents only."""
+
+    memory: int = Field(20_000, ge=100)
+    warmup: int = Field(128, ge=10)
+
+
 class OnlineIsolationForestSettings(DetectorSection):
     """Isolation trees over a sample of the stream, for the cohort."""
 
@@ -285,6 +292,7 @@ class DetectorSettings(Section):
     online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(
         streams=("fields", "records")
     )
+    extreme_value: ExtremeValueSettings | None = ExtremeValueSettings(streams=("fields", "records"))
     empirical_tail: EmpiricalTailSettings | None = None
     online_gaussian_mixture: OnlineGaussianMixtureSettings | None = None
     mahalanobis: LinearResidualsSettings | None = None

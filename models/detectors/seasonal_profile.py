@@ -17,7 +17,10 @@ DAY, WEEK = 24, 168
 RESIDUAL, LEVEL, NOW, INSIDE, HOURS, DAILY, WEEKLY, OFFSET, BEYOND, WANDER = range(1, 11)
 DAYS = 11  # for each hour of the day: mean, variance of residuals, visits
 WEEKS = DAYS + 3 * DAY  # for each hour of the week: mean, visits
-SHIFTED, SETTLED = 1.5, 120.0  # a mean deviation of so many deviations, for so many values, is a new level of all hours,
+SHIFTED, SETTLED = (
+    1.5,
+    120.0,
+)  # a mean deviation of so many deviations, for so many values, is a new level of all hours,
 WANDERED = 4.0  # if it is so many times as far as it usually goes
 SPANNED = 50.0  # last values whose mean deviation is no news
 CLIP = 5.0  # deviations beyond which a value changes a profile no further,
@@ -27,11 +30,11 @@ YOUNG = 2.0  # once its hour was visited more often than this
 class SeasonalProfile(EntityDetector):
     """Distance from the running mean of the hour of the week, in the deviations of the hour of the day; UTC.
 
-    An hour of the week borrows from the hour of the day as long as weekdays differ by no more than noise does, that one likewise from the
-    mean of all, and between the middles of two hours the profile is a straight line. In an hour of the week that is visited for
-    the first time there is no opinion. The distance is what the mean deviation of the last fifty values does not explain: a new level is
-    no anomaly of the hour, and when it has lasted, all hours are taken to it. Values far off change it by five deviations at most. The score
-    is ``m / (m + 3)``.
+    An hour of the week borrows from the hour of the day as long as weekdays differ by no more than noise does, that one likewise
+    from the mean of all, and between the middles of two hours the profile is a straight line. In an hour of the week that is visited
+    for the first time there is no opinion. The distance is what the mean deviation of the last fifty values does not explain: a new
+    level is no anomaly of the hour, and when it has lasted, all hours are taken to it. Values far off change the profile by five
+    deviations at most. The score is ``m / (m + 3)``.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ def cards(tmp_path):
         }
     )
     frame["fraud"] = 0
-    frame.loc[2000:2990:90, ["amount", "fraud"]] = [900.0, 1]
+    frame.loc[2000:2990:91, ["amount", "fraud"]] = [900.0, 1]
     file = tmp_path / "cards<1>.csv"
     frame.to_csv(file, index=False)
     return file
@@ -46,7 +46,7 @@ def test_the_page_has_all_figures_and_plots(cards, tmp_path):
     assert "best F1 (labels)" in html
     assert "<td>c1</td>" in html
     assert told["kinds"]["point"]["true"] >= 8
-    assert set(told["members"]) == {"loda", "histogram_density", "online_isolation_forest"}
+    assert set(told["members"]) == {"loda", "histogram_density", "online_isolation_forest", "extreme_value"}
     assert told["members"]["histogram_density"]["roc_auc"] > 0.95
     assert "<td>histogram_density</td>" in html
     assert "10.0 for a miss, 1.0 for a false alarm" in html

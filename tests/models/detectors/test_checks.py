@@ -8,6 +8,7 @@ from streamgauge.models.detectors.conditional_residual import ConditionalResidua
 from streamgauge.models.detectors.cusum import Cusum
 from streamgauge.models.detectors.dixon_q import DixonQ
 from streamgauge.models.detectors.empirical_tail import EmpiricalTail
+from streamgauge.models.detectors.extreme_value import ExtremeValue
 from streamgauge.models.detectors.first_seen_category import FirstSeenCategory
 from streamgauge.models.detectors.flat_line import FlatLine
 from streamgauge.models.detectors.forecast_residual import ForecastResidual
@@ -51,6 +52,7 @@ MAKERS = {
     "online_gaussian_mixture": lambda: OnlineGaussianMixture(warmup=64),
     "mahalanobis": lambda: Mahalanobis(warmup=64),
     "loda": lambda: Loda(warmup=64),
+    "extreme_value": lambda: ExtremeValue(warmup=64),
     "histogram_density": lambda: HistogramDensity(warmup=64),
     "online_isolation_forest": lambda: OnlineIsolationForest(part=64, reservoir=256, renew=16),
     "empirical_tail": lambda: EmpiricalTail(warmup=64),

@@ -1,0 +1,173 @@
+"""What the examples share: a stream through a real Kafka and a real Flink cluster, what was found of it, and a picture."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from kafka import KafkaProducer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from streamgauge.jobs import local_cluster
+from streamgauge.jobs.follow_alerts import follow
+from streamgauge.jobs.settings import Settings, load, validated
+from streamgauge.jobs.submit import FlinkRest, submit
+from streamgauge.jobs.topics import client_options, ensure
+from streamgauge.models.errors import ClusterError
+
+PARTITIONS = 2
+QUIET_SECONDS, PATIENCE = 3.0, 180.0
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass
+class Planted:
+    """An anomaly that the example put into its stream; times in milliseconds."""
+
+    kind: str
+    entity: str
+    start: int
+    end: int
+    found: list[str] = field(default_factory=list)  # kinds of the alerts that found it
+
+
+@dataclass
+class Stream:
+    """Events in order of time (entity, milliseconds, fields), and what was planted in them."""
+
+    events: list[tuple[str, int, dict[str, Any]]]
+    planted: list[Planted]
+    judged_from: int  # before, everything is learning
+
+
+def play(name: str, stream: Stream, show: Callable[[list[dict[str, Any]], Path], None] | None = None) -> dict[str, Any]:
+    """Send the stream, wait for its alerts, and say what was found.
+
+    Parameters
+    ----------
+    name : str
+        Folder of the example, with its settings.
+    stream : Stream
+    show : callable, optional
+        Draws a picture of the alerts into a file.
+
+    Returns
+    -------
+    dict
+        The figures, which are also printed as the last line.
+    """
+    console = Console(stderr=True)
+    before = local_cluster.status()["running"]
+    cluster = local_cluster.up(say=console.log)
+    try:
+        settings, file = _settings(name, cluster)
+        ensure(settings.kafka, PARTITIONS)
+        job = submit(settings, file, jobmanager=cluster.jobmanager)
+        rest = FlinkRest(cluster.jobmanager)
+        try:
+            _send(stream, settings)
+            alerts = _gather(settings, lambda: rest.operator_counter(job, "events") >= len(stream.events))
+        finally:
+            rest.cancel(job)
+    finally:
+        if not before:
+            local_cluster.down()
+    figures = judge(stream, alerts)
+    output = Path("demo-output")
+    output.mkdir(exist_ok=True)
+    if show is not None:
+        show(alerts, output / f"{name}.png")
+        console.print(f"picture: {output / name}.png")
+    console.print(_table(figures))
+    print(json.dumps(figures))
+    return figures
+
+
+def judge(stream: Stream, alerts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was found, by kind: an alert of the entity while the anomaly lasts, or soon after."""
+    false: dict[str, int] = {}
+    for alert in alerts:
+        if alert["state"] == "resolved" or alert["at"] < stream.judged_from:
+            continue
+        mine = [p for p in stream.planted if p.entity == alert["entity"] and p.start <= alert["at"] <= p.end]
+        for planted in mine:
+            planted.found.append(alert["kind"])
+        if not mine and alert["state"] == "opened":
+            false[alert["kind"]] = false.get(alert["kind"], 0) + 1
+    kinds: dict[str, dict[str, int]] = {}
+    for planted in stream.planted:
+        told = kinds.setdefault(planted.kind, {"planted": 0, "found": 0})
+        told["planted"] += 1
+        told["found"] += bool(planted.found)
+    return {
+        "events": len(stream.events),
+        "entities": len({entity for entity, _, _ in stream.events}),
+        "kinds": kinds,
+        "false_alerts": false,
+        "alerts_opened": sum(a["state"] == "opened" and a["at"] >= stream.judged_from for a in alerts),
+    }
+
+
+def _settings(name: str, cluster: local_cluster.Cluster) -> tuple[Settings, Path]:
+    values = load(Path(__file__).with_name(name) / "settings.yaml").model_dump(mode="json")
+    stamp = f"{name}-{time.time_ns() // 10**6}"
+    values["kafka"] |= {
+        "bootstrap": cluster.bootstrap,
+        "start": "earliest",
+        "group": stamp,
+        "topics": {topic: f"{stamp}-{topic}" for topic in values["kafka"]["topics"]},
+    }
+    path = cluster.home / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return validated(values, str(path)), path
+
+
+def _send(stream: Stream, settings: Settings) -> None:
+    producer = KafkaProducer(**client_options(settings.kafka), linger_ms=20, acks=1, max_block_ms=60_000)
+    names, topic = settings.event, settings.kafka.topics.events
+    failed: list[BaseException] = []
+    for entity, at, fields in track(stream.events, "sending", console=Console(stderr=True)):
+        value = {names.entity: entity, names.time: at, **fields}
+        producer.send(topic, _encode(value), entity.encode(), timestamp_ms=at).add_errback(failed.append)
+    producer.flush(120)
+    producer.close(10)
+    if failed:
+        raise ClusterError(f"Kafka did not take {len(failed)} events, first reason: {failed[0]}")
+
+
+def _gather(settings: Settings, done: Callable[[], bool]) -> list[dict[str, Any]]:
+    """All alerts: their data, and when in the stream they came."""
+    alerts: list[dict[str, Any]] = []
+    last = time.time()
+    for item in follow(settings.kafka, from_beginning=True):
+        if item is not None:
+            moment = _milliseconds(item.alert["time"])
+            alerts.append(item.alert["data"] | {"at": moment})
+            last = time.time()
+        elif time.time() - last > QUIET_SECONDS and done():
+            break
+        elif time.time() - last > PATIENCE:
+            raise ClusterError(f"no alert and no end for {PATIENCE:.0f} s: see the Flink UI")
+    return alerts
+
+
+def _milliseconds(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    table = Table(title=f"{figures['events']:,} events of {figures['entities']} entities")
+    for column in ("anomaly", "planted", "found"):
+        table.add_column(column, justify="left" if column == "anomaly" else "right")
+    for kind, told in figures["kinds"].items():
+        table.add_row(kind, str(told["planted"]), str(told["found"]))
+    table.add_row("false alerts", "", str(sum(figures["false_alerts"].values())))
+    return table
