@@ -1,0 +1,47 @@
+"""The examples' streams through the pipeline: what their pages say is found, is found."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from streamgauge.jobs.settings import load
+from streamgauge.udfs.pipeline import ScoringPipeline
+from streamgauge.udfs.records import RawBatch
+
+from examples.fraud.__main__ import stream as cards
+from examples.infrastructure.__main__ import stream as servers
+from examples.iot.__main__ import stream as pumps
+from examples.play import judge
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def figures(name, stream):
+    settings = load(EXAMPLES / name / "settings.yaml")
+    pipeline = ScoringPipeline(settings.pipeline(), saves=False)
+    payloads = [json.dumps({"entity": e, "ts": t, **fields}).encode() for e, t, fields in stream.events]
+    stamps = np.array([t for _, t, _ in stream.events])
+    alerts = []
+    for begin in range(0, len(payloads), 5000):
+        part = slice(begin, begin + 5000)
+        n = len(payloads[part])
+        raw = RawBatch(payloads[part], np.zeros(n, np.int64), np.arange(begin, begin + n), stamps[part])
+        for _, text in pipeline.process(raw).alerts:
+            event = json.loads(text)
+            at = round(datetime.fromisoformat(event["time"]).timestamp() * 1000)
+            alerts.append(event["data"] | {"at": at})
+    return judge(stream, alerts)
+
+
+@pytest.mark.parametrize(
+    ("name", "stream", "least", "most_false"),
+    [("iot", pumps, 13, 10), ("fraud", cards, 50, 60), ("infrastructure", servers, 20, 60)],
+)
+def test_what_was_planted_is_found_and_little_else(name, stream, least, most_false):
+    told = figures(name, stream())
+    assert sum(kind["found"] for kind in told["kinds"].values()) >= least
+    assert sum(told["false_alerts"].values()) <= most_false
