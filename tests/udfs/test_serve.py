@@ -149,7 +149,9 @@ def test_a_shadow_is_scored_compared_and_never_heard(registry):
     shadowed = Run(settings(registry, forest={"shadow": "2"})).feed(raw)
 
     def essence(run):
-        return [{k: v for k, v in json.loads(t)["data"].items() if k not in ("alert_id", "group")} for _, t in run.alerts]
+        return [
+            {k: v for k, v in json.loads(t)["data"].items() if k not in ("alert_id", "group")} for _, t in run.alerts
+        ]
 
     assert essence(shadowed) == essence(alone)
     compared = {k: n for k, n in shadowed.counts.items() if k.startswith("models.forest.")}
