@@ -15,7 +15,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from benchmarks.common import cluster, finish, job, load, say, settings_for
 
 WARM_UP, MEASURE, PROBES = 15.0, 15.0, 40.0
-RULE = {"type": "rules", "rules": [{"id": "probe", "field": "probe", "op": ">", "value": 0}]}
+RULE = {"type": "rules", "rules": [{"id": "probe", "when": "probe > 0"}]}
 
 
 def append_times(bootstrap: str, topic: str, committed: bool) -> dict[str, float]:
