@@ -66,9 +66,16 @@ def _prometheus(cluster):
 
 
 def test_every_detector_runs_in_the_job_by_settings_alone(cluster, tmp_path):
-    live = Live(cluster, tmp_path, detectors={name: {} for name in ONLINE})
+    detectors: dict[str, dict[str, int]] = {name: {} for name in ONLINE} | {"slow_drift": {"span": 20, "warmup": 100}}
+    live = Live(cluster, tmp_path, detectors=detectors)
+    hour = (int(time.time()) // 3600 - 1) * 3_600_000  # all within one: no season to learn first
+    # "shared" is what entities have in common, so that there are peers to be compared with
+    usual = [
+        (key, event | {"ts": hour + 250 * i, "site": f"s{i % 5}", "shared": i // 60 % 40 + i % 3 / 9})
+        for i, (key, event) in enumerate(events(12_000, entities=60))
+    ]
     with live.job():
-        live.send((key, event | {"site": f"s{i % 5}"}) for i, (key, event) in enumerate(events(3000, entities=3)))
+        live.send(usual)
         expected = live.expected()
         scores = live.until(live.topics.scores, lambda r: len(r) >= len(expected.scores))
     assert values(scores) == expected.scores
