@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from streamgauge.jobs.backtest import Backtest, backtest
 from streamgauge.jobs.settings import Settings
-from streamgauge.models.catalog import COHORT
+from streamgauge.models.catalog import ONLINE
 from streamgauge.models.contract import Floats
 from streamgauge.models.errors import InputError
 from streamgauge.models.nab_score import PROFILES, Series, judged_from, nab_score
@@ -211,7 +211,7 @@ def _alone(settings: Settings) -> dict[str, Settings]:
     alone = {}
     for name in DetectorSettings.model_fields:
         chosen = getattr(settings.detectors, name)
-        if chosen is not None and "records" in chosen.streams and not (name in COHORT and COHORT[name].beside):
+        if chosen is not None and "records" in chosen.streams and not ONLINE[name].beside:
             only = DetectorSettings.model_validate(
                 dict.fromkeys(DetectorSettings.model_fields) | {name: chosen.model_dump(exclude={"streams"})}
             )

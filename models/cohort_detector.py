@@ -23,8 +23,6 @@ class CohortDetector(Detector):
         What the job gives it.
     in_nats : bool
         Whether the magnitude is a surprise in its own right and needs no calibration.
-    beside : bool
-        Whether it is no member of the ensemble, but heard beside it, for incidents only.
     max_fields : int
         Most fields it is run on.
     learned : int
@@ -33,7 +31,6 @@ class CohortDetector(Detector):
 
     takes: ClassVar[TAKES] = "levels"
     in_nats: ClassVar[bool] = False
-    beside: ClassVar[bool] = False
     max_fields: ClassVar[int] = 4096
     learned: int
 

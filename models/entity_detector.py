@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar, Literal, Self
 
 import numpy as np
-from streamgauge.models.contract import Detector, Floats, Ints, Kind, checked, share
+from streamgauge.models.contract import Detector, Floats, Ints, checked, share
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -31,8 +31,6 @@ class EntityDetector(Detector):
         fields would show by chance, ln of their number.
     in_nats : bool
         Whether the magnitude is a surprise in its own right (minus ln of a probability) and needs no calibration.
-    sees : str
-        The kind of anomaly it looks for. What looks for another than points is no member of the ensemble: it is heard by itself.
     takes : {"values", "residuals", "levels", "own"}
         What the job gives it: values; what the seasonal profile leaves of them; the same, beside the level of the entity's
         peers; what neither the hour nor the peers explain.
@@ -43,7 +41,6 @@ class EntityDetector(Detector):
     half_score: ClassVar[float] = 3.0
     pooled: ClassVar[Literal["largest", "top", "rarest"]] = "largest"
     in_nats: ClassVar[bool] = False
-    sees: ClassVar[Kind] = "point"
     takes: ClassVar[Literal["values", "residuals", "levels", "own"]] = "values"
     warmup: int
     _state: Floats | None = None
@@ -106,12 +103,10 @@ class EntityDetector(Detector):
         if self.pooled == "rarest":
             fields = np.maximum((~unknown).sum(axis=1), 1)
             magnitude = np.maximum(magnitude - np.log(fields), 0.0)
-        elif self.pooled == "largest" or not sizes.shape[1]:
-            pass
-        elif sizes.shape[1] <= TOP:
-            magnitude = sizes.mean(axis=1)
-        else:
+        elif self.pooled == "top" and sizes.shape[1] > TOP:
             magnitude = np.partition(sizes, -TOP, axis=1)[:, -TOP:].mean(axis=1)
+        elif self.pooled == "top" and sizes.shape[1]:
+            magnitude = sizes.mean(axis=1)
         magnitude[none] = np.nan
         return magnitude
 

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.cohort_detector import CohortDetector
 from streamgauge.models.contract import Floats, checked, share
+from streamgauge.models.deviation import deviation_of
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -126,8 +127,8 @@ def standardised(x, mean, variance, count):  # type: ignore[no-untyped-def]
     """Distance from the mean in deviations, clipped; 0 where missing; the root of the count where nothing ever varied."""
     if math.isnan(x):
         return 0.0
-    far, deviation = x - mean, math.sqrt(variance)
-    if deviation > 1e-9 * abs(mean):  # less is rounding
+    far, deviation = x - mean, deviation_of(variance, mean)
+    if deviation > 0.0:
         return min(max(far / deviation, -CLIP), CLIP)
     if far == 0.0:
         return 0.0
@@ -139,8 +140,8 @@ def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
     """By how much a value is off the mean, limited as `z` is; 0 where missing."""
     if math.isnan(x):
         return 0.0
-    deviation = math.sqrt(variance)
-    if deviation > 1e-9 * abs(mean):
+    deviation = deviation_of(variance, mean)
+    if deviation > 0.0:
         return z * deviation
     return x - mean if abs(x) < math.inf else 0.0
 

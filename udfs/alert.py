@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
-import msgspec
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.attribute import expected, shares
 from streamgauge.udfs.calibrate import AGREES
+from streamgauge.udfs.cloud_event import cloud_event, rfc3339
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
 from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, UPDATED, Decisions, kind_of
 from streamgauge.udfs.group import Groups
@@ -24,7 +23,6 @@ from streamgauge.udfs.settings import DecideSettings
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved"}
 SEVERITIES = ("low", "medium", "high", "critical")
 MOST_FIELDS = 10
-_encoder = msgspec.json.Encoder()
 
 
 def score_of(surprise: float) -> float:
@@ -74,11 +72,6 @@ def alert_id(entity: str, config: int, topic: str, partition: int, offset: int) 
 def config_mark(settings_json: str) -> int:
     """A 63 bit mark of a detector configuration."""
     return int.from_bytes(hashlib.blake2b(settings_json.encode(), digest_size=8).digest(), "little") >> 1
-
-
-def rfc3339(milliseconds: int) -> str:
-    """A moment as CloudEvents writes it, in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def build_alerts(
@@ -169,17 +162,8 @@ def build_alerts(
         }
         if decisions.change[m] == OPENED:
             data["group"] = _grouped(groups.join(identity, entity, told[0][0] if told else None, now))
-        envelope = {
-            "specversion": "1.0",
-            "id": f"{identity}-{change}-{int(offsets[i])}",
-            "source": f"/streamgauge/{job}/{topic}",
-            "type": f"io.streamgauge.alert.{change}",
-            "subject": entity,
-            "time": rfc3339(now),
-            "datacontenttype": "application/json",
-            "data": data,
-        }
-        alerts.append((entity, _encoder.encode(envelope)))
+        told_once = f"{identity}-{change}-{int(offsets[i])}"
+        alerts.append((entity, cloud_event(told_once, f"alert.{change}", entity, now, data, job=job, topic=topic)))
     return alerts
 
 

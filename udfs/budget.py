@@ -33,20 +33,24 @@ class Budget:
         self.target = target
         self.threshold: float | None = None
         self.achieved = 0.0
+        self._events = self._opened = 0
         self._rate = 0.0
         self._moved = 0.0
         self._clock = 0
         self._span = 0.0
 
-    def look(self, clock: int, events: int, opened: int) -> None:
-        """Follow what came since the last look.
+    def count(self, events: int, opened: int) -> None:
+        """So many events came, and so many incidents opened."""
+        self._events += events
+        self._opened += opened
+
+    def look(self, clock: int) -> None:
+        """Follow what was counted since the last look.
 
         Parameters
         ----------
         clock : int
             Event time, milliseconds.
-        events, opened : int
-            Since the last look.
         """
         passed = clock - self._clock
         if self._clock and passed > 0:
@@ -54,19 +58,21 @@ class Budget:
             self._span += days
             # the mean of all there is, until there is a day
             weight = 1.0 - math.exp(-days) if self._span >= 1.0 else days / self._span
-            self._rate += weight * (events / days - self._rate)
-            self.achieved += weight * (opened / days - self.achieved)
+            self._rate += weight * (self._events / days - self._rate)
+            self.achieved += weight * (self._opened / days - self.achieved)
             excess = (self.target - self.achieved) / self.target
             self._moved += FASTEST * min(days, 1.0) * min(max(excess, -1.0), 1.0)
             self._moved = min(max(self._moved, REACH[0]), REACH[1])
             self.threshold = min(max(self.target / max(self._rate, 1.0) * math.exp(self._moved), LEAST), MOST)
         self._clock = max(self._clock, clock)
+        self._events = self._opened = 0
 
     def to_state(self) -> list[float | None]:
         """All that was learned."""
-        return [self.threshold, self.achieved, self._rate, self._moved, self._clock, self._span]
+        counted = [self._events, self._opened]
+        return [*counted, self.threshold, self.achieved, self._rate, self._moved, self._clock, self._span]
 
     def restore(self, state: list[float]) -> None:
         """Become what `to_state` told."""
-        self.threshold, self.achieved, self._rate, self._moved, clock, self._span = state
-        self._clock = int(clock)
+        events, opened, self.threshold, self.achieved, self._rate, self._moved, clock, self._span = state
+        self._events, self._opened, self._clock = int(events), int(opened), int(clock)

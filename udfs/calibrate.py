@@ -41,7 +41,7 @@ class Members:
         Whether it is a trained model: heard beside one that leads.
     sees : list of str
         The kind of anomaly it looks for.
-    watch : bool[members]
+    beside : bool[members]
         Whether it is heard beside the ensemble, as evidence of what it looks for, by itself.
     """
 
@@ -52,7 +52,7 @@ class Members:
     alone: Flags
     trained: Flags
     sees: list[Kind]
-    watch: Flags
+    beside: Flags
 
 
 class Calibrators:
@@ -73,8 +73,8 @@ class Calibrators:
         self.of, self.method = members, method
         self.weights = members.weights.copy()
         self.members = [
-            TailCalibrator(settings.memory, settings.warmup, **(RUNS if watch else {}))
-            for watch in members.watch.tolist()
+            TailCalibrator(settings.memory, settings.warmup, **(RUNS if beside else {}))
+            for beside in members.beside.tolist()
         ]
         self.together = TailCalibrator(settings.memory, settings.warmup)
 
@@ -100,7 +100,7 @@ class Calibrators:
             before = member.learned
             surprises[:, k] = member.rate_learn_many(column)
             ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
-        heard = ready & (self.weights > 0) & ~of.watch
+        heard = ready & (self.weights > 0) & ~of.beside
         combined = self._combine(surprises, heard & ~of.nats)
         surprise = np.nan_to_num(self.together.rate_learn_many(combined))
         if self.method == "mean":
@@ -124,8 +124,8 @@ class Calibrators:
         """The ensemble's surprise of points; of other kinds the most surprised detector's, less what so many find by chance."""
         of, evidence = self.of, np.zeros((len(surprise), len(EVIDENCE)))
         evidence[:, 0] = surprise
-        asked = np.log(np.maximum((ready & of.watch).sum(axis=1), 1))
-        for k in np.flatnonzero(of.watch).tolist():
+        asked = np.log(np.maximum((ready & of.beside).sum(axis=1), 1))
+        for k in np.flatnonzero(of.beside).tolist():
             own = np.where(ready[:, k], surprises[:, k] - asked, 0.0)
             if of.sees[k] == "contextual" and of.leads.any():  # who leads knows the hours, too
                 own = np.where((ready & of.leads).any(axis=1), 0.0, own)

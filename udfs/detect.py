@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from streamgauge.models.catalog import COHORT, ENTITY, ONLINE
 from streamgauge.models.cohort_detector import CohortDetector
-from streamgauge.models.contract import Floats, Ints, Kind
+from streamgauge.models.contract import Flags, Floats, Ints, Kind
 from streamgauge.models.detectors.peer_deviation import PeerDeviation
 from streamgauge.models.detectors.seasonal_profile import SeasonalProfile
 from streamgauge.models.entity_detector import EntityDetector
 from streamgauge.models.windowed_forest import WindowedForest
 from streamgauge.udfs.featurize import CHANNELS, unsquashed
 from streamgauge.udfs.records import ByPlace, Events, Opinions
+from streamgauge.udfs.relate import Peers
 from streamgauge.udfs.settings import DetectorSettings
 
 COLUMNS = {
@@ -47,8 +47,10 @@ class Detectors:
         Whether it decides over the others where it has an opinion.
     sees : list of str
         The kind of anomaly each looks for.
-    watch : bool[detectors]
+    beside : bool[detectors]
         Whether it is heard beside the ensemble, by itself, for incidents.
+    peers : Peers
+        What is known of the entities as a group.
     categorical : bool
         Whether there is one that looks at text fields.
     """
@@ -73,18 +75,10 @@ class Detectors:
         self.versions = dict.fromkeys(weights, "settings")
         self.weights = np.array(list(weights.values()))
         self.nats = np.array([ONLINE[name].in_nats for name in weights], dtype=np.bool_)
-        self.leads = np.array(
-            [name in ENTITY and ENTITY[name].in_nats and ENTITY[name].sees == "point" for name in weights],
-            dtype=np.bool_,
-        )
-        self.sees: list[Kind] = [ENTITY[name].sees if name in ENTITY else "point" for name in weights]
-        self.watch = np.array(
-            [
-                kind != "point" or (name in COHORT and COHORT[name].beside)
-                for name, kind in zip(weights, self.sees, strict=True)
-            ],
-            dtype=np.bool_,
-        )
+        self.leads = np.array([name in ENTITY and ENTITY[name].in_nats and not ENTITY[name].beside for name in weights])
+        self.sees: list[Kind] = [ONLINE[name].sees for name in weights]
+        self.beside = np.array([ONLINE[name].beside for name in weights], dtype=np.bool_)
+        self.peers = Peers()
         self.categorical = any(detector.takes == "categories" for detector in self.cohort.values())
         for name, version in (versions or {}).items():
             self.swap(name, version["version"], version["settings"])
@@ -103,10 +97,6 @@ class Detectors:
         """Whether there are rich detectors for a kind of stream."""
         return any(kind in self._on[detector.name] for detector in self.rich)
 
-    def compares(self, kind: str) -> bool:
-        """Whether entities are compared with their peers on a kind of stream."""
-        return any(detector.takes == "levels" and kind in self._on[detector.name] for detector in self.rich)
-
     def swap(self, name: str, version: str, settings: dict[str, Any]) -> None:
         """Put a forest with other parameters in the place of the running one, taught with what that one saw last."""
         old = self.cohort.get(name)
@@ -119,11 +109,30 @@ class Detectors:
         self.versions[name] = version
 
     def learn_rich(
-        self, kind: str, rich: Floats, slots: Ints, X: Floats, times: Ints, peers: Callable[[Floats], Floats]
-    ) -> list[tuple[EntityDetector, Floats, Floats, Floats]]:
-        """Rate and learn events of rich entities: each rich detector for the kind of stream and so many fields, with what it returned.
+        self, kind: str, rich: Floats, slots: Ints, X: Floats, times: Ints, fresh: Flags, levels: Floats | None = None
+    ) -> tuple[list[tuple[EntityDetector, Floats, Floats, Floats]], Floats]:
+        """Rate and learn events of rich entities.
 
-        `peers` gives the levels of the events' peers, for how far each field is from what the hour makes usual.
+        Parameters
+        ----------
+        kind : str
+            Of the stream.
+        rich : float64[slots, d, rich_width]
+            Changed in place.
+        slots : int64[n]
+        X : float64[n, d]
+        times : int64[n]
+        fresh : bool[n]
+            Whether the entity is one more.
+        levels : float64[n, d], optional
+            Of the events' peers, as they were; the group learns unless given.
+
+        Returns
+        -------
+        said : list of (detector, magnitude, distance, expected)
+            Each rich detector for the kind of stream and so many fields, with what it returned.
+        levels : float64[n, d] or float64[n, 0]
+            Of the events' peers; no columns where they are not compared.
         """
         said, at, standard = [], 0, X
         given = {"values": X, "residuals": X, "own": X}
@@ -132,7 +141,8 @@ class Detectors:
             if kind not in self._on[detector.name] or (detector.sees != "point" and X.shape[1] > MOST_WATCHED):
                 continue
             if isinstance(detector, PeerDeviation):
-                left, levels = given["residuals"], _widened(peers(standard), X.shape[1])
+                left = given["residuals"]
+                levels = self.peers.levels(standard, fresh) if levels is None else levels
                 distance, expected = detector.from_peers(part, slots, left, levels)
                 told = (detector.pool(distance), distance, expected)
                 given["own"] = np.where(np.isnan(expected), left, left - expected)
@@ -144,7 +154,10 @@ class Detectors:
             else:
                 told = detector.rate_learn_entities(part, slots, given[detector.takes], times)
             said.append((detector, *told))
-        return said
+        if levels is None:
+            self.peers.count(int(fresh.sum()))
+            levels = np.empty((len(X), 0))
+        return said, levels
 
     def learn_cohort(self, kind: str, features: Floats, categories: Floats) -> list[tuple[Floats, Floats] | None]:
         """Rate and learn features of events, none of them all missing, and categories of events.
@@ -181,12 +194,11 @@ class Detectors:
         rows: Ints,
         rich: Floats,
         slots: Ints,
+        fresh: Flags,
         X: Floats,
         features: Floats,
         categories: Floats,
         events: Events,
-        peers: Callable[[Floats], Floats],
-        among: Callable[[Floats], Floats],
     ) -> Opinions:
         """Score and learn events in row order.
 
@@ -201,15 +213,13 @@ class Detectors:
             Of the rich detectors; changed in place.
         slots : int64[n]
             -1 is an entity without a slot: no opinion.
+        fresh : bool[n]
+            Whether the entity has just been given its slot, or starts anew.
         X : float64[n, d]
         features : float64[n, 3 d]
             Rows of NaN alone are no opinion, and not learned, by the cohort detectors.
         categories : float64[n, text fields]
         events : Events
-        peers : callable
-            Gives the level of the peers of each event with a slot, for the distances of its fields.
-        among : callable
-            Gives what is an entity's own of its distance from where it stands among its peers.
         """
         n, d = X.shape
         magnitudes = np.full((n, len(self.names)), np.nan)
@@ -224,15 +234,15 @@ class Detectors:
                 contributions[k] = distance * distance
             expected = np.where(np.isnan(expected), what, expected)
         seated = np.flatnonzero(slots >= 0)
-        told = self.learn_rich(kind, rich, slots[seated], X[seated], events.times[seated], peers) if len(seated) else []
-        for richer, size, distance, what in told:
+        said, levels = self.learn_rich(kind, rich, slots[seated], X[seated], events.times[seated], fresh[seated])
+        for richer, size, distance, what in said:
             k = self.names.index(richer.name)
             if richer.takes == "levels":
-                own = among(distance)
+                own = self.peers.among(distance, fresh[seated])
                 magnitudes[seated, k], contributions[k] = richer.pool(own), _spread(own * own, seated, n)
             else:
                 magnitudes[seated, k], contributions[k] = size, _spread(distance * distance, seated, n)
-            if richer.name in ("value_novelty", "seasonal_profile"):  # the most specific expectations there are
+            if self.leads[k] or richer.sees == "contextual":  # the most specific expectations there are
                 expected[seated] = np.where(np.isnan(what), expected[seated], what)
         usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if d else np.empty(0, np.int64)
         weights = np.zeros(categories.shape)
@@ -247,14 +257,7 @@ class Detectors:
             else:
                 magnitudes[usable, k] = opinion[0]
                 contributions[k] = _spread(opinion[1], usable, n)
-        return Opinions(list(self.names), magnitudes, contributions, [expected], np.zeros(n), weights)
-
-
-def _widened(levels: Floats, d: int) -> Floats:
-    """Levels of all fields; NaN where there are none."""
-    wide = np.full((len(levels), d), np.nan)
-    wide[:, : levels.shape[1]] = levels
-    return wide
+        return Opinions(list(self.names), magnitudes, contributions, [expected], np.zeros(n), weights, levels)
 
 
 def _spread(weights: Floats, places: Ints, n: int) -> Floats:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.deviation import deviation_of
 from streamgauge.udfs.settings import FeaturizeSettings
 
 # numbers for each entity and field: count, centre, variance, last value, short mean, a value some time ago, lowest and highest usual
@@ -99,9 +100,7 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes, ste
             if primed:
                 cell[6] = cell[7] = x
             delta = x - centre
-            scale = math.sqrt(variance)
-            if scale <= 1e-9 * abs(centre):  # less is rounding
-                scale = 0.0
+            scale = deviation_of(variance, centre)
             steady[i, f] = scale == 0.0 and count > 0.0 and delta != 0.0
             short += short_gain * (x - short)
             if count >= warmup or cell[8] > 0.0:

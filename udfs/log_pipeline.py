@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 
 import numpy as np
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.admit import admit
 from streamgauge.udfs.alert import CHANGES, build_alerts
 from streamgauge.udfs.classify import classify
@@ -74,6 +73,7 @@ class LogPipeline(LogState):
                 coming += 1
             if coming < len(looks):
                 most = min(most, int(looks[coming]))
+            returning = self.silence.returning(rows[begin:most]) if self.silence else []
             done, late, seen = self.store.touch(
                 rows[begin:most],
                 events.times[begin:most],
@@ -82,7 +82,7 @@ class LogPipeline(LogState):
             )
             end = begin + done
             if self.silence:
-                back = self.silence.learn(rows[begin:end], arrivals[begin:end], offsets[begin:end])
+                back = self.silence.learn(rows[begin:end], arrivals[begin:end], offsets[begin:end], returning)
                 self._tell(back, "resolved", result)
             part, part_X, part_rows = events.slice(begin, end), X[begin:end], rows[begin:end]
             places = np.flatnonzero(late).tolist()
@@ -109,7 +109,7 @@ class LogPipeline(LogState):
             self._tell(self.silence.give_up(gone), "resolved", result)
         forgotten, slots = self.store.forget(gone)
         self.rich.leave(slots)
-        self.peers.leave(len(slots))
+        self.detectors.peers.count(-len(slots))
         self.unsaved.forgotten += forgotten
         result.count(why, len(forgotten))
 
@@ -138,16 +138,6 @@ class LogPipeline(LogState):
         own = self.settings.decide.threshold
         return self.control.threshold or (self.budget and self.budget.threshold) or own
 
-    def _follow_budget(self, events: int, opened: int) -> None:
-        """Look at the same events however the log is cut into batches."""
-        if self.budget is None:
-            return
-        self.since_look[0] += events
-        self.since_look[1] += opened
-        if self.shape.events % LOOK_EVERY == 0:
-            self.budget.look(self.store.clock, *self.since_look)
-            self.since_look = [0, 0]
-
     @property
     def _maintenance(self) -> tuple[Maintenance, ...]:
         own, said = self.settings.decide.maintenance, self.control.maintenance
@@ -163,21 +153,14 @@ class LogPipeline(LogState):
         )
         clock.lap("featurize")
         kind = self.shape.kind
-        slots = self._seat(rows, seen, events.times, X)
+        slots, fresh = self._seat(rows, seen, X.shape[1])
         light = self.store.fields[:, :, WIDTH:]
         opinions = self.detectors.detect(
-            kind,
-            light,
-            rows,
-            self.rich.fields,
-            slots,
-            X,
-            features,
-            categories,
-            events,
-            functools.partial(self._peers, kind),
-            self.peers.among,
+            kind, light, rows, self.rich.fields, slots, fresh, X, features, categories, events
         )
+        rich = np.flatnonzero(slots >= 0)
+        if len(rich):
+            self.unsaved.rich.append((kind, slots[rich], fresh[rich], events.times[rich], X[rich], opinions.levels))
         self.shape.count(len(X))
         clock.lap("detect")
         self._serve(kind, slots, X, columns, opinions)
@@ -224,18 +207,23 @@ class LogPipeline(LogState):
         result.members.append(verdicts.surprises)
         result.flagged.append(decisions.flagged)
         result.count("scored", len(X))
-        self._follow_budget(len(X), int((decisions.change == OPENED).sum()))
+        if self.budget:
+            self.budget.count(len(X), int((decisions.change == OPENED).sum()))
+            if self.shape.events % LOOK_EVERY == 0:  # the same events however the log is cut into batches
+                self.budget.look(self.store.clock)
         if self.detectors.cohort:
             self.unsaved.features.append((kind, features[~np.isnan(features).all(axis=1)], categories))
         self.unsaved.magnitudes.append(opinions.magnitudes)
         self.unsaved.rows.append(rows)
         clock.lap("alert")
 
-    def _seat(self, rows: Ints, seen: Ints, times: Ints, X: Floats) -> Ints:
-        """Slots of the events' entities in the rich tier, given to those that have none while there is room; -1 is none."""
-        if not (self.models.width or self.detectors.rich_on(self.shape.kind)) or not X.shape[1]:
-            return np.full(len(rows), -1)
-        fields = X.shape[1]
+    def _seat(self, rows: Ints, seen: Ints, fields: int) -> tuple[Ints, Flags]:
+        """Slots of the events' entities in the rich tier, and whether the entity begins there with the event.
+
+        Entities without one are given a slot while there is room; -1 is none.
+        """
+        if not (self.models.width or self.detectors.rich_on(self.shape.kind)) or not fields:
+            return np.full(len(rows), -1), np.zeros(len(rows), np.bool_)
         self.rich.make_room(fields)
         held = self.store.head[rows, SLOT]
         fresh = seen == 1
@@ -247,20 +235,8 @@ class LogPipeline(LogState):
             fresh[first] = True
         slots: Ints = held - 1
         fresh &= slots >= 0
-        rich = np.flatnonzero(slots >= 0)
-        if len(rich):
-            self.rich.clear(slots[fresh])
-            self.unsaved.rich.append(
-                (self.shape.kind, slots[rich], fresh[rich], times[rich], X[rich], np.empty((len(rich), 0)))
-            )
-        return slots
-
-    def _peers(self, kind: str, distances: Floats) -> Floats:
-        """Levels of the peers of the events that have just been seated, kept for a restart."""
-        _, slots, fresh, times, X, _ = self.unsaved.rich[-1]
-        levels = self.peers.levels(distances, fresh) if self.detectors.compares(kind) else np.empty((len(X), 0))
-        self.unsaved.rich[-1] = (kind, slots, fresh, times, X, levels)
-        return levels
+        self.rich.clear(slots[fresh])
+        return slots, fresh
 
     def _serve(self, kind: str, slots: Ints, X: Floats, columns: list[str], opinions: Opinions) -> None:
         """Add what the trained models say to the detectors' opinions."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,7 +22,6 @@ from streamgauge.udfs.featurize import PRIOR, WIDTH
 from streamgauge.udfs.group import Groups
 from streamgauge.udfs.journal import Fed, Journal
 from streamgauge.udfs.records import BatchResult
-from streamgauge.udfs.relate import Peers
 from streamgauge.udfs.rich import Fed as RichFed
 from streamgauge.udfs.rich import RichStore
 from streamgauge.udfs.rules import RuleBook
@@ -97,7 +95,6 @@ class LogState:
             self.detectors.rich_width + models.width, int(settings.entity.rich_memory * 2**20), self.prefix
         )
         self.shape = Shape()
-        self.peers = Peers()
         self.prior = np.zeros((0, PRIOR))
         self.calibrators = Calibrators(_members(self.detectors, models), settings.calibration, settings.ensemble.method)
         self.calibrators.weigh(control.weights)
@@ -105,7 +102,6 @@ class LogState:
         self.rules = RuleBook(settings.decide.rules)
         self.groups = Groups(settings.decide.group_within)
         self.budget = None if settings.decide.budget is None else Budget(settings.decide.budget)
-        self.since_look = [0, 0]  # events, and incidents opened, since the budget was looked at
         self.journal = Journal(self.prefix)
         self.silence: SilenceWatch | None = None
         self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
@@ -187,9 +183,9 @@ class LogState:
         absent = {name: n for name, n in self.alignment.schema.absent.items() if n}
         return {
             "events": self.events, "members": members, "versions": versions, "served": self.served, "absent": absent,
-            "shape": self.shape.to_state(), "peers": self.peers.to_state(),
+            "shape": self.shape.to_state(), "peers": self.detectors.peers.to_state(),
             "arrived": self.silence.clock if self.silence else 0, "groups": self.groups.to_state(),
-            "budget": [self.budget.to_state(), self.since_look] if self.budget else None,
+            "budget": self.budget.to_state() if self.budget else None,
         }  # fmt: skip
 
     def restore(self, saved: dict[str, bytes]) -> None:
@@ -220,13 +216,12 @@ class LogState:
         self.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "e"])
         self.shape.restore(meta["shape"])
         self.prior = arrays["prior"].reshape(-1, PRIOR)
-        self.peers.restore(meta["peers"])
+        self.detectors.peers.restore(meta["peers"])
         self.groups.restore(meta["groups"])
         if self.silence:
             self.silence.clock = meta["arrived"]
         if self.budget and meta["budget"]:
-            state, self.since_look = meta["budget"]
-            self.budget.restore(state)
+            self.budget.restore(meta["budget"])
         self._restore_rich(saved, meta["rich"])
         self.detectors.versions.update(meta["versions"])
         for name, detector in self.detectors.cohort.items():
@@ -253,8 +248,9 @@ class LogState:
             begin = 0
             for end in (*np.flatnonzero(fresh).tolist(), len(slots)):  # a slot is cleared when its entity starts anew
                 part = slice(begin, end)
-                again = functools.partial(_known, levels[part])
-                self.detectors.learn_rich(kind, self.rich.fields, slots[part], X[part], times[part], again)
+                self.detectors.learn_rich(
+                    kind, self.rich.fields, slots[part], X[part], times[part], fresh[part], levels[part]
+                )
                 self.models.remember(self.rich.fields[:, :, self.detectors.rich_width :], slots[part], X[part])
                 if end < len(slots):
                     self.rich.fields[slots[end]] = 0.0
@@ -274,10 +270,6 @@ class LogState:
         return pack("canonical", 1, {}, {name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
 
 
-def _known(levels: Floats, _: Floats) -> Floats:
-    return levels
-
-
 def _members(detectors: Detectors, models: Models) -> Members:
     """All members of the ensemble, in the order of their opinions."""
     none, trained = np.zeros(len(models.names), np.bool_), np.ones(len(models.names), np.bool_)
@@ -292,5 +284,5 @@ def _members(detectors: Detectors, models: Models) -> Members:
         ),
         np.concatenate((np.zeros(len(detectors.names), np.bool_), trained)),
         detectors.sees + seen_by_models,
-        np.concatenate((detectors.watch, np.zeros(len(models.names), np.bool_))),
+        np.concatenate((detectors.beside, np.zeros(len(models.names), np.bool_))),
     )

@@ -116,6 +116,8 @@ class Opinions:
         Largest share of a trained model's fields that the event lacks.
     categories : float64[n, text fields]
         Weight of each text field.
+    levels : float64[seated events, d] or float64[seated events, 0]
+        Where the peers of the events of rich entities stand.
     seconds : dict of str to float
         What each trained model took.
     """
@@ -126,6 +128,7 @@ class Opinions:
     expected: list[ByPlace]
     missing: Floats
     categories: Floats
+    levels: Floats
     seconds: dict[str, float] = field(default_factory=dict)
 
 

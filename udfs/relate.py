@@ -27,24 +27,21 @@ class Peers:
         """Level of the group at each event; see `CohortLevel.rate_learn_many`."""
         return self.level.rate_learn_many(distances, fresh)
 
-    def among(self, distances: Floats) -> Floats:
+    def among(self, distances: Floats, fresh: Flags) -> Floats:
         """Each entity's distance from its expectation, less what the others have of it just now, float64[n, d]."""
-        self.strays.entities = self.level.entities
-        shared = self.strays.rate_learn_many(distances, np.zeros(len(distances), np.bool_))
-        own: Floats = distances - np.nan_to_num(shared)
+        own: Floats = distances - np.nan_to_num(self.strays.rate_learn_many(distances, fresh))
         return own
 
-    def leave(self, entities: int) -> None:
-        """So many are forgotten."""
-        self.level.entities -= entities
+    def count(self, entities: int) -> None:
+        """So many entities are more, or fewer, without a comparison."""
+        self.level.entities += entities
+        self.strays.entities += entities
 
     def to_state(self) -> list[Any]:
         """All that was learned."""
-        return [self.level.entities, self.level.sums.tolist(), self.strays.sums.tolist()]
+        return [[level.entities, level.sums.tolist()] for level in (self.level, self.strays)]
 
     def restore(self, state: list[Any]) -> None:
         """Become what `to_state` told."""
-        self.level.entities, level, strays = state
-        self.level.sums, self.strays.sums = (
-            np.array(sums, dtype=np.float64).reshape(-1, 2) for sums in (level, strays)
-        )
+        for level, (entities, sums) in zip((self.level, self.strays), state, strict=True):
+            level.entities, level.sums = entities, np.array(sums, dtype=np.float64).reshape(-1, 2)

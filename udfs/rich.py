@@ -208,8 +208,8 @@ class RichStore:
         again = []
         for number, arrays in zip(self._chunks, fed, strict=True):
             slots = arrays["slots"].astype(np.int64)
-            X = np.full((len(slots), fields), np.nan)
-            X[:, : arrays["X"].shape[1]] = arrays["X"]
+            X, levels = _padded(arrays["X"], fields), arrays["levels"]
+            levels = _padded(levels, fields) if levels.shape[1] else levels
             news = np.flatnonzero(self._covered[slots] < number)
             kinds = arrays["kinds"][news]
             for part in np.split(news, np.flatnonzero(np.diff(kinds)) + 1):
@@ -228,11 +228,13 @@ class RichStore:
         return again
 
 
+def _padded(part: Floats, fields: int) -> Floats:
+    """With so many columns; what is not there is NaN."""
+    padded = np.full((len(part), fields), np.nan)
+    padded[:, : part.shape[1]] = part
+    return padded
+
+
 def _stacked(parts: list[Floats]) -> Floats:
-    """Rows below each other; where one has fewer columns than another, NaN."""
-    stacked = np.full((sum(map(len, parts)), max(part.shape[1] for part in parts)), np.nan)
-    row = 0
-    for part in parts:
-        stacked[row : row + len(part), : part.shape[1]] = part
-        row += len(part)
-    return stacked
+    """Rows below each other, as wide as the widest."""
+    return np.vstack([_padded(part, max(part.shape[1] for part in parts)) for part in parts])

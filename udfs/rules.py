@@ -78,13 +78,16 @@ class RuleBook:
     """
 
     def __init__(self, rules: tuple[Rule, ...] = ()) -> None:
-        self.rules = rules
         self._failed: set[str] = set()
-        self._programs: dict[str, tuple[Any, list[str]]] = {}
+        self._simple: list[tuple[Rule, str, Callable[[Any, Any], Any], float]] = []
+        self._others: list[tuple[Rule, Any, list[str]]] = []
         for rule in rules:
-            if not _SIMPLE.fullmatch(rule.when):
+            simple = _SIMPLE.fullmatch(rule.when)
+            if simple:
+                self._simple.append((rule, simple[1], _OPERATORS[simple[2]], float(simple[3])))
+            else:
                 program = _compiled(rule.when)
-                self._programs[rule.id] = program, program.variables()
+                self._others.append((rule, program, program.variables()))
 
     def violations(self, events: Events, X: Floats, columns: list[str]) -> tuple[Flags, list[tuple[Rule, Flags]], int]:
         """Which events violate any rule, which each, and how often a rule could not be evaluated.
@@ -97,23 +100,20 @@ class RuleBook:
             Field of each column.
         """
         each, failed = [], 0
-        some = np.zeros(len(X), np.bool_)
-        for rule in self.rules:
-            simple = _SIMPLE.fullmatch(rule.when)
-            if simple is None:
-                violated, bad = self._evaluate(rule, events)
-                failed += bad
-            elif simple[1] in columns:
-                column = X[:, columns.index(simple[1])]
-                violated = _OPERATORS[simple[2]](column, float(simple[3])) & ~np.isnan(column)
-            else:
-                continue
+        for rule, field, holds, value in self._simple:
+            if field in columns:
+                column = X[:, columns.index(field)]
+                each.append((rule, holds(column, value) & ~np.isnan(column)))
+        for rule, program, names in self._others:
+            violated, bad = self._evaluate(rule, program, names, events)
             each.append((rule, violated))
+            failed += bad
+        some = np.zeros(len(X), np.bool_)
+        for _, violated in each:
             some |= violated
         return some, each, failed
 
-    def _evaluate(self, rule: Rule, events: Events) -> tuple[Flags, int]:
-        program, names = self._programs[rule.id]
+    def _evaluate(self, rule: Rule, program: Any, names: list[str], events: Events) -> tuple[Flags, int]:
         violated, failed = np.zeros(len(events), np.bool_), 0
         for i, value in enumerate(events.values):
             given = {name: _given(name, value, int(events.times[i])) for name in names}
@@ -138,9 +138,11 @@ def _given(name: str, value: dict[str, Any], time: int) -> Any:
             return float(moment.hour if name == "hour" else moment.isoweekday())
         prefix = f"{name}."
         item = _nested({key[len(prefix) :]: v for key, v in value.items() if key.startswith(prefix)}) or None
-    if isinstance(item, int) and not isinstance(item, bool):
-        return float(item)
-    return item
+    return _number(item)
+
+
+def _number(item: Any) -> Any:
+    return float(item) if isinstance(item, int) and not isinstance(item, bool) else item
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
@@ -151,5 +153,5 @@ def _nested(flat: dict[str, Any]) -> dict[str, Any]:
         inner = whole
         for part in outer:
             inner = inner.setdefault(part, {})
-        inner[last] = float(item) if isinstance(item, int) and not isinstance(item, bool) else item
+        inner[last] = _number(item)
     return whole

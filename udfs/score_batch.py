@@ -188,13 +188,13 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         shard = shard[0] if isinstance(shard, Row) else shard
         saved = None if shard in self._pipelines else self._saved()
         started = time.perf_counter()
-        result, entities = self._thread.submit(self._score, shard, saved, value).result()
+        result, levels = self._thread.submit(self._score, shard, saved, value).result()
         took = time.perf_counter() - started
         for key in result.deletes:
             self._state.remove(key)
         for key, state in result.writes.items():  # put_all fails in process mode (PyFlink 2.3)
             self._state.put(key, state)
-        self._metrics.update(result, entities, self._models.versions, took, len(value[0]), int(max(value[2])))
+        self._metrics.update(result, levels, self._models.versions, took, len(value[0]), int(max(value[2])))
         for field, notice in result.notices:
             log.warning("schema: %s: %s", field, notice.decode())
         for tag, records in (
@@ -218,7 +218,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             )
         return saved
 
-    def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, tuple[int, ...]]:
+    def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, dict[str, int]]:
         """On the scoring thread."""
         if saved is not None:
             pipeline = self._pipeline_class(
@@ -235,7 +235,9 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         entities, rich = zip(*(pipeline.entities for pipeline in self._pipelines.values()), strict=True)
         budgets = [budget for pipeline in self._pipelines.values() if (budget := pipeline.budgets)]
         wanted, achieved = (math.ceil(sum(column)) for column in zip(*budgets, strict=True)) if budgets else (0, 0)
-        return result, (sum(entities), sum(rich), wanted, achieved)
+        return result, {
+            "entities": sum(entities), "rich_entities": sum(rich), "budget_target": wanted, "budget_achieved": achieved,
+        }  # fmt: skip
 
     def close(self) -> None:
         """End the scoring thread."""
@@ -310,7 +312,7 @@ class _Metrics:
                 self._counters[name].inc(n)
 
     def update(
-        self, result: Any, entities: tuple[int, ...], versions: dict[str, str], seconds: float, size: int, newest: int
+        self, result: Any, levels: dict[str, int], versions: dict[str, str], seconds: float, size: int, newest: int
     ) -> None:
         """After each batch."""
         self.count(result.counts)
@@ -320,10 +322,7 @@ class _Metrics:
             return  # a crossing each: five times a second is enough
         self._next_look = now + 0.2
         for name, value in (
-            ("entities", entities[0]),
-            ("rich_entities", entities[1]),
-            ("budget_target", entities[2]),
-            ("budget_achieved", entities[3]),
+            *levels.items(),
             ("batch_size", size),
             ("lag_ms", int(now * 1000) - newest),
         ):

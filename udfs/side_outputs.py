@@ -8,7 +8,8 @@ import math
 from typing import Any
 
 import msgspec
-from streamgauge.udfs.alert import rfc3339, score_of
+from streamgauge.udfs.alert import score_of
+from streamgauge.udfs.cloud_event import cloud_event
 from streamgauge.udfs.records import DeadLetter, Notice, RawBatch, Verdicts
 
 _encoder = msgspec.json.Encoder()
@@ -55,23 +56,10 @@ def schema_notice(notice: Notice, topic: str, job: str, log: int, time: int) -> 
         Of the batch's first event, milliseconds.
     """
     identity = hashlib.blake2b(f"{topic}\0{notice.change}\0{notice.text}".encode(), digest_size=12).hexdigest()
-    event = {
-        "specversion": "1.0",
-        "id": identity,
-        "source": f"/streamgauge/{job}/{topic}",
-        "type": f"io.streamgauge.schema.{notice.change}",
-        "subject": notice.field,
-        "time": rfc3339(time),
-        "datacontenttype": "application/json",
-        "data": {
-            "change": notice.change,
-            "field": notice.field,
-            "message": notice.text,
-            "topic": topic,
-            "partition": log,
-        },
-    }
-    return notice.field, _encoder.encode(event)
+    data = {"change": notice.change, "field": notice.field, "message": notice.text, "topic": topic, "partition": log}
+    return notice.field, cloud_event(
+        identity, f"schema.{notice.change}", notice.field, time, data, job=job, topic=topic
+    )
 
 
 def score_record(

@@ -6,135 +6,19 @@ Time is that of arrival, Kafka's timestamps: a device whose clock is wrong must 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import msgspec
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Ints
 from streamgauge.udfs.admit import in_maintenance
-from streamgauge.udfs.alert import CHANGES, alert_id, rfc3339, score_of
+from streamgauge.udfs.alert import CHANGES, alert_id, score_of
+from streamgauge.udfs.cloud_event import cloud_event, rfc3339
 from streamgauge.udfs.context import ARRIVED, GAP, LAST, SEEN, SILENT, EntityStore
-from streamgauge.udfs.decide import OPENED, RESOLVED
+from streamgauge.udfs.decide import COLLECTIVE, KINDS, OPENED, RESOLVED
 from streamgauge.udfs.settings import Maintenance, SilenceSettings
 
-FADES = 512  # events after which half to two thirds of the longest gap are forgotten
+FADES = 512  # the longest gap shrinks by one in so many with each event that comes sooner
 MEMBER = "silence"
-_encoder = msgspec.json.Encoder()
-
-
-def learn_gaps(store: EntityStore, rows: Ints, arrivals: Ints, offsets: Ints, settings: SilenceSettings) -> Ints:
-    """Take note of when events came, in row order.
-
-    A gap that was told as silence counts half: the next one like it is silence again, the one after a few no more.
-
-    Parameters
-    ----------
-    store : EntityStore
-        Changed in place.
-    rows, arrivals, offsets : int64[n]
-    settings : SilenceSettings
-
-    Returns
-    -------
-    int64[m]
-        Events with which a silent entity is back.
-    """
-    back = np.zeros(len(rows), np.bool_)
-    _gaps(store.head, rows, arrivals, offsets, settings.events, back)
-    return np.flatnonzero(back)
-
-
-def silent(store: EntityStore, now: int, settings: SilenceSettings, maintenance: tuple[Maintenance, ...]) -> list[int]:
-    """Rows of the entities that are silent by now and were not told yet, marked as told; in order of their last event.
-
-    Parameters
-    ----------
-    store : EntityStore
-    now : int
-        Milliseconds, arrival time.
-    settings : SilenceSettings
-    maintenance : tuple of Maintenance
-        In these, silence is not told.
-    """
-    head = store.head[: len(store.names)]
-    limit = np.maximum(settings.after * head[:, GAP], settings.at_least)
-    over = (head[:, SEEN] >= settings.events) & (head[:, SILENT] == 0) & (now - head[:, ARRIVED] > limit)
-    rows = np.flatnonzero(over)
-    rows = rows[np.lexsort((head[rows, LAST], head[rows, ARRIVED]))]
-    told = [row for row in rows.tolist() if not in_maintenance(maintenance, store.names[row], now)]
-    head[told, SILENT] = now
-    return told
-
-
-def silence_alert(
-    store: EntityStore,
-    row: int,
-    change: int,
-    now: int,
-    settings: SilenceSettings,
-    *,
-    topic: str,
-    job: str,
-    log: int,
-    config: int,
-    last: int,
-    arrived: int,
-    gap: int,
-) -> tuple[str, bytes]:
-    """Key and JSON of the alert that an entity has fallen silent, or is back.
-
-    Parameters
-    ----------
-    store : EntityStore
-    row : int
-    change : {OPENED, RESOLVED}
-    now : int
-        When it was told, or when the entity came back; milliseconds.
-    settings : SilenceSettings
-    topic, job : str
-    log : int
-        Partition, or -1.
-    config : int
-        Mark of the configuration.
-    last, arrived, gap : int
-        Offset and arrival of the last event before the silence, and the longest usual gap.
-    """
-    entity, state = store.names[row], CHANGES[change]
-    identity = alert_id(f"{entity}\0{MEMBER}", config, topic, log, last)
-    # among n gaps, if they are exponential, one k times as long as the longest has a probability of about n^-k
-    surprise = min(settings.after * math.log(max(int(store.head[row, SEEN]), 2)), 700.0)
-    data: dict[str, Any] = {
-        "alert_id": identity,
-        "state": state,
-        "entity": entity,
-        "kind": "collective",
-        "severity": "high",
-        "score": score_of(surprise),
-        "tail_probability": math.exp(-surprise),
-        "peak_score": score_of(surprise),
-        "confidence": 1.0,
-        "window": {"from": rfc3339(arrived), "to": rfc3339(now), "anomalous_events": 0},
-        "actual": {"seconds without an event": (now - arrived) / 1000.0},
-        "expected": {"seconds without an event": gap / 1000.0},
-        "contributions": {"seconds without an event": 1.0},
-        "detectors": {MEMBER: {"tail_probability": math.exp(-surprise), "version": "settings"}},
-        "agreed": [MEMBER],
-        "disagreed": [],
-        "rules": [],
-        "source": {"topic": topic, "partition": log, "offset": last, "opened_partition": log, "opened_offset": last},
-    }
-    envelope = {
-        "specversion": "1.0",
-        "id": f"{identity}-{state}",
-        "source": f"/streamgauge/{job}/{topic}",
-        "type": f"io.streamgauge.alert.{state}",
-        "subject": entity,
-        "time": rfc3339(now),
-        "datacontenttype": "application/json",
-        "data": data,
-    }
-    return entity, _encoder.encode(envelope)
 
 
 class SilenceWatch:
@@ -146,6 +30,7 @@ class SilenceWatch:
     store : EntityStore
     topic, job : str
     log : int
+        Partition, or -1.
     config : int
         Mark of the configuration.
 
@@ -172,33 +57,93 @@ class SilenceWatch:
         return places, ticks[places] * self.every
 
     def look(self, now: int, maintenance: tuple[Maintenance, ...]) -> tuple[Ints, list[tuple[str, bytes]]]:
-        """Rows that have fallen silent, and their alerts."""
-        rows = silent(self.store, now, self.settings, maintenance)
-        alerts = [self._alert(row, OPENED, now) for row in rows]
-        return np.array(rows, dtype=np.int64), alerts
+        """Rows of the entities that are silent by now and were not told yet, in order of their last event, and their alerts.
 
-    def learn(self, rows: Ints, arrivals: Ints, offsets: Ints) -> list[tuple[str, bytes]]:
-        """Take note of events; alerts of the entities that are back with them."""
+        Parameters
+        ----------
+        now : int
+            Milliseconds, arrival time.
+        maintenance : tuple of Maintenance
+            In these, silence is not told.
+        """
+        settings, names = self.settings, self.store.names
+        head = self.store.head[: len(names)]
+        limit = np.maximum(settings.after * head[:, GAP], settings.at_least)
+        over = (head[:, SEEN] >= settings.events) & (head[:, SILENT] == 0) & (now - head[:, ARRIVED] > limit)
+        rows = np.flatnonzero(over)
+        rows = rows[np.lexsort((head[rows, LAST], head[rows, ARRIVED]))]
+        rows = rows[[not in_maintenance(maintenance, names[row], now) for row in rows.tolist()]]
+        head[rows, SILENT] = now
+        return rows, [self._alert(row, OPENED, now, head[row]) for row in rows.tolist()]
+
+    def returning(self, rows: Ints) -> list[tuple[int, Ints]]:
+        """Events with which silent entities come back, and each one's row of `EntityStore.head` before anything changes it."""
+        head = self.store.head
+        away = np.flatnonzero(head[rows, SILENT] > 0)
+        _, first = np.unique(rows[away], return_index=True)
+        return [(i, head[rows[i]].copy()) for i in away[np.sort(first)].tolist()]
+
+    def learn(
+        self, rows: Ints, arrivals: Ints, offsets: Ints, returning: list[tuple[int, Ints]]
+    ) -> list[tuple[str, bytes]]:
+        """Take note of when events came, in row order; alerts of those that are `returning` with them.
+
+        A gap that was told as silence counts half: the next one like it is silence again, the one after a few no more.
+        """
         self.clock = max(self.clock, int(arrivals.max(initial=0)))
-        held = self.store.head[rows][:, [LAST, ARRIVED, GAP]]
-        back = learn_gaps(self.store, rows, arrivals, offsets, self.settings)
-        return [self._alert(int(rows[i]), RESOLVED, int(arrivals[i]), held[i]) for i in back.tolist()]
+        _gaps(self.store.head, rows, arrivals, offsets)
+        back = [(i, before) for i, before in returning if i < len(rows)]
+        return [self._alert(int(rows[i]), RESOLVED, int(arrivals[i]), before) for i, before in back]
 
     def give_up(self, rows: Ints) -> list[tuple[str, bytes]]:
         """Alerts of entities that are about to be forgotten while silent."""
-        silent_ones = rows[self.store.head[rows, SILENT] > 0]
-        return [self._alert(row, RESOLVED, self.clock) for row in silent_ones.tolist()]
+        head = self.store.head
+        return [self._alert(row, RESOLVED, self.clock, head[row]) for row in rows[head[rows, SILENT] > 0].tolist()]
 
-    def _alert(self, row: int, change: int, now: int, held: Ints | None = None) -> tuple[str, bytes]:
-        last, arrived, gap = (self.store.head[row, [LAST, ARRIVED, GAP]] if held is None else held).tolist()
-        return silence_alert(
-            self.store, row, change, now, self.settings, topic=self.topic, job=self.job, log=self.log, config=self.config,
-            last=last, arrived=arrived, gap=gap,
-        )  # fmt: skip
+    def _alert(self, row: int, change: int, now: int, before: Ints) -> tuple[str, bytes]:
+        """Key and JSON of the alert that an entity has fallen silent, or is back.
+
+        Parameters
+        ----------
+        row : int
+        change : {OPENED, RESOLVED}
+        now : int
+            When it was told, or when the entity came back; milliseconds.
+        before : int64[columns]
+            Row of `EntityStore.head` as it was in the silence.
+        """
+        entity, state = self.store.names[row], CHANGES[change]
+        last, arrived, gap, seen = before[[LAST, ARRIVED, GAP, SEEN]].tolist()
+        identity = alert_id(f"{entity}\0{MEMBER}", self.config, self.topic, self.log, last)
+        # among n gaps, if they are exponential, one k times as long as the longest has a probability of about n^-k
+        surprise = min(self.settings.after * math.log(max(seen, 2)), 700.0)
+        place = {"partition": self.log, "offset": last, "opened_partition": self.log, "opened_offset": last}
+        data = {
+            "alert_id": identity,
+            "state": state,
+            "entity": entity,
+            "kind": KINDS[COLLECTIVE],
+            "severity": "high",
+            "score": score_of(surprise),
+            "tail_probability": math.exp(-surprise),
+            "peak_score": score_of(surprise),
+            "confidence": 1.0,
+            "window": {"from": rfc3339(arrived), "to": rfc3339(now), "anomalous_events": 0},
+            "actual": {"seconds without an event": (now - arrived) / 1000.0},
+            "expected": {"seconds without an event": gap / 1000.0},
+            "contributions": {"seconds without an event": 1.0},
+            "detectors": {MEMBER: {"tail_probability": math.exp(-surprise), "version": "settings"}},
+            "agreed": [MEMBER],
+            "disagreed": [],
+            "rules": [],
+            "source": {"topic": self.topic, **place},
+        }
+        kind = f"alert.{state}"
+        return entity, cloud_event(f"{identity}-{state}", kind, entity, now, data, job=self.job, topic=self.topic)
 
 
 @njit(cache=True)
-def _gaps(head, rows, arrivals, offsets, enough, back):  # type: ignore[no-untyped-def]
+def _gaps(head, rows, arrivals, offsets):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
         row = rows[i]
         gap = arrivals[i] - head[row, ARRIVED]
@@ -209,7 +154,6 @@ def _gaps(head, rows, arrivals, offsets, enough, back):  # type: ignore[no-untyp
                 head[row, GAP] = max(head[row, GAP], gap // 2)
             else:
                 head[row, GAP] = gap
-        back[i] = head[row, SILENT] > 0
         head[row, SILENT] = 0
         head[row, ARRIVED] = max(head[row, ARRIVED], arrivals[i])
         head[row, LAST] = offsets[i]

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.deviation import deviation_of
 from streamgauge.models.entity_detector import EntityDetector
 
 MEAN, VARIANCE, UP, UP_LENGTH, DOWN, DOWN_LENGTH, SINCE, SINCE_VALUES = range(1, 9)
@@ -82,9 +83,7 @@ def _sums(state, rows, X, allowance, settle, memory, warmup, learn, sums, expect
                 continue
             count = cell[0]
             mean = x if count == 0.0 else cell[MEAN]
-            deviation = math.sqrt(cell[VARIANCE])
-            if deviation <= 1e-9 * abs(mean):  # less is rounding
-                deviation = 0.0
+            deviation = deviation_of(cell[VARIANCE], mean)
             away = x - mean
             wander = 1.0
             block = cell[BLOCK : BLOCK + 4]

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.deviation import deviation_of
 from streamgauge.models.two_spans import TwoSpans
 
 LONG, VARIANCE, SHORT = 1, 2, 3
@@ -54,9 +55,7 @@ def _shift(state, rows, X, fast, slow, warmup, learn, shift, expected):  # type:
             recent = cell[SHORT]
             if count == 0.0:
                 mean = recent = x
-            deviation = math.sqrt(variance)
-            if deviation <= 1e-9 * abs(mean):  # less is rounding
-                deviation = 0.0
+            deviation = deviation_of(variance, mean)
             near = x
             if count >= warmup and deviation > 0.0:
                 near = min(max(x, recent - CLIP * deviation), recent + CLIP * deviation)

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.deviation import deviation_of
 from streamgauge.models.entity_detector import EntityDetector
 
 MEAN, COVARIANCE, PEERS, PEERS_MEAN, VARIANCE, ALL, SHORT, SHORT_VARIANCE = range(1, 9)
@@ -81,9 +82,7 @@ def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, dis
             slope = cell[COVARIANCE] / cell[PEERS] if cell[PEERS] > 0.0 else 0.0
             usual = mean + slope * (level - beside)
             left = x - usual
-            deviation = math.sqrt(cell[VARIANCE])
-            if deviation <= 1e-9 * abs(mean):  # less is rounding
-                deviation = 0.0
+            deviation = deviation_of(cell[VARIANCE], mean)
             near = left
             if deviation > 0.0 and count >= 20.0:
                 near = min(max(left, -CLIP * deviation), CLIP * deviation)

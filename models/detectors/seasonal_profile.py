@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.deviation import deviation_of
 from streamgauge.models.entity_detector import EntityDetector
 
 HOUR = 3_600_000
@@ -126,9 +127,7 @@ def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, dista
                 usual += abs(part) * (_usual(cell, beside) - usual)
             away = x - usual
             share = min(1.0, cell[day + 2] / visits)
-            deviation = math.sqrt(share * cell[day + 1] + (1.0 - share) * cell[RESIDUAL])
-            if deviation <= 1e-9 * abs(usual):  # less is rounding
-                deviation = 0.0
+            deviation = deviation_of(share * cell[day + 1] + (1.0 - share) * cell[RESIDUAL], usual)
             known = cell[week + 1] > 1.0 or (cell[week + 1] == 1.0 and (cell[NOW] != hour or cell[HOURS] == 1.0))
             if count >= warmup and known:
                 expected[i, f] = usual

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.deviation import deviation_of
 from streamgauge.models.entity_detector import EntityDetector
 
 ANCHOR, VARIANCE, SLOW, BLOCK, INSIDE, BETWEEN, BLOCKS, BEYOND = range(1, 9)
@@ -75,9 +76,7 @@ def _drift(state, rows, X, span, memory, warmup, learn, distance, expected):  # 
             anchor, slow = cell[ANCHOR], cell[SLOW]
             if count == 0.0:
                 anchor = slow = x
-            deviation = math.sqrt(cell[VARIANCE])
-            if deviation <= 1e-9 * abs(anchor):  # less is rounding
-                deviation = 0.0
+            deviation = deviation_of(cell[VARIANCE], anchor)
             near = x
             if deviation > 0.0 and count >= 20.0:
                 near = min(max(x, slow - CLIP * deviation), slow + CLIP * deviation)

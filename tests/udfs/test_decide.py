@@ -7,7 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from streamgauge.udfs.alert import alert_id, rfc3339, score_of, severity_of
+from streamgauge.udfs.alert import alert_id, score_of, severity_of
+from streamgauge.udfs.cloud_event import rfc3339
 from streamgauge.udfs.context import STATUS, EntityStore
 from streamgauge.udfs.decide import COLLECTIVE, DRIFT, OPENED, POINT, RESOLVED, UPDATED, decide, kind_of
 from streamgauge.udfs.settings import DecideSettings

@@ -103,7 +103,8 @@ def test_the_threshold_follows_the_budget():
     for look in range(24 * 60):  # two months, 200 events an hour of which twice as many alert as was promised
         rate = 2.0 * (budget.threshold or 1e-4)
         opened.append(int(random.binomial(200, min(rate, 1.0))))
-        budget.look(START + look * HOUR, 200, opened[-1])
+        budget.count(200, opened[-1])
+        budget.look(START + look * HOUR)
     assert np.mean(opened[-24 * 14 :]) * 24 == pytest.approx(24, rel=0.15)
     assert budget.achieved == pytest.approx(24, rel=0.6)
     assert budget.to_state()[-1] == pytest.approx(60, abs=1)  # days

@@ -271,3 +271,32 @@ def test_a_flood_of_new_entities_stays_within_the_cap_whatever_the_batches(where
     assert whole.counts["entities_evicted"] == 3000 - whole.pipeline.entities[0]
     assert whole.pipeline.entities[0] <= 1000
     assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+
+
+@hypothesis.settings(max_examples=5)
+@given(cuts, st.integers(1, 1999))
+def test_peers_are_the_same_whatever_the_batches_though_new_ones_come(where, stop):
+    random = np.random.default_rng(0)
+    raw = SMALL.model_dump(mode="json")
+    quick = {"streams": ["fields", "records"], "warmup": 10}
+    raw["detectors"] |= {"seasonal_profile": quick, "peer_deviation": quick}
+    settings = PipelineSettings.model_validate(raw)
+    shared = np.sin(np.arange(2000) / 60)
+    events = [
+        {
+            "entity": f"e{random.integers(9 + i // 40)}",
+            "x": 9 + shared[i] + 0.1 * random.normal(),
+            "y": float(shared[i]),
+        }
+        for i in range(2000)
+    ]
+    stamps = START // 3_600_000 * 3_600_000 + np.arange(2000)
+    whole, cut = (
+        Run(settings).feed(batch(events, stamps=stamps)),
+        Run(settings).feed(batch(events, stamps=stamps), where),
+    )
+    before = Run(settings).feed(batch(events, stamps=stamps).take(np.arange(stop)))
+    after = Run(settings, before.saved).feed(batch(events, stamps=stamps).take(np.arange(stop, 2000)))
+    assert any("peer_deviation" in json.loads(text)["detectors"] for _, text in whole.scores)
+    assert cut.outputs() == whole.outputs()
+    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()

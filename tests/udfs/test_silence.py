@@ -48,6 +48,7 @@ def test_a_silent_entity_is_told_after_three_times_its_longest_gap_and_when_it_i
     first, last = (json.loads(text) for _, text in run.alerts)
     assert first["data"]["alert_id"] == last["data"]["alert_id"]
     assert first["id"] != last["id"]
+    assert first["data"]["score"] == last["data"]["score"]
     assert (first["data"]["kind"], first["data"]["expected"]) == ("collective", {"seconds without an event": 60.0})
     assert run.counts["alerts.opened"] == run.counts["alerts.resolved"] == 1
 
@@ -101,6 +102,16 @@ def test_who_is_forgotten_while_silent_is_given_up():
     log._forget(log.store.away(7_200_000), "entities_forgotten", result)
     assert "pump" not in log.store.index
     assert [json.loads(text)["data"]["state"] for _, text in result.alerts] == ["resolved"]
+
+
+def test_what_is_told_of_a_return_does_not_depend_on_what_comes_with_it():
+    more = batch([{"entity": "pump", "x": 1.0}] * 3, offset=1000, stamps=[START + 201 * MINUTE] * 3)
+    silent = stream(200, stops={"pump": (100, 200)})
+    together, single = (Run(settings()).feed(silent) for _ in range(2))
+    together.feed(more)
+    single.feed(more, [1, 2])
+    assert together.alerts == single.alerts
+    assert [state for _, state, _ in told(together)] == ["opened", "resolved"]
 
 
 @hypothesis.settings(max_examples=10)
