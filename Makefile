@@ -31,6 +31,8 @@ bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.entities
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.kinds
+	$(BIN)/python -m benchmarks.million
 
 clean:
 	-$(BIN)/streamgauge down

@@ -2,7 +2,7 @@
 
 A topic is filled such that every entity comes equally often. The job first meets every entity once; then its rate is taken. A
 warm-up of one event makes every detector score every entity, as it would after some hours. The state's size is that of the newest
-checkpoint; what the entities' log holds for each is measured in process, on the same events.
+checkpoint; an entity's state, and what the entities' log holds for each, are measured in process, on the same events.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MET, MEASURED = 1_000_000, 2_000_000  # events
 SCORED_AT_ONCE = {"featurize": {"warmup": 1}, "detectors": {"rolling_z_score": {"warmup": 1}}}
 
 
-def bytes_per_entity(entities: int, rounds: int = 2, batch: int = 2000) -> float:
-    """Bytes of the saved entity log for each entity, after each was seen a few times."""
+def bytes_per_entity(entities: int, rounds: int = 2, batch: int = 2000) -> tuple[float, float]:
+    """Bytes of an entity's state, and of the saved log for each entity (it also holds rows that were replaced)."""
     _, values = payloads(entities, entities)
     pipeline, saved = ScoringPipeline(PipelineSettings()), {}
     for start in range(0, rounds * entities, batch):
@@ -36,7 +36,8 @@ def bytes_per_entity(entities: int, rounds: int = 2, batch: int = 2000) -> float
         for key in result.deletes:
             saved.pop(key, None)
         saved |= {key: len(value) for key, value in result.writes.items()}
-    return sum(size for key, size in saved.items() if key.startswith("0/e")) / entities
+    log = sum(size for key, size in saved.items() if key.startswith("0/e"))
+    return len(pipeline.logs[0].store.canonical()) / entities, log / entities
 
 
 def measure(running, entities: int) -> dict[str, float]:  # type: ignore[no-untyped-def]
@@ -61,10 +62,12 @@ def measure(running, entities: int) -> dict[str, float]:  # type: ignore[no-unty
     finally:
         rest.cancel(job)
         file.unlink(missing_ok=True)
+    own, log = bytes_per_entity(entities)
     run = {
         "entities": entities,
         "us_per_event": us,
-        "bytes_per_entity": bytes_per_entity(entities),
+        "bytes_per_entity": own,
+        "log_bytes_per_entity": log,
         "checkpoint_s": longest / 1000,
         "checkpoint_mb": newest["state_size"] / 2**20,
     }

@@ -78,6 +78,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=RATE, help="events a second (default: 16700)")
     parser.add_argument("--minutes", type=float, default=10.0)
     chosen = parser.parse_args()
+    if min(chosen.entities, chosen.rate, chosen.minutes) <= 0:
+        parser.error("--entities, --rate and --minutes must be more than 0")
     with cluster() as running:
         figures, settings = measure(running, chosen.entities, chosen.rate, chosen.minutes)
     finish(figures, settings)  # type: ignore[arg-type]

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 from kafka import KafkaProducer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from streamgauge.jobs import local_cluster
+from streamgauge.jobs.demo import on_own_topics
 from streamgauge.jobs.follow_alerts import follow
-from streamgauge.jobs.settings import Settings, load, validated
+from streamgauge.jobs.settings import Settings, load
 from streamgauge.jobs.submit import FlinkRest, submit
 from streamgauge.jobs.topics import client_options, ensure
-from streamgauge.models.errors import ClusterError
+from streamgauge.models.errors import ClusterError, StreamgaugeError
+from streamgauge.udfs.decode import epoch_milliseconds
 
 PARTITIONS = 2
 QUIET_SECONDS, PATIENCE = 3.0, 180.0
@@ -48,6 +50,40 @@ class Stream:
     judged_from: int  # before, everything is learning
 
 
+def main(
+    name: str,
+    about: str | None,
+    make: Callable[..., Stream],
+    draw: Callable[[Stream], Callable[[list[dict[str, Any]], Path], None]] | None = None,
+    options: tuple[str, ...] = (),
+) -> None:
+    """Run an example from the command line.
+
+    Parameters
+    ----------
+    name : str
+        Its folder.
+    about : str
+        Its module's docstring.
+    make : callable
+        Makes the stream, of the folders that `options` name.
+    draw : callable, optional
+        Gives what draws the picture of a stream.
+    options : tuple of str
+        Folders that must be given.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m examples.{name}", description=about)
+    for option in options:
+        parser.add_argument(f"--{option}", type=Path, required=True, help="folder with the data (see the description)")
+    chosen = parser.parse_args()
+    try:
+        stream = make(**vars(chosen))
+        play(name, stream, draw and draw(stream))
+    except StreamgaugeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
 def play(name: str, stream: Stream, show: Callable[[list[dict[str, Any]], Path], None] | None = None) -> dict[str, Any]:
     """Send the stream, wait for its alerts, and say what was found.
 
@@ -68,7 +104,8 @@ def play(name: str, stream: Stream, show: Callable[[list[dict[str, Any]], Path],
     before = local_cluster.status()["running"]
     cluster = local_cluster.up(say=console.log)
     try:
-        settings, file = _settings(name, cluster)
+        settings = load(Path(__file__).with_name(name) / "settings.yaml")
+        settings, file = on_own_topics(settings, cluster, f"{name}-{time.time_ns() // 10**6}")
         ensure(settings.kafka, PARTITIONS)
         job = submit(settings, file, jobmanager=cluster.jobmanager)
         rest = FlinkRest(cluster.jobmanager)
@@ -116,20 +153,6 @@ def judge(stream: Stream, alerts: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _settings(name: str, cluster: local_cluster.Cluster) -> tuple[Settings, Path]:
-    values = load(Path(__file__).with_name(name) / "settings.yaml").model_dump(mode="json")
-    stamp = f"{name}-{time.time_ns() // 10**6}"
-    values["kafka"] |= {
-        "bootstrap": cluster.bootstrap,
-        "start": "earliest",
-        "group": stamp,
-        "topics": {topic: f"{stamp}-{topic}" for topic in values["kafka"]["topics"]},
-    }
-    path = cluster.home / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return validated(values, str(path)), path
-
-
 def _send(stream: Stream, settings: Settings) -> None:
     producer = KafkaProducer(**client_options(settings.kafka), linger_ms=20, acks=1, max_block_ms=60_000)
     names, topic = settings.event, settings.kafka.topics.events
@@ -149,7 +172,7 @@ def _gather(settings: Settings, done: Callable[[], bool]) -> list[dict[str, Any]
     last = time.time()
     for item in follow(settings.kafka, from_beginning=True):
         if item is not None:
-            moment = _milliseconds(item.alert["time"])
+            moment = epoch_milliseconds(item.alert["time"])
             alerts.append(item.alert["data"] | {"at": moment})
             last = time.time()
         elif time.time() - last > QUIET_SECONDS and done():
@@ -157,10 +180,6 @@ def _gather(settings: Settings, done: Callable[[], bool]) -> list[dict[str, Any]
         elif time.time() - last > PATIENCE:
             raise ClusterError(f"no alert and no end for {PATIENCE:.0f} s: see the Flink UI")
     return alerts
-
-
-def _milliseconds(text: str) -> int:
-    return round(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def _table(figures: dict[str, Any]) -> Table:

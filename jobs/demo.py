@@ -77,7 +77,7 @@ def run(output: Path, keep: bool, console: Console) -> dict[str, Any]:
     running_before = local_cluster.status()["running"]
     with console.status("starting Kafka and Flink"):
         cluster = local_cluster.up(say=console.log)
-    settings, settings_file = _settings(cluster, int(started))
+    settings, settings_file = on_own_topics(load(), cluster, f"demo-{int(started)}")
     with console.status("submitting the job"):
         ensure(settings.kafka, PARTITIONS)
         job = submit(settings, settings_file, jobmanager=cluster.jobmanager)
@@ -107,17 +107,17 @@ def run(output: Path, keep: bool, console: Console) -> dict[str, Any]:
     return figures
 
 
-def _settings(cluster: local_cluster.Cluster, stamp: int) -> tuple[Settings, Path]:
-    """The settings of the working directory, on the local broker and topics of this run's own."""
-    values = load().model_dump()
+def on_own_topics(settings: Settings, cluster: local_cluster.Cluster, run: str) -> tuple[Settings, Path]:
+    """Settings on the local broker and topics of one run's own, and a file with them."""
+    values = settings.model_dump(mode="json")
     values["kafka"] |= {
         "bootstrap": cluster.bootstrap,
         "start": "earliest",
-        "group": f"demo-{stamp}",
-        "topics": {name: f"demo-{stamp}-{topic}" for name, topic in values["kafka"]["topics"].items()},
+        "group": run,
+        "topics": {name: f"{run}-{topic}" for name, topic in values["kafka"]["topics"].items()},
     }
-    path = cluster.home / "demo.yaml"
-    path.write_text(yaml.safe_dump(json.loads(json.dumps(values))))
+    path = cluster.home / f"{run.partition('-')[0]}.yaml"
+    path.write_text(yaml.safe_dump(values))
     return validated(values, str(path)), path
 
 

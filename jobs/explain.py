@@ -24,6 +24,7 @@ from streamgauge.udfs.control import parse
 from streamgauge.udfs.decode import decode
 from streamgauge.udfs.pipeline import ScoringPipeline
 from streamgauge.udfs.records import RawBatch
+from streamgauge.udfs.silence import MEMBER
 
 BATCH = 2000
 AROUND = 200  # events of the entity that are drawn on each side
@@ -91,6 +92,11 @@ def explain(
             "batch.sharding is entity: an alert's score follows from a whole shard, which cannot be replayed exactly"
         )
     alert = _find(settings, alert_id)
+    if alert["data"]["agreed"] == [MEMBER]:
+        raise InputError(
+            f"{alert['data']['entity']} sent nothing, so there is no event to explain: its last one before was offset "
+            f"{alert['data']['source']['offset']} of partition {alert['data']['source']['partition']}"
+        )
     found = Explanation(alert)
     source = alert["data"]["source"]
     records, begin = _records(settings, source["partition"], source["offset"], found)

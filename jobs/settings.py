@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -189,9 +189,14 @@ def _explain(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         section: Any = Settings
+        of_many = False  # whether the next part is a place in a list, or a name of the user's
         for part in error["loc"][:-1]:
+            if of_many:
+                of_many = False
+                continue
             fields = getattr(section, "model_fields", {})
             section = fields[part].annotation if part in fields else None
+            of_many = get_origin(section) in (dict, tuple)
             section = next((a for a in getattr(section, "__args__", ()) if hasattr(a, "model_fields")), section)
         allowed = ", ".join(getattr(section, "model_fields", {})) or "nothing"
         return f"{key}: there is no such key; allowed here: {allowed}"

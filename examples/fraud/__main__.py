@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from examples.play import Planted, Stream, play
+from examples.play import Planted, Stream, main
 
 CARDS, DAYS, LEARNED = 300, 90, 45
 MINUTE, DAY = 60_000, 86_400_000
@@ -63,4 +63,4 @@ def stream(seed: int = 0) -> Stream:
 
 
 if __name__ == "__main__":
-    play("fraud", stream())
+    main("fraud", __doc__, stream)

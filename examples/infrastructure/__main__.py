@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from streamgauge.jobs.demo import SERIES, windows_of
 
-from examples.play import Planted, Stream, play
+from examples.play import Planted, Stream, main
 
 DAY = 86_400_000
 
@@ -29,4 +29,4 @@ def stream() -> Stream:
 
 
 if __name__ == "__main__":
-    play("infrastructure", stream())
+    main("infrastructure", __doc__, stream)

@@ -5,7 +5,6 @@ DIR holds ``kddcup.data_10_percent.gz``, or ``kdd99_10pct.tar.gz`` with it.
 
 from __future__ import annotations
 
-import argparse
 import io
 import tarfile
 import time
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 from streamgauge.models.errors import InputError
 
-from examples.play import Planted, Stream, play
+from examples.play import Planted, Stream, main
 
 ATTACKS = 300
 FAMILIES = {
@@ -81,6 +80,4 @@ def stream(data: Path, seed: int = 0) -> Stream:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m examples.intrusion", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with the KDD Cup 1999 10 % file")
-    play("intrusion", stream(parser.parse_args().data))
+    main("intrusion", __doc__, stream, options=("data",))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from examples.play import Planted, Stream, play
+from examples.play import Planted, Stream, main
 
 PUMPS, STEP, DAYS, LEARNED = 20, 600_000, 49, 28
 PER_DAY = 144
@@ -124,5 +124,4 @@ def draw(stream: Stream) -> Any:
 
 
 if __name__ == "__main__":
-    pumps = stream()
-    play("iot", pumps, draw(pumps))
+    main("iot", __doc__, stream, draw)

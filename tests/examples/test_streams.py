@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from streamgauge.jobs.settings import load
+from streamgauge.udfs.decode import epoch_milliseconds
 from streamgauge.udfs.pipeline import ScoringPipeline
 from streamgauge.udfs.records import RawBatch
 
@@ -32,8 +32,7 @@ def figures(name, stream):
         raw = RawBatch(payloads[part], np.zeros(n, np.int64), np.arange(begin, begin + n), stamps[part])
         for _, text in pipeline.process(raw).alerts:
             event = json.loads(text)
-            at = round(datetime.fromisoformat(event["time"]).timestamp() * 1000)
-            alerts.append(event["data"] | {"at": at})
+            alerts.append(event["data"] | {"at": epoch_milliseconds(event["time"])})
     return judge(stream, alerts)
 
 

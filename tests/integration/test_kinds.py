@@ -7,6 +7,8 @@ import time
 
 import numpy as np
 import pytest
+from streamgauge.jobs.explain import explain
+from streamgauge.models.errors import InputError
 
 from tests.integration.live import Live
 
@@ -57,6 +59,10 @@ def test_a_topic_that_falls_silent_is_told_by_the_heartbeat_and_its_return_too(c
         began = time.monotonic()
         silent = data(live.until(live.topics.alerts, lambda r: len(r) >= 2))
         assert time.monotonic() - began < 30
+        with pytest.raises(
+            InputError, match="a sent nothing, so there is no event to explain: its last one before was offset 24"
+        ):
+            explain(live.settings, next(d["alert_id"] for d in silent if d["entity"] == "a"))
         live.send(usual[:2])
         alerts = data(live.until(live.topics.alerts, lambda r: len(r) >= 4))
     assert sorted((d["entity"], d["state"], d["kind"]) for d in silent) == [

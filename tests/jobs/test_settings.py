@@ -34,6 +34,15 @@ def test_the_file_in_the_repository_fits_the_schema():
         ({"kafka": {"bootstrp": "x"}}, "kafka.bootstrp: there is no such key; allowed here: bootstrap, group, start"),
         ({"kafcka": {}}, "kafcka: there is no such key; allowed here: event, entity"),
         (
+            {"decide": {"rules": [{"id": "a", "when": "x > 1", "field": "x"}]}},
+            "decide.rules.0.field: there is no such key; allowed here: id, when, severity",
+        ),
+        (
+            {"decide": {"fields": {"x": {"dir": "above"}}}},
+            "decide.fields.x.dir: there is no such key; allowed here: direction, absolute, relative",
+        ),
+        ({"decide": {"rules": [{"id": "a", "when": "x >"}]}}, "decide.rules.0.when: 'x >' is no expression: 1:4"),
+        (
             {"batch": {"window": "10 parsecs"}},
             "batch.window: a duration is a number and a unit: 10 ms, 5 s.*'10 parsecs'",
         ),
