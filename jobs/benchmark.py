@@ -21,7 +21,7 @@ from streamgauge.models.contract import Floats
 from streamgauge.models.errors import InputError
 from streamgauge.models.nab_score import PROFILES, Series, judged_from, nab_score
 from streamgauge.udfs.alert import score_of
-from streamgauge.udfs.settings import DetectorSettings
+from streamgauge.udfs.detector_settings import DetectorSettings
 
 MARKS = {
     "nab": "combined_windows.json",

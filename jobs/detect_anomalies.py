@@ -69,7 +69,8 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     batches = batches_by_shard(tables, shard, batch.window)
 
     # the control stream, to every task; with a heartbeat where somebody waits for what does not come
-    control = control_stream(tables, kafka, settings.silence is not None).broadcast(CONTROL_STATE)
+    waited_for = settings.silence is not None or bool(settings.windows)
+    control = control_stream(tables, kafka, waited_for).broadcast(CONTROL_STATE)
 
     # decode -> align -> context -> featurize -> detect -> calibrate -> decide -> alert
     score_batch = ScoreBatch(

@@ -19,15 +19,18 @@ from streamgauge.jobs.topics import client_options, read_control
 from streamgauge.models.contract import Floats
 from streamgauge.models.errors import ClusterError, InputError, ModelError, SettingsError
 from streamgauge.models.explanation import Counterfactual, counterfactuals
+from streamgauge.udfs.aggregate import KeptEvents, columns_of
 from streamgauge.udfs.alert import score_of, scores_of
 from streamgauge.udfs.control import parse
-from streamgauge.udfs.decode import decode
+from streamgauge.udfs.decode import decode, epoch_milliseconds
 from streamgauge.udfs.pipeline import ScoringPipeline
 from streamgauge.udfs.records import RawBatch
 from streamgauge.udfs.silence import MEMBER
+from streamgauge.udfs.window_log import WindowLog
 
 BATCH = 2000
 AROUND = 200  # events of the entity that are drawn on each side
+MOST_WAIT = 7 * 86_400_000  # milliseconds that a window may have waited for the clock
 MOST_FIELDS = 3  # that counterfactuals are looked for in
 MOST_STATE = 200_000_000  # bytes of a log's state that are copied for each trial of a counterfactual
 
@@ -110,9 +113,12 @@ def explain(
             pipeline.apply(parse(text))
         except (SettingsError, ModelError):
             continue  # the job refused it too
-    told, before = _replay(pipeline, records, source["offset"], say)
+    told, before = _replay(pipeline, records, alert["data"], say)
     _compare(found, told)
-    _what_if(found, before, records[source["offset"] - begin], settings)
+    if "aggregate" in alert["data"]:
+        _what_if_windows(found, pipeline, before)
+    else:
+        _what_if(found, before, records[source["offset"] - begin], settings)
     return found
 
 
@@ -155,7 +161,7 @@ def _records(settings: Settings, partition: int, offset: int, found: Explanation
             consumer.close()
     except KafkaError as error:
         raise ClusterError(f"cannot read {place.topic!r} at {settings.kafka.bootstrap}: {error}") from error
-    _around(found, settings, records, offset)
+    (_windows_around if "aggregate" in found.alert["data"] else _around)(found, settings, records, offset)
     return [r for r in records if r.offset <= offset], begin
 
 
@@ -176,22 +182,44 @@ def _around(found: Explanation, settings: Settings, records: list[Any], offset: 
     found.values = np.array([float(value) for _, value in known])
 
 
+def _windows_around(found: Explanation, settings: Settings, records: list[Any], offset: int) -> None:
+    """The aggregate most to blame, of the same entity, in the windows around the alert's."""
+    data = found.alert["data"]
+    name, of = data["aggregate"]["window"], settings.windows[data["aggregate"]["window"]]
+    found.blamed = max(data["actual"], key=lambda field: data["contributions"].get(field, 0.0))
+    events, _ = decode(_raw(records), settings.event)
+    events = events.drop({k for k, entity in enumerate(events.entities) if entity != data["entity"]})
+    kept = KeptEvents(columns_of([of]), "")
+    kept.add(events.entities, events.times, events.rows, kept.read(events))
+    begin = epoch_milliseconds(data["aggregate"]["from"])
+    starts = {time // of.every * of.every for time in events.times.tolist()} | {begin}
+    windows = [kept.window(name, of, start + of.size) for start in sorted(starts)]
+    known = [(w.start, value) for w in windows if w.entities and (value := w.actual(0).get(found.blamed)) is not None]
+    at = next(k for k, (start, _) in enumerate(known) if start == begin)
+    known = known[max(0, at - AROUND) : at + AROUND + 1]
+    found.times = np.array([(start - begin) / 1000.0 for start, _ in known])
+    found.values = np.array([value for _, value in known])
+
+
 def _raw(records: list[Any]) -> RawBatch:
     columns = (np.array([getattr(r, name) for r in records], np.int64) for name in ("partition", "offset", "timestamp"))
     return RawBatch([r.value for r in records], *columns)
 
 
 def _replay(
-    pipeline: ScoringPipeline, records: list[Any], offset: int, say: Callable[[int, int], None]
+    pipeline: ScoringPipeline, records: list[Any], data: dict[str, Any], say: Callable[[int, int], None]
 ) -> tuple[dict[str, Any] | None, ScoringPipeline]:
     """The alert that the last record raises now, and the pipeline as it was before that record."""
     for start in range(0, len(records) - 1, BATCH):
         pipeline.process(_raw(records[start : min(start + BATCH, len(records) - 1)]))
         say(min(start + BATCH, len(records)), len(records))
     before = _copied(pipeline)
-    alerts = [json.loads(text) for _, text in pipeline.process(_raw(records[-1:])).alerts]
+    alerts = pipeline.process(_raw(records[-1:])).alerts
+    if "aggregate" in data and not alerts:  # the clock ended the window, when no event did
+        alerts = pipeline.tick(dict.fromkeys(pipeline.logs, MOST_WAIT)).alerts
     say(len(records), len(records))
-    return next((a for a in alerts if a["data"]["source"]["offset"] == offset), None), before
+    same = (a for _, text in alerts if (a := json.loads(text))["data"]["alert_id"] == data["alert_id"])
+    return next((a for a in same if a["data"]["state"] == "opened"), None), before
 
 
 def _copied(pipeline: ScoringPipeline) -> ScoringPipeline:
@@ -244,6 +272,33 @@ def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings:
     x = np.array([float(data["actual"][n]) for n in names])
     usual = np.array([float(data["expected"][n]) for n in names])
     bounds: list[Counterfactual] = counterfactuals(score, x, usual, score_of(-np.log(data["threshold"])))
+    found.counterfactuals = [bound.told(names) for bound in bounds]
+    found.bounds = [(names[bound.field], bound.bound) for bound in bounds]
+
+
+def _what_if_windows(found: Explanation, after: ScoringPipeline, before: ScoringPipeline) -> None:
+    """Bounds of single aggregates, each trial scored against what was known before the window ended."""
+    data = found.alert["data"]
+    number, name = data["source"]["partition"], data["aggregate"]["window"]
+    windows = after.logs[number].windows, before.logs[number].windows if number in before.logs else None
+    if windows[0] is None or windows[1] is None:
+        return
+    told = windows[0].logs[name].told.get(epoch_milliseconds(data["aggregate"]["to"]))
+    log: WindowLog = windows[1].logs[name]
+    if told is None or data["entity"] not in log.store.index:
+        return
+    whole = told.values[data["entity"]]
+    names = sorted(data["contributions"], key=lambda n: -data["contributions"][n])
+    names = [n for n in names if data["expected"].get(n) is not None][:MOST_FIELDS]
+
+    def score(X: Floats) -> Floats:
+        trials = [whole | dict(zip(names, x.tolist(), strict=True)) for x in X]
+        rows = np.array([[trial.get(column, np.nan) for column in log.columns] for trial in trials])
+        scores: Floats = scores_of(log.surprises(data["entity"], rows))
+        return scores
+
+    x, usual = (np.array([data[of][n] for n in names], np.float64) for of in ("actual", "expected"))
+    bounds = counterfactuals(score, x, usual, score_of(-np.log(data["threshold"])))
     found.counterfactuals = [bound.told(names) for bound in bounds]
     found.bounds = [(names[bound.field], bound.bound) for bound in bounds]
 

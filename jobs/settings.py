@@ -11,8 +11,8 @@ from typing import Any, Literal, get_origin
 import yaml
 from pydantic import Field, ValidationError, model_validator
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.section import Section
-from streamgauge.udfs.settings import Duration, PipelineSettings
+from streamgauge.udfs.section import Duration, Section
+from streamgauge.udfs.settings import PipelineSettings
 
 DEFAULT_FILE = Path("flink-conf/detection.yaml")
 ENVIRONMENT = "STREAMGAUGE__"

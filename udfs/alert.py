@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,14 +14,14 @@ from streamgauge.udfs.attribute import expected, shares
 from streamgauge.udfs.calibrate import AGREES
 from streamgauge.udfs.cloud_event import cloud_event, rfc3339
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
-from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, UPDATED, Decisions, kind_of
+from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, RETRACTED, UPDATED, Decisions, kind_of
 from streamgauge.udfs.group import Groups
 from streamgauge.udfs.records import EVIDENCE, Events, Opinions, Verdicts
 from streamgauge.udfs.rules import Rule
 from streamgauge.udfs.serve import SHADOW
 from streamgauge.udfs.settings import DecideSettings
 
-CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved"}
+CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved", RETRACTED: "retracted"}
 SEVERITIES = ("low", "medium", "high", "critical")
 MOST_FIELDS = 10
 
@@ -93,8 +94,9 @@ def build_alerts(
     versions: dict[str, str],
     decide: DecideSettings,
     groups: Groups,
+    complete: Callable[[int, dict[str, Any]], None],
 ) -> list[tuple[str, bytes]]:
-    """One alert for each change of an incident.
+    """One alert for each change of an incident; `complete` may add to its data, given the row of its event.
 
     Returns
     -------
@@ -162,6 +164,7 @@ def build_alerts(
         }
         if decisions.change[m] == OPENED:
             data["group"] = _grouped(groups.join(identity, entity, told[0][0] if told else None, now))
+        complete(int(events.rows[i]), data)
         told_once = f"{identity}-{change}-{int(offsets[i])}"
         alerts.append((entity, cloud_event(told_once, f"alert.{change}", entity, now, data, job=job, topic=topic)))
     return alerts

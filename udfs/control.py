@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.detector_settings import HalfSpaceTreesSettings
 from streamgauge.udfs.rules import Rule, RuleBook
-from streamgauge.udfs.section import Section
-from streamgauge.udfs.settings import HalfSpaceTreesSettings, Maintenance, PipelineSettings, Probability
+from streamgauge.udfs.section import Probability, Section
+from streamgauge.udfs.settings import Maintenance, PipelineSettings
 
 
 class Threshold(Section):

@@ -24,7 +24,7 @@ from streamgauge.udfs.context import (
 )  # fmt: skip
 from streamgauge.udfs.settings import DecideSettings
 
-OPENED, UPDATED, RESOLVED = 1, 2, 3
+OPENED, UPDATED, RESOLVED, RETRACTED = 1, 2, 3, 4  # the last one by late events alone (`udfs.window_log`)
 # kinds of incident; its status holds the one it has, and a bit for each that was told
 POINT, CONDITIONAL, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT = range(1, 7)
 KINDS = {

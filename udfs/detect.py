@@ -12,10 +12,10 @@ from streamgauge.models.detectors.peer_deviation import PeerDeviation
 from streamgauge.models.detectors.seasonal_profile import SeasonalProfile
 from streamgauge.models.entity_detector import EntityDetector
 from streamgauge.models.windowed_forest import WindowedForest
+from streamgauge.udfs.detector_settings import DetectorSettings
 from streamgauge.udfs.featurize import CHANNELS, unsquashed
 from streamgauge.udfs.records import ByPlace, Events, Opinions
 from streamgauge.udfs.relate import Peers
-from streamgauge.udfs.settings import DetectorSettings
 
 COLUMNS = {
     "features": CHANNELS,

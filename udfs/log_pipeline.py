@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.udfs.admit import admit
+from streamgauge.udfs.admit import Admitted, admit
 from streamgauge.udfs.alert import CHANGES, build_alerts
 from streamgauge.udfs.classify import classify
 from streamgauge.udfs.context import SLOT, STATUS
-from streamgauge.udfs.decide import KINDS, OPENED, TENFOLD, decide, kind_of
+from streamgauge.udfs.decide import KINDS, OPENED, TENFOLD, Decisions, decide, kind_of
 from streamgauge.udfs.decode import decode
 from streamgauge.udfs.featurize import WIDTH, featurize
 from streamgauge.udfs.log_state import LogState, Unsaved
 from streamgauge.udfs.records import BatchResult, Events, Notice, Opinions, RawBatch, Verdicts
+from streamgauge.udfs.rules import Rule
 from streamgauge.udfs.serve import SHADOW
 from streamgauge.udfs.settings import Maintenance
 from streamgauge.udfs.shape import LOOK_EVERY
@@ -25,12 +28,45 @@ SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities,
 COUNT_EVERY = 10_000  # and between looks at how many there are
 
 
+@dataclass(slots=True)
+class Judged:
+    """What is made of events before incidents are followed.
+
+    Attributes
+    ----------
+    opinions, verdicts
+    features, categories
+        As the cohort detectors were given them.
+    surprise : float64[n]
+        For any kind of incident, as far as the event may be severe.
+    violated : bool[n]
+        Whether a rule is.
+    rules : list of (Rule, bool[n])
+    kinds : int64[n]
+        Of incident that each event would be.
+    admitted : Admitted
+    threshold : float
+        In force.
+    """
+
+    opinions: Opinions
+    verdicts: Verdicts
+    features: Floats
+    categories: Floats
+    surprise: Floats
+    violated: Flags
+    rules: list[tuple[Rule, Flags]]
+    kinds: Ints
+    admitted: Admitted
+    threshold: float
+
+
 class LogPipeline(LogState):
     """The steps of one log."""
 
     def process(self, raw: RawBatch, result: BatchResult) -> None:
         """Take a batch through all steps; see `ScoringPipeline.process`."""
-        clock = _Clock(result.seconds)
+        clock = Clock(result.seconds)
         if self.served != self.models.versions:
             self.adopt()
         events, dead = decode(raw, self.settings.event)
@@ -42,12 +78,23 @@ class LogPipeline(LogState):
             result.dead_letters.append(dead_letter(raw, letter, self.topic))
             result.count(f"dead_letters.{letter.reason}")
         clock.lap("decode")
+        clocks, scored = np.empty(0, np.int64), len(result.rows)
+        if self.windows:
+            clocks, late = self.windows.admit(events.times, raw.stamps[events.rows])
+            clocks = clocks[late == 0]
+            events = events.drop(self._set_aside(late, raw, events, result))
         news: list[Notice] = []
         for start, stop, X in self.alignment.matrices(events, news):
             clock.lap("align")
             self._stretch(raw, events.slice(start, stop), X, result, clock)
+        first = int(events.times[0]) if news else 0
+        if self.windows:
+            taken = np.isin(events.rows, np.concatenate([np.empty(0, np.int64), *result.rows[scored:]]))
+            events = events.drop(set(np.flatnonzero(~taken).tolist()))
+            self.windows.feed(events, raw.offsets[events.rows], clocks[taken], result)
+            clock.lap("windows")
         for notice in news:
-            result.notices.append(schema_notice(notice, self.topic, self.job, self.log, int(events.times[0])))
+            result.notices.append(schema_notice(notice, self.topic, self.job, self.log, first))
         result.count("schema_changes", len(news))
         self.events += len(raw)
         result.count("events", len(raw))
@@ -56,7 +103,7 @@ class LogPipeline(LogState):
             clock.lap("save")
         self.unsaved = Unsaved()
 
-    def _stretch(self, raw: RawBatch, events: Events, X: Floats, result: BatchResult, clock: _Clock) -> None:
+    def _stretch(self, raw: RawBatch, events: Events, X: Floats, result: BatchResult, clock: Clock) -> None:
         """Events of one schema: find their entities, set the late ones aside, score the rest."""
         d = X.shape[1]
         self.shape.widen(d)
@@ -85,14 +132,10 @@ class LogPipeline(LogState):
                 back = self.silence.learn(rows[begin:end], arrivals[begin:end], offsets[begin:end], returning)
                 self._tell(back, "resolved", result)
             part, part_X, part_rows = events.slice(begin, end), X[begin:end], rows[begin:end]
-            places = np.flatnonzero(late).tolist()
-            if places:
-                result.late += [
-                    late_event(raw, int(part.rows[i]), self.topic, part.entities[i], int(late[i])) for i in places
-                ]
-                result.count("late", len(places))
+            if late.any():
                 keep = np.flatnonzero(late == 0)
-                part, part_X, part_rows, seen = part.drop(set(places)), part_X[keep], part_rows[keep], seen[keep]
+                part = part.drop(self._set_aside(late, raw, part, result))
+                part_X, part_rows, seen = part_X[keep], part_rows[keep], seen[keep]
             clock.lap("context")
             if len(part):
                 self._score(raw, part, part_X, part_rows, seen, result, clock)
@@ -104,6 +147,15 @@ class LogPipeline(LogState):
                     rows[end:] = self.store.rows(events.entities[end:], d)
             begin = end
 
+    def _set_aside(self, late: Ints, raw: RawBatch, events: Events, result: BatchResult) -> set[int]:
+        """Tell of the events that are late, by how many milliseconds; returns their places."""
+        places = np.flatnonzero(late).tolist()
+        result.late += [
+            late_event(raw, int(events.rows[i]), self.topic, events.entities[i], int(late[i])) for i in places
+        ]
+        result.count("late", len(places))
+        return set(places)
+
     def _forget(self, gone: Ints, why: str, result: BatchResult) -> None:
         if self.silence:
             self._tell(self.silence.give_up(gone), "resolved", result)
@@ -114,9 +166,11 @@ class LogPipeline(LogState):
         result.count(why, len(forgotten))
 
     def tick(self, elapsed: int, result: BatchResult) -> None:
-        """Nothing came for so many milliseconds: look for silent entities."""
+        """Nothing came for so many milliseconds: look for silent entities, and end windows."""
         if self.silence and self.silence.clock:
             self._look(self.silence.clock + elapsed, result)
+        if self.windows:
+            self.windows.tick(elapsed, result)
 
     def _look(self, now: int, result: BatchResult) -> None:
         assert self.silence is not None
@@ -143,9 +197,10 @@ class LogPipeline(LogState):
         own, said = self.settings.decide.maintenance, self.control.maintenance
         return own if said is None else said
 
-    def _score(
-        self, raw: RawBatch, events: Events, X: Floats, rows: Ints, seen: Ints, result: BatchResult, clock: _Clock
-    ) -> None:
+    def _judge(
+        self, events: Events, X: Floats, rows: Ints, slots: Ints, fresh: Flags, result: BatchResult, clock: Clock
+    ) -> Judged:
+        """From fields to what counts: what it learns on the way is in the store, the detectors and the calibrators."""
         settings, columns = self.settings, self.alignment.schema.numeric
         categories = self.alignment.categories(events) if self.detectors.categorical else np.empty((len(X), 0))
         features, steady, known = featurize(
@@ -153,15 +208,10 @@ class LogPipeline(LogState):
         )
         clock.lap("featurize")
         kind = self.shape.kind
-        slots, fresh = self._seat(rows, seen, X.shape[1])
         light = self.store.fields[:, :, WIDTH:]
         opinions = self.detectors.detect(
             kind, light, rows, self.rich.fields, slots, fresh, X, features, categories, events
         )
-        rich = np.flatnonzero(slots >= 0)
-        if len(rich):
-            self.unsaved.rich.append((kind, slots[rich], fresh[rich], events.times[rich], X[rich], opinions.levels))
-        self.shape.count(len(X))
         clock.lap("detect")
         self._serve(kind, slots, X, columns, opinions)
         clock.lap("serve")
@@ -180,26 +230,31 @@ class LogPipeline(LogState):
             settings.decide.fields, self._maintenance,
             limit + 0.99 * TENFOLD,
         )  # fmt: skip
-        result.count("muted.maintenance", admitted.maintenance)
-        result.count("muted.small", admitted.small)
+        return Judged(opinions, verdicts, features, categories, np.minimum(total, admitted.severest), violated, rules, kinds,
+                      admitted, threshold)  # fmt: skip
+
+    def _score(
+        self, raw: RawBatch, events: Events, X: Floats, rows: Ints, seen: Ints, result: BatchResult, clock: Clock
+    ) -> None:
+        settings, kind = self.settings, self.shape.kind
+        slots, fresh = self._seat(rows, seen, X.shape[1])
+        judged = self._judge(events, X, rows, slots, fresh, result, clock)
+        opinions, verdicts = judged.opinions, judged.verdicts
+        rich = np.flatnonzero(slots >= 0)
+        if len(rich):
+            self.unsaved.rich.append((kind, slots[rich], fresh[rich], events.times[rich], X[rich], opinions.levels))
+        self.shape.count(len(X))
+        result.count("muted.maintenance", judged.admitted.maintenance)
+        result.count("muted.small", judged.admitted.small)
         offsets, partitions = raw.offsets[events.rows], raw.partitions[events.rows]
         decisions = decide(
-            self.store, rows, seen, np.minimum(total, admitted.severest), violated, events.times, offsets, partitions,
-            threshold, self._mark, settings.decide, kinds, admitted.muted,
+            self.store, rows, seen, judged.surprise, judged.violated, events.times, offsets, partitions,
+            judged.threshold, self._mark, settings.decide, judged.kinds, judged.admitted.muted,
         )  # fmt: skip
         clock.lap("decide")
-        alerts = build_alerts(
-            decisions, events, X, columns, self.alignment.text_fields, opinions, verdicts, seen, rules, offsets, partitions,
-            topic=self.topic, job=self.job, threshold=threshold, versions=self.detectors.versions | self.served,
-            decide=settings.decide, groups=self.groups,
-        )  # fmt: skip
-        result.alerts += alerts
-        for change, what in zip(decisions.change.tolist(), decisions.incident[:, STATUS].tolist(), strict=True):
-            result.count(f"alerts.{CHANGES[change]}")
-            if change == OPENED:
-                result.count(f"alerts.{KINDS[kind_of(what)]}")
+        self._alert(decisions, events, X, seen, judged, offsets, partitions, result)
         self._scores(raw, events, opinions.names, verdicts, result)
-        self._compare_shadows(opinions.names, verdicts.surprises, threshold, result)
+        self._compare_shadows(opinions.names, verdicts.surprises, judged.threshold, result)
         for name, seconds in opinions.seconds.items():
             result.model_seconds[name] = result.model_seconds.get(name, 0.0) + seconds
         result.rows.append(events.rows)
@@ -212,10 +267,29 @@ class LogPipeline(LogState):
             if self.shape.events % LOOK_EVERY == 0:  # the same events however the log is cut into batches
                 self.budget.look(self.store.clock)
         if self.detectors.cohort:
-            self.unsaved.features.append((kind, features[~np.isnan(features).all(axis=1)], categories))
+            usable = ~np.isnan(judged.features).all(axis=1)
+            self.unsaved.features.append((kind, judged.features[usable], judged.categories))
         self.unsaved.magnitudes.append(opinions.magnitudes)
         self.unsaved.rows.append(rows)
         clock.lap("alert")
+
+    def _alert(
+        self, decisions: Decisions, events: Events, X: Floats, seen: Ints, judged: Judged, offsets: Ints, partitions: Ints,
+        result: BatchResult,
+    ) -> None:  # fmt: skip
+        result.alerts += build_alerts(
+            decisions, events, X, self.alignment.schema.numeric, self.alignment.text_fields, judged.opinions, judged.verdicts,
+            seen, judged.rules, offsets, partitions, topic=self.topic, job=self.job, threshold=judged.threshold,
+            versions=self.detectors.versions | self.served, decide=self.settings.decide, groups=self.groups,
+            complete=self._complete,
+        )  # fmt: skip
+        for change, what in zip(decisions.change.tolist(), decisions.incident[:, STATUS].tolist(), strict=True):
+            result.count(f"alerts.{CHANGES[change]}")
+            if change == OPENED:
+                result.count(f"alerts.{KINDS[kind_of(what)]}")
+
+    def _complete(self, row: int, data: dict[str, Any]) -> None:
+        """Add to what an alert says; the event is that of a row of the raw batch."""
 
     def _seat(self, rows: Ints, seen: Ints, fields: int) -> tuple[Ints, Flags]:
         """Slots of the events' entities in the rich tier, and whether the entity begins there with the event.
@@ -283,7 +357,7 @@ class LogPipeline(LogState):
                 )
 
 
-class _Clock:
+class Clock:
     """Adds the time since the last lap to a step."""
 
     def __init__(self, seconds: dict[str, float]) -> None:
@@ -291,6 +365,7 @@ class _Clock:
         self._last = time.perf_counter()
 
     def lap(self, step: str) -> None:
+        """Add the time since the last one."""
         now = time.perf_counter()
         self._seconds[step] = self._seconds.get(step, 0.0) + now - self._last
         self._last = now

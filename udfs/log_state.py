@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from streamgauge.udfs.detect import OWN, Detectors
 from streamgauge.udfs.featurize import PRIOR, WIDTH
 from streamgauge.udfs.group import Groups
 from streamgauge.udfs.journal import Fed, Journal
-from streamgauge.udfs.records import BatchResult
+from streamgauge.udfs.records import BatchResult, Events
 from streamgauge.udfs.rich import Fed as RichFed
 from streamgauge.udfs.rich import RichStore
 from streamgauge.udfs.rules import RuleBook
@@ -29,6 +29,33 @@ from streamgauge.udfs.serve import SHADOW, Models
 from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import Shape
 from streamgauge.udfs.silence import SilenceWatch
+
+
+class Windows(Protocol):
+    """What is made of a log's events in windows of event time (`udfs.windows`)."""
+
+    logs: dict[str, Any]
+
+    def admit(self, times: Ints, stamps: Ints) -> tuple[Ints, Ints]:
+        """Event time at each event, and by how much each is late; 0 is not."""
+
+    def feed(self, events: Events, offsets: Ints, clocks: Ints, result: BatchResult) -> None:
+        """Take events that were scored."""
+
+    def tick(self, elapsed: int, result: BatchResult) -> None:
+        """Nothing came for so many milliseconds."""
+
+    def meta(self) -> dict[str, Any]:
+        """What is saved in the log's header."""
+
+    def save(self, result: BatchResult) -> None:
+        """Add what changed to the saved state."""
+
+    def restore(self, saved: dict[str, bytes], meta: dict[str, Any]) -> None:
+        """Become what was saved."""
+
+    def canonical(self) -> bytes:
+        """The whole state in one normal form."""
 
 
 @dataclass(slots=True)
@@ -67,6 +94,13 @@ class LogState:
         Both shared with the other logs.
     saves : bool
         Whether results say what changed in the state.
+    name : str
+        Of what is looked at, where it is not the events themselves.
+
+    Attributes
+    ----------
+    windows : Windows, optional
+        What is made of the events in windows of event time.
     """
 
     kind = "log"
@@ -81,13 +115,14 @@ class LogState:
         control: Control,
         models: Models,
         saves: bool = True,
+        name: str = "",
     ) -> None:
         self.settings = settings
         self.saves = saves
         self.topic, self.job = topic, job
         self.control, self.models = control, models
         self.log = log
-        self.prefix = f"{log}/"
+        self.prefix = f"{log}/{name}"
         self.alignment = Alignment(settings.event)
         self.detectors = Detectors(settings.detectors, control.versions)
         self.store = EntityStore(WIDTH + self.detectors.width, settings.silence is not None)
@@ -107,9 +142,10 @@ class LogState:
         self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
         self.events = 0
         configured = settings.model_dump_json(include={"detectors", "ensemble", "featurize", "models"})
-        self._mark = config_mark(configured)
+        self._mark = config_mark(configured + name)
         if settings.silence is not None:
             self.silence = SilenceWatch(settings.silence, self.store, topic, job, log, self._mark)
+        self.windows: Windows | None = None
         self.unsaved = Unsaved()
         self._columns_saved = -1
 
@@ -164,6 +200,8 @@ class LogState:
             else:
                 self.journal.append(unsaved.features, magnitudes, writes)
         self.rich.save(unsaved.rich, writes, deletes)
+        if self.windows:
+            self.windows.save(result)
         schema = self.alignment.schema
         if len(schema.numeric) + len(schema.other) + len(schema.retyped) != self._columns_saved:
             self._columns_saved = len(schema.numeric) + len(schema.other) + len(schema.retyped)
@@ -186,6 +224,7 @@ class LogState:
             "shape": self.shape.to_state(), "peers": self.detectors.peers.to_state(),
             "arrived": self.silence.clock if self.silence else 0, "groups": self.groups.to_state(),
             "budget": self.budget.to_state() if self.budget else None,
+            "windows": self.windows.meta() if self.windows else None,
         }  # fmt: skip
 
     def restore(self, saved: dict[str, bytes]) -> None:
@@ -222,6 +261,8 @@ class LogState:
             self.silence.clock = meta["arrived"]
         if self.budget and meta["budget"]:
             self.budget.restore(meta["budget"])
+        if self.windows and meta.get("windows"):
+            self.windows.restore(saved, meta["windows"])
         self._restore_rich(saved, meta["rich"])
         self.detectors.versions.update(meta["versions"])
         for name, detector in self.detectors.cohort.items():
@@ -267,6 +308,8 @@ class LogState:
         }
         for name, detector in self.detectors.cohort.items():
             parts[name] = detector.to_state()
+        if self.windows:
+            parts["windows"] = self.windows.canonical()
         return pack("canonical", 1, {}, {name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
 
 

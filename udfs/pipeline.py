@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import numpy as np
@@ -10,12 +10,14 @@ from streamgauge.models.catalog import COHORT
 from streamgauge.models.windowed_forest import WindowedForest
 from streamgauge.udfs.control import Control, DetectorVersion, ModelVersion, Said, Weights, check
 from streamgauge.udfs.detect import Detectors
+from streamgauge.udfs.detector_settings import HalfSpaceTreesSettings
 from streamgauge.udfs.featurize import CHANNELS
 from streamgauge.udfs.log_pipeline import LogPipeline
 from streamgauge.udfs.records import BatchResult, RawBatch
 from streamgauge.udfs.serve import Models
-from streamgauge.udfs.settings import HalfSpaceTreesSettings, PipelineSettings
+from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import KINDS as KINDS_OF_STREAMS
+from streamgauge.udfs.windows import Windows
 
 
 class ScoringPipeline:
@@ -82,14 +84,15 @@ class ScoringPipeline:
             result.rows[before:] = [rows[part] for part in result.rows[before:]]
         return result
 
-    def tick(self, elapsed: int) -> BatchResult:
-        """Nothing came for so many milliseconds since the last batch: tell who has fallen silent.
+    def tick(self, elapsed: dict[int, int]) -> BatchResult:
+        """Nothing came on some logs for so many milliseconds: tell who has fallen silent, and end windows.
 
         What changes in the state is saved with the next batch.
         """
         result = BatchResult()
-        for log in self.logs.values():
-            log.tick(elapsed, result)
+        for number, milliseconds in elapsed.items():
+            if number in self.logs:
+                self.logs[number].tick(milliseconds, result)
         return result
 
     def apply(self, message: Said) -> None:
@@ -104,7 +107,7 @@ class ScoringPipeline:
         if isinstance(message, ModelVersion):
             self.models.take(message)
         self.control.apply(message)
-        for log in self.logs.values():
+        for log in self._all:
             if isinstance(message, Weights):
                 log.weigh()
             elif isinstance(message, DetectorVersion):
@@ -134,11 +137,19 @@ class ScoringPipeline:
         """`LogPipeline.canonical` of each log."""
         return {number: self.logs[number].canonical() for number in sorted(self.logs)}
 
+    @property
+    def _all(self) -> Iterator[LogPipeline]:
+        for log in self.logs.values():
+            yield log
+            if log.windows:
+                yield from log.windows.logs.values()
+
     def _log(self, number: int) -> LogPipeline:
         if number not in self.logs:
-            self.logs[number] = LogPipeline(
-                number, self.settings, self.topic, self.job, self.control, self.models, self.saves
-            )
+            names = (self.topic, self.job, self.control)
+            log = self.logs[number] = LogPipeline(number, self.settings, *names, self.models, self.saves)
+            if self.settings.windows:
+                log.windows = Windows(number, self.settings, *names, self.saves)
         return self.logs[number]
 
 

@@ -35,7 +35,19 @@ LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY(
 SHARDS_KEY = "shards"
 HEARTBEAT = -1  # offset of a control record that says only that time goes on
 PLACES = 65_536  # a record's place is offset * PLACES + partition: one array less to cross with
-STEPS = ("decode", "align", "context", "featurize", "detect", "serve", "calibrate", "decide", "alert", "save")
+STEPS = (
+    "decode",
+    "align",
+    "context",
+    "featurize",
+    "detect",
+    "serve",
+    "calibrate",
+    "decide",
+    "alert",
+    "windows",
+    "save",
+)
 COUNTERS = (
     "events",
     "scored",
@@ -45,6 +57,8 @@ COUNTERS = (
     "entities_forgotten",
     "entities_evicted",
     "rules_failed",
+    "windows",
+    "windows_amended",
 )
 REASONS = (
     "empty", "too_large", "not_json", "not_finite", "too_deep", "not_object", "no_entity", "bad_time",
@@ -93,7 +107,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._state = context.get_map_state(LOG_STATE)
         self._metrics = _Metrics(context.get_metrics_group(), list(json.loads(self._settings_json)["models"]["use"]))
         self._pipelines: dict[Any, Any] = {}
-        self._last_batch: dict[Any, float] = {}
+        self._heard: dict[Any, dict[int, float]] = {}
         self._control: dict[str, Any] = {}
         self._control_offset = -1
         self._thread.submit(self._load).result()
@@ -174,9 +188,13 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         return json.dumps(record | {"message": message, "payload": payload})
 
     def _tick(self) -> list[Any]:
-        """Tell shards without events that time goes on; what comes of it."""
-        quiet = {shard: time.monotonic() - last for shard, last in self._last_batch.items()}
-        return [self._pipelines[shard].tick(int(s * 1000)) for shard, s in quiet.items() if s >= 1.0]
+        """Tell logs without events that time goes on; what comes of it."""
+        now = time.monotonic()
+        results = []
+        for shard, heard in self._heard.items():
+            quiet = {log: int((now - last) * 1000) for log, last in heard.items() if now - last >= 1.0}
+            results.append(self._pipelines[shard].tick(quiet))
+        return results
 
     def _apply(self, message: Any) -> None:
         for pipeline in self._pipelines.values():
@@ -231,7 +249,8 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
         raw = self._raw_class(value[0], places % PLACES, places // PLACES, stamps)
         result = self._pipelines[shard].process(raw)
-        self._last_batch[shard] = time.monotonic()
+        logs = np.unique(raw.partitions).tolist() if self._per_partition else [-1]
+        self._heard.setdefault(shard, {}).update(dict.fromkeys(logs, time.monotonic()))
         entities, rich = zip(*(pipeline.entities for pipeline in self._pipelines.values()), strict=True)
         budgets = [budget for pipeline in self._pipelines.values() if (budget := pipeline.budgets)]
         wanted, achieved = (math.ceil(sum(column)) for column in zip(*budgets, strict=True)) if budgets else (0, 0)
@@ -272,6 +291,7 @@ class _Metrics:
             "opened",
             "updated",
             "resolved",
+            "retracted",
             "point",
             "conditional",
             "contextual",

@@ -7,12 +7,20 @@ import time
 
 import numpy as np
 import pytest
-from streamgauge.jobs.explain import explain
+from streamgauge.jobs.explain import draw, explain
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.pipeline import ScoringPipeline
+from streamgauge.udfs.records import RawBatch
+from streamgauge.udfs.settings import PipelineSettings
 
 from tests.integration.live import Live
 
 pytestmark = pytest.mark.integration
+
+
+# the defaults, where `Live` has small warm-ups
+PATIENT = PipelineSettings().model_dump(include={"detectors", "featurize", "calibration", "decide"})
+PATIENT["decide"]["threshold"] = 1e-3  # a few hundred windows are too few to be sure of less
 
 
 def data(records):
@@ -70,3 +78,48 @@ def test_a_topic_that_falls_silent_is_told_by_the_heartbeat_and_its_return_too(c
     ]
     back = [d for d in alerts if d["state"] == "resolved"]
     assert sorted(d["alert_id"] for d in back) == sorted(d["alert_id"] for d in silent)
+
+
+def test_windows_of_event_time_are_told_amended_by_late_events_and_explained(cluster, tmp_path):
+    minute, rows = 60_000, 190
+    windows = {"minute": {"size": "1 m", "aggregates": {"paid": ["sum"]}}}
+    live = Live(
+        cluster, tmp_path, windows=windows, event={"out_of_order": "10 s", "amend_within": "5 m"}, **PATIENT
+    )  # fmt: skip
+    begin = (int(time.time() * 1000) - rows * minute) // minute * minute
+    random = np.random.default_rng(0)
+    usual = [
+        (begin + second * 1000, {"entity": card, "paid": round(10 + float(random.normal()), 2)})
+        for second in range(0, rows * 60, 5)
+        for card in ("ann", "ben")
+    ]
+    burst = [(begin + 160 * minute + 500 * k, {"entity": "ann", "paid": 10.0}) for k in range(110)]
+    late = [(t, e) for t, e in usual if e["entity"] == "ben" and 170 <= (t - begin) / minute < 171][1:]
+    moved = {t for t, _ in late}
+    made = [(t, t, e) for t, e in usual + burst if not (e["entity"] == "ben" and t in moved)]
+    made += [(t + 130_000, t, e) for t, e in late]
+    sent = [("ann", {**e, "ts": t}) for _, t, e in sorted(made, key=lambda m: m[:2])]  # one key, one partition
+    with live.job() as job:
+        live.send(sent)
+
+        def enough(records):
+            return {"opened", "retracted"} <= {d["state"] for d in data(records)}
+
+        alerts = [d for d in data(live.until(live.topics.alerts, enough)) if "aggregate" in d]
+        assert live.counted(job, "windows_amended") == 1
+    [ann] = [d for d in alerts if d["entity"] == "ann" and d["state"] == "opened"]
+    assert (ann["kind"], ann["aggregate"]["events"]) == ("collective", 122)
+    [opened, retracted] = [d for d in alerts if d["entity"] == "ben"]
+    assert (retracted["state"], retracted["alert_id"]) == ("retracted", opened["alert_id"])
+    assert [retracted["amended"][when]["actual"]["minute.count"] for when in ("was", "now")] == [1.0, 12.0]
+    again = ScoringPipeline(live.settings.pipeline(), live.topics.events, live.settings.job.name)
+    log = [r for r in live.read(live.topics.events) if r.partition == opened["source"]["partition"]]
+    columns = (np.array([getattr(r, name) for r in log]) for name in ("partition", "offset", "timestamp"))
+    told = again.process(RawBatch([r.value for r in log], *columns)).alerts
+    assert sorted(text for _, text in told) == sorted(r.value for r in live.read(live.topics.alerts))
+    found = explain(live.settings, ann["alert_id"])
+    assert found.equal
+    assert found.blamed in ("minute.paid.sum", "minute.count")
+    assert len(found.values) > 100
+    draw(found, tmp_path / "window.png")
+    assert (tmp_path / "window.png").stat().st_size > 10_000

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from streamgauge.jobs.settings import Settings, load, schema, validated
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.settings import DetectorSettings
+from streamgauge.udfs.detector_settings import DetectorSettings
 
 CONF = Path(__file__).parents[2] / "flink-conf"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from streamgauge.models.catalog import CATALOG, COHORT, ENTITY, FITTED, ONLINE
 from streamgauge.udfs.detect import OWN, Detectors
-from streamgauge.udfs.settings import DetectorSettings
+from streamgauge.udfs.detector_settings import DetectorSettings
 
 from tests.streams import SMALL, Run, stream
 

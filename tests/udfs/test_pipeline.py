@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from streamgauge.models.errors import SettingsError, StateError
 from streamgauge.udfs import log_pipeline
 from streamgauge.udfs.control import parse
+from streamgauge.udfs.detector_settings import DetectorSettings
 from streamgauge.udfs.pipeline import warm_up
 from streamgauge.udfs.serve import Models
-from streamgauge.udfs.settings import DetectorSettings, EnsembleSettings, ModelsSettings, PipelineSettings
+from streamgauge.udfs.settings import EnsembleSettings, ModelsSettings, PipelineSettings
 from streamgauge.udfs.shape import LOOK_EVERY
 
 from tests.streams import SMALL, START, Run, batch, stream

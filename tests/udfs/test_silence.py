@@ -75,9 +75,9 @@ def test_who_was_silent_is_told_again_and_a_gap_that_recurs_becomes_usual():
 def test_the_whole_topic_falls_silent_and_only_the_clock_goes_on():
     run = Run(settings()).feed(stream(60))
     assert told(run) == []
-    run.take(run.pipeline.tick(3 * MINUTE + MINUTE // 2))
+    run.take(run.pipeline.tick({0: 3 * MINUTE + MINUTE // 2}))
     assert {entity for entity, _, _ in told(run)} == {"steady", "pump", "slow"}
-    run.take(run.pipeline.tick(10 * MINUTE))
+    run.take(run.pipeline.tick({0: 10 * MINUTE}))
     assert len(told(run)) == 3  # each once
     back = stream(90)
     run.feed(back.take(np.flatnonzero(back.stamps > START + 80 * MINUTE)))
