@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from streamgauge.jobs.cli_alerts import explain
+from streamgauge.jobs.cli_entity import entity_app
 from streamgauge.jobs.cli_models import models_app, train
 from streamgauge.jobs.cli_shared import AsJson, JobManager, SettingsFile, clear_errors, console, need_files, print_json
 from streamgauge.models.errors import InputError
@@ -26,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(models_app, name="models")
+app.add_typer(entity_app, name="entity")
 app.command(epilog="Example: `streamgauge explain 6301325c --plot alert.png`")(explain)
 app.command(epilog="Example: `streamgauge train pumps autoencoder history.csv --entity-column pump --registry models`")(
     train

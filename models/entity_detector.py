@@ -31,6 +31,9 @@ class EntityDetector(Detector):
         fields would show by chance, ln of their number.
     in_nats : bool
         Whether the magnitude is a surprise in its own right (minus ln of a probability) and needs no calibration.
+    quarantined : bool
+        Whether it need not learn from a suspicious stretch: it knows what is usual. What adds up evidence, or must learn a novelty at
+        once, is not.
     takes : {"values", "residuals", "levels", "own"}
         What the job gives it: values; what the seasonal profile leaves of them; the same, beside the level of the entity's
         peers; what neither the hour nor the peers explain.
@@ -41,6 +44,7 @@ class EntityDetector(Detector):
     half_score: ClassVar[float] = 3.0
     pooled: ClassVar[Literal["largest", "top", "rarest"]] = "largest"
     in_nats: ClassVar[bool] = False
+    quarantined: ClassVar[bool] = False
     takes: ClassVar[Literal["values", "residuals", "levels", "own"]] = "values"
     warmup: int
     _state: Floats | None = None

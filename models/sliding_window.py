@@ -23,6 +23,7 @@ class WindowDetector(EntityDetector):
     """
 
     tier: ClassVar[Literal["light", "rich"]] = "rich"
+    quarantined: ClassVar[bool] = True
 
     def __init__(self, window: int = 50, warmup: int = 20) -> None:
         self.window = window

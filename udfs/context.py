@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-from streamgauge.models.contract import Ints
+from streamgauge.models.contract import Flags, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 
 # columns of `EntityStore.head`: int64, zero is an entity never seen
-SEEN, NEWEST, CLOCK, SLOT, RECENT, FLAPS, ARRIVED, GAP, LAST, SILENT = range(10)
-STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG = range(10, 17)
+SEEN, NEWEST, CLOCK, SLOT, RECENT, FLAPS, HISTORY, ARRIVED, GAP, LAST, SILENT = range(11)
+STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG, AGE, RELEASED = range(11, 20)
 # columns saved for every entity, and where silence is looked for; the others only with an incident
-ALWAYS, ALWAYS_TIMED = 6, 10
-# columns of `EntityStore.levels`: float64
-PEAK, TOLD = range(2)
+ALWAYS, ALWAYS_TIMED = 7, 11
+# columns of `EntityStore.levels`: float64, all with an incident: the last five describe what is held back from learning
+PEAK, TOLD, HELD_N, HELD_MEAN, HELD_SQUARES, HELD_LAST, HELD_CHANGES = range(7)
+HELD_AFTER = 16  # events of an entity's own, after which an incident keeps its events from being learned
 
 
 class EntityStore:
@@ -36,18 +37,20 @@ class EntityStore:
 
     Attributes
     ----------
-    head : int64[capacity, 17]
+    head : int64[capacity, 20]
         Counts, times, place in the rich tier (one more than the slot), which of the last events were anomalous (a bit each), how
-        often incidents followed each other (and at which event the last one ended), arrival
-        and offset of the last event, the longest usual gap, whether it is silent, and incident of each entity.
-    levels : float64[capacity, 2]
-        Peak of the incident, and what was last told of it.
+        often incidents followed each other (and at which event the last one ended), after which of the last events nothing was to be
+        learned (a bit each), arrival and offset of the last event, the longest usual gap, whether it is silent, and incident of each
+        entity.
+    levels : float64[capacity, 7]
+        Peak of the incident, what was last told of it, and how far what was not learned lies from the usual: number, mean, squares
+        about it, the last one, squares of the changes.
     fields : float64[capacity, fields, width]
         State of features and detectors.
     """
 
     kind = "entities"
-    version = 4
+    version = 5
 
     def __init__(self, width: int, timed: bool = False) -> None:
         self.width = width
@@ -56,11 +59,12 @@ class EntityStore:
         self.index: dict[str, int] = {}
         self.free: list[int] = []
         self.clock = 0
-        self.head = np.zeros((1024, CONFIG + 1), np.int64)
-        self.levels = np.zeros((1024, 2))
+        self.head = np.zeros((1024, RELEASED + 1), np.int64)
+        self.levels = np.zeros((1024, HELD_CHANGES + 1))
         self.fields = np.zeros((1024, 0, width))
         self._segment_of = np.zeros(1024, np.int64)
         self._touched = np.zeros(1024, np.int64)
+        self._turns = np.zeros((1024, 3), np.int64)  # turn, events in it, whether they are held
         self._round = 0
         self._segments: dict[int, Ints] = {}
         self._next_segment = 1
@@ -89,26 +93,31 @@ class EntityStore:
             self.fields = wide
         return rows
 
-    def touch(self, rows: Ints, times: Ints, late_after: int, forget_after: int) -> tuple[int, Ints, Ints]:
+    def touch(
+        self, rows: Ints, times: Ints, late_after: int, forget_after: int, quarantine: bool = True
+    ) -> tuple[int, Ints, Ints, Flags]:
         """Count events in order, find the late ones, and start entities anew that were away too long.
 
         Returns
         -------
         done : int
-            Events counted; the rest must wait until these are scored, because one of them starts an entity anew.
+            Events counted; the rest must wait until these are scored, because one of them starts an entity anew, or what these are
+            decides whether it is learned. With `quarantine`, an entity has no more than `HELD_AFTER` of them, all learned or none.
         late : int64[done]
             By how much an event is older than its entity's newest, where that is more than `late_after`; 0 otherwise. Late
             events leave no trace.
         seen : int64[done]
             Events of the entity so far, this one included; 0 for a late one.
+        held : bool[done]
+            Whether the event is not to be learned.
         """
-        late, seen = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
+        late, seen, held = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), np.zeros(len(rows), np.bool_)
         self._round += 1
         done, self.clock = _touch(
-            rows, times, late_after, forget_after, self.clock, self._round, self._touched, self.head, self.fields,
-            late, seen,
+            rows, times, late_after, forget_after, quarantine, self.clock, self._round, self._touched, self._turns,
+            self.head, self.fields, late, seen, held,
         )  # fmt: skip
-        return done, late[:done], seen[:done]
+        return done, late[:done], seen[:done], held[:done]
 
     def away(self, forget_after: int) -> Ints:
         """Rows of entities that would start anew anyway, but for those with an incident."""
@@ -257,7 +266,7 @@ class EntityStore:
             row = len(self.names)
             self.names.append(name)
             if row >= len(self.head):
-                for array in ("head", "levels", "fields", "_segment_of", "_touched"):
+                for array in ("head", "levels", "fields", "_segment_of", "_touched", "_turns"):
                     old = getattr(self, array)
                     setattr(self, array, np.concatenate((old, np.zeros_like(old))))
         self.index[name] = row
@@ -265,24 +274,35 @@ class EntityStore:
 
 
 @njit(cache=True)
-def _touch(rows, times, late_after, forget_after, clock, turn, touched, head, fields, late, seen):  # type: ignore[no-untyped-def]
+def _touch(  # type: ignore[no-untyped-def]
+    rows, times, late_after, forget_after, quarantine, clock, turn, touched, turns, head, fields, late, seen, held
+):  # fmt: skip
     for i in range(len(rows)):
         row, time = rows[i], times[i]
         now = max(clock, time)
-        if head[row, SEEN] > 0 and now - head[row, CLOCK] > forget_after:
-            if touched[row] == turn:
+        again = head[row, SEEN] > 0 and now - head[row, CLOCK] > forget_after
+        if again and touched[row] == turn:
+            return i, clock
+        is_late = not again and head[row, SEEN] > 0 and time < head[row, NEWEST] - late_after
+        if quarantine and not is_late and not again:
+            before = turns[row, 1] if turns[row, 0] == turn else 0
+            if before == HELD_AFTER:
                 return i, clock
-            head[row, SEEN] = head[row, RECENT] = head[row, FLAPS] = 0
+            back = head[row, HISTORY] >> (HELD_AFTER - 1 - before) & 1
+            if before > 0 and back != turns[row, 2]:
+                return i, clock
+            turns[row, 0], turns[row, 1], turns[row, 2] = turn, before + 1, back
+            held[i] = back
+        elif again:
+            head[row, SEEN] = head[row, RECENT] = head[row, FLAPS] = head[row, HISTORY] = 0
             fields[row, :, :] = 0.0
+            turns[row, 0], turns[row, 1], turns[row, 2] = turn, 1, 0
         clock = now
         touched[row] = turn
-        if head[row, SEEN] > 0:
-            if time < head[row, NEWEST] - late_after:
-                late[i] = head[row, NEWEST] - time
-                continue
-            head[row, NEWEST] = max(time, head[row, NEWEST])
-        else:
-            head[row, NEWEST] = time
+        if is_late:
+            late[i] = head[row, NEWEST] - time
+            continue
+        head[row, NEWEST] = max(time, head[row, NEWEST]) if head[row, SEEN] > 0 else time
         head[row, SEEN] += 1
         head[row, CLOCK] = clock
         seen[i] = head[row, SEEN]

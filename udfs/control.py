@@ -58,7 +58,20 @@ class ModelVersion(Section):
     version: int | None = Field(ge=1)
 
 
-Said = Threshold | Rules | MaintenanceWindows | Weights | DetectorVersion | ModelVersion
+class EntityAction(Section):
+    """Asks what is known of an entity, or changes it, at a batch boundary; the answer is on the topic of notices.
+
+    show: what is known. forget: begin anew. release: learn again from an incident that goes on. rewind: go back to before what was
+    held back from learning.
+    """
+
+    type: Literal["entity"]
+    entity: str = Field(min_length=1)
+    action: Literal["show", "forget", "release", "rewind"]
+    id: str = Field(min_length=1, description="Of the request; it is in the answer.")
+
+
+Said = Threshold | Rules | MaintenanceWindows | Weights | DetectorVersion | ModelVersion | EntityAction
 _adapter: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="type")])
 
 
@@ -69,6 +82,8 @@ def key_of(message: Said) -> str:
             return f"detector {message.detector}"
         case ModelVersion():
             return f"model {message.model} {message.role}"
+        case EntityAction():
+            return f"entity {message.id}"
     return message.type
 
 

@@ -9,8 +9,16 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.context import (
+    AGE,
     CONFIG,
     FLAPS,
+    HELD_AFTER,
+    HELD_CHANGES,
+    HELD_LAST,
+    HELD_MEAN,
+    HELD_N,
+    HELD_SQUARES,
+    HISTORY,
     HITS,
     OPENED_OFFSET,
     OPENED_PARTITION,
@@ -18,6 +26,7 @@ from streamgauge.udfs.context import (
     PEAK,
     QUIET,
     RECENT,
+    RELEASED,
     STATUS,
     TOLD,
     EntityStore,
@@ -38,6 +47,9 @@ KINDS = {
 KIND_BITS = 4
 FLAP_BITS = 48  # of `FLAPS`, for the event at which the last incident ended; above, how many followed each other
 FLAPS_AT_ONCE, FLAPS_MOST = 3, 3  # an incident within so many times the quiet events after the last one follows it
+# A level is new, and learned, when so many events in a row that were not are no farther from each other than is usual, in deviations
+# of the entity, and go nowhere: their squares about the mean are not many times those of their changes.
+LEVEL_EVENTS, LEVEL_SPREAD, LEVEL_TREND = 50, 2.0, 2.0
 TENFOLD = math.log(10.0)  # ten times rarer is worth an update, ten times more usual than the threshold is quiet
 
 
@@ -85,6 +97,9 @@ def decide(
     settings: DecideSettings,
     kinds: Ints,
     muted: Flags | None = None,
+    held: Flags | None = None,
+    away: Floats | None = None,
+    quarantine: int = 0,
 ) -> Decisions:
     """Follow the incidents of the entities through events in row order.
 
@@ -92,6 +107,9 @@ def decide(
     an incident where there is none; within one, an event ten times rarer than what was last told is an update, and so is the first of
     another kind; `quiet_events` in a row, each ten times more usual than the threshold, end it. An incident soon after the last one
     needs twice as many, the next one four times, and so on: what flaps becomes one incident.
+
+    While an incident lasts, from its 16th event on, events are held back from learning, until they turn out to be a new level, or
+    there were `quarantine` of them.
 
     Parameters
     ----------
@@ -112,6 +130,12 @@ def decide(
         Kind of incident that each event would be (`udfs.classify`).
     muted : bool[n], optional
         Events that do not count, whatever their surprise (`udfs.admit`).
+    held : bool[n], optional
+        Events that are not learned (`EntityStore.touch`).
+    away : float64[n], optional
+        How far each is from what is usual for the entity, in its deviations; NaN is unknown.
+    quarantine : int
+        Events of an incident that may be held back; 0 is none.
     """
     n = len(rows)
     flagged = np.zeros(n, np.bool_)
@@ -119,17 +143,18 @@ def decide(
     # an event changes one incident at most once
     incident, peak = np.zeros((n, store.head.shape[1]), np.int64), np.zeros(n)
     m = _decide(
-        store.head, store.levels, rows, seen, surprise, violated, kinds, np.zeros(n, np.bool_) if muted is None else muted, times,
-        offsets, partitions, -math.log(threshold), settings.quiet_events, settings.warmup, settings.hits,
-        (1 << settings.within) - 1, config, flagged, place, change, incident, peak,
+        store.head, store.levels, rows, seen, surprise, violated, kinds, np.zeros(n, np.bool_) if muted is None else muted,
+        np.zeros(n, np.bool_) if held is None else held, np.full(n, np.nan) if away is None else away, quarantine, times, offsets,
+        partitions, -math.log(threshold), settings.quiet_events, settings.warmup, settings.hits, (1 << settings.within) - 1, config,
+        flagged, place, change, incident, peak,
     )  # fmt: skip
     return Decisions(place[:m], change[:m], incident[:m], peak[:m], flagged)
 
 
 @njit(cache=True)
 def _decide(  # type: ignore[no-untyped-def]
-    head, levels, rows, seen, surprise, violated, kinds, muted, times, offsets, partitions, limit, quiet_events, warmup, hits, window,
-    config, flagged, place, change, incident, peak,
+    head, levels, rows, seen, surprise, violated, kinds, muted, held, away, quarantine, times, offsets, partitions, limit,
+    quiet_events, warmup, hits, window, config, flagged, place, change, incident, peak,
 ):  # fmt: skip
     m = 0
     for i in range(len(rows)):
@@ -138,14 +163,15 @@ def _decide(  # type: ignore[no-untyped-def]
         flagged[i] = over
         recent = ((head[row, RECENT] << 1) | over) & window
         head[row, RECENT] = recent
+        head[row, HISTORY] = head[row, HISTORY] << 1 & (1 << HELD_AFTER + 1) - 1
         if head[row, STATUS] == 0:
             if not over:
                 continue
-            held = 0
+            anomalous = 0
             while recent:
-                held += recent & 1
+                anomalous += recent & 1
                 recent >>= 1
-            if held < hits and not violated[i]:
+            if anomalous < hits and not violated[i]:
                 continue
             head[row, STATUS] = kinds[i] | 1 << (KIND_BITS + kinds[i])
             head[row, QUIET], head[row, HITS] = 0, 1
@@ -182,4 +208,27 @@ def _decide(  # type: ignore[no-untyped-def]
             head[row, FLAPS] = (head[row, FLAPS] >> FLAP_BITS << FLAP_BITS) | seen[i]
             head[row, STATUS:] = 0
             levels[row, :] = 0.0
+        elif quarantine and not head[row, RELEASED]:
+            head[row, AGE] += 1
+            if head[row, AGE] > quarantine or (held[i] and _is_level(levels[row], away[i])):
+                head[row, RELEASED] = 1
+            else:
+                head[row, HISTORY] |= 1
     return m
+
+
+@njit(cache=True)
+def _is_level(level, away):  # type: ignore[no-untyped-def]
+    """Whether what is held back, with one more event, is a new level."""
+    if math.isnan(away):
+        return False
+    n = level[HELD_N] = level[HELD_N] + 1.0
+    apart = away - level[HELD_MEAN]
+    level[HELD_MEAN] += apart / n
+    level[HELD_SQUARES] += apart * (away - level[HELD_MEAN])
+    if n > 1.0:
+        level[HELD_CHANGES] += (away - level[HELD_LAST]) ** 2
+    level[HELD_LAST] = away
+    spread = level[HELD_SQUARES] / max(n - 1.0, 1.0)
+    steady = spread <= LEVEL_SPREAD**2 and level[HELD_SQUARES] <= LEVEL_TREND * level[HELD_CHANGES] / 2.0
+    return n >= LEVEL_EVENTS and steady

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,15 @@ class Detectors:
         self.versions[name] = version
 
     def learn_rich(
-        self, kind: str, rich: Floats, slots: Ints, X: Floats, times: Ints, fresh: Flags, levels: Floats | None = None
+        self,
+        kind: str,
+        rich: Floats,
+        slots: Ints,
+        X: Floats,
+        times: Ints,
+        fresh: Flags,
+        held: Flags,
+        levels: Floats | None = None,
     ) -> tuple[list[tuple[EntityDetector, Floats, Floats, Floats]], Floats]:
         """Rate and learn events of rich entities.
 
@@ -124,6 +133,8 @@ class Detectors:
         times : int64[n]
         fresh : bool[n]
             Whether the entity is one more.
+        held : bool[n]
+            Whether what knows the usual is not to learn from the event; of one entity, all are or none.
         levels : float64[n, d], optional
             Of the events' peers, as they were; the group learns unless given.
 
@@ -147,12 +158,12 @@ class Detectors:
                 told = (detector.pool(distance), distance, expected)
                 given["own"] = np.where(np.isnan(expected), left, left - expected)
             elif isinstance(detector, SeasonalProfile):
-                distance, expected, standard = detector.profile(part, slots, X, times)
+                distance, expected, standard = _rated(detector.profile, detector, part, slots, X, times, held)
                 told = (detector.pool(distance), distance, expected)
                 # NaN before the hour is known: who takes residuals waits for that
                 given["residuals"] = given["own"] = X - expected
             else:
-                told = detector.rate_learn_entities(part, slots, given[detector.takes], times)
+                told = _rated(detector.rate_learn_entities, detector, part, slots, given[detector.takes], times, held)
             said.append((detector, *told))
         if levels is None:
             self.peers.count(int(fresh.sum()))
@@ -199,6 +210,7 @@ class Detectors:
         features: Floats,
         categories: Floats,
         events: Events,
+        held: Flags,
     ) -> Opinions:
         """Score and learn events in row order.
 
@@ -220,6 +232,8 @@ class Detectors:
             Rows of NaN alone are no opinion, and not learned, by the cohort detectors.
         categories : float64[n, text fields]
         events : Events
+        held : bool[n]
+            Whether what knows the usual is not to learn from the event.
         """
         n, d = X.shape
         magnitudes = np.full((n, len(self.names)), np.nan)
@@ -228,13 +242,15 @@ class Detectors:
         at = 0
         for k, detector in enumerate(self.light):
             part = state[:, :, at : (at := at + detector.numbers_per_feature)]
-            size, distance, what = detector.rate_learn_entities(part, rows, X, events.times)
+            size, distance, what = _rated(detector.rate_learn_entities, detector, part, rows, X, events.times, held)
             if kind in self._on[detector.name]:
                 magnitudes[:, k] = size
                 contributions[k] = distance * distance
             expected = np.where(np.isnan(expected), what, expected)
         seated = np.flatnonzero(slots >= 0)
-        said, levels = self.learn_rich(kind, rich, slots[seated], X[seated], events.times[seated], fresh[seated])
+        said, levels = self.learn_rich(
+            kind, rich, slots[seated], X[seated], events.times[seated], fresh[seated], held[seated]
+        )
         for richer, size, distance, what in said:
             k = self.names.index(richer.name)
             if richer.takes == "levels":
@@ -258,6 +274,23 @@ class Detectors:
                 magnitudes[usable, k] = opinion[0]
                 contributions[k] = _spread(opinion[1], usable, n)
         return Opinions(list(self.names), magnitudes, contributions, [expected], np.zeros(n), weights, levels)
+
+
+def _rated(
+    rate: Callable[..., tuple[Floats, Floats, Floats]], detector: EntityDetector, state: Floats, rows: Ints, X: Floats,
+    times: Ints, held: Flags,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """What a detector says of events; from those that are held back it does not learn, where it is one that need not."""
+    if not (detector.quarantined and held.any()):
+        return rate(state, rows, X, times)
+    free, kept = np.flatnonzero(~held), np.flatnonzero(held)
+    parts = [rate(state, rows[which], X[which], times[which], learn) for which, learn in ((free, True), (kept, False))]
+    said = []
+    for learned, unlearned in zip(*parts, strict=True):
+        whole = np.empty((len(held), *learned.shape[1:]))
+        whole[free], whole[kept] = learned, unlearned
+        said.append(whole)
+    return said[0], said[1], said[2]
 
 
 def _spread(weights: Floats, places: Ints, n: int) -> Floats:

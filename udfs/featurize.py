@@ -23,7 +23,13 @@ CLIP = 3.0  # a value moves centre and scale by at most this many standard devia
 
 
 def featurize(
-    state: Floats, rows: Ints, X: Floats, settings: FeaturizeSettings, changes: Floats, prior: Floats
+    state: Floats,
+    rows: Ints,
+    X: Floats,
+    settings: FeaturizeSettings,
+    changes: Floats,
+    prior: Floats,
+    held: Flags | None = None,
 ) -> tuple[Floats, Flags, Flags]:
     """Normalise events in row order and learn from them.
 
@@ -45,6 +51,8 @@ def featurize(
         Change of a value from the last one, and from one some time ago, are added to; squashed.
     prior : float64[d, 5]
         Of the cohort; changed in place.
+    held : bool[n], optional
+        Events that are not learned; they count as the last ones all the same.
 
     Returns
     -------
@@ -60,7 +68,7 @@ def featurize(
     features = np.empty((len(X), CHANNELS * X.shape[1]))
     gain = 1.0 - 0.5 ** (1.0 / settings.half_life)
     _featurize(state, rows, X, gain, 2.0 / (settings.short + 1.0), settings.warmup, features, changes, steady, known,
-        prior,
+        prior, np.zeros(len(X), np.bool_) if held is None else held,
     )  # fmt: skip
     return features, steady, known
 
@@ -78,7 +86,7 @@ def _squash(value: float) -> float:
 
 
 @njit(cache=True)
-def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady, known, prior):  # type: ignore[no-untyped-def]
+def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady, known, prior, held):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             for channel in range(CHANNELS):
@@ -113,6 +121,9 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes, ste
                 features[i, CHANNELS * f + 2] = _squash((short - centre) / unit)
                 if scale > 0.0 and count >= warmup:
                     delta = min(max(delta, -CLIP * scale), CLIP * scale)
+            if held[i]:
+                cell[3], cell[4] = x, short
+                continue
             if count >= warmup:
                 pool = prior[f]
                 pool[3] += count < warmup + 1.0
@@ -139,3 +150,17 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes, ste
             cell[4] = short
             if count % AGO == 0.0:
                 cell[5] = x
+
+
+def distances(features: Floats) -> Floats:
+    """How far events are from what is usual for their entities, over all fields, in robust standard deviations, float64[n].
+
+    Parameters
+    ----------
+    features : float64[n, 3 d]
+        Rows of NaN alone give NaN.
+    """
+    away = 2.0 * features[:, ::CHANNELS] - 1.0
+    squares = (CLIP * away / np.maximum(1.0 - np.abs(away), 1e-12)) ** 2
+    told: Floats = np.where(np.isnan(squares).all(axis=1), np.nan, np.sqrt(np.nansum(squares, axis=1)))
+    return told

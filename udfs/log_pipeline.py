@@ -12,10 +12,10 @@ from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.admit import Admitted, admit
 from streamgauge.udfs.alert import CHANGES, build_alerts
 from streamgauge.udfs.classify import classify
-from streamgauge.udfs.context import SLOT, STATUS
+from streamgauge.udfs.context import HELD_AFTER, HISTORY, SLOT, STATUS
 from streamgauge.udfs.decide import KINDS, OPENED, TENFOLD, Decisions, decide, kind_of
 from streamgauge.udfs.decode import decode
-from streamgauge.udfs.featurize import WIDTH, featurize
+from streamgauge.udfs.featurize import WIDTH, distances, featurize
 from streamgauge.udfs.log_state import LogState, Unsaved
 from streamgauge.udfs.records import BatchResult, Events, Notice, Opinions, RawBatch, Verdicts
 from streamgauge.udfs.rules import Rule
@@ -121,11 +121,12 @@ class LogPipeline(LogState):
             if coming < len(looks):
                 most = min(most, int(looks[coming]))
             returning = self.silence.returning(rows[begin:most]) if self.silence else []
-            done, late, seen = self.store.touch(
+            done, late, seen, held = self.store.touch(
                 rows[begin:most],
                 events.times[begin:most],
                 self.settings.event.late_after,
                 self.settings.entity.forget_after,
+                self.settings.entity.quarantine > 0,
             )
             end = begin + done
             if self.silence:
@@ -135,17 +136,28 @@ class LogPipeline(LogState):
             if late.any():
                 keep = np.flatnonzero(late == 0)
                 part = part.drop(self._set_aside(late, raw, part, result))
-                part_X, part_rows, seen = part_X[keep], part_rows[keep], seen[keep]
+                part_X, part_rows, seen, held = part_X[keep], part_rows[keep], seen[keep], held[keep]
+            if held.any():
+                self._keep_points(part, part_rows, held)
             clock.lap("context")
             if len(part):
-                self._score(raw, part, part_X, part_rows, seen, result, clock)
+                self._score(raw, part, part_X, part_rows, seen, held, result, clock)
                 if self.shape.events % SWEEP_EVERY == 0:
-                    self._forget(self.store.away(self.settings.entity.forget_after), "entities_forgotten", result)
+                    self.let_go(self.store.away(self.settings.entity.forget_after), "entities_forgotten", result)
                     rows[end:] = self.store.rows(events.entities[end:], d)
                 elif self.shape.events % COUNT_EVERY == 0 and self.store.known > self.settings.entity.most:
-                    self._forget(self.store.least_recent(self.settings.entity.most), "entities_evicted", result)
+                    self.let_go(self.store.least_recent(self.settings.entity.most), "entities_evicted", result)
                     rows[end:] = self.store.rows(events.entities[end:], d)
             begin = end
+
+    def _keep_points(self, events: Events, rows: Ints, held: Flags) -> None:
+        """Keep what is known of entities whose events are held back from here on."""
+        for row in np.unique(rows[held]).tolist():
+            if self.store.head[row, HISTORY] >> HELD_AFTER & 1 == 0:
+                slot = int(self.store.head[row, SLOT]) - 1
+                rich = self.rich.fields[slot] if slot >= 0 else np.empty((0, self.rich.width))
+                time = int(events.times[int(np.argmax(rows == row))])
+                self.points.keep(self.store.names[row], time, self.store.fields[row], rich)
 
     def _set_aside(self, late: Ints, raw: RawBatch, events: Events, result: BatchResult) -> set[int]:
         """Tell of the events that are late, by how many milliseconds; returns their places."""
@@ -156,7 +168,8 @@ class LogPipeline(LogState):
         result.count("late", len(places))
         return set(places)
 
-    def _forget(self, gone: Ints, why: str, result: BatchResult) -> None:
+    def let_go(self, gone: Ints, why: str, result: BatchResult) -> None:
+        """Forget the entities in some rows, and count them as what `why` says."""
         if self.silence:
             self._tell(self.silence.give_up(gone), "resolved", result)
         forgotten, slots = self.store.forget(gone)
@@ -198,19 +211,20 @@ class LogPipeline(LogState):
         return own if said is None else said
 
     def _judge(
-        self, events: Events, X: Floats, rows: Ints, slots: Ints, fresh: Flags, result: BatchResult, clock: Clock
-    ) -> Judged:
+        self, events: Events, X: Floats, rows: Ints, slots: Ints, fresh: Flags, held: Flags, result: BatchResult,
+        clock: Clock,
+    ) -> Judged:  # fmt: skip
         """From fields to what counts: what it learns on the way is in the store, the detectors and the calibrators."""
         settings, columns = self.settings, self.alignment.schema.numeric
         categories = self.alignment.categories(events) if self.detectors.categorical else np.empty((len(X), 0))
         features, steady, known = featurize(
-            self.store.fields[:, :, :WIDTH], rows, X, settings.featurize, self.shape.changes, self.prior
+            self.store.fields[:, :, :WIDTH], rows, X, settings.featurize, self.shape.changes, self.prior, held
         )
         clock.lap("featurize")
         kind = self.shape.kind
         light = self.store.fields[:, :, WIDTH:]
         opinions = self.detectors.detect(
-            kind, light, rows, self.rich.fields, slots, fresh, X, features, categories, events
+            kind, light, rows, self.rich.fields, slots, fresh, X, features, categories, events, held
         )
         clock.lap("detect")
         self._serve(kind, slots, X, columns, opinions)
@@ -234,22 +248,26 @@ class LogPipeline(LogState):
                       admitted, threshold)  # fmt: skip
 
     def _score(
-        self, raw: RawBatch, events: Events, X: Floats, rows: Ints, seen: Ints, result: BatchResult, clock: Clock
-    ) -> None:
+        self, raw: RawBatch, events: Events, X: Floats, rows: Ints, seen: Ints, held: Flags, result: BatchResult,
+        clock: Clock,
+    ) -> None:  # fmt: skip
         settings, kind = self.settings, self.shape.kind
         slots, fresh = self._seat(rows, seen, X.shape[1])
-        judged = self._judge(events, X, rows, slots, fresh, result, clock)
+        judged = self._judge(events, X, rows, slots, fresh, held, result, clock)
         opinions, verdicts = judged.opinions, judged.verdicts
         rich = np.flatnonzero(slots >= 0)
         if len(rich):
-            self.unsaved.rich.append((kind, slots[rich], fresh[rich], events.times[rich], X[rich], opinions.levels))
+            self.unsaved.rich.append(
+                (kind, slots[rich], fresh[rich], held[rich], events.times[rich], X[rich], opinions.levels)
+            )
         self.shape.count(len(X))
         result.count("muted.maintenance", judged.admitted.maintenance)
         result.count("muted.small", judged.admitted.small)
         offsets, partitions = raw.offsets[events.rows], raw.partitions[events.rows]
         decisions = decide(
             self.store, rows, seen, judged.surprise, judged.violated, events.times, offsets, partitions,
-            judged.threshold, self._mark, settings.decide, judged.kinds, judged.admitted.muted,
+            judged.threshold, self._mark, settings.decide, judged.kinds, judged.admitted.muted, held,
+            distances(judged.features), settings.entity.quarantine,
         )  # fmt: skip
         clock.lap("decide")
         self._alert(decisions, events, X, seen, judged, offsets, partitions, result)
@@ -262,6 +280,7 @@ class LogPipeline(LogState):
         result.members.append(verdicts.surprises)
         result.flagged.append(decisions.flagged)
         result.count("scored", len(X))
+        result.count("held_back", int(held.sum()))
         if self.budget:
             self.budget.count(len(X), int((decisions.change == OPENED).sum()))
             if self.shape.events % LOOK_EVERY == 0:  # the same events however the log is cut into batches

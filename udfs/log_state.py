@@ -22,6 +22,7 @@ from streamgauge.udfs.featurize import PRIOR, WIDTH
 from streamgauge.udfs.group import Groups
 from streamgauge.udfs.journal import Fed, Journal
 from streamgauge.udfs.records import BatchResult, Events
+from streamgauge.udfs.rewind import Points
 from streamgauge.udfs.rich import Fed as RichFed
 from streamgauge.udfs.rich import RichStore
 from streamgauge.udfs.rules import RuleBook
@@ -104,7 +105,7 @@ class LogState:
     """
 
     kind = "log"
-    version = 4
+    version = 5
 
     def __init__(
         self,
@@ -122,7 +123,8 @@ class LogState:
         self.topic, self.job = topic, job
         self.control, self.models = control, models
         self.log = log
-        self.prefix = f"{log}/{name}"
+        self.name = name
+        self.prefix = f"{log}/w:{name}/" if name else f"{log}/"
         self.alignment = Alignment(settings.event)
         self.detectors = Detectors(settings.detectors, control.versions)
         self.store = EntityStore(WIDTH + self.detectors.width, settings.silence is not None)
@@ -138,6 +140,8 @@ class LogState:
         self.groups = Groups(settings.decide.group_within)
         self.budget = None if settings.decide.budget is None else Budget(settings.decide.budget)
         self.journal = Journal(self.prefix)
+        self.points = Points(self.prefix)
+        self.acted = -1  # offset of the last control message that did something to an entity
         self.silence: SilenceWatch | None = None
         self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
         self.events = 0
@@ -189,8 +193,8 @@ class LogState:
         """Add to the result what a batch changed in the state."""
         writes, deletes = result.writes, result.deletes
         unsaved = self.unsaved
-        if unsaved.rows:
-            touched = np.unique(np.concatenate(unsaved.rows))
+        if unsaved.rows or unsaved.forgotten:
+            touched = np.unique(np.concatenate([np.empty(0, np.int64), *unsaved.rows]))
             self.store.segment(touched, unsaved.forgotten, f"{self.prefix}e", writes, deletes)
         if unsaved.magnitudes:
             magnitudes = np.concatenate(unsaved.magnitudes)
@@ -200,6 +204,7 @@ class LogState:
             else:
                 self.journal.append(unsaved.features, magnitudes, writes)
         self.rich.save(unsaved.rich, writes, deletes)
+        self.points.save(writes, deletes)
         if self.windows:
             self.windows.save(result)
         schema = self.alignment.schema
@@ -223,7 +228,7 @@ class LogState:
             "events": self.events, "members": members, "versions": versions, "served": self.served, "absent": absent,
             "shape": self.shape.to_state(), "peers": self.detectors.peers.to_state(),
             "arrived": self.silence.clock if self.silence else 0, "groups": self.groups.to_state(),
-            "budget": self.budget.to_state() if self.budget else None,
+            "acted": self.acted, "budget": self.budget.to_state() if self.budget else None,
             "windows": self.windows.meta() if self.windows else None,
         }  # fmt: skip
 
@@ -251,12 +256,13 @@ class LogState:
             )
         schema, _ = unpack(saved["s"], "schema", 1)
         self.alignment.schema = Schema(**schema, absent=dict.fromkeys(schema["numeric"], 0) | meta["absent"])
-        self.events = meta["events"]
+        self.events, self.acted = meta["events"], meta["acted"]
         self.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "e"])
         self.shape.restore(meta["shape"])
         self.prior = arrays["prior"].reshape(-1, PRIOR)
         self.detectors.peers.restore(meta["peers"])
         self.groups.restore(meta["groups"])
+        self.points.restore({int(k[1:]): v for k, v in saved.items() if k[0] == "q"})
         if self.silence:
             self.silence.clock = meta["arrived"]
         if self.budget and meta["budget"]:
@@ -279,18 +285,18 @@ class LogState:
 
     def _restore_rich(self, saved: dict[str, bytes], meta: dict[str, int]) -> None:
         """Snapshots of the rich entities, fed again with what came after."""
-        held = self.store.head[: len(self.store.names), SLOT]
+        taken = self.store.head[: len(self.store.names), SLOT]
         snapshots = {int(k[1:]): v for k, v in saved.items() if k[0] == "r"}
         chunks = {int(k[1:]): v for k, v in saved.items() if k[0] == "i"}
         fields = len(self.alignment.schema.numeric)
-        for kind, slots, fresh, times, X, levels in self.rich.restore(
-            meta, held[held > 0] - 1, fields, snapshots, chunks
+        for kind, slots, fresh, held, times, X, levels in self.rich.restore(
+            meta, taken[taken > 0] - 1, fields, snapshots, chunks
         ):
             begin = 0
             for end in (*np.flatnonzero(fresh).tolist(), len(slots)):  # a slot is cleared when its entity starts anew
                 part = slice(begin, end)
                 self.detectors.learn_rich(
-                    kind, self.rich.fields, slots[part], X[part], times[part], fresh[part], levels[part]
+                    kind, self.rich.fields, slots[part], X[part], times[part], fresh[part], held[part], levels[part]
                 )
                 self.models.remember(self.rich.fields[:, :, self.detectors.rich_width :], slots[part], X[part])
                 if end < len(slots):
@@ -304,6 +310,7 @@ class LogState:
             "rich": self._canonical_rich(),
             "calibrators": self.calibrators.to_state(),
             "prior": self.prior.tobytes(),
+            "points": self.points.canonical(),
             "meta": msgspec.msgpack.encode([asdict(self.alignment.schema), self._meta(), self.store.clock]),
         }
         for name, detector in self.detectors.cohort.items():

@@ -8,7 +8,8 @@ import msgspec
 import numpy as np
 from streamgauge.models.catalog import COHORT
 from streamgauge.models.windowed_forest import WindowedForest
-from streamgauge.udfs.control import Control, DetectorVersion, ModelVersion, Said, Weights, check
+from streamgauge.udfs.act import act
+from streamgauge.udfs.control import Control, DetectorVersion, EntityAction, ModelVersion, Said, Weights, check
 from streamgauge.udfs.detect import Detectors
 from streamgauge.udfs.detector_settings import HalfSpaceTreesSettings
 from streamgauge.udfs.featurize import CHANNELS
@@ -112,6 +113,22 @@ class ScoringPipeline:
                 log.weigh()
             elif isinstance(message, DetectorVersion):
                 log.swap(message)
+
+    def act(self, message: EntityAction, offset: int) -> BatchResult:
+        """Do what is asked with an entity, in each log that knows it and has not done so.
+
+        Parameters
+        ----------
+        message : EntityAction
+        offset : int
+            Of the message, on the control topic.
+        """
+        result = BatchResult()
+        for log in self._all:
+            if offset > log.acted:
+                log.acted = offset
+                act(log, message, result)
+        return result
 
     def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:
         """Become what an earlier run saved: all pairs of key and value that its results wrote and did not delete."""

@@ -11,9 +11,9 @@ from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.shape import KINDS
 
-# kind of the stream, and of its events: slot, whether the entity starts anew with it, time, fields, the peers' level of each field (or no
-# columns)
-Fed = tuple[str, Ints, Flags, Ints, Floats, Floats]
+# kind of the stream, and of its events: slot, whether the entity starts anew with it, whether it is held back, time, fields, the peers'
+# level of each field (or no columns)
+Fed = tuple[str, Ints, Flags, Flags, Ints, Floats, Floats]
 
 SNAPSHOT_BYTES = 256  # of snapshots written for each event
 
@@ -38,7 +38,7 @@ class RichStore:
     fields : float64[slots, fields, width]
     """
 
-    version = 2
+    version = 3
 
     def __init__(self, width: int, memory: int, prefix: str) -> None:
         self.width, self.memory, self.prefix = width, memory, prefix
@@ -53,6 +53,7 @@ class RichStore:
         self._next = 1
         self._cursor = 0
         self._credit = 0
+        self._rewritten: set[int] = set()
 
     def __len__(self) -> int:
         return self._top - len(self._free)
@@ -121,6 +122,19 @@ class RichStore:
         self.fields[slots] = 0.0
         self._covered[slots] = self._next - 1
 
+    def rewrite(self, slot: int, fields: Floats) -> None:
+        """Put other numbers into the slot of an entity; what it was fed before is void.
+
+        Parameters
+        ----------
+        slot : int
+        fields : float64[d, width]
+            No more fields than there are now; the others are forgotten.
+        """
+        self.fields[slot] = 0.0
+        self.fields[slot, : len(fields)] = fields
+        self._rewritten.add(slot)
+
     def save(self, fed: list[Fed], writes: dict[str, bytes], deletes: list[str]) -> None:
         """Write what was fed since the last time, and the snapshots that are due.
 
@@ -130,14 +144,18 @@ class RichStore:
         writes, deletes
             Changes of the saved state are added.
         """
+        for slot in sorted(self._rewritten):  # as it is after what it is fed here
+            self._covered[slot] = self._next if fed else self._next - 1
+            writes[f"{self.prefix}r{slot}"] = self._snapshot(slot)
+        self._rewritten.clear()
         if not fed:
             return
         number, self._next = self._next, self._next + 1
-        slots, fresh, times = (np.concatenate([part[k] for part in fed]) for k in (1, 2, 3))
+        slots, fresh, held, times = (np.concatenate([part[k] for part in fed]) for k in (1, 2, 3, 4))
         kinds = np.repeat([KINDS.index(part[0]) for part in fed], [len(part[1]) for part in fed]).astype(np.int8)
         arrays: dict[str, npt.NDArray[Any]] = {
-            "slots": slots.astype(np.int32), "fresh": fresh, "times": times, "X": _stacked([part[4] for part in fed]),
-            "levels": _stacked([part[5] for part in fed]), "kinds": kinds,
+            "slots": slots.astype(np.int32), "fresh": fresh, "held": held, "times": times,
+            "X": _stacked([part[5] for part in fed]), "levels": _stacked([part[6] for part in fed]), "kinds": kinds,
         }  # fmt: skip
         writes[f"{self.prefix}i{number}"] = pack("inputs", self.version, {}, arrays)
         self._chunks.append(number)
@@ -148,13 +166,15 @@ class RichStore:
             slot, self._cursor = self._cursor, (self._cursor + 1) % self._top
             if self._used[slot]:
                 self._covered[slot] = number
-                meta = {"chunk": number}
-                writes[f"{self.prefix}r{slot}"] = pack("rich", self.version, meta, {"fields": self.fields[slot]})
+                writes[f"{self.prefix}r{slot}"] = self._snapshot(slot)
         needed = int(self._covered[: self._top].min(where=self._used[: self._top], initial=number))
         while self._chunks and self._chunks[0] <= needed:
             key = f"{self.prefix}i{self._chunks.pop(0)}"
             if writes.pop(key, None) is None:
                 deletes.append(key)
+
+    def _snapshot(self, slot: int) -> bytes:
+        return pack("rich", self.version, {"chunk": int(self._covered[slot])}, {"fields": self.fields[slot]})
 
     def meta(self) -> dict[str, int]:
         """What else must be saved."""
@@ -220,6 +240,7 @@ class RichStore:
                             kind,
                             slots[part],
                             arrays["fresh"][part],
+                            arrays["held"][part],
                             arrays["times"][part],
                             X[part],
                             arrays["levels"][part],

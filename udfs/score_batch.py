@@ -57,6 +57,7 @@ COUNTERS = (
     "entities_forgotten",
     "entities_evicted",
     "rules_failed",
+    "held_back",
     "windows",
     "windows_amended",
 )
@@ -109,6 +110,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._pipelines: dict[Any, Any] = {}
         self._heard: dict[Any, dict[int, float]] = {}
         self._control: dict[str, Any] = {}
+        self._actions: list[tuple[int, Any]] = []
         self._control_offset = -1
         self._thread.submit(self._load).result()
 
@@ -155,7 +157,10 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._check(message, self._settings)
         if message.type == "model":
             self._models.take(message)
-        self._control[self._key_of(message)] = message
+        if message.type == "entity":
+            self._actions.append((offset, message))
+        else:
+            self._control[self._key_of(message)] = message
         return message
 
     def process_broadcast_element(self, value: Any, ctx: Any) -> Iterator[Any]:
@@ -163,9 +168,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         text, offset = value[0], value[1]
         if text is None and offset == HEARTBEAT:
             for result in self._thread.submit(self._tick).result():
-                self._metrics.count(result.counts)
-                for key, alert in result.alerts:
-                    yield Row(key, alert.decode())
+                yield from self._records(result)
             return
         try:
             message = self._thread.submit(self._take_up, offset, text).result()
@@ -176,11 +179,27 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             # every task says so; the letters have the same key and offset
             yield DEAD_LETTERS, Row(self._control_topic, self._bad_control(offset, text, str(error)))
             return
-        if message is not None:
+        if message is not None and message.type == "entity":
+            results = self._thread.submit(self._act, message, offset).result()
+            self._metrics.control.inc()
+            for result in results:
+                yield from self._records(result)
+        elif message is not None:
             ctx.get_broadcast_state(CONTROL_STATE).put(self._key_of(message), text)
             self._thread.submit(self._apply, message).result()
             self._metrics.control.inc()
             log.info("control message taken up: %s", text)
+
+    def _records(self, result: Any) -> Iterator[Any]:
+        """What came of something else than a batch: alerts and notices."""
+        self._metrics.count(result.counts)
+        for key, text in result.notices:
+            yield NOTICES, Row(key, text.decode())
+        for key, text in result.alerts:
+            yield Row(key, text.decode())
+
+    def _act(self, message: Any, offset: int) -> list[Any]:
+        return [pipeline.act(message, offset) for pipeline in self._pipelines.values()]
 
     def _bad_control(self, offset: int, text: str, message: str) -> str:
         record = {"topic": self._control_topic, "partition": 0, "offset": offset, "reason": "bad_control"}
@@ -213,8 +232,8 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         for key, state in result.writes.items():  # put_all fails in process mode (PyFlink 2.3)
             self._state.put(key, state)
         self._metrics.update(result, levels, self._models.versions, took, len(value[0]), int(max(value[2])))
-        for field, notice in result.notices:
-            log.warning("schema: %s: %s", field, notice.decode())
+        for subject, notice in result.notices:
+            log.warning("%s: %s", subject, notice.decode())
         for tag, records in (
             (DEAD_LETTERS, result.dead_letters), (LATE, result.late), (SCORES, result.scores), (NOTICES, result.notices),
         ):  # fmt: skip
@@ -238,6 +257,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
 
     def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, dict[str, int]]:
         """On the scoring thread."""
+        answers: list[tuple[str, bytes]] = []
         if saved is not None:
             pipeline = self._pipeline_class(
                 self._settings, self._topic, self._job, self._per_partition, models=self._models
@@ -245,10 +265,13 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             for message in self._control.values():  # before what it decides about is restored
                 pipeline.apply(message)
             pipeline.restore(saved.items())
+            for offset, message in self._actions:  # those that came after the state was saved
+                answers += pipeline.act(message, offset).notices
             self._pipelines[shard] = pipeline
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
         raw = self._raw_class(value[0], places % PLACES, places // PLACES, stamps)
         result = self._pipelines[shard].process(raw)
+        result.notices += answers
         logs = np.unique(raw.partitions).tolist() if self._per_partition else [-1]
         self._heard.setdefault(shard, {}).update(dict.fromkeys(logs, time.monotonic()))
         entities, rich = zip(*(pipeline.entities for pipeline in self._pipelines.values()), strict=True)

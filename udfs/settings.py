@@ -54,6 +54,12 @@ class EntitySettings(Section):
         ge=1000,
         description="Entities known in each log; beyond, those that were away for longest begin anew, from what their cohort is like.",
     )
+    quarantine: int = Field(
+        200,
+        ge=0,
+        le=100_000,
+        description="Events of an incident, after its first 16, that are scored but not learned, unless they turn out to be a new level.",
+    )
     rich_memory: float = Field(
         256, ge=0, le=1_000_000, description="MB for entities of the rich tier, in each log; the others are light."
     )

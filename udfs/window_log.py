@@ -101,8 +101,8 @@ class WindowLog(LogPipeline):
                 "decide": settings.decide.model_copy(update={"budget": None}),
             }
         )  # fmt: skip
-        super().__init__(log, plain, topic, job, control, Models(plain.models), saves, f"w:{name}/")
-        self.name, self.of, self.kept = name, of, kept
+        super().__init__(log, plain, topic, job, control, Models(plain.models), saves, name)
+        self.of, self.kept = of, kept
         self.closed = -1
         self.told: dict[int, Told] = {}
         self.pending: set[tuple[int, str]] = set()
@@ -197,9 +197,10 @@ class WindowLog(LogPipeline):
         super()._alert(decisions, events, X, seen, judged, offsets, partitions, result)
 
     def _judge(
-        self, events: Events, X: Floats, rows: Ints, slots: Ints, fresh: Flags, result: BatchResult, clock: Clock
-    ) -> Judged:
-        judged = super()._judge(events, X, rows, slots, fresh, result, clock)
+        self, events: Events, X: Floats, rows: Ints, slots: Ints, fresh: Flags, held: Flags, result: BatchResult,
+        clock: Clock,
+    ) -> Judged:  # fmt: skip
+        judged = super()._judge(events, X, rows, slots, fresh, held, result, clock)
         judged.kinds[judged.kinds == POINT] = COLLECTIVE  # of the events in the window
         return judged
 
@@ -243,7 +244,8 @@ class WindowLog(LogPipeline):
         rows = self.store.rows(events.entities, X.shape[1])
         slots, seen = self.store.head[rows, SLOT] - 1, self.store.head[rows, SEEN]
         with self._learning_undone(rows, slots):
-            judged = self._judge(events, X, rows, slots, np.zeros(len(rows), np.bool_), result, Clock({}))
+            no = np.zeros(len(rows), np.bool_)
+            judged = self._judge(events, X, rows, slots, no, no, result, Clock({}))
         over = judged.surprise >= -np.log(judged.threshold)
         flagged = judged.violated | (over & (seen > self.settings.decide.warmup) & ~judged.admitted.muted)
         place, change, incidents = [], [], []
@@ -283,8 +285,8 @@ class WindowLog(LogPipeline):
             rows = self.store.rows(events.entities, given.shape[1])
             slots = self.store.head[rows, SLOT] - 1
             with self._learning_undone(rows, slots):
-                fresh = np.zeros(1, np.bool_)
-                said[i] = self._judge(events, given, rows, slots, fresh, BatchResult(), Clock({})).verdicts.total[0]
+                no = np.zeros(1, np.bool_)
+                said[i] = self._judge(events, given, rows, slots, no, no, BatchResult(), Clock({})).verdicts.total[0]
         return said
 
     def _change(
@@ -346,7 +348,7 @@ class WindowLog(LogPipeline):
             result.writes[f"{self.prefix}t{end}"] = self.told[end].to_state()
         result.deletes += [f"{self.prefix}t{end}" for end in sorted(self._saved - self.told.keys())]
         self._saved = set(self.told)
-        if self.unsaved.rows:
+        if self.unsaved.rows or self.unsaved.forgotten:
             super().save(result)
         self.unsaved, self._changed = Unsaved(), set()
 

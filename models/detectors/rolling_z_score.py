@@ -32,6 +32,7 @@ class RollingZScore(EntityDetector):
     """
 
     name: ClassVar[str] = "rolling_z_score"
+    quarantined: ClassVar[bool] = True
     state_version: ClassVar[int] = 1
 
     def __init__(

@@ -53,6 +53,7 @@ class SeasonalProfile(EntityDetector):
     """
 
     name: ClassVar[str] = "seasonal_profile"
+    quarantined: ClassVar[bool] = True
     tier: ClassVar[Literal["light", "rich"]] = "rich"
     state_version: ClassVar[int] = 2
     sees = "contextual"

@@ -14,7 +14,7 @@ HOUR = 3_600_000
 
 def touch(store, names, times, late_after=HOUR, forget_after=24 * HOUR):
     rows = store.rows(names, 2)
-    return rows, *store.touch(rows, np.array(times, dtype=np.int64), late_after, forget_after)
+    return rows, *store.touch(rows, np.array(times, dtype=np.int64), late_after, forget_after, False)[:3]
 
 
 def save(store, saved, rows):
@@ -40,7 +40,7 @@ def test_a_restored_store_equals_the_one_that_was_saved(batches, seed):
         time += len(batch)
         store.fields[rows] += random.normal(size=(len(rows), 2, 3))
         store.head[rows[0], STATUS:] = random.integers(0, 2)
-        store.levels[rows[0]] = store.head[rows[0], STATUS] * random.normal(size=2)
+        store.levels[rows[0]] = store.head[rows[0], STATUS] * random.normal(size=7)
         save(store, saved, rows)
     assert restored(saved).canonical() == store.canonical()
 
@@ -68,7 +68,7 @@ def test_counting_stops_where_an_entity_starts_anew_in_mid_batch():
     store = EntityStore(3)
     rows, done, _, _ = touch(store, ["a", "b", "a"], [1, 2, 30 * HOUR])
     assert done == 2
-    done, _, seen = store.touch(rows[2:], np.array([30 * HOUR]), HOUR, 24 * HOUR)
+    done, _, seen, _ = store.touch(rows[2:], np.array([30 * HOUR]), HOUR, 24 * HOUR)
     assert (done, seen.tolist()) == (1, [1])
 
 

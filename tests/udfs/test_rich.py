@@ -20,7 +20,17 @@ def feed(rich, slots, fresh, value, saved):
     rich.fields[slots] += value
     writes, deletes = {}, []
     rich.save(
-        [("series", slots, np.array(fresh), np.zeros(n, np.int64), np.full((n, 1), value), np.empty((n, 0)))],
+        [
+            (
+                "series",
+                slots,
+                np.array(fresh),
+                np.zeros(n, np.bool_),
+                np.zeros(n, np.int64),
+                np.full((n, 1), value),
+                np.empty((n, 0)),
+            ),
+        ],
         writes,
         deletes,
     )
@@ -32,7 +42,7 @@ def feed(rich, slots, fresh, value, saved):
 def restored(rich, saved, taken):
     again = store()
     parts = {kind: {int(k[3:]): v for k, v in saved.items() if k[2] == kind} for kind in "ri"}
-    for _, slots, fresh, _, X, _ in again.restore(rich.meta(), np.array(taken), 1, parts["r"], parts["i"]):
+    for _, slots, fresh, _, _, X, _ in again.restore(rich.meta(), np.array(taken), 1, parts["r"], parts["i"]):
         for slot, new, x in zip(slots, fresh, X[:, 0], strict=True):
             again.fields[slot] = x if new else again.fields[slot] + x
     return again

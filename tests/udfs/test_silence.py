@@ -99,7 +99,7 @@ def test_who_is_forgotten_while_silent_is_given_up():
     assert told(run) == [("pump", "opened", 3.9)]
     log = run.pipeline.logs[0]
     result = run.pipeline.process(batch([]))
-    log._forget(log.store.away(7_200_000), "entities_forgotten", result)
+    log.let_go(log.store.away(7_200_000), "entities_forgotten", result)
     assert "pump" not in log.store.index
     assert [json.loads(text)["data"]["state"] for _, text in result.alerts] == ["resolved"]
 

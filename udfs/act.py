@@ -1,0 +1,93 @@
+"""What a person does to an entity while the job runs: look at what is known of it, forget it, learn from it again, take it back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from streamgauge.udfs.alert import alert_id
+from streamgauge.udfs.cloud_event import cloud_event, rfc3339
+from streamgauge.udfs.context import (
+    CONFIG,
+    HISTORY,
+    NEWEST,
+    OPENED_OFFSET,
+    OPENED_PARTITION,
+    RECENT,
+    RELEASED,
+    SEEN,
+    SLOT,
+    STATUS,
+)  # fmt: skip
+from streamgauge.udfs.control import EntityAction
+from streamgauge.udfs.records import BatchResult
+
+if TYPE_CHECKING:
+    from streamgauge.udfs.log_pipeline import LogPipeline
+
+DONE = {"show": "shown", "forget": "forgotten", "release": "released", "rewind": "rewound"}
+
+
+def act(log: LogPipeline, message: EntityAction, result: BatchResult) -> None:
+    """Do what is asked with an entity, and tell what was known of it before; nothing where the log does not know it.
+
+    Parameters
+    ----------
+    log : LogPipeline
+    message : EntityAction
+    result : BatchResult
+        The answer is added to its notices.
+    """
+    row = log.store.index.get(message.entity)
+    if row is None or not log.store.head[row, SEEN]:
+        return
+    data = {"action": message.action, "done": True, "why": None} | known_of(log, row)
+    head = log.store.head[row]
+    if message.action == "release":
+        head[HISTORY] = 0
+        head[RELEASED] = int(head[STATUS] > 0)
+    elif message.action == "rewind":
+        point = log.points.of.pop(message.entity, None)
+        if point is None:
+            data |= {"done": False, "why": "nothing was held back from learning of late"}
+        else:
+            fields = log.store.fields[row]
+            fields[:] = 0.0
+            fields[: len(point.fields)] = point.fields
+            if head[SLOT]:
+                log.rich.rewrite(int(head[SLOT]) - 1, point.rich)
+            head[HISTORY] = head[RECENT] = 0
+            head[STATUS:] = 0
+            log.store.levels[row] = 0.0
+    if message.action == "forget":
+        log.points.of.pop(message.entity, None)
+        log.let_go(np.array([row]), "entities_forgotten", result)
+    else:
+        log.unsaved.rows.append(np.array([row]))
+    text = cloud_event(
+        f"{message.id}-{log.prefix}", f"entity.{DONE[message.action]}", message.entity, log.store.clock,
+        data | {"request": message.id}, job=log.job, topic=log.topic,
+    )  # fmt: skip
+    result.notices.append((message.entity, text))
+
+
+def known_of(log: LogPipeline, row: int) -> dict[str, Any]:
+    """What a log knows of the entity in a row, for people."""
+    head, name = log.store.head[row], log.store.names[row]
+    incident = None
+    if head[STATUS]:
+        place = (int(head[k]) for k in (OPENED_PARTITION, OPENED_OFFSET))
+        incident = alert_id(name, int(head[CONFIG]), log.topic, *place)
+    point = log.points.of.get(name)
+    fields = {}
+    for field, cell in zip(log.alignment.schema.numeric, log.store.fields[row].tolist(), strict=False):
+        values, centre, variance, last, _, _, lowest, highest = cell[:8]
+        if values:
+            fields[field] = {
+                "values": int(values), "usual": centre, "deviation": variance**0.5, "from": lowest, "to": highest, "last": last,
+            }  # fmt: skip
+    return {
+        "entity": name, "partition": log.log, "window": log.name or None, "events": int(head[SEEN]),
+        "last_event": rfc3339(int(head[NEWEST])), "tier": "rich" if head[SLOT] else "light", "incident": incident,
+        "held_back": bool(head[HISTORY] & 1), "rewind_to": None if point is None else rfc3339(point.time), "fields": fields,
+    }  # fmt: skip
