@@ -37,7 +37,8 @@ def _command(action: Action, what: str) -> None:
 
 
 def _show(answer: dict[str, Any]) -> None:
-    where = f"partition {answer['partition']}" + (f", windows {answer['window']}" if answer["window"] else "")
+    where = "".join(f"{name} {value}, " for name, value in answer["context"].items())
+    where += f"partition {answer['partition']}" + (f", windows {answer['window']}" if answer["window"] else "")
     said = "done" if answer["done"] else f"not done: {answer['why']}"
     console.print(f"{answer['entity']}  {where}  {answer['events']} events, the last at {answer['last_event']}  {said}")
     for key, text in (("incident", "incident {}"), ("rewind_to", "can be taken back to {}")):

@@ -39,15 +39,21 @@ def act(log: LogPipeline, message: EntityAction, result: BatchResult) -> None:
         The answer is added to its notices.
     """
     row = log.store.index.get(message.entity)
-    if row is None or not log.store.head[row, SEEN]:
-        return
+    rows = log.situations.rows(message.entity) if log.situations else [] if row is None else [row]
+    for row in rows:
+        if log.store.head[row, SEEN]:
+            _act(log, message, row, result)
+
+
+def _act(log: LogPipeline, message: EntityAction, row: int, result: BatchResult) -> None:
+    name = log.store.names[row]
     data = {"action": message.action, "done": True, "why": None} | known_of(log, row)
     head = log.store.head[row]
     if message.action == "release":
         head[HISTORY] = 0
         head[RELEASED] = int(head[STATUS] > 0)
     elif message.action == "rewind":
-        point = log.points.of.pop(message.entity, None)
+        point = log.points.of.pop(name, None)
         if point is None:
             data |= {"done": False, "why": "nothing was held back from learning of late"}
         else:
@@ -60,12 +66,12 @@ def act(log: LogPipeline, message: EntityAction, result: BatchResult) -> None:
             head[STATUS:] = 0
             log.store.levels[row] = 0.0
     if message.action == "forget":
-        log.points.of.pop(message.entity, None)
+        log.points.of.pop(name, None)
         log.let_go(np.array([row]), "entities_forgotten", result)
     else:
         log.unsaved.rows.append(np.array([row]))
     text = cloud_event(
-        f"{message.id}-{log.prefix}", f"entity.{DONE[message.action]}", message.entity, log.store.clock,
+        f"{message.id}-{log.prefix}{row}", f"entity.{DONE[message.action]}", message.entity, log.store.clock,
         data | {"request": message.id}, job=log.job, topic=log.topic,
     )  # fmt: skip
     result.notices.append((message.entity, text))
@@ -74,10 +80,11 @@ def act(log: LogPipeline, message: EntityAction, result: BatchResult) -> None:
 def known_of(log: LogPipeline, row: int) -> dict[str, Any]:
     """What a log knows of the entity in a row, for people."""
     head, name = log.store.head[row], log.store.names[row]
+    entity, situation = log.situations.of(name) if log.situations else (name, {})
     incident = None
     if head[STATUS]:
         place = (int(head[k]) for k in (OPENED_PARTITION, OPENED_OFFSET))
-        incident = alert_id(name, int(head[CONFIG]), log.topic, *place)
+        incident = alert_id(entity, int(head[CONFIG]), log.topic, *place)
     point = log.points.of.get(name)
     fields = {}
     for field, cell in zip(log.alignment.schema.numeric, log.store.fields[row].tolist(), strict=False):
@@ -87,7 +94,7 @@ def known_of(log: LogPipeline, row: int) -> dict[str, Any]:
                 "values": int(values), "usual": centre, "deviation": variance**0.5, "from": lowest, "to": highest, "last": last,
             }  # fmt: skip
     return {
-        "entity": name, "partition": log.log, "window": log.name or None, "events": int(head[SEEN]),
+        "entity": entity, "context": situation, "partition": log.log, "window": log.name or None, "events": int(head[SEEN]),
         "last_event": rfc3339(int(head[NEWEST])), "tier": "rich" if head[SLOT] else "light", "incident": incident,
         "held_back": bool(head[HISTORY] & 1), "rewind_to": None if point is None else rfc3339(point.time), "fields": fields,
     }  # fmt: skip

@@ -94,6 +94,7 @@ def build_alerts(
     versions: dict[str, str],
     decide: DecideSettings,
     groups: Groups,
+    context: tuple[str, ...],
     complete: Callable[[int, dict[str, Any]], None],
 ) -> list[tuple[str, bytes]]:
     """One alert for each change of an incident; `complete` may add to its data, given the row of its event.
@@ -164,6 +165,8 @@ def build_alerts(
         }
         if decisions.change[m] == OPENED:
             data["group"] = _grouped(groups.join(identity, entity, told[0][0] if told else None, now))
+        if context:
+            data["context"] = {name: events.values[i].get(name) for name in context}
         complete(int(events.rows[i]), data)
         told_once = f"{identity}-{change}-{int(offsets[i])}"
         alerts.append((entity, cloud_event(told_once, f"alert.{change}", entity, now, data, job=job, topic=topic)))

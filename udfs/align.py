@@ -54,7 +54,7 @@ class Alignment:
     def __init__(self, settings: EventSettings, schema: Schema | None = None) -> None:
         self.settings = settings
         self.schema = schema or Schema()
-        self._reserved = {settings.entity, settings.time, *settings.ignore}
+        self._reserved = {settings.entity, settings.time, *settings.ignore, *settings.context}
         self._declared_text = [f for f, kind in settings.fields.items() if kind == "text"]
 
     def reject(self, events: Events) -> list[tuple[int, DeadLetter]]:

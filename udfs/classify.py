@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.attribute import shares
@@ -14,7 +16,7 @@ CODES = np.array((POINT, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT))  # in the ord
 
 def classify(
     surprising: Flags, violated: Flags, known: Flags, X: Floats, opinions: Opinions, verdicts: Verdicts, contextual: list[int],
-    limit: float,
+    limit: float, elsewhere: Callable[[int, int, float], bool] | None = None,
 ) -> Ints:  # fmt: skip
     """Look at the surprising events one by one: they are few.
 
@@ -33,6 +35,8 @@ def classify(
         Members that look for contextual anomalies.
     limit : float
         Surprise of the threshold.
+    elsewhere : callable, optional
+        Whether an event's field (place, column, value) is usual for its entity in another situation: it is contextual, then.
 
     Returns
     -------
@@ -52,4 +56,6 @@ def classify(
         usual = blamed < X.shape[1] and known[i, blamed]
         told = np.nan_to_num(verdicts.surprises[i, contextual]).max(initial=0.0)
         kinds[i] = CONTEXTUAL if usual and told >= AGREES else POINT
+        if elsewhere and blamed < X.shape[1] and elsewhere(i, blamed, float(X[i, blamed])):
+            kinds[i] = CONTEXTUAL
     return kinds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from dataclasses import dataclass
@@ -83,6 +84,8 @@ class LogPipeline(LogState):
             clocks, late = self.windows.admit(events.times, raw.stamps[events.rows])
             clocks = clocks[late == 0]
             events = events.drop(self._set_aside(late, raw, events, result))
+        if self.situations:
+            events.units = self.situations.units(events)
         news: list[Notice] = []
         for start, stop, X in self.alignment.matrices(events, news):
             clock.lap("align")
@@ -108,7 +111,7 @@ class LogPipeline(LogState):
         d = X.shape[1]
         self.shape.widen(d)
         self.widen(d)
-        rows = self.store.rows(events.entities, d)
+        rows = self.store.rows(events.keys, d)
         arrivals, offsets = raw.stamps[events.rows], raw.offsets[events.rows]
         looks, moments = self.silence.cuts(arrivals) if self.silence else (np.empty(0, np.int64),) * 2
         begin = 0
@@ -144,15 +147,15 @@ class LogPipeline(LogState):
                 self._score(raw, part, part_X, part_rows, seen, held, result, clock)
                 if self.shape.events % SWEEP_EVERY == 0:
                     self.let_go(self.store.away(self.settings.entity.forget_after), "entities_forgotten", result)
-                    rows[end:] = self.store.rows(events.entities[end:], d)
+                    rows[end:] = self.store.rows(events.keys[end:], d)
                 elif self.shape.events % COUNT_EVERY == 0 and self.store.known > self.settings.entity.most:
                     self.let_go(self.store.least_recent(self.settings.entity.most), "entities_evicted", result)
-                    rows[end:] = self.store.rows(events.entities[end:], d)
+                    rows[end:] = self.store.rows(events.keys[end:], d)
             begin = end
 
     def _keep_points(self, events: Events, rows: Ints, held: Flags) -> None:
         """Keep what is known of entities whose events are held back from here on."""
-        for row in np.unique(rows[held]).tolist():
+        for row in dict.fromkeys(rows[held].tolist()):  # in the order of events: rows are others after a restart
             if self.store.head[row, HISTORY] >> HELD_AFTER & 1 == 0:
                 slot = int(self.store.head[row, SLOT]) - 1
                 rich = self.rich.fields[slot] if slot >= 0 else np.empty((0, self.rich.width))
@@ -238,7 +241,9 @@ class LogPipeline(LogState):
         limit = -math.log(threshold)
         total = verdicts.total
         surprising = total >= limit
-        kinds = classify(surprising, violated, known, X, opinions, verdicts, self.contextual, limit)
+        kinds = classify(surprising, violated, known, X, opinions, verdicts, self.contextual, limit,
+            functools.partial(self.situations.usual, events, rows) if self.situations else None,
+        )  # fmt: skip
         admitted = admit(
             surprising & ~violated, events, X, columns, steady, opinions, verdicts,
             settings.decide.fields, self._maintenance,
@@ -300,7 +305,7 @@ class LogPipeline(LogState):
             decisions, events, X, self.alignment.schema.numeric, self.alignment.text_fields, judged.opinions, judged.verdicts,
             seen, judged.rules, offsets, partitions, topic=self.topic, job=self.job, threshold=judged.threshold,
             versions=self.detectors.versions | self.served, decide=self.settings.decide, groups=self.groups,
-            complete=self._complete,
+            context=self.settings.event.context, complete=self._complete,
         )  # fmt: skip
         for change, what in zip(decisions.change.tolist(), decisions.incident[:, STATUS].tolist(), strict=True):
             result.count(f"alerts.{CHANGES[change]}")

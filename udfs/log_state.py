@@ -30,6 +30,7 @@ from streamgauge.udfs.serve import SHADOW, Models
 from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import Shape
 from streamgauge.udfs.silence import SilenceWatch
+from streamgauge.udfs.situate import Situations
 
 
 class Windows(Protocol):
@@ -128,6 +129,9 @@ class LogState:
         self.alignment = Alignment(settings.event)
         self.detectors = Detectors(settings.detectors, control.versions)
         self.store = EntityStore(WIDTH + self.detectors.width, settings.silence is not None)
+        self.situations: Situations | None = None
+        if settings.event.context:
+            self.situations = Situations(settings.event.context, self.store, settings.featurize.warmup)
         self.rich = RichStore(
             self.detectors.rich_width + models.width, int(settings.entity.rich_memory * 2**20), self.prefix
         )
@@ -258,6 +262,8 @@ class LogState:
         self.alignment.schema = Schema(**schema, absent=dict.fromkeys(schema["numeric"], 0) | meta["absent"])
         self.events, self.acted = meta["events"], meta["acted"]
         self.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "e"])
+        if self.situations:
+            self.situations.restore()
         self.shape.restore(meta["shape"])
         self.prior = arrays["prior"].reshape(-1, PRIOR)
         self.detectors.peers.restore(meta["peers"])

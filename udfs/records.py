@@ -69,12 +69,15 @@ class Events:
     entities : list of str
     times : int64[n]
         Event times, milliseconds.
+    units : list of str, optional
+        What is kept apart: entities in their situations (`udfs.situate`), where situations are declared.
     """
 
     rows: Ints
     values: list[dict[str, Any]]
     entities: list[str]
     times: Ints
+    units: list[str] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -82,14 +85,21 @@ class Events:
     def drop(self, places: set[int]) -> Events:
         """Without the events at some places."""
         keep = [i for i in range(len(self.values)) if i not in places]
+        units = None if self.units is None else [self.units[i] for i in keep]
         return Events(
-            self.rows[keep], [self.values[i] for i in keep], [self.entities[i] for i in keep], self.times[keep]
+            self.rows[keep], [self.values[i] for i in keep], [self.entities[i] for i in keep], self.times[keep], units
         )
 
     def slice(self, start: int, stop: int) -> Events:
         """Events from `start` to before `stop`."""
         part = slice(start, stop)
-        return Events(self.rows[part], self.values[part], self.entities[part], self.times[part])
+        units = None if self.units is None else self.units[part]
+        return Events(self.rows[part], self.values[part], self.entities[part], self.times[part], units)
+
+    @property
+    def keys(self) -> list[str]:
+        """Under what is kept what is known: the units, or else the entities."""
+        return self.entities if self.units is None else self.units
 
 
 class ByPlace(Protocol):

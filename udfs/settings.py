@@ -29,6 +29,10 @@ class EventSettings(Section):
         default_factory=dict,
         description="Other names of fields, by the other name: what a field was or will be called.",
     )
+    context: tuple[str, ...] = Field(
+        (),
+        description="Fields that say in which situation an entity is, as travelling: what is usual is kept for each one's values.",
+    )
     ignore: tuple[str, ...] = Field((), description="Fields never to look at.")
     max_fields: int = Field(1024, ge=1, le=4096, description="Numeric fields looked at; further ones are ignored.")
     max_bytes: int = Field(1_000_000, ge=100, description="Largest payload.")
@@ -247,3 +251,11 @@ class PipelineSettings(Section):
         default_factory=dict, description="Aggregates in windows of event time, by a name of yours."
     )
     output: OutputSettings = OutputSettings()
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> PipelineSettings:
+        if self.silence and self.event.context:
+            raise ValueError(
+                "silence and event.context: an entity is not silent because it is in another situation; leave one of them out"
+            )
+        return self

@@ -95,12 +95,15 @@ class WindowLog(LogPipeline):
         self, name: str, of: EventWindow, log: int, settings: PipelineSettings, topic: str, job: str, control: Control,
         saves: bool, kept: KeptEvents,
     ) -> None:  # fmt: skip
-        plain = settings.model_copy(
-            update={
-                "windows": {}, "silence": None, "models": ModelsSettings(), "output": OutputSettings(),
-                "decide": settings.decide.model_copy(update={"budget": None}),
-            }
-        )  # fmt: skip
+        changes: dict[str, Any] = {
+            "windows": {},
+            "silence": None,
+            "models": ModelsSettings(),
+            "output": OutputSettings(),
+        }
+        changes["event"] = settings.event.model_copy(update={"context": ()})
+        changes["decide"] = settings.decide.model_copy(update={"budget": None})
+        plain = settings.model_copy(update=changes)
         super().__init__(log, plain, topic, job, control, Models(plain.models), saves, name)
         self.of, self.kept = of, kept
         self.closed = -1

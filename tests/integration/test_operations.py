@@ -1,0 +1,73 @@
+"""What operators meet: changing schemas, too many entities, floods of incidents, situations, and an entity to be looked at."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from streamgauge.jobs.entity import ask
+from streamgauge.models.errors import InputError
+
+from tests.integration.live import Live
+
+pytestmark = pytest.mark.integration
+
+
+def data(records):
+    return [json.loads(record.value)["data"] for record in records]
+
+
+def test_an_entity_is_shown_rewound_and_forgotten_in_the_running_job_and_after_a_restart(cluster, tmp_path):
+    live = Live(cluster, tmp_path, decide={"threshold": 1e-6, "warmup": 399, "quiet_events": 1000})
+    random = np.random.default_rng(0)
+    usual = [("pump", {"entity": "pump", "x": float(x)}) for x in random.normal(100, 1, 400)]
+    noise = [("pump", {"entity": "pump", "x": float(x)}) for x in random.normal(100, 30, 60)]
+    kafka = live.settings.kafka
+    with live.job() as job:
+        live.send(usual + noise)
+        live.at_least(live.topics.alerts, 1)
+        assert live.counted(job, "held_back") > 20
+        [shown] = ask(kafka, "pump", "show")
+        assert (shown["events"], shown["held_back"]) == (460, True)
+        assert shown["rewind_to"]
+        [rewound] = ask(kafka, "pump", "rewind")
+        assert rewound["done"]
+        [after] = ask(kafka, "pump", "show")
+        assert (after["incident"], after["held_back"]) == (None, False)
+        assert after["fields"]["x"]["deviation"] < 3
+        [_] = ask(kafka, "pump", "forget")
+        live.send([("pump", {"entity": "pump", "x": 7.0})])
+        live.at_least(live.topics.scores, 461)
+        savepoint = live.rest.stop(job)
+    with live.job(from_savepoint=savepoint):
+        live.send([("pump", {"entity": "pump", "x": 8.0})])
+        [again] = ask(kafka, "pump", "show")
+        assert (again["events"], again["fields"]["x"]["last"]) == (2, 8.0)
+        with pytest.raises(InputError, match="no running job knows an entity 'nobody'"):
+            ask(kafka, "nobody", "show", 3)
+
+
+def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_budget(cluster, tmp_path):
+    live = Live(
+        cluster, tmp_path, entity={"most": 1000}, event={"rename": {"lat_ms": "latency"}, "context": ["mode"]},
+        decide={"budget": 5.0, "threshold": 1e-9, "rules": [{"id": "full", "when": "used > 99"}]},
+    )  # fmt: skip
+    first = [("k", {"entity": f"e{i}", "latency": float(i % 7), "used": 1.0, "mode": "day"}) for i in range(3000)]
+    renamed = [("k", {"entity": f"e{i}", "lat_ms": 3.0, "used": 1.0, "mode": "night"}) for i in range(3000, 6000)]
+    added = [("k", {"entity": f"f{i}", "latency": "slow", "used": 1.0, "new": i, "mode": "day"}) for i in range(6000)]
+    full = [("k", {"entity": f"e{i}", "latency": 1.0, "used": 100.0, "mode": "day"}) for i in (1, 2)]
+    with live.job() as job:
+        live.send(first + renamed + added + full)
+        alerts = live.at_least(live.topics.alerts, 2)
+        assert live.counted(job, "entities_evicted") > 5000
+        notices = live.until(live.topics.notices, lambda r: "new" in {d.get("field") for d in data(r)})
+        assert live.counted(job, "scored") == 12_002
+    changes = {(d["change"], d["field"]) for d in data(notices)}
+    assert changes >= {("added", "latency"), ("added", "new"), ("retyped", "latency")}
+    assert "lat_ms" not in {field for _, field in changes}
+    one, two = data(alerts)
+    assert (one["context"], one["group"]["id"]) == ({"mode": "day"}, two["group"]["id"])
+    assert two["group"]["incidents"] == 2
+    assert two["group"]["root"]["entity"] == "e1"
+    assert one["rules"] == two["rules"] == ["full"]

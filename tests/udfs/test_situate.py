@@ -1,0 +1,89 @@
+"""What is usual is kept for each situation that the settings declare."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.udfs.control import EntityAction
+from streamgauge.udfs.settings import PipelineSettings
+
+from tests.streams import SMALL, Run, batch
+
+
+def settings(*context, base=None):
+    raw = (base or PipelineSettings()).model_dump()
+    raw["event"]["context"] = context
+    raw["decide"]["threshold"] = 1e-3
+    return PipelineSettings.model_validate(raw)
+
+
+def payments(n=3000, seed=0):
+    """Of ten cards: ten times as much is spent while travelling, which is a tenth of the time."""
+    random = np.random.default_rng(seed)
+    made = []
+    for i in range(n):
+        away = bool(random.random() < 0.1)
+        amount = float(random.normal(500, 20) if away else random.normal(50, 5))
+        made.append(
+            {
+                "entity": f"card{i % 10}",
+                "amount": round(amount, 2),
+                "hops": float(random.normal(3, 1)),
+                "travelling": away,
+            }
+        )
+    return made
+
+
+def told(run):
+    return [d for d in (json.loads(text)["data"] for _, text in run.alerts) if d["state"] == "opened"]
+
+
+def test_much_is_usual_while_travelling_and_contextual_at_home():
+    made = payments()
+    made[2900] |= {"amount": 510.0, "travelling": False}
+    raw = batch(made)
+    run = Run(settings("travelling")).feed(raw)
+    late = [d for d in told(run) if d["source"]["offset"] >= 1000]
+    [found] = [d for d in late if d["source"]["offset"] == 2900]
+    assert (found["kind"], found["context"]) == ("contextual", {"travelling": False})
+    assert found["expected"]["amount"] == pytest.approx(50, abs=5)
+    assert found["entity"] == "card0"
+    assert "travelling" not in found["actual"]
+    assert len(late) <= 5
+    assert 2900 not in [d["source"]["offset"] for d in told(Run(settings()).feed(raw))]
+
+
+@given(st.lists(st.integers(1, 599), max_size=8), st.integers(0, 4))
+@hypothesis.settings(max_examples=15)
+def test_neither_batches_nor_restarts_matter(cuts, seed):
+    raw = batch(payments(600, seed))
+    chosen = settings("travelling", base=SMALL)
+    whole, cut = Run(chosen).feed(raw), Run(chosen).feed(raw, cuts)
+    assert cut.outputs() == whole.outputs()
+    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    stop = cuts[0] if cuts else 300
+    before = Run(chosen).feed(raw.take(np.arange(stop)))
+    after = Run(chosen, before.saved).feed(raw.take(np.arange(stop, len(raw))))
+    assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+
+
+def test_an_entity_is_shown_and_forgotten_in_all_its_situations():
+    run = Run(settings("travelling")).feed(batch(payments()))
+    message = EntityAction(type="entity", entity="card3", action="forget", id="r")
+    answers = [json.loads(text)["data"] for _, text in run.pipeline.act(message, 0).notices]
+    assert sorted(answer["context"]["travelling"] for answer in answers) == ["False", "True"]
+    usual = {answer["context"]["travelling"]: answer["fields"]["amount"]["usual"] for answer in answers}
+    assert usual == {"False": pytest.approx(50, abs=3), "True": pytest.approx(500, abs=20)}
+    assert run.pipeline.act(message.model_copy(update={"action": "show"}), 1).notices == []
+
+
+def test_silence_and_situations_do_not_go_together():
+    with pytest.raises(ValueError, match=r"silence and event\.context: an entity is not silent"):
+        PipelineSettings.model_validate({"silence": {}, "event": {"context": ["travelling"]}})
