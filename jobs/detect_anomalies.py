@@ -66,11 +66,11 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     tables.execute_sql(events_table(kafka))
     keys = shard_keys(batch.shards, MAX_PARALLELISM)
     shard = shard_expression(keys, batch.sharding, settings.event.entity)
-    batches = batches_by_shard(tables, shard, batch.window)
+    waited_for = settings.silence is not None or bool(settings.windows)  # for what does not come: with a heartbeat
+    batches = batches_by_shard(tables, shard, batch.window, keys if waited_for else None)
 
-    # the control stream, to every task; with a heartbeat where somebody waits for what does not come
-    waited_for = settings.silence is not None or bool(settings.windows)
-    control = control_stream(tables, kafka, waited_for).broadcast(CONTROL_STATE)
+    # the control stream, to every task
+    control = control_stream(tables, kafka).broadcast(CONTROL_STATE)
 
     # decode -> align -> context -> featurize -> detect -> calibrate -> decide -> alert
     score_batch = ScoreBatch(

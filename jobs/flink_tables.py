@@ -68,19 +68,23 @@ def control_table(kafka: KafkaSettings) -> str:
 )"""
 
 
-HEARTBEATS = """CREATE TABLE heartbeats (beat BIGINT) WITH (
-  'connector' = 'datagen', 'rows-per-second' = '1', 'scan.parallelism' = '1'
-)"""
+def heartbeats_table(shards: int) -> str:
+    """DDL of numbers from 1 to `shards`, by chance, each twice a second on average (a cross join would need state)."""
+    options = {
+        "connector": "datagen", "rows-per-second": str(2 * shards), "scan.parallelism": "1",
+        "fields.shard.min": "1", "fields.shard.max": str(shards),
+    }  # fmt: skip
+    return f"CREATE TABLE heartbeats (shard INT) WITH (\n  {_options(options)}\n)"
 
 
-def control_stream(tables: StreamTableEnvironment, kafka: KafkaSettings, heartbeats: bool) -> DataStream:
-    """Control messages (text, offset), and where wanted a heartbeat a second: no text, offset `HEARTBEAT`."""
+# one record at a place that no record has: arrays that are null are none to the thread mode's converter
+_BEAT = f"ARRAY[CAST(NULL AS BYTES)], ARRAY[CAST({HEARTBEAT} AS BIGINT)], ARRAY[CAST(0 AS BIGINT)]"
+
+
+def control_stream(tables: StreamTableEnvironment, kafka: KafkaSettings) -> DataStream:
+    """Control messages: text, offset."""
     tables.execute_sql(control_table(kafka))
-    query = "SELECT payload, `offset` FROM control_records"
-    if heartbeats:
-        tables.execute_sql(HEARTBEATS)
-        query += f" UNION ALL SELECT CAST(NULL AS STRING), CAST({HEARTBEAT} AS BIGINT) FROM heartbeats"
-    return tables.to_data_stream(tables.sql_query(query))
+    return tables.to_data_stream(tables.sql_query("SELECT payload, `offset` FROM control_records"))
 
 
 def shard_keys(shards: int, max_parallelism: int) -> list[int]:
@@ -125,7 +129,9 @@ def shard_expression(keys: list[int], sharding: str, entity: str) -> str:
     return f"{array}[MOD({number}, {len(keys)}) + 1]"
 
 
-def batches_by_shard(tables: StreamTableEnvironment, shard: str, window: int) -> KeyedStream:
+def batches_by_shard(
+    tables: StreamTableEnvironment, shard: str, window: int, heartbeats_to: list[int] | None = None
+) -> KeyedStream:
     """Records of a window as one row of parallel arrays, keyed by shard.
 
     Parameters
@@ -136,6 +142,8 @@ def batches_by_shard(tables: StreamTableEnvironment, shard: str, window: int) ->
         SQL for the shard's key.
     window : int
         Milliseconds.
+    heartbeats_to : list of int, optional
+        Shards' keys that get heartbeats, one record at the place `HEARTBEAT`: nothing has to come for time to go on.
     """
     tables.create_temporary_view(
         "sharded_records",
@@ -147,12 +155,15 @@ def batches_by_shard(tables: StreamTableEnvironment, shard: str, window: int) ->
 FROM event_records"""
         ),
     )
-    batches = tables.sql_query(
-        f"""SELECT shard, ROW(payloads, places, stamps) AS batch FROM (
+    query = f"""SELECT shard, ROW(payloads, places, stamps) AS batch FROM (
   SELECT shard, ARRAY_AGG(payload) AS payloads, ARRAY_AGG(place) AS places, ARRAY_AGG(stamp) AS stamps
   FROM TABLE(TUMBLE(TABLE sharded_records, DESCRIPTOR(arrival), INTERVAL '{window / 1000:.3f}' SECOND(5, 3)))
   GROUP BY shard, window_start, window_end)"""
-    )
+    if heartbeats_to:
+        tables.execute_sql(heartbeats_table(len(heartbeats_to)))
+        query += f"""
+UNION ALL SELECT ARRAY[{", ".join(map(str, heartbeats_to))}][shard] AS shard, ROW({_BEAT}) AS batch FROM heartbeats"""
+    batches = tables.sql_query(query)
     stream = tables.to_data_stream(batches)
     # Rows of (key, value) are what PyFlink's keyed operators expect. Building them in SQL and keying in Java spares the
     # crossing into Python that DataStream.key_by adds for every element.

@@ -187,6 +187,9 @@ class LogPipeline(LogState):
             self._look(self.silence.clock + elapsed, result)
         if self.windows:
             self.windows.tick(elapsed, result)
+        if self.saves and result.counts:  # something was told
+            self.save(result)
+            self.unsaved = Unsaved()
 
     def _look(self, now: int, result: BatchResult) -> None:
         assert self.silence is not None

@@ -86,10 +86,7 @@ class ScoringPipeline:
         return result
 
     def tick(self, elapsed: dict[int, int]) -> BatchResult:
-        """Nothing came on some logs for so many milliseconds: tell who has fallen silent, and end windows.
-
-        What changes in the state is saved with the next batch.
-        """
+        """Nothing came on some logs for so many milliseconds: tell who has fallen silent, and end windows."""
         result = BatchResult()
         for number, milliseconds in elapsed.items():
             if number in self.logs:

@@ -33,7 +33,7 @@ NOTICES = OutputTag("notices", MESSAGE)
 CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
 LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 SHARDS_KEY = "shards"
-HEARTBEAT = -1  # offset of a control record that says only that time goes on
+HEARTBEAT = -1  # place that says only that time goes on
 PLACES = 65_536  # a record's place is offset * PLACES + partition: one array less to cross with
 STEPS = (
     "decode",
@@ -164,12 +164,8 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         return message
 
     def process_broadcast_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        """Take up a control message (text, offset), or a heartbeat (no text), at the boundary of two batches."""
+        """Take up a control message (text, offset), at the boundary of two batches."""
         text, offset = value[0], value[1]
-        if text is None and offset == HEARTBEAT:
-            for result in self._thread.submit(self._tick).result():
-                yield from self._records(result)
-            return
         try:
             message = self._thread.submit(self._take_up, offset, text).result()
         except (SettingsError, ModelError) as error:
@@ -183,20 +179,13 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             results = self._thread.submit(self._act, message, offset).result()
             self._metrics.control.inc()
             for result in results:
+                self._metrics.count(result.counts)
                 yield from self._records(result)
         elif message is not None:
             ctx.get_broadcast_state(CONTROL_STATE).put(self._key_of(message), text)
             self._thread.submit(self._apply, message).result()
             self._metrics.control.inc()
             log.info("control message taken up: %s", text)
-
-    def _records(self, result: Any) -> Iterator[Any]:
-        """What came of something else than a batch: alerts and notices."""
-        self._metrics.count(result.counts)
-        for key, text in result.notices:
-            yield NOTICES, Row(key, text.decode())
-        for key, text in result.alerts:
-            yield Row(key, text.decode())
 
     def _act(self, message: Any, offset: int) -> list[Any]:
         return [pipeline.act(message, offset) for pipeline in self._pipelines.values()]
@@ -206,32 +195,31 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         payload = base64.b64encode((text or "").encode()).decode()
         return json.dumps(record | {"message": message, "payload": payload})
 
-    def _tick(self) -> list[Any]:
-        """Tell logs without events that time goes on; what comes of it."""
-        now = time.monotonic()
-        results = []
-        for shard, heard in self._heard.items():
-            quiet = {log: int((now - last) * 1000) for log, last in heard.items() if now - last >= 1.0}
-            results.append(self._pipelines[shard].tick(quiet))
-        return results
-
     def _apply(self, message: Any) -> None:
         for pipeline in self._pipelines.values():
             pipeline.apply(message)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        """Score one batch: a row of parallel arrays (payload, place in the log, timestamp)."""
+        """Score one batch: a row of parallel arrays (payload, place in the log, timestamp), or a heartbeat."""
         shard = ctx.get_current_key()
         shard = shard[0] if isinstance(shard, Row) else shard
         saved = None if shard in self._pipelines else self._saved()
         started = time.perf_counter()
-        result, levels = self._thread.submit(self._score, shard, saved, value).result()
+        beat = value[1][0] == HEARTBEAT
+        result, levels = self._thread.submit(self._tick if beat else self._score, shard, saved, value).result()
         took = time.perf_counter() - started
         for key in result.deletes:
             self._state.remove(key)
         for key, state in result.writes.items():  # put_all fails in process mode (PyFlink 2.3)
             self._state.put(key, state)
-        self._metrics.update(result, levels, self._models.versions, took, len(value[0]), int(max(value[2])))
+        if beat:
+            self._metrics.count(result.counts)
+        else:
+            self._metrics.update(result, levels, self._models.versions, took, len(value[0]), int(max(value[2])))
+        yield from self._records(result)
+
+    def _records(self, result: Any) -> Iterator[Any]:
+        """All that is to be written."""
         for subject, notice in result.notices:
             log.warning("%s: %s", subject, notice.decode())
         for tag, records in (
@@ -255,25 +243,39 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             )
         return saved
 
+    def _pipeline(self, shard: Any, saved: dict[str, bytes] | None) -> tuple[Any, list[tuple[str, bytes]]]:
+        """The shard's pipeline, restored if need be, and answers to what was asked of it while it was not there."""
+        if saved is None:
+            return self._pipelines[shard], []
+        pipeline = self._pipeline_class(
+            self._settings, self._topic, self._job, self._per_partition, models=self._models
+        )  # fmt: skip
+        for message in self._control.values():  # before what it decides about is restored
+            pipeline.apply(message)
+        pipeline.restore(saved.items())
+        answers = [answer for offset, message in self._actions for answer in pipeline.act(message, offset).notices]
+        self._pipelines[shard] = pipeline
+        self._heard[shard] = dict.fromkeys(pipeline.logs, time.monotonic())
+        return pipeline, answers
+
+    def _tick(self, shard: Any, saved: dict[str, bytes] | None, _: Any) -> tuple[Any, dict[str, int]]:
+        """On the scoring thread: tell logs without events that time goes on."""
+        pipeline, answers = self._pipeline(shard, saved)
+        now = time.monotonic()
+        quiet = {log: int((now - last) * 1000) for log, last in self._heard[shard].items() if now - last >= 1.0}
+        result = pipeline.tick(quiet)
+        result.notices += answers
+        return result, {}
+
     def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, dict[str, int]]:
         """On the scoring thread."""
-        answers: list[tuple[str, bytes]] = []
-        if saved is not None:
-            pipeline = self._pipeline_class(
-                self._settings, self._topic, self._job, self._per_partition, models=self._models
-            )
-            for message in self._control.values():  # before what it decides about is restored
-                pipeline.apply(message)
-            pipeline.restore(saved.items())
-            for offset, message in self._actions:  # those that came after the state was saved
-                answers += pipeline.act(message, offset).notices
-            self._pipelines[shard] = pipeline
+        pipeline, answers = self._pipeline(shard, saved)
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
         raw = self._raw_class(value[0], places % PLACES, places // PLACES, stamps)
-        result = self._pipelines[shard].process(raw)
+        result = pipeline.process(raw)
         result.notices += answers
         logs = np.unique(raw.partitions).tolist() if self._per_partition else [-1]
-        self._heard.setdefault(shard, {}).update(dict.fromkeys(logs, time.monotonic()))
+        self._heard[shard].update(dict.fromkeys(logs, time.monotonic()))
         entities, rich = zip(*(pipeline.entities for pipeline in self._pipelines.values()), strict=True)
         budgets = [budget for pipeline in self._pipelines.values() if (budget := pipeline.budgets)]
         wanted, achieved = (math.ceil(sum(column)) for column in zip(*budgets, strict=True)) if budgets else (0, 0)
