@@ -19,7 +19,7 @@ import numpy as np
 import yaml
 from streamgauge.jobs import local_cluster
 from streamgauge.jobs.local_cluster import Cluster
-from streamgauge.jobs.settings import Settings, validated
+from streamgauge.jobs.settings import Settings, TopicSettings, validated
 from streamgauge.jobs.submit import FlinkRest, submit
 from streamgauge.jobs.topics import ensure
 
@@ -63,7 +63,7 @@ def settings_for(running: Cluster, name: str, **sections: dict[str, Any]) -> tup
         Replaced keys by section.
     """
     unique = f"bench-{name}-{time.time_ns() // 1_000_000}"
-    topics = {t: f"{unique}-{t}" for t in ("events", "alerts", "dead_letters", "late", "scores", "control", "notices")}
+    topics = {t: f"{unique}-{t}" for t in TopicSettings.model_fields}
     values: dict[str, Any] = {"kafka": {"bootstrap": running.bootstrap, "group": unique, "topics": topics}}
     for section, keys in sections.items():
         values.setdefault(section, {}).update(keys)

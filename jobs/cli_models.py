@@ -22,8 +22,8 @@ Why = Annotated[str, typer.Option(help="Written down with the change.")]
 
 
 def train(
-    name: Name,
-    detector: Annotated[str, typer.Argument(help="isolation_forest, autoencoder, temporal_cnn, ...")],
+    name: Annotated[str | None, typer.Argument(help="The model's name.")] = None,
+    detector: Annotated[str | None, typer.Argument(help="isolation_forest, autoencoder, temporal_cnn, ...")] = None,
     files: Annotated[
         list[Path] | None, typer.Argument(help="CSV, JSONL or Parquet; the events topic if there is none.")
     ] = None,
@@ -43,13 +43,22 @@ def train(
     licence: Annotated[str, typer.Option(help="Of the data; written down.")] = "not stated",
     sign_key: Annotated[Path | None, typer.Option(help="Ed25519 private key (PEM) to sign with.")] = None,
     promote: Annotated[bool, typer.Option(help="Let it be live at once.")] = False,
+    watch: Annotated[
+        bool, typer.Option(help="Answer the job's requests to retrain, and move versions to live or back.")
+    ] = False,
+    once: Annotated[bool, typer.Option(help="With --watch: end when there is nothing to do.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model on files or on Kafka, judge it on held-back data, and publish it as the `candidate`."""
+    """Train a model on files or on Kafka, judge it on held-back data, and publish it as the `candidate`; or `--watch`."""
     from streamgauge.jobs import train as training  # noqa: PLC0415
     from streamgauge.jobs.settings import load  # noqa: PLC0415
 
     with clear_errors():
+        if watch:
+            _watch(load(settings), registry, once)
+            return
+        if name is None or detector is None:
+            raise InputError("name the model and the detector: `streamgauge train pumps autoencoder`, or use --watch")
         if files and (offsets or last):
             raise InputError("--offsets and --last read from Kafka: name files, or these")
         if offsets and last:
@@ -288,3 +297,15 @@ def _described(manifest: Any) -> Table:
         figures = ", ".join(f"{k.replace('_', ' ')} {v:.3g}" for k, v in told.figures.items() if v is not None)
         table.add_row(f"variant {variant}", f"{told.size} bytes, {figures}")
     return table
+
+
+def _watch(settings: Any, registry: str | None, once: bool) -> None:
+    from streamgauge.jobs.retrain_models import Keeper  # noqa: PLC0415
+
+    keeper = Keeper(settings, registry, lambda text: console.print(text, highlight=False, soft_wrap=True))
+    console.print(f"following {settings.kafka.topics.retrain_requests}; interrupt to end", highlight=False)
+    try:
+        done = keeper.run(once)
+    except KeyboardInterrupt:
+        return
+    console.print(f"{done} messages dealt with")

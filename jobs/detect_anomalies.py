@@ -25,7 +25,16 @@ from streamgauge.jobs.flink_tables import (
 from streamgauge.jobs.settings import Settings, load
 from streamgauge.jobs.topics import read_control
 from streamgauge.models.errors import StreamgaugeError
-from streamgauge.udfs.score_batch import CONTROL_STATE, DEAD_LETTERS, LATE, MESSAGE, NOTICES, SCORES, ScoreBatch
+from streamgauge.udfs.score_batch import (
+    CONTROL_STATE,
+    DEAD_LETTERS,
+    LATE,
+    MESSAGE,
+    NOTICES,
+    REQUESTS,
+    SCORES,
+    ScoreBatch,
+)
 
 MAX_PARALLELISM = 128
 
@@ -86,6 +95,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
         topics.dead_letters: alerts.get_side_output(DEAD_LETTERS),
         topics.late: alerts.get_side_output(LATE),
         topics.notices: alerts.get_side_output(NOTICES),
+        topics.retrain_requests: alerts.get_side_output(REQUESTS),
     }
     if settings.output.scores != "none":
         streams[topics.scores] = alerts.get_side_output(SCORES)

@@ -28,7 +28,8 @@ class TopicSettings(Section):
     late: str = Field("late", min_length=1)
     scores: str = Field("scores", min_length=1)
     control: str = Field("control", min_length=1)
-    notices: str = Field("notices", min_length=1, description="Changes of the schema.")
+    notices: str = Field("notices", min_length=1, description="Changes of the schema, answers, comparisons of models.")
+    retrain_requests: str = Field("retrain-requests", min_length=1, description="Models whose data have drifted.")
 
     @model_validator(mode="after")
     def _distinct(self) -> TopicSettings:
@@ -83,12 +84,30 @@ class JobSettings(Section):
         return self.checkpoint_interval or (1_000 if self.delivery == "exactly_once" else 10_000)
 
 
+class RetrainSettings(Section):
+    """How `streamgauge train --watch` answers requests, and when a new version takes the place of the one at work."""
+
+    least: int = Field(4_000, ge=100, description="Events since the drift began that are waited for,")
+    wait: Duration = Field(600_000, ge=0, description="but no longer than this.")
+    most: int = Field(50_000, ge=100, description="Events that are trained on.")
+    compare: int = Field(
+        10_000,
+        ge=100,
+        description="Events for which a version is compared with the one at work, before and after it takes its place.",
+    )
+    alerts: float = Field(
+        5.0, gt=0, description="Times as many alerts of its own as promised that it may raise meanwhile,"
+    )
+    few: int = Field(10, ge=0, description="or so many, where fewer are promised.")
+
+
 class Settings(PipelineSettings):
     """Everything, frozen."""
 
     kafka: KafkaSettings = KafkaSettings()
     batch: BatchSettings = BatchSettings()
     job: JobSettings = JobSettings()
+    retrain: RetrainSettings = RetrainSettings()
 
     @model_validator(mode="after")
     def _fits(self) -> Settings:

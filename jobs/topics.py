@@ -57,6 +57,7 @@ def wanted(kafka: KafkaSettings, partitions: int) -> dict[str, tuple[int, dict[s
         topics.late: (1, {}),
         topics.scores: (partitions, {}),
         topics.notices: (1, {}),
+        topics.retrain_requests: (1, {}),
         topics.control: (1, {"cleanup.policy": "compact"}),
     }
 

@@ -54,10 +54,11 @@ def train(
     settings: dict[str, Any] | None = None,
     sign_key: Path | None = None,
     say: Progress = silent,
+    request: str | None = None,
 ) -> Manifest:
     """Train, publish, and let the alias `candidate` stand for the new version; see `make_candidate`."""
     live = registry.aliases(name).get("live")
-    manifest, variants = make_candidate(name, detector, past, settings, live, say)
+    manifest, variants = make_candidate(name, detector, past, settings, live, say, request)
     published = registry.publish(manifest, variants, sign_key)
     registry.point(name, CANDIDATE, published.version, "train", f"trained on {past.source}")
     return published

@@ -12,10 +12,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from streamgauge.models.calibration import TailCalibrator
 from streamgauge.models.catalog import FITTED
 from streamgauge.models.contract import MOST_BYTES, Floats, Ints
+from streamgauge.models.drift import reference_of
 from streamgauge.models.errors import InputError, NotReadyError
 from streamgauge.models.fitted_detector import FittedDetector, Progress, silent, windows
 from streamgauge.models.network_detector import NetworkDetector
-from streamgauge.models.persistence.manifest import History, Manifest
+from streamgauge.models.persistence.manifest import Distribution, History, Manifest
 from streamgauge.models.persistence.registry import CALIBRATOR
 from streamgauge.models.planted import planted, separation
 
@@ -64,6 +65,7 @@ def make_candidate(
     settings: dict[str, Any] | None = None,
     parent: int | None = None,
     say: Progress = silent,
+    request: str | None = None,
 ) -> tuple[Manifest, Variants]:
     """Train a detector, and all that belongs to it.
 
@@ -83,6 +85,8 @@ def make_candidate(
         Version that the new one comes from.
     say : callable
         Told of progress.
+    request : str, optional
+        To retrain, that this answers.
 
     Raises
     ------
@@ -128,6 +132,7 @@ def make_candidate(
         taught = windows_of(model, X, groups)
         variants["int8"] = _variant(model.quantised(taught), model, usual, labels)
         variants["student"] = _variant(model.student(taught, say), model, usual, labels)
+    reference = reference_of(X)
     manifest = Manifest(
         name=name, detector=detector, settings=model.settings(), features=past.features, steps=model.steps,
         centre=model.normalisation.centre.tolist(), scale=model.normalisation.scale.tolist(),
@@ -136,7 +141,8 @@ def make_candidate(
             licence=past.licence, left_out=left_out,
         ),
         seed=model.seed, chosen=model.chosen, curve=[dict(epoch) for epoch in model.curve], figures=variants["full"][1],
-        memory=memory, parent=parent, libraries=_libraries(),
+        memory=memory, parent=parent, request=request, libraries=_libraries(),
+        distribution=Distribution(edges=reference.edges.tolist(), shares=reference.shares.tolist()),
     )  # fmt: skip
     return manifest, variants
 

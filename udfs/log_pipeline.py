@@ -280,7 +280,8 @@ class LogPipeline(LogState):
         clock.lap("decide")
         self._alert(decisions, events, X, seen, judged, offsets, partitions, result)
         self._scores(raw, events, opinions.names, verdicts, result)
-        self._compare_shadows(opinions.names, verdicts.surprises, judged.threshold, result)
+        self._compare_shadows(opinions.names, verdicts.surprises, judged.threshold, offsets, events.times, result)
+        self._watch_drift(events, X, offsets, result)
         for name, seconds in opinions.seconds.items():
             result.model_seconds[name] = result.model_seconds.get(name, 0.0) + seconds
         result.rows.append(events.rows)
@@ -359,7 +360,9 @@ class LogPipeline(LogState):
                 opinions.expected.append(one.expected)
                 opinions.missing = np.maximum(opinions.missing, one.missing)
 
-    def _compare_shadows(self, names: list[str], surprises: Floats, threshold: float, result: BatchResult) -> None:
+    def _compare_shadows(
+        self, names: list[str], surprises: Floats, threshold: float, offsets: Ints, times: Ints, result: BatchResult
+    ) -> None:
         """Count what each shadow alone would have flagged, beside the model whose shadow it is."""
         for name in self.models.names:
             if name.endswith(SHADOW) and name in self.models.at_work:
@@ -371,6 +374,25 @@ class LogPipeline(LogState):
                 result.count(f"models.{model}.both", int((live & shadow).sum()))
                 result.count(f"models.{model}.only_live", int((live & ~shadow).sum()))
                 result.count(f"models.{model}.only_shadow", int((shadow & ~live).sum()))
+                if model in self.comparisons and model in self.models.at_work:
+                    versions = self.models.versions
+                    result.notices += self.comparisons[model].compare(
+                        versions[model], versions[name], (live, shadow), threshold, offsets, times
+                    )
+
+    def _watch_drift(self, events: Events, X: Floats, offsets: Ints, result: BatchResult) -> None:
+        """Compare the fields of each model at work with those that it was trained on."""
+        for name, watch in self.drift.items():
+            loaded = self.models.at_work.get(name)
+            if loaded is None or loaded.reference is None:
+                continue
+            given = self.models.given(name, X, self.alignment.schema.numeric)
+            manifest = loaded.manifest
+            told = watch.watch(
+                manifest.version, loaded.reference, manifest.features, given, events.entities, offsets, events.times
+            )
+            result.requests += told
+            result.count("retrain_requests", len(told))
 
     def _scores(self, raw: RawBatch, events: Events, names: list[str], verdicts: Verdicts, result: BatchResult) -> None:
         output = self.settings.output

@@ -31,6 +31,7 @@ from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import Shape
 from streamgauge.udfs.silence import SilenceWatch
 from streamgauge.udfs.situate import Situations
+from streamgauge.udfs.watch_drift import Comparison, DriftWatch
 
 
 class Windows(Protocol):
@@ -154,6 +155,12 @@ class LogState:
         if settings.silence is not None:
             self.silence = SilenceWatch(settings.silence, self.store, topic, job, log, self._mark)
         self.windows: Windows | None = None
+        self.drift: dict[str, DriftWatch] = {}
+        self.comparisons: dict[str, Comparison] = {}
+        if settings.drift is not None:
+            names = {name: (name, topic, job, log) for name in settings.models.use}
+            self.drift = {name: DriftWatch(settings.drift, *args) for name, args in names.items()}
+            self.comparisons = {name: Comparison(settings.drift.every, *args) for name, args in names.items()}
         self.unsaved = Unsaved()
         self._columns_saved = -1
 
@@ -232,7 +239,9 @@ class LogState:
             "events": self.events, "members": members, "versions": versions, "served": self.served, "absent": absent,
             "shape": self.shape.to_state(), "peers": self.detectors.peers.to_state(),
             "arrived": self.silence.clock if self.silence else 0, "groups": self.groups.to_state(),
-            "acted": self.acted, "budget": self.budget.to_state() if self.budget else None,
+            "acted": self.acted, "drift": {name: watch.to_state() for name, watch in self.drift.items()},
+            "comparisons": {name: comparison.to_state() for name, comparison in self.comparisons.items()},
+            "budget": self.budget.to_state() if self.budget else None,
             "windows": self.windows.meta() if self.windows else None,
         }  # fmt: skip
 
@@ -268,6 +277,10 @@ class LogState:
         self.prior = arrays["prior"].reshape(-1, PRIOR)
         self.detectors.peers.restore(meta["peers"])
         self.groups.restore(meta["groups"])
+        for name, watch in self.drift.items():
+            if name in meta["drift"]:
+                watch.restore(meta["drift"][name])
+                self.comparisons[name].restore(meta["comparisons"][name])
         self.points.restore({int(k[1:]): v for k, v in saved.items() if k[0] == "q"})
         if self.silence:
             self.silence.clock = meta["arrived"]

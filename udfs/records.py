@@ -216,7 +216,9 @@ class BatchResult:
     ----------
     alerts, late, scores, dead_letters : list of (key, JSON)
     notices : list of (key, JSON)
-        Changes of the schema.
+        Changes of the schema, answers, comparisons of models.
+    requests : list of (key, JSON)
+        To retrain a model.
     rows, surprise, members, flagged
         For each scored event: row of the raw batch, surprise of it alone, each member's surprise, and whether it stands at or beyond
         the threshold.
@@ -242,6 +244,7 @@ class BatchResult:
     seconds: dict[str, float] = field(default_factory=dict)
     model_seconds: dict[str, float] = field(default_factory=dict)
     notices: list[tuple[str, bytes]] = field(default_factory=list)
+    requests: list[tuple[str, bytes]] = field(default_factory=list)
 
     def count(self, what: str, n: int = 1) -> None:
         """Add to a counter."""

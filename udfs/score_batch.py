@@ -30,6 +30,7 @@ DEAD_LETTERS = OutputTag("dead letters", MESSAGE)
 LATE = OutputTag("late", MESSAGE)
 SCORES = OutputTag("scores", MESSAGE)
 NOTICES = OutputTag("notices", MESSAGE)
+REQUESTS = OutputTag("retrain requests", MESSAGE)
 CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
 LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 SHARDS_KEY = "shards"
@@ -58,6 +59,7 @@ COUNTERS = (
     "entities_evicted",
     "rules_failed",
     "held_back",
+    "retrain_requests",
     "windows",
     "windows_amended",
 )
@@ -224,6 +226,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             log.warning("%s: %s", subject, notice.decode())
         for tag, records in (
             (DEAD_LETTERS, result.dead_letters), (LATE, result.late), (SCORES, result.scores), (NOTICES, result.notices),
+            (REQUESTS, result.requests),
         ):  # fmt: skip
             for key, text in records:
                 yield tag, Row(key, text.decode())

@@ -219,8 +219,7 @@ class Models:
             absent = np.isnan(given[:, -1])
             usable = np.flatnonzero((windows.counts >= detector.steps) & ~absent.all(axis=1))
         else:
-            given = X[:, places]
-            given[:, places < 0] = np.nan
+            given = self.given(member, X, columns)
             absent = np.isnan(given)
             usable = np.flatnonzero(~absent.all(axis=1))
         magnitude = np.full(len(X), np.nan)
@@ -235,6 +234,13 @@ class Models:
             magnitude, absent.mean(axis=1), OnDemand(lambda i: spread(detector.explain_many(given[i : i + 1])[0])),
             OnDemand(lambda i: spread(detector.expected_many(given[i : i + 1])[0])), time.perf_counter() - began,
         )  # fmt: skip
+
+    def given(self, member: str, X: Floats, columns: list[str]) -> Floats:
+        """A model's fields of some events, in its order; NaN where there is none."""
+        places = self._places(member, self.at_work[member], columns)
+        fields: Floats = X[:, places]
+        fields[:, places < 0] = np.nan
+        return fields
 
     def _places(self, member: str, loaded: LoadedModel, columns: list[str]) -> Ints:
         """Column of each of a model's features; -1 where the stream has none. The alignment of stream and model."""

@@ -228,6 +228,26 @@ class EventWindow(Section):
         return self
 
 
+class DriftSettings(Section):
+    """When the data of a trained model count as drifted, and a retraining is asked for."""
+
+    every: int = Field(
+        2_000,
+        ge=100,
+        le=10_000_000,
+        description="Events of a span that is compared with the training data, in each log.",
+    )
+    index: float = Field(0.25, gt=0, description="Population stability index of a field from which on it has moved,")
+    spans: int = Field(3, ge=2, le=1000, description="for so many spans in a row,")
+    entities: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="with so large a share of the entities: fewer are an incident.",
+    )
+    rest: int = Field(20, ge=1, description="Spans until the same may be asked again.")
+
+
 class OutputSettings(Section):
     """What is written beside alerts."""
 
@@ -250,6 +270,7 @@ class PipelineSettings(Section):
     windows: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], EventWindow] = Field(
         default_factory=dict, description="Aggregates in windows of event time, by a name of yours."
     )
+    drift: DriftSettings | None = Field(DriftSettings(), description="Of trained models; null is not to look for it.")
     output: OutputSettings = OutputSettings()
 
     @model_validator(mode="after")

@@ -98,6 +98,7 @@ class WindowLog(LogPipeline):
         changes: dict[str, Any] = {
             "windows": {},
             "silence": None,
+            "drift": None,
             "models": ModelsSettings(),
             "output": OutputSettings(),
         }

@@ -46,6 +46,19 @@ class History(_Part):
     left_out: str = ""
 
 
+class Distribution(_Part):
+    """How each feature of the training data was distributed (`models.drift.Reference`).
+
+    Attributes
+    ----------
+    edges, shares : list of list of float
+        Of each feature.
+    """
+
+    edges: list[list[float]]
+    shares: list[list[float]]
+
+
 class Variant(_Part):
     """One of the forms that a version comes in: full, int8 or student.
 
@@ -81,6 +94,10 @@ class Manifest(_Part):
         Bytes that the full variant takes when loaded, predicted before it was made.
     parent : int or None
         Version that it came from.
+    request : str or None
+        To retrain, that it answers.
+    distribution : Distribution or None
+        Of the training data, to tell drift by.
     signature, key : str or None
         Ed25519, base64: of all the rest, and the public key that fits it.
     """
@@ -101,6 +118,8 @@ class Manifest(_Part):
     figures: dict[str, float | None] = Field(default_factory=dict)
     memory: int
     parent: int | None = None
+    request: str | None = None
+    distribution: Distribution | None = None
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     libraries: dict[str, str] = Field(default_factory=dict)
     variants: dict[str, Variant] = Field(default_factory=dict)

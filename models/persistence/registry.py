@@ -25,6 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 from streamgauge.models.calibration import TailCalibrator
 from streamgauge.models.catalog import FITTED
 from streamgauge.models.contract import MOST_BYTES
+from streamgauge.models.drift import Reference
 from streamgauge.models.errors import ModelError, StateError
 from streamgauge.models.fitted_detector import FittedDetector
 from streamgauge.models.persistence.manifest import Manifest, Variant, named
@@ -46,12 +47,15 @@ class LoadedModel:
     detector : FittedDetector
     calibrator : TailCalibrator
         That knows the magnitudes of held-back usual data.
+    reference : Reference or None
+        How its training data were distributed.
     """
 
     manifest: Manifest
     variant: str
     detector: FittedDetector
     calibrator: TailCalibrator
+    reference: Reference | None = None
 
 
 class Registry:
@@ -158,7 +162,9 @@ class Registry:
                 f"{where} takes {detector.width} features and {detector.steps} steps, its manifest names "
                 f"{len(manifest.features)} and {manifest.steps}"
             )
-        return LoadedModel(manifest, variant, detector, calibrator)
+        known = manifest.distribution
+        reference = None if known is None else Reference(np.array(known.edges), np.array(known.shares))
+        return LoadedModel(manifest, variant, detector, calibrator, reference)
 
     # ---- changing -----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from streamgauge.jobs.local_cluster import Cluster
-from streamgauge.jobs.settings import Settings, validated
+from streamgauge.jobs.settings import Settings, TopicSettings, validated
 from streamgauge.jobs.submit import FlinkRest, submit
 from streamgauge.jobs.topics import ensure
 from streamgauge.udfs.pipeline import ScoringPipeline
@@ -48,9 +48,7 @@ class Live:
             "bootstrap": cluster.bootstrap,
             "start": "earliest",
             "group": name,
-            "topics": {
-                t: f"{name}-{t}" for t in ("events", "alerts", "dead_letters", "late", "scores", "control", "notices")
-            },
+            "topics": {t: f"{name}-{t}" for t in TopicSettings.model_fields},
         }
         values["job"] = {"name": name, "checkpoint_interval": "500 ms"}
         for section, keys in sections.items():

@@ -1,0 +1,240 @@
+"""The loop that keeps trained models good, a process of its own beside the job.
+
+The job asks on a topic when a model's data have drifted. A new version is trained on what came since, judged on the same held-back data
+as the one at work, published with the request that it answers, and put beside that one as its shadow. What the job tells of the two
+decides: the new one takes the place, with the old one now as its shadow, or is taken off; and if it then raises too many alerts, the
+old one comes back. The registry's aliases are the truth: killed at any point and started again, the loop goes on from them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+from streamgauge.jobs.settings import RetrainSettings, Settings
+from streamgauge.jobs.topics import client_options, send_control
+from streamgauge.jobs.train import past_of_topic, registry_of, train
+from streamgauge.models.candidate import HELD_BACK, Past, windows_of
+from streamgauge.models.errors import ClusterError, StreamgaugeError
+from streamgauge.models.persistence.manifest import Manifest
+from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.planted import planted, separation
+from streamgauge.udfs.cloud_event import cloud_event
+from streamgauge.udfs.control import ModelVersion
+from streamgauge.udfs.decode import epoch_milliseconds
+
+AS_GOOD = 0.02  # by how much a new version may separate planted anomalies worse, and still be tried
+IDLE = 5.0  # seconds without anything to do, after which a single run is over
+Say = Callable[[str], None]
+
+
+class Keeper:
+    """Answers requests to retrain, and moves versions through shadow to live, or back.
+
+    Parameters
+    ----------
+    settings : Settings
+        Those of the job.
+    registry_url : str, optional
+        `models.registry` of the settings by default.
+    say : callable
+        Told of each step in words.
+    """
+
+    def __init__(self, settings: Settings, registry_url: str | None = None, say: Say = lambda _: None) -> None:
+        self.settings, self.say = settings, say
+        self.gates: RetrainSettings = settings.retrain
+        self.registry: Registry = registry_of(settings, registry_url)
+        self._compared: dict[tuple[str, int, int], dict[str, float]] = {}
+
+    def run(self, once: bool = False) -> int:
+        """Go on until interrupted, or until there is nothing to do; returns the number of messages dealt with.
+
+        Raises
+        ------
+        ClusterError
+            The broker does not answer.
+        """
+        kafka, topics = self.settings.kafka, self.settings.kafka.topics
+        done = 0
+        try:
+            consumer = KafkaConsumer(
+                topics.retrain_requests, topics.notices, **client_options(kafka), group_id=f"{kafka.group}-trainer",
+                enable_auto_commit=False, auto_offset_reset="earliest", isolation_level="read_committed", max_poll_records=1,
+                max_poll_interval_ms=3_600_000,
+            )  # fmt: skip
+            try:
+                idle = time.monotonic()
+                while not once or time.monotonic() - idle < IDLE:
+                    for record in (r for batch in consumer.poll(500).values() for r in batch):
+                        self.take(json.loads(record.value))
+                        consumer.commit()  # after it: a message may be dealt with twice, never not at all
+                        done += 1
+                        idle = time.monotonic()
+            finally:
+                consumer.close()
+        except KafkaError as error:
+            raise ClusterError(f"cannot follow {topics.retrain_requests!r} at {kafka.bootstrap}: {error}") from error
+        return done
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Deal with one message; what cannot be done is said, and is no reason to stop."""
+        kind, data = event["type"].removeprefix("io.streamgauge."), event["data"]
+        try:
+            if kind == "retrain.requested":
+                self.retrain(data)
+            elif kind == "model.compared":
+                self.judge(data)
+        except StreamgaugeError as error:
+            self._tell("failed", data["model"], {"why": str(error), "request": data.get("request")})
+
+    # ---- from a request to a shadow -----------------------------------------------------------------------------------
+
+    def retrain(self, data: dict[str, Any]) -> None:
+        """Train a version, unless the request has been answered, and let it be the shadow if it is as good."""
+        name, asked = data["model"], int(data["version"])
+        live = self.registry.aliases(name).get("live")
+        if live != asked:
+            self.say(f"{name}: version {asked} has drifted, but {live} is live: nothing to do")
+            return
+        answer = self._answer(name, asked, epoch_milliseconds(data["since"]))
+        past: Past | None = None
+        if answer is None:
+            past = self._past(data)
+            old = self.registry.manifest(name, asked)
+            self.say(f"{name}: training on {len(past.X)} events of {past.source}")
+            answer = train(self.registry, name, old.detector, past, old.settings, request=data["request"])
+            self._tell(
+                "trained", name, {"version": answer.version, "request": answer.request, "rows": answer.history.rows}
+            )
+        elif (
+            answer.version in self.registry.aliases(name).values()
+            and self.registry.aliases(name).get("shadow") == answer.version
+        ):
+            self.say(f"{name}: version {answer.version} answers a request already")
+            return
+        new, before = self._separations(name, asked, answer, past or self._past(data))
+        figures = {"version": answer.version, "live": asked, "separates_planted": new, "live_separates_planted": before}
+        if new + AS_GOOD < before:
+            self._tell("rejected", name, figures | {"why": "it separates planted anomalies worse than the one at work"})
+            return
+        self._let(name, "shadow", answer.version, f"answers {answer.request}")
+        self._tell("shadowed", name, figures)
+
+    def _answer(self, name: str, asked: int, since: int) -> Manifest | None:
+        """The version that was trained because `asked` has drifted since then; each partition of a topic asks for itself."""
+        for version in reversed(self.registry.versions(name)):
+            manifest = self.registry.manifest(name, version)
+            if manifest.parent == asked and manifest.request is not None and (manifest.history.last or since) >= since:
+                return manifest
+        return None
+
+    def _past(self, data: dict[str, Any]) -> Past:
+        """What came on all partitions since the drift began, as soon as it is enough."""
+        settings, topic = self.settings, self.settings.kafka.topics.events
+        [(partition, (first, _))] = data["offsets"].items()
+        deadline = time.monotonic() + self.gates.wait / 1000
+        while True:
+            consumer = KafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
+            try:
+                places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+                here = TopicPartition(topic, max(int(partition), 0))
+                consumer.assign([here])
+                consumer.seek(here, max(first, consumer.beginning_offsets([here])[here]))
+                found: list[Any] = []
+                while not found:
+                    found = [r for batch in consumer.poll(1000, max_records=1).values() for r in batch]
+                since = consumer.offsets_for_times(dict.fromkeys(places, found[0].timestamp))
+                ends = consumer.end_offsets(places)
+            finally:
+                consumer.close()
+            begins = {p: ends[p] if since[p] is None else since[p].offset for p in places}
+            begins[here] = max(begins[here], first)
+            ranges = {p.partition: (begins[p], ends[p]) for p in places if begins[p] < ends[p]}
+            rows = sum(end - begin for begin, end in ranges.values())
+            if rows >= self.gates.least or time.monotonic() > deadline:
+                share = min(1.0, self.gates.most / max(rows, 1))
+                return past_of_topic(
+                    settings, {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
+                )
+            time.sleep(1.0)
+
+    def _separations(self, name: str, live: int, answer: Manifest, past: Past) -> tuple[float, float]:
+        """How well the new version and the one at work separate planted anomalies from the same held-back events."""
+        new, old = (self.registry.load(name, version).detector for version in (answer.version, live))
+        cut = len(past.X) - int(HELD_BACK * len(past.X))
+        columns = [past.features.index(feature) for feature in answer.features]
+        said = []
+        usual = windows_of(new, past.X[cut:][:, columns], past.groups[cut:])
+        strange = new.normalisation.undo(planted(new.normalisation.apply(usual), new.seed))
+        at = [answer.features.index(feature) for feature in self.registry.manifest(name, live).features]
+        for detector, order in ((new, list(range(len(columns)))), (old, at)):
+            said.append(separation(detector.rate_many(usual[..., order]), detector.rate_many(strange[..., order])))
+        return said[0], said[1]
+
+    # ---- from shadow to live, and back --------------------------------------------------------------------------------
+
+    def judge(self, data: dict[str, Any]) -> None:
+        """Add what the job tells of a model and its shadow, and decide when it is enough."""
+        name, live, shadow = data["model"], int(data["live"]), int(data["shadow"])
+        aliases = self.registry.aliases(name)
+        if (aliases.get("live"), aliases.get("shadow")) != (live, shadow):
+            return
+        told = self._compared.setdefault((name, live, shadow), {"events": 0, "live": 0, "shadow": 0, "promised": 0.0})
+        told["events"] += data["events"]
+        told["live"] += data["both"] + data["only_live"]
+        told["shadow"] += data["both"] + data["only_shadow"]
+        told["promised"] += data["threshold"] * data["events"]
+        most = max(self.gates.alerts * told["promised"], self.gates.few)
+        figures = {
+            "live": live,
+            "shadow": shadow,
+            **{f"{k}_alerts" if k in ("live", "shadow") else k: v for k, v in told.items()},
+        }
+        enough = told["events"] >= self.gates.compare
+        if shadow < live:  # promoted, and the old one beside it
+            if told["live"] > 2 * most and told["live"] > 2 * told["shadow"]:
+                self.registry.rollback(name, "live", "keeper", "too many alerts")
+                self._let(name, "live", shadow, None)
+                self._off(name)
+                self._tell("rolled_back", name, figures | {"version": shadow})
+            elif enough:
+                self._off(name)
+                self._tell("settled", name, figures | {"version": live})
+        elif enough and (told["shadow"] <= most or 2 * told["shadow"] <= told["live"]):
+            self._let(name, "live", shadow, "its shadow raised no more alerts than promised")
+            self._let(name, "shadow", live, "watches over its successor")
+            self._tell("promoted", name, figures | {"version": shadow})
+        elif enough:
+            self._off(name)
+            self._tell("rejected", name, figures | {"version": shadow, "why": "more alerts than promised"})
+
+    def _let(self, name: str, role: Any, version: int, why: str | None) -> None:
+        """Point the alias, unless it does, and tell the jobs."""
+        if why is not None:
+            self.registry.point(name, role, version, "keeper", why)
+        send_control(self.settings.kafka, ModelVersion(type="model", model=name, role=role, version=version))
+
+    def _off(self, name: str) -> None:
+        """Take the shadow off."""
+        send_control(self.settings.kafka, ModelVersion(type="model", model=name, role="shadow", version=None))
+        self._compared = {key: told for key, told in self._compared.items() if key[0] != name}
+
+    def _tell(self, step: str, name: str, data: dict[str, Any]) -> None:
+        """Say a step, and put it on the topic of notices."""
+        kafka = self.settings.kafka
+        self.say(f"{name}: {step.replace('_', ' ')} " + ", ".join(f"{key} {value}" for key, value in data.items()))
+        text = cloud_event(
+            uuid.uuid4().hex, f"model.{step}", name, int(time.time() * 1000), {"model": name, **data}, job=self.settings.job.name,
+            topic=kafka.topics.events,
+        )  # fmt: skip
+        producer = KafkaProducer(**client_options(kafka), acks="all")
+        try:
+            producer.send(kafka.topics.notices, text, name.encode()).get(30)
+        finally:
+            producer.close()

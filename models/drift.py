@@ -1,0 +1,100 @@
+"""How far data have moved from those that a model was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from streamgauge.models.contract import Floats, Ints
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How each field of the training data was distributed: equal shares between quantiles, less where values repeat.
+
+    Attributes
+    ----------
+    edges : float64[d, bins - 1]
+        Upper edges of all bins but the last one; a value at an edge is below it.
+    shares : float64[d, bins]
+        Each row sums to 1, or is all 0 where the field had no value.
+    """
+
+    edges: Floats
+    shares: Floats
+
+    def bins(self, X: Floats) -> Ints:
+        """Bin of each value, int64[n, d]; -1 where it is missing."""
+        places = np.full(X.shape, -1)
+        for f, edges in enumerate(self.edges):
+            there = ~np.isnan(X[:, f])
+            places[there, f] = np.searchsorted(edges, X[there, f], side="left")
+        return places
+
+    def counts(self, X: Floats) -> Floats:
+        """How many values lie in each bin of each field, float64[d, bins]."""
+        return counted(self.bins(X), self.shares.shape[1])
+
+
+def counted(bins: Ints, n_bins: int) -> Floats:
+    """How often each bin occurs in each column, float64[d, bins]; -1 is none."""
+    d = bins.shape[1]
+    flat = bins + n_bins * np.arange(d)
+    return np.bincount(flat[bins >= 0], minlength=d * n_bins).reshape(d, n_bins).astype(np.float64)
+
+
+def reference_of(X: Floats, bins: int = BINS) -> Reference:
+    """The reference of some data.
+
+    Parameters
+    ----------
+    X : float64[n, d]
+        NaN and infinities are not looked at.
+    bins : int
+        Of each field.
+    """
+    edges = np.zeros((X.shape[1], bins - 1))
+    for f in range(X.shape[1]):
+        values = X[np.isfinite(X[:, f]), f]
+        if len(values):
+            edges[f] = np.quantile(values, np.arange(1, bins) / bins)
+    empty = Reference(edges, np.zeros((X.shape[1], bins)))
+    counts = empty.counts(np.where(np.isfinite(X), X, np.nan))
+    return Reference(edges, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0))
+
+
+def population_stability(expected: Floats, counts: Floats) -> Floats:
+    """Population stability index of each field: the sum of (a - e) ln(a / e) over the bins.
+
+    Below 0.1 nothing has moved, above 0.25 it has, by common usage. Half a value is added to each bin, so that an empty one is not
+    infinitely far off.
+
+    Parameters
+    ----------
+    expected : float64[d, bins]
+        Shares.
+    counts : float64[d, bins]
+
+    Returns
+    -------
+    float64[d]
+        0 where there is nothing to compare.
+
+    Notes
+    -----
+    Siddiqi, Credit risk scorecards, 2006. It is the symmetric Kullback-Leibler divergence (Jeffreys, 1946).
+    """
+    n = counts.sum(axis=1, keepdims=True)
+    e, a = ((share * n + 0.5) / (n + 0.5 * counts.shape[1]) for share in (expected, counts / np.maximum(n, 1.0)))
+    index: Floats = ((a - e) * np.log(a / e)).sum(axis=1)
+    return np.where((n[:, 0] > 0) & (expected.sum(axis=1) > 0), index, 0.0)
+
+
+def kolmogorov_smirnov(expected: Floats, counts: Floats) -> Floats:
+    """Largest difference between the cumulative distributions at the bins' edges, of each field, float64[d]; at most that of all values."""
+    n = counts.sum(axis=1, keepdims=True)
+    apart = np.cumsum(counts / np.maximum(n, 1.0), axis=1) - np.cumsum(expected, axis=1)
+    largest: Floats = np.abs(apart).max(axis=1)
+    return np.where((n[:, 0] > 0) & (expected.sum(axis=1) > 0), largest, 0.0)

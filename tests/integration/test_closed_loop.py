@@ -1,0 +1,111 @@
+"""The whole story on the real cluster: drift, request, training, shadow, live; a bad model, and the old one back; one job all along."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from streamgauge.jobs.retrain_models import Keeper
+from streamgauge.jobs.topics import send_control
+from streamgauge.jobs.train import train
+from streamgauge.models.candidate import Past
+from streamgauge.models.persistence.registry import Registry
+from streamgauge.udfs.control import ModelVersion
+
+from tests.integration.live import Live
+
+pytestmark = pytest.mark.integration
+ENTITIES = 24
+
+
+def past(n, seed, centre=0.0, spread=1.0):
+    random = np.random.default_rng(seed)
+    return Past(random.normal(centre, spread, (n, 3)), ["a", "b", "c"], random.integers(0, ENTITIES, n))
+
+
+def events(n, seed, centre=0.0):
+    X = past(n, seed, centre).X
+    for i, (a, b, c) in enumerate(X.tolist()):
+        entity = f"e{i % ENTITIES}"
+        yield entity, {"entity": entity, "a": a, "b": b, "c": c}
+
+
+@contextmanager
+def background(work):
+    """Work again and again, until the block is left; what goes wrong in it fails the test."""
+    over, errors = threading.Event(), []
+
+    def run():
+        try:
+            while not over.is_set():
+                work()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(120)
+    assert not errors
+
+
+def told(live):
+    """Steps of the model so far: (step, data)."""
+    records = [json.loads(record.value) for record in live.read(live.topics.notices)]
+    return [
+        (event["type"].rpartition("model.")[2], event["data"])
+        for event in records
+        if ".model." in event["type"] and not event["type"].endswith("compared")
+    ]
+
+
+def until(live, step, seconds=150):
+    deadline = time.monotonic() + seconds
+    while step not in dict(told(live)) and time.monotonic() < deadline:
+        time.sleep(1)
+    return told(live)
+
+
+def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(cluster, tmp_path):
+    registry = Registry(str(tmp_path / "models"))
+    registry.point("pumps", "live", train(registry, "pumps", "isolation_forest", past(4000, 0)).version)
+    live = Live(
+        cluster, tmp_path, models={"registry": str(tmp_path / "models"), "use": {"pumps": {}}},
+        drift={"every": 300}, retrain={"least": 3000, "compare": 2000, "wait": "60 s"}, decide={"threshold": 1e-3},
+        output={"scores": "none"},
+    )  # fmt: skip
+    keeper, seeds = Keeper(live.settings), iter(range(1, 10_000))
+    with live.job() as job, background(lambda: keeper.run(once=True)):
+        live.send(events(4000, 0))
+        assert live.counted(job, "scored") > 0
+        with background(lambda: live.send(events(1500, next(seeds), centre=1.5), rate=1500)):
+            steps = until(live, "settled")
+            assert [step for step, _ in steps] == ["trained", "shadowed", "promoted", "settled"]
+            assert registry.aliases("pumps")["live"] == 2
+            requests = [json.loads(r.value)["data"] for r in live.read(live.topics.retrain_requests)]
+            assert {request["version"] for request in requests} == {1}
+            assert len({request["request"] for request in requests}) == len(requests) <= 4
+            manifest = registry.manifest("pumps", 2)
+            assert (manifest.parent, manifest.request) == (1, steps[0][1]["request"])
+            assert abs(manifest.centre[0] - 1.5) < 0.3
+
+            bad = train(registry, "pumps", "isolation_forest", past(4000, 5, centre=-3.0, spread=0.01))
+            for role, version in (("shadow", 2), ("live", bad.version)):
+                registry.point("pumps", role, version)
+                send_control(live.settings.kafka, ModelVersion(type="model", model="pumps", role=role, version=version))
+            began = time.monotonic()
+            steps = until(live, "rolled_back")
+            took = time.monotonic() - began
+        back = dict(steps)["rolled_back"]
+        assert (back["version"], back["live"]) == (2, bad.version)
+        assert back["live_alerts"] > 20
+        assert registry.aliases("pumps")["live"] == 2
+        assert took < 60
+        assert live.rest.call(f"/jobs/{job}")["state"] == "RUNNING"

@@ -1,0 +1,101 @@
+"""Drift is told when it lasts, across the cohort; what hits few entities, or passes, is an incident."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.models.drift import reference_of
+from streamgauge.udfs.settings import DriftSettings
+from streamgauge.udfs.watch_drift import Comparison, DriftWatch
+
+EVERY, ENTITIES = 1000, 40
+SETTINGS = DriftSettings(every=EVERY, rest=5)
+REFERENCE = reference_of(np.random.default_rng(9).normal(size=(5000, 2)))
+
+
+def watched(X, entities, cuts=(), watch=None, version=1, begin=0):
+    """Requests for events, cut into batches."""
+    watch = watch or DriftWatch(SETTINGS, "m", "events", "job", 3)
+    offsets, told = np.arange(begin, begin + len(X)), []
+    for part in np.split(np.arange(len(X)), sorted(cuts)):
+        names = [f"e{k}" for k in entities[part]]
+        told += watch.watch(version, REFERENCE, ["a", "b"], X[part], names, offsets[part], 1000 * offsets[part])
+    return [json.loads(text)["data"] for _, text in told], watch
+
+
+def events(spans, moved=1.0, first=0, last=None, shift=2.0, seed=0):
+    """A share of the entities shifts one field, from one span to before another."""
+    random = np.random.default_rng(seed)
+    n = spans * EVERY
+    X, entities = random.normal(size=(n, 2)), random.integers(0, ENTITIES, n)
+    when = (np.arange(n) >= first * EVERY) & (np.arange(n) < (spans if last is None else last) * EVERY)
+    X[when & (entities < moved * ENTITIES), 1] += shift
+    return X, entities
+
+
+def test_a_shift_of_all_that_lasts_is_asked_for_once_and_says_what_speaks_for_it():
+    told, _ = watched(*events(9, first=2))
+    [request] = told
+    assert (request["model"], request["version"], request["reason"]) == ("m", 1, "drift")
+    assert request["offsets"] == {"3": [2 * EVERY, 5 * EVERY]}
+    assert request["since"] == "1970-01-01T00:33:20.000Z"
+    evidence = request["evidence"]
+    assert list(evidence["fields"]) == ["b"]
+    assert evidence["fields"]["b"]["population_stability_index"] > 1
+    assert evidence["entities_moved"] > 0.9
+    assert (evidence["spans"], evidence["events"]) == (3, 3 * EVERY)
+
+
+def test_it_is_asked_again_after_a_rest_while_the_same_version_is_at_work():
+    assert len(watched(*events(12, first=2))[0]) == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_stays_or_passes_or_hits_few_is_no_drift(seed):
+    assert watched(*events(8, moved=0, seed=seed))[0] == []
+    assert watched(*events(8, first=2, last=4, seed=seed))[0] == []
+    told, watch = watched(*events(8, moved=0.25, first=2, shift=6.0, seed=seed))
+    assert told == []
+    assert watch.to_state()[3] == 6  # it has moved, for few
+
+
+def test_another_version_begins_anew():
+    X, entities = events(4, first=0)
+    _, watch = watched(X[: 2 * EVERY], entities[: 2 * EVERY])
+    assert watched(X[2 * EVERY :], entities[2 * EVERY :], watch=watch, version=2, begin=2 * EVERY)[0] == []
+
+
+@given(st.lists(st.integers(1, 5999), max_size=10), st.integers(0, 3), st.integers(1, 5999))
+def test_neither_batches_nor_restarts_matter(cuts, seed, stop):
+    X, entities = events(6, first=1, moved=0.8, seed=seed)
+    X[::7, 0] = np.nan
+    whole, end = watched(X, entities)
+    cut, same = watched(X, entities, cuts)
+    assert cut == whole
+    assert same.to_state() == end.to_state()
+    told, before = watched(X[:stop], entities[:stop])
+    after = DriftWatch(SETTINGS, "m", "events", "job", 3)
+    after.restore(json.loads(json.dumps(before.to_state())))
+    rest, _ = watched(X[stop:], entities[stop:], watch=after, begin=stop)
+    assert told + rest == whole
+    assert json.dumps(after.to_state()) == json.dumps(end.to_state())
+
+
+@given(st.lists(st.integers(1, 2499), max_size=6))
+def test_a_model_and_its_shadow_are_counted_event_by_event(cuts):
+    random = np.random.default_rng(0)
+    flags, offsets = random.random((2, 2500)) < 0.1, np.arange(2500)
+    comparison, told = Comparison(1000, "m", "events", "job", 0), []
+    for part in np.split(offsets, sorted(cuts)):
+        told += comparison.compare("1", "2", (flags[0][part], flags[1][part]), 1e-4, part, part)
+    data = [json.loads(text)["data"] for _, text in told]
+    for k, said in enumerate(data):
+        a, b = flags[:, 1000 * k : 1000 * (k + 1)]
+        assert (said["both"], said["only_live"], said["only_shadow"]) == ((a & b).sum(), (a & ~b).sum(), (b & ~a).sum())
+        assert (said["live"], said["shadow"], said["events"]) == (1, 2, 1000)
+    assert len(data) == 2
+    assert comparison.compare("1", "3", (flags[0], flags[1]), 1e-4, offsets, offsets)[0][0] == "m"
