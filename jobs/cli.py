@@ -11,7 +11,7 @@ import typer
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from streamgauge.jobs.cli_alerts import explain
+from streamgauge.jobs.cli_alerts import explain, feedback
 from streamgauge.jobs.cli_entity import entity_app
 from streamgauge.jobs.cli_models import models_app, train
 from streamgauge.jobs.cli_shared import AsJson, JobManager, SettingsFile, clear_errors, console, need_files, print_json
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(models_app, name="models")
 app.add_typer(entity_app, name="entity")
 app.command(epilog="Example: `streamgauge explain 6301325c --plot alert.png`")(explain)
+app.command(epilog="Example: `streamgauge feedback 6301325c false --why 'nightly backup'`")(feedback)
 app.command(epilog="Example: `streamgauge train pumps autoencoder history.csv --entity-column pump --registry models`")(
     train
 )

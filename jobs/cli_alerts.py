@@ -1,7 +1,9 @@
-"""The commands about alerts: explain one."""
+"""The commands about alerts: explain one, and say what you think of it."""
 
 from __future__ import annotations
 
+import getpass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from streamgauge.jobs.cli_shared import AsJson, SettingsFile, clear_errors, console, print_json
+from streamgauge.models.errors import InputError
 
 
 def explain(
@@ -61,3 +64,27 @@ def explain(
         console.print(f"would not have fired if {bound}")
     if not found.counterfactuals:
         console.print("no single field alone would have prevented it")
+
+
+def feedback(
+    alert_id: Annotated[str, typer.Argument(help="The alert's id, or the beginning of it.")],
+    verdict: Annotated[str, typer.Argument(help="true: an anomaly. false: none. ignore: none until a time.")],
+    until: Annotated[datetime | None, typer.Option(help="With ignore; in UTC.")] = None,
+    why: Annotated[str, typer.Option(help="For those who read it later.")] = "",
+    by: Annotated[str | None, typer.Option(help="Who says it; you by default.")] = None,
+    settings: SettingsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether an alert was right: running jobs take it up, retraining leaves true anomalies out."""
+    from streamgauge.jobs.feedback import judge  # noqa: PLC0415
+    from streamgauge.jobs.settings import load  # noqa: PLC0415
+
+    with clear_errors():
+        if verdict not in ("true", "false", "ignore"):
+            raise InputError(f"{verdict!r} is no verdict: true, false or ignore")
+        moment = None if until is None else until.replace(tzinfo=UTC)
+        said = judge(load(settings).kafka, alert_id, verdict, by or getpass.getuser(), moment, why)  # type: ignore[arg-type]
+    if as_json:
+        print_json(said.model_dump(mode="json"))
+    else:
+        console.print(f"{said.by} finds {said.alert_id} ({said.entity}, {said.kind} of {said.field}) {said.verdict}")

@@ -16,14 +16,14 @@ from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.flink_tables import (
     batches_by_shard,
-    control_stream,
     events_table,
     message_sink,
+    said_stream,
     shard_expression,
     shard_keys,
 )  # fmt: skip
 from streamgauge.jobs.settings import Settings, load
-from streamgauge.jobs.topics import read_control
+from streamgauge.jobs.topics import read_said
 from streamgauge.models.errors import StreamgaugeError
 from streamgauge.udfs.score_batch import (
     CONTROL_STATE,
@@ -78,15 +78,15 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     waited_for = settings.silence is not None or bool(settings.windows)  # for what does not come: with a heartbeat
     batches = batches_by_shard(tables, shard, batch.window, keys if waited_for else None)
 
-    # the control stream, to every task
-    control = control_stream(tables, kafka).broadcast(CONTROL_STATE)
+    # control messages and feedback, to every task
+    said = said_stream(tables, kafka).broadcast(CONTROL_STATE)
 
     # decode -> align -> context -> featurize -> detect -> calibrate -> decide -> alert
     score_batch = ScoreBatch(
-        settings.pipeline().model_dump_json(), batch.shards, topics.events, topics.control, job.name,
-        batch.sharding == "partition", functools.partial(read_control, kafka),
+        settings.pipeline().model_dump_json(), batch.shards, topics.events, topics.feedback, job.name,
+        batch.sharding == "partition", functools.partial(read_said, kafka),
     )  # fmt: skip
-    alerts = batches.connect(control).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
+    alerts = batches.connect(said).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
 
     # alerts and side outputs -> Kafka, keyed by entity
     sinks = tables.create_statement_set()

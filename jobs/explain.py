@@ -15,7 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from streamgauge.jobs.follow_alerts import follow
 from streamgauge.jobs.settings import Settings
-from streamgauge.jobs.topics import client_options, read_control
+from streamgauge.jobs.topics import client_options, read_said
 from streamgauge.models.contract import Floats
 from streamgauge.models.errors import ClusterError, InputError, ModelError, SettingsError
 from streamgauge.models.explanation import Counterfactual, counterfactuals
@@ -23,6 +23,7 @@ from streamgauge.udfs.aggregate import KeptEvents, columns_of
 from streamgauge.udfs.alert import score_of, scores_of
 from streamgauge.udfs.control import parse
 from streamgauge.udfs.decode import decode, epoch_milliseconds
+from streamgauge.udfs.feedback import parse_feedback
 from streamgauge.udfs.pipeline import ScoringPipeline
 from streamgauge.udfs.records import RawBatch
 from streamgauge.udfs.silence import MEMBER
@@ -108,9 +109,12 @@ def explain(
             f"the topic's retention has dropped the offsets before {begin}: what was learned from them is missing"
         )
     pipeline = ScoringPipeline(settings.pipeline(), settings.kafka.topics.events, settings.job.name, saves=False)
-    for _, text in read_control(settings.kafka):
+    for topic, offset, text in read_said(settings.kafka):
         try:
-            pipeline.apply(parse(text))
+            if topic == settings.kafka.topics.feedback:
+                pipeline.hear(parse_feedback(text), offset)
+            else:
+                pipeline.apply(parse(text))
         except (SettingsError, ModelError):
             continue  # the job refused it too
     told, before = _replay(pipeline, records, alert["data"], say)
@@ -237,7 +241,7 @@ def _compare(found: Explanation, told: dict[str, Any] | None) -> None:
     was, now = found.alert["data"], told["data"]
     found.differs = {key: (was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)}
     if not found.equal:
-        found.notes.append("the control topic's messages are taken as they are now, not as they were then")
+        found.notes.append("control messages and feedback are taken as they are now, not as they were then")
 
 
 def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings: Settings) -> None:

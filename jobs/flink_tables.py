@@ -58,13 +58,13 @@ def events_table(kafka: KafkaSettings) -> str:
 )"""
 
 
-def control_table(kafka: KafkaSettings) -> str:
-    """DDL of the control messages, read from the beginning."""
-    return f"""CREATE TABLE control_records (
+def said_table(kafka: KafkaSettings, name: str, topic: str) -> str:
+    """DDL of a topic of messages to the job, read from the beginning."""
+    return f"""CREATE TABLE {name} (
   payload STRING,
   `offset` BIGINT METADATA VIRTUAL
 ) WITH (
-  {_options(_source(kafka, kafka.topics.control, STARTS["earliest"], kafka.group + "-control"))}
+  {_options(_source(kafka, topic, STARTS["earliest"], f"{kafka.group}-{name}"))}
 )"""
 
 
@@ -81,10 +81,13 @@ def heartbeats_table(shards: int) -> str:
 _BEAT = f"ARRAY[CAST(NULL AS BYTES)], ARRAY[CAST({HEARTBEAT} AS BIGINT)], ARRAY[CAST(0 AS BIGINT)]"
 
 
-def control_stream(tables: StreamTableEnvironment, kafka: KafkaSettings) -> DataStream:
-    """Control messages: text, offset."""
-    tables.execute_sql(control_table(kafka))
-    return tables.to_data_stream(tables.sql_query("SELECT payload, `offset` FROM control_records"))
+def said_stream(tables: StreamTableEnvironment, kafka: KafkaSettings) -> DataStream:
+    """Control messages and feedback: text, offset, topic."""
+    queries = []
+    for name, topic in (("control", kafka.topics.control), ("feedback", kafka.topics.feedback)):
+        tables.execute_sql(said_table(kafka, name, topic))
+        queries.append(f"SELECT payload, `offset`, {_quoted(topic)} AS topic FROM {name}")
+    return tables.to_data_stream(tables.sql_query(" UNION ALL ".join(queries)))
 
 
 def shard_keys(shards: int, max_parallelism: int) -> list[int]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
+from streamgauge.jobs.feedback import confirmed
 from streamgauge.jobs.settings import RetrainSettings, Settings
 from streamgauge.jobs.topics import client_options, send_control
 from streamgauge.jobs.train import past_of_topic, registry_of, train
@@ -159,9 +160,8 @@ class Keeper:
             rows = sum(end - begin for begin, end in ranges.values())
             if rows >= self.gates.least or time.monotonic() > deadline:
                 share = min(1.0, self.gates.most / max(rows, 1))
-                return past_of_topic(
-                    settings, {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
-                )
+                newer = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
+                return past_of_topic(settings, newer, without=confirmed(settings.kafka))
             time.sleep(1.0)
 
     def _separations(self, name: str, live: int, answer: Manifest, past: Past) -> tuple[float, float]:

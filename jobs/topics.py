@@ -12,6 +12,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from streamgauge.jobs.settings import KafkaSettings
 from streamgauge.models.errors import ClusterError
 from streamgauge.udfs.control import Said, key_of
+from streamgauge.udfs.feedback import Feedback
 
 # Flink's connector speaks Java's property names, kafka-python its own
 _PYTHON_NAMES = {
@@ -59,6 +60,7 @@ def wanted(kafka: KafkaSettings, partitions: int) -> dict[str, tuple[int, dict[s
         topics.notices: (1, {}),
         topics.retrain_requests: (1, {}),
         topics.control: (1, {"cleanup.policy": "compact"}),
+        topics.feedback: (1, {"cleanup.policy": "compact"}),
     }
 
 
@@ -110,40 +112,53 @@ def send_control(kafka: KafkaSettings, message: Said) -> None:
     ClusterError
         The broker does not answer.
     """
+    _send(kafka, kafka.topics.control, key_of(message), message.model_dump_json())
+
+
+def _send(kafka: KafkaSettings, topic: str, key: str, text: str) -> None:
     try:
         producer = KafkaProducer(**client_options(kafka), acks="all")
         try:
-            text = message.model_dump_json().encode()
-            producer.send(kafka.topics.control, text, key_of(message).encode(), partition=0).get(30)
+            producer.send(topic, text.encode(), key.encode(), partition=0).get(30)
         finally:
             producer.close()
     except KafkaError as error:
-        raise ClusterError(f"cannot write to {kafka.topics.control!r} at {kafka.bootstrap}: {error}") from error
+        raise ClusterError(f"cannot write to {topic!r} at {kafka.bootstrap}: {error}") from error
 
 
-def read_control(kafka: KafkaSettings) -> list[tuple[int, str]]:
-    """All records of the control topic so far, oldest first, as pairs of offset and text.
+def send_feedback(kafka: KafkaSettings, message: Feedback) -> None:
+    """Put what somebody says of an alert on the feedback topic.
 
     Raises
     ------
     ClusterError
         The broker does not answer.
     """
-    place = TopicPartition(kafka.topics.control, 0)
-    try:
-        consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, consumer_timeout_ms=10_000)
+    _send(kafka, kafka.topics.feedback, message.key, message.model_dump_json())
+
+
+def read_said(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
+    """All records of the control topic and of the feedback so far, oldest first: topic, offset and text.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
+    records = []
+    for topic in (kafka.topics.control, kafka.topics.feedback):
+        place = TopicPartition(topic, 0)
         try:
-            consumer.assign([place])
-            end = consumer.end_offsets([place])[place]
-            consumer.seek_to_beginning(place)
-            records = []
-            while consumer.position(place) < end:
-                for batch in consumer.poll(1000).values():
-                    records += [(r.offset, r.value.decode(errors="replace")) for r in batch if r.value]
-            return records
-        finally:
-            consumer.close()
-    except KafkaError as error:
-        raise ClusterError(
-            f"cannot read the control topic {kafka.topics.control!r} at {kafka.bootstrap}: {error}"
-        ) from error
+            consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, consumer_timeout_ms=10_000)
+            try:
+                consumer.assign([place])
+                end = consumer.end_offsets([place])[place]
+                consumer.seek_to_beginning(place)
+                while consumer.position(place) < end:
+                    for batch in consumer.poll(1000).values():
+                        records += [(topic, r.offset, r.value.decode(errors="replace")) for r in batch if r.value]
+            finally:
+                consumer.close()
+        except KafkaError as error:
+            raise ClusterError(f"cannot read the topic {topic!r} at {kafka.bootstrap}: {error}") from error
+    return records

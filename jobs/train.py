@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,14 @@ from streamgauge.jobs.read_files import times as times_of
 from streamgauge.jobs.settings import Settings
 from streamgauge.jobs.topics import client_options
 from streamgauge.models.candidate import Past, make_candidate
+from streamgauge.models.contract import Ints
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.models.fitted_detector import Progress, silent
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.udfs.align import Alignment
 from streamgauge.udfs.decode import decode
+from streamgauge.udfs.feedback import Feedback
 from streamgauge.udfs.records import RawBatch
 
 CANDIDATE = "candidate"  # the alias of what was trained last
@@ -123,6 +125,7 @@ def past_of_topic(
     ranges: dict[int, tuple[int, int]] | None = None,
     last: int | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
+    without: Sequence[Feedback] = (),
 ) -> Past:
     """Events of the topic, decoded as the job decodes them, partition by partition.
 
@@ -135,6 +138,8 @@ def past_of_topic(
         Instead: so many newest events, evenly from all partitions.
     on_rows : callable
         Told of records read.
+    without : sequence of Feedback
+        Alerts whose events are left out.
 
     Raises
     ------
@@ -145,7 +150,7 @@ def past_of_topic(
     """
     topic = settings.kafka.topics.events
     alignment = Alignment(settings.event)
-    matrices, entities, times, seen, dead = [], [], [], [], 0
+    matrices, entities, times, seen, dead, confirmed = [], [], [], [], 0, 0
     try:
         consumer = KafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
         try:
@@ -176,6 +181,9 @@ def past_of_topic(
                     events, letters = decode(raw, settings.event)
                     rejected = alignment.reject(events)
                     events = events.drop({at for at, _ in rejected})
+                    anomalies = _of(without, events.entities, raw.offsets[events.rows], partition)
+                    events = events.drop(anomalies)
+                    confirmed += len(anomalies)
                     dead += len(letters) + len(rejected)
                     matrices += [X for _, _, X in alignment.matrices(events, [])]
                     entities += events.entities
@@ -196,8 +204,21 @@ def past_of_topic(
     stamps = np.concatenate(times)
     return Past(
         X, features, pd.factorize(pd.Series(entities))[0].astype(np.int64), None, f"{topic} {', '.join(seen)}",
-        left_out=f"{dead} that cannot be read" if dead else "", first=int(stamps.min()), last=int(stamps.max()),
+        left_out="; ".join(
+            [f"{dead} that cannot be read"] * bool(dead) + [f"{confirmed} of confirmed anomalies"] * bool(confirmed)
+        ),
+        first=int(stamps.min()), last=int(stamps.max()),
     )  # fmt: skip
+
+
+def _of(alerts: Sequence[Feedback], entities: list[str], offsets: Ints, partition: int) -> set[int]:
+    """Places of the events that some alerts are about."""
+    places: set[int] = set()
+    for alert in alerts:
+        if alert.source is not None and alert.source.partition == partition:
+            within = (offsets >= alert.source.first) & (offsets <= alert.source.last)
+            places |= {i for i in np.flatnonzero(within).tolist() if entities[i] == alert.entity}
+    return places
 
 
 def newest(held: dict[int, tuple[int, int]], last: int) -> dict[int, tuple[int, int]]:

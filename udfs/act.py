@@ -38,11 +38,27 @@ def act(log: LogPipeline, message: EntityAction, result: BatchResult) -> None:
     result : BatchResult
         The answer is added to its notices.
     """
-    row = log.store.index.get(message.entity)
-    rows = log.situations.rows(message.entity) if log.situations else [] if row is None else [row]
-    for row in rows:
-        if log.store.head[row, SEEN]:
-            _act(log, message, row, result)
+    for row in _rows(log, message.entity):
+        _act(log, message, row, result)
+
+
+def release(log: LogPipeline, entity: str) -> None:
+    """Learn again from an entity whose events are held back, for as long as its incident lasts."""
+    for row in _rows(log, entity):
+        _release(log, row)
+        log.unsaved.rows.append(np.array([row]))
+
+
+def _release(log: LogPipeline, row: int) -> None:
+    head = log.store.head[row]
+    head[HISTORY] = 0
+    head[RELEASED] = int(head[STATUS] > 0)
+
+
+def _rows(log: LogPipeline, entity: str) -> list[int]:
+    row = log.store.index.get(entity)
+    rows = log.situations.rows(entity) if log.situations else [] if row is None else [row]
+    return [row for row in rows if log.store.head[row, SEEN]]
 
 
 def _act(log: LogPipeline, message: EntityAction, row: int, result: BatchResult) -> None:
@@ -50,8 +66,7 @@ def _act(log: LogPipeline, message: EntityAction, row: int, result: BatchResult)
     data = {"action": message.action, "done": True, "why": None} | known_of(log, row)
     head = log.store.head[row]
     if message.action == "release":
-        head[HISTORY] = 0
-        head[RELEASED] = int(head[STATUS] > 0)
+        _release(log, row)
     elif message.action == "rewind":
         point = log.points.of.pop(name, None)
         if point is None:

@@ -138,9 +138,10 @@ class Calibrators:
             return vote(surprises, present, self.weights, AGREES)
         return (combine if self.method == "mean" else consensus)(surprises, present, self.weights)
 
-    def weigh(self, weights: dict[str, float]) -> None:
-        """Give members other weights; those not named have their settings' own."""
-        self.weights = np.array([weights.get(n, w) for n, w in zip(self.of.names, self.of.weights, strict=True)])
+    def weigh(self, weights: dict[str, float], factors: dict[str, float]) -> None:
+        """Give members other weights; those not named have their settings' own. Each times its factor, if it has one."""
+        named = zip(self.of.names, self.of.weights, strict=True)
+        self.weights = np.array([weights.get(n, w) * factors.get(n, 1.0) for n, w in named])
 
     def adopt(self, member: str, calibrator: TailCalibrator) -> None:
         """Give a member another calibrator, a copy of one that knows its magnitudes."""

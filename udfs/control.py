@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.detector_settings import HalfSpaceTreesSettings
+from streamgauge.udfs.feedback import Heard
 from streamgauge.udfs.rules import Rule, RuleBook
 from streamgauge.udfs.section import Probability, Section
 from streamgauge.udfs.settings import Maintenance, PipelineSettings
@@ -135,6 +136,8 @@ class Control:
         By member.
     maintenance : tuple of Maintenance or None
         None is the settings' own.
+    heard : Heard
+        Feedback.
     """
 
     def __init__(self) -> None:
@@ -143,6 +146,7 @@ class Control:
         self.versions: dict[str, dict[str, Any]] = {}
         self.weights: dict[str, float] = {}
         self.maintenance: tuple[Maintenance, ...] | None = None
+        self.heard = Heard()
 
     def apply(self, message: Said) -> None:
         """Take up a message."""

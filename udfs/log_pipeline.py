@@ -14,7 +14,7 @@ from streamgauge.udfs.admit import Admitted, admit
 from streamgauge.udfs.alert import CHANGES, build_alerts
 from streamgauge.udfs.classify import classify
 from streamgauge.udfs.context import HELD_AFTER, HISTORY, SLOT, STATUS
-from streamgauge.udfs.decide import KINDS, OPENED, TENFOLD, Decisions, decide, kind_of
+from streamgauge.udfs.decide import KINDS, OPENED, Decisions, decide, kind_of
 from streamgauge.udfs.decode import decode
 from streamgauge.udfs.featurize import WIDTH, distances, featurize
 from streamgauge.udfs.log_state import LogState, Unsaved
@@ -250,7 +250,7 @@ class LogPipeline(LogState):
         admitted = admit(
             surprising & ~violated, events, X, columns, steady, opinions, verdicts,
             settings.decide.fields, self._maintenance,
-            limit + 0.99 * TENFOLD,
+            limit, kinds, self.alignment.text_fields, self.control.heard,
         )  # fmt: skip
         return Judged(opinions, verdicts, features, categories, np.minimum(total, admitted.severest), violated, rules, kinds,
                       admitted, threshold)  # fmt: skip
@@ -271,6 +271,7 @@ class LogPipeline(LogState):
         self.shape.count(len(X))
         result.count("muted.maintenance", judged.admitted.maintenance)
         result.count("muted.small", judged.admitted.small)
+        result.count("muted.feedback", judged.admitted.feedback)
         offsets, partitions = raw.offsets[events.rows], raw.partitions[events.rows]
         decisions = decide(
             self.store, rows, seen, judged.surprise, judged.violated, events.times, offsets, partitions,

@@ -139,14 +139,16 @@ class LogState:
         self.shape = Shape()
         self.prior = np.zeros((0, PRIOR))
         self.calibrators = Calibrators(_members(self.detectors, models), settings.calibration, settings.ensemble.method)
-        self.calibrators.weigh(control.weights)
+        self.calibrators.weigh(control.weights, control.heard.factors())
         self.contextual = [k for k, kind in enumerate(self.calibrators.of.sees) if kind == "contextual"]
         self.rules = RuleBook(settings.decide.rules)
         self.groups = Groups(settings.decide.group_within)
         self.budget = None if settings.decide.budget is None else Budget(settings.decide.budget)
         self.journal = Journal(self.prefix)
         self.points = Points(self.prefix)
-        self.acted = -1  # offset of the last control message that did something to an entity
+        self.acted = (
+            self.judged
+        ) = -1  # offsets of the last control message and feedback that did something to an entity
         self.silence: SilenceWatch | None = None
         self.served: dict[str, str] = {}  # version of each trained model that its calibrator fits
         self.events = 0
@@ -190,7 +192,7 @@ class LogState:
 
     def weigh(self) -> None:
         """Take up the weights that the control topic says."""
-        self.calibrators.weigh(self.control.weights)
+        self.calibrators.weigh(self.control.weights, self.control.heard.factors())
         self.journal.snapshot_wanted = True
 
     def swap(self, message: DetectorVersion) -> None:
@@ -239,7 +241,7 @@ class LogState:
             "events": self.events, "members": members, "versions": versions, "served": self.served, "absent": absent,
             "shape": self.shape.to_state(), "peers": self.detectors.peers.to_state(),
             "arrived": self.silence.clock if self.silence else 0, "groups": self.groups.to_state(),
-            "acted": self.acted, "drift": {name: watch.to_state() for name, watch in self.drift.items()},
+            "acted": self.acted, "judged": self.judged, "drift": {name: watch.to_state() for name, watch in self.drift.items()},
             "comparisons": {name: comparison.to_state() for name, comparison in self.comparisons.items()},
             "budget": self.budget.to_state() if self.budget else None,
             "windows": self.windows.meta() if self.windows else None,
@@ -269,7 +271,7 @@ class LogState:
             )
         schema, _ = unpack(saved["s"], "schema", 1)
         self.alignment.schema = Schema(**schema, absent=dict.fromkeys(schema["numeric"], 0) | meta["absent"])
-        self.events, self.acted = meta["events"], meta["acted"]
+        self.events, self.acted, self.judged = meta["events"], meta["acted"], meta["judged"]
         self.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "e"])
         if self.situations:
             self.situations.restore()

@@ -8,11 +8,12 @@ import msgspec
 import numpy as np
 from streamgauge.models.catalog import COHORT
 from streamgauge.models.windowed_forest import WindowedForest
-from streamgauge.udfs.act import act
+from streamgauge.udfs.act import act, release
 from streamgauge.udfs.control import Control, DetectorVersion, EntityAction, ModelVersion, Said, Weights, check
 from streamgauge.udfs.detect import Detectors
 from streamgauge.udfs.detector_settings import HalfSpaceTreesSettings
 from streamgauge.udfs.featurize import CHANNELS
+from streamgauge.udfs.feedback import Feedback
 from streamgauge.udfs.log_pipeline import LogPipeline
 from streamgauge.udfs.records import BatchResult, RawBatch
 from streamgauge.udfs.serve import Models
@@ -126,6 +127,23 @@ class ScoringPipeline:
                 log.acted = offset
                 act(log, message, result)
         return result
+
+    def hear(self, message: Feedback, offset: int) -> None:
+        """Take up what somebody says of an alert; a false one's entity is learned from again, once, where it was held back.
+
+        Parameters
+        ----------
+        message : Feedback
+        offset : int
+            Of the message, on the feedback topic.
+        """
+        self.control.heard.take(message)
+        for log in self._all:
+            log.weigh()
+            if offset > log.judged:
+                log.judged = offset
+                if message.verdict == "false":
+                    release(log, message.entity)
 
     def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:
         """Become what an earlier run saved: all pairs of key and value that its results wrote and did not delete."""

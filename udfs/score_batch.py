@@ -80,12 +80,12 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         `PipelineSettings` as JSON.
     shards : int
         Number of shards, fixed for the life of the state.
-    topic, control_topic, job : str
-        Named in alerts and dead letters.
+    topic, feedback_topic, job : str
+        Named in alerts and dead letters; and where feedback comes from, all else that is said being control messages.
     per_partition : bool
         See `ScoringPipeline`.
-    read_control : callable
-        Returns the control topic's records so far as pairs of offset and text; called before the first batch.
+    read_said : callable
+        Returns the records so far of control messages and feedback: topic, offset and text; called before the first batch.
     """
 
     def __init__(
@@ -93,16 +93,16 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         settings_json: str,
         shards: int,
         topic: str,
-        control_topic: str,
+        feedback_topic: str,
         job: str,
         per_partition: bool,
-        read_control: Callable[[], list[tuple[int, str]]],
+        read_said: Callable[[], list[tuple[str, int, str]]],
     ) -> None:
         self._settings_json = settings_json
         self._shards = str(shards)
-        self._topic, self._control_topic, self._job = topic, control_topic, job
+        self._topic, self._feedback_topic, self._job = topic, feedback_topic, job
         self._per_partition = per_partition
-        self._read_control = read_control
+        self._read_said = read_said
 
     def open(self, context: RuntimeContext) -> None:
         """Load the libraries on the scoring thread, and take up what the control topic says now."""
@@ -113,13 +113,15 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._heard: dict[Any, dict[int, float]] = {}
         self._control: dict[str, Any] = {}
         self._actions: list[tuple[int, Any]] = []
-        self._control_offset = -1
+        self._feedback: list[tuple[int, Any]] = []
+        self._taken: dict[str, int] = {}
         self._thread.submit(self._load).result()
 
     def _load(self) -> None:
         """On the scoring thread: numerical libraries must be imported where they run."""
         _import_numba()
         from streamgauge.udfs.control import check, key_of, parse  # noqa: PLC0415
+        from streamgauge.udfs.feedback import parse_feedback  # noqa: PLC0415
         from streamgauge.udfs.pipeline import ScoringPipeline, warm_up  # noqa: PLC0415
         from streamgauge.udfs.records import RawBatch  # noqa: PLC0415
         from streamgauge.udfs.serve import Models  # noqa: PLC0415
@@ -132,29 +134,34 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             ScoringPipeline,
             RawBatch,
         )
+        self._parse_feedback = parse_feedback
         self._settings = PipelineSettings.model_validate_json(self._settings_json)
         self._models = Models(self._settings.models)
         warm_up(self._settings, self._models)
-        for offset, text in self._read_control():
+        for topic, offset, text in self._read_said():
             try:
-                self._take_up(offset, text)
+                self._take_up(topic, offset, text)
             except (SettingsError, ModelError) as error:
                 log.error("%s; what was there before stays in force", error)
         # the libraries' hundred thousands of objects never die: looking through them takes 50 ms each time
         gc.collect()
         gc.freeze()
 
-    def _take_up(self, offset: int, text: str) -> Any:
-        """Remember a control message; None if it is no news.
+    def _take_up(self, topic: str, offset: int, text: str) -> Any:
+        """Remember what was said; None if it is no news.
 
         Raises
         ------
         SettingsError, ModelError
             It cannot be read, or the model that it names cannot be used.
         """
-        if offset <= self._control_offset:
+        if offset <= self._taken.get(topic, -1):
             return None
-        self._control_offset = offset
+        self._taken[topic] = offset
+        if topic == self._feedback_topic:
+            said = self._parse_feedback(text)
+            self._feedback.append((offset, said))
+            return said
         message = self._parse(text)
         self._check(message, self._settings)
         if message.type == "model":
@@ -166,40 +173,37 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         return message
 
     def process_broadcast_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        """Take up a control message (text, offset), at the boundary of two batches."""
-        text, offset = value[0], value[1]
+        """Take up what is said (text, offset, topic), at the boundary of two batches."""
+        text, offset, topic = value[0], value[1], value[2]
         try:
-            message = self._thread.submit(self._take_up, offset, text).result()
+            message = self._thread.submit(self._take_up, topic, offset, text).result()
         except (SettingsError, ModelError) as error:
             log.error("%s; what was there before stays in force", error)
             self._metrics.bad_control.inc()
             self._metrics.model_failures.inc(int(isinstance(error, ModelError)))
             # every task says so; the letters have the same key and offset
-            yield DEAD_LETTERS, Row(self._control_topic, self._bad_control(offset, text, str(error)))
+            yield DEAD_LETTERS, Row(topic, _unheard(topic, offset, text, str(error)))
             return
-        if message is not None and message.type == "entity":
-            results = self._thread.submit(self._act, message, offset).result()
-            self._metrics.control.inc()
-            for result in results:
-                self._metrics.count(result.counts)
-                yield from self._records(result)
-        elif message is not None:
-            ctx.get_broadcast_state(CONTROL_STATE).put(self._key_of(message), text)
-            self._thread.submit(self._apply, message).result()
-            self._metrics.control.inc()
-            log.info("control message taken up: %s", text)
+        if message is None:
+            return
+        results = self._thread.submit(self._apply, topic, offset, message).result()
+        (self._metrics.feedback if topic == self._feedback_topic else self._metrics.control).inc()
+        log.info("taken up from %s: %s", topic, text)
+        for result in results:
+            self._metrics.count(result.counts)
+            yield from self._records(result)
 
-    def _act(self, message: Any, offset: int) -> list[Any]:
-        return [pipeline.act(message, offset) for pipeline in self._pipelines.values()]
-
-    def _bad_control(self, offset: int, text: str, message: str) -> str:
-        record = {"topic": self._control_topic, "partition": 0, "offset": offset, "reason": "bad_control"}
-        payload = base64.b64encode((text or "").encode()).decode()
-        return json.dumps(record | {"message": message, "payload": payload})
-
-    def _apply(self, message: Any) -> None:
+    def _apply(self, topic: str, offset: int, message: Any) -> list[Any]:
+        """Tell all pipelines; what comes of it."""
+        results = []
         for pipeline in self._pipelines.values():
-            pipeline.apply(message)
+            if topic == self._feedback_topic:
+                pipeline.hear(message, offset)
+            elif message.type == "entity":
+                results.append(pipeline.act(message, offset))
+            else:
+                pipeline.apply(message)
+        return results
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         """Score one batch: a row of parallel arrays (payload, place in the log, timestamp), or a heartbeat."""
@@ -255,7 +259,11 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         )  # fmt: skip
         for message in self._control.values():  # before what it decides about is restored
             pipeline.apply(message)
+        for offset, feedback in self._feedback:
+            pipeline.hear(feedback, offset)
         pipeline.restore(saved.items())
+        for offset, feedback in self._feedback:  # what came after the state was saved has not been done yet
+            pipeline.hear(feedback, offset)
         answers = [answer for offset, message in self._actions for answer in pipeline.act(message, offset).notices]
         self._pipelines[shard] = pipeline
         self._heard[shard] = dict.fromkeys(pipeline.logs, time.monotonic())
@@ -292,6 +300,13 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             self._thread.shutdown()
 
 
+def _unheard(topic: str, offset: int, text: str, message: str) -> str:
+    """The dead letter of a message to the job that cannot be read."""
+    record = {"topic": topic, "partition": 0, "offset": offset, "reason": "bad_control"}
+    payload = base64.b64encode((text or "").encode()).decode()
+    return json.dumps(record | {"message": message, "payload": payload})
+
+
 def _import_numba() -> None:
     """Import numba with the real `print`, which it looks for: PyFlink's process mode has put a method in its place."""
     replaced = builtins.print
@@ -309,11 +324,11 @@ class _Metrics:
     """
 
     def __init__(self, group: Any, models: list[str]) -> None:
-        self.control = group.counter("control_messages")
+        self.control, self.feedback = group.counter("control_messages"), group.counter("feedback")
         self.model_failures = group.counter("model_failures")
         self._counters = {name: group.counter(name) for name in COUNTERS}
         alerts, dead, steps, muted = (group.add_group(name) for name in ("alerts", "dead_letters", "step_us", "muted"))
-        for why in ("maintenance", "small"):
+        for why in ("maintenance", "small", "feedback"):
             self._counters[f"muted.{why}"] = muted.counter(why)
         for what in (
             "opened",

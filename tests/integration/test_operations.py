@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from streamgauge.jobs.entity import ask
+from streamgauge.jobs.feedback import confirmed, judge
 from streamgauge.models.errors import InputError
 
 from tests.integration.live import Live
@@ -71,3 +73,37 @@ def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_
     assert two["group"]["incidents"] == 2
     assert two["group"]["root"]["entity"] == "e1"
     assert one["rules"] == two["rules"] == ["full"]
+
+
+def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_until_their_time(cluster, tmp_path):
+    live = Live(cluster, tmp_path, decide={"threshold": 1e-2, "warmup": 300, "quiet_events": 5})
+    random = np.random.default_rng(0)
+
+    def usual(n):
+        return [(e, {"entity": e, "x": float(x)}) for x in random.normal(100, 1, n) for e in ("pump", "fan")]
+
+    def strange(x):
+        return [(e, {"entity": e, "x": x}) for e in ("pump", "fan")]
+
+    kafka = live.settings.kafka
+    with live.job() as job:
+        live.send(usual(400) + strange(104.2) + usual(30))
+        alerts = live.until(live.topics.alerts, lambda r: {"pump", "fan"} <= {d["entity"] for d in data(r)})
+        told = {d["entity"]: d for d in data(alerts) if d["state"] == "opened"}
+        later = datetime.now(UTC) + timedelta(hours=1)
+        judge(kafka, told["fan"]["alert_id"], "ignore", "ann", later)
+        for who in ("ann", "ben", "eve"):
+            said = judge(kafka, told["pump"]["alert_id"], "false", who)
+        assert (said.field, said.agreed) == ("x", tuple(told["pump"]["agreed"]))
+        live.producer.send(live.topics.feedback, b"nonsense", b"k").get(30)
+        [letter] = live.at_least(live.topics.dead_letters, 1)
+        assert "feedback: message: Invalid JSON" in json.loads(letter.value)["message"]
+        before = len(live.read(live.topics.alerts))
+        live.send(strange(104.4) + usual(30))
+        live.at_least(live.topics.scores, 924)
+        assert live.counted(job, "feedback") == 4
+        assert len([d for d in data(live.read(live.topics.alerts)[before:]) if d["state"] == "opened"]) == 0
+        live.send(strange(1e6))
+        new = live.until(live.topics.alerts, lambda r: "pump" in [d["entity"] for d in data(r[before:])])[before:]
+        assert [d["entity"] for d in data(new) if d["state"] == "opened"] == ["pump"]
+    assert [message.verdict for message in confirmed(kafka)] == []

@@ -137,3 +137,11 @@ def test_what_cannot_be_is_refused(decide, words):
 
     with pytest.raises(SettingsError, match=words):
         validated({"decide": decide}, "here")
+
+
+@pytest.mark.parametrize(("value", "severity"), [(130.0, "medium"), (160.0, "high"), (5000.0, "critical")])
+def test_severity_follows_how_many_times_the_smallest_effect_it_is(value, severity):
+    events = usual(3000)
+    events[2900]["x"] = value
+    told, _ = opened(events, fields={"x": {"absolute": 20}}, threshold=1e-3)
+    assert told[2900] == severity

@@ -1,0 +1,97 @@
+"""What somebody says of an alert, with all that the job needs to know of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from streamgauge.jobs.follow_alerts import follow
+from streamgauge.jobs.settings import KafkaSettings
+from streamgauge.jobs.topics import read_said, send_feedback
+from streamgauge.models.errors import InputError, SettingsError
+from streamgauge.udfs.feedback import Feedback, Source, parse_feedback
+
+Verdict = Literal["true", "false", "ignore"]
+
+
+def records_of(kafka: KafkaSettings, alert_id: str) -> list[dict[str, Any]]:
+    """All records of the one alert whose id begins so, in the order of arrival: CloudEvents envelopes.
+
+    Raises
+    ------
+    InputError
+        There is no such alert, or more than one.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for received in follow(kafka, from_beginning=True, idle_seconds=2.0):
+        if received is not None and received.alert["data"]["alert_id"].startswith(alert_id):
+            found.setdefault(received.alert["data"]["alert_id"], []).append(received.alert)
+    if not found:
+        raise InputError(
+            f"there is no alert {alert_id!r} on {kafka.topics.alerts} (`streamgauge alerts --json` lists them)"
+        )
+    if len(found) > 1:
+        raise InputError(f"{alert_id!r} is the beginning of {len(found)} alerts: {', '.join(sorted(found)[:5])}")
+    return next(iter(found.values()))
+
+
+def judge(
+    kafka: KafkaSettings, alert_id: str, verdict: Verdict, by: str, until: datetime | None = None, why: str = ""
+) -> Feedback:
+    """Find an alert, and tell the jobs what somebody says of it.
+
+    Parameters
+    ----------
+    kafka : KafkaSettings
+    alert_id : str
+        Or a beginning of it that no other has.
+    verdict : {"true", "false", "ignore"}
+    by : str
+        Who.
+    until : datetime, optional
+        With ignore.
+    why : str
+
+    Raises
+    ------
+    InputError
+        There is no such alert, or the verdict lacks its time.
+    ClusterError
+        The broker does not answer.
+    """
+    records = [record["data"] for record in records_of(kafka, alert_id)]
+    first, last = records[0], records[-1]
+    source = first["source"]
+    place = Source(
+        partition=source["partition"],
+        first=source.get("opened_offset", source["offset"]),
+        last=last["source"]["offset"],
+    )
+    rarest = max(min(record["tail_probability"] for record in records), 1e-300)
+    told = first["contributions"]
+    field = max(told, key=told.__getitem__, default=None)
+    actual, expected = (first[of].get(field) for of in ("actual", "expected"))
+    known = isinstance(actual, int | float) and expected is not None
+    try:
+        message = Feedback(
+            alert_id=first["alert_id"], entity=first["entity"], kind=last["kind"], field=field, tail_probability=rarest,
+            effect=abs(actual - expected) if known else None, verdict=verdict, until=until, by=by, why=why,
+            agreed=tuple(first["agreed"]), disagreed=tuple(first["disagreed"]), source=place,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InputError(str(error).split("Value error, ")[-1].split(" [")[0]) from error
+    send_feedback(kafka, message)
+    return message
+
+
+def confirmed(kafka: KafkaSettings) -> list[Feedback]:
+    """Feedback that finds an alert true, the newest word of each person for each alert."""
+    newest: dict[str, Feedback] = {}
+    for topic, _, text in read_said(kafka):
+        if topic == kafka.topics.feedback:
+            try:
+                message = parse_feedback(text)
+            except SettingsError:
+                continue  # the job has put it on the dead-letter topic
+            newest[message.key] = message
+    return [message for message in newest.values() if message.verdict == "true" and message.source is not None]
