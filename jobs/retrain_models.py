@@ -29,7 +29,9 @@ from streamgauge.udfs.cloud_event import cloud_event
 from streamgauge.udfs.control import ModelVersion
 from streamgauge.udfs.decode import epoch_milliseconds
 
+COUNTED = ("events", "live", "shadow", "promised", "probes", "live_right", "shadow_right")
 AS_GOOD = 0.02  # by how much a new version may separate planted anomalies worse, and still be tried
+ENOUGH_PROBES, BLINDER = 50, 0.1  # probes, and by how large a share of them fewer a model tells, to be the worse one
 IDLE = 5.0  # seconds without anything to do, after which a single run is over
 Say = Callable[[str], None]
 
@@ -106,7 +108,7 @@ class Keeper:
         answer = self._answer(name, asked, epoch_milliseconds(data["since"]))
         past: Past | None = None
         if answer is None:
-            past = self._past(data)
+            past = self.past(data)
             old = self.registry.manifest(name, asked)
             self.say(f"{name}: training on {len(past.X)} events of {past.source}")
             answer = train(self.registry, name, old.detector, past, old.settings, request=data["request"])
@@ -119,7 +121,7 @@ class Keeper:
         ):
             self.say(f"{name}: version {answer.version} answers a request already")
             return
-        new, before = self._separations(name, asked, answer, past or self._past(data))
+        new, before = self._separations(name, asked, answer, past or self.past(data))
         figures = {"version": answer.version, "live": asked, "separates_planted": new, "live_separates_planted": before}
         if new + AS_GOOD < before:
             self._tell("rejected", name, figures | {"why": "it separates planted anomalies worse than the one at work"})
@@ -135,7 +137,98 @@ class Keeper:
                 return manifest
         return None
 
-    def _past(self, data: dict[str, Any]) -> Past:
+    def _separations(self, name: str, live: int, answer: Manifest, past: Past) -> tuple[float, float]:
+        """How well the new version and the one at work separate planted anomalies from the same held-back events."""
+        new, old = (self.registry.load(name, version).detector for version in (answer.version, live))
+        cut = len(past.X) - int(HELD_BACK * len(past.X))
+        columns = [past.features.index(feature) for feature in answer.features]
+        said = []
+        usual = windows_of(new, past.X[cut:][:, columns], past.groups[cut:])
+        strange = new.normalisation.undo(planted(new.normalisation.apply(usual), new.seed))
+        at = [answer.features.index(feature) for feature in self.registry.manifest(name, live).features]
+        for detector, order in ((new, list(range(len(columns)))), (old, at)):
+            said.append(separation(detector.rate_many(usual[..., order]), detector.rate_many(strange[..., order])))
+        return said[0], said[1]
+
+    # ---- from shadow to live, and back --------------------------------------------------------------------------------
+
+    def judge(self, data: dict[str, Any]) -> None:
+        """Add what the job tells of a model and its shadow, and decide when it is enough."""
+        name, live, shadow = data["model"], int(data["live"]), int(data["shadow"])
+        aliases = self.registry.aliases(name)
+        if (aliases.get("live"), aliases.get("shadow")) != (live, shadow):
+            return
+        told = self._compared.setdefault((name, live, shadow), dict.fromkeys(COUNTED, 0.0))
+        told["events"] += data["events"]
+        told["live"] += data["both"] + data["only_live"]
+        told["shadow"] += data["both"] + data["only_shadow"]
+        told["promised"] += data["threshold"] * data["events"]
+        for what in ("probes", "live_right", "shadow_right"):
+            told[what] += data[what]
+        ahead = (told["shadow_right"] - told["live_right"]) / max(told["probes"], 1)
+        most = max(self.gates.alerts * told["promised"], self.gates.few)
+        figures = {
+            "live": live,
+            "shadow": shadow,
+            **{f"{k}_alerts" if k in ("live", "shadow") else k: v for k, v in told.items()},
+        }
+        enough = told["events"] >= self.gates.compare
+        if shadow < live:  # promoted, and the old one beside it
+            flooded = told["live"] > 2 * most and told["live"] > 2 * told["shadow"]
+            if flooded or (told["probes"] >= ENOUGH_PROBES and ahead > BLINDER):
+                self.registry.rollback(
+                    name, "live", "keeper", "too many alerts" if flooded else "blinder than the one before"
+                )
+                self._let(name, "live", shadow, None)
+                self._off(name)
+                self._tell("rolled_back", name, figures | {"version": shadow})
+            elif enough:
+                self._off(name)
+                self._tell("settled", name, figures | {"version": live})
+        elif enough and ahead >= -BLINDER and (told["shadow"] <= most or 2 * told["shadow"] <= told["live"]):
+            self._let(name, "live", shadow, "its shadow raised no more alerts than promised")
+            self._let(name, "shadow", live, "watches over its successor")
+            self._tell("promoted", name, figures | {"version": shadow})
+        elif enough:
+            self._off(name)
+            why = "more alerts than promised" if ahead >= -BLINDER else "blinder than the one at work"
+            self._tell("rejected", name, figures | {"version": shadow, "why": why})
+
+    def _let(self, name: str, role: Any, version: int, why: str | None) -> None:
+        """Point the alias, unless it does, and tell the jobs."""
+        if why is not None:
+            self.registry.point(name, role, version, "keeper", why)
+        self.send(ModelVersion(type="model", model=name, role=role, version=version))
+
+    def _off(self, name: str) -> None:
+        """Take the shadow off."""
+        self.send(ModelVersion(type="model", model=name, role="shadow", version=None))
+        self._compared = {key: told for key, told in self._compared.items() if key[0] != name}
+
+    def _tell(self, step: str, name: str, data: dict[str, Any]) -> None:
+        self.say(f"{name}: {step.replace('_', ' ')} " + ", ".join(f"{key} {value}" for key, value in data.items()))
+        self.tell(step, name, data)
+
+    # ---- the outside world --------------------------------------------------------------------------------------------
+
+    def send(self, message: ModelVersion) -> None:
+        """Tell the jobs which version has which role."""
+        send_control(self.settings.kafka, message)
+
+    def tell(self, step: str, name: str, data: dict[str, Any]) -> None:
+        """Put a step on the topic of notices."""
+        kafka = self.settings.kafka
+        text = cloud_event(
+            uuid.uuid4().hex, f"model.{step}", name, int(time.time() * 1000), {"model": name, **data}, job=self.settings.job.name,
+            topic=kafka.topics.events,
+        )  # fmt: skip
+        producer = KafkaProducer(**client_options(kafka), acks="all")
+        try:
+            producer.send(kafka.topics.notices, text, name.encode()).get(30)
+        finally:
+            producer.close()
+
+    def past(self, data: dict[str, Any]) -> Past:
         """What came on all partitions since the drift began, as soon as it is enough."""
         settings, topic = self.settings, self.settings.kafka.topics.events
         [(partition, (first, _))] = data["offsets"].items()
@@ -163,78 +256,3 @@ class Keeper:
                 newer = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
                 return past_of_topic(settings, newer, without=confirmed(settings.kafka))
             time.sleep(1.0)
-
-    def _separations(self, name: str, live: int, answer: Manifest, past: Past) -> tuple[float, float]:
-        """How well the new version and the one at work separate planted anomalies from the same held-back events."""
-        new, old = (self.registry.load(name, version).detector for version in (answer.version, live))
-        cut = len(past.X) - int(HELD_BACK * len(past.X))
-        columns = [past.features.index(feature) for feature in answer.features]
-        said = []
-        usual = windows_of(new, past.X[cut:][:, columns], past.groups[cut:])
-        strange = new.normalisation.undo(planted(new.normalisation.apply(usual), new.seed))
-        at = [answer.features.index(feature) for feature in self.registry.manifest(name, live).features]
-        for detector, order in ((new, list(range(len(columns)))), (old, at)):
-            said.append(separation(detector.rate_many(usual[..., order]), detector.rate_many(strange[..., order])))
-        return said[0], said[1]
-
-    # ---- from shadow to live, and back --------------------------------------------------------------------------------
-
-    def judge(self, data: dict[str, Any]) -> None:
-        """Add what the job tells of a model and its shadow, and decide when it is enough."""
-        name, live, shadow = data["model"], int(data["live"]), int(data["shadow"])
-        aliases = self.registry.aliases(name)
-        if (aliases.get("live"), aliases.get("shadow")) != (live, shadow):
-            return
-        told = self._compared.setdefault((name, live, shadow), {"events": 0, "live": 0, "shadow": 0, "promised": 0.0})
-        told["events"] += data["events"]
-        told["live"] += data["both"] + data["only_live"]
-        told["shadow"] += data["both"] + data["only_shadow"]
-        told["promised"] += data["threshold"] * data["events"]
-        most = max(self.gates.alerts * told["promised"], self.gates.few)
-        figures = {
-            "live": live,
-            "shadow": shadow,
-            **{f"{k}_alerts" if k in ("live", "shadow") else k: v for k, v in told.items()},
-        }
-        enough = told["events"] >= self.gates.compare
-        if shadow < live:  # promoted, and the old one beside it
-            if told["live"] > 2 * most and told["live"] > 2 * told["shadow"]:
-                self.registry.rollback(name, "live", "keeper", "too many alerts")
-                self._let(name, "live", shadow, None)
-                self._off(name)
-                self._tell("rolled_back", name, figures | {"version": shadow})
-            elif enough:
-                self._off(name)
-                self._tell("settled", name, figures | {"version": live})
-        elif enough and (told["shadow"] <= most or 2 * told["shadow"] <= told["live"]):
-            self._let(name, "live", shadow, "its shadow raised no more alerts than promised")
-            self._let(name, "shadow", live, "watches over its successor")
-            self._tell("promoted", name, figures | {"version": shadow})
-        elif enough:
-            self._off(name)
-            self._tell("rejected", name, figures | {"version": shadow, "why": "more alerts than promised"})
-
-    def _let(self, name: str, role: Any, version: int, why: str | None) -> None:
-        """Point the alias, unless it does, and tell the jobs."""
-        if why is not None:
-            self.registry.point(name, role, version, "keeper", why)
-        send_control(self.settings.kafka, ModelVersion(type="model", model=name, role=role, version=version))
-
-    def _off(self, name: str) -> None:
-        """Take the shadow off."""
-        send_control(self.settings.kafka, ModelVersion(type="model", model=name, role="shadow", version=None))
-        self._compared = {key: told for key, told in self._compared.items() if key[0] != name}
-
-    def _tell(self, step: str, name: str, data: dict[str, Any]) -> None:
-        """Say a step, and put it on the topic of notices."""
-        kafka = self.settings.kafka
-        self.say(f"{name}: {step.replace('_', ' ')} " + ", ".join(f"{key} {value}" for key, value in data.items()))
-        text = cloud_event(
-            uuid.uuid4().hex, f"model.{step}", name, int(time.time() * 1000), {"model": name, **data}, job=self.settings.job.name,
-            topic=kafka.topics.events,
-        )  # fmt: skip
-        producer = KafkaProducer(**client_options(kafka), acks="all")
-        try:
-            producer.send(kafka.topics.notices, text, name.encode()).get(30)
-        finally:
-            producer.close()

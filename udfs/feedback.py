@@ -16,7 +16,7 @@ from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.section import Section
 
 TENFOLD = math.log(10.0)
-EACH = 3  # times ten, by which a pattern must be rarer than the threshold, at the most, for each person more who finds it false
+EACH = 6  # times ten, by which a pattern must be rarer than the threshold, at the most, for each person more who finds it false
 FARTHER = 2.0  # times as far off as what was found false is something else
 STEP = 0.05  # by how much a label moves the logarithm of a member's weight,
 MOST_BY = 10  # so many labels of one person at the most,
@@ -121,9 +121,9 @@ class Heard:
     def hides(self, pattern: Pattern, time: int, surprise: float, limit: float, effect: float) -> bool:
         """Whether an event is not told because of what was said of its pattern.
 
-        If more people find the pattern false than true, what is no farther off than twice what they found false, and no more than ten times
-        rarer, is not told again. One of them can raise the threshold a thousandfold, two a millionfold: who labels much, or maliciously,
-        hides no more. `ignore` silences the pattern until its time.
+        If more people find the pattern false than true, what is no farther off than twice what they found false, and no more than ten
+        times rarer, is not told again. One of them can raise the threshold a millionfold, two the square of that: who labels much, or
+        maliciously, hides no more. `ignore` silences the pattern until its time.
 
         Parameters
         ----------

@@ -281,7 +281,7 @@ class LogPipeline(LogState):
         clock.lap("decide")
         self._alert(decisions, events, X, seen, judged, offsets, partitions, result)
         self._scores(raw, events, opinions.names, verdicts, result)
-        self._compare_shadows(opinions.names, verdicts.surprises, judged.threshold, offsets, events.times, result)
+        self._compare_shadows(X, opinions.names, verdicts.surprises, judged.threshold, offsets, events.times, result)
         self._watch_drift(events, X, offsets, result)
         for name, seconds in opinions.seconds.items():
             result.model_seconds[name] = result.model_seconds.get(name, 0.0) + seconds
@@ -362,7 +362,14 @@ class LogPipeline(LogState):
                 opinions.missing = np.maximum(opinions.missing, one.missing)
 
     def _compare_shadows(
-        self, names: list[str], surprises: Floats, threshold: float, offsets: Ints, times: Ints, result: BatchResult
+        self,
+        X: Floats,
+        names: list[str],
+        surprises: Floats,
+        threshold: float,
+        offsets: Ints,
+        times: Ints,
+        result: BatchResult,
     ) -> None:
         """Count what each shadow alone would have flagged, beside the model whose shadow it is."""
         for name in self.models.names:
@@ -377,8 +384,9 @@ class LogPipeline(LogState):
                 result.count(f"models.{model}.only_shadow", int((shadow & ~live).sum()))
                 if model in self.comparisons and model in self.models.at_work:
                     versions = self.models.versions
+                    told = self.models.probe(model, name, X, self.alignment.schema.numeric, offsets)
                     result.notices += self.comparisons[model].compare(
-                        versions[model], versions[name], (live, shadow), threshold, offsets, times
+                        versions[model], versions[name], (live, shadow), told, threshold, offsets, times
                     )
 
     def _watch_drift(self, events: Events, X: Floats, offsets: Ints, result: BatchResult) -> None:

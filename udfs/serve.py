@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.errors import SettingsError
 from streamgauge.models.persistence.registry import LoadedModel, Registry
 from streamgauge.udfs.control import ModelVersion
 from streamgauge.udfs.settings import ModelsSettings, ModelUse
 
 SHADOW = " shadow"  # ends the name of a member that is scored but never alerts
+PROBE_EVERY, FAR = 32, 4.0  # events from one that is probed to the next; deviations that a probe is off
+
 log = logging.getLogger(__name__)
 
 
@@ -234,6 +236,45 @@ class Models:
             magnitude, absent.mean(axis=1), OnDemand(lambda i: spread(detector.explain_many(given[i : i + 1])[0])),
             OnDemand(lambda i: spread(detector.expected_many(given[i : i + 1])[0])), time.perf_counter() - began,
         )  # fmt: skip
+
+    def probe(self, live: str, shadow: str, X: Floats, columns: list[str], offsets: Ints) -> tuple[Ints, Flags, Flags]:
+        """How two models tell probes: copies of some events, each with one field four of its deviations off.
+
+        Nobody learns from them, and no alert comes of them.
+
+        Parameters
+        ----------
+        live, shadow : str
+            Members at work, of events one by one.
+        X : float64[n, d]
+        columns : list of str
+        offsets : int64[n]
+            Decide which events are probed, and how.
+
+        Returns
+        -------
+        places : int64[m]
+        right : bool[m], for each model
+            Whether it finds the probe more unusual than the event.
+        """
+        members = live, shadow
+        places = np.flatnonzero(offsets % PROBE_EVERY == 0)
+        none = np.empty(0, np.bool_)
+        if not len(places) or any(self.at_work[member].detector.sequence for member in members):
+            return places[:0], none, none
+        manifest = self.at_work[live].manifest
+        turn = offsets[places] // PROBE_EVERY
+        at, f = self._places(live, self.at_work[live], columns), turn % len(manifest.features)
+        probes = X[places].copy()
+        there = at[f] >= 0
+        shift = np.array(manifest.scale)[f] * np.where(turn // len(manifest.features) % 2, FAR, -FAR)
+        probes[np.flatnonzero(there), at[f][there]] += shift[there]
+        both = np.vstack((X[places], probes))
+        said = []
+        for member in members:
+            magnitude = self.at_work[member].detector.rate_many(self.given(member, both, columns))
+            said.append(magnitude[len(places) :] > magnitude[: len(places)])
+        return places, said[0], said[1]
 
     def given(self, member: str, X: Floats, columns: list[str]) -> Floats:
         """A model's fields of some events, in its order; NaN where there is none."""

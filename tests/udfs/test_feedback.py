@@ -52,10 +52,10 @@ def test_what_is_ten_times_rarer_than_what_was_found_false_is_told_again():
     assert rarer(said(), said(alert="a2", tail=1e-6)) == 3
 
 
-def test_one_person_hides_a_thousandfold_whatever_he_labels_and_two_a_millionfold():
+def test_one_person_hides_a_millionfold_whatever_he_labels_and_two_the_square():
     severe = [said(alert=f"a{k}", tail=1e-40) for k in range(1000)]
-    assert rarer(*severe) == 3
-    assert rarer(*severe, said(by="ben", tail=1e-40)) == 6
+    assert rarer(*severe) == 6
+    assert rarer(*severe, said(by="ben", tail=1e-40)) == 12
 
 
 def test_who_contradicts_takes_it_back_and_a_later_word_replaces_an_earlier_one():

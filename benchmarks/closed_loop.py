@@ -1,0 +1,261 @@
+"""The loop closed, in process: the job's pipeline and the keeper, event by event, without Kafka and Flink between them.
+
+Two streams of made-up machines: one whose data move for good half way, one in which they move as far, and back. What a retrained model
+finds afterwards is compared with one that was trained on the new data from the beginning; what is told meanwhile, with a job that has no
+loop. Then feedback: frequent harmless peaks beside anomalies, and people who say so of a few, not always rightly. And a model that is
+bad on purpose. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+from sklearn.metrics import average_precision_score
+from streamgauge.jobs.retrain_models import Keeper
+from streamgauge.jobs.settings import Settings, validated
+from streamgauge.jobs.train import train
+from streamgauge.models.candidate import Past
+from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.persistence.registry import Registry
+from streamgauge.udfs.control import ModelVersion
+from streamgauge.udfs.detector_settings import DetectorSettings
+from streamgauge.udfs.feedback import Feedback
+from streamgauge.udfs.pipeline import ScoringPipeline
+from streamgauge.udfs.records import RawBatch
+
+from benchmarks.common import finish, say
+
+START, BATCH, ENTITIES, MODEL = 1_767_600_000_000, 250, 40, "machines"
+EVENTS, CHANGE, LABELLED = 60_000, 20_000, 160_000
+FIELDS = ["load", "heat", "flow", "noise"]
+RATE = 3_000  # events a second, at which seconds are stated
+MIX = np.array([[1, 0.8, 0.3, 0], [0, 0.6, 0.5, 0], [0, 0, 0.8, 0.2], [0, 0, 0, 1.0]])
+AFTER = np.array([[1, -0.4, 0.3, 0.3], [0, 0.9, -0.5, 0], [0, 0, 0.8, 0.2], [0, 0, 0, 1.4]])
+
+
+def made(n: int, seed: int, moved: Flags) -> tuple[Floats, Ints, Flags]:
+    """Events, their entities, and which are anomalies: one in a hundred, with the fields of another event mixed in."""
+    random = np.random.default_rng(seed)
+    Z, entities = random.normal(size=(n, 4)), random.integers(0, ENTITIES, n)
+    X = np.where(moved[:, None], Z @ AFTER + np.array([2.0, -1.5, 0, 1.0]), Z @ MIX)
+    labels = random.random(n) < 0.01
+    strange = np.flatnonzero(labels)
+    X[strange] += random.choice([-1, 1], (len(strange), 4)) * random.uniform(1.5, 4.0, (len(strange), 4))
+    return X, entities, labels
+
+
+def settings_of(registry: str | None, alone: bool = True, **decide: Any) -> Settings:
+    """A job with the default ensemble, and the model where there is a registry; or the model alone."""
+    values: dict[str, Any] = {"decide": {"threshold": 1e-3, "warmup": 100, **decide}, "drift": {"every": 2000}}
+    if registry is not None:
+        values["models"] = {"registry": registry, "use": {MODEL: {}}}
+        if alone:
+            values["detectors"] = dict.fromkeys(DetectorSettings.model_fields) | {"flat_line": {"streams": ["series"]}}
+    return validated(values, "the benchmark")
+
+
+@dataclass
+class Played:
+    """What came of a stream."""
+
+    surprise: Floats
+    opened: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[tuple[str, int, dict[str, Any]]] = field(default_factory=list)
+    requested: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class InProcess(Keeper):
+    """The keeper beside a pipeline in the same process."""
+
+    def __init__(
+        self, settings: Settings, pipeline: ScoringPipeline, played: Played, X: Floats, entities: Ints
+    ) -> None:
+        super().__init__(settings)
+        self.pipeline, self.played, self.X, self.entities = pipeline, played, X, entities
+        self.now = 0
+
+    def send(self, message: ModelVersion) -> None:
+        self.pipeline.apply(message)
+
+    def tell(self, step: str, name: str, data: dict[str, Any]) -> None:
+        self.played.steps.append((step, self.now, data))
+
+    def past(self, data: dict[str, Any]) -> Past:
+        [(first, _)] = data["offsets"].values()
+        return Past(self.X[first : self.now], FIELDS, self.entities[first : self.now], last=START + self.now)
+
+
+def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int | None = None) -> Played:
+    """A stream through the pipeline, and the keeper after each batch."""
+    pipeline, played = ScoringPipeline(settings.pipeline(), saves=False), Played(np.full(len(X), np.nan))
+    keeper = InProcess(settings, pipeline, played, X, entities)
+    encode = msgspec.json.Encoder().encode
+    member = pipeline.member_names.index(MODEL)
+    names = [f"m{e}" for e in entities.tolist()]
+    texts = [encode({"entity": e, **dict(zip(FIELDS, x, strict=True))}) for e, x in zip(names, X.tolist(), strict=True)]
+    for begin in range(0, len(X), BATCH):
+        if bad_at is not None and begin == bad_at:
+            _let_bad(keeper)
+        offsets = np.arange(begin, min(begin + BATCH, len(X)))
+        raw = RawBatch(texts[begin : begin + BATCH], np.zeros(len(offsets), np.int64), offsets, START + offsets)
+        began = time.perf_counter()
+        result = pipeline.process(raw)
+        played.seconds += time.perf_counter() - began
+        for rows, members in zip(result.rows, result.members, strict=True):
+            played.surprise[begin + rows] = members[:, member]
+        data = [json.loads(text)["data"] for _, text in result.alerts]
+        played.opened += [alert for alert in data if alert["state"] == "opened"]
+        keeper.now = begin + len(offsets)
+        played.requested += [keeper.now] * len(result.requests)
+        for _, text in (*result.requests, *result.notices) if loop else ():
+            keeper.take(json.loads(text))
+    return played
+
+
+def _let_bad(keeper: InProcess) -> None:
+    """Put a model to work that was trained on almost nothing, with the one before as its shadow."""
+    good = keeper.registry.aliases(MODEL)["live"]
+    random = np.random.default_rng(1)
+    past = Past(random.normal(0, 0.01, (4000, 4)) - 3, FIELDS, random.integers(0, ENTITIES, 4000))
+    bad = train(keeper.registry, MODEL, "isolation_forest", past).version
+    for role, version in (("shadow", good), ("live", bad)):
+        keeper.registry.point(MODEL, role, version)
+        keeper.send(ModelVersion(type="model", model=MODEL, role=role, version=version))
+
+
+def drift_and_incident(seed: int) -> dict[str, Any]:
+    """Retraining on the one, and not on the other."""
+    told: dict[str, Any] = {}
+    at = np.arange(EVENTS)
+    for what, moved in (("drift", at >= CHANGE), ("incident", (at >= CHANGE) & (at < CHANGE + 4000))):
+        with tempfile.TemporaryDirectory() as folder:
+            X, entities, labels = made(EVENTS, seed, moved)
+            before, groups, _ = made(8000, seed + 100, np.zeros(8000, np.bool_))
+            registry = Registry(folder)
+            registry.point(
+                MODEL, "live", train(registry, MODEL, "isolation_forest", Past(before, FIELDS, groups)).version
+            )
+            settings = settings_of(folder)
+            played = play(settings, X, entities, True, bad_at=50_000 if what == "drift" else None)
+            versions = sum(step == "trained" for step, *_ in played.steps)
+            say(f"{what}: {[(step, at) for step, at, _ in played.steps]}")
+            if what == "incident":
+                told["retrained_on_incident"] = versions
+                continue
+            registry.point(MODEL, "live", 1)
+            plain = play(settings_of(folder), X, entities, False)
+            told |= _after_drift(played, plain, X, labels, versions, seed, registry)
+    return told
+
+
+def _after_drift(
+    played: Played, plain: Played, X: Floats, labels: Flags, versions: int, seed: int, registry: Registry
+) -> dict[str, Any]:
+    when = {step: at for step, at, _ in reversed(played.steps)}
+    fresh, groups, _ = made(8000, seed + 200, np.ones(8000, np.bool_))
+    train(registry, MODEL, "isolation_forest", Past(fresh, FIELDS, groups))
+    reference = registry.load(MODEL, registry.versions(MODEL)[-1]).detector
+    part = slice(when.get("promoted", EVENTS), 50_000)
+    ours = average_precision_score(labels[part], np.nan_to_num(played.surprise[part]))
+    theirs = average_precision_score(labels[part], reference.rate_many(X[part]))
+
+    def false_alerts(one: Played) -> int:
+        places = [alert["source"]["offset"] for alert in one.opened]
+        return sum(CHANGE <= place < 50_000 and not labels[place] for place in places)
+
+    return {
+        "retrained_on_drift": versions,
+        "events_to_retrain": played.requested[0] - CHANGE if played.requested else None,
+        "events_to_promotion": when.get("promoted", EVENTS) - CHANGE,
+        "auc_pr_after": round(float(ours), 4), "auc_pr_reference": round(float(theirs), 4),
+        "auc_pr_over_reference": round(float(ours / theirs), 4),
+        "false_alerts_with_and_without": [false_alerts(played), false_alerts(plain)],
+        "false_alert_ratio": round(false_alerts(played) / max(false_alerts(plain), 1), 4),
+        "rollback_events": when.get("rolled_back", EVENTS) - 50_000,
+        "rollback_seconds": round((when.get("rolled_back", EVENTS) - 50_000) / RATE, 2),
+    }  # fmt: skip
+
+
+def slowdown(seed: int) -> float:
+    """What watching costs: the time of a stream with it, over that without; the better of three runs each, in turn."""
+    X, entities, _ = made(20_000, seed, np.zeros(20_000, np.bool_))
+    with tempfile.TemporaryDirectory() as folder:
+        registry = Registry(folder)
+        registry.point(
+            MODEL, "live", train(registry, MODEL, "isolation_forest", Past(X[:8000], FIELDS, entities[:8000])).version
+        )
+        watching = settings_of(folder, alone=False)
+        blind = watching.model_copy(update={"drift": None})
+        times = [[play(chosen, X, entities, False).seconds for chosen in (watching, blind)] for _ in range(3)]
+    watched, unwatched = np.min(times, axis=0)
+    return float(watched / unwatched) - 1.0
+
+
+def with_feedback(seed: int, share: float, wrong: float) -> tuple[float, float]:
+    """Precision and recall in the second half of a stream, with so many of the alerts labelled, and so many labels wrong."""
+    random = np.random.default_rng(seed)
+    X, entities, labels = made(LABELLED, seed, np.zeros(LABELLED, np.bool_))
+    labels &= random.random(len(X)) < 0.3
+    X[~labels] = np.clip(X[~labels], -3.5, 3.5)
+    strange = np.flatnonzero(labels)
+    X[strange, random.integers(1, 4, len(strange))] += 15.0
+    harmless = (entities % 4 == 0) & (random.random(len(X)) < 0.01) & ~labels
+    X[harmless, 0] = 12.0 + random.normal(size=harmless.sum())  # a backup that is none of anybody's business
+    settings = settings_of(None, quiet_events=3)
+    pipeline = ScoringPipeline(settings.pipeline(), saves=False)
+    found: list[int] = []
+    encode, said = msgspec.json.Encoder().encode, 0
+    for begin in range(0, len(X), BATCH):
+        part = range(begin, begin + BATCH)
+        texts = [encode({"entity": f"m{entities[i]}", **dict(zip(FIELDS, X[i].tolist(), strict=True))}) for i in part]
+        offsets = np.array(part)
+        result = pipeline.process(RawBatch(texts, offsets * 0, offsets, START + offsets))
+        for alert in (a for _, text in result.alerts if (a := json.loads(text)["data"])["state"] == "opened"):
+            place = alert["source"]["offset"]
+            found.append(place)
+            if random.random() < share:
+                right = bool(labels[place]) == (random.random() >= wrong)
+                field_ = max(alert["contributions"], key=alert["contributions"].__getitem__)
+                pipeline.hear(
+                    Feedback(
+                        alert_id=alert["alert_id"], entity=alert["entity"], kind=alert["kind"], field=field_,
+                        tail_probability=max(alert["tail_probability"], 1e-300), verdict="true" if right else "false",
+                        effect=abs(alert["actual"][field_] - alert["expected"][field_]), by=f"p{said % 5}",
+                        agreed=tuple(alert["agreed"]), disagreed=tuple(alert["disagreed"]),
+                    ),
+                    said,
+                )  # fmt: skip
+                said += 1
+    late = [place for place in found if place >= len(X) // 2]
+    hits = {place for place in late if labels[place]}
+    say(f"{len(found)} alerts, {said} labels")
+    return len(hits) / max(len(late), 1), len(hits) / max(int(labels[len(X) // 2 :].sum()), 1)
+
+
+def main() -> None:
+    """Run it, and print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.closed_loop", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="of the streams")
+    seed = parser.parse_args().seed
+    told = drift_and_incident(seed)
+    say("feedback")
+    plain, right, mixed = (with_feedback(seed, share, wrong) for share, wrong in ((0, 0), (0.02, 0), (0.02, 0.1)))
+    told |= {
+        "precision_recall": {"without": plain, "right_labels": right, "wrong_labels": mixed},
+        "feedback_precision_gain": round(right[0] - plain[0], 4), "feedback_recall_change": round(right[1] - plain[1], 4),
+        "wrong_feedback_loss": round(plain[0] - mixed[0], 4), "wrong_feedback_recall_change": round(mixed[1] - plain[1], 4),
+    }  # fmt: skip
+    say("slowdown")
+    finish(told | {"slowdown": round(slowdown(seed), 4)})
+
+
+if __name__ == "__main__":
+    main()
