@@ -324,7 +324,7 @@ class _Metrics:
     """
 
     def __init__(self, group: Any, models: list[str]) -> None:
-        self.control, self.feedback = group.counter("control_messages"), group.counter("feedback")
+        self.control, self.feedback = group.counter("control_messages"), group.counter("feedback_messages")
         self.model_failures = group.counter("model_failures")
         self._counters = {name: group.counter(name) for name in COUNTERS}
         alerts, dead, steps, muted = (group.add_group(name) for name in ("alerts", "dead_letters", "step_us", "muted"))

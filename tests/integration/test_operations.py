@@ -101,7 +101,7 @@ def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_
         before = len(live.read(live.topics.alerts))
         live.send(strange(104.4) + usual(30))
         live.at_least(live.topics.scores, 924)
-        assert live.counted(job, "feedback") == 4
+        assert live.counted(job, "feedback_messages") == 4
         assert len([d for d in data(live.read(live.topics.alerts)[before:]) if d["state"] == "opened"]) == 0
         live.send(strange(1e6))
         new = live.until(live.topics.alerts, lambda r: "pump" in [d["entity"] for d in data(r[before:])])[before:]
