@@ -32,6 +32,7 @@ bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.kinds
+	$(BIN)/python -m benchmarks.closed_loop
 	$(BIN)/python -m benchmarks.million
 
 clean:

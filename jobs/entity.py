@@ -7,11 +7,10 @@ import time
 import uuid
 from typing import Any, Literal
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from streamgauge.jobs.follow_alerts import follow_topic
 from streamgauge.jobs.settings import KafkaSettings
-from streamgauge.jobs.topics import client_options, send_control
-from streamgauge.models.errors import ClusterError, InputError
+from streamgauge.jobs.topics import send_control
+from streamgauge.models.errors import InputError
 from streamgauge.udfs.control import EntityAction
 
 Action = Literal["show", "forget", "release", "rewind"]
@@ -42,32 +41,18 @@ def ask(kafka: KafkaSettings, entity: str, action: Action, seconds: float = 15.0
         Nobody answers.
     """
     message = EntityAction(type="entity", entity=entity, action=action, id=uuid.uuid4().hex)
-    try:
-        consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, isolation_level="read_committed")
-    except KafkaError as error:
-        raise ClusterError(f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__})") from error
-    try:
-        partitions = consumer.partitions_for_topic(kafka.topics.notices)
-        if not partitions:
-            raise ClusterError(
-                f"there is no topic {kafka.topics.notices!r} at {kafka.bootstrap}: `streamgauge submit` makes it"
-            )
-        places = [TopicPartition(kafka.topics.notices, p) for p in sorted(partitions)]
-        consumer.assign(places)
-        consumer.seek_to_end(*places)
-        for place in places:
-            consumer.position(place)
-        send_control(kafka, message)
-        answers: list[dict[str, Any]] = []
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            for record in (r for batch in consumer.poll(200).values() for r in batch):
-                data = json.loads(record.value)["data"]
-                if data.get("request") == message.id:
-                    deadline = deadline if answers else min(deadline, time.monotonic() + AND_OTHERS)
-                    answers.append(data)
-    finally:
-        consumer.close()
+    answers: list[dict[str, Any]] = []
+    records = follow_topic(kafka, kafka.topics.notices)
+    next(records)  # from here on
+    send_control(kafka, message)
+    deadline = time.monotonic() + seconds
+    for record in records:
+        data = {} if record is None else json.loads(record.value)["data"]
+        if data.get("request") == message.id:
+            deadline = deadline if answers else min(deadline, time.monotonic() + AND_OTHERS)
+            answers.append(data)
+        if time.monotonic() > deadline:
+            break
     if not answers:
         raise InputError(f"no running job knows an entity {entity!r}, or none runs (waited {seconds:g} s)")
     return answers

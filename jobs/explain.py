@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
-from streamgauge.jobs.follow_alerts import follow
+from streamgauge.jobs.follow_alerts import records_of
 from streamgauge.jobs.settings import Settings
 from streamgauge.jobs.topics import client_options, read_said
 from streamgauge.models.contract import Floats
@@ -128,20 +128,10 @@ def explain(
 
 def _find(settings: Settings, alert_id: str) -> dict[str, Any]:
     """The newest record that opened the alert."""
-    matches: dict[str, dict[str, Any]] = {}
-    for received in follow(settings.kafka, from_beginning=True, idle_seconds=2.0):
-        if received is None:
-            continue
-        data = received.alert["data"]
-        if data["alert_id"].startswith(alert_id) and data["state"] == "opened":
-            matches[data["alert_id"]] = received.alert
-    if not matches:
-        raise InputError(
-            f"no alert {alert_id!r} was opened on {settings.kafka.topics.alerts} (`streamgauge alerts --json` lists them)"
-        )
-    if len(matches) > 1:
-        raise InputError(f"{alert_id!r} is the beginning of {len(matches)} alerts: {', '.join(sorted(matches)[:5])}")
-    return next(iter(matches.values()))
+    opened = [record for record in records_of(settings.kafka, alert_id) if record["data"]["state"] == "opened"]
+    if not opened:
+        raise InputError(f"the record that opened alert {alert_id} is no more on {settings.kafka.topics.alerts}")
+    return opened[-1]
 
 
 def _records(settings: Settings, partition: int, offset: int, found: Explanation) -> tuple[list[Any], int]:

@@ -3,36 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
-from streamgauge.jobs.follow_alerts import follow
+from streamgauge.jobs.follow_alerts import records_of
 from streamgauge.jobs.settings import KafkaSettings
 from streamgauge.jobs.topics import read_said, send_feedback
 from streamgauge.models.errors import InputError, SettingsError
 from streamgauge.udfs.feedback import Feedback, Source, parse_feedback
 
 Verdict = Literal["true", "false", "ignore"]
-
-
-def records_of(kafka: KafkaSettings, alert_id: str) -> list[dict[str, Any]]:
-    """All records of the one alert whose id begins so, in the order of arrival: CloudEvents envelopes.
-
-    Raises
-    ------
-    InputError
-        There is no such alert, or more than one.
-    """
-    found: dict[str, list[dict[str, Any]]] = {}
-    for received in follow(kafka, from_beginning=True, idle_seconds=2.0):
-        if received is not None and received.alert["data"]["alert_id"].startswith(alert_id):
-            found.setdefault(received.alert["data"]["alert_id"], []).append(received.alert)
-    if not found:
-        raise InputError(
-            f"there is no alert {alert_id!r} on {kafka.topics.alerts} (`streamgauge alerts --json` lists them)"
-        )
-    if len(found) > 1:
-        raise InputError(f"{alert_id!r} is the beginning of {len(found)} alerts: {', '.join(sorted(found)[:5])}")
-    return next(iter(found.values()))
 
 
 def judge(

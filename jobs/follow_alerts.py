@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 from rich.table import Table
 from streamgauge.jobs.settings import KafkaSettings
 from streamgauge.jobs.topics import client_options
-from streamgauge.models.errors import ClusterError
+from streamgauge.models.errors import ClusterError, InputError
 
 SEVERITIES = ("low", "medium", "high", "critical")
 COLOURS = {"low": "white", "medium": "yellow", "high": "dark_orange", "critical": "red"}
@@ -35,14 +35,15 @@ class Received:
     appended: float
 
 
-def follow(
-    kafka: KafkaSettings, from_beginning: bool = False, idle_seconds: float | None = None
-) -> Iterator[Received | None]:
-    """Alerts in the order of arrival; only committed ones, where the job writes exactly once.
+def follow_topic(
+    kafka: KafkaSettings, topic: str, from_beginning: bool = False, idle_seconds: float | None = None
+) -> Iterator[Any]:
+    """Records of a topic in the order of arrival; only committed ones, where the job writes exactly once.
 
     Parameters
     ----------
     kafka : KafkaSettings
+    topic : str
     from_beginning : bool
         Those already there too.
     idle_seconds : float, optional
@@ -50,8 +51,9 @@ def follow(
 
     Yields
     ------
-    Received or None
-        None whenever nothing came for a moment, so that a caller can look after other things.
+    kafka.consumer.fetcher.ConsumerRecord or None
+        None whenever nothing came for a moment, so that a caller can look after other things; the first time once it is known where
+        to read from.
 
     Raises
     ------
@@ -63,12 +65,10 @@ def follow(
     except KafkaError as error:
         raise ClusterError(f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__})") from error
     try:
-        partitions = consumer.partitions_for_topic(kafka.topics.alerts)
+        partitions = consumer.partitions_for_topic(topic)
         if not partitions:
-            raise ClusterError(
-                f"there is no topic {kafka.topics.alerts!r} at {kafka.bootstrap}: `streamgauge submit` makes it"
-            )
-        places = [TopicPartition(kafka.topics.alerts, p) for p in sorted(partitions)]
+            raise ClusterError(f"there is no topic {topic!r} at {kafka.bootstrap}: `streamgauge submit` makes it")
+        places = [TopicPartition(topic, p) for p in sorted(partitions)]
         consumer.assign(places)
         if from_beginning:
             consumer.seek_to_beginning(*places)
@@ -81,11 +81,42 @@ def follow(
             records = [record for batch in consumer.poll(200).values() for record in batch]
             for record in sorted(records, key=lambda r: r.timestamp):
                 last = time.monotonic()
-                yield Received(json.loads(record.value), record.timestamp / 1000)
+                yield record
             if not records:
                 yield None
     finally:
         consumer.close()
+
+
+def follow(
+    kafka: KafkaSettings, from_beginning: bool = False, idle_seconds: float | None = None
+) -> Iterator[Received | None]:
+    """Alerts in the order of arrival; see `follow_topic`."""
+    for record in follow_topic(kafka, kafka.topics.alerts, from_beginning, idle_seconds):
+        yield None if record is None else Received(json.loads(record.value), record.timestamp / 1000)
+
+
+def records_of(kafka: KafkaSettings, alert_id: str) -> list[dict[str, Any]]:
+    """All records of the one alert whose id begins so, in the order of arrival: CloudEvents envelopes.
+
+    Raises
+    ------
+    InputError
+        There is no such alert, or more than one.
+    ClusterError
+        The broker or the topic is not there.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for received in follow(kafka, from_beginning=True, idle_seconds=2.0):
+        if received is not None and received.alert["data"]["alert_id"].startswith(alert_id):
+            found.setdefault(received.alert["data"]["alert_id"], []).append(received.alert)
+    if not found:
+        raise InputError(
+            f"there is no alert {alert_id!r} on {kafka.topics.alerts} (`streamgauge alerts --json` lists them)"
+        )
+    if len(found) > 1:
+        raise InputError(f"{alert_id!r} is the beginning of {len(found)} alerts: {', '.join(sorted(found)[:5])}")
+    return next(iter(found.values()))
 
 
 def wanted(alert: dict[str, Any], entity: str | None, severity: str) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.detector_settings import HalfSpaceTreesSettings
 from streamgauge.udfs.feedback import Heard
 from streamgauge.udfs.rules import Rule, RuleBook
-from streamgauge.udfs.section import Probability, Section
+from streamgauge.udfs.section import Probability, Section, parsed
 from streamgauge.udfs.settings import Maintenance, PipelineSettings
 
 
@@ -113,12 +113,7 @@ def parse(text: str | bytes) -> Said:
     SettingsError
         It is none; says which key holds which value and what is allowed.
     """
-    try:
-        return _adapter.validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "message"
-        raise SettingsError(f"control message: {where}: {first['msg']} (is {first['input']!r})") from error
+    return parsed(_adapter, text, "control message")
 
 
 class Control:

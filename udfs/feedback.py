@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
-from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.section import Section
+from pydantic import Field, TypeAdapter, model_validator
+from streamgauge.udfs.section import Section, parsed
 
 TENFOLD = math.log(10.0)
 EACH = 6  # times ten, by which a pattern must be rarer than the threshold, at the most, for each person more who finds it false
@@ -85,13 +84,7 @@ def parse_feedback(text: str | bytes) -> Feedback:
     SettingsError
         It is none; says which key holds which value and what is allowed.
     """
-    try:
-        return _adapter.validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "message"
-        said = str(first["msg"]).removeprefix("Value error, ")
-        raise SettingsError(f"feedback: {where}: {said} (is {first['input']!r})") from error
+    return parsed(_adapter, text, "feedback")
 
 
 class Heard:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from streamgauge.models.errors import SettingsError
+
+T = TypeVar("T")
 
 
 class Section(BaseModel):
@@ -34,3 +37,14 @@ Duration = Annotated[
 Positive = Annotated[int, Field(ge=1)]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 StreamKind = Literal["series", "fields", "records"]
+
+
+def parsed(adapter: TypeAdapter[T], text: str | bytes, what: str) -> T:
+    """A message from its JSON; SettingsError says which key holds which value and what is allowed."""
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "message"
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise SettingsError(f"{what}: {where}: {said} (is {first['input']!r})") from error

@@ -129,4 +129,4 @@ def test_an_alert_is_explained_from_its_offsets_byte_for_byte_with_a_picture(clu
     assert "scored again: the same bytes" in shown.output
     unknown = runner.invoke(app, ["explain", "nothing", "--settings", str(live.file)])
     assert unknown.exit_code == 2
-    assert "no alert 'nothing' was opened" in unknown.output
+    assert "there is no alert 'nothing' on" in unknown.output
