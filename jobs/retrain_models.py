@@ -12,7 +12,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
@@ -65,6 +65,7 @@ class Keeper:
         """
         kafka, topics = self.settings.kafka, self.settings.kafka.topics
         done = 0
+        self.reconcile()
         try:
             consumer = KafkaConsumer(
                 topics.retrain_requests, topics.notices, **client_options(kafka), group_id=f"{kafka.group}-trainer",
@@ -105,7 +106,7 @@ class Keeper:
         if live != asked:
             self.say(f"{name}: version {asked} has drifted, but {live} is live: nothing to do")
             return
-        answer = self._answer(name, asked, epoch_milliseconds(data["since"]))
+        answer = self._answer(name, asked, data)
         past: Past | None = None
         if answer is None:
             past = self.past(data)
@@ -115,11 +116,8 @@ class Keeper:
             self._tell(
                 "trained", name, {"version": answer.version, "request": answer.request, "rows": answer.history.rows}
             )
-        elif (
-            answer.version in self.registry.aliases(name).values()
-            and self.registry.aliases(name).get("shadow") == answer.version
-        ):
-            self.say(f"{name}: version {answer.version} answers a request already")
+        elif any(entry["version"] == answer.version for entry in self.registry.history(name, "shadow")):
+            self.say(f"{name}: version {answer.version} has answered that already")
             return
         new, before = self._separations(name, asked, answer, past or self.past(data))
         figures = {"version": answer.version, "live": asked, "separates_planted": new, "live_separates_planted": before}
@@ -129,11 +127,19 @@ class Keeper:
         self._let(name, "shadow", answer.version, f"answers {answer.request}")
         self._tell("shadowed", name, figures)
 
-    def _answer(self, name: str, asked: int, since: int) -> Manifest | None:
-        """The version that was trained because `asked` has drifted since then; each partition of a topic asks for itself."""
+    def _answer(self, name: str, asked: int, data: dict[str, Any]) -> Manifest | None:
+        """The version that was trained because `asked` has drifted since then.
+
+        Each partition asks for itself, and all are answered by one version; the one that was answered and asks again wants another.
+        """
+        [log] = data["offsets"]
+        since = epoch_milliseconds(data["since"])
         for version in reversed(self.registry.versions(name)):
             manifest = self.registry.manifest(name, version)
-            if manifest.parent == asked and manifest.request is not None and (manifest.history.last or since) >= since:
+            if manifest.parent != asked or manifest.request is None:
+                continue
+            other = manifest.request.split("/")[-2] != log
+            if manifest.request == data["request"] or (other and (manifest.history.last or since) >= since):
                 return manifest
         return None
 
@@ -176,10 +182,7 @@ class Keeper:
         if shadow < live:  # promoted, and the old one beside it
             flooded = told["live"] > 2 * most and told["live"] > 2 * told["shadow"]
             if flooded or (told["probes"] >= ENOUGH_PROBES and ahead > BLINDER):
-                self.registry.rollback(
-                    name, "live", "keeper", "too many alerts" if flooded else "blinder than the one before"
-                )
-                self._let(name, "live", shadow, None)
+                self._let(name, "live", shadow, "too many alerts" if flooded else "blinder than the one before")
                 self._off(name)
                 self._tell("rolled_back", name, figures | {"version": shadow})
             elif enough:
@@ -194,14 +197,26 @@ class Keeper:
             why = "more alerts than promised" if ahead >= -BLINDER else "blinder than the one at work"
             self._tell("rejected", name, figures | {"version": shadow, "why": why})
 
-    def _let(self, name: str, role: Any, version: int, why: str | None) -> None:
-        """Point the alias, unless it does, and tell the jobs."""
-        if why is not None:
-            self.registry.point(name, role, version, "keeper", why)
+    def reconcile(self) -> None:
+        """Tell the jobs what the aliases say: a keeper before may have been killed between the two. A shadow that is live is none."""
+        for name in self.settings.models.use:
+            aliases = self.registry.aliases(name)
+            live, shadow = aliases.get("live"), aliases.get("shadow")
+            if live is not None:
+                self.send(ModelVersion(type="model", model=name, role="live", version=live))
+            if shadow is not None:
+                self.send(
+                    ModelVersion(type="model", model=name, role="shadow", version=None if shadow == live else shadow)
+                )
+
+    def _let(self, name: str, role: Literal["live", "shadow"], version: int, why: str) -> None:
+        """Point the alias, then tell the jobs."""
+        self.registry.point(name, role, version, "keeper", why)
         self.send(ModelVersion(type="model", model=name, role=role, version=version))
 
     def _off(self, name: str) -> None:
-        """Take the shadow off."""
+        """Take the shadow off: its alias is then that of the one at work."""
+        self.registry.point(name, "shadow", self.registry.aliases(name)["live"], "keeper", "no shadow")
         self.send(ModelVersion(type="model", model=name, role="shadow", version=None))
         self._compared = {key: told for key, told in self._compared.items() if key[0] != name}
 

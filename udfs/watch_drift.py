@@ -136,7 +136,7 @@ class DriftWatch:
         began: tuple[int, int],
     ) -> tuple[str, bytes]:
         order = [f for f in np.argsort(-index, kind="stable").tolist() if index[f] >= self.settings.index][:10]
-        identity = f"{self.model}-{self.version}-{self.log}-{began[0]}"
+        identity = f"{self.model}/{self.version}/{self.log}/{offset}"
         data = {
             "request": identity, "model": self.model, "version": self.version, "reason": "drift",
             "evidence": {

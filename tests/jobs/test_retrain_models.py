@@ -23,7 +23,7 @@ class Beside(Keeper):
     """A keeper that writes down what it would send."""
 
     def __init__(self, folder, data=None):
-        super().__init__(validated({"models": {"registry": str(folder)}}, "the test"))
+        super().__init__(validated({"models": {"registry": str(folder), "use": {"m": {}}}}, "the test"))
         self.sent, self.steps, self.data = [], [], data or past(centre=2.0, seed=1)
 
     def send(self, message):
@@ -47,7 +47,7 @@ def keeper(tmp_path):
 
 def requested(version=1, log=0, began=0):
     data = {
-        "request": f"m-{version}-{log}-{began}", "model": "m", "version": version, "since": "2025-10-09T08:53:20.000Z",
+        "request": f"m/{version}/{log}/{began}", "model": "m", "version": version, "since": "2025-10-09T08:53:20.000Z",
         "offsets": {str(log): [began, began + 100]},
     }  # fmt: skip
     return {"type": "io.streamgauge.retrain.requested", "data": data}
@@ -73,7 +73,7 @@ def test_a_request_is_answered_by_a_version_that_is_the_shadow_then(keeper):
     assert [step for step, _ in keeper.steps] == ["trained", "shadowed"]
     assert keeper.sent == [("shadow", 2)]
     assert keeper.registry.aliases("m") == {"candidate": 2, "live": 1, "shadow": 2}
-    assert keeper.registry.manifest("m", 2).request == "m-1-0-0"
+    assert keeper.registry.manifest("m", 2).request == "m/1/0/0"
 
 
 def test_other_partitions_and_repeats_are_answered_by_the_same_version(keeper):
@@ -84,7 +84,7 @@ def test_other_partitions_and_repeats_are_answered_by_the_same_version(keeper):
 
 
 def test_killed_after_the_training_it_goes_on_with_what_was_trained(keeper):
-    train(keeper.registry, "m", "isolation_forest", past(centre=2.0, seed=1), request="m-1-0-0")
+    train(keeper.registry, "m", "isolation_forest", past(centre=2.0, seed=1), request="m/1/0/0")
     keeper.take(requested())
     assert keeper.registry.versions("m") == [1, 2]
     assert [step for step, _ in keeper.steps] == ["shadowed"]
@@ -98,7 +98,7 @@ def test_a_request_for_a_version_that_is_live_no_more_is_nothing(keeper):
 def test_what_goes_wrong_is_told_and_the_loop_goes_on(keeper):
     keeper.data = NotReadyError("the history is too short")
     keeper.take(requested())
-    assert keeper.steps == [("failed", {"why": "the history is too short", "request": "m-1-0-0"})]
+    assert keeper.steps == [("failed", {"why": "the history is too short", "request": "m/1/0/0"})]
 
 
 def test_a_shadow_takes_the_place_when_it_keeps_its_promise_with_the_old_one_beside_it(keeper):
@@ -144,3 +144,22 @@ def test_what_the_job_told_of_other_versions_does_not_count(keeper):
     shadowed(keeper).take(compared(1, 3))
     keeper.take(compared(2, 1))
     assert (keeper.sent, keeper.steps) == ([], [])
+
+
+def test_a_version_that_was_taken_off_is_not_tried_again_but_who_asks_again_gets_another(keeper):
+    shadowed(keeper).take(compared(1, 2, alerts=(20, 30)))
+    keeper.take(requested(log=1, began=50))
+    assert keeper.registry.versions("m") == [1, 2]
+    keeper.take(requested(began=900))
+    assert keeper.registry.versions("m") == [1, 2, 3]
+    assert keeper.sent[-1] == ("shadow", 3)
+
+
+def test_killed_between_alias_and_message_it_tells_the_jobs_again(keeper):
+    shadowed(keeper).registry.point("m", "live", 2)
+    keeper.reconcile()
+    assert keeper.sent == [("live", 2), ("shadow", None)]
+    keeper.registry.point("m", "live", 1)
+    keeper.sent.clear()
+    keeper.reconcile()
+    assert keeper.sent == [("live", 1), ("shadow", 2)]
