@@ -103,13 +103,16 @@ class Heard:
     def __len__(self) -> int:
         return len(self.newest)
 
-    def take(self, message: Feedback) -> None:
-        """Take up a message."""
+    def take(self, message: Feedback) -> bool:
+        """Take up a message; returns whether it is news."""
         before = self.newest.get(message.key)
+        if before == message:
+            return False
         if before is not None:
             self._of[before.pattern].pop(message.key, None)
         self.newest[message.key] = message
         self._of[message.pattern][message.key] = message
+        return True
 
     def hides(self, pattern: Pattern, time: int, surprise: float, limit: float, effect: float) -> bool:
         """Whether an event is not told because of what was said of its pattern.

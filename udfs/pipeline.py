@@ -137,9 +137,10 @@ class ScoringPipeline:
         offset : int
             Of the message, on the feedback topic.
         """
-        self.control.heard.take(message)
+        news = self.control.heard.take(message)
         for log in self._all:
-            log.weigh()
+            if news:
+                log.weigh()
             if offset > log.judged:
                 log.judged = offset
                 if message.verdict == "false":

@@ -34,6 +34,7 @@ REQUESTS = OutputTag("retrain requests", MESSAGE)
 CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
 LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 SHARDS_KEY = "shards"
+SCHEMA = b'"io.streamgauge.schema.'  # in what is told of a change of the schema
 HEARTBEAT = -1  # place that says only that time goes on
 PLACES = 65_536  # a record's place is offset * PLACES + partition: one array less to cross with
 STEPS = (
@@ -227,7 +228,8 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def _records(self, result: Any) -> Iterator[Any]:
         """All that is to be written."""
         for subject, notice in result.notices:
-            log.warning("%s: %s", subject, notice.decode())
+            if SCHEMA in notice:
+                log.warning("schema: %s: %s", subject, notice.decode())
         for tag, records in (
             (DEAD_LETTERS, result.dead_letters), (LATE, result.late), (SCORES, result.scores), (NOTICES, result.notices),
             (REQUESTS, result.requests),

@@ -104,6 +104,7 @@ def test_only_the_newest_word_of_each_person_on_each_alert_counts(words):
     assert rarer(*messages) == rarer(*newest.values())
     assert heard(*messages).factors() == heard(*newest.values()).factors()
     assert len(heard(*messages)) == len(newest)
+    assert not any(heard(*messages).take(message) for message in newest.values())
 
 
 @pytest.mark.parametrize(
