@@ -40,12 +40,9 @@ def judge(
     """
     records = [record["data"] for record in records_of(kafka, alert_id)]
     first, last = records[0], records[-1]
-    source = first["source"]
-    place = Source(
-        partition=source["partition"],
-        first=source.get("opened_offset", source["offset"]),
-        last=last["source"]["offset"],
-    )
+    source, end = first["source"], last["source"]
+    begun = source.get("first_offset", source.get("opened_offset", source["offset"]))
+    place = Source(partition=source["partition"], first=begun, last=end.get("last_offset", end["offset"]))
     rarest = max(min(record["tail_probability"] for record in records), 1e-300)
     told = first["contributions"]
     field = max(told, key=told.__getitem__, default=None)
@@ -53,7 +50,7 @@ def judge(
     known = isinstance(actual, int | float) and expected is not None
     try:
         message = Feedback(
-            alert_id=first["alert_id"], entity=first["entity"], kind=last["kind"], field=field, tail_probability=rarest,
+            alert_id=first["alert_id"], entity=first["entity"], kind=first["kind"], field=field, tail_probability=rarest,
             effect=abs(actual - expected) if known else None, verdict=verdict, until=until, by=by, why=why,
             agreed=tuple(first["agreed"]), disagreed=tuple(first["disagreed"]), source=place,
         )  # fmt: skip

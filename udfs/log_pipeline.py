@@ -247,6 +247,7 @@ class LogPipeline(LogState):
         kinds = classify(surprising, violated, known, X, opinions, verdicts, self.contextual, limit,
             functools.partial(self.situations.usual, events, rows) if self.situations else None,
         )  # fmt: skip
+        kinds = self._named(kinds)
         admitted = admit(
             surprising & ~violated, events, X, columns, steady, opinions, verdicts,
             settings.decide.fields, self._maintenance,
@@ -254,6 +255,10 @@ class LogPipeline(LogState):
         )  # fmt: skip
         return Judged(opinions, verdicts, features, categories, np.minimum(total, admitted.severest), violated, rules, kinds,
                       admitted, threshold)  # fmt: skip
+
+    def _named(self, kinds: Ints) -> Ints:
+        """What kinds of incident are called here."""
+        return kinds
 
     def _score(
         self, raw: RawBatch, events: Events, X: Floats, rows: Ints, seen: Ints, held: Flags, result: BatchResult,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.aggregate import KeptEvents
 from streamgauge.udfs.alert import score_of
@@ -200,13 +200,8 @@ class WindowLog(LogPipeline):
                 told.incident[name] = (int(head[OPENED_OFFSET]), int(head[STATUS]))
         super()._alert(decisions, events, X, seen, judged, offsets, partitions, result)
 
-    def _judge(
-        self, events: Events, X: Floats, rows: Ints, slots: Ints, fresh: Flags, held: Flags, result: BatchResult,
-        clock: Clock,
-    ) -> Judged:  # fmt: skip
-        judged = super()._judge(events, X, rows, slots, fresh, held, result, clock)
-        judged.kinds[judged.kinds == POINT] = COLLECTIVE  # of the events in the window
-        return judged
+    def _named(self, kinds: Ints) -> Ints:
+        return np.where(kinds == POINT, COLLECTIVE, kinds)  # of the events in the window
 
     def _complete(self, row: int, data: dict[str, Any]) -> None:
         window = self._window

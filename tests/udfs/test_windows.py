@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamgauge.udfs.feedback import Feedback
 from streamgauge.udfs.settings import PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch
@@ -18,9 +19,11 @@ BEGIN = START // MINUTE * MINUTE
 EVERY = 5_000  # milliseconds between events of an entity
 
 
-def settings(every="1 m", base=None, **event):
+def settings(every="1 m", base=None, quiet_events=None, **event):
     raw = (PipelineSettings() if base is None else base).model_dump()
     raw["event"] |= {"out_of_order": "10 s", "amend_within": "5 m", **event}
+    if quiet_events:
+        raw["decide"]["quiet_events"] = quiet_events
     raw["windows"] = {"minute": {"size": "1 m", "every": every, "aggregates": {"x": ["sum", "max", "p90"]}}}
     raw["output"] = {"scores": "all"}
     return PipelineSettings.model_validate(raw)
@@ -199,3 +202,33 @@ def test_rules_read_aggregates():
     run = Run(PipelineSettings.model_validate(raw_settings)).feed(raw(events(burst=160)))
     [opened] = [a for a in told(run) if a["state"] == "opened"]
     assert (opened["kind"], opened["severity"], opened["rules"]) == ("conditional", "critical", ["too many"])
+
+
+def test_a_burst_like_one_that_was_found_false_is_not_told_again():
+    made = events(burst=160)
+    again = [(t + 10 * MINUTE, e) for t, e in made if (t - BEGIN) // MINUTE == 160][:90]
+    made = sorted(made + again, key=lambda event: event[0])
+    stream = raw(made)
+    cut = next(k for k, (t, _) in enumerate(made) if t > BEGIN + 165 * MINUTE)
+    plain = Run(settings(quiet_events=2)).feed(stream)
+    assert len([a for a in told(plain) if a["state"] == "opened" and a["entity"] == "pump"]) == 2
+    run = Run(settings(quiet_events=2)).feed(stream.take(np.arange(cut)))
+    first = next(a for a in told(run) if a["state"] == "opened" and a["entity"] == "pump")
+    field = max(first["contributions"], key=first["contributions"].get)
+    for k, who in enumerate(("ann", "ben")):
+        word = {
+            "alert_id": first["alert_id"],
+            "entity": "pump",
+            "kind": first["kind"],
+            "field": field,
+            "verdict": "false",
+            "by": who,
+        }
+        word |= {
+            "tail_probability": first["tail_probability"],
+            "effect": abs(first["actual"][field] - first["expected"][field]),
+        }
+        run.pipeline.hear(Feedback.model_validate(word), k)
+    run.feed(stream.take(np.arange(cut, len(made))))
+    assert len([a for a in told(run) if a["state"] == "opened" and a["entity"] == "pump"]) == 1
+    assert run.counts["muted.feedback"] > 0
