@@ -13,10 +13,12 @@ import json
 import tempfile
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 from streamgauge.jobs.retrain_models import Keeper
 from streamgauge.jobs.settings import Settings, validated
@@ -33,7 +35,7 @@ from streamgauge.udfs.records import RawBatch
 from benchmarks.common import finish, say
 
 START, BATCH, ENTITIES, MODEL = 1_767_600_000_000, 250, 40, "machines"
-EVENTS, CHANGE, LABELLED = 60_000, 20_000, 160_000
+EVENTS, CHANGE, BAD_AT, LABELLED = 60_000, 20_000, 50_000, 160_000
 FIELDS = ["load", "heat", "flow", "noise"]
 RATE = 3_000  # events a second, at which seconds are stated
 MIX = np.array([[1, 0.8, 0.3, 0], [0, 0.6, 0.5, 0], [0, 0, 0.8, 0.2], [0, 0, 0, 1.0]])
@@ -131,7 +133,7 @@ def _let_bad(keeper: InProcess) -> None:
         keeper.send(ModelVersion(type="model", model=MODEL, role=role, version=version))
 
 
-def drift_and_incident(seed: int) -> dict[str, Any]:
+def drift_and_incident(seed: int, plot: Path | None = None) -> dict[str, Any]:
     """Retraining on the one, and not on the other."""
     told: dict[str, Any] = {}
     at = np.arange(EVENTS)
@@ -144,12 +146,14 @@ def drift_and_incident(seed: int) -> dict[str, Any]:
                 MODEL, "live", train(registry, MODEL, "isolation_forest", Past(before, FIELDS, groups)).version
             )
             settings = settings_of(folder)
-            played = play(settings, X, entities, True, bad_at=50_000 if what == "drift" else None)
+            played = play(settings, X, entities, True, bad_at=BAD_AT if what == "drift" else None)
             versions = sum(step == "trained" for step, *_ in played.steps)
             say(f"{what}: {[(step, at) for step, at, _ in played.steps]}")
             if what == "incident":
                 told["retrained_on_incident"] = versions
                 continue
+            if plot is not None:
+                draw(played, labels, plot)
             registry.point(MODEL, "live", 1)
             plain = play(settings_of(folder), X, entities, False)
             told |= _after_drift(played, plain, X, labels, versions, seed, registry)
@@ -163,13 +167,13 @@ def _after_drift(
     fresh, groups, _ = made(8000, seed + 200, np.ones(8000, np.bool_))
     train(registry, MODEL, "isolation_forest", Past(fresh, FIELDS, groups))
     reference = registry.load(MODEL, registry.versions(MODEL)[-1]).detector
-    part = slice(when.get("promoted", EVENTS), 50_000)
+    part = slice(when.get("promoted", EVENTS), BAD_AT)
     ours = average_precision_score(labels[part], np.nan_to_num(played.surprise[part]))
     theirs = average_precision_score(labels[part], reference.rate_many(X[part]))
 
     def false_alerts(one: Played) -> int:
         places = [alert["source"]["offset"] for alert in one.opened]
-        return sum(CHANGE <= place < 50_000 and not labels[place] for place in places)
+        return sum(CHANGE <= place < BAD_AT and not labels[place] for place in places)
 
     return {
         "retrained_on_drift": versions,
@@ -179,9 +183,49 @@ def _after_drift(
         "auc_pr_over_reference": round(float(ours / theirs), 4),
         "false_alerts_with_and_without": [false_alerts(played), false_alerts(plain)],
         "false_alert_ratio": round(false_alerts(played) / max(false_alerts(plain), 1), 4),
-        "rollback_events": when.get("rolled_back", EVENTS) - 50_000,
-        "rollback_seconds": round((when.get("rolled_back", EVENTS) - 50_000) / RATE, 2),
+        "rollback_events": when.get("rolled_back", EVENTS) - BAD_AT,
+        "rollback_seconds": round((when.get("rolled_back", EVENTS) - BAD_AT) / RATE, 2),
     }  # fmt: skip
+
+
+def draw(played: Played, labels: Flags, path: Path) -> None:
+    """Performance, score and version of the model at work, over the stream."""
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    quality, score, version = figure.subplots(3, 1, sharex=True, height_ratios=(2, 2, 1))
+    spans = [slice(begin, begin + 2000) for begin in range(0, len(labels), 2000)]
+    middle = [span.start + 1000 for span in spans]
+    surprise = np.nan_to_num(played.surprise)
+    quality.plot(middle, [average_precision_score(labels[s], surprise[s]) for s in spans], color="#1f6feb", marker=".")
+    quality.set_ylabel("AUC-PR")
+    score.plot(middle, [np.exp(-surprise[s][~labels[s]]).mean() for s in spans], color="#8b98a5", marker=".")
+    score.axhline(0.5, color="#8b98a5", linestyle=":", linewidth=0.8)
+    score.set_ylabel("mean tail probability\nof usual events")
+    at, which = [0], [1]
+    for step, place, data in played.steps:
+        if step in ("promoted", "rolled_back"):
+            at.append(place)
+            which.append(data["version"])
+    bad = max((data["live"] for step, _, data in played.steps if step == "rolled_back"), default=None)
+    if bad is not None:
+        at.insert(-1, BAD_AT)
+        which.insert(-1, bad)
+    version.step([*at, len(labels)], [*which, which[-1]], where="post", color="#2d936c")
+    version.set_ylabel("version")
+    version.set_yticks(sorted(set(which)))
+    version.set_xlabel("events")
+    moments = [("data change", CHANGE), *(("request", place) for place in played.requested[:1])]
+    moments += [(step.replace("_", " "), place) for step, place, _ in played.steps if step != "shadowed"] + [
+        ("bad model", BAD_AT)
+    ]
+    for axes in (quality, score, version):
+        axes.spines[["top", "right"]].set_visible(False)
+        for _, place in moments:
+            axes.axvline(place, color="#d1495b", linewidth=0.7, alpha=0.6)
+    for k, (what, place) in enumerate(sorted(moments, key=lambda moment: moment[1])):
+        quality.annotate(
+            what, (place, 1.0 + 0.09 * (k % 3)), xycoords=("data", "axes fraction"), fontsize=8, color="#d1495b"
+        )
+    figure.savefig(path, dpi=110)
 
 
 def slowdown(seed: int) -> float:
@@ -244,8 +288,10 @@ def main() -> None:
     """Run it, and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.closed_loop", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of the streams")
-    seed = parser.parse_args().seed
-    told = drift_and_incident(seed)
+    parser.add_argument("--plot", type=Path, help="PNG to draw the story to")
+    chosen = parser.parse_args()
+    seed = chosen.seed
+    told = drift_and_incident(seed, chosen.plot)
     say("feedback")
     plain, right, mixed = (with_feedback(seed, share, wrong) for share, wrong in ((0, 0), (0.02, 0), (0.02, 0.1)))
     told |= {
