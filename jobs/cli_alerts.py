@@ -5,13 +5,12 @@ from __future__ import annotations
 import getpass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from streamgauge.jobs.cli_shared import AsJson, SettingsFile, clear_errors, console, print_json
-from streamgauge.models.errors import InputError
 
 
 def explain(
@@ -68,7 +67,10 @@ def explain(
 
 def feedback(
     alert_id: Annotated[str, typer.Argument(help="The alert's id, or the beginning of it.")],
-    verdict: Annotated[str, typer.Argument(help="true: an anomaly. false: none. ignore: none until a time.")],
+    verdict: Annotated[
+        Literal["true", "false", "ignore"],
+        typer.Argument(help="An anomaly; none; or none to be told of --until a time."),
+    ],
     until: Annotated[datetime | None, typer.Option(help="With ignore; in UTC.")] = None,
     why: Annotated[str, typer.Option(help="For those who read it later.")] = "",
     by: Annotated[str | None, typer.Option(help="Who says it; you by default.")] = None,
@@ -80,10 +82,8 @@ def feedback(
     from streamgauge.jobs.settings import load  # noqa: PLC0415
 
     with clear_errors():
-        if verdict not in ("true", "false", "ignore"):
-            raise InputError(f"{verdict!r} is no verdict: true, false or ignore")
         moment = None if until is None else until.replace(tzinfo=UTC)
-        said = judge(load(settings).kafka, alert_id, verdict, by or getpass.getuser(), moment, why)  # type: ignore[arg-type]
+        said = judge(load(settings).kafka, alert_id, verdict, by or getpass.getuser(), moment, why)
     if as_json:
         print_json(said.model_dump(mode="json"))
     else:

@@ -54,6 +54,10 @@ def train(
     from streamgauge.jobs.settings import load  # noqa: PLC0415
 
     with clear_errors():
+        if watch and (name or last or offsets):
+            raise InputError("--watch takes what the job asks for: name no model, files or offsets with it")
+        if once and not watch:
+            raise InputError("--once goes with --watch")
         if watch:
             _watch(load(settings), registry, once)
             return

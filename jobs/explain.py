@@ -263,11 +263,7 @@ def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings:
             scores[i] = float(scores_of(said[0])[0]) if said else 0.0
         return scores
 
-    x = np.array([float(data["actual"][n]) for n in names])
-    usual = np.array([float(data["expected"][n]) for n in names])
-    bounds: list[Counterfactual] = counterfactuals(score, x, usual, score_of(-np.log(data["threshold"])))
-    found.counterfactuals = [bound.told(names) for bound in bounds]
-    found.bounds = [(names[bound.field], bound.bound) for bound in bounds]
+    _bound(found, names, score)
 
 
 def _what_if_windows(found: Explanation, after: ScoringPipeline, before: ScoringPipeline) -> None:
@@ -291,8 +287,14 @@ def _what_if_windows(found: Explanation, after: ScoringPipeline, before: Scoring
         scores: Floats = scores_of(log.surprises(data["entity"], rows))
         return scores
 
+    _bound(found, names, score)
+
+
+def _bound(found: Explanation, names: list[str], score: Callable[[Floats], Floats]) -> None:
+    """Look for the bounds of single fields within which a score stays below the threshold."""
+    data = found.alert["data"]
     x, usual = (np.array([data[of][n] for n in names], np.float64) for of in ("actual", "expected"))
-    bounds = counterfactuals(score, x, usual, score_of(-np.log(data["threshold"])))
+    bounds: list[Counterfactual] = counterfactuals(score, x, usual, score_of(-np.log(data["threshold"])))
     found.counterfactuals = [bound.told(names) for bound in bounds]
     found.bounds = [(names[bound.field], bound.bound) for bound in bounds]
 

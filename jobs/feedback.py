@@ -7,9 +7,9 @@ from typing import Literal
 
 from streamgauge.jobs.follow_alerts import records_of
 from streamgauge.jobs.settings import KafkaSettings
-from streamgauge.jobs.topics import read_said, send_feedback
+from streamgauge.jobs.topics import read_compacted, send_feedback
 from streamgauge.models.errors import InputError, SettingsError
-from streamgauge.udfs.feedback import Feedback, Source, parse_feedback
+from streamgauge.udfs.feedback import Feedback, Heard, Source, parse_feedback
 
 Verdict = Literal["true", "false", "ignore"]
 
@@ -62,12 +62,11 @@ def judge(
 
 def confirmed(kafka: KafkaSettings) -> list[Feedback]:
     """Feedback that finds an alert true, the newest word of each person for each alert."""
-    newest: dict[str, Feedback] = {}
-    for topic, _, text in read_said(kafka):
-        if topic == kafka.topics.feedback:
-            try:
-                message = parse_feedback(text)
-            except SettingsError:
-                continue  # the job has put it on the dead-letter topic
-            newest[message.key] = message
-    return [message for message in newest.values() if message.verdict == "true" and message.source is not None]
+    heard = Heard()
+    for _, text in read_compacted(kafka, kafka.topics.feedback):
+        try:
+            heard.take(parse_feedback(text))
+        except SettingsError:
+            continue  # the job has put it on the dead-letter topic
+    said = heard.newest.values()
+    return [message for message in said if message.verdict == "true" and message.source is not None]

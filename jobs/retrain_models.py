@@ -29,7 +29,7 @@ from streamgauge.udfs.cloud_event import cloud_event
 from streamgauge.udfs.control import ModelVersion
 from streamgauge.udfs.decode import epoch_milliseconds
 
-COUNTED = ("events", "live", "shadow", "promised", "probes", "live_right", "shadow_right")
+COUNTED = ("events", "live_alerts", "shadow_alerts", "promised", "probes", "live_right", "shadow_right")
 AS_GOOD = 0.02  # by how much a new version may separate planted anomalies worse, and still be tried
 ENOUGH_PROBES, BLINDER = 50, 0.1  # probes, and by how large a share of them fewer a model tells, to be the worse one
 IDLE = 5.0  # seconds without anything to do, after which a single run is over
@@ -166,21 +166,17 @@ class Keeper:
             return
         told = self._compared.setdefault((name, live, shadow), dict.fromkeys(COUNTED, 0.0))
         told["events"] += data["events"]
-        told["live"] += data["both"] + data["only_live"]
-        told["shadow"] += data["both"] + data["only_shadow"]
+        told["live_alerts"] += data["both"] + data["only_live"]
+        told["shadow_alerts"] += data["both"] + data["only_shadow"]
         told["promised"] += data["threshold"] * data["events"]
         for what in ("probes", "live_right", "shadow_right"):
             told[what] += data[what]
         ahead = (told["shadow_right"] - told["live_right"]) / max(told["probes"], 1)
         most = max(self.gates.alerts * told["promised"], self.gates.few)
-        figures = {
-            "live": live,
-            "shadow": shadow,
-            **{f"{k}_alerts" if k in ("live", "shadow") else k: v for k, v in told.items()},
-        }
+        figures = {"live": live, "shadow": shadow, **told}
         enough = told["events"] >= self.gates.compare
         if shadow < live:  # promoted, and the old one beside it
-            flooded = told["live"] > 2 * most and told["live"] > 2 * told["shadow"]
+            flooded = told["live_alerts"] > 2 * most and told["live_alerts"] > 2 * told["shadow_alerts"]
             if flooded or (told["probes"] >= ENOUGH_PROBES and ahead > BLINDER):
                 self._let(name, "live", shadow, "too many alerts" if flooded else "blinder than the one before")
                 self._off(name)
@@ -188,7 +184,11 @@ class Keeper:
             elif enough:
                 self._off(name)
                 self._tell("settled", name, figures | {"version": live})
-        elif enough and ahead >= -BLINDER and (told["shadow"] <= most or 2 * told["shadow"] <= told["live"]):
+        elif (
+            enough
+            and ahead >= -BLINDER
+            and (told["shadow_alerts"] <= most or 2 * told["shadow_alerts"] <= told["live_alerts"])
+        ):
             self._let(name, "live", shadow, "its shadow raised no more alerts than promised")
             self._let(name, "shadow", live, "watches over its successor")
             self._tell("promoted", name, figures | {"version": shadow})

@@ -145,20 +145,25 @@ def read_said(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
     ClusterError
         The broker does not answer.
     """
-    records = []
-    for topic in (kafka.topics.control, kafka.topics.feedback):
-        place = TopicPartition(topic, 0)
+    topics = kafka.topics.control, kafka.topics.feedback
+    return [(topic, offset, text) for topic in topics for offset, text in read_compacted(kafka, topic)]
+
+
+def read_compacted(kafka: KafkaSettings, topic: str) -> list[tuple[int, str]]:
+    """All records of a topic of one partition so far, oldest first: offset and text; see `read_said`."""
+    place = TopicPartition(topic, 0)
+    try:
+        consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, consumer_timeout_ms=10_000)
         try:
-            consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, consumer_timeout_ms=10_000)
-            try:
-                consumer.assign([place])
-                end = consumer.end_offsets([place])[place]
-                consumer.seek_to_beginning(place)
-                while consumer.position(place) < end:
-                    for batch in consumer.poll(1000).values():
-                        records += [(topic, r.offset, r.value.decode(errors="replace")) for r in batch if r.value]
-            finally:
-                consumer.close()
-        except KafkaError as error:
-            raise ClusterError(f"cannot read the topic {topic!r} at {kafka.bootstrap}: {error}") from error
-    return records
+            consumer.assign([place])
+            end = consumer.end_offsets([place])[place]
+            consumer.seek_to_beginning(place)
+            records = []
+            while consumer.position(place) < end:
+                for batch in consumer.poll(1000).values():
+                    records += [(r.offset, r.value.decode(errors="replace")) for r in batch if r.value]
+            return records
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise ClusterError(f"cannot read the topic {topic!r} at {kafka.bootstrap}: {error}") from error

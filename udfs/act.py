@@ -20,6 +20,7 @@ from streamgauge.udfs.context import (
     STATUS,
 )  # fmt: skip
 from streamgauge.udfs.control import EntityAction
+from streamgauge.udfs.featurize import CENTRE, HIGHEST, LAST, LOWEST, VALUES, VARIANCE
 from streamgauge.udfs.records import BatchResult
 
 if TYPE_CHECKING:
@@ -55,6 +56,22 @@ def _release(log: LogPipeline, row: int) -> None:
     head[RELEASED] = int(head[STATUS] > 0)
 
 
+def _rewind(log: LogPipeline, row: int) -> bool:
+    """Take an entity back, and end its incident; False where there is no point to go back to."""
+    point = log.points.of.pop(log.store.names[row], None)
+    if point is None:
+        return False
+    head, fields = log.store.head[row], log.store.fields[row]
+    fields[:] = 0.0
+    fields[: len(point.fields)] = point.fields
+    if head[SLOT]:
+        log.rich.rewrite(int(head[SLOT]) - 1, point.rich)
+    head[HISTORY] = head[RECENT] = 0
+    head[STATUS:] = 0
+    log.store.levels[row] = 0.0
+    return True
+
+
 def _rows(log: LogPipeline, entity: str) -> list[int]:
     row = log.store.index.get(entity)
     rows = log.situations.rows(entity) if log.situations else [] if row is None else [row]
@@ -64,22 +81,10 @@ def _rows(log: LogPipeline, entity: str) -> list[int]:
 def _act(log: LogPipeline, message: EntityAction, row: int, result: BatchResult) -> None:
     name = log.store.names[row]
     data = {"action": message.action, "done": True, "why": None} | known_of(log, row)
-    head = log.store.head[row]
     if message.action == "release":
         _release(log, row)
-    elif message.action == "rewind":
-        point = log.points.of.pop(name, None)
-        if point is None:
-            data |= {"done": False, "why": "nothing was held back from learning of late"}
-        else:
-            fields = log.store.fields[row]
-            fields[:] = 0.0
-            fields[: len(point.fields)] = point.fields
-            if head[SLOT]:
-                log.rich.rewrite(int(head[SLOT]) - 1, point.rich)
-            head[HISTORY] = head[RECENT] = 0
-            head[STATUS:] = 0
-            log.store.levels[row] = 0.0
+    elif message.action == "rewind" and not _rewind(log, row):
+        data |= {"done": False, "why": "nothing was held back from learning of late"}
     if message.action == "forget":
         log.points.of.pop(name, None)
         log.let_go(np.array([row]), "entities_forgotten", result)
@@ -103,10 +108,10 @@ def known_of(log: LogPipeline, row: int) -> dict[str, Any]:
     point = log.points.of.get(name)
     fields = {}
     for field, cell in zip(log.alignment.schema.numeric, log.store.fields[row].tolist(), strict=False):
-        values, centre, variance, last, _, _, lowest, highest = cell[:8]
-        if values:
+        if cell[VALUES]:
             fields[field] = {
-                "values": int(values), "usual": centre, "deviation": variance**0.5, "from": lowest, "to": highest, "last": last,
+                "values": int(cell[VALUES]), "usual": cell[CENTRE], "deviation": cell[VARIANCE] ** 0.5, "from": cell[LOWEST],
+                "to": cell[HIGHEST], "last": cell[LAST],
             }  # fmt: skip
     return {
         "entity": entity, "context": situation, "partition": log.log, "window": log.name or None, "events": int(head[SEEN]),

@@ -14,15 +14,10 @@ from streamgauge.udfs.feedback import Heard
 from streamgauge.udfs.records import Events, Opinions, Verdicts
 from streamgauge.udfs.settings import FieldSettings, Maintenance
 
-SMALL_EFFECT, LARGE_EFFECT = (
-    2.0,
-    5.0,
-)  # times the smallest effect that matters: below, severity is medium or high at the most
-LOW, MEDIUM, HIGH = (
-    0.99,
-    1.99,
-    3.99,
-)  # times ten that an event may be rarer than the threshold, at the most, for a severity
+# times the smallest effect that matters: below, severity is medium or high at the most
+SMALL_EFFECT, LARGE_EFFECT = 2.0, 5.0
+# times ten that an event may be rarer than the threshold, at the most, for a severity
+LOW, MEDIUM, HIGH = 0.99, 1.99, 3.99
 TO_BLAME = 0.25  # share of an event that a field must have, or the largest
 MOST_OF_IT = 0.5  # share of fields that never varied, from which on nobody knows how much their change means
 
@@ -104,10 +99,11 @@ def admit(
         if not fields and not heard and not steady[i].any():
             continue
         share = shares(i, X.shape[1], opinions.categories.shape[1], opinions, verdicts)
+        usual = expected(i, X.shape[1], opinions)
         if share[: X.shape[1]][steady[i]].sum() >= MOST_OF_IT:
             told.severest[i] = limit + LOW * TENFOLD
         if fields:
-            effect = _effect(X[i], columns, share, expected(i, X.shape[1], opinions), fields)
+            effect = _effect(X[i], columns, share, usual, fields)
             if effect < 1.0:
                 told.muted[i] = True
                 told.small += 1
@@ -117,12 +113,9 @@ def admit(
         if heard:
             most = int(share.argmax())
             number = most < len(columns)
-            pattern = (
-                events.entities[i],
-                KINDS[int(kinds[i])],
-                columns[most] if number else text_fields[most - len(columns)],
-            )
-            away = abs(X[i, most] - expected(i, X.shape[1], opinions)[most]) if number else math.nan
+            field = columns[most] if number else text_fields[most - len(columns)]
+            pattern = events.entities[i], KINDS[int(kinds[i])], field
+            away = abs(X[i, most] - usual[most]) if number else math.nan
             if heard.hides(pattern, int(events.times[i]), float(total[i]), limit, float(away)):
                 told.muted[i] = True
                 told.feedback += 1

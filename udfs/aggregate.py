@@ -212,13 +212,14 @@ class KeptEvents:
         self._chunks = [chunk for chunk in self._chunks if chunk[1] >= before]
         alive = self._times[: self.n] >= before
         alive[self.n - self._fresh :] = True  # not saved yet
-        if 2 * alive.sum() <= self.n:  # at half, so that moving them costs each event once
-            ids, self._ids[: alive.sum()] = np.unique(self._ids[: self.n][alive], return_inverse=True)
+        left = int(alive.sum())
+        if 2 * left <= self.n:  # at half, so that moving them costs each event once
+            ids, self._ids[:left] = np.unique(self._ids[: self.n][alive], return_inverse=True)
             self.names = [self.names[k] for k in ids.tolist()]
             self._index = {name: k for k, name in enumerate(self.names)}
             for array in (self._times, self._offsets, self._X):
-                array[: alive.sum()] = array[: self.n][alive]
-            self.n = int(alive.sum())
+                array[:left] = array[: self.n][alive]
+            self.n = left
         return [f"{self.prefix}v{number}" for number in gone]
 
     def save(self, writes: dict[str, bytes]) -> None:

@@ -123,6 +123,8 @@ class LogPipeline(LogState):
                 coming += 1
             if coming < len(looks):
                 most = min(most, int(looks[coming]))
+            if self.situations:
+                most = self.situations.until_switch(events, begin, most)
             returning = self.silence.returning(rows[begin:most]) if self.silence else []
             done, late, seen, held = self.store.touch(
                 rows[begin:most],
@@ -245,7 +247,7 @@ class LogPipeline(LogState):
         total = verdicts.total
         surprising = total >= limit
         kinds = classify(surprising, violated, known, X, opinions, verdicts, self.contextual, limit,
-            functools.partial(self.situations.usual, events, rows) if self.situations else None,
+            functools.partial(self.situations.usual_elsewhere, events, rows) if self.situations else None,
         )  # fmt: skip
         kinds = self._named(kinds)
         admitted = admit(

@@ -15,6 +15,7 @@ from streamgauge.udfs.alert import config_mark
 from streamgauge.udfs.align import Alignment, Schema
 from streamgauge.udfs.budget import Budget
 from streamgauge.udfs.calibrate import Calibrators, Members
+from streamgauge.udfs.compare import Comparison
 from streamgauge.udfs.context import SLOT, EntityStore
 from streamgauge.udfs.control import Control, DetectorVersion
 from streamgauge.udfs.detect import OWN, Detectors
@@ -31,7 +32,7 @@ from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import Shape
 from streamgauge.udfs.silence import SilenceWatch
 from streamgauge.udfs.situate import Situations
-from streamgauge.udfs.watch_drift import Comparison, DriftWatch
+from streamgauge.udfs.watch_drift import DriftWatch
 
 
 class Windows(Protocol):

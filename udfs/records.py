@@ -83,7 +83,9 @@ class Events:
         return len(self.values)
 
     def drop(self, places: set[int]) -> Events:
-        """Without the events at some places."""
+        """Without the events at some places; the same object where there are none."""
+        if not places:
+            return self
         keep = [i for i in range(len(self.values)) if i not in places]
         units = None if self.units is None else [self.units[i] for i in keep]
         return Events(

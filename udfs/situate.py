@@ -6,10 +6,10 @@ from typing import Any
 
 from streamgauge.models.contract import Ints
 from streamgauge.udfs.context import SEEN, EntityStore
+from streamgauge.udfs.featurize import HIGHEST, LOWEST
 from streamgauge.udfs.records import Events
 
 SEPARATOR = "\x1f"
-LOWEST, HIGHEST = 6, 7  # of `udfs.featurize`'s numbers for a field
 
 
 class Situations:
@@ -39,6 +39,17 @@ class Situations:
             said.append(f"{entity}{SEPARATOR}{situation}")
         return said
 
+    def until_switch(self, events: Events, begin: int, end: int) -> int:
+        """Place of the first event, from `begin` to before `end`, whose entity was in another situation before it; `end` if there is none.
+
+        Up to there, what is known of other situations is the same at each event, however the log is cut into batches.
+        """
+        held: dict[str, str] = {}
+        for place in range(begin, min(end, len(events))):
+            if held.setdefault(events.entities[place], events.keys[place]) != events.keys[place]:
+                return place
+        return end
+
     def restore(self) -> None:
         """Learn the situations from the store."""
         self._seen = dict.fromkeys(name.split(SEPARATOR, 1)[1] for name in sorted(self.store.index))
@@ -47,19 +58,26 @@ class Situations:
         """Rows of an entity's situations."""
         index = self.store.index
         rows = (index.get(f"{entity}{SEPARATOR}{situation}") for situation in self._seen)
-        return [row for row in rows if row is not None and self.store.head[row, SEEN]]
+        return [row for row in rows if row is not None]
 
-    def usual_elsewhere(self, entity: str, row: int, column: int, value: float) -> bool:
-        """Whether a field's value is usual for the entity in another situation than that of a row."""
-        for other in self.rows(entity):
+    def usual_elsewhere(self, events: Events, rows: Ints, place: int, column: int, value: float) -> bool:
+        """Whether a field's value is usual for the entity of one of some events in another situation than that of the event.
+
+        Parameters
+        ----------
+        events : Events
+        rows : int64[n]
+            Of the store.
+        place, column : int
+            Of the event, and of the field.
+        value : float
+        """
+        for other in self.rows(events.entities[place]):
             cell = self.store.fields[other, column]
-            if other != row and self.store.head[other, SEEN] >= self.warmup and cell[LOWEST] <= value <= cell[HIGHEST]:
+            known = other != rows[place] and self.store.head[other, SEEN] >= self.warmup
+            if known and cell[LOWEST] <= value <= cell[HIGHEST]:
                 return True
         return False
-
-    def usual(self, events: Events, rows: Ints, place: int, column: int, value: float) -> bool:
-        """`usual_elsewhere`, for one of some events."""
-        return self.usual_elsewhere(events.entities[place], int(rows[place]), column, value)
 
     def of(self, unit: str) -> tuple[str, dict[str, str]]:
         """The entity, and its situation, that a name in the store stands for."""

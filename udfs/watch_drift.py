@@ -6,14 +6,13 @@ import zlib
 from typing import Any
 
 import numpy as np
-from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.drift import Reference, counted, kolmogorov_smirnov, population_stability
 from streamgauge.udfs.cloud_event import cloud_event, rfc3339
 from streamgauge.udfs.settings import DriftSettings
 
 BUCKETS = 512  # that entities fall into, when those that moved are counted
 GROWN = 1.5  # times as many values as expected make a bin one that values have moved to
-COUNTED = ("events", "both", "only_live", "only_shadow", "probes", "live_right", "shadow_right")
 MOST_WATCHED = 64  # fields of a model
 
 
@@ -44,7 +43,7 @@ class DriftWatch:
         self._began: tuple[int, int] | None = None  # offset and time, where the spans that have drifted begin
         self._span: tuple[int, int] | None = None
         self._suspect, self._grown = -1, np.zeros(0, np.bool_)
-        self._seen = self._moved = np.zeros(0, np.int64)
+        self._seen, self._moved = np.zeros((2, 0), np.int64)
 
     def watch(
         self,
@@ -120,8 +119,7 @@ class DriftWatch:
         if drifted:
             n = max(self._counts[worst].sum(), 1.0)
             self._grown = self._counts[worst] / n > GROWN * expected[worst]
-        self._seen = self._moved = np.zeros(BUCKETS if drifted else 0, np.int64)
-        self._moved = self._moved.copy()
+        self._seen, self._moved = np.zeros((2, BUCKETS if drifted else 0), np.int64)
         self._counts, self._events, self._span = np.zeros((len(names), 0)), 0, None
         return request
 
@@ -164,78 +162,3 @@ class DriftWatch:
         self._began, self._span = (None if place is None else (place[0], place[1]) for place in (began, span))
         self._grown = np.array(grown, dtype=np.bool_)
         self._seen, self._moved = (np.array(numbers, dtype=np.int64) for numbers in moved)
-
-
-class Comparison:
-    """A model beside its shadow: how often each alone would have raised an alert, and told a probe from the event it was made of.
-
-    Parameters
-    ----------
-    every : int
-        Events between two tellings.
-    model, topic, job : str
-    log : int
-    """
-
-    def __init__(self, every: int, model: str, topic: str, job: str, log: int) -> None:
-        self.every, self.model = every, model
-        self.topic, self.job, self.log = topic, job, log
-        self._of = ("", "")
-        self._numbers = [0] * len(COUNTED)
-
-    def compare(
-        self,
-        live: str,
-        shadow: str,
-        flags: tuple[Flags, Flags],
-        told: tuple[Ints, Flags, Flags],
-        threshold: float,
-        offsets: Ints,
-        times: Ints,
-    ) -> list[tuple[str, bytes]]:
-        """Count events in order; returns what is to be told, key and JSON.
-
-        Parameters
-        ----------
-        live, shadow : str
-            Versions; others than before begin anew.
-        flags : (bool[n], bool[n])
-            Whether each would have raised an alert.
-        told : (int64[m], bool[m], bool[m])
-            Places of events that were probed, and whether each told the probe from its event.
-        threshold : float
-            Tail probability: what each promises.
-        offsets, times : int64[n]
-        """
-        if (live, shadow) != self._of:
-            self._of, self._numbers = (live, shadow), [0] * len(COUNTED)
-        said, begin = [], 0
-        while begin < len(offsets):
-            end = min(len(offsets), begin + self.every - self._numbers[0])
-            probed = (told[0] >= begin) & (told[0] < end)
-            a, b = flags[0][begin:end], flags[1][begin:end]
-            counted = (end - begin, int((a & b).sum()), int((a & ~b).sum()), int((b & ~a).sum()),
-                       int(probed.sum()), int(told[1][probed].sum()), int(told[2][probed].sum()))  # fmt: skip
-            self._numbers = [n + more for n, more in zip(self._numbers, counted, strict=True)]
-            if self._numbers[0] == self.every:
-                data = {
-                    "model": self.model, "live": int(live), "shadow": int(shadow), "partition": self.log, "threshold": threshold,
-                    **dict(zip(COUNTED, self._numbers, strict=True)),
-                }  # fmt: skip
-                identity = f"{self.model}-{live}-{shadow}-{self.log}-{int(offsets[end - 1])}"
-                text = cloud_event(
-                    identity, "model.compared", self.model, int(times[end - 1]), data, job=self.job, topic=self.topic
-                )
-                said.append((self.model, text))
-                self._numbers = [0] * len(COUNTED)
-            begin = end
-        return said
-
-    def to_state(self) -> list[Any]:
-        """All that was counted."""
-        return [list(self._of), self._numbers]
-
-    def restore(self, state: list[Any]) -> None:
-        """Become what `to_state` told."""
-        (live, shadow), self._numbers = state
-        self._of = (live, shadow)

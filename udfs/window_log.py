@@ -240,11 +240,7 @@ class WindowLog(LogPipeline):
             return
         self._window = window
         events, X = self._events(window, known)
-        rows = self.store.rows(events.entities, X.shape[1])
-        slots, seen = self.store.head[rows, SLOT] - 1, self.store.head[rows, SEEN]
-        with self._learning_undone(rows, slots):
-            no = np.zeros(len(rows), np.bool_)
-            judged = self._judge(events, X, rows, slots, no, no, result, Clock({}))
+        rows, seen, judged = self._judge_again(events, X, result)
         over = judged.surprise >= -np.log(judged.threshold)
         flagged = judged.violated | (over & (seen > self.settings.decide.warmup) & ~judged.admitted.muted)
         place, change, incidents = [], [], []
@@ -266,6 +262,13 @@ class WindowLog(LogPipeline):
         self._alert(decisions, events, X, seen, judged, offsets, partitions, result)
         self.unsaved.rows.append(rows)
 
+    def _judge_again(self, events: Events, X: Floats, result: BatchResult) -> tuple[Ints, Ints, Judged]:
+        """Rows of known entities, how often they were seen, and what is made of aggregates of theirs, without learning from them."""
+        rows = self.store.rows(events.entities, X.shape[1])
+        slots, no = self.store.head[rows, SLOT] - 1, np.zeros(len(rows), np.bool_)
+        with self._learning_undone(rows, slots):
+            return rows, self.store.head[rows, SEEN], self._judge(events, X, rows, slots, no, no, result, Clock({}))
+
     def surprises(self, entity: str, X: Floats) -> Floats:
         """How surprising each of some aggregates of an entity would be, against what is known now; nothing is learned.
 
@@ -280,12 +283,8 @@ class WindowLog(LogPipeline):
         for i, x in enumerate(X):
             offsets = np.zeros(1, np.int64)
             window = WindowRows(self.name, 0, self.of.size, [entity], self.columns, x[None, :], offsets, offsets)
-            events, given = self._events(window, [0])
-            rows = self.store.rows(events.entities, given.shape[1])
-            slots = self.store.head[rows, SLOT] - 1
-            with self._learning_undone(rows, slots):
-                no = np.zeros(1, np.bool_)
-                said[i] = self._judge(events, given, rows, slots, no, no, BatchResult(), Clock({})).verdicts.total[0]
+            _, _, judged = self._judge_again(*self._events(window, [0]), BatchResult())
+            said[i] = judged.verdicts.total[0]
         return said
 
     def _change(
@@ -299,20 +298,14 @@ class WindowLog(LogPipeline):
                 return None
             opened = head[STATUS] == 0
             if opened:
-                head[STATUS:] = 0
-                head[STATUS], head[HITS], head[CONFIG] = kind | 1 << (KIND_BITS + kind), 1, self._mark
-                head[OPENED_TIME] = head[OPENED_OFFSET] = start
-                head[OPENED_PARTITION] = self.log
+                self._begin(head, start, kind | 1 << (KIND_BITS + kind))
                 levels[PEAK] = levels[TOLD] = 0.0
             told.incident[name] = (int(head[OPENED_OFFSET]), int(head[STATUS]))
             return OPENED if opened else UPDATED, head.copy()
         was_open = bool(head[STATUS]) and int(head[OPENED_OFFSET]) == begun[0]
         incident = head.copy()
         if not was_open:
-            incident[STATUS:] = 0
-            incident[STATUS], incident[HITS], incident[CONFIG] = begun[1], 1, self._mark
-            incident[OPENED_TIME] = incident[OPENED_OFFSET] = begun[0]
-            incident[OPENED_PARTITION] = self.log
+            self._begin(incident, begun[0], begun[1])
         if flagged:
             return UPDATED, incident
         del told.incident[name]
@@ -323,6 +316,12 @@ class WindowLog(LogPipeline):
             head[STATUS:] = 0
             levels[:] = 0.0
         return RETRACTED, incident
+
+    def _begin(self, head: Ints, start: int, status: int) -> None:
+        """Let a row of `EntityStore.head` have an incident that began with a window."""
+        head[STATUS:] = 0
+        head[STATUS], head[HITS], head[CONFIG], head[OPENED_PARTITION] = status, 1, self._mark, self.log
+        head[OPENED_TIME] = head[OPENED_OFFSET] = start
 
     @contextmanager
     def _learning_undone(self, rows: Ints, slots: Ints) -> Iterator[None]:

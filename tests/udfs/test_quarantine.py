@@ -9,11 +9,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.context import HELD_AFTER, SEEN, EntityStore
+from streamgauge.udfs.featurize import CENTRE, VARIANCE
 from streamgauge.udfs.settings import PipelineSettings
 
 from tests.streams import SMALL, Run, batch
-
-CENTRE, VARIANCE = 1, 2  # of a field, in `featurize`'s numbers
 
 
 def settings(quarantine=200, **decide):

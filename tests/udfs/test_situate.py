@@ -59,6 +59,7 @@ def test_much_is_usual_while_travelling_and_contextual_at_home():
     assert 2900 not in [d["source"]["offset"] for d in told(Run(settings()).feed(raw))]
 
 
+@hypothesis.example(cuts=[472], seed=1)
 @given(st.lists(st.integers(1, 599), max_size=8), st.integers(0, 4))
 @hypothesis.settings(max_examples=15)
 def test_neither_batches_nor_restarts_matter(cuts, seed):
