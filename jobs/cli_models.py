@@ -188,6 +188,28 @@ def rollback(
         _tell_jobs(loaded, name, version, alias)
 
 
+@models_app.command(epilog="Example: `streamgauge models freeze pumps --why 'audit until Friday'`")
+def freeze(
+    name: Name,
+    thaw: Annotated[bool, typer.Option("--thaw", help="Let the loop go on.")] = False,
+    why: Why = "",
+    settings: SettingsFile = None,
+    registry: RegistryUrl = None,
+) -> None:
+    """Keep `train --watch` from changing anything about a model: no training, no promotion, no rollback; a canary stays as it is."""
+    with clear_errors():
+        store = _store(settings, registry)[0]
+        live = store.resolve(name, "live")
+        if thaw:
+            store.drop(name, "frozen")
+            console.print(f"{name}: the loop goes on")
+        else:
+            store.point(name, "frozen", live, getpass.getuser(), why)
+            console.print(
+                f"{name}: version {live} stays live; `streamgauge models freeze {name} --thaw` lets the loop go on"
+            )
+
+
 @models_app.command(epilog="Example: `streamgauge models verify pumps`")
 def verify(
     name: Annotated[str | None, typer.Argument(help="All models unless given.")] = None,

@@ -60,13 +60,17 @@ def judge(
     return message
 
 
-def confirmed(kafka: KafkaSettings) -> list[Feedback]:
-    """Feedback that finds an alert true, the newest word of each person for each alert."""
-    heard = Heard()
-    for _, text in read_compacted(kafka, kafka.topics.feedback):
+def heard(kafka: KafkaSettings, since: int = 0) -> list[Feedback]:
+    """The newest word of each person for each alert, of those that were said since a time in milliseconds."""
+    known = Heard()
+    for _, text in read_compacted(kafka, kafka.topics.feedback, since):
         try:
-            heard.take(parse_feedback(text))
+            known.take(parse_feedback(text))
         except SettingsError:
             continue  # the job has put it on the dead-letter topic
-    said = heard.newest.values()
-    return [message for message in said if message.verdict == "true" and message.source is not None]
+    return list(known.newest.values())
+
+
+def confirmed(kafka: KafkaSettings) -> list[Feedback]:
+    """Feedback that finds an alert true, and says where it was."""
+    return [message for message in heard(kafka) if message.verdict == "true" and message.source is not None]

@@ -2,8 +2,9 @@
 
 The job asks on a topic when a model's data have drifted. A new version is trained on what came since, judged on the same held-back data
 as the one at work, published with the request that it answers, and put beside that one as its shadow. What the job tells of the two
-decides: the new one takes the place, with the old one now as its shadow, or is taken off; and if it then raises too many alerts, the
-old one comes back. The registry's aliases are the truth: killed at any point and started again, the loop goes on from them.
+decides: the new one is heard for a few entities, then takes the place, with the old one now as its shadow; or it is taken off, at any
+step; and if it raises too many alerts in its place, the old one comes back. The registry's aliases are the truth: killed at any point and
+started again, the loop goes on from them. A model that is frozen is left alone.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Literal
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
-from streamgauge.jobs.feedback import confirmed
+from streamgauge.jobs.feedback import confirmed, heard
 from streamgauge.jobs.settings import RetrainSettings, Settings
 from streamgauge.jobs.topics import client_options, send_control
 from streamgauge.jobs.train import past_of_topic, registry_of, train
@@ -25,12 +27,21 @@ from streamgauge.models.errors import ClusterError, StreamgaugeError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.planted import planted, separation
+from streamgauge.models.thresholds import compare_thresholds
 from streamgauge.udfs.cloud_event import cloud_event
 from streamgauge.udfs.control import ModelVersion
 from streamgauge.udfs.decode import epoch_milliseconds
+from streamgauge.udfs.feedback import Feedback
+from streamgauge.udfs.serve import is_canary
 
-COUNTED = ("events", "live_alerts", "shadow_alerts", "promised", "probes", "live_right", "shadow_right")
+CANARY: Literal["canary"] = "canary"  # aliases
+FROZEN = "frozen"
+COUNTED = ("events", "live_alerts", "shadow_alerts", "both", "promised", "probes", "live_right", "shadow_right")
 AS_GOOD = 0.02  # by how much a new version may separate planted anomalies worse, and still be tried
+SLOWER, NOTHING = (
+    3.0,
+    5.0,
+)  # times the cost of the one at work that a new version may have, or so many microseconds an event
 ENOUGH_PROBES, BLINDER = 50, 0.1  # probes, and by how large a share of them fewer a model tells, to be the worse one
 IDLE = 5.0  # seconds without anything to do, after which a single run is over
 Say = Callable[[str], None]
@@ -102,7 +113,12 @@ class Keeper:
     def retrain(self, data: dict[str, Any]) -> None:
         """Train a version, unless the request has been answered, and let it be the shadow if it is as good."""
         name, asked = data["model"], int(data["version"])
-        live = self.registry.aliases(name).get("live")
+        aliases = self.registry.aliases(name)
+        live = aliases.get("live")
+        if FROZEN in aliases:
+            [told, *_] = self.registry.history(name, FROZEN)
+            self._tell("declined", name, {"request": data["request"], "why": f"frozen by {told['by']}: {told['why']}"})
+            return
         if live != asked:
             self.say(f"{name}: version {asked} has drifted, but {live} is live: nothing to do")
             return
@@ -120,12 +136,23 @@ class Keeper:
             self.say(f"{name}: version {answer.version} has answered that already")
             return
         new, before = self._separations(name, asked, answer, past or self.past(data))
-        figures = {"version": answer.version, "live": asked, "separates_planted": new, "live_separates_planted": before}
+        costs = [self._cost(name, version) for version in (answer.version, asked)]
+        figures = {"version": answer.version, "live": asked, "separates_planted": new, "live_separates_planted": before,
+                   "us_per_event": costs[0], "live_us_per_event": costs[1]}  # fmt: skip
         if new + AS_GOOD < before:
             self._tell("rejected", name, figures | {"why": "it separates planted anomalies worse than the one at work"})
             return
+        if costs[0] > max(SLOWER * costs[1], NOTHING):
+            self._tell("rejected", name, figures | {"why": "it is slower than the one at work"})
+            return
         self._let(name, "shadow", answer.version, f"answers {answer.request}")
         self._tell("shadowed", name, figures)
+
+    def _cost(self, name: str, version: int) -> float:
+        """Microseconds that an event takes in the variant that the job uses, as they were measured after the training."""
+        use = self.settings.models.use.get(name)
+        figures = self.registry.manifest(name, version).variants["full" if use is None else use.variant].figures
+        return figures.get("us_per_event") or 0.0
 
     def _answer(self, name: str, asked: int, data: dict[str, Any]) -> Manifest | None:
         """The version that was trained because `asked` has drifted since then.
@@ -159,43 +186,83 @@ class Keeper:
     # ---- from shadow to live, and back --------------------------------------------------------------------------------
 
     def judge(self, data: dict[str, Any]) -> None:
-        """Add what the job tells of a model and its shadow, and decide when it is enough."""
+        """Add what the job tells of a model and its shadow, and decide when it is enough, or too much."""
         name, live, shadow = data["model"], int(data["live"]), int(data["shadow"])
         aliases = self.registry.aliases(name)
-        if (aliases.get("live"), aliases.get("shadow")) != (live, shadow):
+        if (aliases.get("live"), aliases.get("shadow")) != (live, shadow) or FROZEN in aliases:
             return
         told = self._compared.setdefault((name, live, shadow), dict.fromkeys(COUNTED, 0.0))
         told["events"] += data["events"]
         told["live_alerts"] += data["both"] + data["only_live"]
         told["shadow_alerts"] += data["both"] + data["only_shadow"]
+        told["both"] += data["both"]
         told["promised"] += data["threshold"] * data["events"]
         for what in ("probes", "live_right", "shadow_right"):
             told[what] += data[what]
-        ahead = (told["shadow_right"] - told["live_right"]) / max(told["probes"], 1)
-        most = max(self.gates.alerts * told["promised"], self.gates.few)
-        figures = {"live": live, "shadow": shadow, **told}
-        enough = told["events"] >= self.gates.compare
-        if shadow < live:  # promoted, and the old one beside it
-            flooded = told["live_alerts"] > 2 * most and told["live_alerts"] > 2 * told["shadow_alerts"]
-            if flooded or (told["probes"] >= ENOUGH_PROBES and ahead > BLINDER):
-                self._let(name, "live", shadow, "too many alerts" if flooded else "blinder than the one before")
-                self._off(name)
-                self._tell("rolled_back", name, figures | {"version": shadow})
-            elif enough:
-                self._off(name)
-                self._tell("settled", name, figures | {"version": live})
-        elif (
-            enough
-            and ahead >= -BLINDER
-            and (told["shadow_alerts"] <= most or 2 * told["shadow_alerts"] <= told["live_alerts"])
-        ):
-            self._let(name, "live", shadow, "its shadow raised no more alerts than promised")
-            self._let(name, "shadow", live, "watches over its successor")
-            self._tell("promoted", name, figures | {"version": shadow})
-        elif enough:
+        either = told["live_alerts"] + told["shadow_alerts"] - told["both"]
+        figures = {"live": live, "shadow": shadow, **told, "agreement": told["both"] / either if either else None}
+        if shadow < live:
+            self._judge_successor(name, live, shadow, told, figures)
+        else:
+            self._judge_shadow(name, live, shadow, aliases.get(CANARY) == shadow, told, figures)
+
+    def _judge_successor(
+        self, name: str, live: int, shadow: int, told: dict[str, float], figures: dict[str, Any]
+    ) -> None:  # fmt: skip
+        """Of a version that took the place, with the one before as its shadow."""
+        flooded = told["live_alerts"] > 2 * self._most(told) and told["live_alerts"] > 2 * told["shadow_alerts"]
+        if flooded or (told["probes"] >= ENOUGH_PROBES and _ahead(told) > BLINDER):
+            self._let(name, "live", shadow, "too many alerts" if flooded else "blinder than the one before")
             self._off(name)
-            why = "more alerts than promised" if ahead >= -BLINDER else "blinder than the one at work"
-            self._tell("rejected", name, figures | {"version": shadow, "why": why})
+            self._tell("rolled_back", name, figures | {"version": shadow})
+        elif told["events"] >= self.gates.compare:
+            self._off(name)
+            self._tell("settled", name, figures | {"version": live})
+
+    def _judge_shadow(
+        self, name: str, live: int, shadow: int, canary: bool, told: dict[str, float], figures: dict[str, Any]
+    ) -> None:  # fmt: skip
+        """Of a version that has not taken the place yet."""
+        figures = figures | {"version": shadow}
+        enough = told["events"] >= self.gates.compare
+        more = told["shadow_alerts"] > self._most(told) * (1 if enough else 2)
+        if more and 2 * told["shadow_alerts"] > told["live_alerts"] and (enough or canary):
+            self._reject(name, figures, "more alerts than promised")
+        elif _ahead(told) < -BLINDER and (enough or (canary and told["probes"] >= ENOUGH_PROBES)):
+            self._reject(name, figures, "blinder than the one at work")
+        elif canary and self._found_worse(name, figures):
+            self._reject(name, figures, "people find more of its alerts false")
+        elif enough and not canary and self.gates.canary:
+            self._let(name, CANARY, shadow, "its shadow raised no more alerts than promised")
+            self._compared.pop((name, live, shadow))
+            self._tell("canary", name, figures | {"share": self.gates.canary})
+        elif enough:
+            self._let(name, "live", shadow, "it raised no more alerts than promised")
+            self._let(name, "shadow", live, "watches over its successor")
+            self._tell("promoted", name, figures)
+
+    def _most(self, told: dict[str, float]) -> float:
+        """Alerts that a version may raise in so many events."""
+        return max(self.gates.alerts * told["promised"], self.gates.few)
+
+    def _found_worse(self, name: str, figures: dict[str, Any]) -> bool:
+        """Whether people find more of the canary's alerts false than of the others; what they find is added to the figures."""
+        share = self.gates.canary
+        since = datetime.fromisoformat(self.registry.history(name, CANARY)[0]["at"])
+        arms = {True: [0, 0], False: [0, 0]}
+        for message in self.heard(int(since.timestamp() * 1000)):
+            if message.verdict != "ignore" and name in message.agreed:
+                arm = arms[is_canary(message.entity, share)]
+                arm[0] += message.verdict == "true"
+                arm[1] += 1
+        (right, judged), (canary_right, canary_judged) = arms[False], arms[True]
+        verdict = compare_thresholds((right, judged), (canary_right, canary_judged))
+        figures |= {"judged": judged, "right": right, "canary_judged": canary_judged, "canary_right": canary_right}
+        return verdict.better == "a"
+
+    def _reject(self, name: str, figures: dict[str, Any], why: str) -> None:
+        self._off(name)
+        self._tell("rejected", name, figures | {"why": why})
 
     def reconcile(self) -> None:
         """Tell the jobs what the aliases say: a keeper before may have been killed between the two. A shadow that is live is none."""
@@ -205,19 +272,24 @@ class Keeper:
             if live is not None:
                 self.send(ModelVersion(type="model", model=name, role="live", version=live))
             if shadow is not None:
-                self.send(
-                    ModelVersion(type="model", model=name, role="shadow", version=None if shadow == live else shadow)
-                )
+                self._cast(name, None if shadow == live else shadow, aliases.get(CANARY) == shadow)
 
-    def _let(self, name: str, role: Literal["live", "shadow"], version: int, why: str) -> None:
-        """Point the alias, then tell the jobs."""
+    def _let(self, name: str, role: Literal["live", "shadow", "canary"], version: int, why: str) -> None:
+        """Point the alias, then tell the jobs. A canary is a shadow that is heard for some entities."""
         self.registry.point(name, role, version, "keeper", why)
-        self.send(ModelVersion(type="model", model=name, role=role, version=version))
+        if role == "live":
+            self.send(ModelVersion(type="model", model=name, role=role, version=version))
+        else:
+            self._cast(name, version, role == CANARY)
+
+    def _cast(self, name: str, version: int | None, canary: bool = False) -> None:
+        share = self.gates.canary if canary and version is not None else 0.0
+        self.send(ModelVersion(type="model", model=name, role="shadow", version=version, share=share))
 
     def _off(self, name: str) -> None:
         """Take the shadow off: its alias is then that of the one at work."""
         self.registry.point(name, "shadow", self.registry.aliases(name)["live"], "keeper", "no shadow")
-        self.send(ModelVersion(type="model", model=name, role="shadow", version=None))
+        self._cast(name, None)
         self._compared = {key: told for key, told in self._compared.items() if key[0] != name}
 
     def _tell(self, step: str, name: str, data: dict[str, Any]) -> None:
@@ -242,6 +314,10 @@ class Keeper:
             producer.send(kafka.topics.notices, text, name.encode()).get(30)
         finally:
             producer.close()
+
+    def heard(self, since: int) -> list[Feedback]:
+        """What people said since a time, in milliseconds."""
+        return heard(self.settings.kafka, since)
 
     def past(self, data: dict[str, Any]) -> Past:
         """What came on all partitions since the drift began, as soon as it is enough."""
@@ -271,3 +347,8 @@ class Keeper:
                 newer = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
                 return past_of_topic(settings, newer, without=confirmed(settings.kafka))
             time.sleep(1.0)
+
+
+def _ahead(told: dict[str, float]) -> float:
+    """By how large a share of the probes the shadow tells more than the one at work."""
+    return (told["shadow_right"] - told["live_right"]) / max(told["probes"], 1)

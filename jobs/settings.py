@@ -94,7 +94,13 @@ class RetrainSettings(Section):
     compare: int = Field(
         10_000,
         ge=100,
-        description="Events for which a version is compared with the one at work, before and after it takes its place.",
+        description="Events for which a version is compared with the one at work, at each step: as its shadow, as a canary, in its place.",
+    )
+    canary: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the entities for which it is heard before it takes the place; 0 skips that.",
     )
     alerts: float = Field(
         5.0, gt=0, description="Times as many alerts of its own as promised that it may raise meanwhile,"

@@ -149,15 +149,16 @@ def read_said(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
     return [(topic, offset, text) for topic in topics for offset, text in read_compacted(kafka, topic)]
 
 
-def read_compacted(kafka: KafkaSettings, topic: str) -> list[tuple[int, str]]:
-    """All records of a topic of one partition so far, oldest first: offset and text; see `read_said`."""
+def read_compacted(kafka: KafkaSettings, topic: str, since: int = 0) -> list[tuple[int, str]]:
+    """All records of a topic of one partition so far, oldest first, offset and text, from a time on in milliseconds; see `read_said`."""
     place = TopicPartition(topic, 0)
     try:
         consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, consumer_timeout_ms=10_000)
         try:
             consumer.assign([place])
             end = consumer.end_offsets([place])[place]
-            consumer.seek_to_beginning(place)
+            first = consumer.offsets_for_times({place: since})[place]
+            consumer.seek(place, end if first is None else first.offset)
             records = []
             while consumer.position(place) < end:
                 for batch in consumer.poll(1000).values():

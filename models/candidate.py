@@ -132,7 +132,7 @@ def make_candidate(
         taught = windows_of(model, X, groups)
         variants["int8"] = _variant(model.quantised(taught), model, usual, labels)
         variants["student"] = _variant(model.student(taught, say), model, usual, labels)
-    reference = reference_of(X)
+    reference, rated = reference_of(X), reference_of(_calm(model.rate_many(usual), labels)[:, None])
     manifest = Manifest(
         name=name, detector=detector, settings=model.settings(), features=past.features, steps=model.steps,
         centre=model.normalisation.centre.tolist(), scale=model.normalisation.scale.tolist(),
@@ -143,6 +143,7 @@ def make_candidate(
         seed=model.seed, chosen=model.chosen, curve=[dict(epoch) for epoch in model.curve], figures=variants["full"][1],
         memory=memory, parent=parent, request=request, libraries=_libraries(),
         distribution=Distribution(edges=reference.edges.tolist(), shares=reference.shares.tolist()),
+        distribution_of_scores=Distribution(edges=rated.edges.tolist(), shares=rated.shares.tolist()),
     )  # fmt: skip
     return manifest, variants
 
@@ -168,7 +169,7 @@ def _variant(
 ) -> tuple[dict[str, bytes], dict[str, float | None]]:
     """Files and figures of one variant."""
     magnitudes = model.rate_many(usual)
-    calm = magnitudes if labels is None else magnitudes[labels <= 0]
+    calm = _calm(magnitudes, labels)
     calibrator = TailCalibrator(50_000, 100)
     calibrator.rate_learn_many(calm)
     files = model.to_files() | {CALIBRATOR: calibrator.to_state()}
@@ -189,6 +190,11 @@ def _variant(
         took.append((time.perf_counter() - began) / TIMED * 1e6)
     figures["us_per_event"] = round(min(took), 3)
     return files, {name: None if value is None or np.isnan(value) else value for name, value in figures.items()}
+
+
+def _calm(magnitudes: Floats, labels: Floats | None) -> Floats:
+    """Those of events that are not labelled anomalous."""
+    return magnitudes if labels is None else magnitudes[labels <= 0]
 
 
 def _plain(numbers: Floats) -> list[float | None]:

@@ -39,13 +39,13 @@ def act(log: LogPipeline, message: EntityAction, result: BatchResult) -> None:
     result : BatchResult
         The answer is added to its notices.
     """
-    for row in _rows(log, message.entity):
+    for row in rows_of(log, message.entity):
         _act(log, message, row, result)
 
 
 def release(log: LogPipeline, entity: str) -> None:
     """Learn again from an entity whose events are held back, for as long as its incident lasts."""
-    for row in _rows(log, entity):
+    for row in rows_of(log, entity):
         _release(log, row)
         log.unsaved.rows.append(np.array([row]))
 
@@ -72,7 +72,8 @@ def _rewind(log: LogPipeline, row: int) -> bool:
     return True
 
 
-def _rows(log: LogPipeline, entity: str) -> list[int]:
+def rows_of(log: LogPipeline, entity: str) -> list[int]:
+    """Rows in which a log keeps what it knows of an entity."""
     row = log.store.index.get(entity)
     rows = log.situations.rows(entity) if log.situations else [] if row is None else [row]
     return [row for row in rows if log.store.head[row, SEEN]]

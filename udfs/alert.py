@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.attribute import expected, shares
-from streamgauge.udfs.calibrate import AGREES
+from streamgauge.udfs.calibrate import AGREES, SHADOW
 from streamgauge.udfs.cloud_event import cloud_event, rfc3339
 from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
 from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, RETRACTED, UPDATED, Decisions, kind_of
 from streamgauge.udfs.group import Groups
 from streamgauge.udfs.records import EVIDENCE, Events, Opinions, Verdicts
 from streamgauge.udfs.rules import Rule
-from streamgauge.udfs.serve import SHADOW
 from streamgauge.udfs.settings import DecideSettings
 
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved", RETRACTED: "retracted"}
@@ -91,13 +90,15 @@ def build_alerts(
     topic: str,
     job: str,
     threshold: float,
-    versions: dict[str, str],
+    versions: Callable[[int], dict[str, str]],
     decide: DecideSettings,
     groups: Groups,
     context: tuple[str, ...],
     complete: Callable[[int, dict[str, Any]], None],
 ) -> list[tuple[str, bytes]]:
-    """One alert for each change of an incident; `complete` may add to its data, given the row of its event.
+    """One alert for each change of an incident.
+
+    `versions` tells who judged an event, by its place; `complete` may add to the alert's data, given the row of its event.
 
     Returns
     -------
@@ -121,6 +122,7 @@ def build_alerts(
             for name, s in zip(opinions.names, verdicts.surprises[i].tolist(), strict=True)
             if not (math.isnan(s) or name.endswith(SHADOW))
         }
+        version = versions(i)
         data = {
             "alert_id": identity,
             "state": change,
@@ -148,7 +150,7 @@ def build_alerts(
             "actual": {name: actual for name, _, actual, _ in told},
             "expected": {name: expected for name, _, _, expected in told},
             "contributions": {name: share for name, share, _, _ in told},
-            "detectors": {n: {"tail_probability": math.exp(-s), "version": versions[n]} for n, s in said.items()},
+            "detectors": {n: {"tail_probability": math.exp(-s), "version": version[n]} for n, s in said.items()},
             "agreed": [name for name, s in said.items() if s >= AGREES],
             "disagreed": [name for name, s in said.items() if s < AGREES],
             "evidence": {

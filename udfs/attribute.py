@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from streamgauge.models.contract import Floats
+from streamgauge.udfs.calibrate import SHADOW
 from streamgauge.udfs.records import Opinions, Verdicts
-from streamgauge.udfs.serve import SHADOW
 
 
 def shares(i: int, fields: int, text_fields: int, opinions: Opinions, verdicts: Verdicts) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from streamgauge.udfs.records import EVIDENCE, Verdicts
 from streamgauge.udfs.settings import CalibrationSettings
 
 MERGED = 1.0  # e times the geometric mean of tail probabilities is one, however they depend on each other (Vovk and Wang, Biometrika 2020)
+SHADOW = " shadow"  # ends the name of a member that is scored but never alerts
 AGREES = -math.log(0.01)  # a member agrees when it gives the event a probability of at most 1 %
 
 # What looks for runs sees the same anomaly in many events: these must not become the tail by their number.
@@ -77,14 +79,27 @@ class Calibrators:
             for beside in members.beside.tolist()
         ]
         self.together = TailCalibrator(settings.memory, settings.warmup)
+        places = {name: k for k, name in enumerate(members.names)}
+        self._pairs = [(k, places[f"{name}{SHADOW}"]) for name, k in places.items() if f"{name}{SHADOW}" in places]
 
-    def calibrate(self, magnitudes: Floats) -> Verdicts:
+    def exchanged(self, columns: npt.NDArray[Any], canaries: Flags) -> npt.NDArray[Any]:
+        """Columns of members, those of a model and its shadow exchanged where the shadow is heard; twice is nothing."""
+        if not canaries.any():
+            return columns
+        told = columns.copy()
+        for (live, shadow), heard in zip(self._pairs, canaries.T, strict=True):
+            told[heard, live], told[heard, shadow] = columns[heard, shadow], columns[heard, live]
+        return told
+
+    def calibrate(self, magnitudes: Floats, canaries: Flags) -> Verdicts:
         """Rate events in row order and learn from them.
 
         Parameters
         ----------
         magnitudes : float64[n, members]
             NaN where a member has no opinion.
+        canaries : bool[n, models] or bool[n, 0]
+            For which events each model's shadow is heard in its place.
         """
         of = self.of
         ready = ~np.isnan(magnitudes)
@@ -100,6 +115,7 @@ class Calibrators:
             before = member.learned
             surprises[:, k] = member.rate_learn_many(column)
             ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
+        surprises, ready = self.exchanged(surprises, canaries), self.exchanged(ready, canaries)
         heard = ready & (self.weights > 0) & ~of.beside
         combined = self._combine(surprises, heard & ~of.nats)
         surprise = np.nan_to_num(self.together.rate_learn_many(combined))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.detector_settings import HalfSpaceTreesSettings
 from streamgauge.udfs.feedback import Heard
@@ -57,6 +57,18 @@ class ModelVersion(Section):
     model: str = Field(min_length=1)
     role: Literal["live", "shadow"] = "live"
     version: int | None = Field(ge=1)
+    share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Of the entities, for which a shadow is heard in the place of the one at work: a canary.",
+    )
+
+    @model_validator(mode="after")
+    def _of_a_shadow(self) -> ModelVersion:
+        if self.share and self.role != "shadow":
+            raise ValueError(f"share: only a shadow has one, {self.role} is heard for all entities")
+        return self
 
 
 class EntityAction(Section):

@@ -273,7 +273,8 @@ class Detectors:
             else:
                 magnitudes[usable, k] = opinion[0]
                 contributions[k] = _spread(opinion[1], usable, n)
-        return Opinions(list(self.names), magnitudes, contributions, [expected], np.zeros(n), weights, levels)
+        nobody = np.empty((n, 0), np.bool_)
+        return Opinions(list(self.names), magnitudes, contributions, [expected], np.zeros(n), weights, levels, nobody)
 
 
 def _rated(

@@ -49,7 +49,7 @@ class Journal:
         ----------
         fed : list of Fed
             To the cohort detectors, in order.
-        magnitudes : float64[n, detectors]
+        magnitudes : float64[n, members + canaries]
             To the calibrators.
         writes
             Changes of the saved state are added.

@@ -12,15 +12,17 @@ import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.admit import Admitted, admit
 from streamgauge.udfs.alert import CHANGES, build_alerts
+from streamgauge.udfs.calibrate import SHADOW
 from streamgauge.udfs.classify import classify
 from streamgauge.udfs.context import HELD_AFTER, HISTORY, SLOT, STATUS
 from streamgauge.udfs.decide import KINDS, OPENED, Decisions, decide, kind_of
 from streamgauge.udfs.decode import decode
 from streamgauge.udfs.featurize import WIDTH, distances, featurize
+from streamgauge.udfs.feedback import Source
 from streamgauge.udfs.log_state import LogState, Unsaved
 from streamgauge.udfs.records import BatchResult, Events, Notice, Opinions, RawBatch, Verdicts
 from streamgauge.udfs.rules import Rule
-from streamgauge.udfs.serve import SHADOW
+from streamgauge.udfs.serve import either
 from streamgauge.udfs.settings import Maintenance
 from streamgauge.udfs.shape import LOOK_EVERY
 from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, schema_notice, score_record
@@ -235,9 +237,9 @@ class LogPipeline(LogState):
             kind, light, rows, self.rich.fields, slots, fresh, X, features, categories, events, held
         )
         clock.lap("detect")
-        self._serve(kind, slots, X, columns, opinions)
+        self._serve(kind, slots, X, columns, events.entities, opinions)
         clock.lap("serve")
-        verdicts = self.calibrators.calibrate(opinions.magnitudes)
+        verdicts = self.calibrators.calibrate(opinions.magnitudes, opinions.canaries)
         clock.lap("calibrate")
         threshold = self.threshold
         book = self.rules if self.control.rules is None else self.control.rules
@@ -288,8 +290,9 @@ class LogPipeline(LogState):
         clock.lap("decide")
         self._alert(decisions, events, X, seen, judged, offsets, partitions, result)
         self._scores(raw, events, opinions.names, verdicts, result)
-        self._compare_shadows(X, opinions.names, verdicts.surprises, judged.threshold, offsets, events.times, result)
-        self._watch_drift(events, X, offsets, result)
+        own = self.calibrators.exchanged(verdicts.surprises, opinions.canaries)  # each version's, whoever was heard
+        self._compare_shadows(X, opinions.names, own, judged.threshold, offsets, events.times, result)
+        self._watch_drift(events, X, opinions, own, judged.threshold, offsets, result)
         for name, seconds in opinions.seconds.items():
             result.model_seconds[name] = result.model_seconds.get(name, 0.0) + seconds
         result.rows.append(events.rows)
@@ -305,7 +308,7 @@ class LogPipeline(LogState):
         if self.detectors.cohort:
             usable = ~np.isnan(judged.features).all(axis=1)
             self.unsaved.features.append((kind, judged.features[usable], judged.categories))
-        self.unsaved.magnitudes.append(opinions.magnitudes)
+        self.unsaved.magnitudes.append(np.column_stack((opinions.magnitudes, opinions.canaries)))
         self.unsaved.rows.append(rows)
         clock.lap("alert")
 
@@ -316,13 +319,21 @@ class LogPipeline(LogState):
         result.alerts += build_alerts(
             decisions, events, X, self.alignment.schema.numeric, self.alignment.text_fields, judged.opinions, judged.verdicts,
             seen, judged.rules, offsets, partitions, topic=self.topic, job=self.job, threshold=judged.threshold,
-            versions=self.detectors.versions | self.served, decide=self.settings.decide, groups=self.groups,
+            versions=functools.partial(self._versions, judged.opinions.canaries), decide=self.settings.decide, groups=self.groups,
             context=self.settings.event.context, complete=self._complete,
         )  # fmt: skip
         for change, what in zip(decisions.change.tolist(), decisions.incident[:, STATUS].tolist(), strict=True):
             result.count(f"alerts.{CHANGES[change]}")
             if change == OPENED:
                 result.count(f"alerts.{KINDS[kind_of(what)]}")
+
+    def _versions(self, canaries: Flags, place: int) -> dict[str, str]:
+        """Version of each member that judged an event."""
+        told = self.detectors.versions | self.served
+        for j in np.flatnonzero(canaries[place]).tolist():
+            name = list(self.models.settings.use)[j]
+            told[name], told[f"{name}{SHADOW}"] = told[f"{name}{SHADOW}"], told[name]
+        return told
 
     def _complete(self, row: int, data: dict[str, Any]) -> None:
         """Add to what an alert says; the event is that of a row of the raw batch."""
@@ -348,25 +359,35 @@ class LogPipeline(LogState):
         self.rich.clear(slots[fresh])
         return slots, fresh
 
-    def _serve(self, kind: str, slots: Ints, X: Floats, columns: list[str], opinions: Opinions) -> None:
+    def _serve(
+        self, kind: str, slots: Ints, X: Floats, columns: list[str], entities: list[str], opinions: Opinions
+    ) -> None:  # fmt: skip
         """Add what the trained models say to the detectors' opinions."""
-        if not self.models.names:
+        models = self.models
+        if not models.names:
             return
-        windows = self.models.windows(self.rich.fields[:, :, self.detectors.rich_width :], slots, X, columns)
-        said = self.models.serve(kind, X, columns, windows)
+        windows = models.windows(self.rich.fields[:, :, self.detectors.rich_width :], slots, X, columns)
+        said = dict(zip(models.names, models.serve(kind, X, columns, windows), strict=True))
         none = np.full(len(X), np.nan)
-        opinions.names += self.models.names
+        opinions.names += models.names
         opinions.magnitudes = np.column_stack(
-            [opinions.magnitudes, *(none if one is None else one.magnitude for one in said)]
+            [opinions.magnitudes, *(none if one is None else one.magnitude for one in said.values())]
         )
-        for name, one in zip(self.models.names, said, strict=True):
-            opinions.contributions.append(None if one is None else one.weights)
-            if one is None:
+        opinions.canaries = models.canaries(entities)
+        opinions.seconds |= {name: one.seconds for name, one in said.items() if one is not None}
+        for j, name in enumerate(models.settings.use):
+            live, shadow = said[name], said[f"{name}{SHADOW}"]
+            heard = opinions.canaries[:, j] if opinions.canaries.size else np.zeros(len(X), np.bool_)
+            if live is None or shadow is None:  # nobody to change places with
+                heard[:] = False
+            if live is None:
+                opinions.contributions.append(None)
                 continue
-            opinions.seconds[name] = one.seconds
-            if not name.endswith(SHADOW):
-                opinions.expected.append(one.expected)
-                opinions.missing = np.maximum(opinions.missing, one.missing)
+            other = live if shadow is None else shadow
+            opinions.contributions.append(either(live.weights, other.weights, heard))
+            opinions.expected.append(either(live.expected, other.expected, heard))
+            opinions.missing = np.maximum(opinions.missing, np.where(heard, other.missing, live.missing))
+        opinions.contributions += [None] * len(models.settings.use)  # a shadow is not asked why
 
     def _compare_shadows(
         self,
@@ -396,19 +417,46 @@ class LogPipeline(LogState):
                         versions[model], versions[name], (live, shadow), told, threshold, offsets, times
                     )
 
-    def _watch_drift(self, events: Events, X: Floats, offsets: Ints, result: BatchResult) -> None:
-        """Compare the fields of each model at work with those that it was trained on."""
+    def _watch_drift(
+        self, events: Events, X: Floats, opinions: Opinions, surprises: Floats, threshold: float, offsets: Ints, result: BatchResult
+    ) -> None:  # fmt: skip
+        """Compare what each model at work is given, and says, with what it was trained on."""
         for name, watch in self.drift.items():
             loaded = self.models.at_work.get(name)
             if loaded is None or loaded.reference is None:
                 continue
+            member = opinions.names.index(name)
             given = self.models.given(name, X, self.alignment.schema.numeric)
-            manifest = loaded.manifest
+            if len(loaded.watched) > given.shape[1]:
+                given = np.column_stack((opinions.magnitudes[:, member], given))
+            alerts = np.nan_to_num(surprises[:, member]) >= -math.log(threshold)
             told = watch.watch(
-                manifest.version, loaded.reference, manifest.features, given, events.entities, offsets, events.times
-            )
+                loaded.manifest.version, loaded.reference, loaded.watched, given, alerts, threshold, events.entities, offsets,
+                events.times,
+            )  # fmt: skip
             result.requests += told
             result.count("retrain_requests", len(told))
+
+    def ask(self, model: str, evidence: dict[str, Any], source: Source, offset: int, result: BatchResult) -> None:
+        """Ask for a retraining, because of what people say of alerts.
+
+        Parameters
+        ----------
+        model : str
+        evidence : dict
+        source : Source
+            The first event that they judged since the model became worse.
+        offset : int
+            Of what was said last.
+        result : BatchResult
+            The request is added to it.
+        """
+        watch = self.drift[model]
+        if model in self.models.at_work and watch.version:
+            where = {str(self.log): [source.first, source.last + 1]}
+            told = watch.ask("performance", evidence, self.store.clock, where, offset, self.store.clock)
+            result.requests.append(told)
+            result.count("retrain_requests")
 
     def _scores(self, raw: RawBatch, events: Events, names: list[str], verdicts: Verdicts, result: BatchResult) -> None:
         output = self.settings.output

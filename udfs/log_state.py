@@ -14,7 +14,7 @@ from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.alert import config_mark
 from streamgauge.udfs.align import Alignment, Schema
 from streamgauge.udfs.budget import Budget
-from streamgauge.udfs.calibrate import Calibrators, Members
+from streamgauge.udfs.calibrate import SHADOW, Calibrators, Members
 from streamgauge.udfs.compare import Comparison
 from streamgauge.udfs.context import SLOT, EntityStore
 from streamgauge.udfs.control import Control, DetectorVersion
@@ -27,7 +27,7 @@ from streamgauge.udfs.rewind import Points
 from streamgauge.udfs.rich import Fed as RichFed
 from streamgauge.udfs.rich import RichStore
 from streamgauge.udfs.rules import RuleBook
-from streamgauge.udfs.serve import SHADOW, Models
+from streamgauge.udfs.serve import Models
 from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import Shape
 from streamgauge.udfs.silence import SilenceWatch
@@ -73,7 +73,7 @@ class Unsaved:
     forgotten : list of str
         Entities that were swept.
     features, magnitudes, rich
-        What the cohort detectors, the calibrators and the rich detectors were fed.
+        What the cohort detectors, the calibrators (with the canaries) and the rich detectors were fed.
     """
 
     rows: list[Ints] = field(default_factory=list)
@@ -302,7 +302,8 @@ class LogState:
         for fed, magnitudes in self.journal.restore(chunks, meta["chunk"]):
             for kind, features, categories in fed:
                 self.detectors.learn_cohort(kind, features, categories)
-            self.calibrators.calibrate(magnitudes)
+            own = len(self.calibrators.members)
+            self.calibrators.calibrate(magnitudes[:, :own], magnitudes[:, own:] > 0)
         self.served = meta["served"]
 
     def _restore_rich(self, saved: dict[str, bytes], meta: dict[str, int]) -> None:

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from streamgauge.models.catalog import COHORT
 from streamgauge.models.windowed_forest import WindowedForest
-from streamgauge.udfs.act import act, release
+from streamgauge.udfs.act import act, release, rows_of
 from streamgauge.udfs.control import Control, DetectorVersion, EntityAction, ModelVersion, Said, Weights, check
 from streamgauge.udfs.detect import Detectors
 from streamgauge.udfs.detector_settings import HalfSpaceTreesSettings
@@ -19,6 +19,7 @@ from streamgauge.udfs.records import BatchResult, RawBatch
 from streamgauge.udfs.serve import Models
 from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import KINDS as KINDS_OF_STREAMS
+from streamgauge.udfs.watch_performance import PerformanceWatch
 from streamgauge.udfs.windows import Windows
 
 
@@ -52,6 +53,7 @@ class ScoringPipeline:
         self.topic, self.job, self.per_partition, self.saves = topic, job, per_partition, saves
         self.control = Control()
         self.logs: dict[int, LogPipeline] = {}
+        self.performance = [PerformanceWatch(name) for name in settings.models.use if settings.drift is not None]
 
     @property
     def member_names(self) -> list[str]:
@@ -128,8 +130,11 @@ class ScoringPipeline:
                 act(log, message, result)
         return result
 
-    def hear(self, message: Feedback, offset: int) -> None:
-        """Take up what somebody says of an alert; a false one's entity is learned from again, once, where it was held back.
+    def hear(self, message: Feedback, offset: int) -> BatchResult:
+        """Take up what somebody says of an alert.
+
+        A false one's entity is learned from again, once, where it was held back. When a model has become worse by what is said, the log
+        that knows the entity asks for a retraining.
 
         Parameters
         ----------
@@ -137,7 +142,9 @@ class ScoringPipeline:
         offset : int
             Of the message, on the feedback topic.
         """
+        result = BatchResult()
         news = self.control.heard.take(message)
+        worse = [(watch.model, told) for watch in self.performance if (told := watch.take(message))]
         for log in self._all:
             if news:
                 log.weigh()
@@ -145,6 +152,10 @@ class ScoringPipeline:
                 log.judged = offset
                 if message.verdict == "false":
                     release(log, message.entity)
+                if not log.name and rows_of(log, message.entity):
+                    for model, (evidence, source) in worse:
+                        log.ask(model, evidence, source, offset, result)
+        return result
 
     def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:
         """Become what an earlier run saved: all pairs of key and value that its results wrote and did not delete."""

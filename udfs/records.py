@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from streamgauge.models.contract import Floats, Ints, Kind
+from streamgauge.models.contract import Flags, Floats, Ints, Kind
 
 EVIDENCE: tuple[Kind, ...] = ("point", "contextual", "collective", "relative", "drift")
 
@@ -131,6 +131,8 @@ class Opinions:
         Weight of each text field.
     levels : float64[seated events, d] or float64[seated events, 0]
         Where the peers of the events of rich entities stand.
+    canaries : bool[n, models] or bool[n, 0]
+        For which events each trained model's shadow is heard in its place; no columns where none is.
     seconds : dict of str to float
         What each trained model took.
     """
@@ -142,6 +144,7 @@ class Opinions:
     missing: Floats
     categories: Floats
     levels: Floats
+    canaries: Flags
     seconds: dict[str, float] = field(default_factory=dict)
 
 

@@ -231,22 +231,26 @@ class RichStore:
             X, levels = _padded(arrays["X"], fields), arrays["levels"]
             levels = _padded(levels, fields) if levels.shape[1] else levels
             news = np.flatnonzero(self._covered[slots] < number)
-            kinds = arrays["kinds"][news]
-            for part in np.split(news, np.flatnonzero(np.diff(kinds)) + 1):
+            cuts = np.flatnonzero(np.diff(arrays["kinds"][news])) + 1
+            for part in np.split(news, sorted({*cuts.tolist(), *_switches(slots[news], arrays["held"][news])})):
                 if len(part):
+                    fresh, held, times = (arrays[of][part] for of in ("fresh", "held", "times"))
                     kind = KINDS[arrays["kinds"][part[0]]]
-                    again.append(
-                        (
-                            kind,
-                            slots[part],
-                            arrays["fresh"][part],
-                            arrays["held"][part],
-                            arrays["times"][part],
-                            X[part],
-                            arrays["levels"][part],
-                        )
-                    )
+                    again.append((kind, slots[part], fresh, held, times, X[part], levels[part]))
         return again
+
+
+def _switches(slots: Ints, held: Flags) -> list[int]:
+    """Where a part must end, because a slot in it begins to be held back from learning, or ends to be."""
+    cuts: list[int] = []
+    if held.any():
+        before: dict[int, bool] = {}
+        for i, (slot, back) in enumerate(zip(slots.tolist(), held.tolist(), strict=True)):
+            if before.get(slot, back) != back:
+                cuts.append(i)
+                before = {}
+            before[slot] = back
+    return cuts
 
 
 def _padded(part: Floats, fields: int) -> Floats:

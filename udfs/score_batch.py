@@ -199,7 +199,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         results = []
         for pipeline in self._pipelines.values():
             if topic == self._feedback_topic:
-                pipeline.hear(message, offset)
+                results.append(pipeline.hear(message, offset))
             elif message.type == "entity":
                 results.append(pipeline.act(message, offset))
             else:
@@ -252,8 +252,8 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             )
         return saved
 
-    def _pipeline(self, shard: Any, saved: dict[str, bytes] | None) -> tuple[Any, list[tuple[str, bytes]]]:
-        """The shard's pipeline, restored if need be, and answers to what was asked of it while it was not there."""
+    def _pipeline(self, shard: Any, saved: dict[str, bytes] | None) -> tuple[Any, list[Any]]:
+        """The shard's pipeline, restored if need be, and what comes of what was said to it while it was not there."""
         if saved is None:
             return self._pipelines[shard], []
         pipeline = self._pipeline_class(
@@ -261,12 +261,12 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         )  # fmt: skip
         for message in self._control.values():  # before what it decides about is restored
             pipeline.apply(message)
-        for offset, feedback in self._feedback:
-            pipeline.hear(feedback, offset)
+        for _, feedback in self._feedback:
+            pipeline.control.heard.take(feedback)
         pipeline.restore(saved.items())
-        for offset, feedback in self._feedback:  # what came after the state was saved has not been done yet
-            pipeline.hear(feedback, offset)
-        answers = [answer for offset, message in self._actions for answer in pipeline.act(message, offset).notices]
+        # what came after the state was saved has not been done yet
+        answers = [pipeline.hear(feedback, offset) for offset, feedback in self._feedback]
+        answers += [pipeline.act(message, offset) for offset, message in self._actions]
         self._pipelines[shard] = pipeline
         self._heard[shard] = dict.fromkeys(pipeline.logs, time.monotonic())
         return pipeline, answers
@@ -277,7 +277,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         now = time.monotonic()
         quiet = {log: int((now - last) * 1000) for log, last in self._heard[shard].items() if now - last >= 1.0}
         result = pipeline.tick(quiet)
-        result.notices += answers
+        _add(result, answers)
         return result, {}
 
     def _score(self, shard: Any, saved: dict[str, bytes] | None, value: Any) -> tuple[Any, dict[str, int]]:
@@ -286,7 +286,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
         raw = self._raw_class(value[0], places % PLACES, places // PLACES, stamps)
         result = pipeline.process(raw)
-        result.notices += answers
+        _add(result, answers)
         logs = np.unique(raw.partitions).tolist() if self._per_partition else [-1]
         self._heard[shard].update(dict.fromkeys(logs, time.monotonic()))
         entities, rich = zip(*(pipeline.entities for pipeline in self._pipelines.values()), strict=True)
@@ -300,6 +300,13 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         """End the scoring thread."""
         if hasattr(self, "_thread"):
             self._thread.shutdown()
+
+
+def _add(result: Any, answers: list[Any]) -> None:
+    """Tell with a batch what came of what was said before it."""
+    for answer in answers:
+        result.notices += answer.notices
+        result.requests += answer.requests
 
 
 def _unheard(topic: str, offset: int, text: str, message: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +15,12 @@ from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.errors import SettingsError
 from streamgauge.models.persistence.registry import LoadedModel, Registry
+from streamgauge.udfs.calibrate import SHADOW
 from streamgauge.udfs.control import ModelVersion
+from streamgauge.udfs.records import ByPlace
 from streamgauge.udfs.settings import ModelsSettings, ModelUse
 
-SHADOW = " shadow"  # ends the name of a member that is scored but never alerts
+PLACES = 10_000  # that entities are spread over, when some of them are to be canaries
 PROBE_EVERY, FAR = 32, 4.0  # events from one that is probed to the next; deviations that a probe is off
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,16 @@ class OnDemand:
 
     def __getitem__(self, place: int, /) -> Floats:
         return self.make(place)
+
+
+def is_canary(entity: str, share: float) -> bool:
+    """Whether an entity is one of the share for which a shadow is heard; of a larger share it is, too."""
+    return zlib.crc32(entity.encode()) % PLACES < share * PLACES
+
+
+def either(one: ByPlace, other: ByPlace, flags: Flags) -> ByPlace:
+    """Numbers of one, and of the other for the events that are flagged."""
+    return OnDemand(lambda i: (other if flags[i] else one)[i]) if flags.any() else one
 
 
 @dataclass(slots=True)
@@ -87,6 +100,8 @@ class Models:
         Members: each model used, then each one's shadow.
     at_work : dict of str to LoadedModel
         By member; a member without a model has no opinion.
+    shares : dict of str to float
+        Of the entities, for which each model's shadow is heard in its place.
 
     Raises
     ------
@@ -100,6 +115,7 @@ class Models:
         self.settings = settings
         self.names = [*settings.use, *(f"{name}{SHADOW}" for name in settings.use)]
         self.at_work: dict[str, LoadedModel] = {}
+        self.shares: dict[str, float] = {}
         self._registry = (
             Registry(settings.registry, settings.trusted_keys) if settings.registry and settings.use else None
         )
@@ -129,10 +145,28 @@ class Models:
             It cannot be used; what was at work stays.
         """
         member = message.model if message.role == "live" else f"{message.model}{SHADOW}"
+        if message.role == "shadow":
+            self.shares[message.model] = message.share if message.version is not None else 0.0
         if message.version is None:
             self.at_work.pop(member, None)
         elif self.versions.get(member) != str(message.version):
             self._put(member, message.model, message.version)
+
+    def canaries(self, entities: list[str]) -> Flags:
+        """For which entities each model's shadow is heard in its place: always the same ones.
+
+        Returns
+        -------
+        bool[n, models] or bool[n, 0]
+            No columns where none is.
+        """
+        if not any(self.shares.values()):
+            return np.empty((len(entities), 0), np.bool_)
+        place = np.array([zlib.crc32(entity.encode()) for entity in entities], dtype=np.int64) % PLACES
+        shares = [
+            self.shares.get(name, 0.0) if f"{name}{SHADOW}" in self.at_work else 0.0 for name in self.settings.use
+        ]
+        return place[:, None] < np.array(shares) * PLACES
 
     def _put(self, member: str, name: str, version: int) -> None:
         assert self._registry is not None

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.drift import Reference, counted, kolmogorov_smirnov, population_stability
+from streamgauge.models.persistence.registry import SCORE
 from streamgauge.udfs.cloud_event import cloud_event, rfc3339
 from streamgauge.udfs.settings import DriftSettings
 
 BUCKETS = 512  # that entities fall into, when those that moved are counted
 GROWN = 1.5  # times as many values as expected make a bin one that values have moved to
-MOST_WATCHED = 64  # fields of a model
+MOST_WATCHED = 64  # columns: a model's score, then its fields
+# More alerts than a model promised, when there are so many times as many, and so many at least.
+FLOOD, FEW = 5.0, 10
+NONE, ALERTS = -1, -2  # in the place of a column that is suspected
+REASONS = ("inputs", "scores", "alerts")
 
 
 class DriftWatch:
-    """The drift of one model's fields in one log.
+    """The drift of what one model is given, and of what it says, in one log.
 
-    Spans of `every` events are compared with the training data, field by field. When a field's population stability index is at or beyond
-    `index`, the next span also tells how many entities have at least half of their values in the bins that have grown. When that goes on
-    for `spans` spans, and so many entities are with it, a request to retrain is made; it says what speaks for it.
+    Spans of `every` events are compared with the training data, field by field, and with the scores that the model gave to held-back
+    data: these move, too, when it is the relation between fields that has changed. When a population stability index is at or beyond
+    `index`, or the model raises five times the alerts that it promised, the next span also tells how many entities have at least half of
+    their values in the bins that have grown, or an alert. When that goes on for `spans` spans, and so many entities are with it, a request
+    to retrain is made; it says what speaks for it.
 
     Parameters
     ----------
@@ -42,15 +50,18 @@ class DriftWatch:
         self._events = self._drifted = self._rest = 0
         self._began: tuple[int, int] | None = None  # offset and time, where the spans that have drifted begin
         self._span: tuple[int, int] | None = None
-        self._suspect, self._grown = -1, np.zeros(0, np.bool_)
+        self._suspect, self._grown = NONE, np.zeros(0, np.bool_)
+        self._alerts = 0
         self._seen, self._moved = np.zeros((2, 0), np.int64)
 
     def watch(
         self,
         version: int,
         reference: Reference,
-        names: list[str],
+        names: Sequence[str],
         X: Floats,
+        alerts: Flags,
+        threshold: float,
         entities: list[str],
         offsets: Ints,
         times: Ints,
@@ -62,17 +73,23 @@ class DriftWatch:
         version : int
             Of the model at work; another one begins anew.
         reference : Reference
-            Of its training data.
-        names : list of str
-            Its fields.
+            Of its magnitudes and its training data.
+        names : sequence of str
+            What each row of that is of.
         X : float64[n, d]
-            In the order of its fields; NaN is missing.
+            The same of the events, in that order; NaN is missing.
+        alerts : bool[n]
+            Whether the model by itself would have raised an alert.
+        threshold : float
+            Tail probability: what it promises.
         entities : list of str
         offsets, times : int64[n]
         """
         if version != self.version:
             self._anew(version, len(names))
-        bins = reference.bins(X)[:, :MOST_WATCHED]
+        most = min(len(names), MOST_WATCHED)
+        reference = Reference(reference.edges[:most], reference.shares[:most])
+        bins = reference.bins(X[:, :most])
         requests, begin = [], 0
         while begin < len(bins):
             if self._span is None:
@@ -81,29 +98,36 @@ class DriftWatch:
             part = slice(begin, end)
             counts = counted(bins[part], reference.shares.shape[1])
             self._counts = self._counts + counts if self._counts.size else counts
-            if self._suspect >= 0:
-                self._count_moved(bins[part, self._suspect], entities[part])
+            self._alerts += int(alerts[part].sum())
+            if self._suspect == ALERTS:
+                self._count_moved(np.ones(end - begin, np.bool_), alerts[part], entities[part])
+            elif self._suspect != NONE:
+                column = bins[part, self._suspect]
+                self._count_moved(column >= 0, self._grown[column], entities[part])
             self._events += end - begin
             if self._events == self.settings.every:
-                request = self._end(reference, names, int(offsets[end - 1]), int(times[end - 1]))
+                request = self._end(reference.shares, names, threshold, int(offsets[end - 1]), int(times[end - 1]))
                 requests += [] if request is None else [request]
             begin = end
         return requests
 
-    def _count_moved(self, bins: Ints, entities: list[str]) -> None:
-        there = bins >= 0
-        buckets = np.array([zlib.crc32(entity.encode()) % BUCKETS for entity in entities], dtype=np.int64)[there]
-        self._seen += np.bincount(buckets, minlength=BUCKETS)
-        self._moved += np.bincount(buckets[self._grown[bins[there]]], minlength=BUCKETS)
+    def _count_moved(self, there: Flags, moved: Flags, entities: list[str]) -> None:
+        buckets = np.array([zlib.crc32(entity.encode()) % BUCKETS for entity in entities], dtype=np.int64)
+        self._seen += np.bincount(buckets[there], minlength=BUCKETS)
+        self._moved += np.bincount(buckets[there & moved], minlength=BUCKETS)
 
-    def _end(self, reference: Reference, names: list[str], offset: int, time: int) -> tuple[str, bytes] | None:
+    def _end(
+        self, expected: Floats, names: Sequence[str], threshold: float, offset: int, time: int
+    ) -> tuple[str, bytes] | None:
         """A span is over."""
-        expected = reference.shares[:MOST_WATCHED]
         index, distance = population_stability(expected, self._counts), kolmogorov_smirnov(expected, self._counts)
         some = self._seen > 0
-        share = float((2 * self._moved[some] >= self._seen[some]).mean()) if some.any() else 0.0
+        least = 1 if self._suspect == ALERTS else self._seen[some] / 2
+        share = float((self._moved[some] >= least).mean()) if some.any() else 0.0
         worst = int(index.argmax())
-        drifted = index[worst] >= self.settings.index
+        moved = index[worst] >= self.settings.index
+        flood = self._alerts >= max(FLOOD * threshold * self.settings.every, FEW)
+        drifted = moved or flood
         self._drifted = self._drifted + 1 if drifted else 0
         self._rest = max(self._rest - 1, 0)
         if not drifted:
@@ -114,35 +138,47 @@ class DriftWatch:
         if self._drifted >= self.settings.spans and share >= self.settings.entities and not self._rest:
             self._rest = self.settings.rest
             assert self._began is not None
-            request = self._request(names, index, distance, share, offset, time, self._began)
-        self._suspect = worst if drifted else -1
-        if drifted:
+            rows = [f for f in np.argsort(-index, kind="stable").tolist() if index[f] >= self.settings.index]
+            told = {names[f]: {"population_stability_index": round(float(index[f]), 4),
+                               "kolmogorov_smirnov": round(float(distance[f]), 4)} for f in rows[:11]}  # fmt: skip
+            score = told.pop(SCORE, None)
+            evidence = {"fields": told, "score": score, "alerts": self._alerts,
+                        "promised": round(threshold * self.settings.every, 4), "entities_moved": round(share, 4),
+                        "spans": self._drifted, "events": self._drifted * self.settings.every}  # fmt: skip
+            reason = REASONS[0 if told else 1 if score else 2]
+            where = {str(self.log): [self._began[0], offset + 1]}
+            request = self.ask(reason, evidence, self._began[1], where, offset, time)
+        self._suspect = worst if moved else ALERTS if flood else NONE
+        if moved:
             n = max(self._counts[worst].sum(), 1.0)
             self._grown = self._counts[worst] / n > GROWN * expected[worst]
         self._seen, self._moved = np.zeros((2, BUCKETS if drifted else 0), np.int64)
         self._counts, self._events, self._span = np.zeros((len(names), 0)), 0, None
+        self._alerts = 0
         return request
 
-    def _request(
-        self,
-        names: list[str],
-        index: Floats,
-        distance: Floats,
-        share: float,
-        offset: int,
-        time: int,
-        began: tuple[int, int],
+    def ask(
+        self, reason: str, evidence: dict[str, Any], since: int, offsets: dict[str, list[int]], offset: int, time: int
     ) -> tuple[str, bytes]:
-        order = [f for f in np.argsort(-index, kind="stable").tolist() if index[f] >= self.settings.index][:10]
-        identity = f"{self.model}/{self.version}/{self.log}/{offset}"
+        """A request to retrain the version at work: its key, and JSON.
+
+        Parameters
+        ----------
+        reason : str
+            In a word.
+        evidence : dict
+            What speaks for it.
+        since : int
+            Event time since which the data are what the model is to be trained on, milliseconds.
+        offsets : dict
+            By partition: those data, from, and before.
+        offset, time : int
+            Of the last event, or of what was said of one.
+        """
+        identity = f"{self.model}/{self.version}/{reason}/{self.log}/{offset}"
         data = {
-            "request": identity, "model": self.model, "version": self.version, "reason": "drift",
-            "evidence": {
-                "fields": {names[f]: {"population_stability_index": round(float(index[f]), 4),
-                                      "kolmogorov_smirnov": round(float(distance[f]), 4)} for f in order},
-                "entities_moved": round(share, 4), "spans": self._drifted, "events": self._drifted * self.settings.every,
-            },
-            "since": rfc3339(began[1]), "topic": self.topic, "offsets": {str(self.log): [began[0], offset + 1]},
+            "request": identity, "model": self.model, "version": self.version, "reason": reason, "evidence": evidence,
+            "since": rfc3339(since), "topic": self.topic, "offsets": offsets,
         }  # fmt: skip
         return self.model, cloud_event(
             identity, "retrain.requested", self.model, time, data, job=self.job, topic=self.topic
@@ -152,12 +188,15 @@ class DriftWatch:
         """All that was learned."""
         return [
             self.version, self._counts.astype(np.int64).tolist(), self._events, self._drifted, self._rest, self._began, self._span,
-            self._suspect, self._grown.tolist(), self._seen.tolist(), self._moved.tolist(),
+            self._suspect, self._grown.tolist(), self._seen.tolist(), self._moved.tolist(), self._alerts,
         ]  # fmt: skip
 
     def restore(self, state: list[Any]) -> None:
         """Become what `to_state` told."""
-        self.version, counts, self._events, self._drifted, self._rest, began, span, self._suspect, grown, *moved = state
+        self.version, counts, self._events, self._drifted, self._rest, began, span, self._suspect, grown, *moved = (
+            state[:11]
+        )
+        self._alerts = state[11] if len(state) > 11 else 0  # earlier releases did not count them
         self._counts = np.array(counts, dtype=np.float64).reshape(len(counts), -1)
         self._began, self._span = (None if place is None else (place[0], place[1]) for place in (began, span))
         self._grown = np.array(grown, dtype=np.bool_)

@@ -96,8 +96,8 @@ class Manifest(_Part):
         Version that it came from.
     request : str or None
         To retrain, that it answers.
-    distribution : Distribution or None
-        Of the training data, to tell drift by.
+    distribution, distribution_of_scores : Distribution or None
+        Of the training data, and of the magnitudes of the held-back data (one row), to tell drift by.
     signature, key : str or None
         Ed25519, base64: of all the rest, and the public key that fits it.
     """
@@ -120,6 +120,7 @@ class Manifest(_Part):
     parent: int | None = None
     request: str | None = None
     distribution: Distribution | None = None
+    distribution_of_scores: Distribution | None = None
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     libraries: dict[str, str] = Field(default_factory=dict)
     variants: dict[str, Variant] = Field(default_factory=dict)
@@ -127,8 +128,10 @@ class Manifest(_Part):
     key: str | None = None
 
     def signed_part(self) -> bytes:
-        """What a signature is made of: all but the signature, in one normal form."""
-        return json.dumps(self.model_dump(mode="json", exclude={"signature"}), sort_keys=True).encode()
+        """What a signature is made of: all but the signature, in one normal form; what is not there is left out."""
+        return json.dumps(
+            self.model_dump(mode="json", exclude={"signature"}, exclude_none=True), sort_keys=True
+        ).encode()
 
     @classmethod
     def parse(cls, text: bytes, where: str) -> Manifest:

@@ -34,6 +34,7 @@ CALIBRATOR = "calibrator.bin"
 GRACE = 3600.0  # seconds for which files that no manifest names are kept: their writer may not have finished
 KEPT_HISTORY = 50  # earlier versions that an alias remembers
 SUFFIX = ".json"
+SCORE = "(score)"  # the row of a reference that is of the model's magnitudes
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class LoadedModel:
     calibrator : TailCalibrator
         That knows the magnitudes of held-back usual data.
     reference : Reference or None
-        How its training data were distributed.
+        How its magnitudes were distributed on held-back data, and the fields of its training data.
+    watched : list of str
+        What each row of the reference is of.
     """
 
     manifest: Manifest
@@ -56,6 +59,7 @@ class LoadedModel:
     detector: FittedDetector
     calibrator: TailCalibrator
     reference: Reference | None = None
+    watched: tuple[str, ...] = ()
 
 
 class Registry:
@@ -162,9 +166,7 @@ class Registry:
                 f"{where} takes {detector.width} features and {detector.steps} steps, its manifest names "
                 f"{len(manifest.features)} and {manifest.steps}"
             )
-        known = manifest.distribution
-        reference = None if known is None else Reference(np.array(known.edges), np.array(known.shares))
-        return LoadedModel(manifest, variant, detector, calibrator, reference)
+        return LoadedModel(manifest, variant, detector, calibrator, *_reference(manifest))
 
     # ---- changing -----------------------------------------------------------------------------------------------------
 
@@ -219,6 +221,11 @@ class Registry:
         now = {"version": version, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": by, "why": why}
         told = [now, *self._alias(name, alias)][:KEPT_HISTORY]
         self._write(f"{name}/aliases/{alias}{SUFFIX}", json.dumps(told, indent=1).encode())
+
+    def drop(self, name: str, alias: str) -> None:
+        """Let there be no such alias any more; nothing where there is none."""
+        if alias in self._alias_names(name):
+            self._fs.rm_file(self._path(f"{name}/aliases/{alias}{SUFFIX}"))
 
     def rollback(self, name: str, alias: str, by: str = "", why: str = "rollback") -> int:
         """Let an alias stand for the version that it stood for before; returns that version."""
@@ -361,6 +368,16 @@ class Registry:
             key.verify(base64.b64decode(manifest.signature), manifest.signed_part())
         except (InvalidSignature, ValueError) as error:
             raise ModelError(f"{where}: the signature does not fit: its manifest was changed") from error
+
+
+def _reference(manifest: Manifest) -> tuple[Reference | None, tuple[str, ...]]:
+    """What drift is told by, and of what each of its rows is; models of earlier releases know less of themselves."""
+    known = [one for one in (manifest.distribution_of_scores, manifest.distribution) if one is not None]
+    if manifest.distribution is None:
+        return None, ()
+    names = ((SCORE,) if manifest.distribution_of_scores else ()) + tuple(manifest.features)
+    edges, shares = (np.vstack([getattr(one, of) for one in known]) for of in ("edges", "shares"))
+    return Reference(edges, shares), names
 
 
 def _private_key(path: Path) -> Any:

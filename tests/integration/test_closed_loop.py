@@ -1,4 +1,4 @@
-"""The whole story on the real cluster: drift, request, training, shadow, live; a bad model, and the old one back; one job all along."""
+"""The whole story on the real cluster: drift, request, training, shadow, canary, live; a bad model, and the old one back; one job."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
         assert live.counted(job, "scored") > 0
         with background(lambda: live.send(events(1500, next(seeds), centre=1.5), rate=1500)):
             steps = until(live, "settled")
-            assert [step for step, _ in steps] == ["trained", "shadowed", "promoted", "settled"]
+            assert [step for step, _ in steps] == ["trained", "shadowed", "canary", "promoted", "settled"]
             assert registry.aliases("pumps")["live"] == 2
             requests = [json.loads(r.value)["data"] for r in live.read(live.topics.retrain_requests)]
             assert {request["version"] for request in requests} == {1}

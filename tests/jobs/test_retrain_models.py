@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from streamgauge.jobs.retrain_models import Keeper
@@ -10,6 +12,8 @@ from streamgauge.jobs.train import train
 from streamgauge.models.candidate import Past
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.registry import Registry
+from streamgauge.udfs.feedback import Feedback
+from streamgauge.udfs.serve import is_canary
 
 START = 1_760_000_000_000
 
@@ -22,12 +26,17 @@ def past(n=1500, centre=0.0, seed=0):
 class Beside(Keeper):
     """A keeper that writes down what it would send."""
 
-    def __init__(self, folder, data=None):
-        super().__init__(validated({"models": {"registry": str(folder), "use": {"m": {}}}}, "the test"))
-        self.sent, self.steps, self.data = [], [], data or past(centre=2.0, seed=1)
+    def __init__(self, folder, canary=0.0):
+        raw = {"models": {"registry": str(folder), "use": {"m": {}}}, "retrain": {"canary": canary}}
+        super().__init__(validated(raw, "the test"))
+        self.sent, self.steps, self.data, self.words = [], [], past(centre=2.0, seed=1), []
 
     def send(self, message):
-        self.sent.append((message.role, message.version))
+        self.sent.append((message.role, message.version, *([message.share] if message.share else [])))
+
+    def heard(self, since):
+        assert abs(since / 1000 - time.time()) < 60
+        return self.words
 
     def tell(self, step, name, data):
         self.steps.append((step, data))
@@ -45,9 +54,18 @@ def keeper(tmp_path):
     return Beside(tmp_path)
 
 
+@pytest.fixture
+def careful(keeper, tmp_path):
+    """A keeper that lets a version be a canary first, with one that has just become it."""
+    careful = Beside(tmp_path, canary=0.25)
+    careful.take(requested())
+    careful.take(compared(1, 2))
+    return careful
+
+
 def requested(version=1, log=0, began=0):
     data = {
-        "request": f"m/{version}/{log}/{began}", "model": "m", "version": version, "since": "2025-10-09T08:53:20.000Z",
+        "request": f"m/{version}/inputs/{log}/{began}", "model": "m", "version": version, "since": "2025-10-09T08:53:20.000Z",
         "offsets": {str(log): [began, began + 100]},
     }  # fmt: skip
     return {"type": "io.streamgauge.retrain.requested", "data": data}
@@ -73,7 +91,7 @@ def test_a_request_is_answered_by_a_version_that_is_the_shadow_then(keeper):
     assert [step for step, _ in keeper.steps] == ["trained", "shadowed"]
     assert keeper.sent == [("shadow", 2)]
     assert keeper.registry.aliases("m") == {"candidate": 2, "live": 1, "shadow": 2}
-    assert keeper.registry.manifest("m", 2).request == "m/1/0/0"
+    assert keeper.registry.manifest("m", 2).request == "m/1/inputs/0/0"
 
 
 def test_other_partitions_and_repeats_are_answered_by_the_same_version(keeper):
@@ -84,7 +102,7 @@ def test_other_partitions_and_repeats_are_answered_by_the_same_version(keeper):
 
 
 def test_killed_after_the_training_it_goes_on_with_what_was_trained(keeper):
-    train(keeper.registry, "m", "isolation_forest", past(centre=2.0, seed=1), request="m/1/0/0")
+    train(keeper.registry, "m", "isolation_forest", past(centre=2.0, seed=1), request="m/1/inputs/0/0")
     keeper.take(requested())
     assert keeper.registry.versions("m") == [1, 2]
     assert [step for step, _ in keeper.steps] == ["shadowed"]
@@ -98,7 +116,7 @@ def test_a_request_for_a_version_that_is_live_no_more_is_nothing(keeper):
 def test_what_goes_wrong_is_told_and_the_loop_goes_on(keeper):
     keeper.data = NotReadyError("the history is too short")
     keeper.take(requested())
-    assert keeper.steps == [("failed", {"why": "the history is too short", "request": "m/1/0/0"})]
+    assert keeper.steps == [("failed", {"why": "the history is too short", "request": "m/1/inputs/0/0"})]
 
 
 def test_a_shadow_takes_the_place_when_it_keeps_its_promise_with_the_old_one_beside_it(keeper):
@@ -163,3 +181,87 @@ def test_killed_between_alias_and_message_it_tells_the_jobs_again(keeper):
     keeper.sent.clear()
     keeper.reconcile()
     assert keeper.sent == [("live", 1), ("shadow", 2)]
+
+
+def said(k, right, canary):
+    """A word on an alert that the model agreed with, of an entity for which the shadow is heard, or not."""
+    entity = next(f"e{k}-{i}" for i in range(1000) if is_canary(f"e{k}-{i}", 0.25) == canary)
+    verdict = "true" if right else "false"
+    return Feedback(
+        alert_id=f"{k}{canary}",
+        entity=entity,
+        kind="point",
+        tail_probability=1e-5,
+        verdict=verdict,
+        by="ann",
+        agreed=("m",),
+    )
+
+
+def test_a_version_is_heard_for_a_few_entities_before_it_takes_the_place(careful):
+    assert careful.sent == [("shadow", 2), ("shadow", 2, 0.25)]
+    assert [step for step, _ in careful.steps] == ["trained", "shadowed", "canary"]
+    assert careful.steps[-1][1]["share"] == 0.25
+    careful.take(compared(1, 2, events=5000))
+    assert len(careful.sent) == 2
+    careful.take(compared(1, 2, events=5000))
+    assert careful.sent[2:] == [("live", 2), ("shadow", 1)]
+
+
+@pytest.mark.parametrize(
+    ("alerts", "right", "why"),
+    [((0, 40), (40, 40), "more alerts than promised"), ((0, 0), (60, 30), "blinder than the one at work")],
+)
+def test_a_canary_that_breaks_a_gate_is_taken_off_at_once(careful, alerts, right, why):
+    careful.take(compared(1, 2, alerts=alerts, right=right, events=1000))
+    assert careful.sent[-1] == ("shadow", None)
+    assert (careful.steps[-1][0], careful.steps[-1][1]["why"]) == ("rejected", why)
+
+
+@pytest.mark.parametrize(("share", "taken_off"), [(0.3, True), (0.8, False)])
+def test_a_canary_whose_alerts_people_find_false_is_taken_off(careful, share, taken_off):
+    careful.words = [said(k, k < 80, False) for k in range(100)] + [said(k, k < 40 * share, True) for k in range(40)]
+    careful.take(compared(1, 2, events=1000))
+    assert (careful.sent[-1] == ("shadow", None)) == taken_off
+    if taken_off:
+        step, data = careful.steps[-1]
+        assert (step, data["why"]) == ("rejected", "people find more of its alerts false")
+        assert (data["judged"], data["right"], data["canary_judged"], data["canary_right"]) == (100, 80, 40, 12)
+
+
+def test_killed_while_there_is_a_canary_it_goes_on_with_it(careful, tmp_path):
+    again = Beside(tmp_path, canary=0.25)
+    again.reconcile()
+    assert again.sent == [("live", 1), ("shadow", 2, 0.25)]
+    again.take(compared(1, 2))
+    assert [step for step, _ in again.steps] == ["promoted"]
+
+
+def test_how_far_the_two_agree_is_told_with_each_step(keeper):
+    event = compared(1, 2, alerts=(3, 1))
+    event["data"]["both"] = 4
+    shadowed(keeper).take(event)
+    assert keeper.steps[-1][1]["agreement"] == 0.5
+
+
+def test_a_version_that_is_much_slower_is_not_tried(keeper):
+    keeper._cost = lambda name, version: {1: 4.0, 2: 13.0}[version]
+    keeper.take(requested())
+    step, data = keeper.steps[-1]
+    assert (step, data["why"], data["us_per_event"]) == ("rejected", "it is slower than the one at work", 13.0)
+    assert keeper.sent == []
+
+
+def test_a_frozen_model_is_left_alone_until_it_is_thawed(careful):
+    careful.registry.point("m", "frozen", 1, "an auditor", "until Friday")
+    before = list(careful.sent)
+    careful.take(compared(1, 2, alerts=(0, 900)))
+    careful.take(requested(began=900))
+    assert careful.sent == before
+    assert careful.steps[-1] == (
+        "declined",
+        {"request": "m/1/inputs/0/900", "why": "frozen by an auditor: until Friday"},
+    )
+    careful.registry.drop("m", "frozen")
+    careful.take(compared(1, 2, alerts=(0, 900)))
+    assert careful.sent[-1] == ("shadow", None)

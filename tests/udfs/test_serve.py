@@ -12,6 +12,7 @@ from streamgauge.models.candidate import Past, make_candidate
 from streamgauge.models.errors import ModelError, SettingsError, StateError
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.udfs.control import parse
+from streamgauge.udfs.feedback import Feedback
 from streamgauge.udfs.serve import Models
 from streamgauge.udfs.settings import ModelsSettings, PipelineSettings
 
@@ -40,8 +41,8 @@ def settings(registry, history=8, **use):
     return PipelineSettings.model_validate(SMALL.model_dump() | {"models": models})
 
 
-def promoted(version, role="live", model="forest"):
-    return parse(json.dumps({"type": "model", "model": model, "role": role, "version": version}))
+def promoted(version, role="live", model="forest", share=0.0):
+    return parse(json.dumps({"type": "model", "model": model, "role": role, "version": version, "share": share}))
 
 
 @given(st.lists(st.integers(1, 399), max_size=12))
@@ -159,6 +160,79 @@ def test_a_shadow_is_scored_compared_and_never_heard(registry):
     shadowed.pipeline.apply(promoted(None, "shadow"))
     shadowed.feed(batch([{"entity": "a", "f0": 1.0}], offset=9999))
     assert "forest shadow" not in json.loads(shadowed.scores[-1][1])["detectors"]
+
+
+@given(st.lists(st.integers(101, 399), max_size=6), st.integers(101, 399))
+def test_a_canary_is_the_same_whatever_the_batches_and_restarts(registry, cuts, stop):
+    raw, chosen, runs = stream(seed=2), settings(registry, forest={}), []
+    rest = raw.take(np.arange(100, 400))
+    for where in ([], cuts, [stop]):
+        run = Run(chosen).feed(raw.take(np.arange(100)))
+        run.pipeline.apply(promoted(2, "shadow", share=0.5))
+        if where == [stop]:
+            before, run = run.feed(rest.take(np.arange(stop - 100))), Run(chosen, run.saved)
+            run.pipeline.apply(promoted(2, "shadow", share=0.5))
+            run.alerts, run.scores = before.alerts, before.scores
+            run.feed(rest.take(np.arange(stop - 100, 300)))
+        else:
+            run.feed(rest, [cut - 100 for cut in where])
+        runs.append(run)
+    for run in runs[1:]:
+        assert sorted(run.alerts) == sorted(runs[0].alerts)
+        assert run.pipeline.canonical() == runs[0].pipeline.canonical()
+
+
+def test_a_canary_is_heard_for_some_entities_and_the_one_at_work_for_the_others(registry):
+    raw = stream(seed=2)
+    plain, canary = (Run(settings(registry, forest={"shadow": "2"})).feed(raw.take(np.arange(100))) for _ in range(2))
+    canary.pipeline.apply(promoted(2, "shadow", share=0.5))
+    rest = raw.take(np.arange(100, 400))
+    told = [{}, {}]
+    for which, run in zip(told, (plain, canary), strict=True):
+        for _, text in run.feed(rest).scores:
+            record = json.loads(text)
+            which[record["offset"]] = (record["entity"], record["detectors"])
+    heard = {
+        f"e{k}": bool(flag) for k, flag in enumerate(canary.pipeline.models.canaries([f"e{k}" for k in range(6)])[:, 0])
+    }
+    assert set(heard.values()) == {True, False}
+    for offset, (entity, members) in told[0].items():
+        names = ("forest shadow", "forest") if heard[entity] and offset >= 100 else ("forest", "forest shadow")
+        assert (told[1][offset][1]["forest"], told[1][offset][1]["forest shadow"]) == tuple(members[n] for n in names)
+    late = [
+        json.loads(text)["data"] for _, text in canary.alerts if json.loads(text)["data"]["source"]["offset"] >= 100
+    ]
+    versions = {
+        (heard[data["entity"]], data["detectors"]["forest"]["version"])
+        for data in late
+        if "forest" in data["detectors"]
+    }
+    assert versions == {(True, "2"), (False, "1")}
+    same = {k: canary.counts[k] for k in canary.counts if k.startswith("models.")}
+    assert same == {k: plain.counts[k] for k in plain.counts if k.startswith("models.")}  # compared as versions
+    with pytest.raises(SettingsError, match="share: only a shadow has one"):
+        promoted(1, share=0.5)
+
+
+def test_a_model_that_people_find_worse_is_asked_to_be_trained_again_by_the_log_that_knows_the_entity(registry):
+    run = Run(settings(registry, forest={})).feed(stream(seed=2))
+
+    def said(k, verdict):
+        return Feedback(
+            alert_id=f"a{k}", entity="e1", kind="point", field="f0", tail_probability=1e-5, verdict=verdict, by=f"p{k % 5}",
+            agreed=("forest",), source={"partition": 0, "first": k, "last": k + 1},
+        )  # fmt: skip
+
+    words = [said(k, "true") for k in range(80)] + [said(k, "false") for k in range(80, 150)]
+    [(key, text)] = [request for k, word in enumerate(words) for request in run.pipeline.hear(word, k).requests]
+    data = json.loads(text)["data"]
+    assert (key, data["model"], data["version"], data["reason"]) == ("forest", "forest", 1, "performance")
+    assert data["evidence"]["of"] == "precision"
+    assert data["evidence"]["after"] < 0.5
+    [(partition, (first, end))] = data["offsets"].items()
+    assert (partition, first < end) == ("0", True)
+    again = [request for k, word in enumerate(words) for request in run.pipeline.hear(word, k).requests]
+    assert again == []
 
 
 def test_a_model_that_cannot_be_used_leaves_the_old_one_at_work_and_says_why(registry, tmp_path):

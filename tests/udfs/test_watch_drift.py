@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.drift import reference_of
+from streamgauge.models.persistence.registry import SCORE
 from streamgauge.udfs.settings import DriftSettings
 from streamgauge.udfs.watch_drift import DriftWatch
 
@@ -17,13 +18,16 @@ SETTINGS = DriftSettings(every=EVERY, rest=5)
 REFERENCE = reference_of(np.random.default_rng(9).normal(size=(5000, 2)))
 
 
-def watched(X, entities, cuts=(), watch=None, version=1, begin=0):
+def watched(X, entities, cuts=(), watch=None, version=1, begin=0, alerts=None, reference=REFERENCE, names=("a", "b")):
     """Requests for events, cut into batches."""
+    alerts = np.zeros(len(X), np.bool_) if alerts is None else alerts
     watch = watch or DriftWatch(SETTINGS, "m", "events", "job", 3)
     offsets, told = np.arange(begin, begin + len(X)), []
     for part in np.split(np.arange(len(X)), sorted(cuts)):
-        names = [f"e{k}" for k in entities[part]]
-        told += watch.watch(version, REFERENCE, ["a", "b"], X[part], names, offsets[part], 1000 * offsets[part])
+        who = [f"e{k}" for k in entities[part]]
+        told += watch.watch(
+            version, reference, names, X[part], alerts[part], 1e-3, who, offsets[part], 1000 * offsets[part]
+        )
     return [json.loads(text)["data"] for _, text in told], watch
 
 
@@ -40,7 +44,7 @@ def events(spans, moved=1.0, first=0, last=None, shift=2.0, seed=0):
 def test_a_shift_of_all_that_lasts_is_asked_for_once_and_says_what_speaks_for_it():
     told, _ = watched(*events(9, first=2))
     [request] = told
-    assert (request["model"], request["version"], request["reason"]) == ("m", 1, "drift")
+    assert (request["model"], request["version"], request["reason"]) == ("m", 1, "inputs")
     assert request["offsets"] == {"3": [2 * EVERY, 5 * EVERY]}
     assert request["since"] == "1970-01-01T00:33:20.000Z"
     evidence = request["evidence"]
@@ -61,6 +65,40 @@ def test_what_stays_or_passes_or_hits_few_is_no_drift(seed):
     told, watch = watched(*events(8, moved=0.25, first=2, shift=6.0, seed=seed))
     assert told == []
     assert watch.to_state()[3] == 6  # it has moved, for few
+
+
+def test_scores_that_move_are_a_reason_where_no_field_does():
+    """As when the relation between fields has changed."""
+    random = np.random.default_rng(0)
+    magnitudes = random.gamma(2.0, size=(8 * EVERY, 1))
+    magnitudes[2 * EVERY :] *= 3.0
+    X, entities = events(8, moved=0)
+    reference = reference_of(np.hstack((random.gamma(2.0, size=(5000, 1)), random.normal(size=(5000, 2)))))
+    told, _ = watched(np.hstack((magnitudes, X)), entities, reference=reference, names=(SCORE, "a", "b"))
+    [request] = told
+    assert request["reason"] == "scores"
+    assert request["evidence"]["fields"] == {}
+    assert request["evidence"]["score"]["population_stability_index"] > 1
+
+
+@pytest.mark.parametrize(("share", "asked"), [(1.0, 1), (0.2, 0)])
+def test_alerts_many_times_the_promise_are_a_reason_unless_few_entities_raise_them(share, asked):
+    random = np.random.default_rng(0)
+    X, entities = events(8, moved=0)
+    alerts = (random.random(len(X)) < 0.1) & (entities < share * ENTITIES)
+    alerts[: 2 * EVERY] = False
+    told, _ = watched(X, entities, alerts=alerts)
+    assert [request["reason"] for request in told] == ["alerts"] * asked
+    assert all(request["evidence"]["promised"] == 1.0 for request in told)
+
+
+def test_state_of_the_release_before_is_taken_up():
+    X, entities = events(6, first=1)
+    whole, _ = watched(X, entities)
+    told, before = watched(X[:2500], entities[:2500])
+    after = DriftWatch(SETTINGS, "m", "events", "job", 3)
+    after.restore(before.to_state()[:11])
+    assert told + watched(X[2500:], entities[2500:], watch=after, begin=2500)[0] == whole
 
 
 def test_another_version_begins_anew():
