@@ -32,7 +32,7 @@ from streamgauge.udfs.cloud_event import cloud_event
 from streamgauge.udfs.control import ModelVersion
 from streamgauge.udfs.decode import epoch_milliseconds
 from streamgauge.udfs.feedback import Feedback
-from streamgauge.udfs.serve import is_canary
+from streamgauge.udfs.split import is_canary
 
 CANARY: Literal["canary"] = "canary"  # aliases
 FROZEN = "frozen"

@@ -61,7 +61,7 @@ def admit(
     verdicts: Verdicts,
     fields: dict[str, FieldSettings],
     maintenance: tuple[Maintenance, ...],
-    limit: float,
+    limits: Floats,
     kinds: Ints,
     text_fields: list[str],
     heard: Heard,
@@ -81,8 +81,8 @@ def admit(
         Who is to blame.
     fields : dict of str to FieldSettings
     maintenance : tuple of Maintenance
-    limit : float
-        Surprise of the threshold.
+    limits : float64[n]
+        Surprise of each event's threshold.
     kinds : int64[n]
         Of incident that each event would be.
     text_fields : list of str
@@ -98,6 +98,7 @@ def admit(
             continue
         if not fields and not heard and not steady[i].any():
             continue
+        limit = float(limits[i])
         share = shares(i, X.shape[1], opinions.categories.shape[1], opinions, verdicts)
         usual = expected(i, X.shape[1], opinions)
         if share[: X.shape[1]][steady[i]].sum() >= MOST_OF_IT:

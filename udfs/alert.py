@@ -89,7 +89,8 @@ def build_alerts(
     *,
     topic: str,
     job: str,
-    threshold: float,
+    thresholds: Floats,
+    arms: list[str],
     versions: Callable[[int], dict[str, str]],
     decide: DecideSettings,
     groups: Groups,
@@ -98,7 +99,8 @@ def build_alerts(
 ) -> list[tuple[str, bytes]]:
     """One alert for each change of an incident.
 
-    `versions` tells who judged an event, by its place; `complete` may add to the alert's data, given the row of its event.
+    `arms` says on which side of a trial of two thresholds each event is, where there is one; `versions` who judged an event, by its
+    place; `complete` may add to the alert's data, given the row of its event.
 
     Returns
     -------
@@ -122,7 +124,7 @@ def build_alerts(
             for name, s in zip(opinions.names, verdicts.surprises[i].tolist(), strict=True)
             if not (math.isnan(s) or name.endswith(SHADOW))
         }
-        version = versions(i)
+        version, threshold = versions(i), float(thresholds[i])
         data = {
             "alert_id": identity,
             "state": change,
@@ -167,6 +169,8 @@ def build_alerts(
         }
         if decisions.change[m] == OPENED:
             data["group"] = _grouped(groups.join(identity, entity, told[0][0] if told else None, now))
+        if arms:
+            data["trial"] = arms[i]
         if context:
             data["context"] = {name: events.values[i].get(name) for name in context}
         complete(int(events.rows[i]), data)

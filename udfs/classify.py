@@ -16,7 +16,7 @@ CODES = np.array((POINT, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT))  # in the ord
 
 def classify(
     surprising: Flags, violated: Flags, known: Flags, X: Floats, opinions: Opinions, verdicts: Verdicts, contextual: list[int],
-    limit: float, elsewhere: Callable[[int, int, float], bool] | None = None,
+    limits: Floats, elsewhere: Callable[[int, int, float], bool] | None = None,
 ) -> Ints:  # fmt: skip
     """Look at the surprising events one by one: they are few.
 
@@ -33,8 +33,8 @@ def classify(
     opinions, verdicts
     contextual : list of int
         Members that look for contextual anomalies.
-    limit : float
-        Surprise of the threshold.
+    limits : float64[n]
+        Surprise of each event's threshold.
     elsewhere : callable, optional
         Whether an event's field (place, column, value) is usual for its entity in another situation: it is contextual, then.
 
@@ -47,7 +47,7 @@ def classify(
     for i in np.flatnonzero(surprising & ~violated).tolist():
         evidence = verdicts.evidence[i]
         kinds[i] = CODES[evidence.argmax()]
-        if kinds[i] == COLLECTIVE and evidence[CODES == RELATIVE].max() >= limit:
+        if kinds[i] == COLLECTIVE and evidence[CODES == RELATIVE].max() >= limits[i]:
             kinds[i] = RELATIVE  # a run apart from the peers
         if kinds[i] not in (POINT, CONTEXTUAL) or not X.shape[1]:
             continue

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, TypeAdapter, model_validator
+from streamgauge.models.contract import Floats
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.detector_settings import HalfSpaceTreesSettings
 from streamgauge.udfs.feedback import Heard
 from streamgauge.udfs.rules import Rule, RuleBook
 from streamgauge.udfs.section import Probability, Section, parsed
 from streamgauge.udfs.settings import Maintenance, PipelineSettings
+from streamgauge.udfs.split import place_of
 
 
 class Threshold(Section):
@@ -18,6 +22,30 @@ class Threshold(Section):
 
     type: Literal["threshold"]
     value: Probability
+
+
+class Trial(Section):
+    """Tries two thresholds, each on its share of the entities; without thresholds, a trial is over."""
+
+    type: Literal["trial"]
+    a: Probability | None = None
+    b: Probability | None = None
+    share: float = Field(0.5, gt=0, lt=1, description="Of the entities, for b.")
+    since: datetime | None = Field(None, description="When it began: alerts count from then on.")
+
+    @model_validator(mode="after")
+    def _two(self) -> Trial:
+        if (self.a is None) != (self.b is None):
+            raise ValueError("a trial has two thresholds, a and b, or none, when it is over")
+        return self
+
+    def arms(self, entities: list[str]) -> list[str]:
+        """Which of the two each entity has: always the same one."""
+        return ["b" if place_of(entity, "trial") < self.share else "a" for entity in entities]
+
+    def thresholds(self, arms: list[str]) -> Floats:
+        """Threshold of each arm, float64[n]."""
+        return np.array([self.a if arm == "a" else self.b for arm in arms], dtype=np.float64)
 
 
 class Rules(Section):
@@ -84,7 +112,7 @@ class EntityAction(Section):
     id: str = Field(min_length=1, description="Of the request; it is in the answer.")
 
 
-Said = Threshold | Rules | MaintenanceWindows | Weights | DetectorVersion | ModelVersion | EntityAction
+Said = Threshold | Trial | Rules | MaintenanceWindows | Weights | DetectorVersion | ModelVersion | EntityAction
 _adapter: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="type")])
 
 
@@ -135,6 +163,8 @@ class Control:
     ----------
     threshold : float or None
         None is the settings' own.
+    trial : Trial or None
+        Of two thresholds, in the place of one.
     rules : RuleBook or None
         None is the settings' own.
     versions : dict
@@ -149,6 +179,7 @@ class Control:
 
     def __init__(self) -> None:
         self.threshold: float | None = None
+        self.trial: Trial | None = None
         self.rules: RuleBook | None = None
         self.versions: dict[str, dict[str, Any]] = {}
         self.weights: dict[str, float] = {}
@@ -160,6 +191,8 @@ class Control:
         match message:
             case Threshold():
                 self.threshold = message.value
+            case Trial():
+                self.trial = None if message.a is None else message
             case Rules():
                 self.rules = RuleBook(message.rules)
             case MaintenanceWindows():

@@ -92,7 +92,7 @@ def decide(
     times: Ints,
     offsets: Ints,
     partitions: Ints,
-    threshold: float,
+    thresholds: Floats,
     config: int,
     settings: DecideSettings,
     kinds: Ints,
@@ -121,8 +121,8 @@ def decide(
     violated : bool[n]
         Whether a rule is violated: alerts at once, warm or not.
     times, offsets, partitions : int64[n]
-    threshold : float
-        Tail probability.
+    thresholds : float64[n]
+        Tail probability for each event.
     config : int
         Mark of the configuration, kept with the incident.
     settings : DecideSettings
@@ -145,7 +145,7 @@ def decide(
     m = _decide(
         store.head, store.levels, rows, seen, surprise, violated, kinds, np.zeros(n, np.bool_) if muted is None else muted,
         np.zeros(n, np.bool_) if held is None else held, np.full(n, np.nan) if away is None else away, quarantine, times, offsets,
-        partitions, -math.log(threshold), settings.quiet_events, settings.warmup, settings.hits, (1 << settings.within) - 1, config,
+        partitions, -np.log(thresholds), settings.quiet_events, settings.warmup, settings.hits, (1 << settings.within) - 1, config,
         flagged, place, change, incident, peak,
     )  # fmt: skip
     return Decisions(place[:m], change[:m], incident[:m], peak[:m], flagged)
@@ -153,12 +153,12 @@ def decide(
 
 @njit(cache=True)
 def _decide(  # type: ignore[no-untyped-def]
-    head, levels, rows, seen, surprise, violated, kinds, muted, held, away, quarantine, times, offsets, partitions, limit,
+    head, levels, rows, seen, surprise, violated, kinds, muted, held, away, quarantine, times, offsets, partitions, limits,
     quiet_events, warmup, hits, window, config, flagged, place, change, incident, peak,
 ):  # fmt: skip
     m = 0
     for i in range(len(rows)):
-        row, now, what = rows[i], surprise[i], 0
+        row, now, limit, what = rows[i], surprise[i], limits[i], 0
         over = violated[i] or (now >= limit and seen[i] > warmup and not muted[i])
         flagged[i] = over
         recent = ((head[row, RECENT] << 1) | over) & window

@@ -48,8 +48,10 @@ class Judged:
     kinds : int64[n]
         Of incident that each event would be.
     admitted : Admitted
-    threshold : float
-        In force.
+    thresholds : float64[n]
+        In force for each event.
+    arms : list of str
+        Its side in a trial of two thresholds; empty where there is none.
     """
 
     opinions: Opinions
@@ -61,7 +63,8 @@ class Judged:
     rules: list[tuple[Rule, Flags]]
     kinds: Ints
     admitted: Admitted
-    threshold: float
+    thresholds: Floats
+    arms: list[str]
 
 
 class LogPipeline(LogState):
@@ -241,24 +244,25 @@ class LogPipeline(LogState):
         clock.lap("serve")
         verdicts = self.calibrators.calibrate(opinions.magnitudes, opinions.canaries)
         clock.lap("calibrate")
-        threshold = self.threshold
+        arms = self.control.trial.arms(events.entities) if self.control.trial else []
+        thresholds = self.control.trial.thresholds(arms) if self.control.trial else np.full(len(X), self.threshold)
         book = self.rules if self.control.rules is None else self.control.rules
         violated, rules, failed = book.violations(events, X, columns)
         result.count("rules_failed", failed)
-        limit = -math.log(threshold)
+        limits = -np.log(thresholds)
         total = verdicts.total
-        surprising = total >= limit
-        kinds = classify(surprising, violated, known, X, opinions, verdicts, self.contextual, limit,
+        surprising = total >= limits
+        kinds = classify(surprising, violated, known, X, opinions, verdicts, self.contextual, limits,
             functools.partial(self.situations.usual_elsewhere, events, rows) if self.situations else None,
         )  # fmt: skip
         kinds = self._named(kinds)
         admitted = admit(
             surprising & ~violated, events, X, columns, steady, opinions, verdicts,
             settings.decide.fields, self._maintenance,
-            limit, kinds, self.alignment.text_fields, self.control.heard,
+            limits, kinds, self.alignment.text_fields, self.control.heard,
         )  # fmt: skip
         return Judged(opinions, verdicts, features, categories, np.minimum(total, admitted.severest), violated, rules, kinds,
-                      admitted, threshold)  # fmt: skip
+                      admitted, thresholds, arms)  # fmt: skip
 
     def _named(self, kinds: Ints) -> Ints:
         """What kinds of incident are called here."""
@@ -284,15 +288,15 @@ class LogPipeline(LogState):
         offsets, partitions = raw.offsets[events.rows], raw.partitions[events.rows]
         decisions = decide(
             self.store, rows, seen, judged.surprise, judged.violated, events.times, offsets, partitions,
-            judged.threshold, self._mark, settings.decide, judged.kinds, judged.admitted.muted, held,
+            judged.thresholds, self._mark, settings.decide, judged.kinds, judged.admitted.muted, held,
             distances(judged.features), settings.entity.quarantine,
         )  # fmt: skip
         clock.lap("decide")
         self._alert(decisions, events, X, seen, judged, offsets, partitions, result)
         self._scores(raw, events, opinions.names, verdicts, result)
         own = self.calibrators.exchanged(verdicts.surprises, opinions.canaries)  # each version's, whoever was heard
-        self._compare_shadows(X, opinions.names, own, judged.threshold, offsets, events.times, result)
-        self._watch_drift(events, X, opinions, own, judged.threshold, offsets, result)
+        self._compare_shadows(X, opinions.names, own, self.threshold, offsets, events.times, result)
+        self._watch_drift(events, X, opinions, own, self.threshold, offsets, result)
         for name, seconds in opinions.seconds.items():
             result.model_seconds[name] = result.model_seconds.get(name, 0.0) + seconds
         result.rows.append(events.rows)
@@ -318,14 +322,17 @@ class LogPipeline(LogState):
     ) -> None:  # fmt: skip
         result.alerts += build_alerts(
             decisions, events, X, self.alignment.schema.numeric, self.alignment.text_fields, judged.opinions, judged.verdicts,
-            seen, judged.rules, offsets, partitions, topic=self.topic, job=self.job, threshold=judged.threshold,
+            seen, judged.rules, offsets, partitions, topic=self.topic, job=self.job, thresholds=judged.thresholds, arms=judged.arms,
             versions=functools.partial(self._versions, judged.opinions.canaries), decide=self.settings.decide, groups=self.groups,
             context=self.settings.event.context, complete=self._complete,
         )  # fmt: skip
-        for change, what in zip(decisions.change.tolist(), decisions.incident[:, STATUS].tolist(), strict=True):
+        changes = (decisions.place, decisions.change, decisions.incident[:, STATUS])
+        for place, change, what in zip(*(column.tolist() for column in changes), strict=True):
             result.count(f"alerts.{CHANGES[change]}")
             if change == OPENED:
                 result.count(f"alerts.{KINDS[kind_of(what)]}")
+                if judged.arms:
+                    result.count(f"alerts.trial_{judged.arms[place]}")
 
     def _versions(self, canaries: Flags, place: int) -> dict[str, str]:
         """Version of each member that judged an event."""

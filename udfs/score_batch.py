@@ -350,6 +350,8 @@ class _Metrics:
             "collective",
             "relative",
             "drift",
+            "trial_a",
+            "trial_b",
         ):
             self._counters[f"alerts.{what}"] = alerts.counter(what)
         for reason in REASONS:

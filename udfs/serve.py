@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +19,6 @@ from streamgauge.udfs.control import ModelVersion
 from streamgauge.udfs.records import ByPlace
 from streamgauge.udfs.settings import ModelsSettings, ModelUse
 
-PLACES = 10_000  # that entities are spread over, when some of them are to be canaries
 PROBE_EVERY, FAR = 32, 4.0  # events from one that is probed to the next; deviations that a probe is off
 
 log = logging.getLogger(__name__)
@@ -34,11 +32,6 @@ class OnDemand:
 
     def __getitem__(self, place: int, /) -> Floats:
         return self.make(place)
-
-
-def is_canary(entity: str, share: float) -> bool:
-    """Whether an entity is one of the share for which a shadow is heard; of a larger share it is, too."""
-    return zlib.crc32(entity.encode()) % PLACES < share * PLACES
 
 
 def either(one: ByPlace, other: ByPlace, flags: Flags) -> ByPlace:
@@ -162,11 +155,8 @@ class Models:
         """
         if not any(self.shares.values()):
             return np.empty((len(entities), 0), np.bool_)
-        place = np.array([zlib.crc32(entity.encode()) for entity in entities], dtype=np.int64) % PLACES
-        shares = [
-            self.shares.get(name, 0.0) if f"{name}{SHADOW}" in self.at_work else 0.0 for name in self.settings.use
-        ]
-        return place[:, None] < np.array(shares) * PLACES
+        shares = [self.shares.get(n, 0.0) if f"{n}{SHADOW}" in self.at_work else 0.0 for n in self.settings.use]
+        return np.array([[is_canary(entity, share) for share in shares] for entity in entities], dtype=np.bool_)
 
     def _put(self, member: str, name: str, version: int) -> None:
         assert self._registry is not None

@@ -241,7 +241,7 @@ class WindowLog(LogPipeline):
         self._window = window
         events, X = self._events(window, known)
         rows, seen, judged = self._judge_again(events, X, result)
-        over = judged.surprise >= -np.log(judged.threshold)
+        over = judged.surprise >= -np.log(judged.thresholds)
         flagged = judged.violated | (over & (seen > self.settings.decide.warmup) & ~judged.admitted.muted)
         place, change, incidents = [], [], []
         for i, name in enumerate(events.entities):

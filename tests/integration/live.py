@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +26,7 @@ from streamgauge.udfs.records import RawBatch
 
 from tests.streams import SMALL
 
+STREAMGAUGE = str(Path(sys.executable).with_name("streamgauge"))
 _numbers = itertools.count(1)
 PARTITIONS = 4
 
@@ -174,3 +178,12 @@ def under_load(live: Live, n: int, rate: float) -> Iterator[threading.Thread]:
         yield sender
     finally:
         sender.join(180)
+
+
+def streamgauge(*arguments: Any, code: int = 0) -> str:
+    """A command as a user types it; what it prints to standard output."""
+    done = subprocess.run(
+        [STREAMGAUGE, *map(str, arguments)], capture_output=True, text=True, check=False, env=dict(os.environ)
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout

@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from streamgauge.jobs.local_cluster import PROJECT
 
-from tests.integration.live import Live
-
-STREAMGAUGE = str(Path(sys.executable).with_name("streamgauge"))
-
-
-def streamgauge(*arguments, code=0):
-    done = subprocess.run(
-        [STREAMGAUGE, *map(str, arguments)], capture_output=True, text=True, check=False, env=dict(os.environ)
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
+from tests.integration.live import STREAMGAUGE, Live, streamgauge
 
 
 @pytest.fixture

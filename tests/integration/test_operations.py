@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from streamgauge.jobs.entity import ask
 from streamgauge.jobs.feedback import confirmed, judge
+from streamgauge.jobs.topics import send_feedback
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.feedback import Feedback
 
-from tests.integration.live import Live
+from tests.integration.live import Live, events, streamgauge
 
 pytestmark = pytest.mark.integration
 
@@ -107,3 +109,29 @@ def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_
         new = live.until(live.topics.alerts, lambda r: "pump" in [d["entity"] for d in data(r[before:])])[before:]
         assert [d["entity"] for d in data(new) if d["state"] == "opened"] == ["pump"]
     assert [message.verdict for message in confirmed(kafka)] == []
+
+
+def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_path):
+    live = Live(cluster, tmp_path, output={"scores": "none"})
+    settings = ("--settings", live.file)
+    streamgauge("trial", "show", *settings, code=2)
+    streamgauge("trial", "start", "0.02", "0.0001", *settings)
+    with live.job() as job:
+        live.send(events(6000, entities=40))
+        opened = live.until(live.topics.alerts, lambda records: sum(b'"opened"' in r.value for r in records) >= 20)
+        told = [alert for alert in data(opened) if alert["state"] == "opened"]
+        assert {(alert["trial"], alert["threshold"]) for alert in told} == {("a", 0.02), ("b", 0.0001)}
+        for alert in told:
+            right = max(map(abs, alert["actual"].values())) > 100  # what was planted
+            word = {key: alert[key] for key in ("alert_id", "entity", "kind", "tail_probability")}
+            send_feedback(live.settings.kafka, Feedback(**word, verdict="true" if right else "false", by="ann"))
+        standing = json.loads(streamgauge("trial", "show", *settings, "--json"))
+        arms = standing["arms"]
+        assert sum(arm["judged"] for arm in arms.values()) == len(told)
+        precision = {name: arm["right"] / arm["judged"] for name, arm in arms.items()}
+        assert standing["verdict"]["difference"] == pytest.approx(precision["b"] - precision["a"])
+        assert standing["verdict"]["low"] < standing["verdict"]["difference"] < standing["verdict"]["high"]
+        counted = {arm: live.counted(job, f"trial_{arm}") for arm in "ab"}
+        assert counted == {name: arm["alerts"] for name, arm in arms.items()}
+        streamgauge("trial", "end", *settings, "--keep", "b")
+        streamgauge("trial", "show", *settings, code=2)

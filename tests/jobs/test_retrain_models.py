@@ -13,7 +13,7 @@ from streamgauge.models.candidate import Past
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.udfs.feedback import Feedback
-from streamgauge.udfs.serve import is_canary
+from streamgauge.udfs.split import is_canary
 
 START = 1_760_000_000_000
 

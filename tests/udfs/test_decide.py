@@ -27,7 +27,7 @@ def follow(powers, seen=100, violated=None, rows=None, store=None, kinds=None):
     decisions = decide(
         store, np.zeros(n, np.int64) if rows is None else np.array(rows), np.broadcast_to(np.asarray(seen), n).copy(),
         np.asarray(powers, dtype=np.float64) * math.log(10), np.zeros(n, bool) if violated is None else np.array(violated),
-        ints, ints, ints * 0, SETTINGS.threshold, 1, SETTINGS, np.array(kinds or [POINT] * n),
+        ints, ints, ints * 0, np.full(n, SETTINGS.threshold), 1, SETTINGS, np.array(kinds or [POINT] * n),
     )  # fmt: skip
     return list(zip(decisions.place.tolist(), decisions.change.tolist(), strict=True)), decisions
 
