@@ -17,6 +17,7 @@ from streamgauge.udfs.settings import CalibrationSettings
 
 MERGED = 1.0  # e times the geometric mean of tail probabilities is one, however they depend on each other (Vovk and Wang, Biometrika 2020)
 SHADOW = " shadow"  # ends the name of a member that is scored but never alerts
+STEP, NEAR = 0.2, 0.02  # of the way to other weights, and so near that it is over
 AGREES = -math.log(0.01)  # a member agrees when it gives the event a probability of at most 1 %
 
 # What looks for runs sees the same anomaly in many events: these must not become the tail by their number.
@@ -66,6 +67,11 @@ class Calibrators:
     settings : CalibrationSettings
     method : {"mean", "vote", "consensus"}
         How opinions become one.
+
+    Attributes
+    ----------
+    weights, target : float64[members]
+        As they are, and as they are to be.
     """
 
     kind = "calibrators"
@@ -73,7 +79,7 @@ class Calibrators:
 
     def __init__(self, members: Members, settings: CalibrationSettings, method: str = "mean") -> None:
         self.of, self.method = members, method
-        self.weights = members.weights.copy()
+        self.weights = self.target = members.weights.copy()
         self.members = [
             TailCalibrator(settings.memory, settings.warmup, **(RUNS if beside else {}))
             for beside in members.beside.tolist()
@@ -155,9 +161,18 @@ class Calibrators:
         return (combine if self.method == "mean" else consensus)(surprises, present, self.weights)
 
     def weigh(self, weights: dict[str, float], factors: dict[str, float]) -> None:
-        """Give members other weights; those not named have their settings' own. Each times its factor, if it has one."""
+        """Let members have other weights, which `move` moves them to; those not named have their settings' own. Each times its factor."""
         named = zip(self.of.names, self.of.weights, strict=True)
-        self.weights = np.array([weights.get(n, w) * factors.get(n, 1.0) for n, w in named])
+        self.target = np.array([weights.get(n, w) * factors.get(n, 1.0) for n, w in named])
+
+    def move(self) -> bool:
+        """Move the weights a step nearer to what they are to be: one fades in, another out. Returns whether there was a step to do."""
+        if np.array_equal(self.weights, self.target):
+            return False
+        gap = self.target - self.weights
+        near = np.abs(gap) <= NEAR * np.maximum(self.target, self.weights)
+        self.weights = np.where(near, self.target, self.weights + STEP * gap)
+        return True
 
     def adopt(self, member: str, calibrator: TailCalibrator) -> None:
         """Give a member another calibrator, a copy of one that knows its magnitudes."""

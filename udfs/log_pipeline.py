@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,6 @@ from streamgauge.udfs.context import HELD_AFTER, HISTORY, SLOT, STATUS
 from streamgauge.udfs.decide import KINDS, OPENED, Decisions, decide, kind_of
 from streamgauge.udfs.decode import decode
 from streamgauge.udfs.featurize import WIDTH, distances, featurize
-from streamgauge.udfs.feedback import Source
 from streamgauge.udfs.log_state import LogState, Unsaved
 from streamgauge.udfs.records import BatchResult, Events, Notice, Opinions, RawBatch, Verdicts
 from streamgauge.udfs.rules import Rule
@@ -26,6 +24,7 @@ from streamgauge.udfs.serve import either
 from streamgauge.udfs.settings import Maintenance
 from streamgauge.udfs.shape import LOOK_EVERY
 from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, schema_notice, score_record
+from streamgauge.udfs.watch_models import watch_models
 
 SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities,
 COUNT_EVERY = 10_000  # and between looks at how many there are
@@ -264,6 +263,11 @@ class LogPipeline(LogState):
         return Judged(opinions, verdicts, features, categories, np.minimum(total, admitted.severest), violated, rules, kinds,
                       admitted, thresholds, arms)  # fmt: skip
 
+    def judge_again(self, events: Events, X: Floats, rows: Ints, result: BatchResult) -> Judged:
+        """What is made of events that did not come just so; within `learning_undone`."""
+        slots, no = self.store.head[rows, SLOT] - 1, np.zeros(len(rows), np.bool_)
+        return self._judge(events, X, rows, slots, no, no, result, Clock({}))
+
     def _named(self, kinds: Ints) -> Ints:
         """What kinds of incident are called here."""
         return kinds
@@ -294,9 +298,8 @@ class LogPipeline(LogState):
         clock.lap("decide")
         self._alert(decisions, events, X, seen, judged, offsets, partitions, result)
         self._scores(raw, events, opinions.names, verdicts, result)
-        own = self.calibrators.exchanged(verdicts.surprises, opinions.canaries)  # each version's, whoever was heard
-        self._compare_shadows(X, opinions.names, own, self.threshold, offsets, events.times, result)
-        self._watch_drift(events, X, opinions, own, self.threshold, offsets, result)
+        if self.models.names:
+            watch_models(self, events, X, opinions, verdicts, offsets, result)
         for name, seconds in opinions.seconds.items():
             result.model_seconds[name] = result.model_seconds.get(name, 0.0) + seconds
         result.rows.append(events.rows)
@@ -307,7 +310,9 @@ class LogPipeline(LogState):
         result.count("held_back", int(held.sum()))
         if self.budget:
             self.budget.count(len(X), int((decisions.change == OPENED).sum()))
-            if self.shape.events % LOOK_EVERY == 0:  # the same events however the log is cut into batches
+        if self.shape.events % LOOK_EVERY == 0:  # the same events however the log is cut into batches
+            self.move_weights()
+            if self.budget:
                 self.budget.look(self.store.clock)
         if self.detectors.cohort:
             usable = ~np.isnan(judged.features).all(axis=1)
@@ -315,6 +320,11 @@ class LogPipeline(LogState):
         self.unsaved.magnitudes.append(np.column_stack((opinions.magnitudes, opinions.canaries)))
         self.unsaved.rows.append(rows)
         clock.lap("alert")
+        if self.tracking:
+            self.tracking.count(verdicts.surprise, decisions, int(held.sum()))
+            if self.shape.events % self.tracking.every == 0:
+                self.tracking.tell(self, events, X, result)
+                clock.lap("track")
 
     def _alert(
         self, decisions: Decisions, events: Events, X: Floats, seen: Ints, judged: Judged, offsets: Ints, partitions: Ints,
@@ -395,75 +405,6 @@ class LogPipeline(LogState):
             opinions.expected.append(either(live.expected, other.expected, heard))
             opinions.missing = np.maximum(opinions.missing, np.where(heard, other.missing, live.missing))
         opinions.contributions += [None] * len(models.settings.use)  # a shadow is not asked why
-
-    def _compare_shadows(
-        self,
-        X: Floats,
-        names: list[str],
-        surprises: Floats,
-        threshold: float,
-        offsets: Ints,
-        times: Ints,
-        result: BatchResult,
-    ) -> None:
-        """Count what each shadow alone would have flagged, beside the model whose shadow it is."""
-        for name in self.models.names:
-            if name.endswith(SHADOW) and name in self.models.at_work:
-                live, shadow = (
-                    np.nan_to_num(surprises[:, names.index(who)]) >= -np.log(threshold)
-                    for who in (name.removesuffix(SHADOW), name)
-                )
-                model = name.removesuffix(SHADOW)
-                result.count(f"models.{model}.both", int((live & shadow).sum()))
-                result.count(f"models.{model}.only_live", int((live & ~shadow).sum()))
-                result.count(f"models.{model}.only_shadow", int((shadow & ~live).sum()))
-                if model in self.comparisons and model in self.models.at_work:
-                    versions = self.models.versions
-                    told = self.models.probe(model, name, X, self.alignment.schema.numeric, offsets)
-                    result.notices += self.comparisons[model].compare(
-                        versions[model], versions[name], (live, shadow), told, threshold, offsets, times
-                    )
-
-    def _watch_drift(
-        self, events: Events, X: Floats, opinions: Opinions, surprises: Floats, threshold: float, offsets: Ints, result: BatchResult
-    ) -> None:  # fmt: skip
-        """Compare what each model at work is given, and says, with what it was trained on."""
-        for name, watch in self.drift.items():
-            loaded = self.models.at_work.get(name)
-            if loaded is None or loaded.reference is None:
-                continue
-            member = opinions.names.index(name)
-            given = self.models.given(name, X, self.alignment.schema.numeric)
-            if len(loaded.watched) > given.shape[1]:
-                given = np.column_stack((opinions.magnitudes[:, member], given))
-            alerts = np.nan_to_num(surprises[:, member]) >= -math.log(threshold)
-            told = watch.watch(
-                loaded.manifest.version, loaded.reference, loaded.watched, given, alerts, threshold, events.entities, offsets,
-                events.times,
-            )  # fmt: skip
-            result.requests += told
-            result.count("retrain_requests", len(told))
-
-    def ask(self, model: str, evidence: dict[str, Any], source: Source, offset: int, result: BatchResult) -> None:
-        """Ask for a retraining, because of what people say of alerts.
-
-        Parameters
-        ----------
-        model : str
-        evidence : dict
-        source : Source
-            The first event that they judged since the model became worse.
-        offset : int
-            Of what was said last.
-        result : BatchResult
-            The request is added to it.
-        """
-        watch = self.drift[model]
-        if model in self.models.at_work and watch.version:
-            where = {str(self.log): [source.first, source.last + 1]}
-            told = watch.ask("performance", evidence, self.store.clock, where, offset, self.store.clock)
-            result.requests.append(told)
-            result.count("retrain_requests")
 
     def _scores(self, raw: RawBatch, events: Events, names: list[str], verdicts: Verdicts, result: BatchResult) -> None:
         output = self.settings.output

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -32,6 +35,7 @@ from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import Shape
 from streamgauge.udfs.silence import SilenceWatch
 from streamgauge.udfs.situate import Situations
+from streamgauge.udfs.track import Tracking
 from streamgauge.udfs.watch_drift import DriftWatch
 
 
@@ -140,7 +144,8 @@ class LogState:
         self.shape = Shape()
         self.prior = np.zeros((0, PRIOR))
         self.calibrators = Calibrators(_members(self.detectors, models), settings.calibration, settings.ensemble.method)
-        self.calibrators.weigh(control.weights, control.heard.factors())
+        self.weigh()
+        self.calibrators.weights = self.calibrators.target
         self.contextual = [k for k, kind in enumerate(self.calibrators.of.sees) if kind == "contextual"]
         self.rules = RuleBook(settings.decide.rules)
         self.groups = Groups(settings.decide.group_within)
@@ -164,6 +169,7 @@ class LogState:
             names = {name: (name, topic, job, log) for name in settings.models.use}
             self.drift = {name: DriftWatch(settings.drift, *args) for name, args in names.items()}
             self.comparisons = {name: Comparison(settings.drift.every, *args) for name, args in names.items()}
+        self.tracking = Tracking(settings.track) if settings.track and not name else None
         self.unsaved = Unsaved()
         self._columns_saved = -1
 
@@ -192,9 +198,13 @@ class LogState:
         self.served = dict(self.models.versions)
 
     def weigh(self) -> None:
-        """Take up the weights that the control topic says."""
+        """Take up the weights that the control topic says, and people's words make of them; the members move there."""
         self.calibrators.weigh(self.control.weights, self.control.heard.factors())
-        self.journal.snapshot_wanted = True
+
+    def move_weights(self) -> None:
+        """A step nearer to the weights that are wanted."""
+        if self.calibrators.move():
+            self.journal.snapshot_wanted = True  # what is fed before is fed again with the weights from then
 
     def swap(self, message: DetectorVersion) -> None:
         """Put another version of a cohort detector in place, unless it is there already."""
@@ -202,6 +212,23 @@ class LogState:
             return
         self.detectors.swap(message.detector, message.version, message.settings.model_dump(exclude=OWN))
         self.journal.snapshot_wanted = True
+
+    @contextmanager
+    def learning_undone(self, rows: Ints, slots: Ints) -> Iterator[None]:
+        """Whatever is learned within, of the entities in some rows and slots and of all together, is forgotten at the end."""
+        store, rich, seated = self.store.fields, self.rich.fields, slots[slots >= 0]
+        fields, slot_fields = store[rows].copy(), rich[seated].copy()
+        shared = {name: getattr(self, name) for name in ("detectors", "calibrators", "prior")}
+        changes = self.shape.changes.copy()
+        try:
+            for name, known in shared.items():
+                setattr(self, name, copy.deepcopy(known))
+            yield
+        finally:
+            for name, known in shared.items():
+                setattr(self, name, known)
+            store[rows], rich[seated] = fields, slot_fields
+            self.shape.changes[:] = changes
 
     def save(self, result: BatchResult) -> None:
         """Add to the result what a batch changed in the state."""
@@ -245,6 +272,8 @@ class LogState:
             "acted": self.acted, "judged": self.judged, "drift": {name: watch.to_state() for name, watch in self.drift.items()},
             "comparisons": {name: comparison.to_state() for name, comparison in self.comparisons.items()},
             "budget": self.budget.to_state() if self.budget else None,
+            "weights": self.calibrators.weights.tolist(),
+            "tracking": self.tracking.to_state() if self.tracking else None,
             "windows": self.windows.meta() if self.windows else None,
         }  # fmt: skip
 
@@ -289,6 +318,8 @@ class LogState:
             self.silence.clock = meta["arrived"]
         if self.budget and meta["budget"]:
             self.budget.restore(meta["budget"])
+        if self.tracking and meta.get("tracking"):
+            self.tracking.restore(meta["tracking"])
         if self.windows and meta.get("windows"):
             self.windows.restore(saved, meta["windows"])
         self._restore_rich(saved, meta["rich"])
@@ -296,6 +327,7 @@ class LogState:
         for name, detector in self.detectors.cohort.items():
             if f"c{name}" in saved:
                 self.detectors.cohort[name] = type(detector).from_state(saved[f"c{name}"])
+        self.calibrators.weights = np.array(meta.get("weights", self.calibrators.target))
         if "ccalibrators" in saved:
             self.calibrators.restore(saved["ccalibrators"])
         chunks = {int(k[1:]): v for k, v in saved.items() if k[0] == "j"}

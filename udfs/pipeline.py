@@ -19,6 +19,7 @@ from streamgauge.udfs.records import BatchResult, RawBatch
 from streamgauge.udfs.serve import Models
 from streamgauge.udfs.settings import PipelineSettings
 from streamgauge.udfs.shape import KINDS as KINDS_OF_STREAMS
+from streamgauge.udfs.watch_models import ask
 from streamgauge.udfs.watch_performance import PerformanceWatch
 from streamgauge.udfs.windows import Windows
 
@@ -154,7 +155,7 @@ class ScoringPipeline:
                     release(log, message.entity)
                 if not log.name and rows_of(log, message.entity):
                     for model, (evidence, source) in worse:
-                        log.ask(model, evidence, source, offset, result)
+                        ask(log, model, evidence, source, offset, result)
         return result
 
     def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:
@@ -167,9 +168,14 @@ class ScoringPipeline:
             self._log(number).restore(values)
 
     @property
-    def entities(self) -> tuple[int, int]:
-        """Entities known, and how many of them are rich."""
-        return sum(len(log.store) for log in self.logs.values()), sum(len(log.rich) for log in self.logs.values())
+    def entities(self) -> dict[str, int]:
+        """Entities known, how many of them are rich, and how many were warm when it was tracked last."""
+        logs = self.logs.values()
+        return {
+            "entities": sum(len(log.store) for log in logs),
+            "rich_entities": sum(len(log.rich) for log in logs),
+            "warm_entities": sum(log.tracking.warm for log in logs if log.tracking),
+        }
 
     @property
     def budgets(self) -> tuple[float, float] | None:

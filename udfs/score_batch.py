@@ -47,6 +47,7 @@ STEPS = (
     "calibrate",
     "decide",
     "alert",
+    "track",
     "windows",
     "save",
 )
@@ -109,7 +110,9 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         """Load the libraries on the scoring thread, and take up what the control topic says now."""
         self._thread = ThreadPoolExecutor(1, "scoring")
         self._state = context.get_map_state(LOG_STATE)
-        self._metrics = _Metrics(context.get_metrics_group(), list(json.loads(self._settings_json)["models"]["use"]))
+        settings = json.loads(self._settings_json)
+        detectors = [name for name, section in settings["detectors"].items() if section is not None]
+        self._metrics = _Metrics(context.get_metrics_group(), list(settings["models"]["use"]), detectors)
         self._pipelines: dict[Any, Any] = {}
         self._heard: dict[Any, dict[int, float]] = {}
         self._control: dict[str, Any] = {}
@@ -188,7 +191,11 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         if message is None:
             return
         results = self._thread.submit(self._apply, topic, offset, message).result()
-        (self._metrics.feedback if topic == self._feedback_topic else self._metrics.control).inc()
+        if topic == self._feedback_topic:
+            self._metrics.feedback.inc()
+            self._metrics.verdicts[message.verdict].inc()
+        else:
+            self._metrics.control.inc()
         log.info("taken up from %s: %s", topic, text)
         for result in results:
             self._metrics.count(result.counts)
@@ -289,11 +296,11 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         _add(result, answers)
         logs = np.unique(raw.partitions).tolist() if self._per_partition else [-1]
         self._heard[shard].update(dict.fromkeys(logs, time.monotonic()))
-        entities, rich = zip(*(pipeline.entities for pipeline in self._pipelines.values()), strict=True)
+        levels = [pipeline.entities for pipeline in self._pipelines.values()]
         budgets = [budget for pipeline in self._pipelines.values() if (budget := pipeline.budgets)]
         wanted, achieved = (math.ceil(sum(column)) for column in zip(*budgets, strict=True)) if budgets else (0, 0)
         return result, {
-            "entities": sum(entities), "rich_entities": sum(rich), "budget_target": wanted, "budget_achieved": achieved,
+            **{name: sum(level[name] for level in levels) for name in levels[0]}, "budget_target": wanted, "budget_achieved": achieved,
         }  # fmt: skip
 
     def close(self) -> None:
@@ -332,8 +339,9 @@ class _Metrics:
     Values that go up and down are distributions, which are pushed: a gauge would be asked for on a thread of Java's own.
     """
 
-    def __init__(self, group: Any, models: list[str]) -> None:
+    def __init__(self, group: Any, models: list[str], detectors: list[str]) -> None:
         self.control, self.feedback = group.counter("control_messages"), group.counter("feedback_messages")
+        self.verdicts = {verdict: group.counter(f"feedback_{verdict}") for verdict in ("true", "false", "ignore")}
         self.model_failures = group.counter("model_failures")
         self._counters = {name: group.counter(name) for name in COUNTERS}
         alerts, dead, steps, muted = (group.add_group(name) for name in ("alerts", "dead_letters", "step_us", "muted"))
@@ -354,6 +362,12 @@ class _Metrics:
             "trial_b",
         ):
             self._counters[f"alerts.{what}"] = alerts.counter(what)
+        rarer, probes = group.add_group("rarer"), group.add_group("probes")
+        for power in (10, 100, 1000, 10000):
+            self._counters[f"rarer.{power}"] = rarer.counter(f"than_{power}")
+        for of in ("point", "contextual", "collective", "relative", "drift", "rich", "light", *detectors, *models):
+            for what in (f"planted_{of}", f"found_{of}"):
+                self._counters[f"probes.{what}"] = probes.counter(what)
         for reason in REASONS:
             self._counters[f"dead_letters.{reason}"] = dead.counter(reason)
         self.bad_control = dead.counter("bad_control")
@@ -362,6 +376,7 @@ class _Metrics:
             for name in (
                 "entities",
                 "rich_entities",
+                "warm_entities",
                 "batch_size",
                 "lag_ms",
                 "memory_mb",

@@ -18,6 +18,7 @@ from streamgauge.udfs.calibrate import SHADOW
 from streamgauge.udfs.control import ModelVersion
 from streamgauge.udfs.records import ByPlace
 from streamgauge.udfs.settings import ModelsSettings, ModelUse
+from streamgauge.udfs.split import is_canary
 
 PROBE_EVERY, FAR = 32, 4.0  # events from one that is probed to the next; deviations that a probe is off
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from streamgauge.udfs.detector_settings import DetectorSettings
 from streamgauge.udfs.rules import Rule
 from streamgauge.udfs.section import Duration, Positive, Probability, Section, StreamKind
+from streamgauge.udfs.shape import LOOK_EVERY
 
 MOST_OVERLAP = 100  # windows that an event may be in
 
@@ -271,6 +272,11 @@ class PipelineSettings(Section):
         default_factory=dict, description="Aggregates in windows of event time, by a name of yours."
     )
     drift: DriftSettings | None = Field(DriftSettings(), description="Of trained models; null is not to look for it.")
+    track: Annotated[int, Field(ge=LOOK_EVERY, multiple_of=LOOK_EVERY)] | None = Field(
+        20_000,
+        description="Events of a log from one telling of how good detection is to the next, each with a known anomaly scored on the side; "
+        "null is neither.",
+    )
     output: OutputSettings = OutputSettings()
 
     @model_validator(mode="after")

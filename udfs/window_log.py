@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -265,9 +262,8 @@ class WindowLog(LogPipeline):
     def _judge_again(self, events: Events, X: Floats, result: BatchResult) -> tuple[Ints, Ints, Judged]:
         """Rows of known entities, how often they were seen, and what is made of aggregates of theirs, without learning from them."""
         rows = self.store.rows(events.entities, X.shape[1])
-        slots, no = self.store.head[rows, SLOT] - 1, np.zeros(len(rows), np.bool_)
-        with self._learning_undone(rows, slots):
-            return rows, self.store.head[rows, SEEN], self._judge(events, X, rows, slots, no, no, result, Clock({}))
+        with self.learning_undone(rows, self.store.head[rows, SLOT] - 1):
+            return rows, self.store.head[rows, SEEN], self.judge_again(events, X, rows, result)
 
     def surprises(self, entity: str, X: Floats) -> Floats:
         """How surprising each of some aggregates of an entity would be, against what is known now; nothing is learned.
@@ -322,23 +318,6 @@ class WindowLog(LogPipeline):
         head[STATUS:] = 0
         head[STATUS], head[HITS], head[CONFIG], head[OPENED_PARTITION] = status, 1, self._mark, self.log
         head[OPENED_TIME] = head[OPENED_OFFSET] = start
-
-    @contextmanager
-    def _learning_undone(self, rows: Ints, slots: Ints) -> Iterator[None]:
-        """Whatever is learned within is forgotten at the end."""
-        store, rich, seated = self.store.fields, self.rich.fields, slots[slots >= 0]
-        fields, slot_fields = store[rows].copy(), rich[seated].copy()
-        shared = {name: getattr(self, name) for name in ("detectors", "calibrators", "prior")}
-        changes = self.shape.changes.copy()
-        try:
-            for name, known in shared.items():
-                setattr(self, name, copy.deepcopy(known))
-            yield
-        finally:
-            for name, known in shared.items():
-                setattr(self, name, known)
-            store[rows], rich[seated] = fields, slot_fields
-            self.shape.changes[:] = changes
 
     def save(self, result: BatchResult) -> None:
         """Add what changed to the saved state."""

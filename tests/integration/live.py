@@ -43,7 +43,7 @@ class Live:
         Settings by section, over small windows and warm-ups.
     """
 
-    def __init__(self, cluster: Cluster, home: Path, **sections: dict[str, Any]) -> None:
+    def __init__(self, cluster: Cluster, home: Path, **sections: Any) -> None:
         self.cluster = cluster
         self.rest = FlinkRest(cluster.jobmanager)
         name = f"t{next(_numbers)}-{time.time_ns() // 10**6}"
@@ -56,7 +56,7 @@ class Live:
         }
         values["job"] = {"name": name, "checkpoint_interval": "500 ms"}
         for section, keys in sections.items():
-            values[section] = (values.get(section) or {}) | keys
+            values[section] = (values.get(section) or {}) | keys if isinstance(keys, dict) else keys
         self.file = home / f"{name}.yaml"
         self.file.write_text(yaml.safe_dump(values, sort_keys=False))
         self.settings: Settings = validated(values, name)

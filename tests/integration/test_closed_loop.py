@@ -79,7 +79,7 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
     live = Live(
         cluster, tmp_path, models={"registry": str(tmp_path / "models"), "use": {"pumps": {}}},
         drift={"every": 300}, retrain={"least": 3000, "compare": 2000, "wait": "60 s"}, decide={"threshold": 1e-3},
-        output={"scores": "none"},
+        output={"scores": "none"}, track=1000,
     )  # fmt: skip
     keeper, seeds = Keeper(live.settings), iter(range(1, 10_000))
     with live.job() as job, background(lambda: keeper.run(once=True)):
@@ -108,4 +108,9 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
         assert back["live_alerts"] > 20
         assert registry.aliases("pumps")["live"] == 2
         assert took < 60
+        tracked = [json.loads(r.value)["data"] for r in live.read(live.topics.notices) if b".tracked" in r.value]
+        assert {record["models"].get("pumps") for record in tracked} >= {"1", "2", str(bad.version)}
+        probed = [record["probe"] for record in tracked if record["probe"]]
+        assert live.counted(job, "planted_rich") + live.counted(job, "planted_light", 0) > 0
+        assert {"pumps"} <= {name for probe in probed for name in probe["members"]}
         assert live.rest.call(f"/jobs/{job}")["state"] == "RUNNING"

@@ -181,6 +181,6 @@ def test_weights_follow_feedback_and_the_control_topic():
     run = Run(settings()).feed(pump(100, ()))
     run.pipeline.hear(said("true", agreed=("loda",), disagreed=("histogram_density",)), 0)
     calibrators = run.pipeline.logs[0].calibrators
-    weights = dict(zip(calibrators.of.names, calibrators.weights.tolist(), strict=True))
+    weights = dict(zip(calibrators.of.names, calibrators.target.tolist(), strict=True))
     assert weights["loda"] == pytest.approx(math.exp(0.05))
     assert weights["histogram_density"] == pytest.approx(2 * math.exp(-0.05))

@@ -131,7 +131,7 @@ def test_seats_of_forgotten_entities_go_to_others_and_stay_with_them_after_a_res
         before = Run(TIGHT).feed(first, where)
         after = Run(TIGHT, before.saved).feed(rest, [w - stop for w in where])
     assert whole.counts["entities_forgotten"] == 3  # two have an incident that is open
-    assert whole.pipeline.entities == (7, 3)
+    assert whole.pipeline.entities == {"entities": 7, "rich_entities": 3, "warm_entities": 0}
     assert after.pipeline.canonical() == whole.pipeline.canonical()
     assert sorted(before.scores + after.scores) == sorted(whole.scores)
 
@@ -269,9 +269,42 @@ def test_a_flood_of_new_entities_stays_within_the_cap_whatever_the_batches(where
         whole, cut = Run(settings).feed(raw), Run(settings).feed(raw, where)
         before = Run(settings).feed(raw.take(np.arange(stop)))
         after = Run(settings, before.saved).feed(raw.take(np.arange(stop, 3000)))
-    assert whole.counts["entities_evicted"] == 3000 - whole.pipeline.entities[0]
-    assert whole.pipeline.entities[0] <= 1000
+    assert whole.counts["entities_evicted"] == 3000 - whole.pipeline.entities["entities"]
+    assert whole.pipeline.entities["entities"] <= 1000
     assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+
+
+@hypothesis.settings(max_examples=5)
+@given(cuts, st.integers(401, 2999))
+def test_weights_move_in_steps_whatever_the_batches_and_restarts(where, stop):
+    raw, message = stream(n=3000, seed=5), parse('{"type": "weights", "weights": {"rolling_z_score": 9}}')
+    head, tail = raw.take(np.arange(400)), raw.take(np.arange(400, 3000))
+    whole, cut, before = (Run(SMALL).feed(head) for _ in range(3))
+    for run in (whole, cut, before):
+        run.pipeline.apply(message)
+    calibrators = whole.pipeline.logs[0].calibrators
+    place, seen = calibrators.of.names.index("rolling_z_score"), []
+    for begin in range(0, 2600, 100):
+        whole.feed(tail.take(np.arange(begin, begin + 100)))
+        seen.append(float(calibrators.weights[place]))
+    assert 1.0 < seen[3] < seen[8] < 9.0
+    assert seen == sorted(seen)
+    cut.feed(tail, where)
+    before.feed(tail.take(np.arange(stop - 400)))
+    after = Run(SMALL)
+    after.pipeline.apply(message)  # read again at the start
+    after.pipeline.restore(before.saved.items())
+    after.saved = dict(before.saved)
+    after.feed(tail.take(np.arange(stop - 400, 2600)))
+    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+
+
+def test_weights_arrive_where_they_are_wanted():
+    run = Run(SMALL).feed(stream(n=400, seed=5))
+    run.pipeline.apply(parse('{"type": "weights", "weights": {"rolling_z_score": 9}}'))
+    run.feed(stream(n=6000, seed=6))
+    calibrators = run.pipeline.logs[0].calibrators
+    assert calibrators.weights[calibrators.of.names.index("rolling_z_score")] == 9.0
 
 
 @hypothesis.settings(max_examples=5)
