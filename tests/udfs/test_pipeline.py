@@ -300,9 +300,10 @@ def test_weights_move_in_steps_whatever_the_batches_and_restarts(where, stop):
 
 
 def test_weights_arrive_where_they_are_wanted():
-    run = Run(SMALL).feed(stream(n=400, seed=5))
+    raw = stream(n=6400, seed=5)
+    run = Run(SMALL).feed(raw.take(np.arange(400)))
     run.pipeline.apply(parse('{"type": "weights", "weights": {"rolling_z_score": 9}}'))
-    run.feed(stream(n=6000, seed=6))
+    run.feed(raw.take(np.arange(400, 6400)))
     calibrators = run.pipeline.logs[0].calibrators
     assert calibrators.weights[calibrators.of.names.index("rolling_z_score")] == 9.0
 
