@@ -14,6 +14,7 @@ from rich.table import Table
 from streamgauge.jobs.cli_alerts import explain, feedback
 from streamgauge.jobs.cli_entity import entity_app
 from streamgauge.jobs.cli_models import models_app, train
+from streamgauge.jobs.cli_report import report
 from streamgauge.jobs.cli_shared import AsJson, JobManager, SettingsFile, clear_errors, console, need_files, print_json
 from streamgauge.jobs.cli_trial import trial_app
 from streamgauge.models.errors import InputError
@@ -32,6 +33,7 @@ app.add_typer(entity_app, name="entity")
 app.add_typer(trial_app, name="trial")
 app.command(epilog="Example: `streamgauge explain 6301325c --plot alert.png`")(explain)
 app.command(epilog="Example: `streamgauge feedback 6301325c false --why 'nightly backup'`")(feedback)
+app.command(epilog="Example: `streamgauge report --since 7d --output week.html`")(report)
 app.command(epilog="Example: `streamgauge train pumps autoencoder history.csv --entity-column pump --registry models`")(
     train
 )

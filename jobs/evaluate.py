@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import io
 import json
 import math
 import zlib
@@ -14,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment
 from streamgauge.jobs.backtest import Backtest
+from streamgauge.jobs.pages import PLAIN, STYLE, axes_of, png
 from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.errors import InputError, NotReadyError
 from streamgauge.models.evaluation import intervals, judge
@@ -31,13 +30,7 @@ MOST_ENTITIES = 50  # in the table
 MOST_ROWS = 20_000  # drawn in the timeline
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Streamgauge evaluation</title>
-<style>
-body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1c2733}
-h1{font-size:1.5rem;margin-bottom:0}h2{font-size:1.1rem;margin-top:2rem}p.sub{color:#5b6b7b;margin-top:.2rem}
-table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #e3e8ee}
-th{background:#f6f8fa}td:first-child,th:first-child{text-align:left}
-.plots{display:grid;grid-template-columns:1fr 1fr;gap:1rem}.plots img{width:100%}.wide img{width:100%}
-</style>
+{{ style|safe }}
 <h1>How good the detection is</h1>
 <p class="sub">{{ rows }} rows, {{ anomalies }} labelled anomalous, {{ entities|length }} entities; threshold {{ threshold }}</p>
 <h2>Figures</h2>
@@ -112,8 +105,9 @@ def evaluate(
         figures["trial"] = _trial(names, labels, scores, threshold, against)
     page = Environment(autoescape=True).from_string(PAGE)
     shown = [(name, f"{figures[name]:.3f}", *(f"{v:.3f}" for v in ends)) for name, ends in figures["intervals"].items()]
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+    with mpl.rc_context(PLAIN):
         html = page.render(
+            style=STYLE,
             rows=len(labels), anomalies=int(labels.sum()), threshold=threshold, figures=shown, missed_cost=missed, false_cost=false,
             cost=f"{figures['cost']:.0f}", plots=_plots(labels, scores, flags), timeline=_timeline(labels, scores, flags),
             thresholds=[_row(name, value, labels, scores, missed, false) for name, value in figures["thresholds"].items()],
@@ -203,32 +197,32 @@ def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:
     from sklearn import metrics  # noqa: PLC0415  a second to import
 
     told = []
-    figure, axes = _axes("false positive rate", "true positive rate", "ROC")
+    figure, axes = axes_of("false positive rate", "true positive rate", "ROC")
     fpr, tpr, _ = metrics.roc_curve(labels, scores)
     axes.plot(fpr, tpr, color="#1f6feb")
     axes.plot([0, 1], [0, 1], color="#c3ccd5", linestyle=":")
-    told.append({"name": "ROC", "png": _png(figure)})
-    figure, axes = _axes("recall", "precision", "Precision and recall")
+    told.append({"name": "ROC", "png": png(figure)})
+    figure, axes = axes_of("recall", "precision", "Precision and recall")
     precision, recall, _ = metrics.precision_recall_curve(labels, scores)
     axes.plot(recall, precision, color="#1f6feb")
     axes.axhline(labels.mean(), color="#c3ccd5", linestyle=":")
-    told.append({"name": "precision and recall", "png": _png(figure)})
-    figure, axes = _axes("score", "share of rows", "Distribution of scores")
+    told.append({"name": "precision and recall", "png": png(figure)})
+    figure, axes = axes_of("score", "share of rows", "Distribution of scores")
     bins = np.linspace(0, 1, 41)
     for kind, color, title in ((~labels, "#8b98a5", "usual"), (labels, "#d1495b", "anomalous")):
         axes.hist(
             scores[kind], bins, weights=np.full(kind.sum(), 1 / max(1, kind.sum())), alpha=0.6, color=color, label=title
         )
     axes.legend(frameon=False)
-    told.append({"name": "distribution", "png": _png(figure)})
-    figure, axes = _axes("threshold", "", "Threshold")
+    told.append({"name": "distribution", "png": png(figure)})
+    figure, axes = axes_of("threshold", "", "Threshold")
     thresholds = np.unique(np.quantile(scores, np.linspace(0.5, 1, 200)))
     rows = [judge(labels, scores, scores >= t) for t in thresholds]
     for name, color in (("precision", "#1f6feb"), ("recall", "#d1495b"), ("f1", "#2d936c")):
         axes.plot(thresholds, [row[name] for row in rows], color=color, label=name)
     axes.legend(frameon=False)
-    told.append({"name": "threshold", "png": _png(figure)})
-    figure, axes = _axes("alerted", "labelled", "Confusion")
+    told.append({"name": "threshold", "png": png(figure)})
+    figure, axes = axes_of("alerted", "labelled", "Confusion")
     table = metrics.confusion_matrix(labels, flags)
     axes.imshow(np.log1p(table), cmap="Blues")
     for (i, j), n in np.ndenumerate(table):
@@ -236,11 +230,11 @@ def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:
         axes.text(j, i, f"{n}", ha="center", va="center", color="white" if dark else "black")
     axes.set_xticks([0, 1], ["no", "yes"])
     axes.set_yticks([0, 1], ["no", "yes"])
-    return [*told, {"name": "confusion", "png": _png(figure)}]
+    return [*told, {"name": "confusion", "png": png(figure)}]
 
 
 def _timeline(labels: Flags, scores: Floats, flags: Flags) -> str:
-    figure, axes = _axes("row", "score", "", (10.5, 2.6))
+    figure, axes = axes_of("row", "score", "", (10.5, 2.6))
     step = max(1, len(scores) // MOST_ROWS)
     whole = len(scores) // step * step
     axes.plot(np.arange(0, whole, step), scores[:whole].reshape(-1, step).max(axis=1), color="#8b98a5", linewidth=0.6)
@@ -248,21 +242,4 @@ def _timeline(labels: Flags, scores: Floats, flags: Flags) -> str:
     for first, last in edges.reshape(-1, 2)[:500]:
         axes.axvspan(first, last, color="#f6c344", alpha=0.4, linewidth=0)
     axes.plot(np.flatnonzero(flags), scores[flags], ".", color="#d1495b", markersize=4)
-    return _png(figure)
-
-
-def _axes(x: str, y: str, title: str, size: tuple[float, float] = (5.0, 3.2)) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    axes.set_title(title, loc="left")
-    return figure, axes
-
-
-def _png(figure: Any) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return png(figure)

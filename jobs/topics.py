@@ -25,6 +25,8 @@ _PYTHON_NAMES = {
     "ssl.key.location": "ssl_keyfile",
 }
 
+QUIET = 3  # seconds without a record after which a topic has been read to its end
+
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     """Options of kafka-python's clients for these settings."""
@@ -150,21 +152,45 @@ def read_said(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
 
 
 def read_compacted(kafka: KafkaSettings, topic: str, since: int = 0) -> list[tuple[int, str]]:
-    """All records of a topic of one partition so far, oldest first, offset and text, from a time on in milliseconds; see `read_said`."""
-    place = TopicPartition(topic, 0)
+    """All records of a topic of one partition so far, oldest first, offset and text; see `records_since`."""
+    return [(r.offset, r.value.decode(errors="replace")) for r in records_since(kafka, topic, since) if r.value]
+
+
+def records_since(kafka: KafkaSettings, topic: str, since: int = 0) -> list[Any]:
+    """All records of a topic so far that came at a time or after it, in the order of arrival.
+
+    Parameters
+    ----------
+    kafka : KafkaSettings
+    topic : str
+    since : int
+        Milliseconds.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
     try:
-        consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, consumer_timeout_ms=10_000)
+        consumer = KafkaConsumer(
+            **client_options(kafka), enable_auto_commit=False, isolation_level="read_committed"
+        )  # fmt: skip
         try:
-            consumer.assign([place])
-            end = consumer.end_offsets([place])[place]
-            first = consumer.offsets_for_times({place: since})[place]
-            consumer.seek(place, end if first is None else first.offset)
-            records = []
-            while consumer.position(place) < end:
-                for batch in consumer.poll(1000).values():
-                    records += [(r.offset, r.value.decode(errors="replace")) for r in batch if r.value]
-            return records
+            places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+            ends = consumer.end_offsets(places)
+            begins = consumer.offsets_for_times(dict.fromkeys(places, since))
+            wanted = [place for place in places if begins[place] is not None and begins[place].offset < ends[place]]
+            consumer.assign(wanted)
+            for place in wanted:
+                consumer.seek(place, begins[place].offset)
+            records: list[Any] = []
+            quiet = 0  # the last offsets may be those of transactions, which no record comes from
+            while quiet < QUIET and any(consumer.position(place) < ends[place] for place in wanted):
+                came = [r for batch in consumer.poll(1000).values() for r in batch]
+                quiet = 0 if came else quiet + 1
+                records += came
         finally:
             consumer.close()
     except KafkaError as error:
         raise ClusterError(f"cannot read the topic {topic!r} at {kafka.bootstrap}: {error}") from error
+    return sorted(records, key=lambda r: (r.timestamp, r.partition, r.offset))

@@ -146,14 +146,21 @@ def compare_thresholds(a: tuple[int, int], b: tuple[int, int], confidence: float
     -----
     Newcombe's interval from two Wilson intervals: Statistics in Medicine 17, 1998, method 10.
     """
-    (pa, la, ha), (pb, lb, hb) = (_wilson(*arm, confidence) for arm in (a, b))
+    (pa, la, ha), (pb, lb, hb) = (wilson(*arm, confidence) for arm in (a, b))
     difference = pb - pa
     low = difference - math.hypot(pb - lb, ha - pa)
     high = difference + math.hypot(hb - pb, pa - la)
     return Verdict("b" if low > 0 else "a" if high < 0 else "neither yet", difference, low, high)
 
 
-def _wilson(hits: int, of: int, confidence: float) -> tuple[float, float, float]:
+def wilson(hits: int, of: int, confidence: float = 0.95) -> tuple[float, float, float]:
+    """A share and its interval (Wilson's); 0.5, and all that is possible, where there is nothing.
+
+    Parameters
+    ----------
+    hits, of : int
+    confidence : float
+    """
     if of == 0:
         return 0.5, 0.0, 1.0
     interval = stats.binomtest(hits, of).proportion_ci(confidence, "wilson")

@@ -20,7 +20,8 @@ class Section(BaseModel):
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def _milliseconds(value: Any) -> int:
+def milliseconds(value: Any) -> int:
+    """A duration, as 24h, in milliseconds; ValueError says what is allowed."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", value) if isinstance(value, str) else None
@@ -31,7 +32,7 @@ def _milliseconds(value: Any) -> int:
 
 Duration = Annotated[
     int,
-    BeforeValidator(_milliseconds),
+    BeforeValidator(milliseconds),
     WithJsonSchema({"type": ["string", "integer"], "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*$"}),
 ]
 Positive = Annotated[int, Field(ge=1)]

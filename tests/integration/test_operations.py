@@ -78,7 +78,7 @@ def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_
 
 
 def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_until_their_time(cluster, tmp_path):
-    live = Live(cluster, tmp_path, decide={"threshold": 1e-2, "warmup": 300, "quiet_events": 5})
+    live = Live(cluster, tmp_path, decide={"threshold": 1e-2, "warmup": 300, "quiet_events": 5}, track=200)
     random = np.random.default_rng(0)
 
     def usual(n):
@@ -109,6 +109,15 @@ def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_
         new = live.until(live.topics.alerts, lambda r: "pump" in [d["entity"] for d in data(r[before:])])[before:]
         assert [d["entity"] for d in data(new) if d["state"] == "opened"] == ["pump"]
     assert [message.verdict for message in confirmed(kafka)] == []
+    page = tmp_path / "report.html"
+    told = json.loads(streamgauge("report", "--settings", live.file, "--since", "1h", "--output", page, "--json"))
+    assert told["events"] == 800
+    assert (told["judged"], told["precision"][0]) == (1, 0.0)
+    assert told["feedback"] == {"ignore": 1, "false": 3}
+    assert told["effect_of_feedback"]["alerts_with"] < told["effect_of_feedback"]["alerts_without"]
+    assert told["effect_of_feedback"]["avoided"]["false"] == 1
+    assert told["entities"]["known"] == 2
+    assert page.read_text().count("data:image/png") == 4
 
 
 def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_path):
