@@ -13,9 +13,11 @@ import json
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
+import numpy as np
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from streamgauge.jobs.feedback import confirmed, heard
@@ -23,6 +25,7 @@ from streamgauge.jobs.settings import RetrainSettings, Settings
 from streamgauge.jobs.topics import client_options, send_control
 from streamgauge.jobs.train import past_of_topic, registry_of, train
 from streamgauge.models.candidate import HELD_BACK, Past, windows_of
+from streamgauge.models.contamination import Examined, examine
 from streamgauge.models.errors import ClusterError, StreamgaugeError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
@@ -125,13 +128,12 @@ class Keeper:
         answer = self._answer(name, asked, data)
         past: Past | None = None
         if answer is None:
-            past = self.past(data)
             old = self.registry.manifest(name, asked)
+            past, found = examined(self.past(data), old)
             self.say(f"{name}: training on {len(past.X)} events of {past.source}")
             answer = train(self.registry, name, old.detector, past, old.settings, request=data["request"])
-            self._tell(
-                "trained", name, {"version": answer.version, "request": answer.request, "rows": answer.history.rows}
-            )
+            told = {"version": answer.version, "request": answer.request, "rows": answer.history.rows}
+            self._tell("trained", name, told | {"reason": data["reason"], "data": found.figures})
         elif any(entry["version"] == answer.version for entry in self.registry.history(name, "shadow")):
             self.say(f"{name}: version {answer.version} has answered that already")
             return
@@ -347,6 +349,30 @@ class Keeper:
                 newer = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
                 return past_of_topic(settings, newer, without=confirmed(settings.kafka))
             time.sleep(1.0)
+
+
+def examined(past: Past, old: Manifest) -> tuple[Past, Examined]:
+    """What of some data is to be trained on, and why not the rest (`models.contamination`).
+
+    Parameters
+    ----------
+    past : Past
+    old : Manifest
+        Of the version before: what was usual in its data is not far from the rest.
+    """
+    at = {name: k for k, name in enumerate(old.features)}
+    low, high = (
+        np.array(
+            [np.nan if name not in at or edge[at[name]] is None else edge[at[name]] for name in past.features], float
+        )
+        for edge in (old.history.low, old.history.high)
+    )
+    found = examine(past.X, past.groups, low, high)
+    notes = [past.left_out] * bool(past.left_out)
+    notes += [f"{found.crowded:.1%} of entities that send most"] * bool(found.crowded)
+    notes += [f"{found.far:.1%} far from the rest"] * bool(found.far)
+    kept = replace(past, X=past.X[found.kept], groups=past.groups[found.kept], left_out="; ".join(notes))
+    return kept, found
 
 
 def _ahead(told: dict[str, float]) -> float:

@@ -65,7 +65,8 @@ def careful(keeper, tmp_path):
 
 def requested(version=1, log=0, began=0):
     data = {
-        "request": f"m/{version}/inputs/{log}/{began}", "model": "m", "version": version, "since": "2025-10-09T08:53:20.000Z",
+        "request": f"m/{version}/inputs/{log}/{began}", "model": "m", "reason": "inputs", "version": version,
+        "since": "2025-10-09T08:53:20.000Z",
         "offsets": {str(log): [began, began + 100]},
     }  # fmt: skip
     return {"type": "io.streamgauge.retrain.requested", "data": data}
@@ -111,6 +112,27 @@ def test_killed_after_the_training_it_goes_on_with_what_was_trained(keeper):
 def test_a_request_for_a_version_that_is_live_no_more_is_nothing(keeper):
     keeper.take(requested(version=7))
     assert (keeper.registry.versions("m"), keeper.sent, keeper.steps) == ([1], [], [])
+
+
+def test_poison_is_left_out_of_what_is_trained_on_and_the_manifest_says_so(keeper):
+    strange = np.random.default_rng(2).random(len(keeper.data.X)) < 0.1
+    keeper.data.X[strange, 0] += 80.0
+    keeper.take(requested())
+    step, told = keeper.steps[0]
+    assert (step, told["reason"], told["rows"]) == ("trained", "inputs", int((~strange).sum()))
+    assert told["data"]["far"] == pytest.approx(strange.mean(), abs=1e-4)
+    history = keeper.registry.manifest("m", 2).history
+    assert history.high[0] < 40
+    assert history.left_out == f"{strange.mean():.1%} far from the rest"
+
+
+def test_data_that_are_mostly_repeats_are_refused_and_the_one_at_work_stays(keeper):
+    keeper.data.X[500:] = keeper.data.X[np.arange(500, 1500) % 500]
+    keeper.take(requested())
+    [(step, told)] = keeper.steps
+    assert step == "failed"
+    assert "67% of the events are copies of others" in told["why"]
+    assert keeper.registry.versions("m") == [1]
 
 
 def test_what_goes_wrong_is_told_and_the_loop_goes_on(keeper):
