@@ -17,7 +17,7 @@ import pandas as pd
 from streamgauge.jobs.backtest import Backtest, backtest
 from streamgauge.jobs.settings import Settings
 from streamgauge.models.catalog import ONLINE
-from streamgauge.models.contract import Floats
+from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.errors import InputError
 from streamgauge.models.nab_score import PROFILES, Series, judged_from, nab_score
 from streamgauge.udfs.alert import score_of
@@ -144,8 +144,8 @@ def _kdd(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict
     return _compare({"kdd http": (values, labels)}, settings, scratch, on_rows)
 
 
-def _tabular(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
-    """Tabular sets, in one fixed random order."""
+def tabular_sets(data: Path, settings: Settings, scratch: Path) -> dict[str, tuple[Floats, Flags]]:
+    """Records and labels of the tabular sets with more than 1,000 records, each in one fixed random order."""
     sets = {}
     for file in sorted(_unpacked(data, "tabular", scratch).rglob("*.npz")):
         with np.load(file, allow_pickle=False) as arrays:
@@ -153,7 +153,12 @@ def _tabular(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> 
         order = np.random.default_rng(SEED).permutation(len(y))
         if X.shape[1] <= settings.event.max_fields and len(y) > 1000:
             sets[file.stem] = (X[order], y[order])
-    return _compare(sets, settings, scratch, on_rows)
+    return sets
+
+
+def _tabular(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
+    """Tabular sets, in one fixed random order."""
+    return _compare(tabular_sets(data, settings, scratch), settings, scratch, on_rows)
 
 
 def _skab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import stats
 from streamgauge.models.contract import Flags, Floats
+
+ROUNDS = 20  # of adding a member, when weights are chosen by labels
 
 
 def combine(sizes: Floats, present: Flags, weights: Floats) -> Floats:
@@ -137,45 +139,46 @@ def consensus(surprises: Floats, present: Flags, weights: Floats) -> Floats:
 
 
 def weights_by_labels(surprises: Floats, labels: Flags) -> Floats:
-    """Weights that stack the members best: a logistic regression of the labels on their surprises, with weights of at least 0.
+    """Weights that give the mean of the members the highest average precision: members are added one by one, the same ones again, too.
 
-    Members that say the same share what one of them alone would get.
+    The weight of a member is how often it was added, up to where the average precision was highest. It begins with the best one alone:
+    what others add to it, they have. Members that say the same share what one of them alone would get.
 
     Parameters
     ----------
     surprises : float64[n, members]
-        NaN counts as 0: no opinion is no surprise.
+        NaN where a member has no opinion.
     labels : bool[n]
         Of both kinds.
 
     Returns
     -------
     float64[members]
-        Their mean is 1.
+        At least 0; their mean is 1.
 
     Notes
     -----
-    Wolpert, Stacked generalization, Neural Networks 5, 1992; weights of at least 0 as in Breiman, Stacked regressions, 1996. A ridge of
-    one event's worth keeps apart what the labels cannot tell apart.
+    Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models, ICML 2004. A logistic regression on the
+    surprises (stacking) had a lower average precision on unseen records in seven of ten tabular sets.
     """
-    X = np.nan_to_num(surprises)
-    y = labels.astype(np.float64)
-    balance = np.where(labels, 0.5 / max(1, labels.sum()), 0.5 / max(1, (~labels).sum()))
+    from sklearn.metrics import average_precision_score  # noqa: PLC0415  a second to import, and the job never does
 
-    def loss(parameters: Floats) -> tuple[float, Floats]:
-        told = X @ parameters[:-1] + parameters[-1]
-        away = special.expit(told) - y
-        ridge = 1.0 / len(y)
-        value = (balance * (np.logaddexp(0.0, told) - y * told)).sum() + ridge * (parameters[:-1] ** 2).sum()
-        slope = np.append(X.T @ (balance * away) + 2.0 * ridge * parameters[:-1], (balance * away).sum())
-        return float(value), slope
-
-    members = X.shape[1]
-    bounds = [(0.0, None)] * members + [(None, None)]
-    found = optimize.minimize(loss, np.append(np.full(members, 0.1), -1.0), jac=True, bounds=bounds, method="L-BFGS-B")
-    weights = np.maximum(found.x[:-1], 0.0)
-    stacked: Floats = weights / weights.mean() if weights.sum() > 0 else np.ones(members)
-    return stacked
+    present, said = ~np.isnan(surprises), np.nan_to_num(surprises)
+    sums, heard = np.zeros(len(said)), np.zeros(len(said))
+    counts = np.zeros(surprises.shape[1])
+    best, chosen = -1.0, counts
+    for _ in range(ROUNDS):
+        told = [
+            round(average_precision_score(labels, (sums + said[:, k]) / np.maximum(heard + present[:, k], 1.0)), 9)
+            for k in range(len(counts))
+        ]
+        k = max(range(len(counts)), key=lambda k: (told[k], -counts[k]))
+        sums, heard = sums + said[:, k], heard + present[:, k]
+        counts[k] += 1.0
+        if told[k] > best:
+            best, chosen = told[k], counts.copy()
+    selected: Floats = chosen / chosen.mean()
+    return selected
 
 
 def weights_by_agreement(surprises: Floats) -> Floats:

@@ -1,0 +1,109 @@
+"""Weights that follow measured performance, against the best single member and equal weights.
+
+The tabular sets, each a stream in one fixed random order, through the job's own steps with eight members. Weights are chosen by the
+labels of the first half (`streamgauge weigh`), or without labels by agreement; the second half judges, by average precision. The best
+single member is that of the second half: nobody knows it beforehand. Sets with fewer than 50 anomalies are left out. The last line is
+JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from sklearn.metrics import average_precision_score
+from streamgauge.jobs.benchmark import tabular_sets
+from streamgauge.jobs.settings import Settings, validated
+from streamgauge.jobs.weigh import WARM, proposed
+from streamgauge.models.contract import Flags, Floats
+from streamgauge.udfs.control import parse
+from streamgauge.udfs.pipeline import ScoringPipeline
+from streamgauge.udfs.records import RawBatch
+
+from benchmarks.common import finish, say
+
+START, BATCH, LEAST, MOST = 1_760_000_000_000, 1000, 50, 20_000  # MOST records of a set
+MEMBERS = (
+    "mahalanobis",
+    "empirical_tail",
+    "online_gaussian_mixture",
+    "conditional_residual",
+)  # beside the default ones
+
+
+def settings() -> Settings:
+    """The default ensemble, and four more."""
+    return validated({"detectors": {name: {} for name in MEMBERS}, "track": None}, "the benchmark")
+
+
+def played(X: Floats, weights: dict[str, float]) -> tuple[Floats, Floats, list[str]]:
+    """Surprise of each record, and each member's, with such weights from the beginning."""
+    pipeline = ScoringPipeline(settings().pipeline(), saves=False)
+    pipeline.apply(parse(json.dumps({"type": "weights", "weights": weights})))
+    encode = msgspec.json.Encoder().encode
+    surprise, members = np.zeros(len(X)), np.full((len(X), len(pipeline.member_names)), np.nan)
+    for begin in range(0, len(X), BATCH):
+        offsets = np.arange(begin, min(begin + BATCH, len(X)))
+        texts = [encode({"entity": "set", **{f"x{j}": x for j, x in enumerate(X[i].tolist())}}) for i in offsets]
+        result = pipeline.process(RawBatch(texts, offsets * 0, offsets, START + offsets))
+        for rows, said, each in zip(result.rows, result.surprise, result.members, strict=True):
+            surprise[begin + rows], members[begin + rows] = said, each
+    return surprise, members, pipeline.member_names
+
+
+def judge(job: tuple[str, Floats, Flags]) -> dict[str, Any]:
+    """One set."""
+    name, X, labels = job
+    half = len(X) // 2
+    _, members, names = played(X, {})
+    heard = np.flatnonzero(~np.isnan(members[WARM:]).all(axis=0))
+    known = [names[k] for k in heard]
+    equal = played(X, dict.fromkeys(known, 1.0))[0]
+    said = {"equal": equal}
+    for how, truth in (("labels", labels[WARM:half]), ("agreement", None)):
+        weights = dict(zip(known, proposed(members[WARM:half][:, heard], truth), strict=True))
+        said[how] = played(X, weights)[0]
+    told = {how: float(average_precision_score(labels[half:], surprise[half:])) for how, surprise in said.items()}
+    each = {names[k]: float(average_precision_score(labels[half:], np.nan_to_num(members[half:, k]))) for k in heard}
+    best = max(each, key=each.__getitem__)
+    return {"set": name, "records": len(X), "best": best, "best_single": each[best], **told}
+
+
+def main() -> None:
+    """Run, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.weights", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with tabular.tar.gz")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        sets = tabular_sets(chosen.data, settings(), Path(scratch))
+    jobs = [(name, X[:MOST], y[:MOST]) for name, (X, y) in sets.items() if y[:MOST].sum() >= LEAST]
+    rows = []
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        for row in pool.map(judge, jobs):
+            rows.append(row)
+            say(
+                "  ".join(
+                    f"{key} {value:.3f}" if isinstance(value, float) else f"{value}" for key, value in row.items()
+                )
+            )
+    finish(
+        {
+            "sets": rows, "streams": len(rows),
+            "better_than_equal": sum(row["labels"] > row["equal"] for row in rows),
+            "better_than_best_single": sum(row["labels"] > row["best_single"] for row in rows),
+            "better_than_both": [row["set"] for row in rows if row["labels"] > max(row["equal"], row["best_single"])],
+            "mean": {how: float(np.mean([row[how] for row in rows])) for how in ("labels", "agreement", "equal", "best_single")},
+        },
+        settings(),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
