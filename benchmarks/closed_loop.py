@@ -18,7 +18,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
 from streamgauge.jobs.retrain_models import Keeper
 from streamgauge.jobs.settings import Settings, validated
@@ -33,24 +32,11 @@ from streamgauge.udfs.pipeline import ScoringPipeline
 from streamgauge.udfs.records import RawBatch
 
 from benchmarks.common import finish, say
+from examples.closed_loop.story import ENTITIES, FIELDS, MODEL, Moment, draw, made
 
-START, BATCH, ENTITIES, MODEL = 1_767_600_000_000, 250, 40, "machines"
-EVENTS, CHANGE, BAD_AT, LABELLED = 60_000, 20_000, 50_000, 160_000
-FIELDS = ["load", "heat", "flow", "noise"]
+START, BATCH = 1_767_600_000_000, 250
+EVENTS, CHANGE, BAD_AT, LABELLED = 80_000, 20_000, 68_000, 160_000
 RATE = 3_000  # events a second, at which seconds are stated
-MIX = np.array([[1, 0.8, 0.3, 0], [0, 0.6, 0.5, 0], [0, 0, 0.8, 0.2], [0, 0, 0, 1.0]])
-AFTER = np.array([[1, -0.4, 0.3, 0.3], [0, 0.9, -0.5, 0], [0, 0, 0.8, 0.2], [0, 0, 0, 1.4]])
-
-
-def made(n: int, seed: int, moved: Flags) -> tuple[Floats, Ints, Flags]:
-    """Events, their entities, and which are anomalies: one in a hundred, with the fields of another event mixed in."""
-    random = np.random.default_rng(seed)
-    Z, entities = random.normal(size=(n, 4)), random.integers(0, ENTITIES, n)
-    X = np.where(moved[:, None], Z @ AFTER + np.array([2.0, -1.5, 0, 1.0]), Z @ MIX)
-    labels = random.random(n) < 0.01
-    strange = np.flatnonzero(labels)
-    X[strange] += random.choice([-1, 1], (len(strange), 4)) * random.uniform(1.5, 4.0, (len(strange), 4))
-    return X, entities, labels
 
 
 def settings_of(registry: str | None, alone: bool = True, **decide: Any) -> Settings:
@@ -156,7 +142,7 @@ def drift_and_incident(seed: int, plot: Path | None = None) -> dict[str, Any]:
                 told["retrained_on_incident"] = versions
                 continue
             if plot is not None:
-                draw(played, labels, plot)
+                draw(labels, np.nan_to_num(played.surprise), moments_of(played), plot)
             registry.point(MODEL, "live", 1)
             plain = play(settings_of(folder), X, entities, False)
             told |= _after_drift(played, plain, X, labels, versions, seed, registry)
@@ -191,48 +177,19 @@ def _after_drift(
     }  # fmt: skip
 
 
-def draw(played: Played, labels: Flags, path: Path) -> None:
-    """Performance, score and version of the model at work, over the stream."""
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    quality, score, version = figure.subplots(3, 1, sharex=True, height_ratios=(2, 2, 1))
-    spans = [slice(begin, begin + 2000) for begin in range(0, len(labels), 2000)]
-    middle = [span.start + 1000 for span in spans]
-    surprise = np.nan_to_num(played.surprise)
-    quality.plot(middle, [average_precision_score(labels[s], surprise[s]) for s in spans], color="#1f6feb", marker=".")
-    quality.set_ylabel("AUC-PR")
-    score.plot(middle, [np.exp(-surprise[s][~labels[s]]).mean() for s in spans], color="#8b98a5", marker=".")
-    score.axhline(0.5, color="#8b98a5", linestyle=":", linewidth=0.8)
-    score.set_ylabel("mean tail probability\nof usual events")
-    at, which = [0], [1]
-    for step, place, data in played.steps:
-        if step in ("promoted", "rolled_back"):
-            at.append(place)
-            which.append(data["version"])
-    bad = max((data["live"] for step, _, data in played.steps if step == "rolled_back"), default=None)
-    if bad is not None:
-        at.insert(-1, BAD_AT)
-        which.insert(-1, bad)
-    version.step([*at, len(labels)], [*which, which[-1]], where="post", color="#2d936c")
-    version.set_ylabel("version")
-    version.set_yticks(sorted(set(which)))
-    version.set_xlabel("events")
-    moments = [("data change", CHANGE), *(("request", place) for place in played.requested[:1])]
-    moments += [(step.replace("_", " "), place) for step, place, _ in played.steps if step != "shadowed"] + [
-        ("bad model", BAD_AT)
-    ]
-    for axes in (quality, score, version):
-        axes.spines[["top", "right"]].set_visible(False)
-        for _, place in moments:
-            axes.axvline(place, color="#d1495b", linewidth=0.7, alpha=0.6)
-    for k, (what, place) in enumerate(sorted(moments, key=lambda moment: moment[1])):
-        quality.annotate(
-            what, (place, 1.0 + 0.09 * (k % 3)), xycoords=("data", "axes fraction"), fontsize=8, color="#d1495b"
-        )
-    figure.savefig(path, dpi=110)
+def moments_of(played: Played) -> list[Moment]:
+    """What happened, for the picture."""
+    moments = [Moment(CHANGE, "the data change"), *(Moment(at, "request") for at in played.requested[:1])]
+    for step, at, data in played.steps:
+        if step != "shadowed":
+            version = data["version"] if step in ("promoted", "rolled_back") else None
+            moments.append(Moment(at, step.replace("_", " "), version))
+    bad = [data["live"] for step, _, data in played.steps if step == "rolled_back"]
+    return [*moments, Moment(BAD_AT, "bad model", max(bad, default=None))]
 
 
 def slowdown(seed: int) -> float:
-    """What watching costs: the time of a stream with it, over that without; the better of three runs each, in turn."""
+    """What watching costs: the time of a stream with it, over that without; the best of five runs each, in turn."""
     X, entities, _ = made(20_000, seed, np.zeros(20_000, np.bool_))
     with tempfile.TemporaryDirectory() as folder:
         registry = Registry(folder)
@@ -240,8 +197,8 @@ def slowdown(seed: int) -> float:
             MODEL, "live", train(registry, MODEL, "isolation_forest", Past(X[:8000], FIELDS, entities[:8000])).version
         )
         watching = settings_of(folder, alone=False)
-        blind = watching.model_copy(update={"drift": None})
-        times = [[play(chosen, X, entities, False).seconds for chosen in (watching, blind)] for _ in range(3)]
+        blind = watching.model_copy(update={"drift": None, "track": None})
+        times = [[play(chosen, X, entities, False).seconds for chosen in (watching, blind)] for _ in range(5)]
     watched, unwatched = np.min(times, axis=0)
     return float(watched / unwatched) - 1.0
 

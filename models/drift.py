@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from streamgauge.models.contract import Floats, Ints
 
 BINS = 10
@@ -27,10 +29,8 @@ class Reference:
 
     def bins(self, X: Floats) -> Ints:
         """Bin of each value, int64[n, d]; -1 where it is missing."""
-        places = np.full(X.shape, -1)
-        for f, edges in enumerate(self.edges):
-            there = ~np.isnan(X[:, f])
-            places[there, f] = np.searchsorted(edges, X[there, f], side="left")
+        places = np.empty(X.shape, np.int64)
+        _bins(X, self.edges, places)
         return places
 
     def counts(self, X: Floats) -> Floats:
@@ -98,3 +98,14 @@ def kolmogorov_smirnov(expected: Floats, counts: Floats) -> Floats:
     apart = np.cumsum(counts / np.maximum(n, 1.0), axis=1) - np.cumsum(expected, axis=1)
     largest: Floats = np.abs(apart).max(axis=1)
     return np.where((n[:, 0] > 0) & (expected.sum(axis=1) > 0), largest, 0.0)
+
+
+@njit(cache=True)
+def _bins(X, edges, places):  # type: ignore[no-untyped-def]
+    """Bins of a few edges each: a walk is faster than a search."""
+    for i in range(X.shape[0]):
+        for f in range(X.shape[1]):
+            place = -1 if math.isnan(X[i, f]) else 0
+            while 0 <= place < edges.shape[1] and X[i, f] > edges[f, place]:
+                place += 1
+            places[i, f] = place

@@ -77,20 +77,19 @@ def probe(log: LogPipeline, events: Events, X: Floats, turn: int) -> Probe | Non
         return None
     n, slot = EVENTS[kind], log.store.head[[row], SLOT] - 1
     rows = np.full(n, row)
+    random, known = np.random.default_rng(turn), log.store.fields[row].copy()
     with log.learning_undone(rows[:1], slot):
         told = log.judge_again(_repeated(events, 1), X[-1:], rows[:1], BatchResult())
-    usual, random = expected(0, d, told.opinions), np.random.default_rng(turn)
-    for field in (np.arange(min(d, MOST_FIELDS)) + turn // len(PLANTED)) % d:
-        cell = log.store.fields[row, field]
-        values = _values(kind, X[-1, field], usual[field], cell, log.settings.featurize.warmup, random)
-        if values is not None:
-            break
-    else:
-        return None
-    made = np.repeat(X[-1:], n, axis=0)
-    made[:, field] = values
-    column = log.alignment.schema.numeric[field]
-    with log.learning_undone(rows[:1], slot):
+        usual = expected(0, d, told.opinions)
+        for field in (np.arange(min(d, MOST_FIELDS)) + turn // len(PLANTED)) % max(d, 1):
+            values = _values(kind, X[-1, field], usual[field], known[field], log.settings.featurize.warmup, random)
+            if values is not None:
+                break
+        else:
+            return None
+        made = np.repeat(X[-1:], n, axis=0)
+        made[:, field] = values
+        column = log.alignment.schema.numeric[field]
         judged = log.judge_again(_repeated(events, n, {column: values}), made, rows, BatchResult())
     found = judged.verdicts.total >= -np.log(judged.thresholds)
     surprises = judged.verdicts.surprises

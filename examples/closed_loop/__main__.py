@@ -1,0 +1,213 @@
+"""A model follows its data: drift, retraining, canary, promotion; a bad model, and its rollback. Run as ``python -m examples.closed_loop``.
+
+Forty made-up machines on a real Kafka and a real Flink cluster, one job all along, and the trainer beside it, as
+``streamgauge train --watch`` runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from kafka import KafkaProducer
+from rich.console import Console
+from streamgauge.jobs import local_cluster
+from streamgauge.jobs.demo import on_own_topics
+from streamgauge.jobs.retrain_models import Keeper
+from streamgauge.jobs.settings import Settings, load
+from streamgauge.jobs.submit import FlinkRest, submit
+from streamgauge.jobs.topics import client_options, ensure, records_since, send_control
+from streamgauge.jobs.train import train
+from streamgauge.models.candidate import Past
+from streamgauge.models.errors import ClusterError, StreamgaugeError
+from streamgauge.models.persistence.registry import Registry
+from streamgauge.udfs.control import ModelVersion
+
+from examples.closed_loop.story import ENTITIES, FIELDS, MODEL, Moment, draw, made, quality
+
+RATE, CHUNK, CHANGE, PARTITIONS = 2000.0, 1000, 20_000, 2  # events a second, made at a time, before the data change
+AFTERWARDS, PATIENCE = 10_000, 240.0  # events to look at after each step, and seconds to wait for it
+
+
+class Load:
+    """Sends events until it is told to stop, and remembers what it sent.
+
+    Parameters
+    ----------
+    settings : Settings
+    seed : int
+    """
+
+    def __init__(self, settings: Settings, seed: int) -> None:
+        self.settings, self.seed = settings, seed
+        self.labels: list[bool] = []
+        self.places: dict[tuple[int, int], int] = {}
+        self.sent: list[tuple[float, int]] = [(time.time(), 0)]
+        self.over = threading.Event()
+        self.failed: list[BaseException] = []
+        self._thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._thread.join(60)
+
+    def at(self, moment: float) -> int:
+        """How many events had been sent at a time, in seconds."""
+        return int(np.interp(moment, *zip(*self.sent, strict=True)))
+
+    def _send(self) -> None:
+        producer = KafkaProducer(**client_options(self.settings.kafka), linger_ms=20, acks=1)
+        topic, encode = self.settings.kafka.topics.events, msgspec.json.Encoder().encode
+        began, n = time.time(), 0
+        for turn in itertools.count():
+            if self.over.is_set():
+                break
+            X, entities, labels = made(CHUNK, self.seed + turn, np.arange(n, n + CHUNK) >= CHANGE)
+            for x, owner in zip(X.tolist(), entities.tolist(), strict=True):
+                value = {"entity": f"machine-{owner:02d}", **dict(zip(FIELDS, x, strict=True))}
+                future = producer.send(topic, encode(value), value["entity"].encode())
+                future.add_callback(lambda where, n=n: self.places.__setitem__((where.partition, where.offset), n))
+                future.add_errback(self.failed.append)
+                n += 1
+            self.labels += labels.tolist()
+            self.sent.append((time.time(), n))
+            time.sleep(max(0.0, began + n / RATE - time.time()))
+        producer.flush(60)
+        producer.close(10)
+
+
+def play(seed: int) -> dict[str, Any]:
+    """The whole story; returns its figures."""
+    console = Console(stderr=True)
+    before = local_cluster.status()["running"]
+    cluster = local_cluster.up(say=console.log)
+    with ExitStack() as stack:
+        if not before:
+            stack.callback(local_cluster.down)
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        registry = Registry(folder)
+        X, groups, _ = made(8000, seed + 10_000, np.zeros(8000, np.bool_))
+        registry.point(MODEL, "live", train(registry, MODEL, "isolation_forest", Past(X, FIELDS, groups)).version)
+        settings = load(Path(__file__).with_name("settings.yaml"), {"STREAMGAUGE__MODELS__REGISTRY": folder})
+        settings, file = on_own_topics(settings, cluster, f"closed_loop-{time.time_ns() // 10**6}")
+        ensure(settings.kafka, PARTITIONS)
+        stack.callback(FlinkRest(cluster.jobmanager).cancel, submit(settings, file, jobmanager=cluster.jobmanager))
+        keeper = Keeper(settings, say=lambda text: console.log(text, highlight=False))
+        over = threading.Event()
+        loop = threading.Thread(target=lambda: [keeper.run(once=True) for _ in iter(over.is_set, True)])
+        loop.start()
+        stack.callback(loop.join, 60)
+        stack.callback(over.set)
+        load_ = stack.enter_context(Load(settings, seed))
+        console.log(f"{RATE:.0f} events/s; after {CHANGE} the data change")
+        wait_for("settled", settings)
+        _let_pass(AFTERWARDS, load_)
+        bad_at = _let_bad(registry, settings)
+        console.log("a model that was trained on almost nothing is put to work")
+        wait_for("rolled_back", settings)
+        _let_pass(AFTERWARDS, load_)
+        load_.over.set()
+        time.sleep(2.0)
+        return told(settings, load_, bad_at, console)
+
+
+def wait_for(step: str, settings: Settings) -> None:
+    """Until the trainer says that it did something.
+
+    Raises
+    ------
+    ClusterError
+        It does not.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if any(f'"io.streamgauge.model.{step}"'.encode() in r.value for r in _notices(settings)):
+            return
+        time.sleep(1.0)
+    raise ClusterError(f"the model was not {step.replace('_', ' ')} within {PATIENCE:.0f} s: see the Flink UI")
+
+
+def _notices(settings: Settings) -> list[Any]:
+    return records_since(settings.kafka, settings.kafka.topics.notices)
+
+
+def _let_pass(events: int, load_: Load) -> None:
+    until = load_.sent[-1][1] + events
+    while load_.sent[-1][1] < until and not load_.over.is_set():
+        time.sleep(0.5)
+
+
+def _let_bad(registry: Registry, settings: Settings) -> float:
+    """Put a model to work that was trained on almost nothing, with the one before as its shadow; returns when."""
+    good = registry.aliases(MODEL)["live"]
+    random = np.random.default_rng(1)
+    past = Past(random.normal(0, 0.01, (4000, 4)) - 3, FIELDS, random.integers(0, ENTITIES, 4000))
+    bad = train(registry, MODEL, "isolation_forest", past).version
+    roles: tuple[tuple[Any, int], ...] = (("shadow", good), ("live", bad))
+    for role, version in roles:
+        registry.point(MODEL, role, version)
+        send_control(settings.kafka, ModelVersion(type="model", model=MODEL, role=role, version=version))
+    return time.time()
+
+
+def told(settings: Settings, load_: Load, bad_at: float, console: Console) -> dict[str, Any]:
+    """Figures and picture, from what lies on the topics."""
+    if load_.failed:
+        raise ClusterError(f"Kafka did not take {len(load_.failed)} events, first reason: {load_.failed[0]}")
+    labels = np.array(load_.labels)
+    surprise = np.full(len(labels), np.nan)
+    for record in records_since(settings.kafka, settings.kafka.topics.scores):
+        score = json.loads(record.value)
+        place = load_.places.get((score["partition"], score["offset"]))
+        if place is not None and MODEL in score["detectors"]:
+            surprise[place] = -np.log(max(score["detectors"][MODEL], 1e-300))
+    asked = records_since(settings.kafka, settings.kafka.topics.retrain_requests)[:1]
+    moments = [Moment(CHANGE, "the data change"), *(Moment(load_.at(r.timestamp / 1000), "request") for r in asked)]
+    for record in _notices(settings):
+        event = json.loads(record.value)
+        step = event["type"].removeprefix("io.streamgauge.model.")
+        if step in ("trained", "canary", "promoted", "settled", "rolled_back"):
+            version = event["data"]["version"] if step in ("promoted", "rolled_back") else None
+            moments.append(Moment(load_.at(record.timestamp / 1000), step.replace("_", " "), version))
+    worst = max(m.version for m in moments if m.version is not None) + 1
+    moments.append(Moment(load_.at(bad_at), "bad model", worst))
+    at = {moment.what: moment.at for moment in moments}
+    places, found = (np.array(column) for column in quality(labels, surprise))
+    spans = {
+        "before": (0, CHANGE), "drifted": (CHANGE, at["promoted"]), "recovered": (at["promoted"], at["bad model"]),
+        "bad": (at["bad model"], at["rolled back"]), "rolled_back": (at["rolled back"], len(labels)),
+    }  # fmt: skip
+    output = Path("demo-output")
+    output.mkdir(exist_ok=True)
+    draw(labels, surprise, moments, output / "closed_loop.png")
+    console.print(f"picture: {output / 'closed_loop.png'}")
+    inside = {what: found[(places >= begin) & (places < end)] for what, (begin, end) in spans.items()}
+    return {
+        "events": len(labels), "steps": {moment.what: moment.at for moment in sorted(moments, key=lambda m: m.at)},
+        "auc_pr": {what: round(float(values.mean()), 3) for what, values in inside.items() if len(values)},
+        "events_to_rollback": at["rolled back"] - at["bad model"],
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m examples.closed_loop", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="of the stream")
+    try:
+        print(json.dumps(play(parser.parse_args().seed)))
+    except StreamgaugeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
