@@ -20,7 +20,7 @@ from streamgauge.udfs.records import ByPlace
 from streamgauge.udfs.settings import ModelsSettings, ModelUse
 from streamgauge.udfs.split import is_canary
 
-PROBE_EVERY, FAR = 32, 4.0  # events from one that is probed to the next; deviations that a probe is off
+FAR = 4.0  # deviations that a probe is off
 
 log = logging.getLogger(__name__)
 
@@ -262,34 +262,36 @@ class Models:
             OnDemand(lambda i: spread(detector.expected_many(given[i : i + 1])[0])), time.perf_counter() - began,
         )  # fmt: skip
 
-    def probe(self, live: str, shadow: str, X: Floats, columns: list[str], offsets: Ints) -> tuple[Ints, Flags, Flags]:
-        """How two models tell probes: copies of some events, each with one field four of its deviations off.
+    def probe(
+        self, members: tuple[str, ...], X: Floats, columns: list[str], offsets: Ints, every: int
+    ) -> tuple[Ints, list[Flags]]:
+        """How models tell probes: copies of some events, each with one field four of its deviations off.
 
         Nobody learns from them, and no alert comes of them.
 
         Parameters
         ----------
-        live, shadow : str
-            Members at work, of events one by one.
+        members : tuple of str
+            At work, of events one by one; the first one's fields are changed.
         X : float64[n, d]
         columns : list of str
         offsets : int64[n]
             Decide which events are probed, and how.
+        every : int
+            Events from one that is probed to the next.
 
         Returns
         -------
         places : int64[m]
-        right : bool[m], for each model
-            Whether it finds the probe more unusual than the event.
+        right : list of bool[m]
+            For each member, whether it finds the probe more unusual than the event.
         """
-        members = live, shadow
-        places = np.flatnonzero(offsets % PROBE_EVERY == 0)
-        none = np.empty(0, np.bool_)
+        places = np.flatnonzero(offsets % every == 0)
         if not len(places) or any(self.at_work[member].detector.sequence for member in members):
-            return places[:0], none, none
-        manifest = self.at_work[live].manifest
-        turn = offsets[places] // PROBE_EVERY
-        at, f = self._places(live, self.at_work[live], columns), turn % len(manifest.features)
+            return places[:0], [np.empty(0, np.bool_)] * len(members)
+        manifest = self.at_work[members[0]].manifest
+        turn = offsets[places] // every
+        at, f = self._places(members[0], self.at_work[members[0]], columns), turn % len(manifest.features)
         probes = X[places].copy()
         there = at[f] >= 0
         shift = np.array(manifest.scale)[f] * np.where(turn // len(manifest.features) % 2, FAR, -FAR)
@@ -299,7 +301,7 @@ class Models:
         for member in members:
             magnitude = self.at_work[member].detector.rate_many(self.given(member, both, columns))
             said.append(magnitude[len(places) :] > magnitude[: len(places)])
-        return places, said[0], said[1]
+        return places, said
 
     def given(self, member: str, X: Floats, columns: list[str]) -> Floats:
         """A model's fields of some events, in its order; NaN where there is none."""

@@ -10,6 +10,7 @@ import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.drift import Reference, counted, kolmogorov_smirnov, population_stability
 from streamgauge.models.persistence.registry import SCORE
+from streamgauge.models.thresholds import compare_thresholds
 from streamgauge.udfs.cloud_event import cloud_event, rfc3339
 from streamgauge.udfs.settings import DriftSettings
 
@@ -18,6 +19,7 @@ GROWN = 1.5  # times as many values as expected make a bin one that values have 
 MOST_WATCHED = 64  # columns: a model's score, then its fields
 # More alerts than a model promised, when there are so many times as many, and so many at least.
 FLOOD, FEW = 5.0, 10
+SURE = 0.999  # that probes are told less
 NONE, ALERTS = -1, -2  # in the place of a column that is suspected
 REASONS = ("inputs", "scores", "alerts")
 
@@ -29,7 +31,8 @@ class DriftWatch:
     data: these move, too, when it is the relation between fields that has changed. When a population stability index is at or beyond
     `index`, or the model raises five times the alerts that it promised, the next span also tells how many entities have at least half of
     their values in the bins that have grown, or an alert. When that goes on for `spans` spans, and so many entities are with it, a request
-    to retrain is made; it says what speaks for it.
+    to retrain is made; it says what speaks for it. So it is when the model tells fewer probes than it did when it was new: such a change is
+    the model's, whoever brought it about.
 
     Parameters
     ----------
@@ -52,6 +55,8 @@ class DriftWatch:
         self._span: tuple[int, int] | None = None
         self._suspect, self._grown = NONE, np.zeros(0, np.bool_)
         self._alerts = 0
+        self._told = (0, 0)  # probes that were told, and all, in this span
+        self._tellings: list[tuple[int, int]] = []  # the same of the version's first spans, then of the last ones
         self._seen, self._moved = np.zeros((2, 0), np.int64)
 
     def watch(
@@ -61,6 +66,7 @@ class DriftWatch:
         names: Sequence[str],
         X: Floats,
         alerts: Flags,
+        probed: tuple[Ints, Flags],
         threshold: float,
         entities: list[str],
         offsets: Ints,
@@ -80,6 +86,8 @@ class DriftWatch:
             The same of the events, in that order; NaN is missing.
         alerts : bool[n]
             Whether the model by itself would have raised an alert.
+        probed : (int64[m], bool[m])
+            Places of events that were probed, and whether the model told the probe from its event.
         threshold : float
             Tail probability: what it promises.
         entities : list of str
@@ -99,6 +107,8 @@ class DriftWatch:
             counts = counted(bins[part], reference.shares.shape[1])
             self._counts = self._counts + counts if self._counts.size else counts
             self._alerts += int(alerts[part].sum())
+            told = probed[1][(probed[0] >= begin) & (probed[0] < end)]
+            self._told = (self._told[0] + int(told.sum()), self._told[1] + len(told))
             if self._suspect == ALERTS:
                 self._count_moved(np.ones(end - begin, np.bool_), alerts[part], entities[part])
             elif self._suspect != NONE:
@@ -134,6 +144,7 @@ class DriftWatch:
             self._began = None
         elif self._began is None:
             self._began = self._span
+        blind = self._blind()
         request = None
         if self._drifted >= self.settings.spans and share >= self.settings.entities and not self._rest:
             self._rest = self.settings.rest
@@ -148,6 +159,11 @@ class DriftWatch:
             reason = REASONS[0 if told else 1 if score else 2]
             where = {str(self.log): [self._began[0], offset + 1]}
             request = self.ask(reason, evidence, self._began[1], where, offset, time)
+        elif blind is not None and not self._rest:
+            self._rest = self.settings.rest
+            assert self._span is not None
+            where = {str(self.log): [self._span[0], offset + 1]}
+            request = self.ask("recall", blind, self._span[1], where, offset, time)
         self._suspect = worst if moved else ALERTS if flood else NONE
         if moved:
             n = max(self._counts[worst].sum(), 1.0)
@@ -156,6 +172,24 @@ class DriftWatch:
         self._counts, self._events, self._span = np.zeros((len(names), 0)), 0, None
         self._alerts = 0
         return request
+
+    def _blind(self) -> dict[str, Any] | None:
+        """What speaks for it that the model tells fewer probes in the last spans than in its first ones."""
+        spans = self.settings.spans
+        self._tellings.append(self._told)
+        self._told = (0, 0)
+        if len(self._tellings) < 2 * spans:  # it is new
+            return None
+        first, now = _sum(self._tellings[:spans]), _sum(self._tellings[spans:])
+        del self._tellings[spans]
+        if compare_thresholds(first, now, SURE).better != "a":
+            return None
+        return {
+            "of": "recall of probes",
+            "before": round(first[0] / first[1], 4),
+            "after": round(now[0] / now[1], 4),
+            "probes": now[1],
+        }
 
     def ask(
         self, reason: str, evidence: dict[str, Any], since: int, offsets: dict[str, list[int]], offset: int, time: int
@@ -189,6 +223,7 @@ class DriftWatch:
         return [
             self.version, self._counts.astype(np.int64).tolist(), self._events, self._drifted, self._rest, self._began, self._span,
             self._suspect, self._grown.tolist(), self._seen.tolist(), self._moved.tolist(), self._alerts,
+            self._told, self._tellings,
         ]  # fmt: skip
 
     def restore(self, state: list[Any]) -> None:
@@ -196,8 +231,15 @@ class DriftWatch:
         self.version, counts, self._events, self._drifted, self._rest, began, span, self._suspect, grown, *moved = (
             state[:11]
         )
-        self._alerts = state[11] if len(state) > 11 else 0  # earlier releases did not count them
+        self._alerts, told, tellings = (
+            state[11:] if len(state) > 11 else (0, (0, 0), [])
+        )  # earlier builds did not count these
+        self._told, self._tellings = (told[0], told[1]), [(right, n) for right, n in tellings]
         self._counts = np.array(counts, dtype=np.float64).reshape(len(counts), -1)
         self._began, self._span = (None if place is None else (place[0], place[1]) for place in (began, span))
         self._grown = np.array(grown, dtype=np.bool_)
         self._seen, self._moved = (np.array(numbers, dtype=np.int64) for numbers in moved)
+
+
+def _sum(pairs: list[tuple[int, int]]) -> tuple[int, int]:
+    return sum(a for a, _ in pairs), sum(b for _, b in pairs)

@@ -14,6 +14,8 @@ from streamgauge.udfs.records import BatchResult, Events, Opinions, Verdicts
 if TYPE_CHECKING:
     from streamgauge.udfs.log_pipeline import LogPipeline
 
+BESIDE, ALONE = 32, 128  # events from one probe to the next, of a model beside its shadow, and by itself
+
 
 def watch_models(
     log: LogPipeline, events: Events, X: Floats, opinions: Opinions, verdicts: Verdicts, offsets: Ints, result: BatchResult
@@ -44,9 +46,15 @@ def watch_models(
             result.count(f"models.{model}.only_shadow", int((b & ~a).sum()))
             if model in log.comparisons and model in at_work:
                 versions = log.models.versions
-                told = log.models.probe(model, shadow, X, columns, offsets)
+                places, (live_right, shadow_right) = log.models.probe((model, shadow), X, columns, offsets, BESIDE)
                 result.notices += log.comparisons[model].compare(
-                    versions[model], versions[shadow], (a, b), told, log.threshold, offsets, events.times
+                    versions[model],
+                    versions[shadow],
+                    (a, b),
+                    (places, live_right, shadow_right),
+                    log.threshold,
+                    offsets,
+                    events.times,
                 )
         loaded = at_work.get(model)
         if loaded is None or loaded.reference is None or model not in log.drift:
@@ -54,9 +62,10 @@ def watch_models(
         given = log.models.given(model, X, columns)
         if len(loaded.watched) > given.shape[1]:
             given = np.column_stack((opinions.magnitudes[:, opinions.names.index(model)], given))
+        places, (right,) = log.models.probe((model,), X, columns, offsets, ALONE)
         requests = log.drift[model].watch(
-            loaded.manifest.version, loaded.reference, loaded.watched, given, alone[model], log.threshold, events.entities,
-            offsets, events.times,
+            loaded.manifest.version, loaded.reference, loaded.watched, given, alone[model], (places, right), log.threshold,
+            events.entities, offsets, events.times,
         )  # fmt: skip
         result.requests += requests
         result.count("retrain_requests", len(requests))

@@ -18,16 +18,19 @@ SETTINGS = DriftSettings(every=EVERY, rest=5)
 REFERENCE = reference_of(np.random.default_rng(9).normal(size=(5000, 2)))
 
 
-def watched(X, entities, cuts=(), watch=None, version=1, begin=0, alerts=None, reference=REFERENCE, names=("a", "b")):
+def watched(
+    X, entities, cuts=(), watch=None, version=1, begin=0, alerts=None, reference=REFERENCE, names=("a", "b"), right=None
+):
     """Requests for events, cut into batches."""
+    right = np.ones(len(X), np.bool_) if right is None else right
     alerts = np.zeros(len(X), np.bool_) if alerts is None else alerts
     watch = watch or DriftWatch(SETTINGS, "m", "events", "job", 3)
     offsets, told = np.arange(begin, begin + len(X)), []
     for part in np.split(np.arange(len(X)), sorted(cuts)):
-        who = [f"e{k}" for k in entities[part]]
+        who, probed = [f"e{k}" for k in entities[part]], np.flatnonzero(offsets[part] % 50 == 0)
         told += watch.watch(
-            version, reference, names, X[part], alerts[part], 1e-3, who, offsets[part], 1000 * offsets[part]
-        )
+            version, reference, names, X[part], alerts[part], (probed, right[part][probed]), 1e-3, who, offsets[part], 1000 * offsets[part]
+        )  # fmt: skip
     return [json.loads(text)["data"] for _, text in told], watch
 
 
@@ -92,6 +95,18 @@ def test_alerts_many_times_the_promise_are_a_reason_unless_few_entities_raise_th
     assert all(request["evidence"]["promised"] == 1.0 for request in told)
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("after", "asked"), [(0.4, 1), (0.9, 0)])
+def test_a_model_that_tells_fewer_probes_than_it_did_when_new_is_a_reason(seed, after, asked):
+    X, entities = events(12, moved=0, seed=seed)
+    share = np.where(np.arange(len(X)) < 6 * EVERY, 0.9, after)
+    right = np.random.default_rng(seed).random(len(X)) < share
+    told, _ = watched(X, entities, right=right)
+    told = told[:1]  # it goes on, and is asked again after a rest
+    assert [request["reason"] for request in told] == ["recall"] * asked
+    assert all(request["evidence"]["after"] < request["evidence"]["before"] for request in told)
+
+
 def test_state_of_the_release_before_is_taken_up():
     X, entities = events(6, first=1)
     whole, _ = watched(X, entities)
@@ -111,13 +126,14 @@ def test_another_version_begins_anew():
 def test_neither_batches_nor_restarts_matter(cuts, seed, stop):
     X, entities = events(6, first=1, moved=0.8, seed=seed)
     X[::7, 0] = np.nan
-    whole, end = watched(X, entities)
-    cut, same = watched(X, entities, cuts)
+    right = np.random.default_rng(seed).random(len(X)) < np.linspace(1.0, 0.2, len(X))
+    whole, end = watched(X, entities, right=right)
+    cut, same = watched(X, entities, cuts, right=right)
     assert cut == whole
     assert same.to_state() == end.to_state()
-    told, before = watched(X[:stop], entities[:stop])
+    told, before = watched(X[:stop], entities[:stop], right=right[:stop])
     after = DriftWatch(SETTINGS, "m", "events", "job", 3)
     after.restore(json.loads(json.dumps(before.to_state())))
-    rest, _ = watched(X[stop:], entities[stop:], watch=after, begin=stop)
+    rest, _ = watched(X[stop:], entities[stop:], watch=after, begin=stop, right=right[stop:])
     assert told + rest == whole
     assert json.dumps(after.to_state()) == json.dumps(end.to_state())
