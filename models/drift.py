@@ -35,14 +35,9 @@ class Reference:
 
     def counts(self, X: Floats) -> Floats:
         """How many values lie in each bin of each field, float64[d, bins]."""
-        return counted(self.bins(X), self.shares.shape[1])
-
-
-def counted(bins: Ints, n_bins: int) -> Floats:
-    """How often each bin occurs in each column, float64[d, bins]; -1 is none."""
-    d = bins.shape[1]
-    flat = bins + n_bins * np.arange(d)
-    return np.bincount(flat[bins >= 0], minlength=d * n_bins).reshape(d, n_bins).astype(np.float64)
+        counts = np.zeros(self.shares.shape)
+        _count(X, self.edges, counts)
+        return counts
 
 
 def reference_of(X: Floats, bins: int = BINS) -> Reference:
@@ -101,11 +96,27 @@ def kolmogorov_smirnov(expected: Floats, counts: Floats) -> Floats:
 
 
 @njit(cache=True)
+def _bin(x, edges):  # type: ignore[no-untyped-def]
+    """Bin of a value; a walk along few edges is faster than a search."""
+    if math.isnan(x):
+        return -1
+    place = 0
+    while place < len(edges) and x > edges[place]:
+        place += 1
+    return place
+
+
+@njit(cache=True)
 def _bins(X, edges, places):  # type: ignore[no-untyped-def]
-    """Bins of a few edges each: a walk is faster than a search."""
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
-            place = -1 if math.isnan(X[i, f]) else 0
-            while 0 <= place < edges.shape[1] and X[i, f] > edges[f, place]:
-                place += 1
-            places[i, f] = place
+            places[i, f] = _bin(X[i, f], edges[f])
+
+
+@njit(cache=True)
+def _count(X, edges, counts):  # type: ignore[no-untyped-def]
+    for i in range(X.shape[0]):
+        for f in range(X.shape[1]):
+            place = _bin(X[i, f], edges[f])
+            if place >= 0:
+                counts[f, place] += 1.0

@@ -55,11 +55,13 @@ class Tracking:
         held : int
             Events that were not learned.
         """
-        self._rarer = [
-            n + int((surprise >= p * math.log(10.0)).sum()) for n, p in zip(self._rarer, POWERS, strict=True)
-        ]
-        self._flagged += int(decisions.flagged.sum())
+        powers = (surprise / math.log(10.0)).clip(0.0, POWERS[-1]).astype(np.int64)
+        beyond = np.bincount(powers, minlength=len(POWERS) + 1)[::-1].cumsum()[-2::-1].tolist()
+        self._rarer = [n + more for n, more in zip(self._rarer, beyond, strict=True)]
+        self._flagged += int(np.count_nonzero(decisions.flagged))
         self._held += held
+        if not len(decisions.place):
+            return
         for status in decisions.incident[decisions.change == OPENED, STATUS].tolist():
             kind = KINDS[kind_of(status)]
             self._opened[kind] = self._opened.get(kind, 0) + 1

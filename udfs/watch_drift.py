@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.models.drift import Reference, counted, kolmogorov_smirnov, population_stability
+from streamgauge.models.drift import Reference, kolmogorov_smirnov, population_stability
 from streamgauge.models.persistence.registry import SCORE
 from streamgauge.models.thresholds import compare_thresholds
 from streamgauge.udfs.cloud_event import cloud_event, rfc3339
@@ -97,22 +97,24 @@ class DriftWatch:
             self._anew(version, len(names))
         most = min(len(names), MOST_WATCHED)
         reference = Reference(reference.edges[:most], reference.shares[:most])
-        bins = reference.bins(X[:, :most])
+        X = X[:, :most]
         requests, begin = [], 0
-        while begin < len(bins):
+        while begin < len(X):
             if self._span is None:
                 self._span = (int(offsets[begin]), int(times[begin]))
-            end = min(len(bins), begin + self.settings.every - self._events)
+            end = min(len(X), begin + self.settings.every - self._events)
             part = slice(begin, end)
-            counts = counted(bins[part], reference.shares.shape[1])
+            counts = reference.counts(X[part])
             self._counts = self._counts + counts if self._counts.size else counts
-            self._alerts += int(alerts[part].sum())
-            told = probed[1][(probed[0] >= begin) & (probed[0] < end)]
-            self._told = (self._told[0] + int(told.sum()), self._told[1] + len(told))
+            self._alerts += int(np.count_nonzero(alerts[part]))
+            if len(probed[0]):
+                told = probed[1][(probed[0] >= begin) & (probed[0] < end)]
+                self._told = (self._told[0] + int(told.sum()), self._told[1] + len(told))
             if self._suspect == ALERTS:
                 self._count_moved(np.ones(end - begin, np.bool_), alerts[part], entities[part])
             elif self._suspect != NONE:
-                column = bins[part, self._suspect]
+                one = Reference(reference.edges[[self._suspect]], reference.shares[[self._suspect]])
+                column = one.bins(X[part, [self._suspect]])[:, 0]
                 self._count_moved(column >= 0, self._grown[column], entities[part])
             self._events += end - begin
             if self._events == self.settings.every:

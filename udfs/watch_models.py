@@ -14,7 +14,7 @@ from streamgauge.udfs.records import BatchResult, Events, Opinions, Verdicts
 if TYPE_CHECKING:
     from streamgauge.udfs.log_pipeline import LogPipeline
 
-BESIDE, ALONE = 32, 128  # events from one probe to the next, of a model beside its shadow, and by itself
+BESIDE, ALONE = 32, 512  # events from one probe to the next, of a model beside its shadow, and by itself
 
 
 def watch_models(
@@ -35,12 +35,13 @@ def watch_models(
     """
     own = log.calibrators.exchanged(verdicts.surprises, opinions.canaries)  # each version's, whoever was heard
     limit = -math.log(log.threshold)
-    alone = {name: np.nan_to_num(own[:, opinions.names.index(name)]) >= limit for name in log.models.names}
     columns, at_work = log.alignment.schema.numeric, log.models.at_work
+    alone = {name: own[:, opinions.names.index(name)] >= limit for name in at_work}  # NaN is not
     for model in log.models.settings.use:
         shadow = f"{model}{SHADOW}"
         if shadow in at_work:
-            a, b = alone[model], alone[shadow]
+            b = alone[shadow]
+            a = alone[model] if model in at_work else np.zeros_like(b)
             result.count(f"models.{model}.both", int((a & b).sum()))
             result.count(f"models.{model}.only_live", int((a & ~b).sum()))
             result.count(f"models.{model}.only_shadow", int((b & ~a).sum()))
