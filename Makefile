@@ -23,7 +23,7 @@ lint: .venv/.installed-dev
 	$(BIN)/mypy -p streamgauge.models -p streamgauge.udfs -p streamgauge.jobs
 
 schema: .venv/.installed
-	$(BIN)/python -c "from streamgauge.jobs.settings import schema; print(schema(), end='')" > flink-conf/detection.schema.json
+	$(BIN)/python -m streamgauge.jobs.schemas
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.detectors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -231,10 +230,3 @@ def _explain(error: Any) -> str:
         return message
     hidden = any(word in key.lower() for word in _SECRET)
     return f"{key}: {message} (is {'hidden' if hidden else repr(error['input'])})"
-
-
-def schema() -> str:
-    """JSON Schema of the settings file, as kept in flink-conf/detection.schema.json."""
-    described = Settings.model_json_schema()
-    described["title"] = "Streamgauge settings"
-    return json.dumps(described, indent=2) + "\n"

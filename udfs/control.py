@@ -113,7 +113,7 @@ class EntityAction(Section):
 
 
 Said = Threshold | Trial | Rules | MaintenanceWindows | Weights | DetectorVersion | ModelVersion | EntityAction
-_adapter: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="type")])
+MESSAGES: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="type")])
 
 
 def key_of(message: Said) -> str:
@@ -153,7 +153,7 @@ def parse(text: str | bytes) -> Said:
     SettingsError
         It is none; says which key holds which value and what is allowed.
     """
-    return parsed(_adapter, text, "control message")
+    return parsed(MESSAGES, text, "control message")
 
 
 class Control:
