@@ -156,7 +156,7 @@ def read_compacted(kafka: KafkaSettings, topic: str, since: int = 0) -> list[tup
     return [(r.offset, r.value.decode(errors="replace")) for r in records_since(kafka, topic, since) if r.value]
 
 
-def records_since(kafka: KafkaSettings, topic: str, since: int = 0) -> list[Any]:
+def records_since(kafka: KafkaSettings, topic: str, since: int = 0, most: int | None = None) -> list[Any]:
     """All records of a topic so far that came at a time or after it, in the order of arrival.
 
     Parameters
@@ -165,6 +165,8 @@ def records_since(kafka: KafkaSettings, topic: str, since: int = 0) -> list[Any]
     topic : str
     since : int
         Milliseconds.
+    most : int, optional
+        Of the newest records; no more than that of each partition are read.
 
     Raises
     ------
@@ -182,7 +184,7 @@ def records_since(kafka: KafkaSettings, topic: str, since: int = 0) -> list[Any]
             wanted = [place for place in places if begins[place] is not None and begins[place].offset < ends[place]]
             consumer.assign(wanted)
             for place in wanted:
-                consumer.seek(place, begins[place].offset)
+                consumer.seek(place, max(begins[place].offset, 0 if most is None else ends[place] - most))
             records: list[Any] = []
             quiet = 0  # the last offsets may be those of transactions, which no record comes from
             while quiet < QUIET and any(consumer.position(place) < ends[place] for place in wanted):
@@ -193,4 +195,4 @@ def records_since(kafka: KafkaSettings, topic: str, since: int = 0) -> list[Any]
             consumer.close()
     except KafkaError as error:
         raise ClusterError(f"cannot read the topic {topic!r} at {kafka.bootstrap}: {error}") from error
-    return sorted(records, key=lambda r: (r.timestamp, r.partition, r.offset))
+    return sorted(records, key=lambda r: (r.timestamp, r.partition, r.offset))[-most if most else None :]

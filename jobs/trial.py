@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from streamgauge.jobs.feedback import heard
-from streamgauge.jobs.follow_alerts import follow
 from streamgauge.jobs.settings import KafkaSettings
-from streamgauge.jobs.topics import read_compacted, send_control
+from streamgauge.jobs.topics import read_compacted, records_since, send_control
 from streamgauge.models.errors import InputError, SettingsError
 from streamgauge.models.thresholds import Verdict, compare_thresholds
 from streamgauge.udfs.control import Threshold, Trial, parse
@@ -124,13 +123,11 @@ def standing(kafka: KafkaSettings) -> Standing:
     trial = running(kafka)
     assert trial.a is not None
     assert trial.b is not None
-    began = 0.0 if trial.since is None else trial.since.timestamp()
+    since = 0 if trial.since is None else int(trial.since.timestamp() * 1000)
     found = Standing(trial, {"a": Arm(trial.a), "b": Arm(trial.b)})
     arm_of: dict[str, str] = {}
-    for received in follow(kafka, from_beginning=True, idle_seconds=2.0):
-        if received is None or received.appended < began:
-            continue
-        data = received.alert["data"]
+    for record in records_since(kafka, kafka.topics.alerts, since):
+        data = json.loads(record.value)["data"]
         if data["state"] == "opened" and "trial" in data and data["alert_id"] not in arm_of:
             arm_of[data["alert_id"]] = data["trial"]
             found.arms[data["trial"]].alerts += 1
