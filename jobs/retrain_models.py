@@ -193,7 +193,7 @@ class Keeper:
         aliases = self.registry.aliases(name)
         if (aliases.get("live"), aliases.get("shadow")) != (live, shadow) or FROZEN in aliases:
             return
-        told = self._compared.setdefault((name, live, shadow), dict.fromkeys(COUNTED, 0.0))
+        told = self._compared.setdefault((name, live, shadow), dict.fromkeys(COUNTED, 0))
         told["events"] += data["events"]
         told["live_alerts"] += data["both"] + data["only_live"]
         told["shadow_alerts"] += data["both"] + data["only_shadow"]
