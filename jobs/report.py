@@ -14,16 +14,14 @@ import numpy as np
 from jinja2 import Environment
 from streamgauge.jobs.effect import Effect, effect_of_feedback
 from streamgauge.jobs.feedback import heard
-from streamgauge.jobs.pages import PLAIN, STYLE, axes_of, png
+from streamgauge.jobs.pages import PLAIN, STYLE
+from streamgauge.jobs.report_plots import plots
 from streamgauge.jobs.settings import Settings
 from streamgauge.jobs.topics import records_since
 from streamgauge.models.thresholds import wilson
 from streamgauge.udfs.feedback import Feedback
 from streamgauge.udfs.track import TRACKED
 
-COLOURS = {"point": "#1f6feb", "contextual": "#2d936c", "collective": "#e0a100", "relative": "#8250df", "drift": "#d1495b",
-           "conditional": "#5b6b7b"}  # fmt: skip
-BUCKETS = 48  # in the plots
 HISTORIC = 3600.0  # seconds by which events that are told of may be old, for their age to be latency
 MOST_ROWS = 20  # of a table
 
@@ -62,6 +60,20 @@ class Found:
     steps: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     words: list[Feedback] = field(default_factory=list)
     effect: Effect | None = None
+
+    def judged(self) -> list[tuple[int, bool]]:
+        """When each alert came that people judged, and whether more of them found it true than false; a draw is no judgement."""
+        opened = {event["data"]["alert_id"]: at for at, event in self.alerts if event["data"]["state"] == "opened"}
+        votes: Counter[str] = Counter()
+        for word in self.words:
+            if word.alert_id in opened and word.verdict != "ignore":
+                votes[word.alert_id] += 1 if word.verdict == "true" else -1
+        return sorted((opened[alert], vote > 0) for alert, vote in votes.items() if vote)
+
+    def ages(self) -> list[tuple[int, float]]:
+        """When each record of an alert came, and how many seconds after its event; nothing where events are historic."""
+        found = [(at, at / 1000 - datetime.fromisoformat(event["time"]).timestamp()) for at, event in self.alerts]
+        return found if found and np.median([age for _, age in found]) < HISTORIC else []
 
 
 def find(
@@ -113,7 +125,8 @@ def figures_of(found: Found) -> dict[str, Any]:
         for at, event in found.alerts
         if event["data"]["state"] == "opened"
     }
-    right, judged = _judged(found.words, opened)
+    words = found.judged()
+    right, judged = sum(good for _, good in words), len(words)
     probes = [data["probe"] for _, data in found.tracked if data["probe"]]
     recall = {of: _share([p["found"] for p in probes if of in (p["kind"], p["tier"], "all")]) for of in
               ("all", *dict.fromkeys(p["kind"] for p in probes), *dict.fromkeys(p["tier"] for p in probes))}  # fmt: skip
@@ -121,10 +134,8 @@ def figures_of(found: Found) -> dict[str, Any]:
     for one in probes:
         for name, told in one["members"].items():
             members.setdefault(name, []).append(told)
-    ages = np.array([at / 1000 - datetime.fromisoformat(event["time"]).timestamp() for at, event in found.alerts])
-    latency = None
-    if len(ages) and np.median(ages) < HISTORIC:
-        latency = {f"p{q}": round(float(np.percentile(ages, q)), 4) for q in (50, 95, 99)}
+    ages = [age for _, age in found.ages()]
+    latency = {f"p{q}": round(float(np.percentile(ages, q)), 4) for q in (50, 95, 99)} if ages else None
     rarer: Counter[str] = Counter()
     for _, data in found.tracked:
         rarer.update(data["rarer"])
@@ -156,23 +167,13 @@ def page(found: Found, figures: dict[str, Any], job: str, since: int, until: int
         Milliseconds.
     """
     with mpl.rc_context(PLAIN):
-        plots = _plots(found, since, until)
+        shown = plots(found, since, until)
     newest = found.tracked[-1][1]["threshold"] if found.tracked else "unknown"
     template = Environment(autoescape=True).from_string(PAGE)
     return template.render(
         style=STYLE, job=job, since=_moment(since), until=_moment(until), events=figures["events"], opened=figures["alerts"],
-        threshold=newest, figures=_rows(figures), plots=plots, tables=_tables(found, figures),
+        threshold=newest, figures=_rows(figures), plots=shown, tables=_tables(found, figures),
     )  # fmt: skip
-
-
-def _judged(words: list[Feedback], opened: dict[str, Any]) -> tuple[int, int]:
-    """Alerts that more people found true than false, and those that were judged at all."""
-    votes: Counter[str] = Counter()
-    for word in words:
-        if word.alert_id in opened and word.verdict != "ignore":
-            votes[word.alert_id] += 1 if word.verdict == "true" else -1
-    said = [vote for vote in votes.values() if vote]
-    return sum(vote > 0 for vote in said), len(said)
 
 
 def _interval(hits: int, of: int) -> list[float] | None:
@@ -251,55 +252,3 @@ def _step(at: int, event: dict[str, Any]) -> tuple[str, ...]:
 
 def _moment(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _plots(found: Found, since: int, until: int) -> list[dict[str, str]]:
-    edges = np.linspace(since, max(until, since + 1), BUCKETS + 1)
-    hours = (edges - edges[-1]) / 3.6e6
-    middle, width = (hours[1:] + hours[:-1]) / 2, hours[1] - hours[0]
-    told = []
-
-    def bucket(moments: Any, weights: list[float] | None = None) -> Any:
-        return np.histogram(moments, edges, weights=weights)[0]
-
-    figure, axes = axes_of("hours before the end", "opened", "Incidents by kind")
-    below = np.zeros(BUCKETS)
-    for kind, colour in COLOURS.items():
-        moments = [at for at, e in found.alerts if e["data"]["state"] == "opened" and e["data"]["kind"] == kind]
-        if moments:
-            axes.bar(middle, counts := bucket(moments), width, below, color=colour, label=kind)
-            below += counts
-    if below.any():
-        axes.legend(frameon=False)
-    told.append({"name": "incidents", "png": png(figure)})
-    figure, axes = axes_of("hours before the end", "share", "Known anomalies found")
-    probes = [(at, data["probe"]) for at, data in found.tracked if data["probe"]]
-    for kind, colour in COLOURS.items():
-        mine = [(at, one["found"]) for at, one in probes if one["kind"] == kind]
-        if mine:
-            past = [(at - until) / 3.6e6 for at, _ in mine]
-            axes.plot(past, np.cumsum([hit for _, hit in mine]) / np.arange(1, len(mine) + 1), color=colour, label=kind)
-    axes.set_ylim(0, 1.05)
-    if probes:
-        axes.legend(frameon=False)
-    told.append({"name": "recall", "png": png(figure)})
-    figure, axes = axes_of("hours before the end", "observed over promised", "Calibration")
-    at_all, of = [at for at, _ in found.tracked], [float(data["of"]) for _, data in found.tracked]
-    for power, colour in (("1e-2", "#1f6feb"), ("1e-3", "#d1495b")):
-        with np.errstate(invalid="ignore"):
-            ratio = bucket(at_all, [data["rarer"][power] for _, data in found.tracked]) / (
-                float(power) * bucket(at_all, of)
-            )
-        axes.plot(middle, ratio, color=colour, marker=".", label=f"rarer than {power}")
-    axes.axhline(1.0, color="#c3ccd5", linestyle=":")
-    axes.legend(frameon=False)
-    told.append({"name": "calibration", "png": png(figure)})
-    figure, axes = axes_of("hours before the end", "version", "Models at work")
-    for name in sorted({name for _, data in found.tracked for name in data["models"]}):
-        versions = [
-            ((at - until) / 3.6e6, int(data["models"][name])) for at, data in found.tracked if name in data["models"]
-        ]
-        axes.step(*zip(*versions, strict=True), where="post", label=name)
-        axes.legend(frameon=False)
-    told.append({"name": "models", "png": png(figure)})
-    return told

@@ -117,7 +117,7 @@ def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_
     assert told["effect_of_feedback"]["alerts_with"] < told["effect_of_feedback"]["alerts_without"]
     assert told["effect_of_feedback"]["avoided"]["false"] == 1
     assert told["entities"]["known"] == 2
-    assert page.read_text().count("data:image/png") == 4
+    assert page.read_text().count("data:image/png") == 6
 
 
 def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_path):

@@ -91,7 +91,7 @@ def test_the_page_shows_all_of_it_and_lets_no_text_be_markup(found):
     html = page(found, figures_of(found), "job", BEGIN - 1000, BEGIN + 4 * HOUR)
     for text in ("What feedback changed", "promoted", "e0", "recall, drift", "event to alert, p99"):
         assert text in html
-    assert html.count("data:image/png") == 4
+    assert html.count("data:image/png") == 6
     assert "<b>few alerts</b>" not in html
     assert "&lt;b&gt;few alerts" in html
 
