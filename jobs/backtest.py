@@ -125,7 +125,9 @@ def _stream(
     partitions: int,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Backtest:
-    pipeline = ScoringPipeline(settings.pipeline(), settings.kafka.topics.events, settings.job.name, saves=False)
+    pipeline = ScoringPipeline(
+        settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False
+    )
     encode = msgspec.json.Encoder().encode
 
     @functools.cache

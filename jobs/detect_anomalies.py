@@ -23,7 +23,7 @@ from streamgauge.jobs.flink_tables import (
     shard_keys,
 )  # fmt: skip
 from streamgauge.jobs.settings import Settings, load
-from streamgauge.jobs.topics import read_said
+from streamgauge.jobs.topics import pipeline_of, read_said
 from streamgauge.models.errors import StreamgaugeError
 from streamgauge.udfs.score_batch import (
     CONTROL_STATE,
@@ -83,7 +83,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
 
     # decode -> align -> context -> featurize -> detect -> calibrate -> decide -> alert
     score_batch = ScoreBatch(
-        settings.pipeline().model_dump_json(), batch.shards, topics.events, topics.feedback, job.name,
+        pipeline_of(settings).model_dump_json(), batch.shards, topics.events, topics.feedback, job.name,
         batch.sharding == "partition", functools.partial(read_said, kafka),
     )  # fmt: skip
     alerts = batches.connect(said).process(score_batch, MESSAGE).name("score batch").uid("score-batch")

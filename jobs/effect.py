@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from streamgauge.jobs.feedback import heard
 from streamgauge.jobs.settings import Settings
-from streamgauge.jobs.topics import read_compacted, records_since
+from streamgauge.jobs.topics import pipeline_of, read_compacted, records_since
 from streamgauge.models.errors import ModelError, SettingsError
 from streamgauge.udfs.control import EntityAction, parse
 from streamgauge.udfs.feedback import Feedback
@@ -84,7 +84,7 @@ def _opened(
 ) -> set[Alert]:
     """Incidents that open."""
     pipeline = ScoringPipeline(
-        settings.pipeline(), settings.kafka.topics.events, settings.job.name, settings.batch.sharding == "partition", False
+        pipeline_of(settings), settings.kafka.topics.events, settings.job.name, settings.batch.sharding == "partition", False
     )  # fmt: skip
     for control in said:
         try:

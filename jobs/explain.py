@@ -15,7 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from streamgauge.jobs.follow_alerts import records_of
 from streamgauge.jobs.settings import Settings
-from streamgauge.jobs.topics import client_options, read_said
+from streamgauge.jobs.topics import client_options, pipeline_of, read_said
 from streamgauge.models.contract import Floats
 from streamgauge.models.errors import ClusterError, InputError, ModelError, SettingsError
 from streamgauge.models.explanation import Counterfactual, counterfactuals
@@ -108,7 +108,7 @@ def explain(
         found.notes.append(
             f"the topic's retention has dropped the offsets before {begin}: what was learned from them is missing"
         )
-    pipeline = ScoringPipeline(settings.pipeline(), settings.kafka.topics.events, settings.job.name, saves=False)
+    pipeline = ScoringPipeline(pipeline_of(settings), settings.kafka.topics.events, settings.job.name, saves=False)
     for topic, offset, text in read_said(settings.kafka):
         try:
             if topic == settings.kafka.topics.feedback:

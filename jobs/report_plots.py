@@ -127,6 +127,6 @@ def _models(found: Found, edges: Any) -> Any:
     for name in sorted({name for _, data in found.tracked for name in data["models"]}):
         told = [(at, int(data["models"][name])) for at, data in found.tracked if name in data["models"]]
         axes.step(_hours([at for at, _ in told], edges), [version for _, version in told], where="post", label=name)
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _legend(axes)
     return figure

@@ -146,9 +146,12 @@ class Settings(PipelineSettings):
                     f"{MOST_BYTES / 1e6:.0f} MB are allowed: make it smaller, or look at fewer fields"
                 )
 
-    def pipeline(self) -> PipelineSettings:
-        """The part that decides about scores."""
-        return PipelineSettings.model_validate(self.model_dump(include=set(PipelineSettings.model_fields)))
+    def pipeline(self, logs: int = 1) -> PipelineSettings:
+        """The part that decides about scores, as each of so many logs has it: the alert budget is shared evenly."""
+        values = self.model_dump(include=set(PipelineSettings.model_fields))
+        if self.decide.budget is not None:
+            values["decide"]["budget"] = self.decide.budget / logs
+        return PipelineSettings.model_validate(values)
 
 
 def load(path: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:

@@ -9,10 +9,11 @@ from typing import Any
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
-from streamgauge.jobs.settings import KafkaSettings
+from streamgauge.jobs.settings import KafkaSettings, Settings
 from streamgauge.models.errors import ClusterError
 from streamgauge.udfs.control import Said, key_of
 from streamgauge.udfs.feedback import Feedback
+from streamgauge.udfs.settings import PipelineSettings
 
 # Flink's connector speaks Java's property names, kafka-python its own
 _PYTHON_NAMES = {
@@ -104,6 +105,32 @@ def ensure(kafka: KafkaSettings, partitions: int = 4, overrides: dict[str, dict[
         except KafkaError as error:
             raise ClusterError(f"Kafka at {kafka.bootstrap} refused to create a topic: {error}") from error
     return created
+
+
+def pipeline_of(settings: Settings) -> PipelineSettings:
+    """The settings of the pipeline as the job has them: with each log's share of the alert budget, if there is one.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer, or there is no topic of events.
+    """
+    if settings.decide.budget is None:
+        return settings.pipeline()
+    if settings.batch.sharding == "entity":
+        return settings.pipeline(settings.batch.shards)
+    topic = settings.kafka.topics.events
+    try:
+        consumer = KafkaConsumer(**client_options(settings.kafka))
+        try:
+            partitions = consumer.partitions_for_topic(topic)
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise ClusterError(f"cannot look at the topic {topic!r} at {settings.kafka.bootstrap}: {error}") from error
+    if not partitions:
+        raise ClusterError(f"there is no topic {topic!r} at {settings.kafka.bootstrap} to share decide.budget among")
+    return settings.pipeline(len(partitions))
 
 
 def send_control(kafka: KafkaSettings, message: Said) -> None:

@@ -171,7 +171,9 @@ class DecideSettings(Section):
         description="Incidents that open within so long of each other are a group, with a likely root; 0 is none.",
     )
     budget: float | None = Field(
-        None, gt=0, description="Alerts a day in each log; the threshold then follows what is achieved."
+        None,
+        gt=0,
+        description="Alerts a day, shared evenly by the partitions; the threshold then follows what is achieved.",
     )
     importance: dict[str, Annotated[int, Field(ge=-3, le=3)]] = Field(
         default_factory=dict,

@@ -120,3 +120,9 @@ def test_settings_are_frozen():
 @pytest.mark.parametrize(("delivery", "milliseconds"), [("exactly_once", 1000), ("at_least_once", 10_000)])
 def test_checkpoints_are_as_often_as_the_delivery_needs(delivery, milliseconds):
     assert validated({"job": {"delivery": delivery}}, "here").job.checkpoint_milliseconds == milliseconds
+
+
+def test_the_alert_budget_is_shared_evenly_by_the_logs():
+    settings = validated({"decide": {"budget": 20}}, "the test")
+    assert [settings.pipeline(logs).decide.budget for logs in (1, 4)] == [20, 5]
+    assert validated({}, "the test").pipeline(4).decide.budget is None
