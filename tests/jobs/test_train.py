@@ -67,6 +67,11 @@ def test_a_model_is_trained_looked_at_promoted_and_rolled_back(pumps, run, tmp_p
     assert "no job is told" in done.output
     assert registry.aliases("pumps") == {"candidate": 2, "live": 2}
     assert "live is version 1 again" in run("models", "rollback", "pumps").output
+    assert "version 1 stays live" in run("models", "freeze", "pumps", "--why", "audit").output
+    assert registry.aliases("pumps")["frozen"] == 1
+    assert registry.history("pumps", "frozen")[0]["why"] == "audit"
+    assert "the loop goes on" in run("models", "freeze", "pumps", "--thaw").output
+    assert "frozen" not in registry.aliases("pumps")
     shown = run("models", "show", "pumps")
     assert "isolation_forest" in shown.output
     assert "live: version 1" in shown.output
