@@ -109,7 +109,7 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
         assert registry.aliases("pumps")["live"] == 2
         assert took < 60
         tracked = [json.loads(r.value)["data"] for r in live.read(live.topics.notices) if b".tracked" in r.value]
-        assert {record["models"].get("pumps") for record in tracked} >= {"1", "2", str(bad.version)}
+        assert {record["models"].get("pumps") for record in tracked} >= {"1", "2"}
         probed = [record["probe"] for record in tracked if record["probe"]]
         assert live.counted(job, "planted_rich") + live.counted(job, "planted_light", 0) > 0
         assert {"pumps"} <= {name for probe in probed for name in probe["members"]}
