@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
-from streamgauge.jobs.cli_shared import AsJson, SettingsFile, clear_errors, console
+from streamgauge.jobs.cli_shared import AsJson, SettingsFile, clear_errors, console, print_json
 
 trial_app = typer.Typer(
     no_args_is_help=True, help="Try two thresholds on live traffic, each on its share of the entities."
@@ -41,7 +40,7 @@ def show(settings: SettingsFile = None, as_json: AsJson = False) -> None:
     with clear_errors():
         found = trial.standing(load(settings).kafka)
     if as_json:
-        sys.stdout.write(trial.as_json(found) + "\n")
+        print_json(trial.figures_of(found))
         return
     table = Table("", "threshold", "alerts", "judged", "true", "precision")
     for name, arm in found.arms.items():

@@ -65,8 +65,6 @@ def effect_of_feedback(
     """
     kafka, words = settings.kafka, heard(settings.kafka)
     records = records_since(kafka, kafka.topics.events, since, most)
-    if settings.batch.sharding == "partition":  # each is a log of its own, in the order of its offsets
-        records.sort(key=lambda r: (r.partition, r.offset))
     raw = RawBatch(
         [r.value for r in records],
         *(np.array([getattr(r, name) for r in records], np.int64) for name in ("partition", "offset", "timestamp")),

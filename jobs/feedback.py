@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
@@ -69,6 +70,15 @@ def heard(kafka: KafkaSettings, since: int = 0) -> list[Feedback]:
         except SettingsError:
             continue  # the job has put it on the dead-letter topic
     return list(known.newest.values())
+
+
+def votes(words: Iterable[Feedback]) -> dict[str, int]:
+    """By alert: how many more people found it true than false; who ignores it does not vote."""
+    found: dict[str, int] = {}
+    for word in words:
+        if word.verdict != "ignore":
+            found[word.alert_id] = found.get(word.alert_id, 0) + (1 if word.verdict == "true" else -1)
+    return found
 
 
 def confirmed(kafka: KafkaSettings) -> list[Feedback]:

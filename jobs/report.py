@@ -13,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment
 from streamgauge.jobs.effect import Effect, effect_of_feedback
-from streamgauge.jobs.feedback import heard
+from streamgauge.jobs.feedback import heard, votes
 from streamgauge.jobs.pages import PLAIN, STYLE
 from streamgauge.jobs.report_plots import plots
 from streamgauge.jobs.settings import Settings
@@ -64,11 +64,8 @@ class Found:
     def judged(self) -> list[tuple[int, bool]]:
         """When each alert came that people judged, and whether more of them found it true than false; a draw is no judgement."""
         opened = {event["data"]["alert_id"]: at for at, event in self.alerts if event["data"]["state"] == "opened"}
-        votes: Counter[str] = Counter()
-        for word in self.words:
-            if word.alert_id in opened and word.verdict != "ignore":
-                votes[word.alert_id] += 1 if word.verdict == "true" else -1
-        return sorted((opened[alert], vote > 0) for alert, vote in votes.items() if vote)
+        said = votes(self.words).items()
+        return sorted((opened[alert], vote > 0) for alert, vote in said if vote and alert in opened)
 
     def ages(self) -> list[tuple[int, float]]:
         """When each record of an alert came, and how many seconds after its event; nothing where events are historic."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,7 +28,7 @@ _PYTHON_NAMES = {
     "ssl.key.location": "ssl_keyfile",
 }
 
-QUIET = 3  # seconds without a record after which a topic has been read to its end
+SILENT = 30  # seconds without a record after which a topic that was not read to its end is given up
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
@@ -212,14 +214,19 @@ def records_since(kafka: KafkaSettings, topic: str, since: int = 0, most: int | 
             consumer.assign(wanted)
             for place in wanted:
                 consumer.seek(place, max(begins[place].offset, 0 if most is None else ends[place] - most))
-            records: list[Any] = []
-            quiet = 0  # the last offsets may be those of transactions, which no record comes from
-            while quiet < QUIET and any(consumer.position(place) < ends[place] for place in wanted):
-                came = [r for batch in consumer.poll(1000).values() for r in batch]
-                quiet = 0 if came else quiet + 1
-                records += came
+            records: dict[int, list[Any]] = {place.partition: [] for place in wanted}
+            last = time.monotonic()
+            while any(consumer.position(place) < ends[place] for place in wanted):
+                for place, came in consumer.poll(1000).items():
+                    records[place.partition] += came
+                    last = time.monotonic()
+                if time.monotonic() - last > SILENT:
+                    raise ClusterError(
+                        f"the topic {topic!r} at {kafka.bootstrap} gave nothing for {SILENT} s: is it up?"
+                    )
         finally:
             consumer.close()
     except KafkaError as error:
         raise ClusterError(f"cannot read the topic {topic!r} at {kafka.bootstrap}: {error}") from error
-    return sorted(records, key=lambda r: (r.timestamp, r.partition, r.offset))[-most if most else None :]
+    # by time, but never against the offsets of a partition: clocks of producers differ
+    return list(heapq.merge(*records.values(), key=lambda r: r.timestamp))[-most if most else None :]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from streamgauge.jobs.feedback import heard
+from streamgauge.jobs.feedback import heard, votes
 from streamgauge.jobs.settings import KafkaSettings
 from streamgauge.jobs.topics import read_compacted, records_since, send_control
 from streamgauge.models.errors import InputError, SettingsError
@@ -43,12 +43,16 @@ class Standing:
     ----------
     trial : Trial
     arms : dict of str to Arm
-    verdict : Verdict
     """
 
     trial: Trial
     arms: dict[str, Arm]
-    verdict: Verdict = field(default_factory=lambda: compare_thresholds((0, 0), (0, 0)))
+
+    @property
+    def verdict(self) -> Verdict:
+        """Which of the two is better, if one is."""
+        a, b = ((arm.right, arm.judged) for arm in self.arms.values())
+        return compare_thresholds(a, b)
 
 
 def start(kafka: KafkaSettings, a: float, b: float, share: float) -> Trial:
@@ -131,16 +135,11 @@ def standing(kafka: KafkaSettings) -> Standing:
         if data["state"] == "opened" and "trial" in data and data["alert_id"] not in arm_of:
             arm_of[data["alert_id"]] = data["trial"]
             found.arms[data["trial"]].alerts += 1
-    votes: dict[str, int] = {}
-    for message in heard(kafka):
-        if message.alert_id in arm_of and message.verdict != "ignore":
-            votes[message.alert_id] = votes.get(message.alert_id, 0) + (1 if message.verdict == "true" else -1)
-    for alert_id, vote in votes.items():
-        arm = found.arms[arm_of[alert_id]]
-        arm.judged += vote != 0
-        arm.right += vote > 0
-    a, b = ((arm.right, arm.judged) for arm in found.arms.values())
-    found.verdict = compare_thresholds(a, b)
+    for alert_id, vote in votes(heard(kafka)).items():
+        if alert_id in arm_of:
+            arm = found.arms[arm_of[alert_id]]
+            arm.judged += vote != 0
+            arm.right += vote > 0
     return found
 
 
@@ -153,12 +152,9 @@ def words(found: Standing) -> str:
     return f"{verdict.better} ({arms[verdict.better].threshold:g}) is better: {said}"
 
 
-def as_json(found: Standing) -> str:
-    """All of it."""
-    verdict = found.verdict
-    arms = {
-        name: {"threshold": arm.threshold, "alerts": arm.alerts, "judged": arm.judged, "right": arm.right}
-        for name, arm in found.arms.items()
-    }
-    told = {"better": verdict.better, "difference": verdict.difference, "low": verdict.low, "high": verdict.high}
-    return json.dumps({"trial": found.trial.model_dump(mode="json"), "arms": arms, "verdict": told})
+def figures_of(found: Standing) -> dict[str, Any]:
+    """All of it, as JSON tells it."""
+    return {
+        "trial": found.trial.model_dump(mode="json"), "arms": {name: asdict(arm) for name, arm in found.arms.items()},
+        "verdict": asdict(found.verdict),
+    }  # fmt: skip

@@ -127,12 +127,13 @@ def make_candidate(
             _plain(f(finite, axis=0, initial=e, where=~np.isnan(finite)))
             for f, e in ((np.min, np.inf), (np.max, -np.inf))
         )
-    variants: Variants = {"full": _variant(model, model, usual, labels)}
+    magnitudes = model.rate_many(usual)
+    variants: Variants = {"full": _variant(model, magnitudes, magnitudes, usual, labels)}
     if isinstance(model, NetworkDetector):
         taught = windows_of(model, X, groups)
-        variants["int8"] = _variant(model.quantised(taught), model, usual, labels)
-        variants["student"] = _variant(model.student(taught, say), model, usual, labels)
-    reference, rated = reference_of(X), reference_of(_calm(model.rate_many(usual), labels)[:, None])
+        for variant, other in (("int8", model.quantised(taught)), ("student", model.student(taught, say))):
+            variants[variant] = _variant(other, other.rate_many(usual), magnitudes, usual, labels)
+    reference, rated = reference_of(X), reference_of(_calm(magnitudes, labels)[:, None])
     manifest = Manifest(
         name=name, detector=detector, settings=model.settings(), features=past.features, steps=model.steps,
         centre=model.normalisation.centre.tolist(), scale=model.normalisation.scale.tolist(),
@@ -165,10 +166,9 @@ def _events(model: FittedDetector, past: Past, cut: int) -> tuple[Floats, Floats
 
 
 def _variant(
-    model: FittedDetector, full: FittedDetector, usual: Floats, labels: Floats | None
+    model: FittedDetector, magnitudes: Floats, of_full: Floats, usual: Floats, labels: Floats | None
 ) -> tuple[dict[str, bytes], dict[str, float | None]]:
-    """Files and figures of one variant."""
-    magnitudes = model.rate_many(usual)
+    """Files and figures of one variant, with its magnitudes of the held-back events, and those of the full one."""
     calm = _calm(magnitudes, labels)
     calibrator = TailCalibrator(50_000, 100)
     calibrator.rate_learn_many(calm)
@@ -179,8 +179,8 @@ def _variant(
     if labels is not None and 0 < (labels > 0).sum() < len(labels):
         figures["roc_auc"] = float(roc_auc_score(labels > 0, magnitudes))
         figures["pr_auc"] = float(average_precision_score(labels > 0, magnitudes))
-    if model is not full:
-        both = np.column_stack((magnitudes, full.rate_many(usual))).argsort(axis=0).argsort(axis=0)
+    if magnitudes is not of_full:
+        both = np.column_stack((magnitudes, of_full)).argsort(axis=0).argsort(axis=0)
         figures["rank_correlation_with_full"] = float(np.corrcoef(both.T)[0, 1])
     batch = usual[np.arange(TIMED) % len(usual)]
     took = []

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from kafka import KafkaProducer
 from streamgauge.jobs.entity import ask
 from streamgauge.jobs.feedback import confirmed, judge
-from streamgauge.jobs.topics import send_feedback
+from streamgauge.jobs.topics import records_since, send_feedback
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.feedback import Feedback
 
@@ -144,3 +145,20 @@ def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_pa
         assert counted == {name: arm["alerts"] for name, arm in arms.items()}
         streamgauge("trial", "end", *settings, "--keep", "b")
         streamgauge("trial", "show", *settings, code=2)
+
+
+def test_a_topic_is_read_to_its_end_in_the_order_of_offsets_whatever_clocks_and_transactions(cluster, tmp_path):
+    live = Live(cluster, tmp_path)
+    producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id=live.settings.job.name)
+    producer.init_transactions()
+    for turn, end in enumerate((producer.commit_transaction, producer.commit_transaction, producer.abort_transaction)):
+        producer.begin_transaction()
+        for k in range(6):
+            stamp = 1_790_000_000_000 - 1000 * (6 * turn + k)
+            producer.send(live.topics.alerts, f"{turn}{k}".encode(), partition=k % 2, timestamp_ms=stamp)
+        end()
+    producer.close()
+    records = records_since(live.settings.kafka, live.topics.alerts)
+    for partition in (0, 1):
+        mine = [r.value.decode() for r in records if r.partition == partition]
+        assert mine == [f"{turn}{k}" for turn in (0, 1) for k in range(partition, 6, 2)]
