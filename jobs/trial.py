@@ -68,15 +68,14 @@ def start(kafka: KafkaSettings, a: float, b: float, share: float) -> Trial:
 
     Raises
     ------
-    InputError
-        That is no trial.
+    SettingsError
+        That is no trial; says which value is wrong and what is allowed.
     ClusterError
         The broker does not answer.
     """
-    try:
-        trial = Trial(type="trial", a=a, b=b, share=share, since=datetime.now(UTC))
-    except ValueError as error:
-        raise InputError(f"a trial needs two thresholds between 0 and 1, and a share: {error}") from error
+    now = datetime.now(UTC).isoformat()
+    trial = parse(json.dumps({"type": "trial", "a": a, "b": b, "share": share, "since": now}))
+    assert isinstance(trial, Trial)
     send_control(kafka, trial)
     return trial
 

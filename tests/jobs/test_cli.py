@@ -64,6 +64,8 @@ def test_wrong_settings_are_exit_code_2(monkeypatch):
         (("replay", "x.csv", "--rate", "5", "--speed-up", "2"), "exclude each other"),
         (("replay", "x.csv", "--speed-up", "2"), "needs --time-column"),
         (("replay", "x.csv"), "no such file: x.csv"),
+        (("trial", "start", "2", "0.1"), "trial.a: Input should be less than 1 (is 2.0)"),
+        (("report", "--since", "soon"), "--since 'soon': a duration is a number and a unit"),
     ],
 )
 def test_wrong_arguments_are_exit_code_2(arguments, words):
