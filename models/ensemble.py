@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numba import njit
 from scipy import stats
 from streamgauge.models.contract import Flags, Floats
 
 ROUNDS = 20  # of adding a member, when weights are chosen by labels
 
 
+@njit(cache=True)
 def combine(sizes: Floats, present: Flags, weights: Floats) -> Floats:
     """Weighted mean of the members' opinions, over the members that have one.
 
@@ -26,12 +30,18 @@ def combine(sizes: Floats, present: Flags, weights: Floats) -> Floats:
     float64[n]
         NaN where no member has an opinion.
     """
-    w = np.where(present, weights, 0.0)
-    total = w.sum(axis=1)
-    sums = (np.where(present, sizes, 0.0) * w).sum(axis=1)
-    return np.divide(sums, total, out=np.full(len(total), np.nan), where=total > 0)
+    combined = np.empty(sizes.shape[0])
+    for i in range(sizes.shape[0]):
+        total = together = 0.0
+        for k in range(sizes.shape[1]):
+            if present[i, k]:
+                total += weights[k]
+                together += weights[k] * sizes[i, k]
+        combined[i] = together / total if total > 0.0 else math.nan
+    return combined
 
 
+@njit(cache=True)
 def most_surprised(surprises: Floats, present: Flags) -> Floats:
     """What the most surprised member alone is worth: its surprise less the logarithm of how many were asked (Bonferroni).
 
@@ -48,11 +58,18 @@ def most_surprised(surprises: Floats, present: Flags) -> Floats:
     float64[n]
         At least 0.
     """
-    asked = np.maximum(present.sum(axis=1), 1)
-    alone: Floats = np.where(present, surprises, 0.0).max(axis=1, initial=0.0) - np.log(asked)
-    return np.maximum(alone, 0.0)
+    alone = np.empty(surprises.shape[0])
+    for i in range(surprises.shape[0]):
+        most, asked = 0.0, 0
+        for k in range(surprises.shape[1]):
+            if present[i, k]:
+                most = max(most, surprises[i, k])
+                asked += 1
+        alone[i] = max(most - math.log(max(asked, 1)), 0.0)
+    return alone
 
 
+@njit(cache=True)
 def interval(surprise: Floats, surprises: Floats, present: Flags) -> Floats:
     """Where 90 % of ensembles of such members would see an event: 1.645 standard errors of the members' mean around what they said.
 
@@ -68,14 +85,21 @@ def interval(surprise: Floats, surprises: Floats, present: Flags) -> Floats:
     float64[n, 2]
         Lower and upper surprise, at least 0; no width where fewer than two members have an opinion.
     """
-    n = present.sum(axis=1)
-    many = np.maximum(n, 1)
-    mean = np.where(present, surprises, 0.0).sum(axis=1) / many
-    squares = (np.where(present, surprises - mean[:, None], 0.0) ** 2).sum(axis=1)
-    error = np.where(n > 1, 1.645 * np.sqrt(squares / np.maximum(n - 1, 1) / many), 0.0)
-    return np.column_stack((np.maximum(surprise - error, 0.0), surprise + error))
+    edges = np.empty((len(surprise), 2))
+    for i in range(len(surprise)):
+        n, mean, squares = 0, 0.0, 0.0
+        for k in range(surprises.shape[1]):
+            if present[i, k]:
+                n += 1
+                apart = surprises[i, k] - mean
+                mean += apart / n
+                squares += apart * (surprises[i, k] - mean)
+        error = 1.645 * math.sqrt(squares / (n - 1) / n) if n > 1 else 0.0
+        edges[i, 0], edges[i, 1] = max(surprise[i] - error, 0.0), surprise[i] + error
+    return edges
 
 
+@njit(cache=True)
 def disagree(surprises: Floats, present: Flags) -> Floats:
     """How far the members that have an opinion are apart.
 
@@ -90,9 +114,15 @@ def disagree(surprises: Floats, present: Flags) -> Floats:
     float64[n]
         0 (all equally surprised) to 1 (one is, another is not at all).
     """
-    high = np.where(present, surprises, 0.0).max(axis=1, initial=0.0)
-    low = np.where(present, surprises, np.inf).min(axis=1, initial=np.inf)
-    return np.divide(high - low, high, out=np.zeros(len(high)), where=(high > 0) & np.isfinite(low))
+    apart = np.zeros(surprises.shape[0])
+    for i in range(surprises.shape[0]):
+        high, low = 0.0, math.inf
+        for k in range(surprises.shape[1]):
+            if present[i, k]:
+                high, low = max(high, surprises[i, k]), min(low, surprises[i, k])
+        if high > 0.0:
+            apart[i] = (high - low) / high
+    return apart
 
 
 def vote(surprises: Floats, present: Flags, weights: Floats, limit: float) -> Floats:

@@ -90,6 +90,8 @@ def admit(
         What people said of such alerts.
     """
     told = Admitted(np.zeros(len(X), np.bool_), np.full(len(X), np.inf))
+    if not surprising.any():
+        return told
     total = verdicts.total
     for i in np.flatnonzero(surprising).tolist():
         if in_maintenance(maintenance, events.entities[i], int(events.times[i])):

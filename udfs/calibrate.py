@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 from streamgauge.models.calibration import TailCalibrator
 from streamgauge.models.contract import Flags, Floats, Kind
 from streamgauge.models.ensemble import combine, consensus, disagree, interval, most_surprised, vote
@@ -86,6 +87,7 @@ class Calibrators:
         ]
         self.together = TailCalibrator(settings.memory, settings.warmup)
         places = {name: k for k, name in enumerate(members.names)}
+        self._columns = np.array([EVIDENCE.index(kind) for kind in members.sees], dtype=np.int64)
         self._pairs = [(k, places[f"{name}{SHADOW}"]) for name, k in places.items() if f"{name}{SHADOW}" in places]
 
     def exchanged(self, columns: npt.NDArray[Any], canaries: Flags) -> npt.NDArray[Any]:
@@ -114,20 +116,20 @@ class Calibrators:
         for k, member in enumerate(self.members):
             if not asked[k]:
                 continue
-            column = np.ascontiguousarray(magnitudes[:, k])
             if of.nats[k]:
-                surprises[:, k] = column
+                surprises[:, k] = magnitudes[:, k]
                 continue
             before = member.learned
-            surprises[:, k] = member.rate_learn_many(column)
-            ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
+            surprises[:, k] = member.rate_learn_many(np.ascontiguousarray(magnitudes[:, k]))
+            if before <= member.warmup:
+                ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
         surprises, ready = self.exchanged(surprises, canaries), self.exchanged(ready, canaries)
         heard = ready & (self.weights > 0) & ~of.beside
         combined = self._combine(surprises, heard & ~of.nats)
-        surprise = np.nan_to_num(self.together.rate_learn_many(combined))
+        surprise = self.together.rate_learn_many(combined)
         if self.method == "mean":
-            surprise = np.maximum(surprise, np.nan_to_num(combined) - MERGED)
-        surprise = np.maximum(surprise, most_surprised(surprises, heard & of.alone & ~of.leads))
+            surprise = np.fmax(surprise, combined - MERGED)
+        surprise = np.fmax(surprise, most_surprised(surprises, heard & of.alone & ~of.leads))
         if (asked & of.leads).any():
             own = combine(surprises, ready & of.leads, self.weights)
             beside = most_surprised(surprises, heard & (of.trained | of.nats) & ~of.leads)
@@ -146,13 +148,8 @@ class Calibrators:
         """The ensemble's surprise of points; of other kinds the most surprised detector's, less what so many find by chance."""
         of, evidence = self.of, np.zeros((len(surprise), len(EVIDENCE)))
         evidence[:, 0] = surprise
-        asked = np.log(np.maximum((ready & of.beside).sum(axis=1), 1))
-        for k in np.flatnonzero(of.beside).tolist():
-            own = np.where(ready[:, k], surprises[:, k] - asked, 0.0)
-            if of.sees[k] == "contextual" and of.leads.any():  # who leads knows the hours, too
-                own = np.where((ready & of.leads).any(axis=1), 0.0, own)
-            column = EVIDENCE.index(of.sees[k])
-            evidence[:, column] = np.maximum(evidence[:, column], own)
+        led = (ready & of.leads).any(axis=1)  # who leads knows the hours, too
+        _add_evidence(surprises, ready & of.beside, self._columns, led, EVIDENCE.index("contextual"), evidence)
         return evidence
 
     def _combine(self, surprises: Floats, present: Flags) -> Floats:
@@ -191,3 +188,15 @@ class Calibrators:
         _, arrays = unpack(state, self.kind, self.version)
         parts = [TailCalibrator.from_state(arrays[str(k)].tobytes()) for k in range(len(arrays))]
         self.members, self.together = parts[:-1], parts[-1]
+
+
+@njit(cache=True)
+def _add_evidence(surprises, heard, columns, led, contextual, evidence):  # type: ignore[no-untyped-def]
+    for i in range(surprises.shape[0]):
+        asked = 0
+        for k in range(surprises.shape[1]):
+            asked += heard[i, k]
+        for k in range(surprises.shape[1]):
+            column = columns[k]
+            if heard[i, k] and not (led[i] and column == contextual):
+                evidence[i, column] = max(evidence[i, column], surprises[i, k] - math.log(asked))

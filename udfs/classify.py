@@ -44,6 +44,8 @@ def classify(
         POINT for events that are not surprising.
     """
     kinds = np.where(violated, CONDITIONAL, POINT).astype(np.int64)
+    if not surprising.any():
+        return kinds
     for i in np.flatnonzero(surprising & ~violated).tolist():
         evidence = verdicts.evidence[i]
         kinds[i] = CODES[evidence.argmax()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+from numba import njit, vectorize
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.deviation import deviation_of
 from streamgauge.udfs.settings import FeaturizeSettings
@@ -76,8 +76,7 @@ def featurize(
 
 def unsquashed(features: Floats) -> Floats:
     """Features back in robust standard deviations, from -20 to 20."""
-    away = 2.0 * features - 1.0
-    deviations: Floats = np.clip(CLIP * away / np.maximum(1.0 - np.abs(away), 1e-9), -20.0, 20.0)
+    deviations: Floats = _unsquash(features)
     return deviations
 
 
@@ -161,7 +160,28 @@ def distances(features: Floats) -> Floats:
     features : float64[n, 3 d]
         Rows of NaN alone give NaN.
     """
-    away = 2.0 * features[:, ::CHANNELS] - 1.0
-    squares = (CLIP * away / np.maximum(1.0 - np.abs(away), 1e-12)) ** 2
-    told: Floats = np.where(np.isnan(squares).all(axis=1), np.nan, np.sqrt(np.nansum(squares, axis=1)))
+    told: Floats = _distances(features)
+    return told
+
+
+@vectorize(cache=True)
+def _unsquash(feature):  # type: ignore[no-untyped-def]
+    if math.isnan(feature):
+        return math.nan
+    away = 2.0 * feature - 1.0
+    return min(max(CLIP * away / max(1.0 - abs(away), 1e-9), -20.0), 20.0)
+
+
+@njit(cache=True)
+def _distances(features):  # type: ignore[no-untyped-def]
+    told = np.full(features.shape[0], math.nan)
+    for i in range(features.shape[0]):
+        squares, known = 0.0, False
+        for f in range(0, features.shape[1], CHANNELS):
+            if not math.isnan(features[i, f]):
+                away = 2.0 * features[i, f] - 1.0
+                squares += (CLIP * away / max(1.0 - abs(away), 1e-12)) ** 2
+                known = True
+        if known:
+            told[i] = math.sqrt(squares)
     return told

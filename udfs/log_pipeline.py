@@ -330,6 +330,8 @@ class LogPipeline(LogState):
         self, decisions: Decisions, events: Events, X: Floats, seen: Ints, judged: Judged, offsets: Ints, partitions: Ints,
         result: BatchResult,
     ) -> None:  # fmt: skip
+        if not len(decisions.place):
+            return
         result.alerts += build_alerts(
             decisions, events, X, self.alignment.schema.numeric, self.alignment.text_fields, judged.opinions, judged.verdicts,
             seen, judged.rules, offsets, partitions, topic=self.topic, job=self.job, thresholds=judged.thresholds, arms=judged.arms,

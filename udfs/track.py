@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streamgauge.udfs.log_pipeline import LogPipeline
 
 POWERS = (1, 2, 3, 4)  # events that were so many powers of ten rarer are counted
+LIMITS = np.array(POWERS) * math.log(10.0)
 TRACKED = "io.streamgauge.tracked"
 
 
@@ -55,9 +56,8 @@ class Tracking:
         held : int
             Events that were not learned.
         """
-        powers = (surprise / math.log(10.0)).clip(0.0, POWERS[-1]).astype(np.int64)
-        beyond = np.bincount(powers, minlength=len(POWERS) + 1)[::-1].cumsum()[-2::-1].tolist()
-        self._rarer = [n + more for n, more in zip(self._rarer, beyond, strict=True)]
+        rarer = np.searchsorted(np.sort(surprise), LIMITS)  # how many are not
+        self._rarer = [n + len(surprise) - fewer for n, fewer in zip(self._rarer, rarer.tolist(), strict=True)]
         self._flagged += int(np.count_nonzero(decisions.flagged))
         self._held += held
         if not len(decisions.place):

@@ -68,17 +68,11 @@ class ExtremeValue(RobustCohort):
     def _rated_once(self, X: Floats, arrays: list[Floats]) -> tuple[Floats, Floats]:
         mean, variance, numbers, counts, sums, above, tails = arrays
         before = numbers[COUNT]
-        distances, surprises = np.full(X.shape, np.nan), np.zeros(X.shape)
+        distances, surprises, magnitude = np.full(X.shape, np.nan), np.zeros(X.shape), np.empty(len(X))
         _distances(X, mean, variance, numbers, self.warmup, distances)
-        for f in range(X.shape[1]):
-            rate_learn(
-                np.ascontiguousarray(distances[:, f]), counts[f], sums[f], above[f], tails[f], self.memory, self.warmup,
-                -math.log(RARE), LEAST, surprises[:, f],
-            )  # fmt: skip
-        surprises = np.nan_to_num(surprises)
-        present = np.maximum((~np.isnan(X)).sum(axis=1), 1)
-        magnitude = np.maximum(surprises.max(axis=1, initial=0.0) - np.log(present), 0.0)
-        magnitude[before + np.arange(len(X)) < self.warmup] = np.nan
+        _rarest(distances, counts, sums, above, tails, self.memory, self.warmup, -math.log(RARE), LEAST, surprises, magnitude)
+        if before < self.warmup:
+            magnitude[before + np.arange(len(X)) < self.warmup] = np.nan
         return magnitude, surprises
 
 
@@ -100,3 +94,22 @@ def _distances(X, mean, variance, numbers, warmup, distances):  # type: ignore[n
             mean[f] += step * away
             variance[f] = (1.0 - step) * (variance[f] + step * away * away)
         numbers[COUNT] = count + 1.0
+
+
+@njit(cache=True)
+def _rarest(distances, counts, sums, above, tails, memory, warmup, rare, least, surprises, magnitude):  # type: ignore[no-untyped-def]
+    n, width = distances.shape
+    column, told = np.empty(n), np.empty(n)
+    asked = np.zeros(n)
+    magnitude[:] = 0.0
+    for f in range(width):
+        for i in range(n):
+            column[i] = distances[i, f]
+        rate_learn(column, counts[f], sums[f], above[f], tails[f], memory, warmup, rare, least, told)
+        for i in range(n):
+            if not math.isnan(column[i]):
+                asked[i] += 1.0
+                surprises[i, f] = told[i]
+                magnitude[i] = max(magnitude[i], told[i])
+    for i in range(n):
+        magnitude[i] = max(magnitude[i] - math.log(max(asked[i], 1.0)), 0.0)
