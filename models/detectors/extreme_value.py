@@ -70,7 +70,9 @@ class ExtremeValue(RobustCohort):
         before = numbers[COUNT]
         distances, surprises, magnitude = np.full(X.shape, np.nan), np.zeros(X.shape), np.empty(len(X))
         _distances(X, mean, variance, numbers, self.warmup, distances)
-        _rarest(distances, counts, sums, above, tails, self.memory, self.warmup, -math.log(RARE), LEAST, surprises, magnitude)
+        _rarest(
+            distances, counts, sums, above, tails, self.memory, self.warmup, -math.log(RARE), LEAST, surprises, magnitude,
+        )  # fmt: skip
         if before < self.warmup:
             magnitude[before + np.arange(len(X)) < self.warmup] = np.nan
         return magnitude, surprises
