@@ -11,7 +11,7 @@ REACH = (-6.0, 3.0)  # how far it may move in all
 
 
 class Budget:
-    """Keeps the alerts of one log near a number a day, by event time.
+    """Keeps the alerts of one log, those of its windows among them, near a number a day, by event time.
 
     The threshold is a promise of false alarms for each event, so the budget over the events of a day is where it begins; as
     alerts come in runs, and not all are false, it then follows what is achieved, slowly.

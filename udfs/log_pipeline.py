@@ -83,7 +83,7 @@ class LogPipeline(LogState):
             result.dead_letters.append(dead_letter(raw, letter, self.topic))
             result.count(f"dead_letters.{letter.reason}")
         clock.lap("decode")
-        clocks, scored = np.empty(0, np.int64), len(result.rows)
+        clocks = events.times
         if self.windows:
             clocks, late = self.windows.admit(events.times, raw.stamps[events.rows])
             clocks = clocks[late == 0]
@@ -93,13 +93,8 @@ class LogPipeline(LogState):
         news: list[Notice] = []
         for start, stop, X in self.alignment.matrices(events, news):
             clock.lap("align")
-            self._stretch(raw, events.slice(start, stop), X, result, clock)
+            self._stretch(raw, events.slice(start, stop), X, clocks[start:stop], result, clock)
         first = int(events.times[0]) if news else 0
-        if self.windows:
-            taken = np.isin(events.rows, np.concatenate([np.empty(0, np.int64), *result.rows[scored:]]))
-            events = events.drop(set(np.flatnonzero(~taken).tolist()))
-            self.windows.feed(events, raw.offsets[events.rows], clocks[taken], result)
-            clock.lap("windows")
         for notice in news:
             result.notices.append(schema_notice(notice, self.topic, self.job, self.log, first))
         result.count("schema_changes", len(news))
@@ -110,8 +105,10 @@ class LogPipeline(LogState):
             clock.lap("save")
         self.unsaved = Unsaved()
 
-    def _stretch(self, raw: RawBatch, events: Events, X: Floats, result: BatchResult, clock: Clock) -> None:
-        """Events of one schema: find their entities, set the late ones aside, score the rest."""
+    def _stretch(
+        self, raw: RawBatch, events: Events, X: Floats, clocks: Ints, result: BatchResult, clock: Clock
+    ) -> None:  # fmt: skip
+        """Events of one schema: find their entities, set the late ones aside, score the rest, and put them in their windows."""
         d = X.shape[1]
         self.shape.widen(d)
         self.widen(d)
@@ -141,16 +138,27 @@ class LogPipeline(LogState):
             if self.silence:
                 back = self.silence.learn(rows[begin:end], arrivals[begin:end], offsets[begin:end], returning)
                 self._tell(back, "resolved", result)
-            part, part_X, part_rows = events.slice(begin, end), X[begin:end], rows[begin:end]
+            part, part_X, part_rows, part_clocks = (
+                events.slice(begin, end),
+                X[begin:end],
+                rows[begin:end],
+                clocks[begin:end],
+            )
             if late.any():
                 keep = np.flatnonzero(late == 0)
                 part = part.drop(self._set_aside(late, raw, part, result))
                 part_X, part_rows, seen, held = part_X[keep], part_rows[keep], seen[keep], held[keep]
+                part_clocks = part_clocks[keep]
             if held.any():
                 self._keep_points(part, part_rows, held)
             clock.lap("context")
             if len(part):
                 self._score(raw, part, part_X, part_rows, seen, held, result, clock)
+                if self.windows:
+                    self.windows.feed(part, raw.offsets[part.rows], part_clocks, result)
+                    clock.lap("windows")
+                if self.budget and not self.name and self.shape.events % LOOK_EVERY == 0:
+                    self.budget.look(self.store.clock)
                 if self.shape.events % SWEEP_EVERY == 0:
                     self.let_go(self.store.away(self.settings.entity.forget_after), "entities_forgotten", result)
                     rows[end:] = self.store.rows(events.keys[end:], d)
@@ -312,8 +320,6 @@ class LogPipeline(LogState):
             self.budget.count(len(X), int((decisions.change == OPENED).sum()))
         if self.shape.events % LOOK_EVERY == 0:  # the same events however the log is cut into batches
             self.move_weights()
-            if self.budget:
-                self.budget.look(self.store.clock)
         if self.detectors.cohort:
             usable = ~np.isnan(judged.features).all(axis=1)
             self.unsaved.features.append((kind, judged.features[usable], judged.categories))

@@ -109,6 +109,8 @@ class LogState:
     ----------
     windows : Windows, optional
         What is made of the events in windows of event time.
+    budget : Budget, optional
+        Of the alerts of events and of windows together.
     """
 
     kind = "log"
@@ -271,7 +273,7 @@ class LogState:
             "arrived": self.silence.clock if self.silence else 0, "groups": self.groups.to_state(),
             "acted": self.acted, "judged": self.judged, "drift": {name: watch.to_state() for name, watch in self.drift.items()},
             "comparisons": {name: comparison.to_state() for name, comparison in self.comparisons.items()},
-            "budget": self.budget.to_state() if self.budget else None,
+            "budget": self.budget.to_state() if self.budget and not self.name else None,
             "weights": self.calibrators.weights.tolist(),
             "tracking": self.tracking.to_state() if self.tracking else None,
             "windows": self.windows.meta() if self.windows else None,

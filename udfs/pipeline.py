@@ -199,7 +199,7 @@ class ScoringPipeline:
             names = (self.topic, self.job, self.control)
             log = self.logs[number] = LogPipeline(number, self.settings, *names, self.models, self.saves)
             if self.settings.windows:
-                log.windows = Windows(number, self.settings, *names, self.saves)
+                log.windows = Windows(number, self.settings, *names, self.saves, log.budget)
         return self.logs[number]
 
 

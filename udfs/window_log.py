@@ -10,6 +10,7 @@ from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.aggregate import KeptEvents
 from streamgauge.udfs.alert import score_of
+from streamgauge.udfs.budget import Budget
 from streamgauge.udfs.cloud_event import rfc3339
 from streamgauge.udfs.context import (
     CONFIG,
@@ -75,6 +76,8 @@ class WindowLog(LogPipeline):
     log, settings, topic, job, control, saves
         See `LogState`.
     kept : KeptEvents
+    budget : Budget, optional
+        Of the log, which looks at it.
 
     Attributes
     ----------
@@ -90,7 +93,7 @@ class WindowLog(LogPipeline):
 
     def __init__(
         self, name: str, of: EventWindow, log: int, settings: PipelineSettings, topic: str, job: str, control: Control,
-        saves: bool, kept: KeptEvents,
+        saves: bool, kept: KeptEvents, budget: Budget | None,
     ) -> None:  # fmt: skip
         changes: dict[str, Any] = {
             "windows": {},
@@ -103,6 +106,7 @@ class WindowLog(LogPipeline):
         changes["decide"] = settings.decide.model_copy(update={"budget": None})
         plain = settings.model_copy(update=changes)
         super().__init__(log, plain, topic, job, control, Models(plain.models), saves, name)
+        self.budget = budget
         self.of, self.kept = of, kept
         self.closed = -1
         self.told: dict[int, Told] = {}
@@ -180,7 +184,7 @@ class WindowLog(LogPipeline):
         self.told[window.end] = Told()
         places = (np.full(m, place, np.int64) for place in (self.log, window.start, window.end))
         events, X = self._events(window, list(range(m)))
-        self._stretch(RawBatch([None] * m, *places), events, X, result, Clock({}))
+        self._stretch(RawBatch([None] * m, *places), events, X, events.times, result, Clock({}))
         self.events += m
         self._changed.add(window.end)
         result.count("windows", m)
@@ -257,6 +261,8 @@ class WindowLog(LogPipeline):
         )
         offsets, partitions = np.full(len(rows), self._offset), np.full(len(rows), self.log)
         self._alert(decisions, events, X, seen, judged, offsets, partitions, result)
+        if self.budget:
+            self.budget.count(0, change.count(OPENED))
         self.unsaved.rows.append(rows)
 
     def _judge_again(self, events: Events, X: Floats, result: BatchResult) -> tuple[Ints, Ints, Judged]:

@@ -13,6 +13,7 @@ import numpy as np
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.persistence.codec import pack
 from streamgauge.udfs.aggregate import KeptEvents, columns_of
+from streamgauge.udfs.budget import Budget
 from streamgauge.udfs.control import Control
 from streamgauge.udfs.records import BatchResult, Events
 from streamgauge.udfs.settings import PipelineSettings
@@ -29,14 +30,16 @@ class Windows:
     topic, job : str
     control : Control
     saves : bool
+    budget : Budget, optional
+        Of the log: alerts of windows count in it.
     """
 
     def __init__(
-        self, log: int, settings: PipelineSettings, topic: str, job: str, control: Control, saves: bool
-    ) -> None:
+        self, log: int, settings: PipelineSettings, topic: str, job: str, control: Control, saves: bool, budget: Budget | None
+    ) -> None:  # fmt: skip
         self.kept = KeptEvents(columns_of(settings.windows.values()), f"{log}/")
         self.logs = {
-            name: WindowLog(name, of, log, settings, topic, job, control, saves, self.kept)
+            name: WindowLog(name, of, log, settings, topic, job, control, saves, self.kept, budget)
             for name, of in settings.windows.items()
         }
         self._behind, self._amend_within = settings.event.out_of_order, settings.event.amend_within

@@ -29,6 +29,10 @@ def settings(every="1 m", base=None, quiet_events=None, **event):
     return PipelineSettings.model_validate(raw)
 
 
+def with_budget(chosen, alerts):
+    return chosen.model_copy(update={"decide": chosen.decide.model_copy(update={"budget": alerts})})
+
+
 def events(minutes=190, seed=0, burst=None, gap=None):
     """(time, event) of three entities; `burst` and `gap` are the minutes in which pump sends ten times as often, or nothing."""
     random = np.random.default_rng(seed)
@@ -99,6 +103,29 @@ def test_neither_batches_nor_restarts_matter(cuts, seed, every, by):
     assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
     assert after.pipeline.canonical() == whole.pipeline.canonical()
     assert {alert["state"] for alert in told(whole)} >= {"opened"}
+
+
+@given(st.lists(st.integers(1, 2900), max_size=5))
+@hypothesis.settings(max_examples=8)
+def test_alerts_of_windows_count_in_the_budget_whatever_the_batches(cuts):
+    made, small = events(80, burst=60), with_budget(settings(base=SMALL), 500.0)
+    stream = raw(made)
+    whole, cut = Run(small).feed(stream), Run(small).feed(stream, cuts)
+    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    stop = cuts[0] if cuts else 1000
+    before = Run(small).feed(stream.take(np.arange(stop)))
+    after = Run(small, before.saved).feed(stream.take(np.arange(stop, len(stream))))
+    assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    log = whole.pipeline.logs[0]
+    assert log.windows.logs["minute"].threshold == log.budget.threshold
+    opened = [json.loads(text)["data"] for _, text in whole.alerts]
+    opened = [
+        data for data in opened if data["state"] == "opened" and data["source"]["offset"] >= 200
+    ]  # after the first look
+    assert any("aggregate" in data for data in opened)
+    _, pending, *_, days = log.budget.to_state()
+    assert log.budget.achieved * days + pending == pytest.approx(len(opened), abs=0.01)
 
 
 @given(st.integers(0, 10_000))
