@@ -141,7 +141,8 @@ def vote(surprises: Floats, present: Flags, weights: Floats, limit: float) -> Fl
     float64[n]
         0 to 1; NaN where no member has an opinion.
     """
-    return combine((np.nan_to_num(surprises) >= limit).astype(np.float64), present, weights)
+    share: Floats = combine((np.nan_to_num(surprises) >= limit).astype(np.float64), present, weights)
+    return share
 
 
 def consensus(surprises: Floats, present: Flags, weights: Floats) -> Floats:

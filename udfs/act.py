@@ -41,6 +41,9 @@ def act(log: LogPipeline, message: EntityAction, result: BatchResult) -> None:
     """
     for row in rows_of(log, message.entity):
         _act(log, message, row, result)
+    watch = log.silence
+    if message.action == "forget" and watch and watch.apart and message.entity in watch.store.index:
+        log.let_depart(np.array([watch.store.index[message.entity]]), result)
 
 
 def release(log: LogPipeline, entity: str) -> None:

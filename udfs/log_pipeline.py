@@ -26,8 +26,8 @@ from streamgauge.udfs.shape import LOOK_EVERY
 from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, schema_notice, score_record
 from streamgauge.udfs.watch_models import watch_models
 
-SWEEP_EVERY = 100_000  # events between sweeps for forgotten entities,
-COUNT_EVERY = 10_000  # and between looks at how many there are
+COUNT_EVERY = 10_000  # events between looks at how many entities there are,
+SWEEP_EVERY = 10 * COUNT_EVERY  # and between sweeps for forgotten ones
 
 
 @dataclass(slots=True)
@@ -114,6 +114,7 @@ class LogPipeline(LogState):
         self.widen(d)
         rows = self.store.rows(events.keys, d)
         arrivals, offsets = raw.stamps[events.rows], raw.offsets[events.rows]
+        watched = self.silence.rows(events.entities, rows) if self.silence else rows
         looks, moments = self.silence.cuts(arrivals) if self.silence else (np.empty(0, np.int64),) * 2
         begin = 0
         while begin < len(events):
@@ -126,7 +127,7 @@ class LogPipeline(LogState):
                 most = min(most, int(looks[coming]))
             if self.situations:
                 most = self.situations.until_switch(events, begin, most)
-            returning = self.silence.returning(rows[begin:most]) if self.silence else []
+            returning = self.silence.returning(watched[begin:most]) if self.silence else []
             done, late, seen, held = self.store.touch(
                 rows[begin:most],
                 events.times[begin:most],
@@ -136,8 +137,10 @@ class LogPipeline(LogState):
             )
             end = begin + done
             if self.silence:
-                back = self.silence.learn(rows[begin:end], arrivals[begin:end], offsets[begin:end], returning)
+                back = self.silence.learn(watched[begin:end], arrivals[begin:end], offsets[begin:end], returning)
                 self._tell(back, "resolved", result)
+                if self.silence.apart:
+                    self.unsaved.arrived.append(watched[begin:end])
             part, part_X, part_rows, part_clocks = (
                 events.slice(begin, end),
                 X[begin:end],
@@ -159,13 +162,30 @@ class LogPipeline(LogState):
                     clock.lap("windows")
                 if self.budget and not self.name and self.shape.events % LOOK_EVERY == 0:
                     self.budget.look(self.store.clock)
-                if self.shape.events % SWEEP_EVERY == 0:
-                    self.let_go(self.store.away(self.settings.entity.forget_after), "entities_forgotten", result)
+                if self._sweep(result):
                     rows[end:] = self.store.rows(events.keys[end:], d)
-                elif self.shape.events % COUNT_EVERY == 0 and self.store.known > self.settings.entity.most:
-                    self.let_go(self.store.least_recent(self.settings.entity.most), "entities_evicted", result)
-                    rows[end:] = self.store.rows(events.keys[end:], d)
+                    if self.silence:
+                        watched[end:] = self.silence.rows(events.entities[end:], rows[end:])
             begin = end
+
+    def _sweep(self, result: BatchResult) -> bool:
+        """Now and then, forget who was away for too long, or the least recent where there are too many; whether it was time to."""
+        entity, events = self.settings.entity, self.shape.events
+        if events % COUNT_EVERY:
+            return False
+        stores = [self.store]
+        if self.silence and self.silence.apart:
+            stores.append(self.silence.store)
+        if events % SWEEP_EVERY == 0:
+            gone, why = [store.away(entity.forget_after) for store in stores], "entities_forgotten"
+        else:
+            none = np.empty(0, np.int64)
+            gone = [store.least_recent(entity.most) if store.known > entity.most else none for store in stores]
+            why = "entities_evicted"
+        self.let_go(gone[0], why, result)
+        if len(gone) > 1:
+            self.let_depart(gone[1], result)
+        return True
 
     def _keep_points(self, events: Events, rows: Ints, held: Flags) -> None:
         """Keep what is known of entities whose events are held back from here on."""
@@ -187,13 +207,20 @@ class LogPipeline(LogState):
 
     def let_go(self, gone: Ints, why: str, result: BatchResult) -> None:
         """Forget the entities in some rows, and count them as what `why` says."""
-        if self.silence:
+        if self.silence and not self.silence.apart:
             self._tell(self.silence.give_up(gone), "resolved", result)
         forgotten, slots = self.store.forget(gone)
         self.rich.leave(slots)
         self.detectors.peers.count(-len(slots))
         self.unsaved.forgotten += forgotten
         result.count(why, len(forgotten))
+
+    def let_depart(self, gone: Ints, result: BatchResult) -> None:
+        """Forget the entities in some rows of where silence is watched apart."""
+        assert self.silence is not None
+        alerts, names = self.silence.forget(gone)
+        self._tell(alerts, "resolved", result)
+        self.unsaved.departed += names
 
     def tick(self, elapsed: int, result: BatchResult) -> None:
         """Nothing came for so many milliseconds: look for silent entities, and end windows."""
@@ -209,7 +236,7 @@ class LogPipeline(LogState):
         assert self.silence is not None
         rows, alerts = self.silence.look(now, self._maintenance)
         if len(rows):
-            self.unsaved.rows.append(rows)
+            (self.unsaved.arrived if self.silence.apart else self.unsaved.rows).append(rows)
             self._tell(alerts, "opened", result)
 
     def _tell(self, alerts: list[tuple[str, bytes]], change: str, result: BatchResult) -> None:

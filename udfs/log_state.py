@@ -72,16 +72,18 @@ class Unsaved:
 
     Attributes
     ----------
-    rows : list of int64[n]
-        Of the entities it touched.
-    forgotten : list of str
-        Entities that were swept.
+    rows, arrived : list of int64[n]
+        Of the entities it touched; and where silence is watched apart, there.
+    forgotten, departed : list of str
+        Entities that were swept; and there.
     features, magnitudes, rich
         What the cohort detectors, the calibrators (with the canaries) and the rich detectors were fed.
     """
 
     rows: list[Ints] = field(default_factory=list)
+    arrived: list[Ints] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
+    departed: list[str] = field(default_factory=list)
     features: list[Fed] = field(default_factory=list)
     magnitudes: list[Floats] = field(default_factory=list)
     rich: list[RichFed] = field(default_factory=list)
@@ -136,7 +138,7 @@ class LogState:
         self.prefix = f"{log}/w:{name}/" if name else f"{log}/"
         self.alignment = Alignment(settings.event)
         self.detectors = Detectors(settings.detectors, control.versions)
-        self.store = EntityStore(WIDTH + self.detectors.width, settings.silence is not None)
+        self.store = EntityStore(WIDTH + self.detectors.width, settings.silence is not None and not settings.event.context)
         self.situations: Situations | None = None
         if settings.event.context:
             self.situations = Situations(settings.event.context, self.store, settings.featurize.warmup)
@@ -163,7 +165,8 @@ class LogState:
         configured = settings.model_dump_json(include={"detectors", "ensemble", "featurize", "models"})
         self._mark = config_mark(configured + name)
         if settings.silence is not None:
-            self.silence = SilenceWatch(settings.silence, self.store, topic, job, log, self._mark)
+            store = None if self.situations else self.store  # who is in another situation is not silent
+            self.silence = SilenceWatch(settings.silence, store, topic, job, log, self._mark)
         self.windows: Windows | None = None
         self.drift: dict[str, DriftWatch] = {}
         self.comparisons: dict[str, Comparison] = {}
@@ -239,6 +242,9 @@ class LogState:
         if unsaved.rows or unsaved.forgotten:
             touched = np.unique(np.concatenate([np.empty(0, np.int64), *unsaved.rows]))
             self.store.segment(touched, unsaved.forgotten, f"{self.prefix}e", writes, deletes)
+        if self.silence and (unsaved.arrived or unsaved.departed):
+            touched = np.unique(np.concatenate([np.empty(0, np.int64), *unsaved.arrived]))
+            self.silence.store.segment(touched, unsaved.departed, f"{self.prefix}a", writes, deletes)
         if unsaved.magnitudes:
             magnitudes = np.concatenate(unsaved.magnitudes)
             if self.journal.due(len(magnitudes)):
@@ -318,6 +324,8 @@ class LogState:
         self.points.restore({int(k[1:]): v for k, v in saved.items() if k[0] == "q"})
         if self.silence:
             self.silence.clock = meta["arrived"]
+            if self.silence.apart:
+                self.silence.store.restore([(int(k[1:]), v) for k, v in saved.items() if k[0] == "a"])
         if self.budget and meta["budget"]:
             self.budget.restore(meta["budget"])
         if self.tracking and meta.get("tracking"):
@@ -372,6 +380,8 @@ class LogState:
         }
         for name, detector in self.detectors.cohort.items():
             parts[name] = detector.to_state()
+        if self.silence and self.silence.apart:
+            parts["arrivals"] = self.silence.store.canonical()
         if self.windows:
             parts["windows"] = self.windows.canonical()
         return pack("canonical", 1, {}, {name: np.frombuffer(part, np.uint8) for name, part in parts.items()})

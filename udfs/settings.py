@@ -280,11 +280,3 @@ class PipelineSettings(Section):
         "null is neither.",
     )
     output: OutputSettings = OutputSettings()
-
-    @model_validator(mode="after")
-    def _goes_together(self) -> PipelineSettings:
-        if self.silence and self.event.context:
-            raise ValueError(
-                "silence and event.context: an entity is not silent because it is in another situation; leave one of them out"
-            )
-        return self

@@ -13,7 +13,7 @@ from streamgauge.models.contract import Ints
 from streamgauge.udfs.admit import in_maintenance
 from streamgauge.udfs.alert import CHANGES, alert_id, score_of
 from streamgauge.udfs.cloud_event import cloud_event, rfc3339
-from streamgauge.udfs.context import ARRIVED, GAP, LAST, SEEN, SILENT, EntityStore
+from streamgauge.udfs.context import ARRIVED, CLOCK, GAP, LAST, SEEN, SILENT, EntityStore
 from streamgauge.udfs.decide import COLLECTIVE, KINDS, OPENED, RESOLVED
 from streamgauge.udfs.settings import Maintenance, SilenceSettings
 
@@ -27,7 +27,9 @@ class SilenceWatch:
     Parameters
     ----------
     settings : SilenceSettings
-    store : EntityStore
+    store : EntityStore, optional
+        What is known of the entities; unless given, the watch has one of its own, for what matters to it: where what is known is kept for
+        each situation of an entity, one that is in another situation is not silent.
     topic, job : str
     log : int
         Partition, or -1.
@@ -38,15 +40,23 @@ class SilenceWatch:
     ----------
     clock : int
         Newest arrival, milliseconds.
+    apart : bool
+        Whether the store is its own.
     """
 
     def __init__(
-        self, settings: SilenceSettings, store: EntityStore, topic: str, job: str, log: int, config: int
+        self, settings: SilenceSettings, store: EntityStore | None, topic: str, job: str, log: int, config: int
     ) -> None:
-        self.settings, self.store = settings, store
+        self.settings = settings
+        self.apart = store is None
+        self.store = EntityStore(0, timed=True) if store is None else store
         self.topic, self.job, self.log, self.config = topic, job, log, config
         self.clock = 0
         self.every = max(1_000, settings.at_least // 4)  # milliseconds between looks
+
+    def rows(self, entities: list[str], rows: Ints) -> Ints:
+        """Row of each entity here, given its row where everything else is known of it."""
+        return self.store.rows(entities, 0) if self.apart else rows
 
     def cuts(self, arrivals: Ints) -> tuple[Ints, Ints]:
         """Events before which to look, and the time it is then: the same ones however the log is cut into batches."""
@@ -91,9 +101,19 @@ class SilenceWatch:
         A gap that was told as silence counts half: the next one like it is silence again, the one after a few no more.
         """
         self.clock = max(self.clock, int(arrivals.max(initial=0)))
-        _gaps(self.store.head, rows, arrivals, offsets)
+        head = self.store.head
+        if self.apart:
+            np.add.at(head[:, SEEN], rows, 1)
+        _gaps(head, rows, arrivals, offsets)
+        if self.apart:
+            head[rows, CLOCK] = head[rows, ARRIVED]
+            self.store.clock = self.clock
         back = [(i, before) for i, before in returning if i < len(rows)]
         return [self._alert(int(rows[i]), RESOLVED, int(arrivals[i]), before) for i, before in back]
+
+    def forget(self, gone: Ints) -> tuple[list[tuple[str, bytes]], list[str]]:
+        """Forget the entities in some rows of a store of its own: alerts of those that are silent, and all their names."""
+        return self.give_up(gone), self.store.forget(gone)[0]
 
     def give_up(self, rows: Ints) -> list[tuple[str, bytes]]:
         """Alerts of entities that are about to be forgotten while silent."""

@@ -126,6 +126,7 @@ def test_seats_of_forgotten_entities_go_to_others_and_stay_with_them_after_a_res
     raw = batch(events, stamps=START + 1000 * np.arange(900) + away)
     first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, 900))
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_pipeline, "COUNT_EVERY", LOOK_EVERY)
         patch.setattr(log_pipeline, "SWEEP_EVERY", LOOK_EVERY)
         whole = Run(TIGHT).feed(raw, where)
         before = Run(TIGHT).feed(first, where)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamgauge.udfs.control import EntityAction
 from streamgauge.udfs.settings import PipelineSettings
 
-from tests.streams import SMALL, Run, batch
+from tests.streams import SMALL, START, Run, batch
 
 
 def settings(*context, base=None):
@@ -85,6 +85,63 @@ def test_an_entity_is_shown_and_forgotten_in_all_its_situations():
     assert run.pipeline.act(message.model_copy(update={"action": "show"}), 1).notices == []
 
 
-def test_silence_and_situations_do_not_go_together():
-    with pytest.raises(ValueError, match=r"silence and event\.context: an entity is not silent"):
-        PipelineSettings.model_validate({"silence": {}, "event": {"context": ["travelling"]}})
+MINUTE = 60_000
+
+
+def watched(**more):
+    raw = settings("travelling", base=SMALL).model_dump()
+    raw["decide"]["threshold"] = 1e-9  # nothing else alerts
+    return PipelineSettings.model_validate(
+        raw | {"silence": {"after": 3, "at_least": "1 m", "events": 20}, "track": None} | more
+    )
+
+
+def journeys(minutes=200, lost=(100, 150)):
+    """Two cards, an event a minute each, abroad every second hour; one of them is lost for a while."""
+    made, stamps = [], []
+    for minute in range(minutes):
+        for card in ("kept", "lost"):
+            if card == "kept" or not lost[0] <= minute < lost[1]:
+                made.append({"entity": card, "amount": float(minute % 7), "travelling": minute // 60 % 2 == 1})
+                stamps.append(START + minute * MINUTE)
+    return batch(made, stamps=stamps)
+
+
+def silent(run):
+    alerts = [json.loads(text)["data"] for _, text in run.alerts]
+    return [(d["entity"], d["state"], round(d["actual"]["seconds without an event"] / 60)) for d in alerts]
+
+
+def test_an_entity_in_another_situation_is_not_silent_one_that_sends_nothing_is():
+    run = Run(watched()).feed(journeys())
+    assert silent(run) == [("lost", "opened", 4), ("lost", "resolved", 51)]
+
+
+@given(st.lists(st.integers(1, 340), max_size=6), st.integers(1, 340))
+@hypothesis.settings(max_examples=10)
+def test_silence_in_situations_does_not_depend_on_batches_and_restarts(cuts, stop):
+    raw = journeys()
+    whole, cut = Run(watched()).feed(raw), Run(watched()).feed(raw, cuts)
+    before = Run(watched()).feed(raw.take(np.arange(stop)))
+    after = Run(watched(), before.saved).feed(raw.take(np.arange(stop, len(raw))))
+    assert cut.alerts == before.alerts + after.alerts == whole.alerts
+    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+
+
+def test_who_is_forgotten_while_silent_in_any_situation_is_given_up_for_good():
+    run = Run(watched()).feed(journeys(lost=(100, 200)))
+    message = EntityAction(type="entity", entity="lost", action="forget", id="r")
+    run.take(run.pipeline.act(message, 0))
+    assert [state for _, state, _ in silent(run)] == ["opened", "resolved"]
+    run.feed(batch([{"entity": "kept", "amount": 1.0}], offset=1000))
+    again = Run(watched(), run.saved).pipeline.logs[0]
+    assert list(again.silence.store.index) == ["kept"]
+    assert again.canonical() == run.pipeline.logs[0].canonical()
+
+
+def test_the_least_recent_are_forgotten_where_there_are_too_many(monkeypatch):
+    monkeypatch.setattr("streamgauge.udfs.log_pipeline.COUNT_EVERY", 200)
+    made = [{"entity": f"card{i}", "amount": 1.0, "travelling": False} for i in range(2000)]
+    run = Run(watched(entity={"most": 1000})).feed(batch(made, stamps=START + 10 * np.arange(2000)))
+    log = run.pipeline.logs[0]
+    assert len(log.silence.store) == len(log.store) == 950
