@@ -11,7 +11,7 @@ import functools
 import sys
 from pathlib import Path
 
-from pyflink.common import Configuration
+from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.flink_tables import (
@@ -25,12 +25,14 @@ from streamgauge.jobs.flink_tables import (
 from streamgauge.jobs.settings import Settings, load
 from streamgauge.jobs.topics import pipeline_of, read_said
 from streamgauge.models.errors import StreamgaugeError
+from streamgauge.udfs.group_incidents import GroupIncidents
 from streamgauge.udfs.score_batch import (
     CONTROL_STATE,
     DEAD_LETTERS,
     LATE,
     MESSAGE,
     NOTICES,
+    OPENED,
     REQUESTS,
     SCORES,
     ScoreBatch,
@@ -88,13 +90,21 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     )  # fmt: skip
     alerts = batches.connect(said).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
 
+    # incidents that open -> groups over all partitions
+    notices = alerts.get_side_output(NOTICES)
+    within = settings.decide.group_within
+    if within:
+        opened = alerts.get_side_output(OPENED).key_by(lambda _: 0, Types.INT())
+        groups = opened.process(GroupIncidents(within, topics.events, job.name), MESSAGE)
+        notices = notices.union(groups.name("group incidents").uid("group-incidents").set_parallelism(1))
+
     # alerts and side outputs -> Kafka, keyed by entity
     sinks = tables.create_statement_set()
     streams: dict[str, DataStream] = {
         topics.alerts: alerts,
         topics.dead_letters: alerts.get_side_output(DEAD_LETTERS),
         topics.late: alerts.get_side_output(LATE),
-        topics.notices: alerts.get_side_output(NOTICES),
+        topics.notices: notices,
         topics.retrain_requests: alerts.get_side_output(REQUESTS),
     }
     if settings.output.scores != "none":

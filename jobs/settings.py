@@ -27,7 +27,11 @@ class TopicSettings(Section):
     late: str = Field("late", min_length=1)
     scores: str = Field("scores", min_length=1)
     control: str = Field("control", min_length=1)
-    notices: str = Field("notices", min_length=1, description="Changes of the schema, answers, comparisons of models.")
+    notices: str = Field(
+        "notices",
+        min_length=1,
+        description="Changes of the schema, groups of incidents, answers, comparisons of models.",
+    )
     feedback: str = Field("feedback", min_length=1, description="What people say of alerts.")
     retrain_requests: str = Field("retrain-requests", min_length=1, description="Models whose data have drifted.")
 

@@ -138,7 +138,9 @@ class LogState:
         self.prefix = f"{log}/w:{name}/" if name else f"{log}/"
         self.alignment = Alignment(settings.event)
         self.detectors = Detectors(settings.detectors, control.versions)
-        self.store = EntityStore(WIDTH + self.detectors.width, settings.silence is not None and not settings.event.context)
+        self.store = EntityStore(
+            WIDTH + self.detectors.width, settings.silence is not None and not settings.event.context
+        )
         self.situations: Situations | None = None
         if settings.event.context:
             self.situations = Situations(settings.event.context, self.store, settings.featurize.warmup)

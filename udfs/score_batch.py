@@ -31,10 +31,12 @@ LATE = OutputTag("late", MESSAGE)
 SCORES = OutputTag("scores", MESSAGE)
 NOTICES = OutputTag("notices", MESSAGE)
 REQUESTS = OutputTag("retrain requests", MESSAGE)
+OPENED = OutputTag("opened", MESSAGE)
 CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
 LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 SHARDS_KEY = "shards"
 SCHEMA = b'"io.streamgauge.schema.'  # in what is told of a change of the schema
+NEW = b'"io.streamgauge.alert.opened"'  # in an alert of an incident that opens
 HEARTBEAT = -1  # place that says only that time goes on
 PLACES = 65_536  # a record's place is offset * PLACES + partition: one array less to cross with
 STEPS = (
@@ -111,6 +113,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._thread = ThreadPoolExecutor(1, "scoring")
         self._state = context.get_map_state(LOG_STATE)
         settings = json.loads(self._settings_json)
+        self._grouped = settings["decide"]["group_within"] > 0
         detectors = [name for name, section in settings["detectors"].items() if section is not None]
         self._metrics = _Metrics(context.get_metrics_group(), list(settings["models"]["use"]), detectors)
         self._pipelines: dict[Any, Any] = {}
@@ -244,7 +247,10 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             for key, text in records:
                 yield tag, Row(key, text.decode())
         for key, text in result.alerts:
-            yield Row(key, text.decode())
+            alert = Row(key, text.decode())
+            if self._grouped and NEW in text:
+                yield OPENED, alert
+            yield alert
 
     def _saved(self) -> dict[str, bytes]:
         """State of the current shard, read once after a start."""

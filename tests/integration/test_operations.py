@@ -68,7 +68,7 @@ def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_
         assert live.counted(job, "entities_evicted") > 5000
         notices = live.until(live.topics.notices, lambda r: "new" in {d.get("field") for d in data(r)})
         assert live.counted(job, "scored") == 12_002
-    changes = {(d["change"], d["field"]) for d in data(notices)}
+    changes = {(d["change"], d["field"]) for d in data(notices) if "change" in d}
     assert changes >= {("added", "latency"), ("added", "new"), ("retyped", "latency")}
     assert "lat_ms" not in {field for _, field in changes}
     one, two = data(alerts)
@@ -76,6 +76,31 @@ def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_
     assert two["group"]["incidents"] == 2
     assert two["group"]["root"]["entity"] == "e1"
     assert one["rules"] == two["rules"] == ["full"]
+
+
+def test_incidents_on_all_partitions_are_told_as_one_group_also_after_a_restart(cluster, tmp_path):
+    live = Live(cluster, tmp_path, decide={"threshold": 1e-9, "rules": [{"id": "full", "when": "used > 99"}]})
+    full = [(name, {"entity": name, "used": 100.0}) for name in "abcdefgh"]
+
+    def groups(records):
+        told = [json.loads(record.value) for record in records]
+        return [event for event in told if event["type"].startswith("io.streamgauge.group.")]
+
+    with live.job() as job:
+        live.send(full[:4], rate=2.0)  # one after the other, on whatever partition
+        live.until(live.topics.notices, lambda records: len(groups(records)) == 2)
+        savepoint = live.rest.stop(job)
+    with live.job(from_savepoint=savepoint):
+        live.send(full[4:], rate=2.0)
+        told = groups(live.until(live.topics.notices, lambda records: len(groups(records)) == 3))
+        alerts = live.at_least(live.topics.alerts, 8)
+    said = sorted(((event["type"].rsplit(".", 1)[1], event["data"]["incidents"]) for event in told), key=lambda s: s[1])
+    assert said == [("opened", 2), ("updated", 4), ("updated", 8)]
+    whole = next(event["data"] for event in told if event["data"]["incidents"] == 8)
+    first = min(json.loads(alert.value)["data"]["window"]["from"] for alert in alerts)
+    assert (sorted(whole["entities"]), whole["root"]["time"]) == (list("abcdefgh"), first)
+    assert whole["partitions"] == sorted({d["source"]["partition"] for d in data(alerts)})
+    assert len(whole["partitions"]) > 1
 
 
 def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_until_their_time(cluster, tmp_path):

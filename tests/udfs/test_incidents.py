@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamgauge.models.persistence.codec import unpack
 from streamgauge.udfs.alert import important
 from streamgauge.udfs.budget import DAY, Budget
-from streamgauge.udfs.group import Groups
+from streamgauge.udfs.cloud_event import rfc3339
+from streamgauge.udfs.group import AllGroups, Groups
 from streamgauge.udfs.settings import PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch
@@ -62,6 +64,63 @@ def test_incidents_that_open_together_are_a_group_whose_root_moved_first():
     assert (second["id"], second["incidents"], second["root"]["entity"]) == ("a1", 2, "db-1")
     assert groups.join("a3", "api-2", "errors", START + 2 * HOUR)["id"] == "a3"
     assert Groups(0).join("a1", "db-1", "latency", START) is None
+
+
+def opened(entity, minute, partition=0):
+    """The data of the alert of an incident that opens."""
+    return {
+        "alert_id": f"{entity}-{minute}", "entity": entity, "contributions": {"load": 0.2, "errors": 0.8},
+        "window": {"from": rfc3339(START + 60_000 * minute)}, "source": {"partition": partition},
+        "group": {"id": f"of-{partition}"},
+    }  # fmt: skip
+
+
+def test_incidents_on_all_partitions_that_open_together_are_a_group():
+    groups = AllGroups(5 * 60_000)
+    assert groups.join(opened("db-1", 0, 0)) is None
+    change, group = groups.join(opened("api-1", 3, 1))
+    assert (change, group["id"], group["incidents"], group["partitions"]) == ("opened", "db-1-0", 2, [0, 1])
+    assert group["root"] == {"entity": "db-1", "field": "errors", "time": rfc3339(START), "alert_id": "db-1-0"}
+    assert (group["entities"], group["groups"]) == (["db-1", "api-1"], ["of-0", "of-1"])
+    assert groups.join(opened("far", 60, 2)) is None
+
+
+def test_a_group_is_told_again_when_it_has_doubled_and_when_it_has_another_root():
+    groups = AllGroups(5 * 60_000)
+    told = [groups.join(opened(f"e{n}", 10 + n % 3, n % 4)) for n in range(9)]
+    assert [n + 1 for n, news in enumerate(told) if news] == [2, 4, 8]
+    change, group = groups.join(opened("earlier", 6, 3))
+    assert (change, group["incidents"], group["root"]["entity"]) == ("updated", 10, "earlier")
+    assert group["id"] == told[1][1]["id"]  # it stays what it was told as
+
+
+def test_what_lies_between_two_groups_makes_them_one_that_says_so():
+    groups = AllGroups(5 * 60_000)
+    first = [groups.join(opened(f"a{n}", 0)) for n in range(2)][1][1]
+    second = [groups.join(opened(f"b{n}", 8, 1)) for n in range(2)][1][1]
+    assert first["id"] != second["id"]
+    change, group = groups.join(opened("between", 4, 2))
+    assert (change, group["incidents"], group["id"], group["joined"]) == ("updated", 5, first["id"], [second["id"]])
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=30), st.data())
+def test_groups_hold_what_is_connected_in_any_order_and_after_a_restart(made, data):
+    alerts = [opened(f"e{n}", minute, partition) for n, (minute, partition) in enumerate(made)]
+    groups = AllGroups(3 * 60_000)
+    for n, alert in enumerate(data.draw(st.permutations(alerts))):
+        groups.join(alert)
+        if n % 7 == 3:
+            again = AllGroups(3 * 60_000)
+            again.restore(groups.to_state())
+            groups = again
+    minutes = sorted(minute for minute, _ in made)
+    cuts = [n for n in range(1, len(minutes)) if minutes[n] - minutes[n - 1] > 3]
+    sizes = np.diff([0, *cuts, len(minutes)]).tolist()
+    told = [groups.join(opened("last", minutes[at], 0)) for at in [0, *cuts]]
+    assert len(sizes) == len(told)
+    meta, _ = unpack(groups.to_state(), AllGroups.kind, AllGroups.version)
+    held = sorted((g["from"], g["incidents"]) for g in meta["groups"])
+    assert [n - 1 for _, n in held] == sizes
 
 
 @hypothesis.settings(max_examples=10)
