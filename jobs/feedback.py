@@ -10,7 +10,7 @@ from streamgauge.jobs.follow_alerts import records_of
 from streamgauge.jobs.settings import KafkaSettings
 from streamgauge.jobs.topics import read_compacted, send_feedback
 from streamgauge.models.errors import InputError, SettingsError
-from streamgauge.udfs.feedback import Feedback, Heard, Source, parse_feedback
+from streamgauge.udfs.feedback import Feedback, Heard, Source, Stretch, parse_feedback
 
 Verdict = Literal["true", "false", "ignore"]
 
@@ -81,6 +81,7 @@ def votes(words: Iterable[Feedback]) -> dict[str, int]:
     return found
 
 
-def confirmed(kafka: KafkaSettings) -> list[Feedback]:
-    """Feedback that finds an alert true, and says where it was."""
-    return [message for message in heard(kafka) if message.verdict == "true" and message.source is not None]
+def confirmed(kafka: KafkaSettings) -> list[Stretch]:
+    """Where the events lie of alerts that somebody found true."""
+    true = (message for message in heard(kafka) if message.verdict == "true")
+    return [Stretch(message.entity, message.source) for message in true if message.source is not None]

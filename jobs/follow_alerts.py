@@ -12,8 +12,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from rich.table import Table
 from streamgauge.jobs.settings import KafkaSettings
-from streamgauge.jobs.topics import client_options
+from streamgauge.jobs.topics import client_options, records_since
 from streamgauge.models.errors import ClusterError, InputError
+from streamgauge.udfs.feedback import Source, Stretch
 
 SEVERITIES = ("low", "medium", "high", "critical")
 COLOURS = {"low": "white", "medium": "yellow", "high": "dark_orange", "critical": "red"}
@@ -151,3 +152,21 @@ def what(data: dict[str, Any]) -> str:
         usual = "" if expected is None else f", expected {expected:.4g}"
         parts.append(f"{name} {data['actual'][name]:.4g}{usual}")
     return "; ".join(parts)
+
+
+def not_learned(kafka: KafkaSettings, since: int) -> list[Stretch]:
+    """Where the events lie of incidents that ended since a time, in milliseconds, with events held back from learning.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
+    stretches = []
+    for record in records_since(kafka, kafka.topics.alerts, since):
+        data = json.loads(record.value)["data"]
+        if data.get("held_back") and "aggregate" not in data:
+            source = data["source"]
+            place = Source(partition=source["partition"], first=source["opened_offset"], last=source["offset"])
+            stretches.append(Stretch(data["entity"], place))
+    return stretches

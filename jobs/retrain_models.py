@@ -1,10 +1,11 @@
 """The loop that keeps trained models good, a process of its own beside the job.
 
-The job asks on a topic when a model's data have drifted. A new version is trained on what came since, judged on the same held-back data
-as the one at work, published with the request that it answers, and put beside that one as its shadow. What the job tells of the two
-decides: the new one is heard for a few entities, then takes the place, with the old one now as its shadow; or it is taken off, at any
-step; and if it raises too many alerts in its place, the old one comes back. The registry's aliases are the truth: killed at any point and
-started again, the loop goes on from them. A model that is frozen is left alone.
+The job asks on a topic when a model's data have drifted. New versions, one of the kind at work and one of each other kind that is a
+candidate, are trained on what came since, and judged on the same held-back data as the one at work. They are published with the request
+that they answer, and the best is put beside the one at work as its shadow. What the job tells of the two decides: the new one is heard
+for a few entities, then takes the place, with the old one now as its shadow; or it is taken off, at any step; and if it raises too many
+alerts in its place, the old one comes back. The registry's aliases are the truth: killed at any point and started again, the loop goes
+on from them. A model that is frozen is left alone.
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ import numpy as np
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from streamgauge.jobs.feedback import confirmed, heard
+from streamgauge.jobs.follow_alerts import not_learned
 from streamgauge.jobs.settings import RetrainSettings, Settings
 from streamgauge.jobs.topics import client_options, send_control
 from streamgauge.jobs.train import past_of_topic, registry_of, train
 from streamgauge.models.candidate import HELD_BACK, Past, windows_of
+from streamgauge.models.catalog import FITTED
 from streamgauge.models.contamination import Examined, examine
-from streamgauge.models.errors import ClusterError, StreamgaugeError
+from streamgauge.models.errors import ClusterError, ModelError, StreamgaugeError
+from streamgauge.models.fitted_detector import Progress
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.planted import planted, separation
@@ -125,52 +129,102 @@ class Keeper:
         if live != asked:
             self.say(f"{name}: version {asked} has drifted, but {live} is live: nothing to do")
             return
-        answer = self._answer(name, asked, data)
+        answers = self._answers(name, asked, data)
+        tried = {entry["version"] for entry in self.registry.history(name, "shadow")}
+        if done := [answer.version for answer in answers.values() if answer.version in tried]:
+            self.say(f"{name}: version {done[0]} has answered that already")
+            return
+        old = self.registry.manifest(name, asked)
+        wanted = [old.detector, *(kind for kind in self.gates.candidates if kind != old.detector)]
         past: Past | None = None
-        if answer is None:
-            old = self.registry.manifest(name, asked)
+        if any(kind not in answers for kind in wanted):
             past, found = examined(self.past(data), old)
-            self.say(f"{name}: training on {len(past.X)} events of {past.source}")
-            answer = train(self.registry, name, old.detector, past, old.settings, request=data["request"])
-            told = {"version": answer.version, "request": answer.request, "rows": answer.history.rows}
-            self._tell("trained", name, told | {"reason": data["reason"], "data": found.figures})
-        elif any(entry["version"] == answer.version for entry in self.registry.history(name, "shadow")):
-            self.say(f"{name}: version {answer.version} has answered that already")
-            return
-        new, before = self._separations(name, asked, answer, past or self.past(data))
-        costs = [self._cost(name, version) for version in (answer.version, asked)]
-        figures = {"version": answer.version, "live": asked, "separates_planted": new, "live_separates_planted": before,
-                   "us_per_event": costs[0], "live_us_per_event": costs[1]}  # fmt: skip
-        if new + AS_GOOD < before:
-            self._tell("rejected", name, figures | {"why": "it separates planted anomalies worse than the one at work"})
-            return
-        if costs[0] > max(SLOWER * costs[1], NOTHING):
-            self._tell("rejected", name, figures | {"why": "it is slower than the one at work"})
-            return
-        self._let(name, "shadow", answer.version, f"answers {answer.request}")
-        self._tell("shadowed", name, figures)
+            for kind in wanted:
+                if kind not in answers and (answer := self._trained(name, kind, old, past, data, found)):
+                    answers[kind] = answer
+        past = past or self.past(data)
+        rated = {kind: self._rated(name, old, answers[kind], past) for kind in wanted if kind in answers}
+        good = {kind: figures for kind, figures in rated.items() if not figures["why"]}
+        best = max(good, key=lambda kind: good[kind]["separates_planted"], default=None)
+        # its own kind stays, unless another one is better by more than chance
+        if old.detector in good and best and not _better(good[best], good[old.detector]):
+            best = old.detector
+        for kind, figures in rated.items():
+            if figures["why"] or kind != best:
+                why = figures["why"] or f"{best} separates planted anomalies better, or is what was at work"
+                self._tell("rejected", name, figures | {"why": why})
+        if best:
+            figures = {key: value for key, value in good[best].items() if key != "why"}
+            self._let(name, "shadow", int(figures["version"]), f"answers {answers[best].request}")
+            self._tell("shadowed", name, figures)
 
-    def _cost(self, name: str, version: int) -> float:
-        """Microseconds that an event takes in the variant that the job uses, as they were measured after the training."""
+    def _trained(
+        self, name: str, kind: str, old: Manifest, past: Past, data: dict[str, Any], found: Examined
+    ) -> Manifest | None:  # fmt: skip
+        """A version of one kind, published; None where another kind than the one at work cannot be made, which is told."""
+        own, sequence = kind == old.detector, FITTED[old.detector].sequence
+        settings = old.settings if own else {"steps": old.steps} if sequence else None
+        self.say(f"{name}: training {kind} on {len(past.X)} events of {past.source}")
+        try:
+            if FITTED[kind].sequence != sequence:
+                takes = ("runs of events", "single ones") if FITTED[kind].sequence else ("single events", "runs")
+                raise ModelError(f"{kind} takes {takes[0]}, the model at work {takes[1]}")
+            limit = _in_time(self.gates.time, kind)
+            answer = train(self.registry, name, kind, past, settings, say=limit, request=data["request"])
+        except StreamgaugeError as error:
+            if own:
+                raise
+            self._tell("failed", name, {"why": str(error), "detector": kind, "request": data["request"]})
+            return None
+        told = {
+            "version": answer.version, "detector": kind, "request": answer.request, "rows": answer.history.rows,
+            "reason": data["reason"], "data": found.figures,
+        }  # fmt: skip
+        self._tell("trained", name, told)
+        return answer
+
+    def _rated(self, name: str, old: Manifest, answer: Manifest, past: Past) -> dict[str, Any]:
+        """How a new version compares with the one at work on the same held-back events, and why it is not to be tried, if so."""
+        new, before = self._separations(name, old.version, answer, past)
+        costs = [self._cost(name, version) for version in (answer.version, old.version)]
+        why = None
+        if costs[0] is None or costs[1] is None:
+            why = f"it does not come in the variant {self._variant(name)!r} that the job uses"
+        elif new + AS_GOOD < before:
+            why = "it separates planted anomalies worse than the one at work"
+        elif costs[0] > max(SLOWER * costs[1], NOTHING):
+            why = "it is slower than the one at work"
+        return {
+            "version": answer.version, "detector": answer.detector, "live": old.version, "separates_planted": new,
+            "live_separates_planted": before, "us_per_event": costs[0], "live_us_per_event": costs[1], "why": why,
+        }  # fmt: skip
+
+    def _variant(self, name: str) -> str:
         use = self.settings.models.use.get(name)
-        figures = self.registry.manifest(name, version).variants["full" if use is None else use.variant].figures
-        return figures.get("us_per_event") or 0.0
+        return "full" if use is None else use.variant
 
-    def _answer(self, name: str, asked: int, data: dict[str, Any]) -> Manifest | None:
-        """The version that was trained because `asked` has drifted since then.
+    def _cost(self, name: str, version: int) -> float | None:
+        """Microseconds that an event takes in the variant that the job uses, as they were measured after the training; None without it."""
+        variants = self.registry.manifest(name, version).variants
+        used = self._variant(name)
+        return variants[used].figures.get("us_per_event") or 0.0 if used in variants else None
 
-        Each partition asks for itself, and all are answered by one version; the one that was answered and asks again wants another.
+    def _answers(self, name: str, asked: int, data: dict[str, Any]) -> dict[str, Manifest]:
+        """By detector, the newest versions that were trained because `asked` has drifted since then.
+
+        Each partition asks for itself, and all are answered by the same versions; the one that was answered and asks again wants others.
         """
         [log] = data["offsets"]
         since = epoch_milliseconds(data["since"])
+        answers: dict[str, Manifest] = {}
         for version in reversed(self.registry.versions(name)):
             manifest = self.registry.manifest(name, version)
             if manifest.parent != asked or manifest.request is None:
                 continue
             other = manifest.request.split("/")[-2] != log
             if manifest.request == data["request"] or (other and (manifest.history.last or since) >= since):
-                return manifest
-        return None
+                answers.setdefault(manifest.detector, manifest)
+        return answers
 
     def _separations(self, name: str, live: int, answer: Manifest, past: Past) -> tuple[float, float]:
         """How well the new version and the one at work separate planted anomalies from the same held-back events."""
@@ -347,7 +401,9 @@ class Keeper:
             if rows >= self.gates.least or time.monotonic() > deadline:
                 share = min(1.0, self.gates.most / max(rows, 1))
                 newer = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
-                return past_of_topic(settings, newer, without=confirmed(settings.kafka))
+                kafka = settings.kafka
+                held_back = not_learned(kafka, epoch_milliseconds(data["since"]))
+                return past_of_topic(settings, newer, confirmed=confirmed(kafka), held_back=held_back)
             time.sleep(1.0)
 
 
@@ -373,6 +429,23 @@ def examined(past: Past, old: Manifest) -> tuple[Past, Examined]:
     notes += [f"{found.far:.1%} far from the rest"] * bool(found.far)
     kept = replace(past, X=past.X[found.kept], groups=past.groups[found.kept], left_out="; ".join(notes))
     return kept, found
+
+
+def _better(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return bool(one["separates_planted"] > other["separates_planted"] + AS_GOOD)
+
+
+def _in_time(milliseconds: int, kind: str) -> Progress:
+    """Progress of a training, which ends with a ModelError when it takes longer."""
+    deadline = time.monotonic() + milliseconds / 1000
+
+    def say(what: str, done: float) -> None:
+        if done < 1.0 and time.monotonic() > deadline:
+            raise ModelError(
+                f"{kind}: {what} was at {done:.0%} after {milliseconds / 1000:.0f} s, as long as retrain.time allows"
+            )
+
+    return say
 
 
 def _ahead(told: dict[str, float]) -> float:

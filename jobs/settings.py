@@ -61,7 +61,7 @@ class KafkaSettings(Section):
 class BatchSettings(Section):
     """How events are grouped before Python sees them."""
 
-    window: Duration = Field(10, ge=1, le=60_000, description="Events of so long are scored together.")
+    window: Duration = Field(8, ge=1, le=60_000, description="Events of so long are scored together.")
     sharding: Literal["partition", "entity"] = Field(
         "partition",
         description="partition: state follows Kafka's partitions, producers key by entity, replays are exact. "
@@ -94,6 +94,11 @@ class RetrainSettings(Section):
     least: int = Field(4_000, ge=100, description="Events since the drift began that are waited for,")
     wait: Duration = Field(600_000, ge=0, description="but no longer than this.")
     most: int = Field(50_000, ge=100, description="Events that are trained on.")
+    candidates: tuple[str, ...] = Field(
+        (),
+        description="Detectors that are trained beside the kind at work; one that separates planted anomalies better replaces it.",
+    )
+    time: Duration = Field(1_800_000, gt=0, description="How long the training of one version may take.")
     compare: int = Field(
         10_000,
         ge=100,
@@ -129,8 +134,19 @@ class Settings(PipelineSettings):
         detectors = self.detectors
         if not any(getattr(detectors, name) for name in type(detectors).model_fields):
             raise ValueError("detectors: at least one is needed")
+        self._know_candidates()
         self._fit_memory()
         return self
+
+    def _know_candidates(self) -> None:
+        if not self.retrain.candidates:
+            return
+        from streamgauge.models.catalog import FITTED  # noqa: PLC0415  as below
+
+        if unknown := [name for name in self.retrain.candidates if name not in FITTED]:
+            raise ValueError(
+                f"retrain.candidates: {unknown[0]!r} is none that is trained; these are: {', '.join(FITTED)}"
+            )
 
     def _fit_memory(self) -> None:
         # not at the top: what the operator unpickles imports this file on Flink's thread, where numba must not be imported

@@ -17,18 +17,21 @@ from streamgauge.jobs.read_files import times as times_of
 from streamgauge.jobs.settings import Settings
 from streamgauge.jobs.topics import client_options
 from streamgauge.models.candidate import Past, make_candidate
-from streamgauge.models.contract import Ints
+from streamgauge.models.contract import Flags, Ints
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.models.fitted_detector import Progress, silent
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.udfs.align import Alignment
 from streamgauge.udfs.decode import decode
-from streamgauge.udfs.feedback import Feedback
+from streamgauge.udfs.feedback import Stretch
 from streamgauge.udfs.records import RawBatch
 
 CANDIDATE = "candidate"  # the alias of what was trained last
 DEFAULT_LAST = 50_000  # newest events of the topic that are trained on
+MOST_HELD_BACK = (
+    0.2  # share of the events that may have been held back from learning, and be left out: more is no exception
+)
 OFFSETS = re.compile(r"(\d+):(\d+)-(\d+)")
 
 
@@ -125,7 +128,8 @@ def past_of_topic(
     ranges: dict[int, tuple[int, int]] | None = None,
     last: int | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
-    without: Sequence[Feedback] = (),
+    confirmed: Sequence[Stretch] = (),
+    held_back: Sequence[Stretch] = (),
 ) -> Past:
     """Events of the topic, decoded as the job decodes them, partition by partition.
 
@@ -138,8 +142,8 @@ def past_of_topic(
         Instead: so many newest events, evenly from all partitions.
     on_rows : callable
         Told of records read.
-    without : sequence of Feedback
-        Alerts whose events are left out.
+    confirmed, held_back : sequence of Stretch
+        Confirmed anomalies, which are left out, and what the job did not learn from, which is where it is no more than a fifth.
 
     Raises
     ------
@@ -150,7 +154,8 @@ def past_of_topic(
     """
     topic = settings.kafka.topics.events
     alignment = Alignment(settings.event)
-    matrices, entities, times, seen, dead, confirmed = [], [], [], [], 0, 0
+    matrices, entities, times, seen, dead, anomalous = [], [], [], [], 0, 0
+    suspicious: list[Flags] = []
     try:
         consumer = KafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
         try:
@@ -181,9 +186,12 @@ def past_of_topic(
                     events, letters = decode(raw, settings.event)
                     rejected = alignment.reject(events)
                     events = events.drop({at for at, _ in rejected})
-                    anomalies = _of(without, events.entities, raw.offsets[events.rows], partition)
+                    anomalies = _of(confirmed, events.entities, raw.offsets[events.rows], partition)
                     events = events.drop(anomalies)
-                    confirmed += len(anomalies)
+                    anomalous += len(anomalies)
+                    held = np.zeros(len(events), np.bool_)
+                    held[list(_of(held_back, events.entities, raw.offsets[events.rows], partition))] = True
+                    suspicious.append(held)
                     dead += len(letters) + len(rejected)
                     matrices += [X for _, _, X in alignment.matrices(events, [])]
                     entities += events.entities
@@ -201,23 +209,24 @@ def past_of_topic(
         row += len(part)
     if not X.size:
         raise InputError(f"{topic} {', '.join(seen)} holds no event with a number ({dead} cannot be read)")
-    stamps = np.concatenate(times)
+    stamps, held, groups = np.concatenate(times), np.concatenate(suspicious), pd.factorize(pd.Series(entities))[0]
+    notes = [f"{dead} that cannot be read"] * bool(dead) + [f"{anomalous} of confirmed anomalies"] * bool(anomalous)
+    if 0.0 < held.mean() <= MOST_HELD_BACK:
+        notes.append(f"{held.sum()} that were held back from learning")
+        X, groups = X[~held], groups[~held]
     return Past(
-        X, features, pd.factorize(pd.Series(entities))[0].astype(np.int64), None, f"{topic} {', '.join(seen)}",
-        left_out="; ".join(
-            [f"{dead} that cannot be read"] * bool(dead) + [f"{confirmed} of confirmed anomalies"] * bool(confirmed)
-        ),
+        X, features, groups.astype(np.int64), None, f"{topic} {', '.join(seen)}", left_out="; ".join(notes),
         first=int(stamps.min()), last=int(stamps.max()),
     )  # fmt: skip
 
 
-def _of(alerts: Sequence[Feedback], entities: list[str], offsets: Ints, partition: int) -> set[int]:
-    """Places of the events that some alerts are about."""
+def _of(stretches: Sequence[Stretch], entities: list[str], offsets: Ints, partition: int) -> set[int]:
+    """Places of the events that lie in some stretches."""
     places: set[int] = set()
-    for alert in alerts:
-        if alert.source is not None and alert.source.partition == partition:
-            within = (offsets >= alert.source.first) & (offsets <= alert.source.last)
-            places |= {i for i in np.flatnonzero(within).tolist() if entities[i] == alert.entity}
+    for stretch in stretches:
+        if stretch.source.partition == partition:
+            within = (offsets >= stretch.source.first) & (offsets <= stretch.source.last)
+            places |= {i for i in np.flatnonzero(within).tolist() if entities[i] == stretch.entity}
     return places
 
 

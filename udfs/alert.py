@@ -13,7 +13,16 @@ from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.attribute import expected, shares
 from streamgauge.udfs.calibrate import AGREES, SHADOW
 from streamgauge.udfs.cloud_event import cloud_event, rfc3339
-from streamgauge.udfs.context import CONFIG, HITS, OPENED_OFFSET, OPENED_PARTITION, OPENED_TIME, STATUS
+from streamgauge.udfs.context import (
+    AGE,
+    CONFIG,
+    HITS,
+    OPENED_OFFSET,
+    OPENED_PARTITION,
+    OPENED_TIME,
+    RELEASED,
+    STATUS,
+)  # fmt: skip
 from streamgauge.udfs.decide import CONDITIONAL, KINDS, OPENED, RESOLVED, RETRACTED, UPDATED, Decisions, kind_of
 from streamgauge.udfs.group import Groups
 from streamgauge.udfs.records import EVIDENCE, Events, Opinions, Verdicts
@@ -169,6 +178,8 @@ def build_alerts(
         }
         if decisions.change[m] == OPENED:
             data["group"] = _grouped(groups.join(identity, entity, told[0][0] if told else None, now))
+        if decisions.change[m] == RESOLVED:
+            data["held_back"] = 0 if incident[RELEASED] else int(incident[AGE])
         if arms:
             data["trial"] = arms[i]
         if context:

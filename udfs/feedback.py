@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -31,6 +32,21 @@ class Source(Section):
     partition: int
     first: int = Field(description="Offset of the event that opened it.")
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Events of one entity on the topic.
+
+    Attributes
+    ----------
+    entity : str
+    source : Source
+        Partition, first and last offset.
+    """
+
+    entity: str
+    source: Source
 
 
 class Feedback(Section):

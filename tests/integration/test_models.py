@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from streamgauge.jobs.follow_alerts import not_learned
 from streamgauge.jobs.topics import send_control
 from streamgauge.jobs.train import past_of_topic, train
 from streamgauge.models.candidate import Past
@@ -13,6 +14,7 @@ from streamgauge.models.catalog import FITTED
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.udfs.control import ModelVersion
+from streamgauge.udfs.feedback import Source, Stretch
 
 from tests.integration.live import Live, events, values
 from tests.models.detectors.test_fitted_checks import SMALL as SMALL_MODELS
@@ -68,6 +70,14 @@ def test_a_model_trained_from_the_topic_is_swapped_in_without_a_restart_and_a_ba
         assert len(past_of_topic(live.settings, {0: (10, 60)}).X) == 50
         with pytest.raises(InputError, match="has no partition 9"):
             past_of_topic(live.settings, {9: (0, 10)})
+        assert {stretch.entity for stretch in not_learned(live.settings.kafka, 0)} == {f"e{k}" for k in range(5)}
+        whole = past_of_topic(live.settings)
+        some = [Stretch("e1", Source(partition=p, first=100, last=400)) for p in range(4)]
+        spared = past_of_topic(live.settings, held_back=some)
+        assert 0.8 * len(whole.X) <= len(spared.X) < len(whole.X)
+        assert spared.left_out.endswith(f"{len(whole.X) - len(spared.X)} that were held back from learning")
+        everything = [Stretch(f"e{k}", Source(partition=p, first=0, last=1500)) for k in range(5) for p in range(4)]
+        assert len(past_of_topic(live.settings, held_back=everything).X) == len(whole.X)  # that is no exception
         trained = train(registry, "isolation_forest", "isolation_forest", past, {"n_trees": 20})
         assert trained.parent == 1
         say(trained.version)

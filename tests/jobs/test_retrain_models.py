@@ -26,8 +26,9 @@ def past(n=1500, centre=0.0, seed=0):
 class Beside(Keeper):
     """A keeper that writes down what it would send."""
 
-    def __init__(self, folder, canary=0.0):
-        raw = {"models": {"registry": str(folder), "use": {"m": {}}}, "retrain": {"canary": canary}}
+    def __init__(self, folder, canary=0.0, variant="full", **retrain):
+        raw = {"models": {"registry": str(folder), "use": {"m": {"variant": variant}}}}
+        raw["retrain"] = {"canary": canary} | retrain
         super().__init__(validated(raw, "the test"))
         self.sent, self.steps, self.data, self.words = [], [], past(centre=2.0, seed=1), []
 
@@ -272,6 +273,74 @@ def test_a_version_that_is_much_slower_is_not_tried(keeper):
     step, data = keeper.steps[-1]
     assert (step, data["why"], data["us_per_event"]) == ("rejected", "it is slower than the one at work", 13.0)
     assert keeper.sent == []
+
+
+def ring(n=1500, seed=0, reach=1.0):
+    """Events on a circle: what lies in its middle is strange, but no coordinate of it is."""
+    random = np.random.default_rng(seed)
+    angle = random.uniform(0, 2 * np.pi, n)
+    X = np.column_stack((np.cos(angle), np.sin(angle))) * reach + random.normal(0, 0.02, (n, 2))
+    return Past(X, ["a", "b"], random.integers(0, 5, n), last=START + n)
+
+
+def trial(tmp_path, live="gaussian_mixture", settings=None, **options):
+    """A keeper with a model at work of one kind, and data that have moved."""
+    registry = Registry(str(tmp_path))
+    registry.point("m", "live", train(registry, "m", live, ring(), settings).version)
+    keeper = Beside(tmp_path, **options)
+    keeper.data = ring(seed=1, reach=3.0)
+    return keeper
+
+
+def test_candidates_of_other_kinds_are_trained_too_and_the_best_becomes_the_shadow(tmp_path):
+    keeper = trial(tmp_path, settings={"components": 1}, candidates=["local_outlier_factor"])
+    keeper._cost = lambda name, version: 1.0
+    keeper.take(requested())
+    steps = [(step, data["detector"]) for step, data in keeper.steps]
+    own, other = "gaussian_mixture", "local_outlier_factor"
+    assert steps == [("trained", own), ("trained", other), ("rejected", own), ("shadowed", other)]
+    rejected, shadowed = (data for step, data in keeper.steps if step != "trained")
+    assert shadowed["separates_planted"] > rejected["separates_planted"] + 0.02
+    assert keeper.sent == [("shadow", shadowed["version"])]
+
+
+def test_the_kind_at_work_stays_where_another_is_not_clearly_better(tmp_path):
+    keeper = trial(tmp_path, "local_outlier_factor", candidates=["isolation_forest"])
+    keeper._cost = lambda name, version: 1.0
+    keeper.take(requested())
+    assert keeper.steps[-1][0] == "shadowed"
+    assert keeper.steps[-1][1]["detector"] == "local_outlier_factor"
+
+
+def test_killed_between_two_candidates_it_trains_the_missing_one(tmp_path):
+    keeper = trial(tmp_path, candidates=["isolation_forest"])
+    train(keeper.registry, "m", "gaussian_mixture", keeper.data, request="m/1/inputs/0/0")
+    keeper.take(requested())
+    assert [data["detector"] for step, data in keeper.steps if step == "trained"] == ["isolation_forest"]
+    keeper.take(requested(log=1))
+    assert keeper.registry.versions("m") == [1, 2, 3]
+
+
+def test_a_candidate_that_cannot_be_made_or_used_is_told_and_the_others_go_on(tmp_path):
+    keeper = trial(tmp_path, candidates=["temporal_cnn"])
+    keeper.take(requested())
+    [failed] = [data for step, data in keeper.steps if step == "failed"]
+    assert failed["detector"] == "temporal_cnn"
+    assert keeper.steps[-1][0] == "shadowed"
+    quick = trial(tmp_path / "quick", live="autoencoder", variant="int8", candidates=["isolation_forest"])
+    quick.take(requested())
+    assert {data["why"] for step, data in quick.steps if step == "rejected"} == {
+        "it does not come in the variant 'int8' that the job uses"
+    }
+
+
+def test_a_training_that_takes_too_long_is_ended_and_told(tmp_path):
+    keeper = trial(tmp_path, live="autoencoder", time="1 ms")
+    keeper.take(requested())
+    [(step, told)] = keeper.steps
+    assert step == "failed"
+    assert "as long as retrain.time allows" in told["why"]
+    assert keeper.registry.versions("m") == [1]
 
 
 def test_a_frozen_model_is_left_alone_until_it_is_thawed(careful):
