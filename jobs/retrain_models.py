@@ -50,6 +50,7 @@ SLOWER, NOTHING = (
     5.0,
 )  # times the cost of the one at work that a new version may have, or so many microseconds an event
 ENOUGH_PROBES, BLINDER = 50, 0.1  # probes, and by how large a share of them fewer a model tells, to be the worse one
+SURE = 0.99  # that a new version tells more of them, so that its turn comes at once
 IDLE = 5.0  # seconds without anything to do, after which a single run is over
 Say = Callable[[str], None]
 
@@ -280,7 +281,8 @@ class Keeper:
     ) -> None:  # fmt: skip
         """Of a version that has not taken the place yet."""
         figures = figures | {"version": shadow}
-        enough = told["events"] >= self.gates.compare
+        # where the one at work has become blind, every event that it goes on for costs
+        enough = told["events"] >= self.gates.compare or _sees_more(told)
         more = told["shadow_alerts"] > self._most(told) * (1 if enough else 2)
         if more and 2 * told["shadow_alerts"] > told["live_alerts"] and (enough or canary):
             self._reject(name, figures, "more alerts than promised")
@@ -446,6 +448,12 @@ def _in_time(milliseconds: int, kind: str) -> Progress:
             )
 
     return say
+
+
+def _sees_more(told: dict[str, float]) -> bool:
+    """Whether the shadow surely tells more probes than the one at work."""
+    probes, live, shadow = (int(told[what]) for what in ("probes", "live_right", "shadow_right"))
+    return probes >= ENOUGH_PROBES and compare_thresholds((live, probes), (shadow, probes), SURE).better == "b"
 
 
 def _ahead(told: dict[str, float]) -> float:

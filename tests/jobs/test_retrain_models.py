@@ -153,6 +153,19 @@ def test_a_shadow_takes_the_place_when_it_keeps_its_promise_with_the_old_one_bes
 
 
 @pytest.mark.parametrize(
+    ("probes", "right", "at_once"), [(100, (30, 70), True), (100, (45, 60), False), (40, (0, 40), False)]
+)
+def test_a_shadow_that_surely_sees_more_need_not_wait_for_its_turn(keeper, probes, right, at_once):
+    shadowed(keeper).take(compared(1, 2, right=right, events=2000, probes=probes))
+    assert [step for step, _ in keeper.steps] == ["promoted"] * at_once
+
+
+def test_a_shadow_that_sees_more_because_it_alerts_at_everything_is_taken_off(keeper):
+    shadowed(keeper).take(compared(1, 2, alerts=(0, 40), right=(10, 90), events=2000))
+    assert [step for step, _ in keeper.steps] == ["rejected"]
+
+
+@pytest.mark.parametrize(
     ("alerts", "right", "why"),
     [((20, 30), (40, 40), "more alerts than promised"), ((20, 1), (80, 60), "blinder than the one at work")],
 )
