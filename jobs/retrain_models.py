@@ -170,8 +170,8 @@ class Keeper:
             if FITTED[kind].sequence != sequence:
                 takes = ("runs of events", "single ones") if FITTED[kind].sequence else ("single events", "runs")
                 raise ModelError(f"{kind} takes {takes[0]}, the model at work {takes[1]}")
-            limit = _in_time(self.gates.time, kind)
-            answer = train(self.registry, name, kind, past, settings, say=limit, request=data["request"])
+            progress = _in_time(self.gates.time, kind, self.say)
+            answer = train(self.registry, name, kind, past, settings, say=progress, request=data["request"])
         except StreamgaugeError as error:
             if own:
                 raise
@@ -437,17 +437,20 @@ def _better(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return bool(one["separates_planted"] > other["separates_planted"] + AS_GOOD)
 
 
-def _in_time(milliseconds: int, kind: str) -> Progress:
-    """Progress of a training, which ends with a ModelError when it takes longer."""
-    deadline = time.monotonic() + milliseconds / 1000
+def _in_time(milliseconds: int, kind: str, say: Say) -> Progress:
+    """Progress of a training, told by quarters, which ends with a ModelError when it takes longer."""
+    deadline, told = time.monotonic() + milliseconds / 1000, {0}
 
-    def say(what: str, done: float) -> None:
+    def progress(what: str, done: float) -> None:
         if done < 1.0 and time.monotonic() > deadline:
             raise ModelError(
-                f"{kind}: {what} was at {done:.0%} after {milliseconds / 1000:.0f} s, as long as retrain.time allows"
+                f"{kind}: {what} was at {done:.0%} after {milliseconds / 1000:g} s, as long as retrain.time allows"
             )
+        if (quarter := int(4 * done)) not in told:
+            told.add(quarter)
+            say(f"{kind}: {what} {done:.0%}")
 
-    return say
+    return progress
 
 
 def _sees_more(told: dict[str, float]) -> bool:
