@@ -35,8 +35,8 @@ def append_times(bootstrap: str, topic: str, committed: bool) -> dict[str, float
     return found
 
 
-def measure(running, rate: float, delivery: str) -> dict[str, float | str]:  # type: ignore[no-untyped-def]
-    settings, file = settings_for(running, f"latency-{rate:.0f}", job={"delivery": delivery})
+def measure(running, rate: float, delivery: str, backend: str) -> dict[str, float | str]:  # type: ignore[no-untyped-def]
+    settings, file = settings_for(running, f"latency-{rate:.0f}", job={"delivery": delivery, "state_backend": backend})
     topics = settings.kafka.topics
     producer = KafkaProducer(bootstrap_servers=running.bootstrap)
     producer.send(topics.control, json.dumps(RULE).encode(), b"rules").get(10)
@@ -62,9 +62,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rates", type=float, nargs="+", default=[300.0, 3000.0, 10000.0])
     parser.add_argument("--deliveries", nargs="+", default=["at_least_once", "exactly_once"])
+    parser.add_argument("--state-backend", default="rocksdb", choices=["rocksdb", "heap"])
     options = parser.parse_args()
     with cluster() as running:
-        runs = [measure(running, rate, delivery) for delivery in options.deliveries for rate in options.rates]
+        runs = [
+            measure(running, rate, delivery, options.state_backend)
+            for delivery in options.deliveries
+            for rate in options.rates
+        ]
         settings, file = settings_for(running, "latency")
         file.unlink()
     finish({"runs": runs}, settings)

@@ -117,7 +117,7 @@ def test_settings_are_frozen():
         Settings().kafka.bootstrap = "x"
 
 
-@pytest.mark.parametrize(("delivery", "milliseconds"), [("exactly_once", 1000), ("at_least_once", 5_000)])
+@pytest.mark.parametrize(("delivery", "milliseconds"), [("exactly_once", 1000), ("at_least_once", 10_000)])
 def test_checkpoints_are_as_often_as_the_delivery_needs(delivery, milliseconds):
     assert validated({"job": {"delivery": delivery}}, "here").job.checkpoint_milliseconds == milliseconds
 
