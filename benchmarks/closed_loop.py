@@ -160,9 +160,13 @@ def _after_drift(
     ours = average_precision_score(labels[part], np.nan_to_num(played.surprise[part]))
     theirs = average_precision_score(labels[part], reference.rate_many(X[part]))
 
-    def false_alerts(one: Played) -> int:
+    def alerts(one: Played) -> tuple[int, int]:
+        """False ones and right ones, from the change to the bad model."""
         places = [alert["source"]["offset"] for alert in one.opened]
-        return sum(CHANGE <= place < BAD_AT and not labels[place] for place in places)
+        right = labels[[place for place in places if CHANGE <= place < BAD_AT]]
+        return int((~right).sum()), int(right.sum())
+
+    (false, found), (plain_false, plain_found) = alerts(played), alerts(plain)
 
     return {
         "retrained_on_drift": versions,
@@ -170,8 +174,9 @@ def _after_drift(
         "events_to_promotion": when.get("promoted", EVENTS) - CHANGE,
         "auc_pr_after": round(float(ours), 4), "auc_pr_reference": round(float(theirs), 4),
         "auc_pr_over_reference": round(float(ours / theirs), 4),
-        "false_alerts_with_and_without": [false_alerts(played), false_alerts(plain)],
-        "false_alert_ratio": round(false_alerts(played) / max(false_alerts(plain), 1), 4),
+        "false_alerts_with_and_without": [false, plain_false],
+        "right_alerts_with_and_without": [found, plain_found],
+        "false_alert_ratio": round(false / max(plain_false, 1), 4),
         "rollback_events": when.get("rolled_back", EVENTS) - BAD_AT,
         "rollback_seconds": round((when.get("rolled_back", EVENTS) - BAD_AT) / RATE, 2),
     }  # fmt: skip

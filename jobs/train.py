@@ -30,7 +30,7 @@ from streamgauge.udfs.records import RawBatch
 CANDIDATE = "candidate"  # the alias of what was trained last
 DEFAULT_LAST = 50_000  # newest events of the topic that are trained on
 MOST_HELD_BACK = (
-    0.2  # share of the events that may have been held back from learning, and be left out: more is no exception
+    0.2  # share of the events that are left out because the job did not learn from them: more is no exception
 )
 OFFSETS = re.compile(r"(\d+):(\d+)-(\d+)")
 

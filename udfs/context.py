@@ -161,14 +161,14 @@ class EntityStore:
         self.free.extend(gone)
 
     def segment(
-        self, touched: Ints, gone: list[str], prefix: str, writes: dict[str, bytes], deletes: list[str]
+        self, touched: list[Ints], gone: list[str], prefix: str, writes: dict[str, bytes], deletes: list[str]
     ) -> None:
         """Save the touched rows as one segment, and fold old segments that are mostly replaced.
 
         Parameters
         ----------
-        touched : int64[n]
-            Rows, each once.
+        touched : list of int64[n]
+            Rows.
         gone : list of str
             Entities forgotten since the last segment: older segments may still hold them.
         prefix : str
@@ -176,13 +176,14 @@ class EntityStore:
         writes, deletes
             Changes of the saved state are added.
         """
-        touched = touched[self.head[touched, SEEN] > 0]
+        changed = np.unique(np.concatenate([np.empty(0, np.int64), *touched]))
+        changed = changed[self.head[changed, SEEN] > 0]
         number = self._next_segment
         self._next_segment += 1
-        self._segment_of[touched] = number
-        self._segments[number] = touched
-        self._logged += len(touched)
-        parts = [touched]
+        self._segment_of[changed] = number
+        self._segments[number] = changed
+        self._logged += len(changed)
+        parts = [changed]
         while self._logged > 1.5 * len(self.index) + 1024:
             oldest = next(iter(self._segments))
             if oldest == number:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from datetime import datetime
 from typing import Any
 
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.cloud_event import rfc3339
+from streamgauge.udfs.decode import epoch_milliseconds
 
 MOST_NAMED, MOST_GROUPS = 50, 200  # entities that a group names, and groups that are followed,
 KEPT = 86_400_000  # for so many milliseconds after their last incident
@@ -81,7 +81,7 @@ class AllGroups:
             Whether a group has ``opened`` or is ``updated``, and what is known of it: told for the second incident, whenever there are
             twice as many as told last, for another root, and when two groups become one.
         """
-        time = begin_of(alert)
+        time = epoch_milliseconds(alert["window"]["from"])
         shares = alert["contributions"]
         field = max(shares, key=shares.__getitem__) if shares else None
         new: dict[str, Any] = {
@@ -112,11 +112,6 @@ class AllGroups:
         """Become what `to_state` told; StateError where the bytes are no such thing."""
         meta, _ = unpack(state, self.kind, self.version)
         self._groups = meta["groups"]
-
-
-def begin_of(alert: dict[str, Any]) -> int:
-    """When the incident of an alert began, milliseconds."""
-    return int(datetime.fromisoformat(alert["window"]["from"]).timestamp() * 1000)
 
 
 def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

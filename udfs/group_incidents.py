@@ -10,7 +10,8 @@ from pyflink.common import Row, Types
 from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ValueStateDescriptor
 from streamgauge.udfs.cloud_event import cloud_event
-from streamgauge.udfs.group import AllGroups, begin_of
+from streamgauge.udfs.decode import epoch_milliseconds
+from streamgauge.udfs.group import AllGroups
 
 
 class GroupIncidents(KeyedProcessFunction):  # type: ignore[misc]
@@ -43,9 +44,7 @@ class GroupIncidents(KeyedProcessFunction):  # type: ignore[misc]
         self._state.update(self._groups.to_state())
         if news:
             change, group = news
-            root = group["root"]["entity"]
-            text = cloud_event(
-                f"{group['id']}-{group['incidents']}", f"group.{change}", root, begin_of(alert), group, job=self._job,
-                topic=self._topic,
-            )  # fmt: skip
+            root, time = group["root"]["entity"], epoch_milliseconds(alert["window"]["from"])
+            identity = f"{group['id']}-{group['incidents']}"
+            text = cloud_event(identity, f"group.{change}", root, time, group, job=self._job, topic=self._topic)
             yield Row(root, text.decode())

@@ -242,11 +242,9 @@ class LogState:
         writes, deletes = result.writes, result.deletes
         unsaved = self.unsaved
         if unsaved.rows or unsaved.forgotten:
-            touched = np.unique(np.concatenate([np.empty(0, np.int64), *unsaved.rows]))
-            self.store.segment(touched, unsaved.forgotten, f"{self.prefix}e", writes, deletes)
+            self.store.segment(unsaved.rows, unsaved.forgotten, f"{self.prefix}e", writes, deletes)
         if self.silence and (unsaved.arrived or unsaved.departed):
-            touched = np.unique(np.concatenate([np.empty(0, np.int64), *unsaved.arrived]))
-            self.silence.store.segment(touched, unsaved.departed, f"{self.prefix}a", writes, deletes)
+            self.silence.store.segment(unsaved.arrived, unsaved.departed, f"{self.prefix}a", writes, deletes)
         if unsaved.magnitudes:
             magnitudes = np.concatenate(unsaved.magnitudes)
             if self.journal.due(len(magnitudes)):

@@ -102,10 +102,9 @@ class SilenceWatch:
         """
         self.clock = max(self.clock, int(arrivals.max(initial=0)))
         head = self.store.head
-        if self.apart:
-            np.add.at(head[:, SEEN], rows, 1)
         _gaps(head, rows, arrivals, offsets)
-        if self.apart:
+        if self.apart:  # nobody else counts there
+            np.add.at(head[:, SEEN], rows, 1)
             head[rows, CLOCK] = head[rows, ARRIVED]
             self.store.clock = self.clock
         back = [(i, before) for i, before in returning if i < len(rows)]

@@ -34,6 +34,10 @@ def test_the_file_in_the_repository_says_what_the_defaults_are():
             {"batch": {"window": "10 parsecs"}},
             "batch.window: a duration is a number and a unit: 10 ms, 5 s.*'10 parsecs'",
         ),
+        (
+            {"retrain": {"candidates": ["isolation_forest", "oracle"]}},
+            "retrain.candidates: 'oracle' is none that is trained; these are: isolation_forest, one_class_svm",
+        ),
         ({"batch": {"sharding": "random"}}, "batch.sharding: Input should be 'partition' or 'entity' .is 'random'"),
         ({"decide": {"threshold": 1.5}}, r"decide.threshold: Input should be less than 1 .is 1.5"),
         (

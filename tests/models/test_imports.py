@@ -48,7 +48,7 @@ def test_only_operators_import_pyflink_under_udfs():
 def test_what_the_operator_is_unpickled_with_imports_no_numerical_library():
     """That happens on Flink's thread, where numba, scipy and torch deadlock (docs/adr/002)."""
     code = (
-        "import sys, streamgauge.jobs.topics, streamgauge.udfs.score_batch as s; print(s.SHARDS_KEY, "
+        "import sys, streamgauge.jobs.topics, streamgauge.udfs.group_incidents, streamgauge.udfs.score_batch as s; print(s.SHARDS_KEY, "
         "sorted({'numba', 'scipy', 'sklearn', 'river', 'torch', 'onnxruntime', 'pandas'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -19,7 +19,7 @@ def touch(store, names, times, late_after=HOUR, forget_after=24 * HOUR):
 
 def save(store, saved, rows):
     writes, deletes = {}, []
-    store.segment(np.unique(rows), [], "e", writes, deletes)
+    store.segment([rows], [], "e", writes, deletes)
     for key in deletes:
         del saved[key]
     saved |= writes
