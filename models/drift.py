@@ -36,8 +36,12 @@ class Reference:
     def counts(self, X: Floats) -> Floats:
         """How many values lie in each bin of each field, float64[d, bins]."""
         counts = np.zeros(self.shares.shape)
-        _count(X, self.edges, counts)
+        self.count(X, counts)
         return counts
+
+    def count(self, X: Floats, counts: Floats) -> None:
+        """Add values to the counts of each bin, float64[f, bins], of the first f fields."""
+        _count(X, self.edges, counts)
 
 
 def reference_of(X: Floats, bins: int = BINS) -> Reference:
@@ -116,7 +120,7 @@ def _bins(X, edges, places):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _count(X, edges, counts):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
-        for f in range(X.shape[1]):
+        for f in range(counts.shape[0]):
             place = _bin(X[i, f], edges[f])
             if place >= 0:
                 counts[f, place] += 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
@@ -160,11 +161,19 @@ def wilson(hits: int, of: int, confidence: float = 0.95) -> tuple[float, float, 
     ----------
     hits, of : int
     confidence : float
+
+    Notes
+    -----
+    Wilson, Journal of the American Statistical Association 22, 1927; `scipy.stats.binomtest` tests the share besides, which the scoring
+    thread need not wait for.
     """
     if of == 0:
         return 0.5, 0.0, 1.0
-    interval = stats.binomtest(hits, of).proportion_ci(confidence, "wilson")
-    return hits / of, float(interval.low), float(interval.high)
+    z = NormalDist().inv_cdf((1.0 + confidence) / 2.0)
+    share = hits / of
+    centre = (hits + z * z / 2.0) / (of + z * z)
+    half = z / (of + z * z) * math.sqrt(of * share * (1.0 - share) + z * z / 4.0)
+    return share, 0.0 if hits == 0 else centre - half, 1.0 if hits == of else centre + half
 
 
 def _sweep(labels: Flags, scores: Floats) -> tuple[Floats, Floats, Floats]:

@@ -24,7 +24,7 @@ from streamgauge.udfs.serve import either
 from streamgauge.udfs.settings import Maintenance
 from streamgauge.udfs.shape import LOOK_EVERY
 from streamgauge.udfs.side_outputs import dead_letter, late_event, sampled, schema_notice, score_record
-from streamgauge.udfs.watch_models import watch_models
+from streamgauge.udfs.watch_models import Watched, watch_models
 
 COUNT_EVERY = 10_000  # events between looks at how many entities there are,
 SWEEP_EVERY = 10 * COUNT_EVERY  # and between sweeps for forgotten ones
@@ -116,7 +116,7 @@ class LogPipeline(LogState):
         arrivals, offsets = raw.stamps[events.rows], raw.offsets[events.rows]
         watched = self.silence.rows(events.entities, rows) if self.silence else rows
         looks, moments = self.silence.cuts(arrivals) if self.silence else (np.empty(0, np.int64),) * 2
-        begin = 0
+        begin, scored = 0, []
         while begin < len(events):
             most = begin + self.shape.until_next_look()
             coming = int(np.searchsorted(looks, begin))
@@ -156,7 +156,7 @@ class LogPipeline(LogState):
                 self._keep_points(part, part_rows, held)
             clock.lap("context")
             if len(part):
-                self._score(raw, part, part_X, part_rows, seen, held, result, clock)
+                scored.append(self._score(raw, part, part_X, part_rows, seen, held, result, clock))
                 if self.windows:
                     self.windows.feed(part, raw.offsets[part.rows], part_clocks, result)
                     clock.lap("windows")
@@ -167,6 +167,9 @@ class LogPipeline(LogState):
                     if self.silence:
                         watched[end:] = self.silence.rows(events.entities[end:], rows[end:])
             begin = end
+        if self.models.names:
+            watch_models(self, scored, result)
+            clock.lap("watch")
 
     def _sweep(self, result: BatchResult) -> bool:
         """Now and then, forget who was away for too long, or the least recent where there are too many; whether it was time to."""
@@ -310,7 +313,7 @@ class LogPipeline(LogState):
     def _score(
         self, raw: RawBatch, events: Events, X: Floats, rows: Ints, seen: Ints, held: Flags, result: BatchResult,
         clock: Clock,
-    ) -> None:  # fmt: skip
+    ) -> Watched:  # fmt: skip
         settings, kind = self.settings, self.shape.kind
         slots, fresh = self._seat(rows, seen, X.shape[1])
         judged = self._judge(events, X, rows, slots, fresh, held, result, clock)
@@ -333,8 +336,6 @@ class LogPipeline(LogState):
         clock.lap("decide")
         self._alert(decisions, events, X, seen, judged, offsets, partitions, result)
         self._scores(raw, events, opinions.names, verdicts, result)
-        if self.models.names:
-            watch_models(self, events, X, opinions, verdicts, offsets, result)
         for name, seconds in opinions.seconds.items():
             result.model_seconds[name] = result.model_seconds.get(name, 0.0) + seconds
         result.rows.append(events.rows)
@@ -358,6 +359,16 @@ class LogPipeline(LogState):
             if self.shape.events % self.tracking.every == 0:
                 self.tracking.tell(self, events, X, result)
                 clock.lap("track")
+        return Watched(
+            events.entities,
+            offsets,
+            events.times,
+            X,
+            opinions.magnitudes,
+            verdicts.surprises,
+            opinions.canaries,
+            self.threshold,
+        )
 
     def _alert(
         self, decisions: Decisions, events: Events, X: Floats, seen: Ints, judged: Judged, offsets: Ints, partitions: Ints,

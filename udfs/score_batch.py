@@ -50,6 +50,7 @@ STEPS = (
     "decide",
     "alert",
     "track",
+    "watch",
     "windows",
     "save",
 )

@@ -113,7 +113,7 @@ class Models:
         self._registry = (
             Registry(settings.registry, settings.trusted_keys) if settings.registry and settings.use else None
         )
-        self._columns: dict[tuple[str, int, tuple[str, ...]], Ints] = {}
+        self._aligned: dict[str, tuple[int, list[str], Ints]] = {}
         for name, use in settings.use.items():
             assert self._registry is not None
             self._put(name, name, self._registry.resolve(name, use.alias))
@@ -304,21 +304,22 @@ class Models:
         return places, said
 
     def given(self, member: str, X: Floats, columns: list[str]) -> Floats:
-        """A model's fields of some events, in its order; NaN where there is none."""
+        """A model's fields of some events, in its order; NaN where there is none. Not to be changed."""
         places = self._places(member, self.at_work[member], columns)
+        if len(places) == X.shape[1] and (places == np.arange(len(places))).all():
+            return X
         fields: Floats = X[:, places]
         fields[:, places < 0] = np.nan
         return fields
 
     def _places(self, member: str, loaded: LoadedModel, columns: list[str]) -> Ints:
         """Column of each of a model's features; -1 where the stream has none. The alignment of stream and model."""
-        key = (member, loaded.manifest.version, tuple(columns))
-        if key not in self._columns:
-            if len(self._columns) > 64:
-                self._columns.clear()
+        version, known, places = self._aligned.get(member, (0, [], np.empty(0, np.int64)))
+        if version != loaded.manifest.version or known != columns:
             index = {name: k for k, name in enumerate(columns)}
-            self._columns[key] = np.array([index.get(name, -1) for name in loaded.manifest.features], dtype=np.int64)
-        return self._columns[key]
+            places = np.array([index.get(name, -1) for name in loaded.manifest.features], dtype=np.int64)
+            self._aligned[member] = (loaded.manifest.version, list(columns), places)
+        return places
 
 
 @njit(cache=True)

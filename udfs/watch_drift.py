@@ -96,16 +96,15 @@ class DriftWatch:
         if version != self.version:
             self._anew(version, len(names))
         most = min(len(names), MOST_WATCHED)
-        reference = Reference(reference.edges[:most], reference.shares[:most])
-        X = X[:, :most]
         requests, begin = [], 0
         while begin < len(X):
             if self._span is None:
                 self._span = (int(offsets[begin]), int(times[begin]))
             end = min(len(X), begin + self.settings.every - self._events)
             part = slice(begin, end)
-            counts = reference.counts(X[part])
-            self._counts = self._counts + counts if self._counts.size else counts
+            if not self._counts.size:
+                self._counts = np.zeros((most, reference.shares.shape[1]))
+            reference.count(X[part], self._counts)
             self._alerts += int(np.count_nonzero(alerts[part]))
             if len(probed[0]):
                 told = probed[1][(probed[0] >= begin) & (probed[0] < end)]
@@ -118,7 +117,9 @@ class DriftWatch:
                 self._count_moved(column >= 0, self._grown[column], entities[part])
             self._events += end - begin
             if self._events == self.settings.every:
-                request = self._end(reference.shares, names, threshold, int(offsets[end - 1]), int(times[end - 1]))
+                request = self._end(
+                    reference.shares[:most], names, threshold, int(offsets[end - 1]), int(times[end - 1])
+                )
                 requests += [] if request is None else [request]
             begin = end
         return requests

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.calibrate import SHADOW
 from streamgauge.udfs.feedback import Source
-from streamgauge.udfs.records import BatchResult, Events, Opinions, Verdicts
+from streamgauge.udfs.records import BatchResult
 
 if TYPE_CHECKING:
     from streamgauge.udfs.log_pipeline import LogPipeline
@@ -17,26 +20,65 @@ if TYPE_CHECKING:
 BESIDE, ALONE = 32, 512  # events from one probe to the next, of a model beside its shadow, and by itself
 
 
-def watch_models(
-    log: LogPipeline, events: Events, X: Floats, opinions: Opinions, verdicts: Verdicts, offsets: Ints, result: BatchResult
-) -> None:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What there is to see of some events.
+
+    Attributes
+    ----------
+    entities : list of str
+    offsets, times : int64[n]
+    X : float64[n, d]
+    magnitudes, surprises : float64[n, members]
+        Of each member.
+    canaries : bool[n, models] or bool[n, 0]
+    threshold : float
+        Tail probability that was in force.
+    """
+
+    entities: list[str]
+    offsets: Ints
+    times: Ints
+    X: Floats
+    magnitudes: Floats
+    surprises: Floats
+    canaries: Flags
+    threshold: float
+
+
+def watch_models(log: LogPipeline, seen: Sequence[Watched], result: BatchResult) -> None:
     """Compare each shadow with the model whose shadow it is, and each model with what it was trained on.
 
     Parameters
     ----------
     log : LogPipeline
-        After these events.
-    events : Events
-    X : float64[n, d]
-    opinions, verdicts
-    offsets : int64[n]
+        After these events, all of one schema.
+    seen : sequence of Watched
+        In order: looking costs by the call, so a batch is looked at once.
     result : BatchResult
         What is told, and asked for, is added.
     """
-    own = log.calibrators.exchanged(verdicts.surprises, opinions.canaries)  # each version's, whoever was heard
-    limit = -math.log(log.threshold)
+    for _, parts in groupby(seen, key=lambda part: part.threshold):
+        _watch(log, _together(list(parts)), result)
+
+
+def _together(parts: list[Watched]) -> Watched:
+    if len(parts) == 1:
+        return parts[0]
+    offsets, times, X, magnitudes, surprises, canaries = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("offsets", "times", "X", "magnitudes", "surprises", "canaries")
+    )
+    entities = [entity for part in parts for entity in part.entities]
+    return Watched(entities, offsets, times, X, magnitudes, surprises, canaries, parts[0].threshold)
+
+
+def _watch(log: LogPipeline, seen: Watched, result: BatchResult) -> None:
+    names = log.calibrators.of.names
+    own = log.calibrators.exchanged(seen.surprises, seen.canaries)  # each version's, whoever was heard
+    limit = -math.log(seen.threshold)
     columns, at_work = log.alignment.schema.numeric, log.models.at_work
-    alone = {name: own[:, opinions.names.index(name)] >= limit for name in at_work}  # NaN is not
+    alone = {name: own[:, names.index(name)] >= limit for name in at_work}  # NaN is not
     for model in log.models.settings.use:
         shadow = f"{model}{SHADOW}"
         if shadow in at_work:
@@ -47,26 +89,28 @@ def watch_models(
             result.count(f"models.{model}.only_shadow", int((b & ~a).sum()))
             if model in log.comparisons and model in at_work:
                 versions = log.models.versions
-                places, (live_right, shadow_right) = log.models.probe((model, shadow), X, columns, offsets, BESIDE)
+                places, (live_right, shadow_right) = log.models.probe(
+                    (model, shadow), seen.X, columns, seen.offsets, BESIDE
+                )
                 result.notices += log.comparisons[model].compare(
                     versions[model],
                     versions[shadow],
                     (a, b),
                     (places, live_right, shadow_right),
-                    log.threshold,
-                    offsets,
-                    events.times,
+                    seen.threshold,
+                    seen.offsets,
+                    seen.times,
                 )
         loaded = at_work.get(model)
         if loaded is None or loaded.reference is None or model not in log.drift:
             continue
-        given = log.models.given(model, X, columns)
+        given = log.models.given(model, seen.X, columns)
         if len(loaded.watched) > given.shape[1]:
-            given = np.column_stack((opinions.magnitudes[:, opinions.names.index(model)], given))
-        places, (right,) = log.models.probe((model,), X, columns, offsets, ALONE)
+            given = np.column_stack((seen.magnitudes[:, names.index(model)], given))
+        places, (right,) = log.models.probe((model,), seen.X, columns, seen.offsets, ALONE)
         requests = log.drift[model].watch(
-            loaded.manifest.version, loaded.reference, loaded.watched, given, alone[model], (places, right), log.threshold,
-            events.entities, offsets, events.times,
+            loaded.manifest.version, loaded.reference, loaded.watched, given, alone[model], (places, right), seen.threshold,
+            seen.entities, seen.offsets, seen.times,
         )  # fmt: skip
         result.requests += requests
         result.count("retrain_requests", len(requests))
