@@ -107,6 +107,11 @@ def _nab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict
     for name, profile in PROFILES.items():
         figures[f"fixed_{name}"] = nab_score(series, profile, fixed)[0]
     figures["fixed_threshold"] = settings.decide.threshold
+    alerted = [
+        Series(_at(_opened(result), len(one.scores)), one.windows) for one, result in zip(series, results, strict=True)
+    ]
+    for name, profile in PROFILES.items():
+        figures[f"alerts_{name}"] = nab_score(alerted, profile, 1.0)[0]
     five = [(one, result) for file, one, result in zip(files, series, results, strict=True) if file.stem in FIVE]
     return figures | {"opensearch_five": _incidents(five), "all": _incidents(list(zip(series, results, strict=True)))}
 
@@ -115,8 +120,7 @@ def _incidents(streams: list[tuple[Series, Backtest]]) -> dict[str, int]:
     """Alerts that opened in the judged rows, at the default threshold."""
     alerts = false = found = 0
     for series, result in streams:
-        opened = [data["source"]["offset"] for data in map(_data, result.alerts) if data["state"] == "opened"]
-        judged = [row for row in opened if row >= judged_from(len(series.scores))]
+        judged = [row for row in _opened(result) if row >= judged_from(len(series.scores))]
         hits = {window for window in series.windows for row in judged if window[0] <= row <= window[1]}
         alerts += len(judged)
         false += sum(not any(a <= row <= b for a, b in series.windows) for row in judged)
@@ -125,8 +129,17 @@ def _incidents(streams: list[tuple[Series, Backtest]]) -> dict[str, int]:
     return {"alerts": alerts, "false_alerts": false, "windows_found": found, "windows": windows}
 
 
-def _data(alert: bytes) -> dict[str, Any]:
-    return dict(json.loads(alert)["data"])
+def _opened(result: Backtest) -> list[int]:
+    """Rows that opened an incident."""
+    told = [json.loads(alert)["data"] for alert in result.alerts]
+    return [data["source"]["offset"] for data in told if data["state"] == "opened"]
+
+
+def _at(rows: list[int], n: int) -> Floats:
+    """1 in these rows of n, 0 in the others."""
+    marks = np.zeros(n)
+    marks[rows] = 1.0
+    return marks
 
 
 # ---- labelled records ----------------------------------------------------------------------------------------------

@@ -93,9 +93,19 @@ class EntityDetector(Detector):
         infinite = np.isinf(X)
         if infinite.any():  # beyond everything, and nothing to learn from
             X = np.where(infinite, np.nan, X)
+        size, distance, expected = self.sizes(state, rows, X, times, learn)
+        size[infinite] = distance[infinite] = np.inf
+        return self.pool(size), distance, expected
+
+    def sizes(self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool) -> tuple[Floats, Floats, Floats]:
+        """What events are ranked by, beside what `distances` returns: the distance itself, unless a detector is surer of a part of it.
+
+        Returns
+        -------
+        size, distance, expected : float64[n, d]
+        """
         distance, expected = self.distances(state, rows, X, times, learn)
-        distance[infinite] = np.inf
-        return self.pool(distance), distance, expected
+        return distance, distance, expected
 
     def pool(self, distance: Floats) -> Floats:
         """One magnitude of the distances of an event's fields, float64[n]; NaN where there are none."""

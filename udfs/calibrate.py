@@ -99,7 +99,7 @@ class Calibrators:
             told[heard, live], told[heard, shadow] = columns[heard, shadow], columns[heard, live]
         return told
 
-    def calibrate(self, magnitudes: Floats, canaries: Flags) -> Verdicts:
+    def calibrate(self, magnitudes: Floats, canaries: Flags, sure: Floats | None = None) -> Verdicts:
         """Rate events in row order and learn from them.
 
         Parameters
@@ -108,6 +108,8 @@ class Calibrators:
             NaN where a member has no opinion.
         canaries : bool[n, models] or bool[n, 0]
             For which events each model's shadow is heard in its place.
+        sure : float64[n], optional
+            Surprise of those who lead that an alert may rest on; all of it by default.
         """
         of = self.of
         ready = ~np.isnan(magnitudes)
@@ -130,11 +132,13 @@ class Calibrators:
         if self.method == "mean":
             surprise = np.fmax(surprise, combined - MERGED)
         surprise = np.fmax(surprise, most_surprised(surprises, heard & of.alone & ~of.leads))
+        firm = surprise
         if (asked & of.leads).any():
             own = combine(surprises, ready & of.leads, self.weights)
             beside = most_surprised(surprises, heard & (of.trained | of.nats) & ~of.leads)
-            surprise = np.where(np.isnan(own), surprise, np.maximum(own, beside))
-        evidence = self._evidence(surprise, surprises, ready)
+            firm = own if sure is None else np.fmin(own, sure)
+            firm, surprise = (np.where(np.isnan(own), surprise, np.maximum(leading, beside)) for leading in (firm, own))
+        evidence = self._evidence(firm, surprises, ready)
         surprise = np.maximum(surprise, evidence[:, EVIDENCE.index("contextual")])
         return Verdicts(
             np.where(ready, surprises, np.nan),
@@ -144,10 +148,10 @@ class Calibrators:
             evidence,
         )
 
-    def _evidence(self, surprise: Floats, surprises: Floats, ready: Flags) -> Floats:
-        """The ensemble's surprise of points; of other kinds the most surprised detector's, less what so many find by chance."""
-        of, evidence = self.of, np.zeros((len(surprise), len(EVIDENCE)))
-        evidence[:, 0] = surprise
+    def _evidence(self, firm: Floats, surprises: Floats, ready: Flags) -> Floats:
+        """The ensemble's firm surprise of points; of other kinds the most surprised detector's, less what so many find by chance."""
+        of, evidence = self.of, np.zeros((len(firm), len(EVIDENCE)))
+        evidence[:, 0] = firm
         led = (ready & of.leads).any(axis=1)  # who leads knows the hours, too
         _add_evidence(surprises, ready & of.beside, self._columns, led, EVIDENCE.index("contextual"), evidence)
         return evidence

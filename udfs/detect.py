@@ -238,7 +238,7 @@ class Detectors:
         n, d = X.shape
         magnitudes = np.full((n, len(self.names)), np.nan)
         contributions: list[ByPlace | None] = [None] * len(self.names)
-        expected = np.full((n, d), np.nan)
+        expected, sure = np.full((n, d), np.nan), np.full(n, np.nan)
         at = 0
         for k, detector in enumerate(self.light):
             part = state[:, :, at : (at := at + detector.numbers_per_feature)]
@@ -258,6 +258,8 @@ class Detectors:
                 magnitudes[seated, k], contributions[k] = richer.pool(own), _spread(own * own, seated, n)
             else:
                 magnitudes[seated, k], contributions[k] = size, _spread(distance * distance, seated, n)
+            if self.leads[k]:
+                sure[seated] = richer.pool(distance)
             if self.leads[k] or richer.sees == "contextual":  # the most specific expectations there are
                 expected[seated] = np.where(np.isnan(what), expected[seated], what)
         usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if d else np.empty(0, np.int64)
@@ -274,7 +276,9 @@ class Detectors:
                 magnitudes[usable, k] = opinion[0]
                 contributions[k] = _spread(opinion[1], usable, n)
         nobody = np.empty((n, 0), np.bool_)
-        return Opinions(list(self.names), magnitudes, contributions, [expected], np.zeros(n), weights, levels, nobody)
+        return Opinions(
+            list(self.names), magnitudes, contributions, [expected], np.zeros(n), weights, levels, nobody, sure
+        )
 
 
 def _rated(

@@ -279,7 +279,7 @@ class LogPipeline(LogState):
         clock.lap("detect")
         self._serve(kind, slots, X, columns, events.entities, opinions)
         clock.lap("serve")
-        verdicts = self.calibrators.calibrate(opinions.magnitudes, opinions.canaries)
+        verdicts = self.calibrators.calibrate(opinions.magnitudes, opinions.canaries, opinions.sure)
         clock.lap("calibrate")
         arms = self.control.trial.arms(events.entities) if self.control.trial else []
         thresholds = self.control.trial.thresholds(arms) if self.control.trial else np.full(len(X), self.threshold)

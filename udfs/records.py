@@ -133,6 +133,8 @@ class Opinions:
         Where the peers of the events of rich entities stand.
     canaries : bool[n, models] or bool[n, 0]
         For which events each trained model's shadow is heard in its place; no columns where none is.
+    sure : float64[n]
+        Surprise of the detectors that decide over the others that an alert may rest on; NaN where none has an opinion.
     seconds : dict of str to float
         What each trained model took.
     """
@@ -145,6 +147,7 @@ class Opinions:
     categories: Floats
     levels: Floats
     canaries: Flags
+    sure: Floats
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -164,7 +167,8 @@ class Verdicts:
     interval : float64[n, 2]
         In which 90 % of ensembles of such members would see the event, as far as these tell: lower and upper surprise.
     evidence : float64[n, 5]
-        Surprise that speaks for each kind of `EVIDENCE`: for a point that of the ensemble, for the others that of who looks for them.
+        Surprise that speaks for each kind of `EVIDENCE`: for a point that of the ensemble, as far as an alert may rest on it, for the
+        others that of who looks for them.
     """
 
     surprises: Floats

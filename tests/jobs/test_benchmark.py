@@ -43,6 +43,7 @@ def test_nab_finds_the_spike_and_writes_the_page(nab, tmp_path, monkeypatch):
     figures = json.loads(done.stdout.strip().splitlines()[-1])
     assert figures["standard"] > 80
     assert figures["fixed_standard"] > 80
+    assert figures["alerts_standard"] > 80
     assert (figures["all"]["windows_found"], figures["all"]["windows"]) == (1, 1)
     assert figures["opensearch_five"]["windows"] == 0
     assert "| standard |" in (tmp_path / "out" / "page.md").read_text()

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.alert import score_of
 from streamgauge.udfs.control import parse
+from streamgauge.udfs.detector_settings import DetectorSettings, ValueNoveltySettings
 from streamgauge.udfs.settings import PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch
@@ -39,6 +41,20 @@ def opened(events, cuts=(), message=None, **decide):
     assert runs[0].pipeline.canonical() == runs[1].pipeline.canonical()
     told = [json.loads(text)["data"] for _, text in runs[0].alerts]
     return {d["source"]["offset"]: d["severity"] for d in told if d["state"] == "opened"}, runs[0]
+
+
+def test_a_value_between_those_seen_ranks_high_and_alerts_only_where_that_is_sure():
+    random = np.random.default_rng(1)
+    x = np.where(np.arange(600) // 5 % 2, 100.0, 0.0) + random.normal(0, 5, 600)
+    x[450], x[520] = 50.0, 200.0
+    chosen = settings().model_copy(update={"detectors": DetectorSettings(value_novelty=ValueNoveltySettings())})
+    run = Run(chosen).feed(batch([{"entity": "e", "x": float(v)} for v in x]), WIDE)
+    scores = [json.loads(text)["score"] for _, text in run.scores]
+    told = [json.loads(text)["data"] for _, text in run.alerts]
+    rows = {data["source"]["offset"] for data in told if data["state"] == "opened"}
+    assert min(scores[450], scores[520]) > score_of(-np.log(1e-3))
+    assert 450 not in rows
+    assert 520 in rows
 
 
 def test_a_field_counts_in_its_direction_only():
