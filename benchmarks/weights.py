@@ -2,8 +2,8 @@
 
 The tabular sets, each a stream in one fixed random order, through the job's own steps with eight members. Weights are chosen by the
 labels of the first half (`streamgauge weigh`), or without labels by agreement; the second half judges, by average precision. The best
-single member is that of the second half: nobody knows it beforehand. Sets with fewer than 50 anomalies are left out. The last line is
-JSON.
+single member is that of the second half: nobody knows it beforehand. False positives at half the anomalies found are compared with those of
+the one member that has the highest mean AUROC over the sets. Sets with fewer than 50 anomalies are left out. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from sklearn.metrics import average_precision_score
-from streamgauge.jobs.benchmark import tabular_sets
+from sklearn.metrics import average_precision_score, roc_auc_score
+from streamgauge.jobs.benchmark import false_positives, tabular_sets
 from streamgauge.jobs.settings import Settings, validated
 from streamgauge.jobs.weigh import WARM, proposed
 from streamgauge.models.contract import Flags, Floats
@@ -73,7 +73,28 @@ def judge(job: tuple[str, Floats, Flags]) -> dict[str, Any]:
     told = {how: float(average_precision_score(labels[half:], surprise[half:])) for how, surprise in said.items()}
     each = {names[k]: float(average_precision_score(labels[half:], np.nan_to_num(members[half:, k]))) for k in heard}
     best = max(each, key=each.__getitem__)
-    return {"set": name, "records": len(X), "best": best, "best_single": each[best], **told}
+    singles = {names[k]: np.nan_to_num(members[half:, k]) for k in heard}
+    return {
+        "set": name, "records": len(X), "best": best, "best_single": each[best], **told,
+        "auroc": {who: float(roc_auc_score(labels[half:], scores)) for who, scores in singles.items()},
+        "false_positives": {who: false_positives(labels[half:], scores) for who, scores in
+                            ({how: surprise[half:] for how, surprise in said.items()} | singles).items()},
+    }  # fmt: skip
+
+
+def false_positive_ratios(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Median over the sets, of each way to weigh, against the member with the highest mean AUROC."""
+    everywhere = [who for who in rows[0]["auroc"] if all(who in row["auroc"] for row in rows)]
+    best = max(everywhere, key=lambda who: float(np.mean([row["auroc"][who] for row in rows])))
+    counts = [row["false_positives"] for row in rows]
+    ratios = {
+        how: [round(one[how] / max(1, one[best]), 3) for one in counts] for how in ("labels", "agreement", "equal")
+    }
+    return {
+        "best_single": best,
+        "by_set": ratios,
+        "median": {how: float(np.median(each)) for how, each in ratios.items()},
+    }
 
 
 def main() -> None:
@@ -90,7 +111,9 @@ def main() -> None:
             rows.append(row)
             say(
                 "  ".join(
-                    f"{key} {value:.3f}" if isinstance(value, float) else f"{value}" for key, value in row.items()
+                    f"{key} {value:.3f}" if isinstance(value, float) else f"{value}"
+                    for key, value in row.items()
+                    if not isinstance(value, dict)
                 )
             )
     finish(
@@ -99,6 +122,7 @@ def main() -> None:
             "better_than_equal": sum(row["labels"] > row["equal"] for row in rows),
             "better_than_best_single": sum(row["labels"] > row["best_single"] for row in rows),
             "better_than_both": [row["set"] for row in rows if row["labels"] > max(row["equal"], row["best_single"])],
+            "false_positives_at_half_recall": false_positive_ratios(rows),
             "mean": {how: float(np.mean([row[how] for row in rows])) for how in ("labels", "agreement", "equal", "best_single")},
         },
         settings(),

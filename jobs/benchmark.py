@@ -210,8 +210,7 @@ def _compare(
             row[who] = float(roc_auc_score(y, scores))
             if who == "ensemble":
                 row["average precision"] = float(average_precision_score(y, scores))
-            limit = np.quantile(scores[y], 1.0 - RECALL, method="lower")
-            false.setdefault(who, []).append(int((scores[~y] >= limit).sum()))
+            false.setdefault(who, []).append(false_positives(y, scores))
     means = {who: float(np.mean([row[who] for row in rows])) for who in false}
     figures: dict[str, Any] = {"sets": rows, "mean_auroc": means}
     best = max((who for who in means if who != "ensemble"), key=means.__getitem__, default=None)
@@ -222,6 +221,19 @@ def _compare(
         "best_single": best,
         "false_positives_to_best_single_at_half_recall": float(np.median(ratios)),
     }
+
+
+def false_positives(labels: Flags, scores: Floats) -> int:
+    """How many normal records score as high as the anomaly at which half of all anomalies are found.
+
+    Parameters
+    ----------
+    labels : bool[n]
+        At least one of them true.
+    scores : float64[n]
+    """
+    limit = np.quantile(scores[labels], 1.0 - RECALL, method="lower")
+    return int((scores[~labels] >= limit).sum())
 
 
 def _alone(settings: Settings) -> dict[str, Settings]:

@@ -259,7 +259,7 @@ def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings:
                 [msgspec.json.encode(changed)],
                 *(np.array([getattr(record, k)]) for k in ("partition", "offset", "timestamp")),
             )
-            said = _copied(before).process(raw).surprise
+            said = _copied(before).process(raw).evidence
             scores[i] = float(scores_of(said[0])[0]) if said else 0.0
         return scores
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -92,8 +92,9 @@ class Alignment:
         start = 0
         while start < len(events):
             stop = self._admit(events, start, notices)
-            yield start, stop, self._matrix(events.values[start:stop], notices)
+            yield start, stop, self._matrix(events.values[start:stop], start, notices)
             start = stop
+        notices.sort(key=attrgetter("place"))  # each step finds its own
 
     @property
     def text_fields(self) -> list[str]:
@@ -130,11 +131,11 @@ class Alignment:
             if value.keys() <= known:
                 continue
             if not any(self._is_column(name, value[name]) for name in value.keys() - known):
-                self._take(value, known, notices)
+                self._take(value, known, i, notices)
                 continue
             if i > start:
                 return i
-            self._take(value, known, notices)
+            self._take(value, known, i, notices)
         return len(values)
 
     def _is_column(self, name: str, item: Any) -> bool:
@@ -142,7 +143,7 @@ class Alignment:
         numeric = isinstance(item, int | float) and declared != "text"
         return numeric and len(self.schema.numeric) < self.settings.max_fields
 
-    def _take(self, value: dict[str, Any], known: set[str], notices: list[Notice]) -> None:
+    def _take(self, value: dict[str, Any], known: set[str], place: int, notices: list[Notice]) -> None:
         schema = self.schema
         for name, item in value.items():
             if name in known or item is None:
@@ -155,9 +156,9 @@ class Alignment:
             else:
                 kind = "text" if isinstance(item, str) else "list" if isinstance(item, list) else "ignored"
                 schema.other[name] = kind
-            notices.append(Notice("added", name, f"new field {name!r} ({kind})"))
+            notices.append(Notice("added", name, f"new field {name!r} ({kind})", place))
 
-    def _matrix(self, values: list[dict[str, Any]], notices: list[Notice]) -> Floats:
+    def _matrix(self, values: list[dict[str, Any]], start: int, notices: list[Notice]) -> Floats:
         names = self.schema.numeric
         if not names:
             return np.empty((len(values), 0))
@@ -173,27 +174,30 @@ class Alignment:
         if len(names) == 1:
             cells = [(cell,) for cell in cells]
         if not set(map(type, chain.from_iterable(cells))) <= NUMBERS:
-            cells = [tuple(map(self._number, names, row, [notices] * len(names))) for row in cells]
+            cells = [
+                tuple(self._number(*pair, place, notices) for pair in zip(names, row, strict=True))
+                for place, row in enumerate(cells, start)
+            ]
         try:
             X = np.array(cells, dtype=np.float64)
         except OverflowError:
             X = np.array([[_float(cell) for cell in row] for row in cells], dtype=np.float64)
         if not math.isfinite(X.sum()) or max(self.schema.absent.values(), default=0) >= VANISHED_AFTER:
-            self._watch_absent(X, notices)
+            self._watch_absent(X, start, notices)
         elif self.schema.absent:
             self.schema.absent = dict.fromkeys(names, 0)
         return X
 
-    def _number(self, name: str, item: Any, notices: list[Notice]) -> float | None:
+    def _number(self, name: str, item: Any, place: int, notices: list[Notice]) -> float | None:
         if item is None or isinstance(item, int | float):
             return item
         if name not in self.schema.retyped:
             self.schema.retyped.append(name)
             text = f"field {name!r} held numbers, now {type(item).__name__}: counted as missing"
-            notices.append(Notice("retyped", name, text))
+            notices.append(Notice("retyped", name, text, place))
         return None
 
-    def _watch_absent(self, X: Floats, notices: list[Notice]) -> None:
+    def _watch_absent(self, X: Floats, start: int, notices: list[Notice]) -> None:
         for column, name in enumerate(self.schema.numeric):
             present = np.flatnonzero(~np.isnan(X[:, column]))
             before = self.schema.absent.get(name, 0)
@@ -203,9 +207,9 @@ class Alignment:
                     continue
                 if k or before < VANISHED_AFTER:
                     text = f"field {name!r} vanished: absent from {VANISHED_AFTER} events in a row"
-                    notices.append(Notice("vanished", name, text))
+                    notices.append(Notice("vanished", name, text, start + int(edges[k]) + VANISHED_AFTER))
                 if k < len(present):
-                    notices.append(Notice("returned", name, f"field {name!r} is there again"))
+                    notices.append(Notice("returned", name, f"field {name!r} is there again", start + int(present[k])))
             self.schema.absent[name] = len(X) - 1 - int(edges[-2])
 
 

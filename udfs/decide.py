@@ -93,6 +93,7 @@ def decide(
     offsets: Ints,
     partitions: Ints,
     thresholds: Floats,
+    rank: Floats,
     config: int,
     settings: DecideSettings,
     kinds: Ints,
@@ -105,8 +106,8 @@ def decide(
 
     An event at or beyond the threshold, as the `hits`-th among the last `within` of its entity, or one that violates a rule, opens
     an incident where there is none; within one, an event ten times rarer than what was last told is an update, and so is the first of
-    another kind; `quiet_events` in a row, each ten times more usual than the threshold, end it. An incident soon after the last one
-    needs twice as many, the next one four times, and so on: what flaps becomes one incident.
+    another kind; `quiet_events` in a row, each ten times more usual than the threshold, by rank, too, end it. An incident soon after the
+    last one needs twice as many, the next one four times, and so on: what flaps becomes one incident.
 
     While an incident lasts, from its 16th event on, events are held back from learning, until they turn out to be a new level, or
     there were `quarantine` of them.
@@ -123,6 +124,8 @@ def decide(
     times, offsets, partitions : int64[n]
     thresholds : float64[n]
         Tail probability for each event.
+    rank : float64[n]
+        Surprise of each event by itself, however sure: an incident that is there goes on for it.
     config : int
         Mark of the configuration, kept with the incident.
     settings : DecideSettings
@@ -145,7 +148,7 @@ def decide(
     m = _decide(
         store.head, store.levels, rows, seen, surprise, violated, kinds, np.zeros(n, np.bool_) if muted is None else muted,
         np.zeros(n, np.bool_) if held is None else held, np.full(n, np.nan) if away is None else away, quarantine, times, offsets,
-        partitions, -np.log(thresholds), settings.quiet_events, settings.warmup, settings.hits, (1 << settings.within) - 1, config,
+        partitions, -np.log(thresholds), rank, settings.quiet_events, settings.warmup, settings.hits, (1 << settings.within) - 1, config,
         flagged, place, change, incident, peak,
     )  # fmt: skip
     return Decisions(place[:m], change[:m], incident[:m], peak[:m], flagged)
@@ -154,7 +157,7 @@ def decide(
 @njit(cache=True)
 def _decide(  # type: ignore[no-untyped-def]
     head, levels, rows, seen, surprise, violated, kinds, muted, held, away, quarantine, times, offsets, partitions, limits,
-    quiet_events, warmup, hits, window, config, flagged, place, change, incident, peak,
+    rank, quiet_events, warmup, hits, window, config, flagged, place, change, incident, peak,
 ):  # fmt: skip
     m = 0
     for i in range(len(rows)):
@@ -194,7 +197,7 @@ def _decide(  # type: ignore[no-untyped-def]
             if news or now >= levels[row, TOLD] + TENFOLD:
                 levels[row, TOLD] = max(levels[row, TOLD], now)
                 what = UPDATED
-        elif now < limit - TENFOLD:
+        elif max(now, rank[i]) < limit - TENFOLD:
             head[row, QUIET] += 1
             if head[row, QUIET] >= quiet_events << (head[row, FLAPS] >> FLAP_BITS):
                 what = RESOLVED

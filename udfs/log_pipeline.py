@@ -94,9 +94,9 @@ class LogPipeline(LogState):
         for start, stop, X in self.alignment.matrices(events, news):
             clock.lap("align")
             self._stretch(raw, events.slice(start, stop), X, clocks[start:stop], result, clock)
-        first = int(events.times[0]) if news else 0
         for notice in news:
-            result.notices.append(schema_notice(notice, self.topic, self.job, self.log, first))
+            time = int(events.times[notice.place])
+            result.notices.append(schema_notice(notice, self.topic, self.job, self.log, time))
         result.count("schema_changes", len(news))
         self.events += len(raw)
         result.count("events", len(raw))
@@ -330,7 +330,7 @@ class LogPipeline(LogState):
         offsets, partitions = raw.offsets[events.rows], raw.partitions[events.rows]
         decisions = decide(
             self.store, rows, seen, judged.surprise, judged.violated, events.times, offsets, partitions,
-            judged.thresholds, self._mark, settings.decide, judged.kinds, judged.admitted.muted, held,
+            judged.thresholds, verdicts.surprise, self._mark, settings.decide, judged.kinds, judged.admitted.muted, held,
             distances(judged.features), settings.entity.quarantine,
         )  # fmt: skip
         clock.lap("decide")
@@ -340,6 +340,7 @@ class LogPipeline(LogState):
             result.model_seconds[name] = result.model_seconds.get(name, 0.0) + seconds
         result.rows.append(events.rows)
         result.surprise.append(verdicts.surprise)
+        result.evidence.append(judged.surprise)
         result.members.append(verdicts.surprises)
         result.flagged.append(decisions.flagged)
         result.count("scored", len(X))

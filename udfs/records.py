@@ -49,11 +49,12 @@ class DeadLetter:
 
 
 class Notice(NamedTuple):
-    """A change of the schema: added, vanished, returned, or retyped; of which field; in words."""
+    """A change of the schema: added, vanished, returned, or retyped; of which field; in words; at which of the events."""
 
     change: str
     field: str
     text: str
+    place: int
 
 
 @dataclass(slots=True)
@@ -228,9 +229,9 @@ class BatchResult:
         Changes of the schema, answers, comparisons of models.
     requests : list of (key, JSON)
         To retrain a model.
-    rows, surprise, members, flagged
-        For each scored event: row of the raw batch, surprise of it alone, each member's surprise, and whether it stands at or beyond
-        the threshold.
+    rows, surprise, members, evidence, flagged
+        For each scored event: row of the raw batch, surprise of it alone, each member's surprise, what speaks for an incident, and
+        whether that is at or beyond the threshold.
     writes, deletes
         Changes of the saved state, by key.
     counts : dict of str to int
@@ -246,6 +247,7 @@ class BatchResult:
     rows: list[Ints] = field(default_factory=list)
     surprise: list[Floats] = field(default_factory=list)
     members: list[Floats] = field(default_factory=list)
+    evidence: list[Floats] = field(default_factory=list)
     flagged: list[Any] = field(default_factory=list)
     writes: dict[str, bytes] = field(default_factory=dict)
     deletes: list[str] = field(default_factory=list)

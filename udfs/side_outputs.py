@@ -53,7 +53,7 @@ def schema_notice(notice: Notice, topic: str, job: str, log: int, time: int) -> 
     log : int
         Partition, or -1.
     time : int
-        Of the batch's first event, milliseconds.
+        Of the event, milliseconds.
     """
     identity = hashlib.blake2b(f"{topic}\0{notice.change}\0{notice.text}".encode(), digest_size=12).hexdigest()
     data = {"change": notice.change, "field": notice.field, "message": notice.text, "topic": topic, "partition": log}

@@ -18,7 +18,7 @@ from tests.streams import Run, stream
 SETTINGS = DecideSettings(threshold=1e-3, quiet_events=3, warmup=5)
 
 
-def follow(powers, seen=100, violated=None, rows=None, store=None, kinds=None):
+def follow(powers, seen=100, violated=None, rows=None, store=None, kinds=None, ranks=None):
     """Changes for events of given rarity: 4 is a tail probability of 10^-4."""
     n = len(powers)
     store = EntityStore(1) if store is None else store
@@ -27,7 +27,8 @@ def follow(powers, seen=100, violated=None, rows=None, store=None, kinds=None):
     decisions = decide(
         store, np.zeros(n, np.int64) if rows is None else np.array(rows), np.broadcast_to(np.asarray(seen), n).copy(),
         np.asarray(powers, dtype=np.float64) * math.log(10), np.zeros(n, bool) if violated is None else np.array(violated),
-        ints, ints, ints * 0, np.full(n, SETTINGS.threshold), 1, SETTINGS, np.array(kinds or [POINT] * n),
+        ints, ints, ints * 0, np.full(n, SETTINGS.threshold),
+        np.asarray(powers if ranks is None else ranks, dtype=np.float64) * math.log(10), 1, SETTINGS, np.array(kinds or [POINT] * n),
     )  # fmt: skip
     return list(zip(decisions.place.tolist(), decisions.change.tolist(), strict=True)), decisions
 
@@ -42,6 +43,12 @@ def test_another_kind_is_an_update_once_and_the_incident_has_the_kind_of_the_las
     changes, decisions = follow([3.1, 3.1, 3.1, 3.1, 3.1], kinds=[POINT, COLLECTIVE, POINT, COLLECTIVE, DRIFT])
     assert changes == [(0, OPENED), (1, UPDATED), (4, UPDATED)]
     assert [kind_of(int(status)) for status in decisions.incident[:, STATUS]] == [POINT, COLLECTIVE, DRIFT]
+
+
+def test_what_ranks_high_though_not_surely_opens_nothing_and_keeps_an_incident_open():
+    changes, decisions = follow([0, 1, 3.1, 1, 1, 1, 1, 1, 1], ranks=[0, 9, 9, 1, 1, 5, 1, 1, 1])
+    assert changes == [(2, OPENED), (8, RESOLVED)]
+    assert np.flatnonzero(decisions.flagged).tolist() == [2]
 
 
 def test_near_the_threshold_is_not_quiet():

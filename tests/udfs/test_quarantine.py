@@ -49,12 +49,12 @@ def ended(run):
 def test_an_erratic_stretch_is_scored_but_moves_neither_centre_nor_deviation():
     random = np.random.default_rng(1)
     stretch = 100 + 30 * random.normal(size=150)
-    guarded, plain = (run(np.concatenate((usual(), stretch)), q) for q in (200, 0))
+    guarded, plain = (run(np.concatenate((usual(), stretch)), q, quiet_events=150) for q in (200, 0))
     before = run(usual())
-    assert guarded.counts["held_back"] > 30
+    assert guarded.counts["held_back"] > 100
     assert "held_back" not in plain.counts
     moved = [number(one, VARIANCE) - number(before, VARIANCE) for one in (guarded, plain)]
-    assert moved[0] < 0.35 * moved[1]
+    assert moved[0] < 0.1 * moved[1]
     assert guarded.counts["scored"] == plain.counts["scored"] == 750
 
 
