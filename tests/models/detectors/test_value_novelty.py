@@ -28,12 +28,12 @@ def novelty(x, times=None, **parameters):
 def direct(x):
     """The definition, with every past value kept: at one hour both profiles are running means with least gains.
 
-    Returns the novelty, and what is sure of it: gaps hold three values, spread evenly.
+    Returns the novelty, and what is sure of it: gaps hold three values, spread evenly, unless only the hour is strange.
     """
     told, sure, channels, profiles = [], [], [[], [], []], np.zeros(2)
     for n, value in enumerate(x - x[0]):
         u = [value, *(value - profiles if n else (0.0, 0.0))]
-        parts, certain = [], []
+        parts, certain, new = [], [], True
         for c in range(3):
             past = np.array(channels[c])
             for b in range(2):
@@ -47,9 +47,11 @@ def direct(x):
                 mass = np.exp(-np.abs(u[c] - past) / h).sum()
                 parts.append(max(0.0, -np.log((mass + 1e-6) / n)))
                 below, above = past[past < u[c]], past[past >= u[c]]
-                if len(below) and len(above):
+                if len(below) and len(above) and (c == 0 or new):
                     mass += 3.0 * min(1.0, h / (above.min() - below.max()))
                 certain.append(max(0.0, -np.log((mass + 1e-6) / n)))
+            if c == 0:
+                new = sum(parts) > 2 * np.log(max(n, 1))  # no value in reach
             channels[c].append(u[c])
         told.append(max(0.0, np.mean(parts) - np.log(10)) if parts else 0.0)
         sure.append(max(0.0, np.mean(certain) - np.log(10)) if parts else 0.0)
@@ -93,7 +95,8 @@ def test_a_value_that_is_usual_but_not_at_this_hour_is_novel():
     hours = np.arange(24 * 28)
     x = np.where(hours % 24 < 12, 0.0, 10.0) + random.normal(0, 0.3, len(hours))
     x[24 * 27 + 3] = 10.0  # at night
-    told, expected = novelty(x, hours * HOUR, centroids=64)
+    told, sure, expected = told_of(x, hours * HOUR, centroids=64)
+    assert sure[24 * 27 + 3] == told[24 * 27 + 3]
     assert told[24 * 27 + 3] == told[24 * 14 :].max()
     assert abs(expected[24 * 27 + 3]) < 1.0
 
