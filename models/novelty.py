@@ -76,7 +76,7 @@ def surprise_of(cell, size_at, begin, most, u, h, n, learn):  # type: ignore[no-
     """Minus ln of the density at `u` of one dictionary of a cell, and what of it is sure; `u` is learned, if it is to be."""
     values, weights, size = cell[begin : begin + most], cell[begin + most : begin + 2 * most], int(cell[size_at])
     mass, place, nearest = _density(values, weights, size, u, h)
-    gap = UNSEEN * min(1.0, h / (values[place] - values[place - 1])) if 0 < place < size else 0.0
+    gap = UNSEEN * min(1.0, h / max(values[place] - values[place - 1], 1e-300)) if 0 < place < size else 0.0
     if learn:
         cell[size_at] = _add(values, weights, size, most, u, h, place, nearest)
     n = max(n, 1.0)
