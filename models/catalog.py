@@ -35,7 +35,6 @@ from streamgauge.models.detectors.rolling_z_score import RollingZScore
 from streamgauge.models.detectors.seasonal_profile import SeasonalProfile
 from streamgauge.models.detectors.shape_dictionary import ShapeDictionary
 from streamgauge.models.detectors.slow_drift import SlowDrift
-from streamgauge.models.detectors.slow_novelty import SlowNovelty
 from streamgauge.models.detectors.spread_change import SpreadChange
 from streamgauge.models.detectors.temporal_cnn import TemporalCnn
 from streamgauge.models.detectors.value_novelty import ValueNovelty
@@ -60,7 +59,6 @@ ENTITY: dict[str, type[EntityDetector]] = {
         PeerDeviation,
         Cusum,
         SlowDrift,
-        SlowNovelty,
         ShapeDictionary,
         ValueNovelty,
     )

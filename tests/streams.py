@@ -21,7 +21,6 @@ SMALL = PipelineSettings.model_validate(
             "rolling_z_score": {"half_life": 30, "warmup": 5},
             "half_space_trees": {"n_trees": 4, "height": 4, "window_size": 40},
             "value_novelty": {"centroids": 8, "warmup": 10},
-            "slow_novelty": {"centroids": 8, "span": 8, "warmup": 10, "streams": ["series"]},
         },
         "featurize": {"warmup": 5},
         "calibration": {"warmup": 30, "memory": 1000},

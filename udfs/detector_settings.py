@@ -163,15 +163,6 @@ class SlowDriftSettings(DetectorSection):
     warmup: Positive = 1200
 
 
-class SlowNoveltySettings(DetectorSection):
-    """Value novelty of a slow mean, per entity and field; rich tier."""
-
-    span: int = Field(40, ge=2)
-    centroids: int = Field(64, ge=8, le=1024)
-    refractory: float = Field(0.1, ge=0, le=1)
-    warmup: Positive = 60
-
-
 class PeerDeviationSettings(DetectorSection):
     """Entities against their peers, per field; rich tier."""
 
@@ -249,7 +240,6 @@ class DetectorSettings(Section):
     seasonal_profile: SeasonalProfileSettings | None = SeasonalProfileSettings(streams=("fields",))
     cusum: CusumSettings | None = CusumSettings(streams=("fields",))
     slow_drift: SlowDriftSettings | None = SlowDriftSettings(streams=("fields",))
-    slow_novelty: SlowNoveltySettings | None = SlowNoveltySettings(streams=("series",))
     peer_deviation: PeerDeviationSettings | None = PeerDeviationSettings(streams=("fields",))
     shape_dictionary: ShapeDictionarySettings | None = None
     first_seen_category: FirstSeenCategorySettings | None = None

@@ -34,9 +34,7 @@ def told(run, state="opened"):
 def test_what_flaps_becomes_one_incident():
     x = np.where((np.arange(1200) >= 600) & (np.arange(1200) % 15 == 0), 1.0, 0.0)  # every fifteenth event
     rules = [{"id": "never", "when": "x > 0.5"}]
-    points = SMALL.detectors.model_copy(update={"slow_novelty": None})  # to which such a mean is new
-    chosen = settings(quiet_events=5, rules=rules).model_copy(update={"detectors": points})
-    run = Run(chosen).feed(batch([{"entity": "e", "x": float(v)} for v in x]))
+    run = Run(settings(quiet_events=5, rules=rules)).feed(batch([{"entity": "e", "x": float(v)} for v in x]))
     assert [d["source"]["offset"] for d in told(run)] == [600, 615, 630]
     assert [d["source"]["offset"] for d in told(run, "resolved")] == [605, 625]
 

@@ -28,7 +28,6 @@ from streamgauge.models.detectors.rolling_z_score import RollingZScore
 from streamgauge.models.detectors.seasonal_profile import SeasonalProfile
 from streamgauge.models.detectors.shape_dictionary import ShapeDictionary
 from streamgauge.models.detectors.slow_drift import SlowDrift
-from streamgauge.models.detectors.slow_novelty import SlowNovelty
 from streamgauge.models.detectors.spread_change import SpreadChange
 from streamgauge.models.detectors.value_novelty import ValueNovelty
 from streamgauge.models.detectors.vector_autoregression import VectorAutoregression
@@ -48,7 +47,6 @@ MAKERS = {
     "seasonal_profile": lambda: SeasonalProfile(warmup=20),
     "cusum": lambda: Cusum(warmup=20),
     "slow_drift": lambda: SlowDrift(span=10, memory=500, warmup=60),
-    "slow_novelty": lambda: SlowNovelty(span=4, warmup=20),
     "peer_deviation": lambda: PeerDeviation(warmup=20),
     "shape_dictionary": lambda: ShapeDictionary(samples=8, shapes=16, stride=1, warmup=20),
     "online_gaussian_mixture": lambda: OnlineGaussianMixture(warmup=64),
