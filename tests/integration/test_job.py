@@ -43,8 +43,9 @@ def _metrics(live, job):
         if not vertex["name"].startswith("score batch"):
             continue
         path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
-        deadline = 30
-        while deadline and found.get("events") != 4000:
+        deadline, there = 30, False
+        while deadline and not there:
+            there = found.get("events") == 4000  # asked for once more then: parts of an answer may be older than others
             names = [m["id"] for m in live.rest.call(path) if ".score_batch." in m["id"]]
             answer = [
                 m for i in range(0, len(names), 20) for m in live.rest.call(f"{path}?get={','.join(names[i : i + 20])}")
