@@ -108,7 +108,8 @@ def _nab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict
         figures[f"fixed_{name}"] = nab_score(series, profile, fixed)[0]
     figures["fixed_threshold"] = settings.decide.threshold
     alerted = [
-        Series(_at(_opened(result), len(one.scores)), one.windows) for one, result in zip(series, results, strict=True)
+        Series(np.isin(np.arange(len(one.scores)), _opened(result)).astype(np.float64), one.windows)
+        for one, result in zip(series, results, strict=True)
     ]
     for name, profile in PROFILES.items():
         figures[f"alerts_{name}"] = nab_score(alerted, profile, 1.0)[0]
@@ -133,13 +134,6 @@ def _opened(result: Backtest) -> list[int]:
     """Rows that opened an incident."""
     told = [json.loads(alert)["data"] for alert in result.alerts]
     return [data["source"]["offset"] for data in told if data["state"] == "opened"]
-
-
-def _at(rows: list[int], n: int) -> Floats:
-    """1 in these rows of n, 0 in the others."""
-    marks = np.zeros(n)
-    marks[rows] = 1.0
-    return marks
 
 
 # ---- labelled records ----------------------------------------------------------------------------------------------

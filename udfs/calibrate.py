@@ -136,8 +136,9 @@ class Calibrators:
         if (asked & of.leads).any():
             own = combine(surprises, ready & of.leads, self.weights)
             beside = most_surprised(surprises, heard & (of.trained | of.nats) & ~of.leads)
-            firm = own if sure is None else np.fmin(own, sure)
-            firm, surprise = (np.where(np.isnan(own), surprise, np.maximum(leading, beside)) for leading in (firm, own))
+            certain = own if sure is None else np.fmin(own, sure)
+            firm = np.where(np.isnan(own), surprise, np.maximum(certain, beside))
+            surprise = np.where(np.isnan(own), surprise, np.maximum(own, beside))
         evidence = self._evidence(firm, surprises, ready)
         surprise = np.maximum(surprise, evidence[:, EVIDENCE.index("contextual")])
         return Verdicts(
