@@ -460,10 +460,16 @@ def benchmark(
     if as_json:
         print_json(figures)
     else:
+        sets = figures.get("sets", [])
+        if sets:
+            each = Table(*(name.replace("_", " ") for name in sets[0]))
+            for row in sets:
+                each.add_row(*map(benchmarks.cell, row.values()))
+            console.print(each)
         shown = Table(show_header=False)
         for name, value in figures.items():
             if name != "sets":
-                shown.add_row(name.replace("_", " "), str(value))
+                shown.add_row(name.replace("_", " "), benchmarks.cell(value))
         console.print(shown)
 
 

@@ -61,6 +61,29 @@ def test_labelled_sets_compare_the_ensemble_with_its_members(tmp_path):
     assert "| made | 5000 | 4 |" in benchmark.table("tabular", figures)
 
 
+def test_kdd_judges_http_and_beside_it_the_connections_that_were_logged_in(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.gamma(2.0, 1.0, (4000, 42)))
+    frame[2] = np.where(np.arange(4000) % 4 == 0, "smtp", "http")
+    frame[11] = (np.arange(4000) % 8 != 1).astype(int)
+    attacks = (frame[2] == "http") & (frame[11] == 1) & (random.random(4000) < 0.01)
+    frame[41] = np.where(attacks, "back.", "normal.")
+    frame.loc[attacks, 12:30] += 10.0
+    (tmp_path / "kdd99_10pct").mkdir()
+    frame.to_csv(tmp_path / "kdd99_10pct" / "kddcup.data_10_percent", header=False, index=False)
+    done = CliRunner().invoke(
+        app, ["benchmark", "kdd", "--data", str(tmp_path), "--table", str(tmp_path / "kdd.md")], env={"COLUMNS": "200"}
+    )
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "kdd.md").read_text()
+    assert "| kdd http | 3000 | 40 |" in page
+    assert "| logged_in_records | 2500 |" in page
+    assert "kdd http" in done.output
+    assert "logged in auroc" in done.output
+    figures = benchmark.run("kdd", tmp_path, Settings())
+    assert figures["logged_in_auroc"]["ensemble"] > 0.95
+
+
 def test_data_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"neither nab\.tar\.gz nor the folder nab"):
         benchmark.run("nab", tmp_path, Settings())
