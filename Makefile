@@ -29,6 +29,7 @@ bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.detectors
 	$(BIN)/python -m benchmarks.half_space_trees
 	$(BIN)/python -m benchmarks.entities
+	$(BIN)/python -m benchmarks.models
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.kinds

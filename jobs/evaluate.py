@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import zlib
 from typing import Any
 
 import matplotlib as mpl
@@ -25,6 +24,7 @@ from streamgauge.models.thresholds import (
     tail_threshold,
 )
 from streamgauge.udfs.alert import score_of
+from streamgauge.udfs.split import place_of
 
 MOST_ENTITIES = 50  # in the table
 MOST_ROWS = 20_000  # drawn in the timeline
@@ -150,8 +150,9 @@ def _kinds(results: list[Backtest]) -> dict[str, dict[str, int]]:
 
 
 def _trial(names: Any, labels: Flags, scores: Floats, a: float, b: float) -> dict[str, Any]:
-    """Verdict on two thresholds, each on the half of the entities that a hash gives it."""
-    half = np.array([zlib.crc32(name.encode()) & 1 for name in names.tolist()], dtype=np.bool_)
+    """Verdict on two thresholds, each on the half of the entities that a trial on live traffic would give it."""
+    entities, each = np.unique(names, return_inverse=True)
+    half = np.array([place_of(entity, "trial") < 0.5 for entity in entities.tolist()], dtype=np.bool_)[each]
     arms = []
     for mine, threshold in ((~half, a), (half, b)):
         alerted = mine & (scores >= score_of(-math.log(threshold)))

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.entity_detector import EntityDetector
 
-RING = 1  # place of the ring in a field's state, after the count
+RING = 1  # place of the ring in a field's state, after the count; after the ring, its values sorted
 
 
 class WindowDetector(EntityDetector):
@@ -23,6 +23,7 @@ class WindowDetector(EntityDetector):
     """
 
     tier: ClassVar[Literal["light", "rich"]] = "rich"
+    state_version: ClassVar[int] = 2
     quarantined: ClassVar[bool] = True
 
     def __init__(self, window: int = 50, warmup: int = 20) -> None:
@@ -31,21 +32,31 @@ class WindowDetector(EntityDetector):
 
     @property
     def numbers_per_feature(self) -> int:  # noqa: D102
-        return self.window + 1
+        return 2 * self.window + 1
 
 
 @njit(cache=True)
 def push(cell, x, window):  # type: ignore[no-untyped-def]
-    """Learn a value: into the ring of `window` values, the oldest out."""
+    """Learn a value: into the ring of `window` values, the oldest out, and to its place among them."""
     count = int(cell[0])
-    cell[RING + count % window] = x
+    oldest, values = RING + count % window, cell[RING + window :]
+    at, size = count, min(count + 1, window)
+    if count >= window:
+        at = np.searchsorted(values, cell[oldest])
+    while at > 0 and values[at - 1] > x:
+        values[at] = values[at - 1]
+        at -= 1
+    while at + 1 < size and values[at + 1] < x:
+        values[at] = values[at + 1]
+        at += 1
+    values[at] = cell[oldest] = x
     cell[0] = count + 1.0
 
 
 @njit(cache=True)
 def held(cell, window):  # type: ignore[no-untyped-def]
-    """The values in the ring, sorted."""
-    return np.sort(cell[RING : RING + min(int(cell[0]), window)])
+    """The values in the ring, sorted; not to be changed."""
+    return cell[RING + window : RING + window + min(int(cell[0]), window)]
 
 
 @njit(cache=True)

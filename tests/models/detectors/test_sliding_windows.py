@@ -11,6 +11,7 @@ from streamgauge.models.detectors.dixon_q import CRITICAL, LEVELS, DixonQ
 from streamgauge.models.detectors.grubbs import Grubbs
 from streamgauge.models.detectors.interquartile_range import InterquartileRange
 from streamgauge.models.detectors.modified_z_score import ModifiedZScore
+from streamgauge.models.sliding_window import held, push
 
 series = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).normal(50, 10, 120).round(3))
 windows = st.integers(5, 29)
@@ -20,6 +21,14 @@ def distances(detector, x):
     state, n = np.zeros((1, 1, detector.numbers_per_feature)), len(x)
     zeros = np.zeros(n, np.int64)
     return detector.distances(state, zeros, np.asarray(x, dtype=np.float64)[:, None], zeros, learn=True)[0][:, 0]
+
+
+@given(st.lists(st.integers(-3, 3) | st.floats(-1e9, 1e9), max_size=60), st.integers(1, 12))
+def test_a_window_holds_the_last_values_sorted(x, window):
+    cell = np.zeros(2 * window + 1)
+    for i, value in enumerate(x):
+        push(cell, float(value), window)
+        assert held(cell, window).tolist() == sorted(x[max(0, i + 1 - window) : i + 1])
 
 
 def past(x, window):
