@@ -16,6 +16,8 @@ from streamgauge.udfs.settings import EventSettings
 
 MAX_DEPTH = 32
 MAX_ENTITY = 256
+LIMITS = (1e11, 1e14, 1e17, 1e20)  # below which an epoch is in seconds, milliseconds, microseconds, nanoseconds,
+FACTORS = (1000.0, 1.0, 1e-3, 1e-6)  # and what makes milliseconds of it
 _NOT_FINITE = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)")
 _decoder = msgspec.json.Decoder()
 
@@ -147,9 +149,10 @@ def _entities(values: list[dict[str, Any]], name: str) -> tuple[list[str], dict[
 def _times(
     values: list[dict[str, Any]], settings: EventSettings, stamps: Ints, bad: dict[int, tuple[str, str]]
 ) -> Ints:
-    times = stamps.copy()
     given = [value.get(settings.time) for value in values]
-    for i, value in enumerate(given):
+    numbers = _all_numbers(given)
+    times = stamps.copy() if numbers is None else numbers
+    for i, value in enumerate(given if numbers is None else ()):
         if value is None:
             continue
         try:
@@ -163,6 +166,22 @@ def _times(
         where = f"{abs(days):.1f} days {'after' if days > 0 else 'before'} Kafka's timestamp"
         bad.setdefault(i, ("time_out_of_range", f"{settings.time!r} is {where} (event.max_past, event.max_future)"))
     return times
+
+
+def _all_numbers(given: list[Any]) -> Ints | None:
+    """Milliseconds of times that are all numbers, as `epoch_milliseconds` has them; None where it must look at each."""
+    if not set(map(type, given)) <= {int, float}:
+        return None
+    try:
+        numbers = np.array(given, dtype=np.float64)
+    except OverflowError:
+        return None
+    size = np.abs(numbers)
+    if size.max(initial=0.0) >= LIMITS[-1]:
+        return None
+    factors = np.array(FACTORS)[np.searchsorted(LIMITS, size, side="right")]
+    milliseconds: Ints = np.rint(numbers * factors).astype(np.int64)
+    return milliseconds
 
 
 def epoch_milliseconds(value: Any) -> int:
@@ -180,7 +199,8 @@ def epoch_milliseconds(value: Any) -> int:
         return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"no time: {value!r}")
-    for limit, factor in ((1e11, 1000.0), (1e14, 1.0), (1e17, 1e-3), (1e20, 1e-6)):
-        if abs(value) < limit:
-            return round(value * factor)
+    number = float(value)
+    for limit, factor in zip(LIMITS, FACTORS, strict=True):
+        if abs(number) < limit:
+            return round(number * factor)
     raise ValueError(f"no time: {value!r}")

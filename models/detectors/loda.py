@@ -11,7 +11,8 @@ from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.robust_cohort import COUNT, RobustCohort, count_in, learn_moments, standardised, weight_of
 
 BINS, REACH = 128, 10.0  # of each histogram; standard deviations it covers on each side
-PRIOR = 2.0  # events that the histograms start with, spread as by Laplace: the farther, the stranger, seen or not
+PRIOR = 2.0  # events that the histograms start with, spread as by Laplace: the farther, the stranger, seen or not,
+BEFORE = PRIOR * np.exp(-np.abs((np.arange(BINS) + 0.5) / BINS * 2.0 - 1.0) * REACH) * REACH / BINS  # in each bin
 
 
 class Loda(RobustCohort):
@@ -65,13 +66,15 @@ class Loda(RobustCohort):
         return new
 
     def _build(self, width: int) -> None:
-        self._columns, self._along = self._draw(width)
+        self._columns, along = self._draw(width)
+        self._used = np.count_nonzero(along, axis=1)
+        self._along = along / np.maximum(np.sqrt((along * along).sum(axis=1, keepdims=True)), 1e-300)
         projections = len(self._columns)
         self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(2)
         self._counts, self._totals = np.zeros((projections, BINS)), np.zeros(projections)
 
     def _draw(self, width: int) -> tuple[Ints, Floats]:
-        """Columns of each projection, and their factors; a factor of 0 is no column."""
+        """Columns of each projection, and their factors; from a factor of 0 on, there are no more."""
         random = np.random.default_rng([self.seed, width])
         used, single = math.ceil(math.sqrt(width)), self.projections // 2
         columns, along = np.zeros((self.projections, used), np.int64), np.zeros((self.projections, used))
@@ -87,7 +90,7 @@ class Loda(RobustCohort):
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
         magnitude, weights = np.empty(len(X)), np.zeros(X.shape)
         _rate(
-            X, self._columns, self._along, self._mean, self._variance, self._counts, self._totals, self._numbers, self.learned,
+            X, self._columns, self._along, self._used, self._mean, self._variance, self._counts, self._totals, self._numbers, self.learned,
             self.warmup, self.memory, learn, magnitude, weights,
         )  # fmt: skip
         self.learned += len(X) if learn else 0
@@ -96,9 +99,9 @@ class Loda(RobustCohort):
 
 @njit(cache=True)
 def _rate(  # type: ignore[no-untyped-def]
-    X, columns, along, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, magnitude, weights
+    X, columns, along, used, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, magnitude, weights
 ):  # fmt: skip
-    width, projections, used = X.shape[1], columns.shape[0], columns.shape[1]
+    width, projections = X.shape[1], columns.shape[0]
     z, bins = np.zeros(width), np.zeros(projections, np.int64)
     sums, times = np.zeros(width), np.zeros(width)
     for i in range(X.shape[0]):
@@ -108,25 +111,28 @@ def _rate(  # type: ignore[no-untyped-def]
             known += not math.isnan(X[i, j])
             sums[j] = times[j] = 0.0
         rated = learned + i >= warmup and known > 0
-        total = 0.0
+        total, held, log_held = 0.0, -1.0, 0.0
         for p in range(projections):
-            at, norm = 0.0, 0.0
-            for u in range(used):
-                if along[p, u] != 0.0 and not math.isnan(X[i, columns[p, u]]):
-                    at += along[p, u] * z[columns[p, u]]
-                    norm += along[p, u] * along[p, u]
-            bins[p] = -1
-            if norm == 0.0:
-                continue
-            at /= math.sqrt(norm)
+            at = 0.0
+            for u in range(used[p]):
+                at += along[p, u] * z[columns[p, u]]  # 0 where missing
+            if known < width:
+                norm = 0.0
+                for u in range(used[p]):
+                    if not math.isnan(X[i, columns[p, u]]):
+                        norm += along[p, u] * along[p, u]
+                bins[p] = -1
+                if norm == 0.0:
+                    continue
+                at /= math.sqrt(norm)
             bins[p] = int(min(max((at / REACH + 1.0) * BINS / 2.0, 0.0), BINS - 1.0))
             if rated:
-                before = PRIOR * math.exp(-abs(at)) * REACH / BINS  # Laplace's density, times the bin
-                strange = -math.log((counts[p, bins[p]] + before) / (totals[p] + PRIOR))
+                if totals[p] != held:  # most projections hold as many
+                    held, log_held = totals[p], math.log(totals[p] + PRIOR)
+                before = BEFORE[bins[p]] if abs(at) < REACH else PRIOR * math.exp(-abs(at)) * REACH / BINS
+                strange = log_held - math.log(counts[p, bins[p]] + before)
                 total += strange
-                for u in range(used):
-                    if along[p, u] == 0.0:
-                        continue
+                for u in range(used[p]):
                     sums[columns[p, u]] += strange
                     times[columns[p, u]] += 1.0
         magnitude[i] = math.nan

@@ -11,13 +11,15 @@ from streamgauge.models.contract import Floats
 from streamgauge.models.robust_cohort import RobustCohort, weight_of
 
 EULER = 0.5772156649015329
+LN2 = math.log(2.0)
 
 
 class OnlineIsolationForest(RobustCohort):
     """How few random cuts set an event apart from a sample of the stream.
 
     The sample is a reservoir of all events learned, in which strange ones have little chance to stay. Every `renew` events the
-    oldest tree is grown anew from a random part of it. The score is that of isolation forests, ``2 ** (-depth / c(n))``.
+    oldest tree is grown anew from a random part of it. The score is that of isolation forests, ``2 ** (-depth / c(n))``. What is missing
+    counts as the mean when a tree was last grown.
 
     Parameters
     ----------
@@ -41,9 +43,10 @@ class OnlineIsolationForest(RobustCohort):
     """
 
     name: ClassVar[str] = "online_isolation_forest"
+    state_version: ClassVar[int] = 2
     half_score: ClassVar[float] = 1.0
     max_fields: ClassVar[int] = 1024
-    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_numbers", "_sample", "_feature", "_cut", "_size")
+    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_fill", "_numbers", "_sample", "_feature", "_cut", "_size")
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class OnlineIsolationForest(RobustCohort):
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
         forest = cls(**settings)
-        return 8 * (forest.reservoir + 1) * width + 16 * forest.n_trees * ((2 << forest._height) - 1)
+        return 8 * (forest.reservoir + 2) * width + 16 * forest.n_trees * ((2 << forest._height) - 1)
 
     def widened(self, width: int) -> Self:
         """See `CohortDetector`; in the sample the new fields are missing, and all trees are grown anew."""
@@ -81,10 +84,13 @@ class OnlineIsolationForest(RobustCohort):
 
     def _build(self, width: int) -> None:
         nodes = (2 << self._height) - 1
-        self._mean, self._numbers = np.zeros(width), np.zeros(3)
+        self._mean, self._fill, self._numbers = np.zeros(width), np.zeros(width), np.zeros(3)
         self._sample = np.full((self.reservoir, width), np.nan)
         self._feature, self._cut = np.full((self.n_trees, nodes), -1, np.int32), np.zeros((self.n_trees, nodes))
         self._size = np.zeros((self.n_trees, nodes), np.int32)
+        sizes = np.arange(self.part + 1.0)
+        self._logs = np.log(sizes, out=np.full(len(sizes), -LN2), where=sizes > 0)
+        self._depths = np.array([_average_depth(n) for n in sizes])
 
     @property
     def _height(self) -> int:
@@ -99,8 +105,8 @@ class OnlineIsolationForest(RobustCohort):
                 stop = min(stop, start + self.part - self.learned)
             part = slice(start, stop)
             _rate(
-                X[part], self._mean, self._numbers, self._sample, self._feature, self._cut, self._size, self.learned, self.part,
-                self.memory, self.seed, learn, magnitude[part], weights[part],
+                X[part], self._mean, self._fill, self._numbers, self._sample, self._feature, self._cut, self._size, self._logs,
+                self._depths, self.learned, self.part, self.memory, self.seed, learn, magnitude[part], weights[part],
             )  # fmt: skip
             if learn:
                 self.learned += stop - start
@@ -116,6 +122,7 @@ class OnlineIsolationForest(RobustCohort):
             self._grow(tree)
 
     def _grow(self, tree: int) -> None:
+        self._fill[:] = self._mean
         held = int(min(self._numbers[2], self.reservoir))
         if held >= 2:
             _grow(
@@ -201,35 +208,31 @@ def _grow(sample, mean, part, seed, learned, feature, cut, size):  # type: ignor
 
 @njit(cache=True)
 def _rate(  # type: ignore[no-untyped-def]
-    X, mean, numbers, sample, feature, cut, size, learned, part, memory, seed, learn, magnitude, weights
+    X, mean, fill, numbers, sample, feature, cut, size, logs, depths, learned, part, memory, seed, learn, magnitude, weights
 ):  # fmt: skip
-    width, trees = X.shape[1], feature.shape[0]
-    usual_depth = _average_depth(part)
-    for i in range(X.shape[0]):
-        known = 0
+    """Rate events between two growths, tree by tree: one tree stays in the cache for all of them; then learn them in order."""
+    n, width = X.shape
+    known = np.zeros(n, np.bool_)
+    Z = np.empty((n, width))
+    for i in range(n):
         for j in range(width):
-            known += not math.isnan(X[i, j])
-        rated = learned + i >= part and known > 0
-        if rated:
-            total = 0.0
-            for t in range(trees):
-                node, depth = 0, 0.0
-                while feature[t, node] >= 0:
-                    j = feature[t, node]
-                    x = mean[j] if math.isnan(X[i, j]) else X[i, j]
-                    child = 2 * node + 1 if x <= cut[t, node] else 2 * node + 2
-                    if size[t, child] > 0:
-                        weights[i, j] += max(0.0, math.log(0.5 * size[t, node] / size[t, child]))
-                    else:
-                        weights[i, j] += math.log(1.0 * size[t, node])
-                    node = child
-                    depth += 1.0
-                total += depth + _average_depth(size[t, node])
-            score = 2.0 ** (-total / trees / usual_depth)
-            magnitude[i] = score / max(1.0 - score, 1e-12)
-        if not learn or known == 0:
+            missing = math.isnan(X[i, j])
+            known[i] |= not missing
+            Z[i, j] = fill[j] if missing else X[i, j]
+    if learned >= part:
+        _walk(Z, feature, cut, size, logs, depths, magnitude, weights)
+        usual_depth = depths[part]
+        for i in range(n):
+            score = 2.0 ** (-magnitude[i] / feature.shape[0] / usual_depth)
+            magnitude[i] = score / max(1.0 - score, 1e-12) if known[i] else math.nan
+            if not known[i]:
+                weights[i] = 0.0
+    if not learn:
+        return
+    for i in range(n):
+        if not known[i]:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - part, 2.0) if rated else 1.0
+        weight = weight_of(magnitude[i], numbers, learned + i - part, 2.0) if learned >= part else 1.0
         numbers[0] += 1.0
         for j in range(width):
             if not math.isnan(X[i, j]) and abs(X[i, j]) < math.inf:
@@ -242,3 +245,23 @@ def _rate(  # type: ignore[no-untyped-def]
             sample[place] = X[i]
             if place == held:
                 numbers[2] += 1.0
+
+
+@njit(cache=True)
+def _walk(Z, feature, cut, size, logs, depths, totals, weights):  # type: ignore[no-untyped-def]
+    """Depth of each event summed over the trees, and for each field the nats by which its cuts left fewer than half behind.
+
+    `logs` and `depths` are those of numbers of events; ``logs[0]`` is such that an empty side counts as ln of all there were.
+    """
+    totals[:] = 0.0
+    for t in range(feature.shape[0]):
+        for i in range(Z.shape[0]):
+            node, depth = 0, 0.0
+            j = feature[t, 0]
+            while j >= 0:
+                child = 2 * node + (1 if Z[i, j] <= cut[t, node] else 2)
+                weights[i, j] += max(0.0, logs[size[t, node]] - logs[size[t, child]] - LN2)
+                node = child
+                j = feature[t, node]
+                depth += 1.0
+            totals[i] += depth + depths[size[t, node]]

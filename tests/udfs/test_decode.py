@@ -102,6 +102,26 @@ def test_times_in_many_forms(value):
     assert epoch_milliseconds(value) == START
 
 
+@given(
+    st.lists(
+        st.integers(-(10**19), 10**19) | st.floats(-1e19, 1e19) | st.sampled_from([1e11, 10**14, 10**17 - 1, 10**17]),
+        min_size=1,
+    )
+)
+def test_times_that_are_all_numbers_are_read_as_one_by_one(values):
+    wide = EventSettings(max_past="1000000000 d", max_future="1000000000 d")
+    events, dead = decode(batch([GOOD | {"ts": value} for value in values]), wide)
+    assert not dead
+    assert events.times.tolist() == [epoch_milliseconds(value) for value in values]
+
+
+@pytest.mark.parametrize("value", [10**400, 1e20, 10**20, True])
+def test_a_number_that_is_no_time_is_a_dead_letter_among_others_that_are(value):
+    events, dead = decode(batch([GOOD | {"ts": START}, GOOD | {"ts": value}]), SETTINGS)
+    assert events.times.tolist() == [START]
+    assert [letter.reason for letter in dead] == ["bad_time"]
+
+
 def test_a_batch_keeps_its_order_and_offsets():
     raw = batch([{"entity": f"e{i}"} for i in range(100)], offset=50)
     events, _ = decode(raw, SETTINGS)
