@@ -1,9 +1,9 @@
-# make demo | test | lint | bench | clean        everything lives in .venv and .streamgauge
+# make demo | test | lint | bench | kernels | clean        everything lives in .venv and .streamgauge
 PYTHON ?= python3.11
 BIN := .venv/bin
 NEEDS := setup.py constraints.txt install.sh
 
-.PHONY: demo test unit integration lint schema bench clean
+.PHONY: demo test unit integration lint schema bench kernels clean
 
 demo: .venv/.installed
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
@@ -24,6 +24,9 @@ lint: .venv/.installed-dev
 
 schema: .venv/.installed
 	$(BIN)/python -m streamgauge.jobs.schemas
+
+kernels:
+	find . -name '*.nb[ci]' -delete
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.detectors

@@ -6,6 +6,7 @@ checkpoints, and `cluster.json`, the list of the processes that `up` started. `d
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -88,7 +89,7 @@ class Cluster:
             "FLINK_LOG_DIR": str(self.home / "logs"),
             "FLINK_PID_DIR": str(self.home / "run"),
             "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
-            "NUMBA_CACHE_DIR": str(self.home / "numba"),
+            "NUMBA_CACHE_DIR": str(kernel_cache(self.home)),
         }
 
     def roles(self, prefix: str) -> list[Process]:
@@ -120,6 +121,14 @@ class Cluster:
 def default_home() -> Path:
     """Folder of the local cluster: STREAMGAUGE_HOME, else `.streamgauge` of the working directory."""
     return Path(os.environ.get("STREAMGAUGE_HOME") or ".streamgauge").absolute()
+
+
+def kernel_cache(home: Path) -> Path:
+    """Folder of the compiled kernels of this very code: numba does not see that a kernel which another file imports has changed."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(file for part in ("models", "udfs") for file in (PROJECT / part).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return home / "numba" / digest.hexdigest()
 
 
 def running_cluster(home: Path | None = None) -> Cluster:
@@ -227,7 +236,7 @@ def up(
         raise ClusterError(f"a cluster with other ports runs in {home}: `streamgauge down` first")
     cluster = known if known is not None and known.processes else Cluster(home, PORTS | (ports or {}))
     java_path, jar_folder = java(), jars(home)
-    for folder in ("logs", "run", "checkpoints", "savepoints", "tmp", "numba"):
+    for folder in ("logs", "run", "checkpoints", "savepoints", "tmp"):
         (home / folder).mkdir(exist_ok=True)
     if not cluster.processes:
         taken = {name: who for name, port in cluster.ports.items() if (who := port_in_use(port))}
@@ -237,6 +246,8 @@ def up(
                 + ": stop it, or choose other ports (`streamgauge up --help`)"
             )
         install_flink(cluster, jar_folder)
+        for old in {*(home / "numba").glob("*")} - {kernel_cache(home)}:
+            shutil.rmtree(old)
         say(f"starting Kafka on {cluster.bootstrap}")
         start_kafka(cluster, java_path, jar_folder)
         say(f"starting Flink, UI on {cluster.ui}")

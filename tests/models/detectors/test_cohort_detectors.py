@@ -78,6 +78,18 @@ def test_the_forest_ranks_as_scikit_learns():
     assert np.corrcoef(ours.score_many(X[1024:]), -theirs.score_samples(X[1024:]))[0, 1] > 0.9
 
 
+def test_what_is_missing_counts_as_the_mean_when_a_tree_was_last_grown():
+    X = np.random.default_rng(0).normal(3, 1, size=(1024 + 40, 4))
+    forest = OnlineIsolationForest(part=64, renew=64, memory=10**9)
+    forest.learn_many(X[:1024])
+    grown = forest.score_many(np.array([[X[:1024, 0].mean(), 2.0, 5.0, 3.0]]))
+    forest.learn_many(X[1024:])  # no tree is grown by these
+    assert forest.score_many(np.array([[np.nan, 2.0, 5.0, 3.0]])) == pytest.approx(grown, abs=0.02)
+    assert forest.score_many(forest._fill[None, :]) == forest.score_many(
+        np.array([[np.nan, *forest._fill[1:3], np.nan]])
+    )
+
+
 def test_the_empirical_tail_counts_how_many_were_as_far():
     X = np.random.default_rng(0).normal(size=(5000, 6))
     detector = EmpiricalTail()
