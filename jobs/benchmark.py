@@ -143,7 +143,8 @@ def _opened(result: Backtest) -> list[int]:
 def _kdd(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
     """KDD 99, 10 %, the http connections in file order, numeric fields, no labels seen.
 
-    Beside all of them, those alone that were logged in: the cut that the literature calls http (Yamanishi et al., SmartSifter, 2000).
+    Beside all of them, those alone that were logged in: the rows that the literature calls http (Yamanishi et al.,
+    SmartSifter, KDD 2000), with all their numeric fields.
     """
     root = _unpacked(data, "kdd99_10pct", scratch)
     file = next(f for f in sorted(root.rglob(MARKS["kdd99_10pct"])) if f.is_file())

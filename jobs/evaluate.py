@@ -27,7 +27,7 @@ from streamgauge.udfs.alert import score_of
 from streamgauge.udfs.split import place_of
 
 MOST_ENTITIES = 50  # in the table
-MOST_ROWS = 20_000  # drawn in the timeline
+MOST_POINTS = 1500  # of the timeline, each the highest of so many rows
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Streamgauge evaluation</title>
 {{ style|safe }}
@@ -236,11 +236,14 @@ def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:
 
 def _timeline(labels: Flags, scores: Floats, flags: Flags) -> str:
     figure, axes = axes_of("row", "score", "", (10.5, 2.6))
-    step = max(1, len(scores) // MOST_ROWS)
-    whole = len(scores) // step * step
-    axes.plot(np.arange(0, whole, step), scores[:whole].reshape(-1, step).max(axis=1), color="#8b98a5", linewidth=0.6)
+    step = -(-len(scores) // MOST_POINTS)
+    starts = np.arange(0, len(scores), step)
+    axes.plot(
+        starts, np.maximum.reduceat(scores, starts), color="#8b98a5", linewidth=0.6, label=f"highest of {step} rows"
+    )
     edges = np.flatnonzero(np.diff(np.concatenate(([0], labels.view(np.int8), [0]))))
-    for first, last in edges.reshape(-1, 2)[:500]:
-        axes.axvspan(first, last, color="#f6c344", alpha=0.4, linewidth=0)
-    axes.plot(np.flatnonzero(flags), scores[flags], ".", color="#d1495b", markersize=4)
+    for k, (first, after) in enumerate(edges.reshape(-1, 2)[:500]):
+        axes.axvspan(first, after, color="#f6c344", alpha=0.5, linewidth=0.8, label="labelled" if k == 0 else None)
+    axes.plot(np.flatnonzero(flags), scores[flags], ".", color="#d1495b", markersize=4, label="alerted")
+    axes.legend(frameon=False, ncols=3, loc="lower right")
     return png(figure)
