@@ -150,16 +150,17 @@ def _times(
     values: list[dict[str, Any]], settings: EventSettings, stamps: Ints, bad: dict[int, tuple[str, str]]
 ) -> Ints:
     given = [value.get(settings.time) for value in values]
-    numbers = _all_numbers(given)
-    times = stamps.copy() if numbers is None else numbers
-    for i, value in enumerate(given if numbers is None else ()):
-        if value is None:
-            continue
-        try:
-            times[i] = epoch_milliseconds(value)
-        except (ValueError, OverflowError):
-            shown = msgspec.json.encode(value)[:60].decode(errors="replace")
-            bad.setdefault(i, ("bad_time", f"{settings.time!r} is {shown}: neither ISO 8601 nor an epoch"))
+    times = _all_numbers(given)
+    if times is None:
+        times = stamps.copy()
+        for i, value in enumerate(given):
+            if value is None:
+                continue
+            try:
+                times[i] = epoch_milliseconds(value)
+            except (ValueError, OverflowError):
+                shown = msgspec.json.encode(value)[:60].decode(errors="replace")
+                bad.setdefault(i, ("bad_time", f"{settings.time!r} is {shown}: neither ISO 8601 nor an epoch"))
     ahead = times - stamps
     for i in np.flatnonzero((ahead > settings.max_future) | (ahead < -settings.max_past)).tolist():
         days = ahead[i] / 86_400_000

@@ -12,7 +12,8 @@ from streamgauge.models.robust_cohort import COUNT, RobustCohort, count_in, lear
 
 BINS, REACH = 128, 10.0  # of each histogram; standard deviations it covers on each side
 PRIOR = 2.0  # events that the histograms start with, spread as by Laplace: the farther, the stranger, seen or not,
-BEFORE = PRIOR * np.exp(-np.abs((np.arange(BINS) + 0.5) / BINS * 2.0 - 1.0) * REACH) * REACH / BINS  # in each bin
+SPREAD = PRIOR * REACH / BINS  # of which a bin so far away holds exp(-distance);
+BEFORE = SPREAD * np.exp(-np.abs((np.arange(BINS) + 0.5) / BINS * 2.0 - 1.0) * REACH)  # what each bin holds
 
 
 class Loda(RobustCohort):
@@ -129,7 +130,7 @@ def _rate(  # type: ignore[no-untyped-def]
             if rated:
                 if totals[p] != held:  # most projections hold as many
                     held, log_held = totals[p], math.log(totals[p] + PRIOR)
-                before = BEFORE[bins[p]] if abs(at) < REACH else PRIOR * math.exp(-abs(at)) * REACH / BINS
+                before = BEFORE[bins[p]] if abs(at) < REACH else SPREAD * math.exp(-abs(at))
                 strange = log_held - math.log(counts[p, bins[p]] + before)
                 total += strange
                 for u in range(used[p]):

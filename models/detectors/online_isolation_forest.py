@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
+from streamgauge.models.detectors.isolation_forest import average_depth
 from streamgauge.models.robust_cohort import RobustCohort, weight_of
 
-EULER = 0.5772156649015329
 LN2 = math.log(2.0)
 
 
@@ -90,7 +90,7 @@ class OnlineIsolationForest(RobustCohort):
         self._size = np.zeros((self.n_trees, nodes), np.int32)
         sizes = np.arange(self.part + 1.0)
         self._logs = np.log(sizes, out=np.full(len(sizes), -LN2), where=sizes > 0)
-        self._depths = np.array([_average_depth(n) for n in sizes])
+        self._depths = average_depth(sizes)
 
     @property
     def _height(self) -> int:
@@ -141,16 +141,6 @@ def _random(seed, number):  # type: ignore[no-untyped-def]
     x *= np.uint64(0x94D049BB133111EB)
     x ^= x >> np.uint64(31)
     return float(x >> np.uint64(11)) / 9007199254740992.0
-
-
-@njit(cache=True)
-def _average_depth(n):  # type: ignore[no-untyped-def]
-    """Mean depth of an unsuccessful search in a binary tree of n."""
-    if n <= 1:
-        return 0.0
-    if n == 2:
-        return 1.0
-    return 2.0 * (math.log(n - 1.0) + EULER) - 2.0 * (n - 1.0) / n
 
 
 @njit(cache=True)

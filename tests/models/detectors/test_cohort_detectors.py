@@ -9,10 +9,11 @@ from sklearn.metrics import roc_auc_score
 from streamgauge.models.catalog import COHORT
 from streamgauge.models.detectors.conditional_residual import ConditionalResidual
 from streamgauge.models.detectors.empirical_tail import EmpiricalTail
+from streamgauge.models.detectors.isolation_forest import average_depth
 from streamgauge.models.detectors.loda import Loda
 from streamgauge.models.detectors.mahalanobis import Mahalanobis
 from streamgauge.models.detectors.online_gaussian_mixture import OnlineGaussianMixture
-from streamgauge.models.detectors.online_isolation_forest import OnlineIsolationForest, _average_depth
+from streamgauge.models.detectors.online_isolation_forest import OnlineIsolationForest
 from streamgauge.models.detectors.vector_autoregression import VectorAutoregression
 
 RECORDS = (Mahalanobis, Loda, OnlineIsolationForest, EmpiricalTail, OnlineGaussianMixture)
@@ -63,8 +64,7 @@ def test_the_autoregression_finds_the_process():
 
 
 def test_the_depth_of_a_tree_is_that_of_scikit_learn():
-    ours = [_average_depth(n) for n in range(1, 300)]
-    np.testing.assert_allclose(ours, _average_path_length(np.arange(1, 300)))
+    np.testing.assert_allclose(average_depth(np.arange(1.0, 300.0)), _average_path_length(np.arange(1, 300)))
 
 
 def test_the_forest_ranks_as_scikit_learns():
