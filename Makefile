@@ -23,7 +23,7 @@ lint: .venv/.installed-dev
 	$(BIN)/mypy -p streamgauge.models -p streamgauge.udfs -p streamgauge.jobs
 
 schema: .venv/.installed
-	$(BIN)/python -m streamgauge.jobs.schemas
+	$(BIN)/python -m streamgauge.jobs.settings.schemas
 
 kernels:
 	find . -name '*.nb[ci]' -delete

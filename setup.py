@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
-FOLDERS = ("jobs", "udfs", "models", "models/detectors", "models/persistence")
+TOP = ("jobs", "udfs", "models")
+ROOMS = [folder for top in TOP for folder in (top, *(f"{top}/{room.replace('.', '/')}" for room in find_packages(top)))]
 
 setup(
     name="streamgauge",
@@ -15,10 +16,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.12",
-    packages=[f"streamgauge.{folder.replace('/', '.')}" for folder in FOLDERS],
-    package_dir={f"streamgauge.{folder.replace('/', '.')}": folder for folder in FOLDERS},
-    package_data={f"streamgauge.{folder}": ["py.typed"] for folder in ("jobs", "udfs", "models")},
-    entry_points={"console_scripts": ["streamgauge=streamgauge.jobs.cli:app"]},
+    packages=[f"streamgauge.{folder.replace('/', '.')}" for folder in ROOMS],
+    package_dir={f"streamgauge.{folder.replace('/', '.')}": folder for folder in ROOMS},
+    package_data={f"streamgauge.{folder}": ["py.typed"] for folder in TOP},
+    entry_points={"console_scripts": ["streamgauge=streamgauge.jobs.commands.app:app"]},
     # Exact versions live in constraints.txt: install with `pip install -c constraints.txt .`
     install_requires=[
         "apache-flink",

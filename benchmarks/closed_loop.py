@@ -20,16 +20,16 @@ import msgspec
 import numpy as np
 from sklearn.metrics import average_precision_score
 from streamgauge.jobs.retrain_models import Keeper
-from streamgauge.jobs.settings import Settings, validated
-from streamgauge.jobs.train import train
-from streamgauge.models.candidate import Past
+from streamgauge.jobs.settings.loading import Settings, validated
+from streamgauge.jobs.studies.train import train
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.persistence.registry import Registry
-from streamgauge.udfs.control import ModelVersion
-from streamgauge.udfs.detector_settings import DetectorSettings
-from streamgauge.udfs.feedback import Feedback
-from streamgauge.udfs.pipeline import ScoringPipeline
-from streamgauge.udfs.records import RawBatch
+from streamgauge.models.training.candidate import Past
+from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.control.messages import ModelVersion
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.settings.detectors import DetectorSettings
 
 from benchmarks.common import finish, say
 from examples.closed_loop.story import ENTITIES, FIELDS, MODEL, Moment, draw, made

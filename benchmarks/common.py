@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import yaml
-from streamgauge.jobs import local_cluster
-from streamgauge.jobs.local_cluster import Cluster
-from streamgauge.jobs.settings import Settings, TopicSettings, validated
-from streamgauge.jobs.submit import FlinkRest, submit
-from streamgauge.jobs.topics import ensure
+from streamgauge.jobs.cluster import local_cluster
+from streamgauge.jobs.cluster.local_cluster import Cluster
+from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.kafka.topics import ensure
+from streamgauge.jobs.settings.loading import Settings, TopicSettings, validated
 
 FIELDS = ("amount", "latency", "items", "balance")
 

@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from streamgauge.models.candidate import windows_of
 from streamgauge.models.catalog import COHORT, ENTITY, FITTED
-from streamgauge.models.fitted_detector import silent
-from streamgauge.models.network_detector import NetworkDetector
-from streamgauge.udfs.detect import COLUMNS
+from streamgauge.models.detectors.fitted.fitted_detector import silent
+from streamgauge.models.detectors.network.network_detector import NetworkDetector
+from streamgauge.models.training.candidate import windows_of
+from streamgauge.udfs.scoring.detectors import COLUMNS
 
 from benchmarks.common import finish, say
 

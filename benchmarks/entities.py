@@ -11,10 +11,10 @@ import argparse
 import time
 
 import numpy as np
-from streamgauge.jobs.submit import FlinkRest, submit
-from streamgauge.udfs.pipeline import ScoringPipeline
-from streamgauge.udfs.records import RawBatch
-from streamgauge.udfs.settings import PipelineSettings
+from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from benchmarks.common import cluster, finish, load, payloads, say, settings_for
 

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 from river.anomaly import HalfSpaceTrees as River
-from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
+from streamgauge.models.detectors.cohort.half_space_trees import HalfSpaceTrees
 
 from benchmarks.common import finish, say
 

@@ -20,11 +20,11 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from streamgauge.jobs.settings import Settings
+from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.contract import Floats
-from streamgauge.udfs.control import parse
-from streamgauge.udfs.pipeline import ScoringPipeline
-from streamgauge.udfs.records import RawBatch
+from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
 
 from benchmarks.common import finish, say
 

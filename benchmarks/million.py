@@ -11,8 +11,8 @@ import argparse
 import time
 
 import psutil
-from streamgauge.jobs.local_cluster import Cluster
-from streamgauge.jobs.submit import FlinkRest, submit
+from streamgauge.jobs.cluster.local_cluster import Cluster
+from streamgauge.jobs.cluster.submit import FlinkRest, submit
 
 from benchmarks.common import cluster, finish, load, say, settings_for
 from benchmarks.entities import SCORED_AT_ONCE

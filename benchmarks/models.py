@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from streamgauge.jobs.local_cluster import Cluster
-from streamgauge.jobs.train import train
-from streamgauge.models.candidate import Past
+from streamgauge.jobs.cluster.local_cluster import Cluster
+from streamgauge.jobs.studies.train import train
 from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.training.candidate import Past
 
 from benchmarks.common import FIELDS, cluster, finish, load, payloads, say, settings_for
 from benchmarks.throughput import ENTITIES, in_process, ours

@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-from streamgauge.jobs.local_cluster import Cluster
-from streamgauge.jobs.settings import Settings
-from streamgauge.jobs.submit import FlinkRest, submit
-from streamgauge.udfs.pipeline import ScoringPipeline
-from streamgauge.udfs.records import RawBatch
+from streamgauge.jobs.cluster.local_cluster import Cluster
+from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
 
 from benchmarks.common import cluster, finish, load, payloads, say, settings_for
 

@@ -19,13 +19,13 @@ from typing import Any
 import msgspec
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
-from streamgauge.jobs.benchmark import false_positives, tabular_sets
-from streamgauge.jobs.settings import Settings, validated
-from streamgauge.jobs.weigh import WARM, proposed
+from streamgauge.jobs.settings.loading import Settings, validated
+from streamgauge.jobs.studies.benchmark import false_positives, tabular_sets
+from streamgauge.jobs.studies.weigh import WARM, proposed
 from streamgauge.models.contract import Flags, Floats
-from streamgauge.udfs.control import parse
-from streamgauge.udfs.pipeline import ScoringPipeline
-from streamgauge.udfs.records import RawBatch
+from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
 
 from benchmarks.common import finish, say
 

@@ -16,14 +16,14 @@ from kafka import KafkaProducer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from streamgauge.jobs import local_cluster
-from streamgauge.jobs.demo import on_own_topics
-from streamgauge.jobs.follow_alerts import follow
-from streamgauge.jobs.settings import Settings, load
-from streamgauge.jobs.submit import FlinkRest, submit
-from streamgauge.jobs.topics import client_options, ensure
+from streamgauge.jobs.cluster import local_cluster
+from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.kafka.follow import follow
+from streamgauge.jobs.kafka.topics import client_options, ensure
+from streamgauge.jobs.settings.loading import Settings, load
+from streamgauge.jobs.studies.demo import on_own_topics
 from streamgauge.models.errors import ClusterError, StreamgaugeError
-from streamgauge.udfs.decode import epoch_milliseconds
+from streamgauge.udfs.events.decode import epoch_milliseconds
 
 PARTITIONS = 2
 QUIET_SECONDS, PATIENCE = 3.0, 180.0

@@ -14,7 +14,7 @@ from pathlib import Path
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
-from streamgauge.jobs.flink_tables import (
+from streamgauge.jobs.cluster.flink_tables import (
     batches_by_shard,
     events_table,
     message_sink,
@@ -22,11 +22,11 @@ from streamgauge.jobs.flink_tables import (
     shard_expression,
     shard_keys,
 )  # fmt: skip
-from streamgauge.jobs.settings import Settings, load
-from streamgauge.jobs.topics import pipeline_of, read_said
+from streamgauge.jobs.kafka.topics import pipeline_of, read_said
+from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.models.errors import StreamgaugeError
-from streamgauge.udfs.group_incidents import GroupIncidents
-from streamgauge.udfs.score_batch import (
+from streamgauge.udfs.flink.group_incidents import GroupIncidents
+from streamgauge.udfs.flink.score_batch import (
     CONTROL_STATE,
     DEAD_LETTERS,
     LATE,

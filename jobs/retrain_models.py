@@ -21,25 +21,25 @@ from typing import Any, Literal
 import numpy as np
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
-from streamgauge.jobs.feedback import confirmed, heard
-from streamgauge.jobs.follow_alerts import not_learned
-from streamgauge.jobs.settings import RetrainSettings, Settings
-from streamgauge.jobs.topics import client_options, send_control
-from streamgauge.jobs.train import past_of_topic, registry_of, train
-from streamgauge.models.candidate import HELD_BACK, Past, windows_of
+from streamgauge.jobs.kafka.feedback import confirmed, heard
+from streamgauge.jobs.kafka.follow import not_learned
+from streamgauge.jobs.kafka.topics import client_options, send_control
+from streamgauge.jobs.settings.loading import RetrainSettings, Settings
+from streamgauge.jobs.studies.train import past_of_topic, registry_of, train
+from streamgauge.models.calibration.thresholds import compare_thresholds
 from streamgauge.models.catalog import FITTED
-from streamgauge.models.contamination import Examined, examine
+from streamgauge.models.detectors.fitted.fitted_detector import Progress
 from streamgauge.models.errors import ClusterError, ModelError, StreamgaugeError
-from streamgauge.models.fitted_detector import Progress
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
-from streamgauge.models.planted import planted, separation
-from streamgauge.models.thresholds import compare_thresholds
-from streamgauge.udfs.cloud_event import cloud_event
-from streamgauge.udfs.control import ModelVersion
-from streamgauge.udfs.decode import epoch_milliseconds
-from streamgauge.udfs.feedback import Feedback
-from streamgauge.udfs.split import is_canary
+from streamgauge.models.training.candidate import HELD_BACK, Past, windows_of
+from streamgauge.models.training.contamination import Examined, examine
+from streamgauge.models.training.planted import planted, separation
+from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.control.messages import ModelVersion
+from streamgauge.udfs.control.shares import is_canary
+from streamgauge.udfs.events.decode import epoch_milliseconds
+from streamgauge.udfs.output.cloud_event import cloud_event
 
 CANARY: Literal["canary"] = "canary"  # aliases
 FROZEN = "frozen"

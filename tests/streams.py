@@ -8,9 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from streamgauge.udfs.pipeline import ScoringPipeline
-from streamgauge.udfs.records import BatchResult, RawBatch
-from streamgauge.udfs.settings import PipelineSettings
+from streamgauge.udfs.events.records import BatchResult, RawBatch
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 START = 1_760_000_000_000
 

@@ -21,17 +21,17 @@ import msgspec
 import numpy as np
 from kafka import KafkaProducer
 from rich.console import Console
-from streamgauge.jobs import local_cluster
-from streamgauge.jobs.demo import on_own_topics
+from streamgauge.jobs.cluster import local_cluster
+from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.kafka.topics import client_options, ensure, records_since, send_control
 from streamgauge.jobs.retrain_models import Keeper
-from streamgauge.jobs.settings import Settings, load
-from streamgauge.jobs.submit import FlinkRest, submit
-from streamgauge.jobs.topics import client_options, ensure, records_since, send_control
-from streamgauge.jobs.train import train
-from streamgauge.models.candidate import Past
+from streamgauge.jobs.settings.loading import Settings, load
+from streamgauge.jobs.studies.demo import on_own_topics
+from streamgauge.jobs.studies.train import train
 from streamgauge.models.errors import ClusterError, StreamgaugeError
 from streamgauge.models.persistence.registry import Registry
-from streamgauge.udfs.control import ModelVersion
+from streamgauge.models.training.candidate import Past
+from streamgauge.udfs.control.messages import ModelVersion
 
 from examples.closed_loop.story import ENTITIES, FIELDS, MODEL, Moment, draw, made, quality
 

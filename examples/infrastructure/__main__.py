@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
-from streamgauge.jobs.demo import SERIES, windows_of
+from streamgauge.jobs.studies.demo import SERIES, windows_of
 
 from examples.play import Planted, Stream, main
 

@@ -22,12 +22,12 @@ from typing import Any
 import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
-from streamgauge.models.calibration import TailCalibrator
+from streamgauge.models.calibration.calibration import TailCalibrator
 from streamgauge.models.catalog import FITTED
 from streamgauge.models.contract import MOST_BYTES
-from streamgauge.models.drift import Reference
+from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector
 from streamgauge.models.errors import ModelError, StateError
-from streamgauge.models.fitted_detector import FittedDetector
+from streamgauge.models.evaluation.drift import Reference
 from streamgauge.models.persistence.manifest import Manifest, Variant, named
 
 CALIBRATOR = "calibrator.bin"

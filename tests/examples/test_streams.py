@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from streamgauge.jobs.settings import load
-from streamgauge.udfs.decode import epoch_milliseconds
-from streamgauge.udfs.pipeline import ScoringPipeline
-from streamgauge.udfs.records import RawBatch
+from streamgauge.jobs.settings.loading import load
+from streamgauge.udfs.events.decode import epoch_milliseconds
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
 
 from examples.fraud.__main__ import stream as cards
 from examples.infrastructure.__main__ import stream as servers

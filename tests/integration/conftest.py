@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from streamgauge.jobs import local_cluster
-from streamgauge.jobs.local_cluster import PORTS, PROJECT, Cluster
+from streamgauge.jobs.cluster import local_cluster
+from streamgauge.jobs.cluster.local_cluster import PORTS, PROJECT, Cluster
 
 
 def free_ports() -> dict[str, int]:

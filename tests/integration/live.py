@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import yaml
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from streamgauge.jobs.local_cluster import Cluster
-from streamgauge.jobs.settings import Settings, TopicSettings, validated
-from streamgauge.jobs.submit import FlinkRest, submit
-from streamgauge.jobs.topics import ensure
-from streamgauge.udfs.pipeline import ScoringPipeline
-from streamgauge.udfs.records import RawBatch
+from streamgauge.jobs.cluster.local_cluster import Cluster
+from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.kafka.topics import ensure
+from streamgauge.jobs.settings.loading import Settings, TopicSettings, validated
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
 
 from tests.streams import SMALL
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.retrain_models import Keeper
-from streamgauge.jobs.topics import send_control
-from streamgauge.jobs.train import train
-from streamgauge.models.candidate import Past
+from streamgauge.jobs.studies.train import train
 from streamgauge.models.persistence.registry import Registry
-from streamgauge.udfs.control import ModelVersion
+from streamgauge.models.training.candidate import Past
+from streamgauge.udfs.control.messages import ModelVersion
 
 from tests.integration.live import Live
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 
 import pytest
-from streamgauge.jobs.local_cluster import PROJECT
+from streamgauge.jobs.cluster.local_cluster import PROJECT
 
 from tests.integration.live import STREAMGAUGE, Live, streamgauge
 

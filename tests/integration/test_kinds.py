@@ -7,11 +7,11 @@ import time
 
 import numpy as np
 import pytest
-from streamgauge.jobs.explain import draw, explain
+from streamgauge.jobs.studies.explain import draw, explain
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.pipeline import ScoringPipeline
-from streamgauge.udfs.records import RawBatch
-from streamgauge.udfs.settings import PipelineSettings
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.integration.live import Live
 

@@ -6,18 +6,18 @@ import json
 
 import numpy as np
 import pytest
-from streamgauge.jobs.follow_alerts import not_learned
-from streamgauge.jobs.topics import send_control
-from streamgauge.jobs.train import past_of_topic, train
-from streamgauge.models.candidate import Past
+from streamgauge.jobs.kafka.follow import not_learned
+from streamgauge.jobs.kafka.topics import send_control
+from streamgauge.jobs.studies.train import past_of_topic, train
 from streamgauge.models.catalog import FITTED
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.models.persistence.registry import Registry
-from streamgauge.udfs.control import ModelVersion
-from streamgauge.udfs.feedback import Source, Stretch
+from streamgauge.models.training.candidate import Past
+from streamgauge.udfs.control.feedback import Source, Stretch
+from streamgauge.udfs.control.messages import ModelVersion
+from tests.models.detectors.test_fitted_checks import SMALL as SMALL_MODELS
 
 from tests.integration.live import Live, events, values
-from tests.models.detectors.test_fitted_checks import SMALL as SMALL_MODELS
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_settings_that_name_a_model_which_is_not_there_fail_the_job_with_the_rea
 
 
 def test_an_alert_is_explained_from_its_offsets_byte_for_byte_with_a_picture(cluster, tmp_path, registry):
-    from streamgauge.jobs.cli import app
+    from streamgauge.jobs.commands.app import app
     from typer.testing import CliRunner
 
     models = {"registry": registry.url, "use": {"gaussian_mixture": {}}}

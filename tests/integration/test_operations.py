@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 from kafka import KafkaProducer
-from streamgauge.jobs.entity import ask
-from streamgauge.jobs.feedback import confirmed, judge
-from streamgauge.jobs.topics import records_since, send_feedback
+from streamgauge.jobs.kafka.entity_requests import ask
+from streamgauge.jobs.kafka.feedback import confirmed, judge
+from streamgauge.jobs.kafka.topics import records_since, send_feedback
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.feedback import Feedback
+from streamgauge.udfs.control.feedback import Feedback
 
 from tests.integration.live import Live, events, streamgauge
 

@@ -7,9 +7,9 @@ import time
 
 import psutil
 import pytest
-from streamgauge.jobs import local_cluster
-from streamgauge.jobs.settings import validated
-from streamgauge.jobs.submit import submit
+from streamgauge.jobs.cluster import local_cluster
+from streamgauge.jobs.cluster.submit import submit
+from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import ClusterError
 
 from tests.integration.live import Live, events, under_load, values

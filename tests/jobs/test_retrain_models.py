@@ -7,13 +7,13 @@ import time
 import numpy as np
 import pytest
 from streamgauge.jobs.retrain_models import Keeper
-from streamgauge.jobs.settings import validated
-from streamgauge.jobs.train import train
-from streamgauge.models.candidate import Past
+from streamgauge.jobs.settings.loading import validated
+from streamgauge.jobs.studies.train import train
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.registry import Registry
-from streamgauge.udfs.feedback import Feedback
-from streamgauge.udfs.split import is_canary
+from streamgauge.models.training.candidate import Past
+from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.control.shares import is_canary
 
 START = 1_760_000_000_000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from streamgauge.models.catalog import CATALOG, COHORT, ENTITY, FITTED, ONLINE
-from streamgauge.udfs.detect import OWN, Detectors
-from streamgauge.udfs.detector_settings import DetectorSettings
+from streamgauge.udfs.scoring.detectors import OWN, Detectors
+from streamgauge.udfs.settings.detectors import DetectorSettings
 
 from tests.streams import SMALL, Run, stream
 

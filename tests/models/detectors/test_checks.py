@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import pytest
 from streamgauge.models.catalog import ONLINE
-from streamgauge.models.detectors.conditional_residual import ConditionalResidual
-from streamgauge.models.detectors.cusum import Cusum
-from streamgauge.models.detectors.dixon_q import DixonQ
-from streamgauge.models.detectors.empirical_tail import EmpiricalTail
-from streamgauge.models.detectors.extreme_value import ExtremeValue
-from streamgauge.models.detectors.first_seen_category import FirstSeenCategory
-from streamgauge.models.detectors.flat_line import FlatLine
-from streamgauge.models.detectors.forecast_residual import ForecastResidual
-from streamgauge.models.detectors.grubbs import Grubbs
-from streamgauge.models.detectors.half_space_trees import HalfSpaceTrees
-from streamgauge.models.detectors.histogram_density import HistogramDensity
-from streamgauge.models.detectors.interquartile_range import InterquartileRange
-from streamgauge.models.detectors.level_shift import LevelShift
-from streamgauge.models.detectors.loda import Loda
-from streamgauge.models.detectors.mahalanobis import Mahalanobis
-from streamgauge.models.detectors.modified_z_score import ModifiedZScore
-from streamgauge.models.detectors.online_gaussian_mixture import OnlineGaussianMixture
-from streamgauge.models.detectors.online_isolation_forest import OnlineIsolationForest
-from streamgauge.models.detectors.peer_deviation import PeerDeviation
-from streamgauge.models.detectors.river_half_space_trees import RiverHalfSpaceTrees
-from streamgauge.models.detectors.rolling_z_score import RollingZScore
-from streamgauge.models.detectors.seasonal_profile import SeasonalProfile
-from streamgauge.models.detectors.shape_dictionary import ShapeDictionary
-from streamgauge.models.detectors.slow_drift import SlowDrift
-from streamgauge.models.detectors.spread_change import SpreadChange
-from streamgauge.models.detectors.value_novelty import ValueNovelty
-from streamgauge.models.detectors.vector_autoregression import VectorAutoregression
+from streamgauge.models.detectors.cohort.conditional_residual import ConditionalResidual
+from streamgauge.models.detectors.cohort.empirical_tail import EmpiricalTail
+from streamgauge.models.detectors.cohort.extreme_value import ExtremeValue
+from streamgauge.models.detectors.cohort.first_seen_category import FirstSeenCategory
+from streamgauge.models.detectors.cohort.half_space_trees import HalfSpaceTrees
+from streamgauge.models.detectors.cohort.histogram_density import HistogramDensity
+from streamgauge.models.detectors.cohort.loda import Loda
+from streamgauge.models.detectors.cohort.mahalanobis import Mahalanobis
+from streamgauge.models.detectors.cohort.online_gaussian_mixture import OnlineGaussianMixture
+from streamgauge.models.detectors.cohort.online_isolation_forest import OnlineIsolationForest
+from streamgauge.models.detectors.cohort.river_half_space_trees import RiverHalfSpaceTrees
+from streamgauge.models.detectors.cohort.vector_autoregression import VectorAutoregression
+from streamgauge.models.detectors.entity.cusum import Cusum
+from streamgauge.models.detectors.entity.dixon_q import DixonQ
+from streamgauge.models.detectors.entity.flat_line import FlatLine
+from streamgauge.models.detectors.entity.forecast_residual import ForecastResidual
+from streamgauge.models.detectors.entity.grubbs import Grubbs
+from streamgauge.models.detectors.entity.interquartile_range import InterquartileRange
+from streamgauge.models.detectors.entity.level_shift import LevelShift
+from streamgauge.models.detectors.entity.modified_z_score import ModifiedZScore
+from streamgauge.models.detectors.entity.peer_deviation import PeerDeviation
+from streamgauge.models.detectors.entity.rolling_z_score import RollingZScore
+from streamgauge.models.detectors.entity.seasonal_profile import SeasonalProfile
+from streamgauge.models.detectors.entity.shape_dictionary import ShapeDictionary
+from streamgauge.models.detectors.entity.slow_drift import SlowDrift
+from streamgauge.models.detectors.entity.spread_change import SpreadChange
+from streamgauge.models.detectors.entity.value_novelty import ValueNovelty
 
 from tests.checks.detector import CHECKS, EXEMPT
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from streamgauge.models.candidate import Past, make_candidate
 from streamgauge.models.errors import ModelError
 from streamgauge.models.persistence import registry as registry_module
 from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.training.candidate import Past, make_candidate
 
 random = np.random.default_rng(0)
 PAST = Past(random.normal(size=(400, 3)), ["a", "b", "c"], np.zeros(400, np.int64), source="test", licence="CC0-1.0")

@@ -1,0 +1,181 @@
+"""Is everything there that the job needs? One line for each check, with what to do where it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import psutil
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from streamgauge.jobs.cluster.local_cluster import PORTS, PROJECT, Cluster, java, port_in_use
+from streamgauge.jobs.kafka.topics import admin, client_options, wanted
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.models.errors import StreamgaugeError
+
+PINNED = ("apache-flink", "numpy", "numba", "river", "kafka-python", "msgspec", "pydantic")
+LOOK_AT = 5_000  # newest events looked at for their keys
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Outcome of a check: ok, warning or failure, and what was seen."""
+
+    check: str
+    state: str
+    message: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Run all checks."""
+    checks: list[tuple[str, Callable[[Settings], Finding | list[Finding]]]] = [
+        ("Java", lambda _: Finding("Java", "ok", java())),
+        ("Maven", lambda _: _maven()),
+        ("Python packages", lambda _: _packages()),
+        ("memory", lambda _: _memory()),
+        ("disk", lambda _: _disk()),
+        ("ports", lambda _: _ports()),
+        ("topics", _topics),
+        ("keys", _keys),
+    ]
+    findings: list[Finding] = []
+    for name, check in checks:
+        try:
+            found = check(settings)
+        except (StreamgaugeError, KafkaError) as error:
+            found = Finding(name, "failure", str(error))
+        findings += found if isinstance(found, list) else [found]
+    return findings
+
+
+def _maven() -> Finding:
+    path = shutil.which("mvn")
+    if path:
+        return Finding("Maven", "ok", path)
+    return Finding("Maven", "warning", "not found: needed once, for the jars of the local cluster (apt install maven)")
+
+
+def _packages() -> Finding:
+    if sys.version_info[:2] != (3, 11):
+        return Finding("Python packages", "failure", f"Python {sys.version.split()[0]}: 3.11 is needed")
+    pins = {}
+    constraints = PROJECT / "constraints.txt"
+    if constraints.exists():
+        lines = (line.split("#")[0].strip() for line in constraints.read_text().splitlines())
+        pins = {name.lower(): pin for name, _, pin in (line.partition("==") for line in lines if line)}
+    wrong = []
+    for name in PINNED:
+        try:
+            have = version(name)
+        except PackageNotFoundError:
+            have = "missing"
+        if name in pins and have != pins[name]:
+            wrong.append(f"{name} is {have}, wanted {pins[name]}")
+    if wrong:
+        return Finding("Python packages", "failure", "; ".join(wrong) + ": pip install -c constraints.txt .")
+    return Finding("Python packages", "ok", ", ".join(f"{name} {version(name)}" for name in PINNED[:3]))
+
+
+def _memory() -> Finding:
+    free = psutil.virtual_memory().available / 2**30
+    state = "ok" if free >= 6 else "warning"
+    return Finding(
+        "memory", state, f"{free:.1f} GiB free; the local cluster takes 2.5, and 4 for each TaskManager under load"
+    )
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(os.getcwd()).free / 2**30
+    return Finding("disk", "ok" if free >= 5 else "warning", f"{free:.0f} GiB free here; 5 are comfortable")
+
+
+def _ports() -> Finding:
+    cluster = Cluster.load()
+    if cluster is not None and cluster.processes:
+        dead = [p.role for p in cluster.processes if p.running() is None]
+        if dead:
+            return Finding(
+                "ports", "failure", f"the local cluster lost {', '.join(dead)}: `streamgauge down`, then `up`"
+            )
+        return Finding("ports", "ok", f"the local cluster has them: Kafka {cluster.bootstrap}, Flink UI {cluster.ui}")
+    taken = [f"{port} ({name}) by {who}" for name, port in PORTS.items() if (who := port_in_use(port))]
+    if taken:
+        return Finding("ports", "warning", f"in use: {'; '.join(taken)}: choose others for `streamgauge up`")
+    return Finding("ports", "ok", "free: " + ", ".join(map(str, PORTS.values())))
+
+
+def _topics(settings: Settings) -> list[Finding]:
+    kafka = settings.kafka
+    findings = []
+    with admin(kafka) as client:
+        there = set(client.list_topics())
+        missing = [name for name in wanted(kafka, 1) if name not in there]
+        if missing:
+            findings.append(
+                Finding("topics", "warning", f"missing: {', '.join(missing)}; `streamgauge submit` makes them")
+            )
+    consumer = KafkaConsumer(**client_options(kafka))
+    try:
+        partitions = consumer.partitions_for_topic(kafka.topics.control) or {0}
+        if len(partitions) != 1:
+            findings.append(
+                Finding(
+                    "topics", "failure", f"{kafka.topics.control} has {len(partitions)} partitions; its order needs one"
+                )
+            )
+        events = consumer.partitions_for_topic(kafka.topics.events)
+        if events and settings.batch.sharding == "partition" and len(events) < settings.batch.shards:
+            message = (
+                f"{kafka.topics.events} has {len(events)} partitions for {settings.batch.shards} shards: some stay idle"
+            )
+            findings.append(Finding("topics", "warning", message))
+    finally:
+        consumer.close()
+    return findings or [Finding("topics", "ok", f"all {len(wanted(kafka, 1))} there at {kafka.bootstrap}")]
+
+
+def _keys(settings: Settings) -> Finding:
+    """Do producers key by entity? Looks at the newest events."""
+    kafka = settings.kafka
+    consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False)
+    seen: dict[str, set[int]] = defaultdict(set)
+    unkeyed = count = 0
+    try:
+        partitions = consumer.partitions_for_topic(kafka.topics.events)
+        if not partitions:
+            return Finding("keys", "warning", f"there is no topic {kafka.topics.events!r} yet")
+        places = [TopicPartition(kafka.topics.events, p) for p in partitions]
+        consumer.assign(places)
+        ends = consumer.end_offsets(places)
+        starts = consumer.beginning_offsets(places)
+        for place in places:
+            consumer.seek(place, max(starts[place], ends[place] - LOOK_AT // len(places)))
+        while any(consumer.position(place) < ends[place] for place in places):
+            for batch in consumer.poll(1000).values():
+                for record in batch:
+                    count += 1
+                    unkeyed += record.key is None
+                    try:
+                        entity = json.loads(record.value or b"null")[settings.event.entity]
+                    except (ValueError, KeyError, TypeError):
+                        continue
+                    seen[str(entity)].add(record.partition)
+    finally:
+        consumer.close()
+    spread = sorted(entity for entity, where in seen.items() if len(where) > 1)
+    if spread and settings.batch.sharding == "partition":
+        names = ", ".join(spread[:3])
+        message = (
+            f"{len(spread)} entities are on several partitions ({names}): producers must key by entity, "
+            "or set batch.sharding: entity"
+        )
+        return Finding("keys", "failure", message)
+    if unkeyed and settings.batch.sharding == "partition":
+        return Finding("keys", "warning", f"{unkeyed} of {count} events have no key")
+    return Finding("keys", "ok", f"{count} newest events, {len(seen)} entities, each on one partition")

@@ -1,0 +1,202 @@
+"""The SQL side of the job: Kafka sources and sinks, and the assembly of batches in the JVM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyflink.common import Types
+from pyflink.datastream.data_stream import DataStream, KeyedStream
+from pyflink.java_gateway import get_gateway
+from pyflink.table import StreamTableEnvironment
+from streamgauge.jobs.settings.loading import KafkaSettings
+from streamgauge.udfs.flink.score_batch import HEARTBEAT, PLACES
+
+# Parallel arrays, never an array of rows: in thread mode its rows all arrive equal to the last one.
+BATCH = Types.ROW(
+    [
+        Types.OBJECT_ARRAY(Types.PRIMITIVE_ARRAY(Types.BYTE())),
+        Types.OBJECT_ARRAY(Types.LONG()),
+        Types.OBJECT_ARRAY(Types.LONG()),
+    ]
+)
+STARTS = {"earliest": "earliest-offset", "latest": "latest-offset", "committed": "group-offsets"}
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _options(options: dict[str, str]) -> str:
+    return ",\n  ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in options.items())
+
+
+def _source(kafka: KafkaSettings, topic: str, start: str, group: str) -> dict[str, str]:
+    return {
+        "connector": "kafka",
+        "topic": topic,
+        "properties.bootstrap.servers": kafka.bootstrap,
+        "properties.group.id": group,
+        "properties.fetch.max.wait.ms": "5",  # latency over a little more fetching
+        "properties.partition.discovery.interval.ms": "10000",
+        "scan.startup.mode": start,
+        **({"properties.auto.offset.reset": "earliest"} if start == STARTS["committed"] else {}),
+        "format": "raw",
+        **{f"properties.{key}": value for key, value in kafka.properties.items()},
+    }
+
+
+def events_table(kafka: KafkaSettings) -> str:
+    """DDL of the raw events: payload, place in the log, Kafka's timestamp."""
+    return f"""CREATE TABLE event_records (
+  payload BYTES,
+  `partition` INT METADATA VIRTUAL,
+  `offset` BIGINT METADATA VIRTUAL,
+  stamp TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+  arrival AS PROCTIME()
+) WITH (
+  {_options(_source(kafka, kafka.topics.events, STARTS[kafka.start], kafka.group))}
+)"""
+
+
+def said_table(kafka: KafkaSettings, name: str, topic: str) -> str:
+    """DDL of a topic of messages to the job, read from the beginning."""
+    return f"""CREATE TABLE {name} (
+  payload STRING,
+  `offset` BIGINT METADATA VIRTUAL
+) WITH (
+  {_options(_source(kafka, topic, STARTS["earliest"], f"{kafka.group}-{name}"))}
+)"""
+
+
+def heartbeats_table(shards: int) -> str:
+    """DDL of numbers from 1 to `shards`, by chance, each twice a second on average (a cross join would need state)."""
+    options = {
+        "connector": "datagen", "rows-per-second": str(2 * shards), "scan.parallelism": "1",
+        "fields.shard.min": "1", "fields.shard.max": str(shards),
+    }  # fmt: skip
+    return f"CREATE TABLE heartbeats (shard INT) WITH (\n  {_options(options)}\n)"
+
+
+# one record at a place that no record has: arrays that are null are none to the thread mode's converter
+_BEAT = f"ARRAY[CAST(NULL AS BYTES)], ARRAY[CAST({HEARTBEAT} AS BIGINT)], ARRAY[CAST(0 AS BIGINT)]"
+
+
+def said_stream(tables: StreamTableEnvironment, kafka: KafkaSettings) -> DataStream:
+    """Control messages and feedback: text, offset, topic."""
+    queries = []
+    for name, topic in (("control", kafka.topics.control), ("feedback", kafka.topics.feedback)):
+        tables.execute_sql(said_table(kafka, name, topic))
+        queries.append(f"SELECT payload, `offset`, {_quoted(topic)} AS topic FROM {name}")
+    return tables.to_data_stream(tables.sql_query(" UNION ALL ".join(queries)))
+
+
+def shard_keys(shards: int, max_parallelism: int) -> list[int]:
+    """One integer key for each shard, such that any parallelism gets an equal share.
+
+    Flink hashes keys into key groups, and few integer keys spread badly. Shard i gets a key that falls into the i-th of equal
+    bands of key groups, both as a row of the DataStream API and as a binary row of SQL. Shard 0 has the same key for any number of
+    shards, so that a state saved with another number is found, and refused, instead of lying there unread.
+    """
+    jvm: Any = get_gateway().jvm
+    assign = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment.assignToKeyGroup
+    binary = jvm.org.apache.flink.table.data.binary.BinaryRowData(1)
+    writer = jvm.org.apache.flink.table.data.writer.BinaryRowWriter(binary)
+    keys: list[int] = []
+    candidate = 0
+    while len(keys) < shards:
+        candidate += 1
+        writer.reset()
+        writer.writeInt(0, candidate)
+        writer.complete()
+        row = jvm.org.apache.flink.types.Row(1)
+        row.setField(0, candidate)
+        groups = [assign(key, max_parallelism) for key in (row, binary)]
+        if keys:
+            fits = all(group * shards // max_parallelism == len(keys) for group in groups)
+        else:  # in the first band of up to 32 shards, whatever their number
+            fits = groups[0] * 32 < max_parallelism and groups[1] * 8 < max_parallelism
+        if fits:
+            keys.append(candidate)
+    return keys
+
+
+def shard_expression(keys: list[int], sharding: str, entity: str) -> str:
+    """SQL that gives the shard's key of a record."""
+    array = f"ARRAY[{', '.join(map(str, keys))}]"
+    number = "`partition`"
+    if sharding == "entity":
+        path = _quoted('$["' + entity.replace('"', '\\"') + '"]')
+        # a record without an entity stays with its partition: it will be a dead letter
+        hashed = f"HASH_CODE(JSON_VALUE(CAST(payload AS STRING), {path}))"
+        number = f"ABS(MOD(COALESCE({hashed}, `partition`), {len(keys)}))"
+    return f"{array}[MOD({number}, {len(keys)}) + 1]"
+
+
+def batches_by_shard(
+    tables: StreamTableEnvironment, shard: str, window: int, heartbeats_to: list[int] | None = None
+) -> KeyedStream:
+    """Records of a window as one row of parallel arrays, keyed by shard.
+
+    Parameters
+    ----------
+    tables : StreamTableEnvironment
+        With the table `event_records`.
+    shard : str
+        SQL for the shard's key.
+    window : int
+        Milliseconds.
+    heartbeats_to : list of int, optional
+        Shards' keys that get heartbeats, one record at the place `HEARTBEAT`: nothing has to come for time to go on.
+    """
+    tables.create_temporary_view(
+        "sharded_records",
+        tables.sql_query(
+            f"""SELECT {shard} AS shard, payload, arrival,
+  `offset` * CAST({PLACES} AS BIGINT) + `partition` AS place,
+  TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', CAST(stamp AS TIMESTAMP(3))) * CAST(1000 AS BIGINT)
+    + EXTRACT(MILLISECOND FROM stamp) AS stamp
+FROM event_records"""
+        ),
+    )
+    query = f"""SELECT shard, ROW(payloads, places, stamps) AS batch FROM (
+  SELECT shard, ARRAY_AGG(payload) AS payloads, ARRAY_AGG(place) AS places, ARRAY_AGG(stamp) AS stamps
+  FROM TABLE(TUMBLE(TABLE sharded_records, DESCRIPTOR(arrival), INTERVAL '{window / 1000:.3f}' SECOND(5, 3)))
+  GROUP BY shard, window_start, window_end)"""
+    if heartbeats_to:
+        tables.execute_sql(heartbeats_table(len(heartbeats_to)))
+        query += f"""
+UNION ALL SELECT ARRAY[{", ".join(map(str, heartbeats_to))}][shard] AS shard, ROW({_BEAT}) AS batch FROM heartbeats"""
+    batches = tables.sql_query(query)
+    stream = tables.to_data_stream(batches)
+    # Rows of (key, value) are what PyFlink's keyed operators expect. Building them in SQL and keying in Java spares the
+    # crossing into Python that DataStream.key_by adds for every element.
+    keyed = Types.ROW_NAMED(["shard", "batch"], [Types.INT(), BATCH])
+    stream._j_data_stream.getTransformation().setOutputType(keyed.get_java_type_info())
+    selector = get_gateway().jvm.KeyByKeySelector()
+    key_type = Types.ROW([Types.INT()]).get_java_type_info()
+    return KeyedStream(stream._j_data_stream.keyBy(selector, key_type), BATCH, stream)
+
+
+def message_sink(
+    tables: StreamTableEnvironment, kafka: KafkaSettings, topic: str, delivery: str, checkpoint_interval: int
+) -> str:
+    """Create the sink of a topic of keyed messages; returns the table's name."""
+    name = f"`sink {topic}`"
+    options = {
+        "connector": "kafka",
+        "topic": topic,
+        "properties.bootstrap.servers": kafka.bootstrap,
+        "properties.linger.ms": "0",
+        "key.format": "raw",
+        "key.fields": "key",
+        "value.format": "raw",
+        "value.fields-include": "EXCEPT_KEY",
+        "sink.delivery-guarantee": delivery.replace("_", "-"),
+        **{f"properties.{key}": value for key, value in kafka.properties.items()},
+    }
+    if delivery == "exactly_once":
+        # longer than any checkpoint may take, and no longer than a broker allows by default (15 min)
+        options["properties.transaction.timeout.ms"] = str(max(600_000, 2 * checkpoint_interval))
+        options["sink.transactional-id-prefix"] = f"{kafka.group}-{topic}"
+    tables.execute_sql(f"CREATE TABLE {name} (`key` STRING, `value` STRING) WITH (\n  {_options(options)}\n)")
+    return name

@@ -1,0 +1,492 @@
+"""A real Kafka broker and a real Flink cluster on this machine, as plain processes.
+
+Everything lives under one folder (`.streamgauge` unless STREAMGAUGE_HOME says otherwise): jars, logs, data,
+checkpoints, and `cluster.json`, the list of the processes that `up` started. `down` stops those and no others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from streamgauge.models.errors import ClusterError
+
+PROJECT = Path(__file__).resolve().parents[2]
+PORTS = {"kafka": 9092, "kafka_controller": 9093, "flink": 8081, "flink_rpc": 6123, "prometheus": 9249}
+START_SECONDS = 60
+
+
+@dataclass
+class Process:
+    """One process that `up` started; `started` guards against a process id that was given to another."""
+
+    role: str
+    pid: int
+    started: float
+
+    def running(self) -> psutil.Process | None:
+        """The live process, or None."""
+        try:
+            process = psutil.Process(self.pid)
+            if abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+                return process
+        except psutil.NoSuchProcess:
+            pass
+        return None
+
+
+@dataclass
+class Cluster:
+    """What `cluster.json` holds."""
+
+    home: Path
+    ports: dict[str, int]
+    processes: list[Process] = field(default_factory=list)
+
+    @property
+    def bootstrap(self) -> str:
+        """Address of the Kafka broker."""
+        return f"127.0.0.1:{self.ports['kafka']}"
+
+    @property
+    def jobmanager(self) -> str:
+        """Address of Flink's REST endpoint, as `flink run --jobmanager` takes it."""
+        return f"127.0.0.1:{self.ports['flink']}"
+
+    @property
+    def ui(self) -> str:
+        """Where a browser finds the Flink UI."""
+        return f"http://{self.jobmanager}"
+
+    @property
+    def flink_home(self) -> Path:
+        """The folder that FLINK_HOME points to."""
+        return self.home / "flink"
+
+    def environment(self) -> dict[str, str]:
+        """The environment of every Flink process: our FLINK_HOME, and this Python first on PATH."""
+        drop = ("FLINK_", "PYTHONPATH")
+        keep = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
+        return keep | {
+            "FLINK_HOME": str(self.flink_home),
+            "FLINK_CONF_DIR": str(self.flink_home / "conf"),
+            "FLINK_LOG_DIR": str(self.home / "logs"),
+            "FLINK_PID_DIR": str(self.home / "run"),
+            "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
+            "NUMBA_CACHE_DIR": str(kernel_cache(self.home)),
+        }
+
+    def roles(self, prefix: str) -> list[Process]:
+        """Processes whose role begins with `prefix`."""
+        return [p for p in self.processes if p.role.startswith(prefix)]
+
+    def save(self) -> None:
+        """Write `cluster.json`, whole or not at all."""
+        path = self.home / "cluster.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps({"ports": self.ports, "processes": [asdict(p) for p in self.processes]}, indent=1))
+        part.replace(path)
+
+    @classmethod
+    def load(cls, home: Path | None = None) -> Cluster | None:
+        """The cluster that `up` left behind, running or not, or None."""
+        home = home or default_home()
+        try:
+            saved = json.loads((home / "cluster.json").read_text())
+            return cls(home, dict(saved["ports"]), [Process(**p) for p in saved["processes"]])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ClusterError(
+                f"{home / 'cluster.json'} is damaged ({error}): delete it, and stop leftover java processes"
+            ) from error
+
+
+def default_home() -> Path:
+    """Folder of the local cluster: STREAMGAUGE_HOME, else `.streamgauge` of the working directory."""
+    return Path(os.environ.get("STREAMGAUGE_HOME") or ".streamgauge").absolute()
+
+
+def kernel_cache(home: Path) -> Path:
+    """Folder of the compiled kernels of this very code: numba does not see that a kernel which another file imports has changed."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(file for part in ("models", "udfs") for file in (PROJECT / part).rglob("*.py")):
+        digest.update(file.read_bytes())
+    return home / "numba" / digest.hexdigest()
+
+
+def running_cluster(home: Path | None = None) -> Cluster:
+    """The local cluster, or a ClusterError that says how to start it."""
+    cluster = Cluster.load(home)
+    if cluster is None or not cluster.processes:
+        raise ClusterError("no local cluster is running: start one with `streamgauge up`")
+    dead = [p.role for p in cluster.processes if p.running() is None]
+    if dead:
+        raise ClusterError(
+            f"the local cluster is broken, {', '.join(dead)} died (logs: {cluster.home / 'logs'}): "
+            "`streamgauge down`, then `streamgauge up`"
+        )
+    return cluster
+
+
+# ---- what must be there before anything starts ---------------------------------------------------------------------
+
+
+def java() -> str:
+    """Path of a Java 17 or newer, or a ClusterError that says what to install."""
+    candidates = [f"{os.environ['JAVA_HOME']}/bin/java"] if os.environ.get("JAVA_HOME") else []
+    path = next((c for c in [*candidates, shutil.which("java")] if c and os.access(c, os.X_OK)), None)
+    if path is None:
+        raise ClusterError("no Java found: install OpenJDK 17 (Debian: apt install openjdk-17-jre-headless)")
+    said = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
+    version = said.split('"')[1] if said.count('"') >= 2 else "unknown"
+    major = version.split(".", 1)[0]
+    if not major.isdigit() or int(major) < 17:
+        raise ClusterError(f"Java at {path} is version {version}; Flink 2.3 and Kafka 4.1 need 17: set JAVA_HOME")
+    return path
+
+
+def jars(home: Path) -> Path:
+    """Folder with the Kafka broker's and the Flink connector's jars; Maven fetches them once."""
+    folder = home / "jars"
+    if any(folder.glob("flink/flink-sql-connector-kafka-*.jar")) and any(folder.glob("kafka/kafka_*.jar")):
+        return folder
+    if shutil.which("mvn") is None:
+        raise ClusterError("no Maven found, needed once for the Kafka jars: apt install maven")
+    pom = PROJECT / "pom.xml"
+    if not pom.exists():
+        raise ClusterError(f"{pom} is missing: run `streamgauge up` from a checkout of the repository")
+    command = ["mvn", "-q", "-B", "-f", str(pom), "process-resources", f"-Djars={folder}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ClusterError(f"Maven could not fetch the jars: {(done.stdout + done.stderr).strip()[-600:]}")
+    return folder
+
+
+def port_in_use(port: int) -> str | None:
+    """Who listens on a local port, in words, or None when it is free."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            return None
+        except OSError:
+            pass
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
+            return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return "another process"
+
+
+# ---- up -----------------------------------------------------------------------------------------------------------
+
+
+def up(
+    taskmanagers: int = 1,
+    ports: dict[str, int] | None = None,
+    home: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Cluster:
+    """Start what is not running yet, and wait until each part answers.
+
+    Parameters
+    ----------
+    taskmanagers : int
+        TaskManagers wanted, one slot each; more are started, surplus ones stay.
+    ports : dict, optional
+        Ports by name (see `PORTS`), where they differ from the defaults. TaskManager i serves Prometheus metrics on
+        ``prometheus + 1 + i``, the JobManager on ``prometheus``.
+    home : Path, optional
+        Folder of the cluster.
+    say : callable
+        Told of each step.
+
+    Raises
+    ------
+    ClusterError
+        A port is taken, Java or Maven is missing, or a process died while starting; says what to do.
+    """
+    home = home or default_home()
+    home.mkdir(parents=True, exist_ok=True)
+    known = Cluster.load(home)
+    if known is not None and known.processes:
+        dead = [p.role for p in known.processes if p.running() is None]
+        if dead and len(dead) < len(known.processes):
+            say(f"{', '.join(dead)} died since the last start: stopping the rest, then starting afresh")
+        if dead:
+            down(home)
+            known = None
+    if known is not None and known.processes and ports and any(known.ports[k] != v for k, v in ports.items()):
+        raise ClusterError(f"a cluster with other ports runs in {home}: `streamgauge down` first")
+    cluster = known if known is not None and known.processes else Cluster(home, PORTS | (ports or {}))
+    java_path, jar_folder = java(), jars(home)
+    for folder in ("logs", "run", "checkpoints", "savepoints", "tmp"):
+        (home / folder).mkdir(exist_ok=True)
+    if not cluster.processes:
+        taken = {name: who for name, port in cluster.ports.items() if (who := port_in_use(port))}
+        if taken:
+            raise ClusterError(
+                "; ".join(f"port {cluster.ports[n]} ({n}) is used by {who}" for n, who in taken.items())
+                + ": stop it, or choose other ports (`streamgauge up --help`)"
+            )
+        install_flink(cluster, jar_folder)
+        for old in {*(home / "numba").glob("*")} - {kernel_cache(home)}:
+            shutil.rmtree(old)
+        say(f"starting Kafka on {cluster.bootstrap}")
+        start_kafka(cluster, java_path, jar_folder)
+        say(f"starting Flink, UI on {cluster.ui}")
+        _start_flink(cluster, "jobmanager", 0)
+    for _ in range(taskmanagers - len(cluster.roles("taskmanager"))):
+        add_taskmanager(cluster, wait=False)
+    wait_for_kafka(cluster)
+    _wait(cluster, "jobmanager", lambda: bool(rest(cluster, "/overview")))
+    wanted = len(cluster.roles("taskmanager"))
+    _wait(cluster, "taskmanager", lambda: int(rest(cluster, "/overview")["taskmanagers"]) >= wanted)
+    say(f"{wanted} TaskManager{'s' if wanted > 1 else ''} ready")
+    return cluster
+
+
+def add_taskmanager(cluster: Cluster, wait: bool = True) -> Process:
+    """Start one more TaskManager."""
+    known = {p.role for p in cluster.roles("taskmanager")}
+    number = next(i for i in range(len(known) + 1) if f"taskmanager-{i}" not in known)
+    process = _start_flink(cluster, f"taskmanager-{number}", number + 1)
+    if wait:
+        alive = sum(p.running() is not None for p in cluster.roles("taskmanager"))
+        _wait(cluster, process.role, lambda: int(rest(cluster, "/overview")["taskmanagers"]) >= alive)
+    return process
+
+
+def install_flink(cluster: Cluster, jar_folder: Path) -> None:
+    """Make a FLINK_HOME of our own, of links into the wheel: nothing in site-packages is changed."""
+    import pyflink  # noqa: PLC0415  half a second, and only needed here
+
+    wheel, home = Path(pyflink.__file__).parent, cluster.flink_home
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(wheel / "bin", home / "bin")
+    for script in (home / "bin").iterdir():
+        script.chmod(0o755)
+    python_jar = [*(wheel / "opt").glob("flink-python-*.jar")]
+    links = {
+        # flink-python belongs into lib/: loaded per job, the second job of a TaskManager fails (docs/adr/002)
+        "lib": [*(wheel / "lib").glob("*.jar"), *python_jar, *jar_folder.glob("flink/*.jar")],
+        "opt": python_jar,
+        "plugins/metrics-prometheus": [*(wheel / "plugins" / "metrics-prometheus").glob("*.jar")],
+    }
+    for folder, files in links.items():
+        (home / folder).mkdir(parents=True)
+        for jar in files:
+            (home / folder / jar.name).symlink_to(jar)
+    shutil.copytree(PROJECT / "flink-conf", home / "conf", ignore=shutil.ignore_patterns("__pycache__"))
+    config = yaml.safe_load((home / "conf" / "config.yaml").read_text())
+    ports = PORTS | cluster.ports
+    config |= {
+        "jobmanager.rpc.port": ports["flink_rpc"],
+        "rest.port": ports["flink"],
+        "rest.bind-port": str(ports["flink"]),
+        "execution.checkpointing.dir": (cluster.home / "checkpoints").as_uri(),
+        "execution.checkpointing.savepoint-dir": (cluster.home / "savepoints").as_uri(),
+        "io.tmp.dirs": str(cluster.home / "tmp"),
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+    }
+    (home / "conf" / "config.yaml").write_text(yaml.safe_dump(config, width=10**6))
+
+
+def start_kafka(cluster: Cluster, java_path: str, jar_folder: Path) -> None:
+    """Start the broker on the data it has, or on new data."""
+    data, ports = cluster.home / "kafka", cluster.ports
+    config = cluster.home / "kafka.properties"
+    config.write_text(
+        "\n".join(
+            (
+                "process.roles=broker,controller",
+                "node.id=1",
+                f"controller.quorum.voters=1@127.0.0.1:{ports['kafka_controller']}",
+                f"listeners=PLAINTEXT://127.0.0.1:{ports['kafka']},CONTROLLER://127.0.0.1:{ports['kafka_controller']}",
+                f"advertised.listeners=PLAINTEXT://127.0.0.1:{ports['kafka']}",
+                "controller.listener.names=CONTROLLER",
+                f"log.dirs={data}",
+                "offsets.topic.replication.factor=1",
+                "offsets.topic.num.partitions=4",
+                "transaction.state.log.replication.factor=1",
+                "transaction.state.log.min.isr=1",
+                "transaction.state.log.num.partitions=4",
+                "group.initial.rebalance.delay.ms=0",
+                "auto.create.topics.enable=false",
+                "num.partitions=4",
+                "log.retention.ms=-1",  # replayed events carry the times of the past
+                "",
+            )
+        )
+    )
+    base = [java_path, "-Xms256m", "-Xmx512m", "-cp", f"{jar_folder / 'kafka'}/*"]
+    quiet = ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+    if not (data / "meta.properties").exists():
+        command = [*base, *quiet, "kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", str(config)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ClusterError(f"Kafka could not format {data}: {(done.stdout + done.stderr).strip()[-600:]}")
+    _spawn(cluster, "kafka", [*base, *quiet, "kafka.Kafka", str(config)], dict(os.environ))
+
+
+def _start_flink(cluster: Cluster, role: str, prometheus_offset: int) -> Process:
+    script = "jobmanager.sh" if role == "jobmanager" else "taskmanager.sh"
+    options = {"metrics.reporter.prom.port": str(cluster.ports["prometheus"] + prometheus_offset)}
+    if role != "jobmanager":
+        options["taskmanager.resource-id"] = f"{role}-{uuid.uuid4().hex[:6]}"
+    arguments = [word for key, value in options.items() for word in ("-D", f"{key}={value}")]
+    command = [str(cluster.flink_home / "bin" / script), "start-foreground", *arguments]
+    return _spawn(cluster, role, command, cluster.environment())
+
+
+def _spawn(cluster: Cluster, role: str, command: list[str], environment: dict[str, str]) -> Process:
+    with (cluster.home / "logs" / f"{role}.out").open("ab") as out:
+        child = subprocess.Popen(
+            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, start_new_session=True,
+            cwd=cluster.home,
+        )  # fmt: skip
+    process = Process(role, child.pid, psutil.Process(child.pid).create_time())
+    child.returncode = 0  # it outlives this object, and that is no mistake to warn of
+    cluster.processes = [p for p in cluster.processes if p.role != role] + [process]
+    cluster.save()
+    return process
+
+
+def _wait(cluster: Cluster, role: str, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        for process in cluster.roles(role):
+            if process.running() is None:
+                raise ClusterError(f"{process.role} died while starting: {_last_words(cluster, process.role)}")
+        try:
+            if ready():
+                return
+        except (OSError, ValueError, KeyError):
+            pass
+        time.sleep(0.2)
+    raise ClusterError(
+        f"{role} did not answer within {START_SECONDS} s: {_last_words(cluster, role)}; `streamgauge down`, then try again"
+    )
+
+
+def wait_for_kafka(cluster: Cluster) -> None:
+    """Return when the broker answers; ClusterError with its last words if it does not."""
+    _wait(cluster, "kafka", lambda: _kafka_answers(cluster))
+
+
+def _last_words(cluster: Cluster, role: str) -> str:
+    logs = sorted((cluster.home / "logs").glob(f"{role}*.out"))
+    lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return f"{' | '.join(lines[-3:]) or 'it printed nothing'} (logs: {cluster.home / 'logs'})"
+
+
+def _kafka_answers(cluster: Cluster) -> bool:
+    from kafka import KafkaAdminClient  # noqa: PLC0415
+    from kafka.errors import KafkaError  # noqa: PLC0415
+
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", cluster.ports["kafka"])):
+            return False
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=cluster.bootstrap, request_timeout_ms=5000)
+    except KafkaError:
+        return False
+    try:
+        return bool(admin.describe_cluster())
+    except KafkaError:
+        return False
+    finally:
+        admin.close()
+
+
+def rest(cluster: Cluster, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+    """Call Flink's REST endpoint and return the decoded JSON.
+
+    Raises
+    ------
+    OSError
+        It does not answer, or answers with an error.
+    """
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        cluster.ui + path, data, {"Content-Type": "application/json"}, method=method or ("POST" if data else "GET")
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read() or b"{}")
+
+
+# ---- down and status ------------------------------------------------------------------------------------------------
+
+
+def down(home: Path | None = None, seconds: float = 20, erase: bool = False) -> list[str]:
+    """Stop exactly the processes that `up` started; returns the roles that were running.
+
+    Parameters
+    ----------
+    home : Path, optional
+        Folder of the cluster.
+    seconds : float
+        How long a process may take to end by itself before it is killed.
+    erase : bool
+        Delete topics, checkpoints and logs too (the jars stay).
+    """
+    home = home or default_home()
+    cluster = Cluster.load(home)
+    stopped: list[str] = []
+    if cluster is not None:
+        order = sorted(cluster.processes, key=lambda p: ("task", "jobm", "kafk").index(p.role[:4]))
+        alive = [(p.role, live) for p in order if (live := p.running())]
+        for _, live in alive:
+            with suppress(psutil.NoSuchProcess):
+                live.terminate()
+        _, stubborn = psutil.wait_procs([live for _, live in alive], timeout=seconds)
+        for live in stubborn:
+            with suppress(psutil.NoSuchProcess):
+                live.kill()
+        psutil.wait_procs(stubborn, timeout=5)
+        stopped = [role for role, _ in alive]
+        (home / "cluster.json").unlink(missing_ok=True)
+    if erase:
+        for folder in ("kafka", "checkpoints", "savepoints", "logs", "run", "tmp", "flink"):
+            shutil.rmtree(home / folder, ignore_errors=True)
+    return stopped
+
+
+def status(home: Path | None = None) -> dict[str, Any]:
+    """What runs, as a dictionary: processes with memory, addresses, and Flink's jobs."""
+    cluster = Cluster.load(home)
+    if cluster is None:
+        return {"running": False, "processes": [], "jobs": []}
+    rows = []
+    for process in cluster.processes:
+        live = process.running()
+        rows.append(
+            {
+                "role": process.role,
+                "pid": process.pid,
+                "alive": live is not None,
+                "rss_mb": round(live.memory_info().rss / 2**20) if live else None,
+            }
+        )
+    jobs: list[dict[str, Any]] = []
+    with suppress(OSError):
+        jobs = [{k: j[k] for k in ("jid", "name", "state")} for j in rest(cluster, "/jobs/overview")["jobs"]]
+    alive = bool(rows) and all(row["alive"] for row in rows)
+    return {"running": alive, "processes": rows, "kafka": cluster.bootstrap, "flink_ui": cluster.ui, "jobs": jobs}

@@ -1,0 +1,90 @@
+"""The commands about alerts: explain one, and say what you think of it."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from streamgauge.jobs.commands.shared import AsJson, SettingsFile, clear_errors, console, print_json
+
+
+def explain(
+    alert_id: Annotated[str, typer.Argument(help="The alert's id, or the beginning of it.")],
+    settings: SettingsFile = None,
+    plot: Annotated[Path | None, typer.Option(help="PNG to draw the entity around the alert to.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score an alert again from its offsets: the same bytes, who is to blame, and what would not have fired."""
+    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
+    from streamgauge.jobs.studies import explain as explaining  # noqa: PLC0415
+
+    with clear_errors():
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("scoring again", total=None)
+            found = explaining.explain(
+                load(settings), alert_id, lambda done, total: bar.update(task, completed=done, total=total)
+            )
+        if plot is not None:
+            explaining.draw(found, plot)
+            console.print(f"wrote {plot}")
+    data = found.alert["data"]
+    if as_json:
+        print_json(
+            {
+                "alert": found.alert, "equal": found.equal, "differs": found.differs, "notes": found.notes,
+                "would_not_have_fired": found.counterfactuals,
+            }
+        )  # fmt: skip
+        return
+    console.print(f"{data['alert_id']}  {data['entity']}  {data['severity']} {data['kind']}  score {data['score']:.4f}")
+    console.print("[green]scored again: the same bytes[/]" if found.equal else "[yellow]scored again: not the same[/]")
+    for key, (was, now) in found.differs.items():
+        console.print(f"  {key}: was {was}, is {now}", soft_wrap=True)
+    for note in found.notes:
+        console.print(f"  {note}", soft_wrap=True)
+    table = Table("field", "share", "actual", "expected")
+    for name, share in data["contributions"].items():
+        expected = data["expected"].get(name)
+        table.add_row(
+            name, f"{share:.2f}", str(data["actual"].get(name)), "-" if expected is None else f"{expected:.6g}"
+        )
+    console.print(table)
+    members = Table("member", "tail probability", "version")
+    for name, told in data["detectors"].items():
+        members.add_row(name, f"{told['tail_probability']:.2g}", told["version"])
+    console.print(members)
+    for bound in found.counterfactuals:
+        console.print(f"would not have fired if {bound}")
+    if not found.counterfactuals:
+        console.print("no single field alone would have prevented it")
+
+
+def feedback(
+    alert_id: Annotated[str, typer.Argument(help="The alert's id, or the beginning of it.")],
+    verdict: Annotated[
+        Literal["true", "false", "ignore"],
+        typer.Argument(help="An anomaly; none; or none to be told of --until a time."),
+    ],
+    until: Annotated[datetime | None, typer.Option(help="With ignore; in UTC.")] = None,
+    why: Annotated[str, typer.Option(help="For those who read it later.")] = "",
+    by: Annotated[str | None, typer.Option(help="Who says it; you by default.")] = None,
+    settings: SettingsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether an alert was right: running jobs take it up, retraining leaves true anomalies out."""
+    from streamgauge.jobs.kafka.feedback import judge  # noqa: PLC0415
+    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
+
+    with clear_errors():
+        moment = None if until is None else until.replace(tzinfo=UTC)
+        said = judge(load(settings).kafka, alert_id, verdict, by or getpass.getuser(), moment, why)
+    if as_json:
+        print_json(said.model_dump(mode="json"))
+    else:
+        console.print(f"{said.by} finds {said.alert_id} ({said.entity}, {said.kind} of {said.field}) {said.verdict}")

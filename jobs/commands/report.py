@@ -1,0 +1,47 @@
+"""The command that reports on a period of a running job."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from streamgauge.jobs.commands.shared import AsJson, SettingsFile, clear_errors, console, print_json
+from streamgauge.models.errors import InputError
+
+
+def report(
+    since: Annotated[str, typer.Option(help="How far back: 90s, 30m, 24h, 7d.")] = "24h",
+    output: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    replay: Annotated[
+        int,
+        typer.Option(min=0, help="Newest events scored again with and without feedback, if there is any; 0 is none."),
+    ] = 200_000,
+    settings: SettingsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """One page about a period: alerts, precision, recall, calibration, latency, models, and what feedback changed."""
+    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
+    from streamgauge.jobs.studies import report as reporting  # noqa: PLC0415
+    from streamgauge.udfs.settings.base import milliseconds  # noqa: PLC0415
+
+    now = int(time.time() * 1000)
+    with clear_errors():
+        try:
+            begin = now - milliseconds(since)
+        except ValueError as error:
+            raise InputError(f"--since {since!r}: {error}") from error
+        loaded = load(settings)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("with and without feedback", total=None, visible=False)
+            found = reporting.find(
+                loaded, begin, replay, lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+            )
+        figures = reporting.figures_of(found)
+        output.write_text(reporting.page(found, figures, loaded.job.name, begin, now), encoding="utf-8")
+    if as_json:
+        print_json(figures)
+    console.print(f"wrote {output}: {figures['alerts']} incidents in {figures['events']} tracked events")

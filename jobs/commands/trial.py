@@ -1,0 +1,64 @@
+"""The commands about a trial of two thresholds on live traffic: start, show, end."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+from streamgauge.jobs.commands.shared import AsJson, SettingsFile, clear_errors, console, print_json
+
+trial_app = typer.Typer(
+    no_args_is_help=True, help="Try two thresholds on live traffic, each on its share of the entities."
+)
+
+
+@trial_app.command(epilog="Example: `streamgauge trial start 1e-4 1e-5`")
+def start(
+    a: Annotated[float, typer.Argument(help="Tail probability for the one part of the entities.")],
+    b: Annotated[float, typer.Argument(help="And for the other.")],
+    share: Annotated[float, typer.Option(help="Of the entities, for b.")] = 0.5,
+    settings: SettingsFile = None,
+) -> None:
+    """Begin a trial: running jobs take it up between two batches."""
+    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
+    from streamgauge.jobs.studies import trial  # noqa: PLC0415
+
+    with clear_errors():
+        trial.start(load(settings).kafka, a, b, share)
+    console.print(
+        f"a is {a:g}, b is {b:g} for {share:.0%} of the entities; `streamgauge trial show` tells how it stands"
+    )
+
+
+@trial_app.command(epilog="Example: `streamgauge trial show --json`")
+def show(settings: SettingsFile = None, as_json: AsJson = False) -> None:
+    """How the trial stands: alerts of each, how many people found true, and which is better, if one is."""
+    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
+    from streamgauge.jobs.studies import trial  # noqa: PLC0415
+
+    with clear_errors():
+        found = trial.standing(load(settings).kafka)
+    if as_json:
+        print_json(trial.figures_of(found))
+        return
+    table = Table("", "threshold", "alerts", "judged", "true", "precision")
+    for name, arm in found.arms.items():
+        precision = f"{arm.right / arm.judged:.2f}" if arm.judged else "-"
+        table.add_row(name, f"{arm.threshold:g}", str(arm.alerts), str(arm.judged), str(arm.right), precision)
+    console.print(table)
+    console.print(trial.words(found), highlight=False, soft_wrap=True)
+
+
+@trial_app.command(epilog="Example: `streamgauge trial end --keep b`")
+def end(
+    keep: Annotated[Literal["a", "b"] | None, typer.Option(help="For all entities, from now on.")] = None,
+    settings: SettingsFile = None,
+) -> None:
+    """End the trial; without --keep, the threshold from before is in force again."""
+    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
+    from streamgauge.jobs.studies import trial  # noqa: PLC0415
+
+    with clear_errors():
+        kept = trial.end(load(settings).kafka, keep)
+    console.print("the trial is over" + ("" if kept is None else f"; the threshold is {kept:g} for all entities"))

@@ -1,0 +1,173 @@
+"""The alert topic, read as it grows."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+from streamgauge.jobs.kafka.topics import client_options, records_since
+from streamgauge.jobs.settings.loading import KafkaSettings
+from streamgauge.models.errors import ClusterError, InputError
+from streamgauge.udfs.control.feedback import Source, Stretch
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+SEVERITIES = ("low", "medium", "high", "critical")
+COLOURS = {"low": "white", "medium": "yellow", "high": "dark_orange", "critical": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An alert as it lies on the topic.
+
+    Attributes
+    ----------
+    alert : dict
+        The CloudEvents envelope.
+    appended : float
+        When the broker took it, seconds since 1970.
+    """
+
+    alert: dict[str, Any]
+    appended: float
+
+
+def follow_topic(
+    kafka: KafkaSettings, topic: str, from_beginning: bool = False, idle_seconds: float | None = None
+) -> Iterator[Any]:
+    """Records of a topic in the order of arrival; only committed ones, where the job writes exactly once.
+
+    Parameters
+    ----------
+    kafka : KafkaSettings
+    topic : str
+    from_beginning : bool
+        Those already there too.
+    idle_seconds : float, optional
+        End when none has come for so long; otherwise never.
+
+    Yields
+    ------
+    kafka.consumer.fetcher.ConsumerRecord or None
+        None whenever nothing came for a moment, so that a caller can look after other things; the first time once it is known where
+        to read from.
+
+    Raises
+    ------
+    ClusterError
+        The broker or the topic is not there.
+    """
+    try:
+        consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, isolation_level="read_committed")
+    except KafkaError as error:
+        raise ClusterError(f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__})") from error
+    try:
+        partitions = consumer.partitions_for_topic(topic)
+        if not partitions:
+            raise ClusterError(f"there is no topic {topic!r} at {kafka.bootstrap}: `streamgauge submit` makes it")
+        places = [TopicPartition(topic, p) for p in sorted(partitions)]
+        consumer.assign(places)
+        if from_beginning:
+            consumer.seek_to_beginning(*places)
+        else:
+            consumer.seek_to_end(*places)
+            for place in places:
+                consumer.position(place)
+        last = time.monotonic()
+        while idle_seconds is None or time.monotonic() - last < idle_seconds:
+            records = [record for batch in consumer.poll(200).values() for record in batch]
+            for record in sorted(records, key=lambda r: r.timestamp):
+                last = time.monotonic()
+                yield record
+            if not records:
+                yield None
+    finally:
+        consumer.close()
+
+
+def follow(
+    kafka: KafkaSettings, from_beginning: bool = False, idle_seconds: float | None = None
+) -> Iterator[Received | None]:
+    """Alerts in the order of arrival; see `follow_topic`."""
+    for record in follow_topic(kafka, kafka.topics.alerts, from_beginning, idle_seconds):
+        yield None if record is None else Received(json.loads(record.value), record.timestamp / 1000)
+
+
+def records_of(kafka: KafkaSettings, alert_id: str) -> list[dict[str, Any]]:
+    """All records of the one alert whose id begins so, in the order of arrival: CloudEvents envelopes.
+
+    Raises
+    ------
+    InputError
+        There is no such alert, or more than one.
+    ClusterError
+        The broker or the topic is not there.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for received in follow(kafka, from_beginning=True, idle_seconds=2.0):
+        if received is not None and received.alert["data"]["alert_id"].startswith(alert_id):
+            found.setdefault(received.alert["data"]["alert_id"], []).append(received.alert)
+    if not found:
+        raise InputError(
+            f"there is no alert {alert_id!r} on {kafka.topics.alerts} (`streamgauge alerts --json` lists them)"
+        )
+    if len(found) > 1:
+        raise InputError(f"{alert_id!r} is the beginning of {len(found)} alerts: {', '.join(sorted(found)[:5])}")
+    return next(iter(found.values()))
+
+
+def wanted(alert: dict[str, Any], entity: str | None, severity: str) -> bool:
+    """Whether an alert passes the filters: this entity, and at least this severity."""
+    data = alert["data"]
+    at_least = SEVERITIES.index(data["severity"]) >= SEVERITIES.index(severity)
+    return at_least and (entity is None or data["entity"] == entity)
+
+
+def alert_table(alerts: list[dict[str, Any]], title: str) -> Table:
+    """A table of alerts for a terminal."""
+    table = Table(title=title, expand=True)
+    for column in ("time", "entity", "state", "severity", "kind", "score", "what"):
+        table.add_column(column, no_wrap=column != "what")
+    for alert in alerts:
+        data = alert["data"]
+        colour = COLOURS[data["severity"]]
+        table.add_row(
+            alert["time"].replace("T", " ")[:19], data["entity"], data["state"],
+            f"[{colour}]{data['severity']}[/]", data["kind"], f"{data['score']:.3f}", what(data),
+        )  # fmt: skip
+    return table
+
+
+def what(data: dict[str, Any]) -> str:
+    """The heart of an alert in one line: rules violated, or the fields that matter most."""
+    if data["rules"]:
+        return "violates " + ", ".join(data["rules"])
+    parts = []
+    for name in sorted(data["actual"], key=lambda n: -data["contributions"].get(n, 0.0))[:2]:
+        expected = data["expected"].get(name)
+        usual = "" if expected is None else f", expected {expected:.4g}"
+        parts.append(f"{name} {data['actual'][name]:.4g}{usual}")
+    return "; ".join(parts)
+
+
+def not_learned(kafka: KafkaSettings, since: int) -> list[Stretch]:
+    """Where the events lie of incidents that ended since a time, in milliseconds, with events held back from learning.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
+    stretches = []
+    for record in records_since(kafka, kafka.topics.alerts, since):
+        data = json.loads(record.value)["data"]
+        if data.get("held_back") and "aggregate" not in data:
+            source = data["source"]
+            place = Source(partition=source["partition"], first=source["opened_offset"], last=source["offset"])
+            stretches.append(Stretch(data["entity"], place))
+    return stretches

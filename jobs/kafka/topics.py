@@ -1,0 +1,233 @@
+"""The Kafka topics of a job: what they must look like, and how they are made."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from streamgauge.jobs.settings.loading import KafkaSettings, Settings
+from streamgauge.models.errors import ClusterError
+from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.control.messages import Said, key_of
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+# Flink's connector speaks Java's property names, kafka-python its own
+_PYTHON_NAMES = {
+    "security.protocol": "security_protocol",
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.username": "sasl_plain_username",
+    "sasl.password": "sasl_plain_password",
+    "ssl.ca.location": "ssl_cafile",
+    "ssl.certificate.location": "ssl_certfile",
+    "ssl.key.location": "ssl_keyfile",
+}
+
+SILENT = 30  # seconds without a record after which a topic that was not read to its end is given up
+
+
+def client_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """Options of kafka-python's clients for these settings."""
+    known = {_PYTHON_NAMES[k]: v for k, v in kafka.properties.items() if k in _PYTHON_NAMES}
+    return {"bootstrap_servers": kafka.bootstrap.split(","), **known}
+
+
+@contextmanager
+def admin(kafka: KafkaSettings) -> Iterator[KafkaAdminClient]:
+    """An admin client; ClusterError where no broker answers."""
+    try:
+        client = KafkaAdminClient(**client_options(kafka), request_timeout_ms=10_000, bootstrap_timeout_ms=8_000)
+    except KafkaError as error:
+        raise ClusterError(
+            f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__}): is it running? "
+            "(`streamgauge up` starts a local one; kafka.bootstrap names another)"
+        ) from error
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def wanted(kafka: KafkaSettings, partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
+    """Partitions and configuration of each topic."""
+    topics = kafka.topics
+    return {
+        topics.events: (partitions, {}),
+        topics.alerts: (partitions, {}),
+        topics.dead_letters: (1, {}),
+        topics.late: (1, {}),
+        topics.scores: (partitions, {}),
+        topics.notices: (1, {}),
+        topics.retrain_requests: (1, {}),
+        topics.control: (1, {"cleanup.policy": "compact"}),
+        topics.feedback: (1, {"cleanup.policy": "compact"}),
+    }
+
+
+def ensure(kafka: KafkaSettings, partitions: int = 4, overrides: dict[str, dict[str, str]] | None = None) -> list[str]:
+    """Create the topics that are missing; existing ones are left as they are.
+
+    Parameters
+    ----------
+    kafka : KafkaSettings
+    partitions : int
+        Of the topics for events, alerts and scores.
+    overrides : dict, optional
+        Further configuration by topic name.
+
+    Returns
+    -------
+    list of str
+        Topics created.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer, or refuses.
+    """
+    with admin(kafka) as client:
+        try:
+            there = set(client.list_topics())
+            created = []
+            for name, (count, config) in wanted(kafka, partitions).items():
+                if name in there:
+                    continue
+                try:
+                    client.create_topics(
+                        [NewTopic(name, count, -1, topic_configs=config | (overrides or {}).get(name, {}))]
+                    )
+                    created.append(name)
+                except TopicAlreadyExistsError:
+                    pass
+        except KafkaError as error:
+            raise ClusterError(f"Kafka at {kafka.bootstrap} refused to create a topic: {error}") from error
+    return created
+
+
+def pipeline_of(settings: Settings) -> PipelineSettings:
+    """The settings of the pipeline as the job has them: with each log's share of the alert budget, if there is one.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer, or there is no topic of events.
+    """
+    if settings.decide.budget is None:
+        return settings.pipeline()
+    if settings.batch.sharding == "entity":
+        return settings.pipeline(settings.batch.shards)
+    topic = settings.kafka.topics.events
+    try:
+        consumer = KafkaConsumer(**client_options(settings.kafka))
+        try:
+            partitions = consumer.partitions_for_topic(topic)
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise ClusterError(f"cannot look at the topic {topic!r} at {settings.kafka.bootstrap}: {error}") from error
+    if not partitions:
+        raise ClusterError(f"there is no topic {topic!r} at {settings.kafka.bootstrap} to share decide.budget among")
+    return settings.pipeline(len(partitions))
+
+
+def send_control(kafka: KafkaSettings, message: Said) -> None:
+    """Put a message on the control topic, under the key that lets a later one replace it.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
+    _send(kafka, kafka.topics.control, key_of(message), message.model_dump_json())
+
+
+def _send(kafka: KafkaSettings, topic: str, key: str, text: str) -> None:
+    try:
+        producer = KafkaProducer(**client_options(kafka), acks="all")
+        try:
+            producer.send(topic, text.encode(), key.encode(), partition=0).get(30)
+        finally:
+            producer.close()
+    except KafkaError as error:
+        raise ClusterError(f"cannot write to {topic!r} at {kafka.bootstrap}: {error}") from error
+
+
+def send_feedback(kafka: KafkaSettings, message: Feedback) -> None:
+    """Put what somebody says of an alert on the feedback topic.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
+    _send(kafka, kafka.topics.feedback, message.key, message.model_dump_json())
+
+
+def read_said(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
+    """All records of the control topic and of the feedback so far, oldest first: topic, offset and text.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
+    topics = kafka.topics.control, kafka.topics.feedback
+    return [(topic, offset, text) for topic in topics for offset, text in read_compacted(kafka, topic)]
+
+
+def read_compacted(kafka: KafkaSettings, topic: str, since: int = 0) -> list[tuple[int, str]]:
+    """All records of a topic of one partition so far, oldest first, offset and text; see `records_since`."""
+    return [(r.offset, r.value.decode(errors="replace")) for r in records_since(kafka, topic, since) if r.value]
+
+
+def records_since(kafka: KafkaSettings, topic: str, since: int = 0, most: int | None = None) -> list[Any]:
+    """All records of a topic so far that came at a time or after it, in the order of arrival.
+
+    Parameters
+    ----------
+    kafka : KafkaSettings
+    topic : str
+    since : int
+        Milliseconds.
+    most : int, optional
+        Of the newest records; no more than that of each partition are read.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
+    try:
+        consumer = KafkaConsumer(
+            **client_options(kafka), enable_auto_commit=False, isolation_level="read_committed"
+        )  # fmt: skip
+        try:
+            places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+            ends = consumer.end_offsets(places)
+            begins = consumer.offsets_for_times(dict.fromkeys(places, since))
+            wanted = [place for place in places if begins[place] is not None and begins[place].offset < ends[place]]
+            consumer.assign(wanted)
+            for place in wanted:
+                consumer.seek(place, max(begins[place].offset, 0 if most is None else ends[place] - most))
+            records: dict[int, list[Any]] = {place.partition: [] for place in wanted}
+            last = time.monotonic()
+            while any(consumer.position(place) < ends[place] for place in wanted):
+                for place, came in consumer.poll(1000).items():
+                    records[place.partition] += came
+                    last = time.monotonic()
+                if time.monotonic() - last > SILENT:
+                    raise ClusterError(
+                        f"the topic {topic!r} at {kafka.bootstrap} gave nothing for {SILENT} s: is it up?"
+                    )
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise ClusterError(f"cannot read the topic {topic!r} at {kafka.bootstrap}: {error}") from error
+    # by time, but never against the offsets of a partition: clocks of producers differ
+    return list(heapq.merge(*records.values(), key=lambda r: r.timestamp))[-most if most else None :]

@@ -1,0 +1,5 @@
+"""HTML pages and their plots.
+
+In: figures and series.
+Out: one self-contained HTML page.
+"""

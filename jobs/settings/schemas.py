@@ -1,0 +1,30 @@
+"""JSON Schemas of what people and programs write: the settings file, control messages, feedback. Run it to write them anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.control.messages import MESSAGES
+
+FOLDER = Path("flink-conf")
+
+
+def schemas() -> dict[str, str]:
+    """JSON Schema by name of the file, as kept in flink-conf."""
+    made = {
+        "detection": ("Streamgauge settings", Settings.model_json_schema()),
+        "control": ("A message of the control topic", MESSAGES.json_schema()),
+        "feedback": ("A message of the feedback topic", Feedback.model_json_schema()),
+    }
+    return {
+        f"{name}.schema.json": json.dumps(described | {"title": title}, indent=2) + "\n"
+        for name, (title, described) in made.items()
+    }
+
+
+if __name__ == "__main__":
+    for file, text in schemas().items():
+        (FOLDER / file).write_text(text, encoding="utf-8")

@@ -1,0 +1,273 @@
+"""How well the pipeline detects, on public benchmarks: one configuration for all, causal, through the job's own steps."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.jobs.studies.backtest import Backtest, backtest
+from streamgauge.models.catalog import ONLINE
+from streamgauge.models.contract import Flags, Floats
+from streamgauge.models.errors import InputError
+from streamgauge.models.evaluation.nab_score import PROFILES, Series, judged_from, nab_score
+from streamgauge.udfs.output.alert import score_of
+from streamgauge.udfs.settings.detectors import DetectorSettings
+
+MARKS = {
+    "nab": "combined_windows.json",
+    "kdd99_10pct": "kddcup*",
+    "tabular": "*.npz",
+    "skab": "*.csv",
+}  # what each holds
+FIVE = (  # the series whose figures OpenSearch publishes
+    "ec2_cpu_utilization_24ae8d",
+    "ec2_network_in_257a54",
+    "ec2_disk_write_bytes_1ef3de",
+    "rds_cpu_utilization_e47b3b",
+    "rds_cpu_utilization_cc0c53",
+)
+SEED = 0  # of the order of tabular records
+NOT_JUDGED = 500  # first records of a stream, or a tenth of it where that is less
+RECALL = 0.5  # at which false positives are compared
+
+OnRows = Callable[[int], None]
+
+
+def run(suite: str, data: Path, settings: Settings, on_rows: OnRows = lambda _: None) -> dict[str, Any]:
+    """Figures of one benchmark.
+
+    Parameters
+    ----------
+    suite : {"nab", "kdd", "tabular", "skab"}
+    data : Path
+        Folder with the benchmark's archive (``nab.tar.gz``, ``kdd99_10pct.tar.gz``, ``tabular.tar.gz``, ``skab.tar.gz``) or its
+        unpacked folder.
+    settings : Settings
+    on_rows : callable
+        Told of rows done.
+
+    Raises
+    ------
+    InputError
+        The data is not there.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        return {"nab": _nab, "kdd": _kdd, "tabular": _tabular, "skab": _skab}[suite](
+            data, settings, Path(scratch), on_rows
+        )
+
+
+def table(suite: str, figures: dict[str, Any]) -> str:
+    """The figures as a page in Markdown."""
+    lines = [f"# Scores on {suite}", "", f"`streamgauge benchmark {suite} --data DIR` wrote this page.", ""]
+    rows = figures.get("sets")
+    if rows:
+        columns = list(rows[0])
+        lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+        lines += ["| " + " | ".join(cell(row[c]) for c in columns) + " |" for row in rows]
+        lines.append("")
+    lines += ["| figure | value |", "|---|---|"]
+    lines += [f"| {name} | {cell(value)} |" for name, value in figures.items() if name != "sets"]
+    return "\n".join(lines) + "\n"
+
+
+def cell(value: Any) -> str:
+    """A figure as it is shown: three digits, members of a dict by name."""
+    if isinstance(value, float):
+        return f"{value:.1g}" if 0 < abs(value) < 0.001 else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    return ", ".join(f"{k} {cell(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+
+
+# ---- Numenta Anomaly Benchmark -------------------------------------------------------------------------------------
+
+
+def _nab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
+    root = _unpacked(data, "nab", scratch)
+    labels = json.loads(_one(root, "combined_windows.json").read_text())
+    files = [_one(root, f"data/{key}") for key in labels]
+    results = backtest(files, settings, time_column="timestamp", on_rows=on_rows)
+    series = []
+    for file, result, windows in zip(files, results, labels.values(), strict=True):
+        stamps = pd.to_datetime(pd.read_csv(file)["timestamp"]).tolist()
+        ends = [[stamps.index(pd.Timestamp(moment)) for moment in window] for window in windows]
+        series.append(Series(result.scores, [(first, last) for first, last in sorted(ends)]))
+    figures: dict[str, Any] = {}
+    for name, profile in PROFILES.items():
+        figures[name], figures[f"{name}_threshold"] = nab_score(series, profile)
+    fixed = score_of(-np.log(settings.decide.threshold))
+    for name, profile in PROFILES.items():
+        figures[f"fixed_{name}"] = nab_score(series, profile, fixed)[0]
+    figures["fixed_threshold"] = settings.decide.threshold
+    alerted = [
+        Series(np.isin(np.arange(len(one.scores)), _opened(result)).astype(np.float64), one.windows)
+        for one, result in zip(series, results, strict=True)
+    ]
+    for name, profile in PROFILES.items():
+        figures[f"alerts_{name}"] = nab_score(alerted, profile, 1.0)[0]
+    five = [(one, result) for file, one, result in zip(files, series, results, strict=True) if file.stem in FIVE]
+    return figures | {"opensearch_five": _incidents(five), "all": _incidents(list(zip(series, results, strict=True)))}
+
+
+def _incidents(streams: list[tuple[Series, Backtest]]) -> dict[str, int]:
+    """Alerts that opened in the judged rows, at the default threshold."""
+    alerts = false = found = 0
+    for series, result in streams:
+        judged = [row for row in _opened(result) if row >= judged_from(len(series.scores))]
+        hits = {window for window in series.windows for row in judged if window[0] <= row <= window[1]}
+        alerts += len(judged)
+        false += sum(not any(a <= row <= b for a, b in series.windows) for row in judged)
+        found += len(hits)
+    windows = sum(len(series.windows) for series, _ in streams)
+    return {"alerts": alerts, "false_alerts": false, "windows_found": found, "windows": windows}
+
+
+def _opened(result: Backtest) -> list[int]:
+    """Rows that opened an incident."""
+    told = [json.loads(alert)["data"] for alert in result.alerts]
+    return [data["source"]["offset"] for data in told if data["state"] == "opened"]
+
+
+# ---- labelled records ----------------------------------------------------------------------------------------------
+
+
+def _kdd(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
+    """KDD 99, 10 %, the http connections in file order, numeric fields, no labels seen.
+
+    Beside all of them, those alone that were logged in: the rows that the literature calls http (Yamanishi et al.,
+    SmartSifter, KDD 2000), with all their numeric fields.
+    """
+    root = _unpacked(data, "kdd99_10pct", scratch)
+    file = next(f for f in sorted(root.rglob(MARKS["kdd99_10pct"])) if f.is_file())
+    raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    frame = pd.read_csv(io.BytesIO(raw), header=None)
+    http = frame[frame[2] == "http"]
+    labels = (http[41] != "normal.").to_numpy()
+    values = http.drop(columns=[41]).select_dtypes("number").to_numpy(np.float64)
+    inside = (http[11] == 1).to_numpy()
+    figures = _compare({"kdd http": (values, labels)}, settings, scratch, on_rows)
+    logged_in = _compare({"kdd http logged in": (values[inside], labels[inside])}, settings, scratch, on_rows)
+    return figures | {"logged_in_records": int(inside.sum()), "logged_in_auroc": logged_in["mean_auroc"]}
+
+
+def tabular_sets(data: Path, settings: Settings, scratch: Path) -> dict[str, tuple[Floats, Flags]]:
+    """Records and labels of the tabular sets with more than 1,000 records, each in one fixed random order."""
+    sets = {}
+    for file in sorted(_unpacked(data, "tabular", scratch).rglob("*.npz")):
+        with np.load(file, allow_pickle=False) as arrays:
+            X, y = arrays["X"].astype(np.float64), arrays["y"] > 0
+        order = np.random.default_rng(SEED).permutation(len(y))
+        if X.shape[1] <= settings.event.max_fields and len(y) > 1000:
+            sets[file.stem] = (X[order], y[order])
+    return sets
+
+
+def _tabular(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
+    """Tabular sets, in one fixed random order."""
+    return _compare(tabular_sets(data, settings, scratch), settings, scratch, on_rows)
+
+
+def _skab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
+    """Each file of SKAB a stream, in order."""
+    sets = {}
+    for file in sorted(_unpacked(data, "skab", scratch).rglob("*.csv")):
+        frame = pd.read_csv(file, sep=";")
+        if "anomaly" in frame:
+            values = frame.drop(columns=["datetime", "anomaly", "changepoint"]).to_numpy(np.float64)
+            sets[f"{file.parent.name}/{file.stem}"] = (values, frame["anomaly"].to_numpy() > 0)
+    return _compare(sets, settings, scratch, on_rows)
+
+
+def _compare(
+    sets: dict[str, tuple[Floats, npt.NDArray[np.bool_]]], settings: Settings, scratch: Path, on_rows: OnRows
+) -> dict[str, Any]:
+    """The ensemble against each of its members for records, on labelled sets."""
+    from sklearn.metrics import average_precision_score, roc_auc_score  # noqa: PLC0415  a second to import
+
+    files = []
+    for name, (X, y) in sets.items():
+        frame = pd.DataFrame(X, columns=[f"f{k}" for k in range(X.shape[1])])
+        frame["label"] = y.astype(float)
+        files.append(scratch / f"{name.replace('/', '-')}.parquet")
+        frame.to_parquet(files[-1])
+    rows: list[dict[str, Any]] = [
+        {"set": name, "records": len(y), "fields": X.shape[1]} for name, (X, y) in sets.items()
+    ]
+    false: dict[str, list[int]] = {}
+    for who, chosen in {"ensemble": settings, **_alone(settings)}.items():
+        results = backtest(files, chosen, label_column="label", on_rows=on_rows)
+        for row, result in zip(rows, results, strict=True):
+            assert result.labels is not None
+            judged = slice(min(NOT_JUDGED, len(result.scores) // 10), None)
+            y, scores = result.labels[judged] > 0, result.scores[judged]
+            row[who] = float(roc_auc_score(y, scores))
+            if who == "ensemble":
+                row["average precision"] = float(average_precision_score(y, scores))
+            false.setdefault(who, []).append(false_positives(y, scores))
+    means = {who: float(np.mean([row[who] for row in rows])) for who in false}
+    figures: dict[str, Any] = {"sets": rows, "mean_auroc": means}
+    best = max((who for who in means if who != "ensemble"), key=means.__getitem__, default=None)
+    if best is None:
+        return figures
+    ratios = [mine / max(1, theirs) for mine, theirs in zip(false["ensemble"], false[best], strict=True)]
+    return figures | {
+        "best_single": best,
+        "false_positives_to_best_single_at_half_recall": float(np.median(ratios)),
+    }
+
+
+def false_positives(labels: Flags, scores: Floats) -> int:
+    """How many normal records score as high as the anomaly at which half of all anomalies are found.
+
+    Parameters
+    ----------
+    labels : bool[n]
+        At least one of them true.
+    scores : float64[n]
+    """
+    limit = np.quantile(scores[labels], 1.0 - RECALL, method="lower")
+    return int((scores[~labels] >= limit).sum())
+
+
+def _alone(settings: Settings) -> dict[str, Settings]:
+    """Settings with one detector alone, for each that runs on records."""
+    alone = {}
+    for name in DetectorSettings.model_fields:
+        chosen = getattr(settings.detectors, name)
+        if chosen is not None and "records" in chosen.streams and not ONLINE[name].beside:
+            only = DetectorSettings.model_validate(
+                dict.fromkeys(DetectorSettings.model_fields) | {name: chosen.model_dump(exclude={"streams"})}
+            )
+            alone[name] = settings.model_copy(update={"detectors": only})
+    return alone
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------
+
+
+def _unpacked(data: Path, name: str, scratch: Path) -> Path:
+    archive = data / f"{name}.tar.gz"
+    if archive.is_file():
+        with tarfile.open(archive) as tar:
+            tar.extractall(scratch / name, filter="data")
+        return scratch / name
+    for folder in (data / name, data):
+        if any(folder.rglob(MARKS[name])):
+            return folder
+    raise InputError(f"{data} holds neither {archive.name} nor the folder {name}")
+
+
+def _one(root: Path, ending: str) -> Path:
+    for file in sorted(root.rglob(Path(ending).name)):
+        if file.as_posix().endswith(ending):
+            return file
+    raise InputError(f"{root} holds no {ending}")

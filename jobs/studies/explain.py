@@ -1,0 +1,330 @@
+"""An alert explained: its events scored again from the log, what was expected, and what would not have fired."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from streamgauge.jobs.kafka.follow import records_of
+from streamgauge.jobs.kafka.topics import client_options, pipeline_of, read_said
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.models.contract import Floats
+from streamgauge.models.errors import ClusterError, InputError, ModelError, SettingsError
+from streamgauge.models.evaluation.explanation import Counterfactual, counterfactuals
+from streamgauge.udfs.control.feedback import parse_feedback
+from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.entities.silence import MEMBER
+from streamgauge.udfs.events.decode import decode, epoch_milliseconds
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.output.alert import score_of, scores_of
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.window_partition import WindowLog
+from streamgauge.udfs.windows.aggregate import KeptEvents, columns_of
+
+BATCH = 2000
+AROUND = 200  # events of the entity that are drawn on each side
+MOST_WAIT = 7 * 86_400_000  # milliseconds that a window may have waited for the clock
+MOST_FIELDS = 3  # that counterfactuals are looked for in
+MOST_STATE = 200_000_000  # bytes of a log's state that are copied for each trial of a counterfactual
+
+
+@dataclass
+class Explanation:
+    """What is found.
+
+    Attributes
+    ----------
+    alert : dict
+        The CloudEvents envelope, as it is on the topic.
+    equal : bool
+        Whether scoring the log again gave the same bytes.
+    differs : dict
+        Where not: by key of the alert's data, what is on the topic and what came now.
+    notes : list of str
+        Why that may be.
+    counterfactuals : list of str
+        Bounds of single fields within which the event would not have fired.
+    bounds : list of (field, value)
+        The same as numbers.
+    times, values : float64[n]
+        Of the field most to blame, around the alert; seconds since it.
+    blamed : str or None
+    """
+
+    alert: dict[str, Any]
+    equal: bool = False
+    differs: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    counterfactuals: list[str] = field(default_factory=list)
+    bounds: list[tuple[str, float]] = field(default_factory=list)
+    times: Floats = field(default_factory=lambda: np.empty(0))
+    values: Floats = field(default_factory=lambda: np.empty(0))
+    blamed: str | None = None
+
+
+def explain(
+    settings: Settings, alert_id: str, say: Callable[[int, int], None] = lambda done, total: None
+) -> Explanation:
+    """Find an alert, and score its partition again up to it.
+
+    Parameters
+    ----------
+    settings : Settings
+        Those of the job that raised it.
+    alert_id : str
+        Identity of the incident, or a beginning of it that no other has.
+    say : callable
+        Told of events scored, and of how many there are.
+
+    Raises
+    ------
+    InputError
+        There is no such alert, or its partition alone does not decide its score.
+    ClusterError
+        The broker does not answer.
+    """
+    if settings.batch.sharding != "partition":
+        raise InputError(
+            "batch.sharding is entity: an alert's score follows from a whole shard, which cannot be replayed exactly"
+        )
+    alert = _find(settings, alert_id)
+    if alert["data"]["agreed"] == [MEMBER]:
+        raise InputError(
+            f"{alert['data']['entity']} sent nothing, so there is no event to explain: its last one before was offset "
+            f"{alert['data']['source']['offset']} of partition {alert['data']['source']['partition']}"
+        )
+    found = Explanation(alert)
+    source = alert["data"]["source"]
+    records, begin = _records(settings, source["partition"], source["offset"], found)
+    if begin:
+        found.notes.append(
+            f"the topic's retention has dropped the offsets before {begin}: what was learned from them is missing"
+        )
+    pipeline = ScoringPipeline(pipeline_of(settings), settings.kafka.topics.events, settings.job.name, saves=False)
+    for topic, offset, text in read_said(settings.kafka):
+        try:
+            if topic == settings.kafka.topics.feedback:
+                pipeline.hear(parse_feedback(text), offset)
+            else:
+                pipeline.apply(parse(text))
+        except (SettingsError, ModelError):
+            continue  # the job refused it too
+    told, before = _replay(pipeline, records, alert["data"], say)
+    _compare(found, told)
+    if "aggregate" in alert["data"]:
+        _what_if_windows(found, pipeline, before)
+    else:
+        _what_if(found, before, records[source["offset"] - begin], settings)
+    return found
+
+
+def _find(settings: Settings, alert_id: str) -> dict[str, Any]:
+    """The newest record that opened the alert."""
+    opened = [record for record in records_of(settings.kafka, alert_id) if record["data"]["state"] == "opened"]
+    if not opened:
+        raise InputError(f"the record that opened alert {alert_id} is no more on {settings.kafka.topics.alerts}")
+    return opened[-1]
+
+
+def _records(settings: Settings, partition: int, offset: int, found: Explanation) -> tuple[list[Any], int]:
+    """The partition's records up to an offset, and where they begin; those after go into the picture."""
+    place = TopicPartition(settings.kafka.topics.events, partition)
+    try:
+        consumer = KafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
+        try:
+            consumer.assign([place])
+            begin, end = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
+            if not begin <= offset < end:
+                raise InputError(
+                    f"{place.topic} partition {partition} holds offsets {begin} to {end}, the alert's is {offset}"
+                )
+            consumer.seek(place, begin)
+            records: list[Any] = []
+            last = min(end, offset + 1 + 50 * AROUND)
+            while consumer.position(place) < last:
+                records += [r for batch in consumer.poll(1000).values() for r in batch if r.offset < last]
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise ClusterError(f"cannot read {place.topic!r} at {settings.kafka.bootstrap}: {error}") from error
+    (_windows_around if "aggregate" in found.alert["data"] else _around)(found, settings, records, offset)
+    return [r for r in records if r.offset <= offset], begin
+
+
+def _around(found: Explanation, settings: Settings, records: list[Any], offset: int) -> None:
+    """Values of the field most to blame, of the same entity, around the alert."""
+    data = found.alert["data"]
+    numbers = [name for name, value in data["actual"].items() if isinstance(value, int | float)]
+    if not numbers:
+        return
+    found.blamed = max(numbers, key=lambda name: data["contributions"].get(name, 0.0))
+    events, _ = decode(_raw(records), settings.event)
+    mine = [k for k, entity in enumerate(events.entities) if entity == data["entity"]]
+    at = int(np.searchsorted([records[int(events.rows[k])].offset for k in mine], offset))
+    mine = mine[max(0, at - AROUND) : at + AROUND + 1]
+    known = [(k, v) for k in mine if isinstance(v := events.values[k].get(found.blamed), int | float)]
+    moment = float(events.times[next(k for k in mine if records[int(events.rows[k])].offset == offset)])
+    found.times = (events.times[[k for k, _ in known]] - moment) / 1000.0
+    found.values = np.array([float(value) for _, value in known])
+
+
+def _windows_around(found: Explanation, settings: Settings, records: list[Any], offset: int) -> None:
+    """The aggregate most to blame, of the same entity, in the windows around the alert's."""
+    data = found.alert["data"]
+    name, of = data["aggregate"]["window"], settings.windows[data["aggregate"]["window"]]
+    found.blamed = max(data["actual"], key=lambda field: data["contributions"].get(field, 0.0))
+    events, _ = decode(_raw(records), settings.event)
+    events = events.drop({k for k, entity in enumerate(events.entities) if entity != data["entity"]})
+    kept = KeptEvents(columns_of([of]), "")
+    kept.add(events.entities, events.times, events.rows, kept.read(events))
+    begin = epoch_milliseconds(data["aggregate"]["from"])
+    starts = {time // of.every * of.every for time in events.times.tolist()} | {begin}
+    windows = [kept.window(name, of, start + of.size) for start in sorted(starts)]
+    known = [(w.start, value) for w in windows if w.entities and (value := w.actual(0).get(found.blamed)) is not None]
+    at = next(k for k, (start, _) in enumerate(known) if start == begin)
+    known = known[max(0, at - AROUND) : at + AROUND + 1]
+    found.times = np.array([(start - begin) / 1000.0 for start, _ in known])
+    found.values = np.array([value for _, value in known])
+
+
+def _raw(records: list[Any]) -> RawBatch:
+    columns = (np.array([getattr(r, name) for r in records], np.int64) for name in ("partition", "offset", "timestamp"))
+    return RawBatch([r.value for r in records], *columns)
+
+
+def _replay(
+    pipeline: ScoringPipeline, records: list[Any], data: dict[str, Any], say: Callable[[int, int], None]
+) -> tuple[dict[str, Any] | None, ScoringPipeline]:
+    """The alert that the last record raises now, and the pipeline as it was before that record."""
+    for start in range(0, len(records) - 1, BATCH):
+        pipeline.process(_raw(records[start : min(start + BATCH, len(records) - 1)]))
+        say(min(start + BATCH, len(records)), len(records))
+    before = _copied(pipeline)
+    alerts = pipeline.process(_raw(records[-1:])).alerts
+    if "aggregate" in data and not alerts:  # the clock ended the window, when no event did
+        alerts = pipeline.tick(dict.fromkeys(pipeline.logs, MOST_WAIT)).alerts
+    say(len(records), len(records))
+    same = (a for _, text in alerts if (a := json.loads(text))["data"]["alert_id"] == data["alert_id"])
+    return next((a for a in same if a["data"]["state"] == "opened"), None), before
+
+
+def _copied(pipeline: ScoringPipeline) -> ScoringPipeline:
+    """A pipeline of its own in the same state; trained models are shared, since nothing changes them."""
+    return copy.deepcopy(pipeline, {id(pipeline.models): pipeline.models})
+
+
+def _compare(found: Explanation, told: dict[str, Any] | None) -> None:
+    if told is None:
+        found.notes.append(
+            "scored again, the event raises no alert: other settings, other models, or another threshold than then"
+        )
+        return
+    found.equal = msgspec.json.encode(told) == msgspec.json.encode(found.alert)
+    was, now = found.alert["data"], told["data"]
+    found.differs = {key: (was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)}
+    if not found.equal:
+        found.notes.append("control messages and feedback are taken as they are now, not as they were then")
+
+
+def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings: Settings) -> None:
+    """Bounds of single fields, each trial scored on a copy of the state before the event."""
+    log = before.logs.get(record.partition)
+    if log is None:
+        return
+    if log.store.head.nbytes + log.store.fields.nbytes + log.rich.fields.nbytes > MOST_STATE:
+        found.notes.append("the log's state is too large to try what would not have fired")
+        return
+    data = found.alert["data"]
+    names = [
+        n
+        for n in sorted(data["contributions"], key=lambda n: -data["contributions"][n])
+        if data["expected"].get(n) is not None
+    ]
+    names = [n for n in names if isinstance(data["actual"].get(n), int | float)][:MOST_FIELDS]
+    event = decode(_raw([record]), settings.event)[0].values[0]
+
+    def score(X: Floats) -> Floats:
+        scores = np.empty(len(X))
+        for i, x in enumerate(X):
+            changed = {**event, **dict(zip(names, x.tolist(), strict=True))}
+            raw = RawBatch(
+                [msgspec.json.encode(changed)],
+                *(np.array([getattr(record, k)]) for k in ("partition", "offset", "timestamp")),
+            )
+            said = _copied(before).process(raw).evidence
+            scores[i] = float(scores_of(said[0])[0]) if said else 0.0
+        return scores
+
+    _bound(found, names, score)
+
+
+def _what_if_windows(found: Explanation, after: ScoringPipeline, before: ScoringPipeline) -> None:
+    """Bounds of single aggregates, each trial scored against what was known before the window ended."""
+    data = found.alert["data"]
+    number, name = data["source"]["partition"], data["aggregate"]["window"]
+    windows = after.logs[number].windows, before.logs[number].windows if number in before.logs else None
+    if windows[0] is None or windows[1] is None:
+        return
+    told = windows[0].logs[name].told.get(epoch_milliseconds(data["aggregate"]["to"]))
+    log: WindowLog = windows[1].logs[name]
+    if told is None or data["entity"] not in log.store.index:
+        return
+    whole = told.values[data["entity"]]
+    names = sorted(data["contributions"], key=lambda n: -data["contributions"][n])
+    names = [n for n in names if data["expected"].get(n) is not None][:MOST_FIELDS]
+
+    def score(X: Floats) -> Floats:
+        trials = [whole | dict(zip(names, x.tolist(), strict=True)) for x in X]
+        rows = np.array([[trial.get(column, np.nan) for column in log.columns] for trial in trials])
+        scores: Floats = scores_of(log.surprises(data["entity"], rows))
+        return scores
+
+    _bound(found, names, score)
+
+
+def _bound(found: Explanation, names: list[str], score: Callable[[Floats], Floats]) -> None:
+    """Look for the bounds of single fields within which a score stays below the threshold."""
+    data = found.alert["data"]
+    x, usual = (np.array([data[of][n] for n in names], np.float64) for of in ("actual", "expected"))
+    bounds: list[Counterfactual] = counterfactuals(score, x, usual, score_of(-np.log(data["threshold"])))
+    found.counterfactuals = [bound.told(names) for bound in bounds]
+    found.bounds = [(names[bound.field], bound.bound) for bound in bounds]
+
+
+def draw(found: Explanation, path: Path) -> None:
+    """The entity around the alert: values, what was expected, and the bound within which nothing would have fired.
+
+    Raises
+    ------
+    InputError
+        The alert has no numeric field.
+    """
+    from matplotlib.figure import Figure  # noqa: PLC0415  a second to import
+
+    if found.blamed is None:
+        raise InputError("the alert has no numeric field to draw")
+    data = found.alert["data"]
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(found.times, found.values, color="#8b98a5", linewidth=0.9, marker=".", markersize=3)
+    axes.plot([0], [data["actual"][found.blamed]], "o", color="#d1495b", markersize=9, label="alert")
+    expected = data["expected"].get(found.blamed)
+    if expected is not None:
+        axes.axhline(expected, color="#1f6feb", linestyle=":", label=f"expected {expected:.6g}")
+    for name, bound in found.bounds:
+        if name == found.blamed:
+            axes.axhline(bound, color="#2d936c", linestyle="--", label=f"would not have fired within {bound:.6g}")
+    axes.set_xlabel("seconds from the alert")
+    axes.set_ylabel(found.blamed)
+    axes.set_title(f"{data['entity']}: {data['severity']} {data['kind']}, score {data['score']:.3f}", loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)

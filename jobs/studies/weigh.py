@@ -1,0 +1,68 @@
+"""How much each member of the ensemble is worth, measured on files: with labels by what it sees, else by what it agrees to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn import metrics
+from streamgauge.jobs.studies.backtest import Backtest
+from streamgauge.models.contract import Flags, Floats
+from streamgauge.models.ensemble.ensemble import weights_by_agreement, weights_by_labels
+from streamgauge.models.errors import InputError
+
+LEAST, MOST = 0.01, 10.0  # weights that are proposed
+WARM = 200  # first events of each stream, which are not looked at
+
+
+def weigh(results: list[Backtest]) -> list[dict[str, Any]]:
+    """Each member's measured worth and proposed weight.
+
+    Parameters
+    ----------
+    results : list of Backtest
+        With labels, or without.
+
+    Returns
+    -------
+    list of dict
+        ``member``, ``weight``, and with labels ``roc_auc`` and ``pr_auc``.
+
+    Raises
+    ------
+    InputError
+        There are too few members with an opinion, or all labels are alike.
+    """
+    names = results[0].member_names
+    surprises = np.concatenate([result.members[WARM:] for result in results])
+    heard = ~np.isnan(surprises).all(axis=0)
+    if heard.sum() < 2:
+        raise InputError(f"only {', '.join(np.array(names)[heard]) or 'no member'} has an opinion on these events")
+    told: list[dict[str, Any]] = [{"member": name} for name, there in zip(names, heard, strict=True) if there]
+    surprises = surprises[:, heard]
+    labels = None
+    if all(result.labels is not None for result in results):
+        labels = np.concatenate([result.labels[WARM:] > 0 for result in results if result.labels is not None])
+        if not 0 < labels.sum() < len(labels):
+            raise InputError("all labels are alike: nothing can be weighed by them")
+        for k, one in enumerate(told):
+            column = np.nan_to_num(surprises[:, k])
+            one["roc_auc"] = float(metrics.roc_auc_score(labels, column))
+            one["pr_auc"] = float(metrics.average_precision_score(labels, column))
+    for one, weight in zip(told, proposed(surprises, labels), strict=True):
+        one["weight"] = weight
+    return told
+
+
+def proposed(surprises: Floats, labels: Flags | None) -> list[float]:
+    """Weights as the control topic takes them.
+
+    Parameters
+    ----------
+    surprises : float64[n, members]
+        NaN where a member has no opinion.
+    labels : bool[n], optional
+        Of both kinds; without, members are weighed by their agreement.
+    """
+    weights = weights_by_agreement(surprises) if labels is None else weights_by_labels(surprises, labels)
+    return [round(weight, 3) for weight in np.clip(weights, LEAST, MOST).tolist()]

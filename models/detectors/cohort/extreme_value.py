@@ -1,0 +1,117 @@
+"""Extreme value: one field of a record lies farther from its mean than that field ever does, whatever the others say."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit
+from streamgauge.models.calibration.calibration import BINS, rate_learn
+from streamgauge.models.contract import Floats
+from streamgauge.models.detectors.cohort.robust_cohort import ADAPT, COUNT, RobustCohort, moved, standardised
+
+WINSORISED = 3.0  # deviations at which a value is learned at the most
+NUMBERS = 8  # that a tail keeps beside its bins
+RARE, LEAST = 1e-3, 0.02  # see `TailCalibrator`
+
+
+class ExtremeValue(RobustCohort):
+    """How rare the distance of a field from its running mean is, among that field's own: the rarest, less ln of their number.
+
+    An ensemble of densities asks how strange a record is as a whole, and one enormous field among many hardly counts there; nor does
+    it beside another that is often far off. In the job this detector is heard beside the ensemble, for incidents only. The
+    distance is in nats; the score is ``m / (m + 6)``.
+
+    Parameters
+    ----------
+    memory : int
+        Values of a field that its tail remembers.
+    warmup : int
+        Events to learn before it rates any.
+
+    Notes
+    -----
+    Grubbs' statistic (Technometrics 11, 1969) of each field with a generalised Pareto tail, and Bonferroni's bound.
+    """
+
+    name = "extreme_value"
+    half_score = 6.0
+    in_nats = True
+    beside = True
+    max_fields = 64
+    arrays = ("_mean", "_variance", "_numbers", "_counts", "_sums", "_above", "_tails")
+
+    def __init__(self, memory: int = 20_000, warmup: int = 128) -> None:
+        self.memory = memory
+        self.warmup = warmup
+        self.learned = 0
+
+    @classmethod
+    def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
+        return 8 * (width * (2 + 3 * BINS + NUMBERS) + 2)
+
+    def _build(self, width: int) -> None:
+        self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(2)
+        self._counts, self._sums, self._above = (np.zeros((width, BINS)) for _ in range(3))
+        self._tails = np.zeros((width, NUMBERS))
+
+    def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
+        arrays = [getattr(self, name) for name in self.arrays]
+        if not learn:  # rating learns, so it does on a copy: each event by itself
+            told = [self._rated_once(x[None, :], [array.copy() for array in arrays]) for x in X]
+            return np.concatenate([m for m, _ in told] or [np.empty(0)]), np.vstack([w for _, w in told] or [X])
+        magnitude, weights = self._rated_once(X, arrays)
+        self.learned = int(self._numbers[COUNT])
+        return magnitude, weights
+
+    def _rated_once(self, X: Floats, arrays: list[Floats]) -> tuple[Floats, Floats]:
+        mean, variance, numbers, counts, sums, above, tails = arrays
+        before = numbers[COUNT]
+        distances, surprises, magnitude = np.full(X.shape, np.nan), np.zeros(X.shape), np.empty(len(X))
+        _distances(X, mean, variance, numbers, self.warmup, distances)
+        _rarest(
+            distances, counts, sums, above, tails, self.memory, self.warmup, -math.log(RARE), LEAST, surprises, magnitude,
+        )  # fmt: skip
+        if before < self.warmup:
+            magnitude[before + np.arange(len(X)) < self.warmup] = np.nan
+        return magnitude, surprises
+
+
+@njit(cache=True)
+def _distances(X, mean, variance, numbers, warmup, distances):  # type: ignore[no-untyped-def]
+    for i in range(X.shape[0]):
+        count = numbers[COUNT]
+        step = max(1.0 / (count + 1.0), ADAPT)
+        for f in range(X.shape[1]):
+            x = X[i, f]
+            if math.isnan(x):
+                continue
+            z = standardised(x, mean[f], variance[f], count)
+            distances[i, f] = abs(z)
+            if count < warmup:
+                away = x - mean[f] if abs(x) < math.inf else 0.0
+            else:
+                away = moved(x, min(max(z, -WINSORISED), WINSORISED), mean[f], variance[f])
+            mean[f] += step * away
+            variance[f] = (1.0 - step) * (variance[f] + step * away * away)
+        numbers[COUNT] = count + 1.0
+
+
+@njit(cache=True)
+def _rarest(distances, counts, sums, above, tails, memory, warmup, rare, least, surprises, magnitude):  # type: ignore[no-untyped-def]
+    n, width = distances.shape
+    column, told = np.empty(n), np.empty(n)
+    asked = np.zeros(n)
+    magnitude[:] = 0.0
+    for f in range(width):
+        for i in range(n):
+            column[i] = distances[i, f]
+        rate_learn(column, counts[f], sums[f], above[f], tails[f], memory, warmup, rare, least, told)
+        for i in range(n):
+            if not math.isnan(column[i]):
+                asked[i] += 1.0
+                surprises[i, f] = told[i]
+                magnitude[i] = max(magnitude[i], told[i])
+    for i in range(n):
+        magnitude[i] = max(magnitude[i] - math.log(max(asked[i], 1.0)), 0.0)

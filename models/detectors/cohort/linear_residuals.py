@@ -1,0 +1,180 @@
+"""What detectors of broken relations between fields have in common: a running covariance, and residuals linear in the values."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numba import njit
+from streamgauge.models.contract import Floats
+from streamgauge.models.detectors.cohort.robust_cohort import ADAPT, COUNT, RobustCohort, moved, standardised, weight_of
+
+REFRESH = 128  # events between computations of the residuals' matrix
+SETTLE = 32  # events from the first matrix on until the usual size of residuals is known
+
+
+class LinearResiduals(RobustCohort):
+    """Running mean and covariance of all columns, and residuals ``A z`` of the standardised event ``z``.
+
+    Parameters
+    ----------
+    ridge : float
+        Added to the diagonal of the correlation matrix.
+    gain : float
+        Least weight of a new event; the past is remembered evenly before.
+    warmup : int
+        Events to learn before anything is scored; the first matrix is computed 32 events earlier.
+
+    Attributes
+    ----------
+    lagged : bool
+        Whether the second half of the columns are the values before.
+    pooled : int
+        The magnitude is the mean of so many of the largest residuals, each divided by three times its usual size; 0: the root of the
+        mean squared residual.
+    """
+
+    lagged: ClassVar[bool] = False
+    pooled: ClassVar[int] = 3
+    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_cov", "_scale", "_numbers", "_matrix", "_last")
+
+    def __init__(self, ridge: float = 0.1, gain: float = 1e-4, warmup: int = 128) -> None:
+        self.ridge = ridge
+        self.gain = gain
+        self.warmup = warmup
+        self.learned = 0
+        self._last: Floats | None = None
+
+    @staticmethod
+    @abstractmethod
+    def residuals(correlation: Floats, fields: int, ridge: float) -> Floats:
+        """The matrix A.
+
+        Parameters
+        ----------
+        correlation : float64[w, w]
+        fields : int
+            The first columns; where `lagged`, the others are the values before.
+        ridge : float
+
+        Returns
+        -------
+        float64[fields, w]
+        """
+
+    @classmethod
+    def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
+        return 8 * 4 * width * width  # covariance, matrix, and two more while the matrix is computed
+
+    def widened(self, width: int) -> Self:  # noqa: D102
+        new = type(self)(**self.settings())
+        if self._mean is None:
+            return new
+        new._build(width)
+        new.learned = self.learned
+        place, fields = np.arange(len(self._mean)), len(self._scale)
+        if self.lagged:
+            place[fields:] += width // 2 - fields
+        assert new._mean is not None
+        new._mean[place] = self._mean
+        new._cov[np.ix_(place, place)] = self._cov
+        new._scale[:fields] = self._scale
+        new._numbers[:] = self._numbers
+        new._refresh()
+        return new
+
+    def _build(self, width: int) -> None:
+        fields = width // 2 if self.lagged else width
+        self._mean, self._cov = np.zeros(width), np.zeros((width, width))
+        self._scale, self._numbers = np.zeros(fields), np.zeros(2)
+        self._matrix = np.zeros((fields, width))
+
+    def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
+        magnitude, weights = np.empty(len(X)), np.zeros((len(X), len(self._scale)))
+        start = 0
+        while start < len(X):
+            stop = len(X)
+            if learn:
+                first = self.warmup - SETTLE
+                wait = first - self.learned if self.learned < first else REFRESH - self.learned % REFRESH
+                stop = min(stop, start + wait)
+            part = slice(start, stop)
+            _rate(
+                X[part], self._mean, self._cov, self._scale, self._numbers, self._matrix, self.learned, self.warmup, self.gain,
+                self.pooled, learn, magnitude[part], weights[part],
+            )  # fmt: skip
+            if learn:
+                self.learned += stop - start
+                if self.learned == self.warmup - SETTLE or (self.learned > self.warmup and self.learned % REFRESH == 0):
+                    self._refresh()
+            start = stop
+        return magnitude, weights
+
+    def _refresh(self) -> None:
+        deviation = np.sqrt(np.diag(self._cov))
+        scale = np.where(deviation > 0.0, deviation, 1.0)
+        correlation = self._cov / np.outer(scale, scale)
+        np.fill_diagonal(correlation, 1.0)
+        self._matrix = np.ascontiguousarray(self.residuals(correlation, len(self._scale), self.ridge))
+
+    def _fields(self) -> int | None:
+        return None if self._mean is None else len(self._scale)
+
+    def _columns_of(self, X: Floats, forward: bool) -> Floats:
+        """The rows beside the rows before them."""
+        if not self.lagged:
+            return X
+        last = X[:1] if self._last is None else self._last[None, :]
+        before = np.concatenate((last, X[:-1]))[: len(X)] if forward else np.repeat(last, len(X), axis=0)
+        if forward and len(X):
+            self._last = X[-1].copy()
+        return np.concatenate((X, before), axis=1)
+
+
+@njit(cache=True)
+def _rate(  # type: ignore[no-untyped-def]
+    X, mean, cov, scale, numbers, matrix, learned, warmup, least, pooled, learn, magnitude, weights
+):  # fmt: skip
+    width, fields = X.shape[1], scale.shape[0]
+    z, delta, size, residual = np.zeros(width), np.zeros(width), np.zeros(fields), np.zeros(fields)
+    for i in range(X.shape[0]):
+        known = 0
+        for j in range(width):
+            z[j] = standardised(X[i, j], mean[j], cov[j, j], numbers[COUNT])
+            delta[j] = moved(X[i, j], z[j], mean[j], cov[j, j])
+            known += j < fields and not math.isnan(X[i, j])
+        magnitude[i] = math.nan
+        total = 0.0
+        for k in range(fields):
+            residual[k] = size[k] = 0.0
+            if not math.isnan(X[i, k]):
+                for j in range(width):
+                    residual[k] += matrix[k, j] * z[j]
+                residual[k] = abs(residual[k])
+                size[k] = residual[k] / (3.0 * scale[k] + 0.02) if pooled > 0 else residual[k]
+            weights[i, k] = size[k] * size[k]
+            total += weights[i, k]
+        rated = learned + i >= warmup and known > 0
+        if rated and pooled == 0:
+            magnitude[i] = math.sqrt(total / fields)
+        elif rated:
+            top = np.sort(size) if fields > pooled else size
+            first = max(0, fields - pooled)
+            magnitude[i] = top[first:].sum() / (fields - first)
+        if not learn or known == 0:
+            continue
+        weight = weight_of(magnitude[i], numbers, learned + i - warmup, 2.0) if rated else 1.0
+        gain = weight * max(1.0 / (numbers[COUNT] + 1.0), least)
+        numbers[COUNT] += 1.0
+        since = learned + i - (warmup - SETTLE)  # events since the first matrix
+        for k in range(fields):
+            if since >= 0 and not math.isnan(X[i, k]):
+                limited = residual[k] if since < SETTLE else min(residual[k], 5.0 * scale[k])
+                scale[k] += weight * max(1.0 / (1.0 + since), ADAPT) * (limited - scale[k])
+        for j in range(width):
+            mean[j] += gain * delta[j]
+            for k in range(j + 1):
+                cov[j, k] = (1.0 - gain) * (cov[j, k] + gain * delta[j] * delta[k])
+                cov[k, j] = cov[j, k]

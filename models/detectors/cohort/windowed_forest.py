@@ -1,0 +1,115 @@
+"""What half-space trees have in common, whoever walks them: all they know is the last two windows of events."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Self
+
+import numpy as np
+from streamgauge.models.calibration.calibration import magnitude
+from streamgauge.models.contract import Floats, checked
+from streamgauge.models.detectors.cohort.cohort_detector import TAKES, CohortDetector
+from streamgauge.models.errors import NotReadyError
+from streamgauge.models.persistence.codec import pack, unpack
+
+
+class WindowedForest(CohortDetector):
+    """A forest whose masses are those of the last full window.
+
+    A window's masses depend on that window alone, so the saved state is the events of the last full window and of the
+    running one, and restoring is learning them again.
+
+    Parameters
+    ----------
+    n_trees, height : int
+        Number and height of the trees: ``2 ** (height + 1) - 1`` nodes each.
+    window_size : int
+        Events whose mass is the reference for the next window.
+    seed : int
+        Seed of the random splits.
+
+    Attributes
+    ----------
+    learned : int
+        Events learned so far.
+    """
+
+    state_version = 1
+    takes: ClassVar[TAKES] = "features"
+
+    def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 250, seed: int = 42) -> None:
+        self.n_trees = n_trees
+        self.height = height
+        self.window_size = window_size
+        self.seed = seed
+        self.learned = 0
+        self._width: int | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether one window has been learned."""
+        return self.learned >= self.window_size
+
+    @property
+    def rebuilt_from(self) -> int:
+        """Events learned before the last full window: they do not matter any more."""
+        return max(0, self.learned // self.window_size - 1) * self.window_size
+
+    @abstractmethod
+    def recent(self) -> tuple[int, Floats]:
+        """`rebuilt_from`, and the events since: all that matters."""
+
+    def replay(self, first: int, X: Floats) -> None:
+        """Become the detector that learned `first` events and then `X`; `first` is a multiple of the window size."""
+        self.learned = first
+        if X.shape[1]:
+            self.learn_many(X)
+
+    @abstractmethod
+    def score_learn_explain_many(self, X: Floats) -> tuple[Floats, Floats]:
+        """Score, then learn, as `score_learn_many`, with each feature's unscaled weight in the score.
+
+        Returns
+        -------
+        score : float64[n]
+        weights : float64[n, d]
+            At least 0.
+        """
+
+    @property
+    def width(self) -> int | None:  # noqa: D102
+        return self._width
+
+    def rate_learn_many(self, X: Floats) -> tuple[Floats, Floats]:
+        """See `CohortDetector`; the magnitude is the odds of the score."""
+        unready = max(0, self.window_size - self.learned)
+        score, weights = self.score_learn_explain_many(X)
+        odds = magnitude(score)
+        odds[:unready] = np.nan
+        return odds, weights
+
+    def widened(self, width: int) -> Self:
+        """See `CohortDetector`; trees are drawn anew and taught with what the old ones saw last."""
+        first, recent = self.recent()
+        wide = np.full((len(recent), width), np.nan)
+        wide[:, : recent.shape[1]] = recent
+        new = type(self)(**self.settings())
+        new.replay(first, wide)
+        return new
+
+    def to_state(self) -> bytes:  # noqa: D102
+        first, recent = self.recent()
+        return pack(self.name, self.state_version, {"settings": self.settings(), "first": first}, {"recent": recent})
+
+    @classmethod
+    def from_state(cls, state: bytes) -> Self:  # noqa: D102
+        meta, arrays = unpack(state, cls.name, cls.state_version)
+        detector = cls(**meta["settings"])
+        detector.replay(meta["first"], arrays["recent"])
+        return detector
+
+    def _scorable(self, X: Floats) -> Floats:
+        X = checked(X, self._width, self.name)
+        if not self.ready:
+            raise NotReadyError(f"{self.name} needs {self.window_size} events, it has learned {self.learned}")
+        return X

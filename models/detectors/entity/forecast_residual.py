@@ -1,0 +1,115 @@
+"""Forecast residual: what an autoregression, learned as it goes, did not foresee."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+from numba import njit
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+
+ANCHOR, SPREAD, ERROR, NUMBERS = 1, 2, 3, 4  # first value; mean absolute value and residual; then lags, weights, P
+CLIP = 5.0  # usual residuals beyond which one teaches no more
+PRIOR = 100.0  # of the weights' covariance
+
+
+class ForecastResidual(EntityDetector):
+    """Residual of a linear forecast from the last `lags` values, in usual residuals.
+
+    The weights are learned by recursive least squares with forgetting. The score is ``m / (m + 4)``.
+
+    Parameters
+    ----------
+    lags : int
+        Values that the forecast is made from.
+    forget : float
+        Weight of the past at each step, below 1.
+    warmup : int
+        Values needed before a field is scored.
+
+    Notes
+    -----
+    Recursive least squares: Haykin, Adaptive filter theory, 2002, chapter 9.
+    """
+
+    name: ClassVar[str] = "forecast_residual"
+    tier: ClassVar[Literal["light", "rich"]] = "rich"
+    half_score: ClassVar[float] = 4.0
+
+    def __init__(self, lags: int = 4, forget: float = 0.998, warmup: int = 50) -> None:
+        self.lags = lags
+        self.forget = forget
+        self.warmup = warmup
+
+    @property
+    def numbers_per_feature(self) -> int:  # noqa: D102
+        p = self.lags + 1
+        return NUMBERS + self.lags + p + p * p
+
+    def distances(  # noqa: D102
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
+    ) -> tuple[Floats, Floats]:
+        distance, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _forecast(state, rows, X, self.lags, self.forget, self.warmup, learn, distance, expected)
+        return distance, expected
+
+
+@njit(cache=True)
+def _forecast(state, rows, X, lags, forget, warmup, learn, distance, expected):  # type: ignore[no-untyped-def]
+    p = lags + 1
+    u, k = np.empty(p), np.empty(p)
+    for i in range(X.shape[0]):
+        for f in range(X.shape[1]):
+            x, cell = X[i, f], state[rows[i], f]
+            if math.isnan(x):
+                continue
+            count = cell[0]
+            anchor = x if count == 0.0 else cell[ANCHOR]
+            value, spread = x - anchor, cell[SPREAD]
+            unit = spread if spread > 1e-9 * abs(anchor) else 0.0  # less is rounding
+            last = cell[NUMBERS : NUMBERS + lags]
+            w, P = cell[NUMBERS + lags : NUMBERS + lags + p], cell[NUMBERS + lags + p :]
+            u[lags] = 1.0
+            foreseen = 0.0
+            if unit > 0.0:
+                for j in range(lags):
+                    u[j] = last[j] / unit
+                for j in range(p):
+                    foreseen += w[j] * u[j]
+            foreseen *= unit
+            error = value - foreseen
+            if count >= warmup:
+                expected[i, f] = anchor + foreseen
+                distance[i, f] = 0.0
+                if cell[ERROR] > 1e-9 * abs(anchor):
+                    distance[i, f] = error / cell[ERROR]
+                elif error != 0.0:
+                    distance[i, f] = math.copysign(math.sqrt(count), error)
+            if not learn:
+                continue
+            if count >= warmup and cell[ERROR] > 0.0:
+                error = min(max(error, -CLIP * cell[ERROR]), CLIP * cell[ERROR])
+            if count >= lags and unit > 0.0:
+                if w[lags] == 0.0 and P[0] == 0.0:
+                    for j in range(p):
+                        P[j * p + j] = PRIOR
+                below = forget
+                for a in range(p):
+                    k[a] = 0.0
+                    for b in range(p):
+                        k[a] += P[a * p + b] * u[b]
+                    below += u[a] * k[a]
+                for a in range(p):
+                    w[a] += k[a] / below * error / unit
+                    for b in range(a + 1):
+                        P[a * p + b] = min((P[a * p + b] - k[a] * k[b] / below) / forget, 1e6)
+                        P[b * p + a] = P[a * p + b]
+                cell[ERROR] += max(1.0 / (count - lags + 1.0), 0.005) * (abs(error) - cell[ERROR])
+            size = min(abs(value), 10.0 * spread) if count >= warmup and spread > 0.0 else abs(value)
+            cell[SPREAD] = spread + (size - spread) / (count + 1.0)
+            for j in range(lags - 1, 0, -1):
+                last[j] = last[j - 1]
+            last[0] = value
+            cell[0], cell[ANCHOR] = count + 1.0, anchor

@@ -1,0 +1,113 @@
+"""Peer deviation: an entity leaves the group that it usually goes with."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+from numba import njit
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.deviation import deviation_of
+from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+
+MEAN, COVARIANCE, PEERS, PEERS_MEAN, VARIANCE, ALL, SHORT, SHORT_VARIANCE = range(1, 9)
+CLIP = 4.0  # deviations beyond which a value changes nothing further
+BOUND = 0.5  # share of a field's variance that the peers must explain
+
+
+class PeerDeviation(EntityDetector):
+    """What the peers do not explain of the last values, in its own deviations.
+
+    Each field follows its peers' level (`models.cohort_level`) with a slope of its own, learned as it goes; a short mean of what is
+    left is compared with how far such means usually go. A field that its peers explain by less than half has none to
+    leave, and no opinion. Without levels, it is a short mean's distance from the whole past's. The score is ``m / (m + 5)``.
+
+    Parameters
+    ----------
+    short : float
+        Values that the short mean spans.
+    memory : int
+        Values that slope and deviation remember.
+    warmup : int
+        Values needed before a field is scored.
+
+    Notes
+    -----
+    A control chart on the residuals of a regression: Mandel, Journal of Quality Technology 1, 1969.
+    """
+
+    name: ClassVar[str] = "peer_deviation"
+    tier: ClassVar[Literal["light", "rich"]] = "rich"
+    half_score: ClassVar[float] = 5.0
+    sees = "relative"
+    takes = "levels"
+
+    def __init__(self, short: float = 5.0, memory: int = 2000, warmup: int = 100) -> None:
+        self.short = short
+        self.memory = memory
+        self.warmup = warmup
+
+    @property
+    def numbers_per_feature(self) -> int:  # noqa: D102
+        return 9
+
+    def distances(  # noqa: D102
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
+    ) -> tuple[Floats, Floats]:
+        return self.from_peers(state, rows, X, np.zeros(X.shape), learn, bound=0.0)
+
+    def from_peers(
+        self, state: Floats, rows: Ints, X: Floats, levels: Floats, learn: bool = True, bound: float = BOUND
+    ) -> tuple[Floats, Floats]:
+        """Distances and expected values against the peers' levels, float64[n, d], NaN where there are none; see `distances`.
+
+        `bound` is the share of a field's variance that the levels must explain.
+        """
+        distance, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        gain = 2.0 / (self.short + 1.0)
+        _leave(state, rows, X, levels, gain, self.memory, self.warmup, learn, bound, distance, expected)
+        return distance, expected
+
+
+@njit(cache=True)
+def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, distance, expected):  # type: ignore[no-untyped-def]
+    for i in range(X.shape[0]):
+        for f in range(X.shape[1]):
+            x, level, cell = X[i, f], levels[i, f], state[rows[i], f]
+            if math.isnan(x) or math.isnan(level):
+                continue
+            count = cell[0]
+            mean, beside = (x, level) if count == 0.0 else (cell[MEAN], cell[PEERS_MEAN])
+            slope = cell[COVARIANCE] / cell[PEERS] if cell[PEERS] > 0.0 else 0.0
+            usual = mean + slope * (level - beside)
+            left = x - usual
+            deviation = deviation_of(cell[VARIANCE], mean)
+            near = left
+            if deviation > 0.0 and count >= 20.0:
+                near = min(max(left, -CLIP * deviation), CLIP * deviation)
+            short = cell[SHORT] + short_gain * (near - cell[SHORT])
+            if count >= warmup and cell[VARIANCE] <= (1.0 - bound) * cell[ALL]:
+                expected[i, f] = usual
+                error = math.sqrt(cell[SHORT_VARIANCE])
+                distance[i, f] = 0.0
+                if error > 1e-9 * abs(mean):
+                    distance[i, f] = short / error
+                elif short != 0.0:
+                    distance[i, f] = math.copysign(math.sqrt(count), short)
+            if not learn:
+                continue
+            gain = max(1.0 / (count + 1.0), 1.0 / memory)
+            keep = 1.0 - gain
+            away, moved = usual + near - mean, level - beside
+            cell[COVARIANCE] = keep * (cell[COVARIANCE] + gain * away * moved)
+            cell[PEERS] = keep * (cell[PEERS] + gain * moved * moved)
+            cell[ALL] = keep * (cell[ALL] + gain * away * away)
+            cell[MEAN], cell[PEERS_MEAN] = mean + gain * away, beside + gain * moved
+            cell[VARIANCE] += gain * (near * near - cell[VARIANCE])
+            cell[SHORT] = short
+            limit = short * short
+            if cell[SHORT_VARIANCE] > 0.0 and count >= warmup:
+                limit = min(limit, CLIP * CLIP * cell[SHORT_VARIANCE])
+            cell[SHORT_VARIANCE] += gain * (limit - cell[SHORT_VARIANCE])
+            cell[0] = count + 1.0

@@ -1,0 +1,131 @@
+"""Shape dictionary: how far the last values are from every shape that the field has drawn."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+from numba import njit
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+
+ANCHOR, MEAN, SQUARES, HELD, NUMBERS = 1, 2, 3, 4, 5  # then the ring, and each shape with when it was last matched
+
+
+class ShapeDictionary(EntityDetector):
+    """Distance of the last `samples` values, their mean removed, from the nearest known shape.
+
+    It is the root of the mean square, in deviations of all history. A shape farther than `near` from all is taken into the
+    dictionary, in place of the one least recently matched when it is full. Heartbeats and cycles are what value novelty
+    misses. The score is ``m / (m + 0.5)``.
+
+    Parameters
+    ----------
+    samples : int
+        Values of a shape.
+    shapes : int
+        Most shapes known.
+    near : float
+        Distance, in deviations, below which two shapes count as one.
+    stride : int
+        A shape is looked at every so many values; in between, the last distance stands.
+    warmup : int
+        Values needed before a field is scored, beyond those of one shape.
+
+    Notes
+    -----
+    Nearest neighbours of subsequences (discords): Keogh, Lin and Fu, HOT SAX, ICDM 2005, with a bounded dictionary.
+    """
+
+    name: ClassVar[str] = "shape_dictionary"
+    sees = "collective"
+    tier: ClassVar[Literal["light", "rich"]] = "rich"
+    half_score: ClassVar[float] = 0.5
+
+    def __init__(
+        self, samples: int = 32, shapes: int = 64, near: float = 0.1, stride: int = 4, warmup: int = 100
+    ) -> None:
+        self.samples = samples
+        self.shapes = shapes
+        self.near = near
+        self.stride = stride
+        self.warmup = warmup
+
+    @property
+    def numbers_per_feature(self) -> int:  # noqa: D102
+        return NUMBERS + 1 + self.samples + self.shapes * (self.samples + 1)
+
+    def distances(  # noqa: D102
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
+    ) -> tuple[Floats, Floats]:
+        distance = np.full(X.shape, np.nan)
+        _shapes(
+            state, rows, X, self.samples, self.shapes, self.near, self.stride, self.samples + self.warmup, learn, distance
+        )  # fmt: skip
+        return distance, np.full(X.shape, np.nan)
+
+    def _needed(self) -> float:
+        return float(self.samples + self.warmup)
+
+
+@njit(cache=True)
+def _shapes(state, rows, X, samples, shapes, near, stride, warmup, learn, distance):  # type: ignore[no-untyped-def]
+    shape = np.empty(samples)
+    for i in range(X.shape[0]):
+        for f in range(X.shape[1]):
+            x, cell = X[i, f], state[rows[i], f]
+            if math.isnan(x):
+                continue
+            count = cell[0]
+            anchor = x if count == 0.0 else cell[ANCHOR]
+            value = x - anchor
+            told = cell[NUMBERS]
+            ring = cell[NUMBERS + 1 : NUMBERS + 1 + samples]
+            looks = count + 1.0 >= samples and count % stride == 0.0
+            deviation = math.sqrt(cell[SQUARES] / count) if count > 0.0 else 0.0
+            nearest, which = math.inf, -1
+            if looks:
+                total = 0.0
+                for j in range(samples):  # the oldest first; the new value last
+                    shape[j] = ring[int(count + 1.0 + j) % samples] if j < samples - 1 else value
+                    total += shape[j]
+                for j in range(samples):
+                    shape[j] -= total / samples
+                for s in range(int(cell[HELD])):
+                    begin = NUMBERS + 1 + samples + s * (samples + 1)
+                    squares = 0.0
+                    for j in range(samples):
+                        squares += (shape[j] - cell[begin + 1 + j]) ** 2
+                        if squares > nearest:
+                            break
+                    if squares < nearest:
+                        nearest, which = squares, s
+                told = 0.0
+                if which >= 0 and deviation > 1e-9 * abs(anchor):  # less is rounding
+                    told = math.sqrt(nearest / samples) / deviation
+                elif which >= 0 and nearest > 0.0:
+                    told = 1.0
+            if count >= warmup:
+                distance[i, f] = told
+            if not learn:
+                continue
+            if looks:
+                if which < 0 or told > near:
+                    which = int(cell[HELD])
+                    if which < shapes:
+                        cell[HELD] += 1.0
+                    else:
+                        which = 0
+                        for s in range(1, shapes):
+                            step = samples + 1
+                            if cell[NUMBERS + 1 + samples + s * step] < cell[NUMBERS + 1 + samples + which * step]:
+                                which = s
+                    begin = NUMBERS + 1 + samples + which * (samples + 1)
+                    cell[begin + 1 : begin + 1 + samples] = shape
+                cell[NUMBERS + 1 + samples + which * (samples + 1)] = count + 1.0
+            ring[int(count) % samples] = value
+            delta = value - cell[MEAN]
+            cell[MEAN] += delta / (count + 1.0)
+            cell[SQUARES] += delta * (value - cell[MEAN])
+            cell[0], cell[ANCHOR], cell[NUMBERS] = count + 1.0, anchor, told

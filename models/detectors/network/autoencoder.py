@@ -1,0 +1,35 @@
+"""Autoencoder: what a narrow network cannot reproduce of an event."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from streamgauge.models.detectors.network.network_detector import EventNetwork
+
+
+class Autoencoder(EventNetwork):
+    """A network with a narrow middle, trained to give back what it is given.
+
+    Parameters are those of `EventNetwork`.
+
+    Notes
+    -----
+    Hawkins, He, Williams and Baxter, Outlier detection using replicator neural networks, DaWaK 2002.
+    """
+
+    name: ClassVar[str] = "autoencoder"
+
+    @staticmethod
+    def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102
+        outer = 2 * hidden + 4
+        return 2 * (width * outer + outer * hidden) + 2 * outer + hidden + width
+
+    def _module(self, width: int) -> Any:
+        from torch import nn  # noqa: PLC0415
+
+        hidden = self.size(width)
+        outer = 2 * hidden + 4
+        return nn.Sequential(
+            nn.Linear(width, outer), nn.SiLU(), nn.Linear(outer, hidden),
+            nn.Linear(hidden, outer), nn.SiLU(), nn.Linear(outer, width),
+        )  # fmt: skip

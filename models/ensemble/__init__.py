@@ -1,0 +1,5 @@
+"""How several detectors become one.
+
+In: the evidence of each member.
+Out: one evidence, disagreement and an interval.
+"""

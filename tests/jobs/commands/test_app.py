@@ -1,0 +1,74 @@
+"""The command line reads well."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import pytest
+from streamgauge.jobs.commands.app import app
+from typer.testing import CliRunner
+
+COMMANDS = (
+    "demo", "up", "down", "status", "doctor", "submit", "stop", "replay", "alerts", "backtest", "evaluate", "benchmark", "train",
+    "weigh", "explain",
+)  # fmt: skip
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, arguments, env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+
+
+def test_help_names_every_command():
+    done = run("--help")
+    assert done.exit_code == 0
+    assert all(command in done.output for command in COMMANDS)
+    assert "Exit codes" in done.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_an_example(command):
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    assert "Example" in done.output
+
+
+def test_nothing_runs_is_said_and_is_exit_code_1(tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAMGAUGE_HOME", str(tmp_path))
+    done = run("status", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout) == {"running": False, "processes": [], "jobs": []}
+    assert "nothing was running" in run("down").output
+
+
+def test_a_dead_broker_is_named_with_what_to_do(tmp_path, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("STREAMGAUGE__KAFKA__BOOTSTRAP", address)
+    done = run("submit")
+    assert done.exit_code == 1
+    assert f"no Kafka broker answers at {address}" in " ".join(done.output.split())
+
+
+def test_wrong_settings_are_exit_code_2(monkeypatch):
+    monkeypatch.setenv("STREAMGAUGE__BATCH__SHARDS", "none")
+    done = run("submit")
+    assert done.exit_code == 2
+    assert "batch.shards" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("replay", "x.csv", "--rate", "5", "--speed-up", "2"), "exclude each other"),
+        (("replay", "x.csv", "--speed-up", "2"), "needs --time-column"),
+        (("replay", "x.csv"), "no such file: x.csv"),
+        (("trial", "start", "2", "0.1"), "trial.a: Input should be less than 1 (is 2.0)"),
+        (("report", "--since", "soon"), "--since 'soon': a duration is a number and a unit"),
+    ],
+)
+def test_wrong_arguments_are_exit_code_2(arguments, words):
+    done = run(*arguments)
+    assert done.exit_code == 2
+    assert words in done.output

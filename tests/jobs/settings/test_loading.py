@@ -1,0 +1,132 @@
+"""Whatever is wrong in the settings is named: key, value, what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamgauge.jobs.settings.loading import Settings, load, validated
+from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.settings.detectors import DetectorSettings
+
+CONF = Path(__file__).parents[3] / "flink-conf"
+
+
+def test_the_file_in_the_repository_says_what_the_defaults_are():
+    assert load(CONF / "detection.yaml", {}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"kafka": {"bootstrp": "x"}}, "kafka.bootstrp: there is no such key; allowed here: bootstrap, group, start"),
+        ({"kafcka": {}}, "kafcka: there is no such key; allowed here: event, entity"),
+        (
+            {"decide": {"rules": [{"id": "a", "when": "x > 1", "field": "x"}]}},
+            "decide.rules.0.field: there is no such key; allowed here: id, when, severity",
+        ),
+        (
+            {"decide": {"fields": {"x": {"dir": "above"}}}},
+            "decide.fields.x.dir: there is no such key; allowed here: direction, absolute, relative",
+        ),
+        ({"decide": {"rules": [{"id": "a", "when": "x >"}]}}, "decide.rules.0.when: 'x >' is no expression: 1:4"),
+        (
+            {"batch": {"window": "10 parsecs"}},
+            "batch.window: a duration is a number and a unit: 10 ms, 5 s.*'10 parsecs'",
+        ),
+        (
+            {"retrain": {"candidates": ["isolation_forest", "oracle"]}},
+            "retrain.candidates: 'oracle' is none that is trained; these are: isolation_forest, one_class_svm",
+        ),
+        ({"batch": {"sharding": "random"}}, "batch.sharding: Input should be 'partition' or 'entity' .is 'random'"),
+        ({"decide": {"threshold": 1.5}}, r"decide.threshold: Input should be less than 1 .is 1.5"),
+        (
+            {"detectors": {"half_space_trees": {"height": 99}}},
+            "half_space_trees.height: .* less than or equal to 20 .is 99",
+        ),
+        (
+            {"detectors": {"half_space_trees": {"hight": 9}}},
+            "hight: there is no such key; allowed here: weight, streams, n_trees",
+        ),
+        ({"job": {"parallelism": 9}}, "job.parallelism is 9, but at most one task for each of the 2 shards"),
+        ({"detectors": dict.fromkeys(DetectorSettings.model_fields)}, "at least one is needed"),
+        (
+            {"detectors": {"half_space_trees": {"n_trees": 1000, "height": 16}}},
+            "detectors.half_space_trees would take 29.. MB in each log .* 500 MB are allowed",
+        ),
+        (
+            {"event": {"max_fields": 4096}, "detectors": {"half_space_trees": {"window_size": 100_000}}},
+            "detectors.half_space_trees would take .* with event.max_fields 4096",
+        ),
+        ({"models": {"use": {"pumps": {}}}}, "models.*registry: models are used, so it must be named"),
+        ({"detectors": {"first_seen_category": {"bits": 1000000}}}, "bits: must be a power of two"),
+        ({"kafka": {"topics": {"alerts": "events"}}}, "each topic needs a name of its own, events is used twice"),
+    ],
+)
+def test_what_is_wrong_is_named(values, words):
+    with pytest.raises(SettingsError, match=words):
+        validated(values, "here")
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    with pytest.raises(SettingsError, match=r"threshold.*window"):
+        validated({"batch": {"window": 0}, "decide": {"threshold": 2}}, "here")
+
+
+def test_secrets_are_never_repeated():
+    with pytest.raises(SettingsError) as error:
+        validated({"kafka": {"properties": {"sasl.password": ["hunter2"]}}}, "here")
+    assert "hunter2" not in str(error.value)
+
+
+def test_the_environment_overrides_the_file(tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text("kafka: {bootstrap: 'a:1', group: g}\n")
+    environment = {
+        "STREAMGAUGE__KAFKA__BOOTSTRAP": "b:2",
+        "STREAMGAUGE__DETECTORS__HALF_SPACE_TREES__N_TREES": "3",
+        "STREAMGAUGE__DETECTORS__ROLLING_Z_SCORE": "null",
+        "OTHER": "x",
+    }
+    settings = load(file, environment)
+    assert (settings.kafka.bootstrap, settings.kafka.group) == ("b:2", "g")
+    assert settings.detectors.half_space_trees.n_trees == 3
+    assert settings.detectors.rolling_z_score is None
+
+
+def test_a_wrong_override_is_named():
+    with pytest.raises(SettingsError, match=r"decide\.threshold"):
+        load(CONF / "detection.yaml", {"STREAMGAUGE__DECIDE__THRESHOLD": "high"})
+
+
+def test_files_that_cannot_be_used(tmp_path):
+    with pytest.raises(SettingsError, match="cannot read the settings file"):
+        load(tmp_path / "none.yaml", {})
+    for text, words in (("a: [", "no valid YAML"), ("- 1", "must hold sections")):
+        file = tmp_path / "x.yaml"
+        file.write_text(text)
+        with pytest.raises(SettingsError, match=words):
+            load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "milliseconds"), [("10 ms", 10), ("1.5s", 1500), ("2 m", 120_000), ("1h", 3_600_000), (250, 250)]
+)
+def test_durations(text, milliseconds):
+    assert validated({"event": {"late_after": text}}, "here").event.late_after == milliseconds
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().kafka.bootstrap = "x"
+
+
+@pytest.mark.parametrize(("delivery", "milliseconds"), [("exactly_once", 1000), ("at_least_once", 10_000)])
+def test_checkpoints_are_as_often_as_the_delivery_needs(delivery, milliseconds):
+    assert validated({"job": {"delivery": delivery}}, "here").job.checkpoint_milliseconds == milliseconds
+
+
+def test_the_alert_budget_is_shared_evenly_by_the_logs():
+    settings = validated({"decide": {"budget": 20}}, "the test")
+    assert [settings.pipeline(logs).decide.budget for logs in (1, 4)] == [20, 5]
+    assert validated({}, "the test").pipeline(4).decide.budget is None

@@ -1,0 +1,60 @@
+"""The schemas in the repository say what is accepted: the same as the code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from streamgauge.jobs.settings.schemas import schemas
+from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.control.feedback import parse_feedback
+from streamgauge.udfs.control.messages import parse
+
+CONF = Path(__file__).parents[3] / "flink-conf"
+SAID = {
+    "alert_id": "a1",
+    "entity": "pump-7",
+    "kind": "point",
+    "tail_probability": 1e-5,
+    "verdict": "false",
+    "by": "ann",
+}
+
+
+@pytest.mark.parametrize("name", ["detection.schema.json", "control.schema.json", "feedback.schema.json"])
+def test_the_schema_in_the_repository_is_current(name):
+    """If not: make schema."""
+    assert (CONF / name).read_text() == schemas()[name]
+    assert set(schemas()) == {file.name for file in CONF.glob("*.schema.json")}
+
+
+def test_the_settings_file_in_the_repository_fits():
+    settings = yaml.safe_load((CONF / "detection.yaml").read_text())
+    jsonschema.validate(settings, json.loads(schemas()["detection.schema.json"]))
+
+
+@pytest.mark.parametrize(
+    ("file", "read", "good", "bad"),
+    [
+        ("control", parse, {"type": "trial", "a": 1e-4, "b": 1e-5}, {"type": "trial", "a": 2.0, "b": 1e-5}),
+        (
+            "control",
+            parse,
+            {"type": "model", "model": "m", "version": 2},
+            {"type": "model", "model": "m", "version": "new"},
+        ),
+        ("feedback", parse_feedback, SAID, SAID | {"verdict": "maybe"}),
+        ("feedback", parse_feedback, SAID, {key: SAID[key] for key in SAID if key != "by"}),
+    ],
+)
+def test_schema_and_code_accept_and_refuse_the_same(file, read, good, bad):
+    schema = json.loads(schemas()[f"{file}.schema.json"])
+    jsonschema.validate(good, schema)
+    read(json.dumps(good))
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(bad, schema)
+    with pytest.raises(SettingsError):
+        read(json.dumps(bad))

@@ -1,0 +1,105 @@
+"""The evaluation page."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamgauge.jobs.commands.app import app
+from typer.testing import CliRunner
+
+
+@pytest.fixture
+def cards(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "card": [f"c{i % 3}" for i in range(3000)],
+            "amount": random.normal(100, 10, 3000),
+            "items": random.normal(3, 1, 3000),
+        }
+    )
+    frame["fraud"] = 0
+    frame.loc[2000:2990:91, ["amount", "fraud"]] = [900.0, 1]
+    file = tmp_path / "cards<1>.csv"
+    frame.to_csv(file, index=False)
+    return file
+
+
+def evaluate(*arguments):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def test_the_page_has_all_figures_and_plots(cards, tmp_path):
+    page = tmp_path / "out" / "page.html"
+    done = evaluate(cards, "--entity-column", "card", "--label-column", "fraud", "--page", page, "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    assert told["recall"] > 0.8
+    assert told["roc_auc"] > 0.95
+    low, high = told["intervals"]["recall"]
+    assert low <= told["recall"] <= high
+    html = page.read_text()
+    assert html.count("data:image/png;base64,") == 6
+    assert "best F1 (labels)" in html
+    assert "<td>c1</td>" in html
+    assert told["kinds"]["point"]["true"] >= 8
+    assert set(told["members"]) == {"loda", "histogram_density", "online_isolation_forest", "extreme_value"}
+    assert told["members"]["histogram_density"]["roc_auc"] > 0.95
+    assert "<td>histogram_density</td>" in html
+    assert "10.0 for a miss, 1.0 for a false alarm" in html
+    assert "trial" not in told
+
+
+def test_two_thresholds_are_tried_on_two_halves_of_the_entities_and_there_is_a_verdict(tmp_path):
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"card": [f"c{i % 40}" for i in range(20_000)], "amount": random.normal(size=20_000)})
+    frame["items"], frame["fraud"] = random.normal(size=20_000), 0
+    frame.loc[5000:20_000:50, ["amount", "fraud"]] = [40.0, 1]
+    frame.to_csv(tmp_path / "cards.csv", index=False)
+    arguments = (
+        "--entity-column",
+        "card",
+        "--label-column",
+        "fraud",
+        "--page",
+        tmp_path / "page.html",
+        "--against",
+        "0.1",
+    )
+    done = evaluate(tmp_path / "cards.csv", *arguments)
+    assert done.exit_code == 0, done.output
+    assert "0.0001 is better: precision differs by -0." in done.output
+    assert "Trial of two thresholds" in (tmp_path / "page.html").read_text()
+
+
+def test_names_from_the_data_are_no_markup(cards, tmp_path):
+    evaluate(cards, "--label-column", "fraud", "--page", tmp_path / "page.html")
+    html = (tmp_path / "page.html").read_text()
+    assert "cards&lt;1&gt;" in html
+    assert "cards<1>" not in html
+
+
+def test_labels_that_are_no_numbers_are_named(cards, tmp_path):
+    pd.read_csv(cards).assign(fraud="usual").to_csv(tmp_path / "text.csv", index=False)
+    done = evaluate(tmp_path / "text.csv", "--label-column", "fraud", "--page", tmp_path / "page.html")
+    assert done.exit_code == 2
+    assert "the column 'fraud' must hold numbers, above 0 for anomalies; it holds 'usual'" in done.output
+
+
+def test_a_page_that_cannot_be_written_is_named(cards, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = evaluate(cards, "--label-column", "fraud", "--page", tmp_path / "file" / "page.html")
+    assert done.exit_code == 1
+    assert "file: " in done.output
+    assert "Traceback" not in done.output
+
+
+def test_labels_that_are_all_alike_are_refused(cards, tmp_path):
+    frame = pd.read_csv(cards).assign(fraud=0)
+    frame.to_csv(tmp_path / "none.csv", index=False)
+    done = evaluate(tmp_path / "none.csv", "--label-column", "fraud", "--page", tmp_path / "page.html")
+    assert done.exit_code == 2
+    assert "nothing can be compared" in done.output

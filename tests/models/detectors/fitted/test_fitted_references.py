@@ -1,0 +1,162 @@
+"""Fitted detectors equal the libraries that trained them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from streamgauge.models.detectors.fitted.fitted_detector import silent, windows
+from streamgauge.models.detectors.fitted.gaussian_mixture import RIDGE, GaussianMixture
+from streamgauge.models.detectors.fitted.isolation_forest import IsolationForest
+from streamgauge.models.detectors.fitted.local_outlier_factor import LocalOutlierFactor
+from streamgauge.models.detectors.fitted.one_class_svm import OneClassSvm
+from streamgauge.models.detectors.network.autoencoder import Autoencoder
+from streamgauge.models.detectors.network.gan import Gan
+from streamgauge.models.detectors.network.network_detector import session
+from streamgauge.models.detectors.network.variational_autoencoder import VariationalAutoencoder
+from streamgauge.models.detectors.sequence.lstm_autoencoder import LstmAutoencoder
+from streamgauge.models.detectors.sequence.masked_transformer import MaskedTransformer
+from streamgauge.models.detectors.sequence.temporal_cnn import TemporalCnn
+from streamgauge.models.training.planted import planted, separation
+
+from tests.checks.fitted import waves
+
+random = np.random.default_rng(4)
+USUAL = random.normal(size=(1500, 4)) @ random.normal(size=(4, 4))
+EVENTS = random.normal(size=(200, 4)) * 3
+
+
+def test_isolation_forest_equals_scikit_learn():
+    from sklearn.ensemble import IsolationForest as Reference
+
+    ours = IsolationForest(trim=0.0, seed=3).fit(USUAL)
+    theirs = Reference(n_estimators=100, max_samples=256, random_state=3).fit(ours.normalisation.apply(USUAL))
+    expected = -theirs.score_samples(ours.normalisation.apply(EVENTS))
+    np.testing.assert_allclose(ours.score_many(EVENTS), expected, rtol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:The set_:PendingDeprecationWarning")  # matplotlib's, when shap is imported
+def test_isolation_forest_is_explained_by_shapley_values_as_the_shap_package_has_them():
+    import shap
+    from sklearn.ensemble import IsolationForest as Reference
+    from streamgauge.models.evaluation.tree_shap import tree_shap
+
+    ours = IsolationForest(trim=0.0, seed=3).fit(USUAL)
+    Z, a = ours.normalisation.apply(EVENTS[:50]), ours.arrays
+    theirs = Reference(n_estimators=100, max_samples=256, random_state=3).fit(ours.normalisation.apply(USUAL))
+    expected = shap.TreeExplainer(theirs).shap_values(Z)
+    names = ("roots", "feature", "cut", "left", "right", "size", "depth")
+    np.testing.assert_allclose(tree_shap(Z, *(a[name] for name in names)), expected, atol=1e-10)
+
+
+def test_one_class_svm_equals_scikit_learn():
+    from sklearn.svm import OneClassSVM
+
+    ours = OneClassSvm(nu=0.1, gamma=0.3, trim=0.0).fit(USUAL)
+    theirs = OneClassSVM(nu=0.1, gamma=0.3).fit(ours.normalisation.apply(USUAL))
+    near = USUAL[:200] * 1.5
+    sums = theirs.score_samples(ours.normalisation.apply(near))
+    np.testing.assert_allclose(ours.rate_many(near), np.log1p(theirs.offset_[0] / sums), rtol=1e-7)
+    on_boundary = np.log(2.0)
+    inside = theirs.decision_function(ours.normalisation.apply(near)) > 0
+    np.testing.assert_array_equal(ours.rate_many(near) < on_boundary, inside)
+
+
+def test_local_outlier_factor_equals_scikit_learn():
+    from sklearn.neighbors import LocalOutlierFactor as Reference
+
+    ours = LocalOutlierFactor(neighbours=20, events=1500, trim=0.0).fit(USUAL)
+    theirs = Reference(20, novelty=True).fit(ours.normalisation.apply(USUAL))
+    expected = np.maximum(-theirs.score_samples(ours.normalisation.apply(EVENTS)) - 1.0, 0.0)
+    np.testing.assert_allclose(ours.rate_many(EVENTS), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("width", [4, 70])  # above 64 fields the covariances are diagonal
+def test_gaussian_mixture_equals_scikit_learn(width):
+    from sklearn.mixture import GaussianMixture as Reference
+
+    usual = np.random.default_rng(0).normal(size=(800, width))
+    ours = GaussianMixture(components=3, trim=0.0, seed=1).fit(usual)
+    Z = ours.normalisation.apply(usual)
+    kind = "full" if width == 4 else "diag"
+    theirs = Reference(3, covariance_type=kind, reg_covar=RIDGE, random_state=1).fit(Z)
+    below = -theirs.score_samples(Z)
+    np.testing.assert_allclose(ours.rate_many(usual), below - below.min(), rtol=1e-9, atol=1e-9)
+
+
+NETWORKS = [
+    Autoencoder(hidden=3, epochs=3),
+    VariationalAutoencoder(hidden=3, epochs=3),
+    Gan(hidden=3, epochs=3),
+    LstmAutoencoder(steps=8, epochs=3),
+    TemporalCnn(steps=8, epochs=3),
+    TemporalCnn(steps=3, epochs=3),
+    MaskedTransformer(steps=8, epochs=3),
+]
+
+
+@pytest.mark.parametrize("detector", NETWORKS, ids=lambda d: f"{d.name} {d.steps}")
+def test_onnx_runtime_gives_what_torch_gives(detector):
+    import torch
+    from streamgauge.models.training import training
+
+    X = waves(300, 4)
+    Z = windows(X, None, detector.steps, 300) if detector.sequence else X
+    with training.seeded(1):
+        module = detector._module(4).eval()
+    network = session(training.exported(module, Z[:3]), detector.name)
+    inputs = torch.as_tensor(Z[:100], dtype=torch.float32)
+    with torch.no_grad():
+        expected = module(inputs)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    for mine, theirs in zip(network.run(None, {"x": inputs.numpy()}), expected, strict=True):
+        np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("detector", NETWORKS, ids=lambda d: f"{d.name} {d.steps}")
+def test_a_network_has_as_many_numbers_as_predicted(detector):
+    module = detector._module(5)
+    count = sum(p.numel() for p in module.parameters())
+    assert count == detector.parameters(5, detector.size(5), detector.steps)
+
+
+def test_a_gan_searches_for_the_code_as_gradients_of_torch_would():
+    """The kernel's steps, against Adam on the same generator."""
+    import torch
+    from streamgauge.models.detectors.network.gan import DESCENT, RATE, _descend
+
+    gan = Gan(hidden=2, epochs=5).fit(waves(400))
+    Z = gan.normalisation.apply(waves(20, seed=5) + 1.0)
+    again, _, codes = gan._run(Z)
+    made = again.copy()
+    w1, b1, w2, b2 = (gan.arrays[name] for name in ("w1", "b1", "w2", "b2"))
+    _descend(Z, codes, w1, b1, w2, b2, made)
+    t1, c1, t2, c2, target = (torch.as_tensor(x) for x in (w1, b1, w2, b2, Z))
+    code = torch.tensor(codes, requires_grad=True)
+    best = torch.as_tensor(again)
+    adam = torch.optim.Adam([code], RATE)
+    for _ in range(DESCENT + 1):
+        out = torch.nn.functional.silu(code @ t1.T + c1) @ t2.T + c2
+        far, nearest = ((target - out) ** 2).sum(1), ((target - best) ** 2).sum(1)
+        best = torch.where((far < nearest)[:, None], out.detach(), best)
+        adam.zero_grad()
+        ((target - out) ** 2).mean(1).sum().backward()
+        adam.step()
+    np.testing.assert_allclose(made, best.numpy(), atol=1e-6)
+    assert (((Z - made) ** 2).sum(1) <= ((Z - again) ** 2).sum(1)).all()
+
+
+@pytest.mark.parametrize(("kind", "hidden", "width"), [(Autoencoder, 8, 12), (LstmAutoencoder, 12, 6)])
+def test_smaller_networks_rank_events_almost_as_the_full_one_does(kind, hidden, width):
+    full = kind(hidden=hidden, epochs=40).fit(waves(900, width))
+    X = waves(500, width, seed=2)
+    events = windows(X, None, full.steps, 500) if full.sequence else X
+    strange = full.normalisation.undo(planted(full.normalisation.apply(events), 0))
+    of_full = separation(full.rate_many(events), full.rate_many(strange))
+    for small in (full.quantised(events), full.student(events, silent)):
+        assert separation(small.rate_many(events), small.rate_many(strange)) > of_full - 0.1
+        again = kind.from_files(small.to_files())
+        np.testing.assert_array_equal(again.rate_many(events), small.rate_many(events))
+    assert full.quantised(events).chosen["bits"] == 8
+    student = full.student(events, silent)
+    assert student.hidden == hidden // 4
+    assert len(student.networks["network"]) < len(full.networks["network"])

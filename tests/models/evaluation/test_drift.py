@@ -1,0 +1,61 @@
+"""How far data have moved."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import entropy, ks_2samp
+from streamgauge.models.evaluation.drift import kolmogorov_smirnov, population_stability, reference_of
+
+
+def both(shift, n=20_000, seed=0):
+    random = np.random.default_rng(seed)
+    old, new = random.normal(size=(n, 2)), random.normal(size=(n, 2))
+    new[:, 1] += shift
+    return old, new
+
+
+def test_equal_quantiles_have_equal_shares_and_repeated_values_are_one_bin():
+    X = np.column_stack((np.arange(1000.0), np.where(np.arange(1000) % 10 < 9, 0.0, 1.0)))
+    reference = reference_of(X)
+    assert reference.shares[0] == pytest.approx(np.full(10, 0.1), abs=0.002)
+    assert sorted(reference.shares[1])[-2:] == [0.1, 0.9]
+
+
+def test_the_index_is_the_symmetric_divergence_of_scipy():
+    old, new = both(0.7)
+    reference = reference_of(old)
+    counts = reference.counts(new)
+    actual = counts / counts.sum(axis=1, keepdims=True)
+    for f in range(2):
+        expected = entropy(actual[f], reference.shares[f]) + entropy(reference.shares[f], actual[f])
+        assert population_stability(reference.shares, counts)[f] == pytest.approx(expected, rel=0.02, abs=1e-3)
+
+
+@given(st.floats(0, 3), st.integers(0, 20))
+def test_the_distance_is_no_larger_than_that_of_all_values_and_near_it(shift, seed):
+    old, new = both(shift, 2000, seed)
+    reference = reference_of(old)
+    ours = kolmogorov_smirnov(reference.shares, reference.counts(new))
+    exact = np.array([ks_2samp(old[:, f], new[:, f]).statistic for f in range(2)])
+    assert (ours <= exact + 1e-9).all()
+    assert (ours >= exact - 0.11).all()
+
+
+def test_nothing_moved_is_below_a_tenth_and_a_deviation_is_beyond_a_quarter():
+    for seed in range(20):
+        old, new = both(1.0, 1000, seed)
+        reference = reference_of(old)
+        still, moved = population_stability(reference.shares, reference.counts(new))
+        assert still < 0.1
+        assert moved > 0.25
+
+
+def test_fields_without_values_say_nothing():
+    old = np.column_stack((np.full(100, np.nan), np.arange(100.0)))
+    reference = reference_of(old)
+    counts = reference.counts(np.array([[1.0, np.nan]]))
+    assert population_stability(reference.shares, counts).tolist() == [0.0, 0.0]
+    assert kolmogorov_smirnov(reference.shares, counts).tolist() == [0.0, 0.0]

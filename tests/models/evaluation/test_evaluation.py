@@ -1,0 +1,42 @@
+"""Figures against labels are scikit-learn's; their intervals hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn import metrics
+from streamgauge.models.evaluation.evaluation import intervals, judge
+
+
+def case(n=2000, seed=0):
+    random = np.random.default_rng(seed)
+    labels = random.random(n) < 0.05
+    scores = np.clip(random.normal(0.3 + 0.4 * labels, 0.15), 0, 1)
+    return labels, scores, scores > 0.6
+
+
+def test_the_figures_are_scikit_learns():
+    labels, scores, flags = case()
+    told = judge(labels, scores, flags, missed=5, false=2)
+    assert told["precision"] == pytest.approx(metrics.precision_score(labels, flags))
+    assert told["recall"] == pytest.approx(metrics.recall_score(labels, flags))
+    assert told["f1"] == pytest.approx(metrics.f1_score(labels, flags))
+    assert told["roc_auc"] == metrics.roc_auc_score(labels, scores)
+    assert told["cost"] == 5 * told["false_negatives"] + 2 * told["false_positives"]
+    assert sum(told[k] for k in told if k.endswith("tives")) == 2000
+
+
+def test_nothing_alerted_is_no_accident():
+    labels, scores, _ = case()
+    told = judge(labels, scores, np.zeros(2000, bool))
+    assert (told["precision"], told["recall"], told["mcc"]) == (0, 0, 0)
+    assert np.isnan(judge(np.zeros(10, bool), np.zeros(10), np.zeros(10, bool))["roc_auc"])
+
+
+def test_intervals_hold_the_value_and_narrow_with_more_rows():
+    few, many = case(1000), case(20_000)
+    for data in (few, many):
+        told, ends = judge(*data), intervals(*data)
+        assert all(low <= told[name] <= high for name, (low, high) in ends.items())
+    width = [np.subtract(*intervals(*data)["roc_auc"][::-1]) for data in (few, many)]
+    assert width[1] < width[0] / 2

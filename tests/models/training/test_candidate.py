@@ -1,0 +1,61 @@
+"""A candidate is trained on the past's first part, calibrated and judged on the last, and says what it left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from streamgauge.models.catalog import FITTED
+from streamgauge.models.errors import InputError, NotReadyError
+from streamgauge.models.training.candidate import HELD_BACK, Past, make_candidate
+
+random = np.random.default_rng(0)
+
+
+def past(n=600, labels=None, **others):
+    X = random.normal(size=(n, 3))
+    if labels is not None:
+        X[labels > 0] = 12.0
+    return Past(X, ["a", "b", "c"], np.arange(n, dtype=np.int64) % 2, labels, **others)
+
+
+def test_labelled_anomalies_are_judged_by_and_not_learned():
+    labels = np.zeros(600)
+    labels[50:200] = labels[500:540] = 1.0
+    manifest, variants = make_candidate("m", "gaussian_mixture", past(labels=labels, left_out="3 dead"), {"trim": 0.0})
+    assert manifest.history.left_out == "3 dead; 150 labelled anomalies"
+    assert manifest.figures["roc_auc"] > 0.99
+    assert set(variants) == {"full"}
+    model = FITTED["gaussian_mixture"].from_files(variants["full"][0])
+    assert model.score_one(np.full(3, 12.0)) > model.score_many(random.normal(size=(50, 3))).max()
+
+
+def test_networks_come_in_three_variants_each_with_what_it_costs():
+    manifest, variants = make_candidate("m", "temporal_cnn", past(), {"steps": 6, "epochs": 3})
+    assert set(variants) == {"full", "int8", "student"}
+    for name, (files, figures) in variants.items():
+        assert figures["us_per_event"] > 0
+        assert 0 <= figures["separates_planted"] <= 1
+        assert ("rank_correlation_with_full" in figures) == (name != "full")
+        assert {"arrays.bin", "network.onnx", "calibrator.bin"} == set(files)
+    assert manifest.steps == 6
+    assert len(manifest.curve) <= 3
+    assert manifest.history.rows == 600
+
+
+def test_the_last_part_is_held_back():
+    one = past()
+    other = Past(one.X.copy(), one.features, one.groups)
+    other.X[int((1 - HELD_BACK) * 600) :] += 100.0
+    trained = [
+        make_candidate("m", "isolation_forest", p, {"n_trees": 5})[1]["full"][0]["arrays.bin"] for p in (one, other)
+    ]
+    assert trained[0] == trained[1]
+
+
+def test_what_cannot_be_trained_is_named():
+    with pytest.raises(InputError, match="'z_score' is none that is trained"):
+        make_candidate("m", "z_score", past())
+    with pytest.raises(InputError, match=r"would take .* MB, a model may take 500 MB"):
+        make_candidate("m", "autoencoder", past(), {"hidden": 5_000_000})
+    with pytest.raises(NotReadyError, match="needs 65 rows to be trained, there are 30"):
+        make_candidate("m", "isolation_forest", past(40))

@@ -1,0 +1,100 @@
+"""What a person does to an entity: shown, forgotten, released, taken back; told once, the same after a restart."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from streamgauge.udfs.control.messages import EntityAction
+from streamgauge.udfs.entities.rewind_points import MOST
+from tests.udfs.pipeline.test_quarantine import VARIANCE, number, settings, usual
+
+from tests.streams import Run, batch
+
+SETTINGS = settings(quarantine=50, quiet_events=1000)
+
+
+def stream(values, start=0, entity="e"):
+    return batch([{"entity": entity, "x": float(v)} for v in values], offset=start)
+
+
+def do(run, action, offset=0, entity="e"):
+    """Do it, and return the answers."""
+    message = EntityAction(type="entity", entity=entity, action=action, id=f"r{offset}")
+    result = run.pipeline.act(message, offset)
+    return [json.loads(text)["data"] for _, text in result.notices]
+
+
+def suspicious(n=120):
+    """A job whose entity went through a stretch that was held back for 50 events, and then learned."""
+    noise = 100 + 30 * np.random.default_rng(1).normal(size=n)
+    return Run(SETTINGS).feed(stream(np.concatenate((usual(), noise))))
+
+
+def test_show_tells_what_is_known():
+    [answer] = do(suspicious(40), "show")
+    assert (answer["entity"], answer["events"], answer["tier"], answer["done"]) == ("e", 640, "rich", True)
+    assert (answer["held_back"], bool(answer["incident"]), bool(answer["rewind_to"])) == (True, True, True)
+    field = answer["fields"]["x"]
+    assert field["usual"] == pytest.approx(100, abs=2)
+    assert field["from"] < 98
+    assert field["to"] > 102
+    assert answer["request"] == "r0"
+
+
+def test_nobody_answers_for_an_entity_that_is_not_known():
+    assert do(suspicious(0), "show", entity="nobody") == []
+
+
+def test_forgotten_it_begins_anew_also_after_a_restart():
+    run = suspicious()
+    [answer] = do(run, "forget")
+    assert answer["events"] == 720
+    run.feed(stream([5.0, 6.0], 720))
+    restored = Run(SETTINGS, run.saved)
+    assert restored.pipeline.canonical() == run.pipeline.canonical()
+    [again] = do(restored, "show", 1)
+    assert (again["events"], again["incident"], again["fields"]["x"]["last"]) == (2, None, 6.0)
+
+
+def test_taken_back_it_knows_what_it_knew_before_the_stretch():
+    before, run = Run(SETTINGS).feed(stream(usual())), suspicious(400)
+    moved = number(run, VARIANCE) - number(before, VARIANCE)
+    [answer] = do(run, "rewind")
+    assert answer["done"]
+    assert 0 < number(run, VARIANCE) - number(before, VARIANCE) < moved / 5
+    [again] = do(run, "show", 1)
+    assert (again["incident"], again["held_back"], again["rewind_to"]) == (None, False, None)
+    [twice] = do(run, "rewind", 2)
+    assert (twice["done"], twice["why"]) == (False, "nothing was held back from learning of late")
+    run.feed(stream(usual(30, 3), 1000))
+    restored = Run(SETTINGS, run.saved)
+    assert restored.pipeline.canonical() == run.pipeline.canonical()
+
+
+def test_released_it_is_learned_from():
+    run = suspicious(40)
+    do(run, "release")
+    before = run.counts["held_back"]
+    run.feed(stream(100 + 30 * np.random.default_rng(2).normal(size=40), 640))
+    assert run.counts["held_back"] == before
+
+
+def test_each_message_is_done_once_whatever_was_saved():
+    run = suspicious()
+    do(run, "forget", offset=7)
+    run.feed(stream([1.0], 720))
+    restored = Run(SETTINGS, run.saved)
+    assert do(restored, "forget", offset=7) == []
+    assert len(do(restored, "forget", offset=8)) == 1
+
+
+def test_the_points_that_are_kept_are_the_newest():
+    run = suspicious()
+    points = run.pipeline.logs[0].points
+    for k in range(MOST + 5):
+        points.keep(f"n{k}", k, np.zeros((1, 2)), np.zeros((0, 2)))
+    assert len(points.of) == MOST
+    assert "e" not in points.of
+    assert next(iter(points.of)) == "n5"

@@ -1,0 +1,113 @@
+"""The log of changed rows is the state."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.models.errors import StateError
+from streamgauge.udfs.entities.entity_store import SEEN, SLOT, STATUS, EntityStore
+
+HOUR = 3_600_000
+
+
+def touch(store, names, times, late_after=HOUR, forget_after=24 * HOUR):
+    rows = store.rows(names, 2)
+    return rows, *store.touch(rows, np.array(times, dtype=np.int64), late_after, forget_after, False)[:3]
+
+
+def save(store, saved, rows):
+    writes, deletes = {}, []
+    store.segment([rows], [], "e", writes, deletes)
+    for key in deletes:
+        del saved[key]
+    saved |= writes
+
+
+def restored(saved):
+    store = EntityStore(3)
+    store.restore([(int(key[1:]), value) for key, value in saved.items()])
+    return store
+
+
+@given(st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=20), min_size=1, max_size=15), st.integers(0, 99))
+def test_a_restored_store_equals_the_one_that_was_saved(batches, seed):
+    random = np.random.default_rng(seed)
+    store, saved, time = EntityStore(3), {}, 1
+    for batch in batches:
+        rows, *_ = touch(store, [f"e{i}" for i in batch], time + np.arange(len(batch)))
+        time += len(batch)
+        store.fields[rows] += random.normal(size=(len(rows), 2, 3))
+        store.head[rows[0], STATUS:] = random.integers(0, 2)
+        store.levels[rows[0]] = store.head[rows[0], STATUS] * random.normal(size=7)
+        save(store, saved, rows)
+    assert restored(saved).canonical() == store.canonical()
+
+
+def test_the_log_stays_in_proportion_to_the_entities():
+    store, saved = EntityStore(3), {}
+    random = np.random.default_rng(0)
+    for turn in range(400):
+        rows, *_ = touch(store, [f"e{i}" for i in random.integers(0, 20_000, 500)], np.full(500, turn + 1))
+        save(store, saved, rows)
+    assert len(store) > 19_000
+    assert sum(len(rows) for rows in store._segments.values()) <= 1.5 * len(store) + 1024 + 500
+    assert restored(saved).canonical() == store.canonical()
+    assert sum(map(len, saved.values())) / len(store) < 512
+
+
+def test_late_events_leave_no_trace():
+    store = EntityStore(3)
+    rows, done, late, seen = touch(store, ["a", "a", "a", "b"], [2 * HOUR, HOUR, HOUR - 1, 0])
+    assert (done, late.tolist(), seen.tolist()) == (4, [0, 0, HOUR + 1, 0], [1, 2, 0, 1])
+    assert store.head[rows[0], SEEN] == 2
+
+
+def test_counting_stops_where_an_entity_starts_anew_in_mid_batch():
+    store = EntityStore(3)
+    rows, done, _, _ = touch(store, ["a", "b", "a"], [1, 2, 30 * HOUR])
+    assert done == 2
+    done, _, seen, _ = store.touch(rows[2:], np.array([30 * HOUR]), HOUR, 24 * HOUR)
+    assert (done, seen.tolist()) == (1, [1])
+
+
+def test_swept_entities_give_their_rows_back_and_incidents_are_kept():
+    store = EntityStore(3)
+    rows, *_ = touch(store, ["a", "b", "c"], [1, 2, 40 * HOUR])
+    store.head[rows[1], STATUS] = 1
+    store.head[rows[0], SLOT] = 8
+    gone, slots = store.forget(store.away(24 * HOUR))
+    assert (gone, slots.tolist()) == (["a"], [7])
+    assert sorted(store.index) == ["b", "c"]
+    again, *_ = touch(store, ["d"], [40 * HOUR])
+    assert again[0] == rows[0]
+    assert not store.fields[again].any()
+
+
+def test_state_of_other_detectors_is_refused():
+    store, saved = EntityStore(3), {}
+    save(store, saved, touch(store, ["a"], [1])[0])
+    with pytest.raises(StateError, match="3 numbers for each field, these settings need 5"):
+        EntityStore(5).restore([(1, saved["e1"])])
+
+
+def test_beyond_the_cap_those_away_for_longest_go_and_incidents_are_kept():
+    store = EntityStore(3)
+    names = [f"e{i}" for i in range(40)]
+    rows, *_ = touch(store, names, [i // 4 for i in range(40)])  # four of each age
+    store.head[rows[0], STATUS] = 1
+    gone, _ = store.forget(store.least_recent(20))
+    assert store.known == 19
+    assert "e0" not in gone
+    assert sorted(gone) == sorted([*names[1:20], "e20", "e21"])  # of equal age by name
+
+
+def test_who_goes_does_not_depend_on_where_the_rows_lie():
+    names = [f"e{i}" for i in range(30)]
+    gone = []
+    for order in (names, names[::-1]):
+        store = EntityStore(3)
+        touch(store, order, [5] * 30)
+        gone.append(sorted(store.forget(store.least_recent(20))[0]))
+    assert gone[0] == gone[1]

@@ -1,0 +1,126 @@
+"""Who stops sending is told after its own usual gap, and when it is back."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+from tests.streams import SMALL, START, Run, batch
+
+MINUTE = 60_000
+
+
+def settings(**silence):
+    raw = SMALL.model_dump() | {"silence": {"after": 3, "at_least": "1 m", "events": 20, **silence}}
+    raw["decide"]["threshold"] = 1e-9  # nothing else alerts
+    return PipelineSettings.model_validate(raw)
+
+
+def stream(minutes=200, stops=None, every=None):
+    """Entities that send every so many minutes; each stops and starts where `stops` says."""
+    stops, every = stops or {}, every or {}
+    events, stamps = [], []
+    for minute in range(minutes):
+        for entity in ("steady", "pump", "slow"):
+            first, last = stops.get(entity, (minutes, minutes))
+            if minute % every.get(entity, 1) == 0 and not first <= minute < last:
+                events.append({"entity": entity, "x": float(minute % 7)})
+                stamps.append(START + minute * MINUTE)
+    return batch(events, stamps=stamps)
+
+
+def told(run):
+    return [
+        (d["entity"], d["state"], round(d["actual"]["seconds without an event"] / 60, 1))
+        for d in (json.loads(text)["data"] for _, text in run.alerts)
+    ]
+
+
+def test_a_silent_entity_is_told_after_three_times_its_longest_gap_and_when_it_is_back():
+    run = Run(settings()).feed(stream(stops={"pump": (100, 150)}))
+    assert told(run) == [("pump", "opened", 3.9), ("pump", "resolved", 51.0)]
+    first, last = (json.loads(text) for _, text in run.alerts)
+    assert first["data"]["alert_id"] == last["data"]["alert_id"]
+    assert first["id"] != last["id"]
+    assert first["data"]["score"] == last["data"]["score"]
+    assert (first["data"]["kind"], first["data"]["expected"]) == ("collective", {"seconds without an event": 60.0})
+    assert run.counts["alerts.opened"] == run.counts["alerts.resolved"] == 1
+
+
+def test_an_entity_that_seldom_sends_is_given_its_own_time():
+    run = Run(settings()).feed(stream(400, stops={"slow": (240, 400)}, every={"slow": 8}))
+    [(entity, state, minutes)] = told(run)
+    assert (entity, state) == ("slow", "opened")
+    assert 24 < minutes < 26
+
+
+def test_a_new_entity_is_not_expected_yet():
+    assert told(Run(settings()).feed(stream(stops={"pump": (15, 200)}))) == []
+
+
+def test_who_was_silent_is_told_again_and_a_gap_that_recurs_becomes_usual():
+    night = [{"entity": e, "x": 1.0} for _ in range(8 * 60) for e in ("steady", "pump")]
+    stamps = [START + (d * 24 * 60 + m) * MINUTE for d in range(8) for m in range(60) for _ in range(2)]
+    run = Run(settings()).feed(batch(night, stamps=stamps))
+    assert {entity for entity, _, _ in told(run)} == {"steady", "pump"}
+    assert len(told(run)) == 4  # each once, and its return: the second night is usual
+
+
+def test_the_whole_topic_falls_silent_and_only_the_clock_goes_on():
+    run = Run(settings()).feed(stream(60))
+    assert told(run) == []
+    run.take(run.pipeline.tick({0: 3 * MINUTE + MINUTE // 2}))
+    assert {entity for entity, _, _ in told(run)} == {"steady", "pump", "slow"}
+    run.take(run.pipeline.tick({0: 10 * MINUTE}))
+    assert len(told(run)) == 3  # each once
+    back = stream(90)
+    run.feed(back.take(np.flatnonzero(back.stamps > START + 80 * MINUTE)))
+    assert [state for _, state, _ in told(run)] == ["opened"] * 3 + ["resolved"] * 3
+    again = Run(settings(), run.saved)
+    assert again.pipeline.canonical() == run.pipeline.canonical()
+
+
+def test_maintenance_is_silent():
+    run = Run(settings())
+    window = {"entities": "pu*", "start": "2025-10-01T00:00:00Z", "end": "2025-10-30T00:00:00Z"}
+    run.pipeline.apply(parse(json.dumps({"type": "maintenance", "windows": [window]})))
+    assert told(run.feed(stream(stops={"pump": (100, 200)}))) == []
+
+
+def test_who_is_forgotten_while_silent_is_given_up():
+    raw = settings().model_dump() | {"entity": {"forget_after": "2 h"}}
+    run = Run(PipelineSettings.model_validate(raw)).feed(stream(300, stops={"pump": (100, 300)}))
+    assert told(run) == [("pump", "opened", 3.9)]
+    log = run.pipeline.logs[0]
+    result = run.pipeline.process(batch([]))
+    log.let_go(log.store.away(7_200_000), "entities_forgotten", result)
+    assert "pump" not in log.store.index
+    assert [json.loads(text)["data"]["state"] for _, text in result.alerts] == ["resolved"]
+
+
+def test_what_is_told_of_a_return_does_not_depend_on_what_comes_with_it():
+    more = batch([{"entity": "pump", "x": 1.0}] * 3, offset=1000, stamps=[START + 201 * MINUTE] * 3)
+    silent = stream(200, stops={"pump": (100, 200)})
+    together, single = (Run(settings()).feed(silent) for _ in range(2))
+    together.feed(more)
+    single.feed(more, [1, 2])
+    assert together.alerts == single.alerts
+    assert [state for _, state, _ in told(together)] == ["opened", "resolved"]
+
+
+@hypothesis.settings(max_examples=10)
+@given(st.lists(st.integers(1, 450), max_size=6), st.integers(1, 450))
+def test_batches_and_restarts_do_not_matter(cuts, stop):
+    raw = stream(stops={"pump": (100, 150), "slow": (120, 180)})
+    whole = Run(settings()).feed(raw)
+    cut = Run(settings()).feed(raw, cuts)
+    before = Run(settings()).feed(raw.take(np.arange(stop)))
+    after = Run(settings(), before.saved).feed(raw.take(np.arange(stop, len(raw))))
+    assert cut.alerts == before.alerts + after.alerts == whole.alerts
+    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()

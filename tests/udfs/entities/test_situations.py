@@ -1,0 +1,147 @@
+"""What is usual is kept for each situation that the settings declare."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.udfs.control.messages import EntityAction
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+from tests.streams import SMALL, START, Run, batch
+
+
+def settings(*context, base=None):
+    raw = (base or PipelineSettings()).model_dump()
+    raw["event"]["context"] = context
+    raw["decide"]["threshold"] = 1e-3
+    return PipelineSettings.model_validate(raw)
+
+
+def payments(n=3000, seed=0):
+    """Of ten cards: ten times as much is spent while travelling, which is a tenth of the time."""
+    random = np.random.default_rng(seed)
+    made = []
+    for i in range(n):
+        away = bool(random.random() < 0.1)
+        amount = float(random.normal(500, 20) if away else random.normal(50, 5))
+        made.append(
+            {
+                "entity": f"card{i % 10}",
+                "amount": round(amount, 2),
+                "hops": float(random.normal(3, 1)),
+                "travelling": away,
+            }
+        )
+    return made
+
+
+def told(run):
+    return [d for d in (json.loads(text)["data"] for _, text in run.alerts) if d["state"] == "opened"]
+
+
+def test_much_is_usual_while_travelling_and_contextual_at_home():
+    made = payments()
+    made[2900] |= {"amount": 510.0, "travelling": False}
+    raw = batch(made)
+    run = Run(settings("travelling")).feed(raw)
+    late = [d for d in told(run) if d["source"]["offset"] >= 1000]
+    [found] = [d for d in late if d["source"]["offset"] == 2900]
+    assert (found["kind"], found["context"]) == ("contextual", {"travelling": False})
+    assert found["expected"]["amount"] == pytest.approx(50, abs=5)
+    assert found["entity"] == "card0"
+    assert "travelling" not in found["actual"]
+    assert len(late) <= 5
+    assert 2900 not in [d["source"]["offset"] for d in told(Run(settings()).feed(raw))]
+
+
+@hypothesis.example(cuts=[472], seed=1)
+@given(st.lists(st.integers(1, 599), max_size=8), st.integers(0, 4))
+@hypothesis.settings(max_examples=15)
+def test_neither_batches_nor_restarts_matter(cuts, seed):
+    raw = batch(payments(600, seed))
+    chosen = settings("travelling", base=SMALL)
+    whole, cut = Run(chosen).feed(raw), Run(chosen).feed(raw, cuts)
+    assert cut.outputs() == whole.outputs()
+    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    stop = cuts[0] if cuts else 300
+    before = Run(chosen).feed(raw.take(np.arange(stop)))
+    after = Run(chosen, before.saved).feed(raw.take(np.arange(stop, len(raw))))
+    assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+
+
+def test_an_entity_is_shown_and_forgotten_in_all_its_situations():
+    run = Run(settings("travelling")).feed(batch(payments()))
+    message = EntityAction(type="entity", entity="card3", action="forget", id="r")
+    answers = [json.loads(text)["data"] for _, text in run.pipeline.act(message, 0).notices]
+    assert sorted(answer["context"]["travelling"] for answer in answers) == ["False", "True"]
+    usual = {answer["context"]["travelling"]: answer["fields"]["amount"]["usual"] for answer in answers}
+    assert usual == {"False": pytest.approx(50, abs=3), "True": pytest.approx(500, abs=20)}
+    assert run.pipeline.act(message.model_copy(update={"action": "show"}), 1).notices == []
+
+
+MINUTE = 60_000
+
+
+def watched(**more):
+    raw = settings("travelling", base=SMALL).model_dump()
+    raw["decide"]["threshold"] = 1e-9  # nothing else alerts
+    return PipelineSettings.model_validate(
+        raw | {"silence": {"after": 3, "at_least": "1 m", "events": 20}, "track": None} | more
+    )
+
+
+def journeys(minutes=200, lost=(100, 150)):
+    """Two cards, an event a minute each, abroad every second hour; one of them is lost for a while."""
+    made, stamps = [], []
+    for minute in range(minutes):
+        for card in ("kept", "lost"):
+            if card == "kept" or not lost[0] <= minute < lost[1]:
+                made.append({"entity": card, "amount": float(minute % 7), "travelling": minute // 60 % 2 == 1})
+                stamps.append(START + minute * MINUTE)
+    return batch(made, stamps=stamps)
+
+
+def silent(run):
+    alerts = [json.loads(text)["data"] for _, text in run.alerts]
+    return [(d["entity"], d["state"], round(d["actual"]["seconds without an event"] / 60)) for d in alerts]
+
+
+def test_an_entity_in_another_situation_is_not_silent_one_that_sends_nothing_is():
+    run = Run(watched()).feed(journeys())
+    assert silent(run) == [("lost", "opened", 4), ("lost", "resolved", 51)]
+
+
+@given(st.lists(st.integers(1, 340), max_size=6), st.integers(1, 340))
+@hypothesis.settings(max_examples=10)
+def test_silence_in_situations_does_not_depend_on_batches_and_restarts(cuts, stop):
+    raw = journeys()
+    whole, cut = Run(watched()).feed(raw), Run(watched()).feed(raw, cuts)
+    before = Run(watched()).feed(raw.take(np.arange(stop)))
+    after = Run(watched(), before.saved).feed(raw.take(np.arange(stop, len(raw))))
+    assert cut.alerts == before.alerts + after.alerts == whole.alerts
+    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+
+
+def test_who_is_forgotten_while_silent_in_any_situation_is_given_up_for_good():
+    run = Run(watched()).feed(journeys(lost=(100, 200)))
+    message = EntityAction(type="entity", entity="lost", action="forget", id="r")
+    run.take(run.pipeline.act(message, 0))
+    assert [state for _, state, _ in silent(run)] == ["opened", "resolved"]
+    run.feed(batch([{"entity": "kept", "amount": 1.0}], offset=1000))
+    again = Run(watched(), run.saved).pipeline.logs[0]
+    assert list(again.silence.store.index) == ["kept"]
+    assert again.canonical() == run.pipeline.logs[0].canonical()
+
+
+def test_the_least_recent_are_forgotten_where_there_are_too_many(monkeypatch):
+    monkeypatch.setattr("streamgauge.udfs.pipeline.partition.COUNT_EVERY", 200)
+    made = [{"entity": f"card{i}", "amount": 1.0, "travelling": False} for i in range(2000)]
+    run = Run(watched(entity={"most": 1000})).feed(batch(made, stamps=START + 10 * np.arange(2000)))
+    log = run.pipeline.logs[0]
+    assert len(log.silence.store) == len(log.store) == 950

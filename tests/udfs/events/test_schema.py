@@ -1,0 +1,134 @@
+"""A stream's schema may change at any record."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.udfs.events.decode import decode
+from streamgauge.udfs.events.records import Notice
+from streamgauge.udfs.events.schema import VANISHED_AFTER, Alignment
+from streamgauge.udfs.settings.pipeline import EventSettings
+
+from tests.streams import batch
+
+SETTINGS = EventSettings()
+
+
+def align(values, alignment=None):
+    alignment = alignment or Alignment(SETTINGS)
+    notices: list[Notice] = []
+    events, _ = decode(batch([{"entity": "a", **v} for v in values]), SETTINGS)
+    return alignment, list(alignment.matrices(events, notices)), [notice.text for notice in notices]
+
+
+def test_columns_are_numeric_fields_in_order_of_appearance():
+    alignment, [(start, stop, X)], notices = align([{"b": 1, "t": "x", "a": 2.5, "flag": True}])
+    assert alignment.schema.numeric == ["b", "a", "flag"]
+    assert alignment.schema.other == {"t": "text"}
+    np.testing.assert_array_equal(X, [[1, 2.5, 1]])
+    assert (start, stop) == (0, 1)
+    assert notices == [
+        "new field 'b' (number)",
+        "new field 't' (text)",
+        "new field 'a' (number)",
+        "new field 'flag' (number)",
+    ]
+
+
+def test_a_new_field_begins_a_new_stretch():
+    _, stretches, _ = align([{"x": 1}, {"x": 2}, {"x": 3, "y": 9}, {"x": 4}])
+    assert [(start, stop, X.shape) for start, stop, X in stretches] == [(0, 2, (2, 1)), (2, 4, (2, 2))]
+    np.testing.assert_array_equal(stretches[1][2], [[3, 9], [4, np.nan]])
+
+
+def test_a_missing_field_is_missing_and_not_zero():
+    _, stretches, _ = align([{"x": 1, "y": 2}, {"y": None}, {"x": 0}])
+    np.testing.assert_array_equal(stretches[0][2], [[1, 2], [np.nan, np.nan], [0, np.nan]])
+
+
+def test_a_retyped_field_is_announced_once_and_counts_as_missing():
+    alignment, stretches, notices = align([{"x": 1}, {"x": "one"}, {"x": "two"}, {"x": 3}])
+    np.testing.assert_array_equal(stretches[0][2], [[1], [np.nan], [np.nan], [3]])
+    assert [n for n in notices if "held numbers" in n] == ["field 'x' held numbers, now str: counted as missing"]
+    assert align([{"x": "three"}], alignment)[2] == []
+
+
+def test_a_vanished_field_is_announced_once_whatever_the_batches():
+    alignment, _, _ = align([{"x": 1, "y": 1}])
+    told = [n for _ in range(40) for n in align([{"x": 1}] * 50, alignment)[2]]
+    assert told == [f"field 'y' vanished: absent from {VANISHED_AFTER} events in a row"]
+
+
+def test_a_number_beyond_float64_is_the_largest():
+    _, stretches, _ = align([{"x": 10**400}, {"x": -(10**400)}, {"x": 2**63}])
+    np.testing.assert_array_equal(stretches[0][2][:, 0], [1.7976931348623157e308, -1.7976931348623157e308, 2.0**63])
+
+
+def test_declared_types_are_enforced():
+    alignment = Alignment(EventSettings(fields={"n": "number", "t": "text"}))
+    values = [{"n": 1, "t": "a"}, {"n": "1"}, {"t": 5}, {"n": True}, {"n": None, "t": None}, {}]
+    events, _ = decode(batch([{"entity": "a", **v} for v in values]), SETTINGS)
+    rejected = alignment.reject(events)
+    assert [(place, letter.reason) for place, letter in rejected] == [
+        (1, "wrong_type"),
+        (2, "wrong_type"),
+        (3, "wrong_type"),
+    ]
+    assert "'n' is declared as number, this is str" in rejected[0][1].message
+
+
+def test_fields_beyond_the_limit_and_ignored_ones_are_left_out():
+    alignment = Alignment(EventSettings(max_fields=2, ignore=("secret",)))
+    alignment, [(_, _, X)], _ = align([{"a": 1, "secret": 7, "b": 2, "c": 3}], alignment)
+    assert alignment.schema.numeric == ["a", "b"]
+    assert alignment.schema.other == {"c": "ignored"}
+    assert X.shape == (1, 2)
+
+
+def test_a_field_that_comes_back_is_announced_whatever_the_batches():
+    values = [{"x": 1, "y": 1}, *({"x": 1} for _ in range(1500)), {"x": 1, "y": 2}, {"x": 1, "y": 3}]
+    for pieces in ([values], [values[:700], values[700:1501], values[1501:]]):
+        alignment, told = Alignment(SETTINGS), []
+        for piece in pieces:
+            told += align(piece, alignment)[2]
+        assert told[2:] == ["field 'y' vanished: absent from 1000 events in a row", "field 'y' is there again"]
+
+
+def test_a_renamed_field_is_the_one_it_was():
+    settings = EventSettings(rename={"lat_ms": "latency"})
+    events, _ = decode(
+        batch(
+            [{"entity": "a", "latency": 1}, {"entity": "a", "lat_ms": 2}, {"entity": "a", "latency": 3, "lat_ms": 9}]
+        ),
+        settings,
+    )
+    alignment = Alignment(settings)
+    [(_, _, first), (_, _, second)] = alignment.matrices(events, [])
+    assert alignment.schema.numeric == ["latency", "lat_ms"]  # both at once: nothing is thrown away
+    np.testing.assert_array_equal(first, [[1], [2]])
+    np.testing.assert_array_equal(second, [[3, 9]])
+
+
+cells = st.dictionaries(
+    st.sampled_from("abcd"), st.none() | st.integers(-5, 5) | st.floats(-1, 1) | st.text(max_size=2) | st.booleans()
+)
+
+
+@given(st.lists(cells, min_size=1, max_size=30), st.lists(st.integers(1, 29), max_size=4))
+def test_any_split_gives_the_same_matrix_and_schema(values, cuts):
+    def run(pieces):
+        alignment, rows, notices = Alignment(SETTINGS), [], []
+        for piece in pieces:
+            _, stretches, told = align(piece, alignment)
+            notices += told
+            rows += [
+                dict(zip(alignment.schema.numeric, row, strict=False)) for _, _, X in stretches for row in X.tolist()
+            ]
+        return alignment.schema, notices, repr([{k: v for k, v in row.items() if not math.isnan(v)} for row in rows])
+
+    edges = [0, *sorted(c for c in set(cuts) if c < len(values)), len(values)]
+    assert run([values]) == run([values[a:b] for a, b in pairwise(edges)])

@@ -1,0 +1,67 @@
+"""What kind of stream it is, told from the events alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from streamgauge.udfs.events.stream_kind import FIELDS, LOOK_EVERY, RECORDS, SERIES, Shape
+from streamgauge.udfs.scoring.normalise import PRIOR, WIDTH, featurize
+from streamgauge.udfs.settings.pipeline import FeaturizeSettings
+
+
+def shape_of(X, cuts=()):
+    shape, state = Shape(), np.zeros((1, X.shape[1], WIDTH))
+    shape.widen(X.shape[1])
+    for part in np.split(X, cuts or range(LOOK_EVERY, len(X), LOOK_EVERY)):
+        featurize(
+            state,
+            np.zeros(len(part), np.int64),
+            part,
+            FeaturizeSettings(),
+            shape.changes,
+            np.zeros((part.shape[1], PRIOR)),
+        )
+        shape.count(len(part))
+    return shape
+
+
+def walk(n=2000, d=4, keep=0.9):
+    X = np.random.default_rng(0).normal(size=(n, d))
+    for i in range(1, n):
+        X[i] += keep * X[i - 1]
+    return X
+
+
+def records(kind):
+    random = np.random.default_rng(1)
+    shape = (2000, 4)
+    return {
+        "normal": random.normal(size=shape),
+        "heavy": random.standard_cauchy(shape),
+        "rare": (random.random(shape) < 0.02) * 1.0,
+        "skewed": random.lognormal(0, 2, shape),
+    }[kind]
+
+
+def test_one_field_is_a_series_at_once():
+    assert shape_of(np.ones((1, 1))).kind == SERIES
+
+
+def test_fields_that_follow_themselves_are_in_order():
+    assert shape_of(walk()).kind == FIELDS
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy", "rare", "skewed"])
+def test_independent_events_are_records_however_they_are_distributed(kind):
+    assert shape_of(records(kind)).kind == RECORDS
+
+
+def test_until_it_is_known_they_are_records():
+    assert shape_of(walk(LOOK_EVERY - 1)).kind == RECORDS
+
+
+def test_the_state_is_all_there_is():
+    before, after = shape_of(walk(1500), cuts=[1000]), Shape()
+    after.restore(before.to_state())
+    assert after.to_state() == before.to_state()
+    assert (after.kind, after.until_next_look()) == (FIELDS, LOOK_EVERY - 1500 % LOOK_EVERY)

@@ -1,0 +1,112 @@
+"""One incident is one alert, opened, updated, resolved."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from streamgauge.udfs.entities.entity_store import STATUS, EntityStore
+from streamgauge.udfs.incidents.lifecycle import COLLECTIVE, DRIFT, OPENED, POINT, RESOLVED, UPDATED, decide, kind_of
+from streamgauge.udfs.output.alert import alert_id, score_of, severity_of
+from streamgauge.udfs.output.cloud_event import rfc3339
+from streamgauge.udfs.settings.pipeline import DecideSettings
+
+from tests.streams import Run, stream
+
+SETTINGS = DecideSettings(threshold=1e-3, quiet_events=3, warmup=5)
+
+
+def follow(powers, seen=100, violated=None, rows=None, store=None, kinds=None, ranks=None):
+    """Changes for events of given rarity: 4 is a tail probability of 10^-4."""
+    n = len(powers)
+    store = EntityStore(1) if store is None else store
+    store.rows(["a", "b"], 1)
+    ints = np.arange(n)
+    decisions = decide(
+        store, np.zeros(n, np.int64) if rows is None else np.array(rows), np.broadcast_to(np.asarray(seen), n).copy(),
+        np.asarray(powers, dtype=np.float64) * math.log(10), np.zeros(n, bool) if violated is None else np.array(violated),
+        ints, ints, ints * 0, np.full(n, SETTINGS.threshold),
+        np.asarray(powers if ranks is None else ranks, dtype=np.float64) * math.log(10), 1, SETTINGS, np.array(kinds or [POINT] * n),
+    )  # fmt: skip
+    return list(zip(decisions.place.tolist(), decisions.change.tolist(), strict=True)), decisions
+
+
+def test_opens_once_updates_when_ten_times_rarer_and_resolves_after_quiet():
+    changes, decisions = follow([0, 3.1, 3.5, 4.2, 4.3, 1, 1, 1, 0])
+    assert changes == [(1, OPENED), (3, UPDATED), (7, RESOLVED)]
+    assert decisions.flagged.tolist() == [False, True, True, True, True, False, False, False, False]
+
+
+def test_another_kind_is_an_update_once_and_the_incident_has_the_kind_of_the_last():
+    changes, decisions = follow([3.1, 3.1, 3.1, 3.1, 3.1], kinds=[POINT, COLLECTIVE, POINT, COLLECTIVE, DRIFT])
+    assert changes == [(0, OPENED), (1, UPDATED), (4, UPDATED)]
+    assert [kind_of(int(status)) for status in decisions.incident[:, STATUS]] == [POINT, COLLECTIVE, DRIFT]
+
+
+def test_what_ranks_high_though_not_surely_opens_nothing_and_keeps_an_incident_open():
+    changes, decisions = follow([0, 1, 3.1, 1, 1, 1, 1, 1, 1], ranks=[0, 9, 9, 1, 1, 5, 1, 1, 1])
+    assert changes == [(2, OPENED), (8, RESOLVED)]
+    assert np.flatnonzero(decisions.flagged).tolist() == [2]
+
+
+def test_near_the_threshold_is_not_quiet():
+    changes, _ = follow([3.1, 1, 1, 2.5, 1, 1, 1])
+    assert changes == [(0, OPENED), (6, RESOLVED)]
+
+
+def test_a_new_entity_waits_for_its_warm_up_but_a_rule_does_not():
+    assert follow([9, 9], seen=[5, 6])[0] == [(1, OPENED)]
+    assert follow([0], seen=1, violated=[True])[0] == [(0, OPENED)]
+
+
+def test_entities_have_incidents_of_their_own():
+    changes, _ = follow([4, 4, 0, 0, 0, 0], rows=[0, 1, 0, 1, 0, 0])
+    assert changes == [(0, OPENED), (1, OPENED), (5, RESOLVED)]
+
+
+def test_an_incident_goes_on_in_the_next_batch():
+    store = EntityStore(1)
+    assert follow([4], store=store)[0] == [(0, OPENED)]
+    assert follow([1, 1], store=store)[0] == []
+    assert follow([1], store=store)[0] == [(0, RESOLVED)]
+
+
+def test_the_changes_of_an_incident_carry_one_alert_id_and_event_ids_of_their_own():
+    run = Run().feed(stream(seed=1))
+    incidents: dict[str, list[str]] = {}
+    ids = []
+    for key, text in run.alerts:
+        alert = json.loads(text)
+        assert alert["specversion"] == "1.0"
+        assert alert["type"] == f"io.streamgauge.alert.{alert['data']['state']}"
+        assert key == alert["subject"] == alert["data"]["entity"]
+        ids.append(alert["id"])
+        incidents.setdefault(alert["data"]["alert_id"], []).append(alert["data"]["state"])
+    assert len(set(ids)) == len(ids)
+    for states in incidents.values():
+        assert states[0] == "opened"
+        assert set(states[1:-1]) <= {"updated"}
+        assert states.count("resolved") <= 1
+
+
+def test_alert_ids_depend_on_entity_configuration_and_place_alone():
+    one = alert_id("a", 1, "t", 0, 7)
+    assert one == alert_id("a", 1, "t", 0, 7)
+    others = [("b", 1, "t", 0, 7), ("a", 2, "t", 0, 7), ("a", 1, "u", 0, 7), ("a", 1, "t", 1, 7), ("a", 1, "t", 0, 8)]
+    assert len({one, *(alert_id(*other) for other in others)}) == 6
+
+
+@pytest.mark.parametrize(("power", "score"), [(0, 0.0), (1, 0.5), (3, 0.75), (4, 0.8), (9, 0.9)])
+def test_a_score_says_how_rare(power, score):
+    assert score_of(power * math.log(10)) == pytest.approx(score)
+
+
+@pytest.mark.parametrize(("power", "severity"), [(4.01, "low"), (5.01, "medium"), (6.01, "high"), (8.01, "critical")])
+def test_severity_grows_with_rarity_beyond_the_threshold(power, severity):
+    assert severity_of(power * math.log(10), 1e-4) == severity
+
+
+def test_moments_are_written_as_cloudevents_asks():
+    assert rfc3339(1760000000123) == "2025-10-09T08:53:20.123Z"

@@ -1,0 +1,81 @@
+"""Business rules: an expression decides, and can do nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.events.decode import decode
+from streamgauge.udfs.incidents.rules import Rule, RuleBook
+from streamgauge.udfs.settings.pipeline import EventSettings, PipelineSettings
+
+from tests.streams import SMALL, START, Run, batch
+
+
+def violated(when, *values, columns=()):
+    events, _ = decode(batch([{"entity": "e", **value} for value in values]), EventSettings())
+    X = np.array([[value.get(c, np.nan) for c in columns] for value in values], dtype=np.float64)
+    some, [(_, each)], failed = RuleBook((Rule(id="r", when=when),)).violations(
+        events, X.reshape(len(values), -1), list(columns)
+    )
+    np.testing.assert_array_equal(some, each)
+    return each.tolist(), failed
+
+
+def test_a_comparison_of_one_field_is_made_on_the_column():
+    assert violated("age < 0", {"age": -1}, {"age": 3}, {}, columns=("age",)) == ([True, False, False], 0)
+
+
+@pytest.mark.parametrize(
+    ("when", "value", "expected"),
+    [
+        ("amount > 1000 && country != home", {"amount": 2000, "country": "PT", "home": "DE"}, True),
+        ("amount > 1000 && country != home", {"amount": 2000, "country": "DE", "home": "DE"}, False),
+        ("amount > 1000 && country != home", {"amount": 2000, "country": "PT"}, False),  # home is not known
+        ("disk.used / disk.total > 0.9", {"disk": {"used": 95, "total": 100}}, True),
+        ('status in ["failed", "lost"]', {"status": "lost"}, True),
+        ('mail.matches("@example[.]com$")', {"mail": "a@example.com"}, True),
+        ("x == null", {"x": None}, False),  # a missing field violates nothing
+        ("entity == 'e' && x > 0", {"x": 1}, True),
+        ("hour >= 8 && weekday == 4 && x > 0", {"x": 1, "ts": START}, True),  # a Thursday, 8:53
+    ],
+)
+def test_expressions(when, value, expected):
+    assert violated(when, value) == ([expected], 0)
+
+
+def test_what_cannot_be_evaluated_is_counted_and_violates_nothing(caplog):
+    assert violated("x + 1.0 > 2", {"x": "text"}, {"x": "text"}) == ([False, False], 2)
+    assert len(caplog.records) == 1
+    assert "rule r cannot be evaluated" in caplog.text
+
+
+@pytest.mark.parametrize("when", ["x >", "x = 3", "import os", "lambda: 1", "", "(" * 3000 + "1" + ")" * 1000])
+def test_what_is_no_expression_is_refused(when):
+    with pytest.raises(ValidationError):
+        Rule(id="r", when=when)
+
+
+def test_an_expression_can_call_the_functions_of_the_language_only():
+    with pytest.raises(ValidationError, match=re.escape("calls '__import__'; allowed are: bool")):
+        Rule(id="r", when='__import__("os").system("true") == 0')
+    with pytest.raises(SettingsError, match="open"):
+        parse(json.dumps({"type": "rules", "rules": [{"id": "r", "when": 'open("/etc/passwd") != ""'}]}))
+
+
+def test_rules_of_the_settings_hold_until_the_control_topic_has_others():
+    raw = SMALL.model_dump()
+    raw["decide"]["rules"] = [{"id": "own", "when": "x > 5 && y > 5", "severity": "critical"}]
+    run = Run(PipelineSettings.model_validate(raw))
+    run.feed(batch([{"entity": "a", "x": 9, "y": 9}]))
+    [(_, text)] = run.alerts
+    data = json.loads(text)["data"]
+    assert (data["kind"], data["rules"], data["severity"]) == ("conditional", ["own"], "critical")
+    run.pipeline.apply(parse('{"type": "rules", "rules": []}'))
+    run.feed(batch([{"entity": "b", "x": 9, "y": 9}], offset=1))
+    assert len(run.alerts) == 1

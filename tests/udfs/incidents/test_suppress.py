@@ -1,0 +1,163 @@
+"""What counts: maintenance, direction, the smallest effect that matters, k of n, and fields that never varied."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.output.alert import score_of
+from streamgauge.udfs.settings.detectors import DetectorSettings, ValueNoveltySettings
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+from tests.streams import SMALL, START, Run, batch
+
+WIDE = [1, 50, 99, 300, 301, 302, 350]
+
+
+def usual(n=400, entities=2, fields=("x",)):
+    random = np.random.default_rng(0)
+    return [{"entity": f"e{i % entities}", **{f: float(random.normal(100, 2)) for f in fields}} for i in range(n)]
+
+
+def settings(**decide):
+    return PipelineSettings.model_validate(
+        SMALL.model_dump() | {"decide": {"threshold": 1e-3, "warmup": 100, "quiet_events": 3, **decide}}
+    )
+
+
+def opened(events, cuts=(), message=None, **decide):
+    """Offsets of the events that opened an incident, and severities, whatever the batches."""
+    runs = []
+    for where in (cuts, WIDE):
+        run = Run(settings(**decide))
+        if message:
+            run.pipeline.apply(message)
+        runs.append(run.feed(batch(events), where))
+    assert runs[0].outputs() == runs[1].outputs()
+    assert runs[0].pipeline.canonical() == runs[1].pipeline.canonical()
+    told = [json.loads(text)["data"] for _, text in runs[0].alerts]
+    return {d["source"]["offset"]: d["severity"] for d in told if d["state"] == "opened"}, runs[0]
+
+
+def test_a_value_between_those_seen_ranks_high_and_alerts_only_where_that_is_sure():
+    random = np.random.default_rng(1)
+    x = np.where(np.arange(600) // 5 % 2, 100.0, 0.0) + random.normal(0, 5, 600)
+    x[450], x[520] = 50.0, 200.0
+    chosen = settings().model_copy(update={"detectors": DetectorSettings(value_novelty=ValueNoveltySettings())})
+    run = Run(chosen).feed(batch([{"entity": "e", "x": float(v)} for v in x]), WIDE)
+    scores = [json.loads(text)["score"] for _, text in run.scores]
+    told = [json.loads(text)["data"] for _, text in run.alerts]
+    rows = {data["source"]["offset"] for data in told if data["state"] == "opened"}
+    assert min(scores[450], scores[520]) > score_of(-np.log(1e-3))
+    assert 450 not in rows
+    assert 520 in rows
+
+
+def test_a_field_counts_in_its_direction_only():
+    events = usual()
+    events[300]["x"], events[350]["x"] = 160.0, 40.0
+    both = set(opened(events)[0])
+    assert {300, 350} <= both
+    above, run = opened(events, fields={"x": {"direction": "above"}})
+    assert 300 in above
+    assert 350 not in above
+    assert run.counts["muted.small"] > 0
+    assert 300 not in opened(events, fields={"x": {"direction": "below"}})[0]
+
+
+def test_a_field_counts_from_its_smallest_effect_on():
+    events = usual()
+    events[300]["x"], events[350]["x"] = 130.0, 190.0
+    assert {300, 350} <= set(opened(events)[0])
+    for smallest in ({"absolute": 60}, {"relative": 0.6}):
+        found = opened(events, fields={"x": smallest})[0]
+        assert 350 in found
+        assert 300 not in found
+
+
+def test_a_field_that_is_not_named_counts_as_ever_also_beside_one_that_does_not_matter():
+    events = usual(fields=("x", "y"))
+    events[300] |= {"x": 200.0}
+    events[350] |= {"x": 200.0, "y": 500.0}
+    found = opened(events, fields={"x": {"absolute": 1e6}})[0]
+    assert 300 not in found
+    assert 350 in found
+
+
+def test_k_of_n_events_open_an_incident():
+    events = usual(600)
+    events[300]["x"] = 180.0
+    for i, far in ((400, 230.0), (404, 20.0), (408, 290.0)):  # three of five of e0
+        events[i]["x"] = far
+    found = opened(events, hits=3, within=5)[0]
+    assert 300 not in found
+    assert 408 in found
+    assert not {400, 404} & set(found)
+    resumed = Run(settings(hits=3, within=5)).feed(batch(events[:406]))
+    after = Run(settings(hits=3, within=5), resumed.saved)
+    after.feed(batch(events[406:], offset=406))
+    assert [json.loads(t)["data"]["source"]["offset"] for _, t in after.alerts][:1] == [408]
+
+
+def test_a_rule_alerts_at_once_also_where_k_of_n_are_asked_for():
+    rules = parse('{"type":"rules","rules":[{"id":"r","when": "x < 0"}]}')
+    events = usual(40)
+    events[10]["x"] = -1.0
+    assert list(opened(events, message=rules, hits=3, within=5)[0]) == [10]
+
+
+def moment(i):
+    return datetime.fromtimestamp((START + 1000 * i) / 1000, UTC).isoformat()
+
+
+def test_maintenance_is_scored_and_learned_but_raises_no_incident():
+    events = usual(600)
+    for i, far in ((300, 180.0), (301, 180.0), (500, 290.0)):
+        events[i]["x"] = far
+    windows = [{"entities": "e0*", "start": moment(290), "end": moment(310), "why": "upgrade"}]
+    found, run = opened(events, maintenance=windows)
+    assert 300 not in found  # e0
+    assert {301, 500} <= set(found)
+    assert run.counts["muted.maintenance"] >= 1
+    assert len(run.scores) == 600
+    message = parse(json.dumps({"type": "maintenance", "windows": []}))
+    assert 300 in opened(events, message=message, maintenance=windows)[0]
+
+
+def test_the_first_change_of_a_constant_field_is_of_the_lowest_severity():
+    for change in (1.0, 1e6):
+        events = [{"entity": "a", "x": 7.0} for _ in range(500)]
+        for event in events[350:]:  # not at 400: an hour begins there, of which its profile knows nothing
+            event["x"] = 7.0 + change
+        run = Run(settings()).feed(batch(events))
+        told = [json.loads(text)["data"] for _, text in run.alerts]
+        assert {d["severity"] for d in told} <= {"low"}
+        assert sum(d["state"] == "opened" for d in told) == 1
+
+
+@pytest.mark.parametrize(
+    ("decide", "words"),
+    [
+        ({"hits": 3, "within": 2}, "3 anomalous events cannot be among the last 2"),
+        ({"maintenance": [{"start": "2026-01-01T00:00:00", "end": "2026-01-02T00:00:00Z"}]}, "need a zone"),
+        ({"maintenance": [{"start": "2026-01-02T00:00:00Z", "end": "2026-01-01T00:00:00Z"}]}, "must be after start"),
+        ({"fields": {"x": {"direction": "up"}}}, "'both', 'above' or 'below'"),
+    ],
+)
+def test_what_cannot_be_is_refused(decide, words):
+    from streamgauge.jobs.settings.loading import validated
+
+    with pytest.raises(SettingsError, match=words):
+        validated({"decide": decide}, "here")
+
+
+@pytest.mark.parametrize(("value", "severity"), [(130.0, "medium"), (160.0, "high"), (5000.0, "critical")])
+def test_severity_follows_how_many_times_the_smallest_effect_it_is(value, severity):
+    events = usual(3000)
+    events[2900]["x"] = value
+    told, _ = opened(events, fields={"x": {"absolute": 20}}, threshold=1e-3)
+    assert told[2900] == severity

@@ -1,0 +1,102 @@
+"""How good detection is, told again and again; known anomalies are found on the side, and leave no trace."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from streamgauge.jobs.settings.loading import validated
+from streamgauge.udfs.monitoring.probe import PLANTED
+
+from tests.streams import Run, batch
+
+EVERY = 400
+N = 24_000
+
+
+def chosen(track=EVERY, **sections):
+    quick = {"track": track, "decide": {"threshold": 1e-3, "group_within": 0}, "calibration": {"warmup": 50}}
+    return validated(quick | sections, "the test").pipeline()
+
+
+def seasonal(n=N, entities=5):
+    """Two fields that follow the hour, and each other's entities."""
+    random = np.random.default_rng(0)
+    hours = np.arange(n) / entities / 6  # an event of each in ten minutes
+    together = np.cumsum(random.normal(size=n)) / 10
+    wave = 10 * np.sin(2 * np.pi * hours / 24)
+    stamps = 1_760_000_400_000 + (np.arange(n) // entities) * 600_000
+    X = np.column_stack((50 + wave + random.normal(size=n), 5 + np.sin(together) + 0.1 * random.normal(size=n)))
+    return batch(
+        [{"entity": f"e{i % entities}", "ts": int(stamps[i]), "load": x, "flow": y} for i, (x, y) in enumerate(X.tolist())],
+        stamps=stamps,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tracked():
+    return Run(chosen()).feed(seasonal(), range(0, N, 777))
+
+
+def told(run):
+    return [json.loads(text)["data"] for _, text in run.notices if b'"io.streamgauge.tracked"' in text]
+
+
+def test_every_so_many_events_it_is_told_what_was_counted(tracked):
+    records = told(tracked)
+    assert [record["events"] for record in records] == list(range(EVERY, N + 1, EVERY))
+    assert sum(record["held_back"] for record in records) == tracked.counts.get("held_back", 0)
+    opened = sum(sum(record["opened"].values()) for record in records)
+    assert opened == tracked.counts.get("alerts.opened", 0)
+    last = records[-1]
+    assert last["entities"] == {"known": 5, "warm": 5, "rich": 5}
+    assert last["stream"] == "fields"
+    assert last["rarer"]["1e-1"] > last["rarer"]["1e-2"] >= last["rarer"]["1e-4"]
+
+
+def test_known_anomalies_of_each_kind_are_planted_and_found_when_there_is_something_to_know(tracked):
+    probes = [record["probe"] for record in told(tracked) if record["probe"]]
+    assert {probe["kind"] for probe in probes} == set(PLANTED)
+    late = probes[len(probes) // 2 :]
+    assert all(probe["found"] for probe in late if probe["kind"] in ("point", "collective"))
+    assert all(any(probe["members"].values()) for probe in late if probe["found"])
+    for of in ("kind", "tier"):
+        for name in {probe[of] for probe in probes}:
+            mine = [probe["found"] for probe in probes if probe[of] == name]
+            assert tracked.counts[f"probes.planted_{name}"] == len(mine)
+            assert tracked.counts.get(f"probes.found_{name}", 0) == sum(mine)
+
+
+def test_probes_leave_no_trace(tracked):
+    plain = Run(chosen(track=None)).feed(seasonal(), range(0, N, 777))
+    assert plain.outputs() == tracked.outputs()
+    for part in ("detectors", "calibrators", "store", "rich", "prior", "shape"):
+        mine, other = (getattr(run.pipeline.logs[0], part) for run in (tracked, plain))
+        state = {
+            "detectors": lambda d: [one.to_state() for one in d.cohort.values()], "calibrators": lambda c: c.to_state(),
+            "store": lambda s: s.canonical(), "rich": lambda r: r.fields.tobytes(), "prior": lambda p: p.tobytes(),
+            "shape": lambda s: s.to_state(),
+        }[part]  # fmt: skip
+        assert state(mine) == state(other), part
+
+
+@settings(max_examples=8)
+@given(st.lists(st.integers(1, 4999), max_size=5), st.integers(1, 4999))
+def test_neither_batches_nor_restarts_matter(cuts, stop):
+    raw = seasonal(5000)
+    whole, cut = Run(chosen()).feed(raw), Run(chosen()).feed(raw, cuts)
+    before = Run(chosen()).feed(raw.take(np.arange(stop)))
+    after = Run(chosen(), before.saved).feed(raw.take(np.arange(stop, 5000)))
+    assert told(cut) == told(whole) == told(before) + told(after)
+
+
+def test_a_new_constant_or_empty_stream_has_nothing_to_make_an_anomaly_of():
+    events = [{"entity": f"e{i % 3}", "x": 1.0} for i in range(2000)]
+    assert [record["probe"] for record in told(Run(chosen()).feed(batch(events)))] == [None] * 5
+    events = [{"entity": f"e{i % 3}", "t": "a"} for i in range(1000)]
+    assert [record["probe"] for record in told(Run(chosen()).feed(batch(events)))] == [None] * 2
+    events = [{"entity": f"e{i}", "x": float(i % 7)} for i in range(1000)]
+    assert [record["probe"] for record in told(Run(chosen()).feed(batch(events)))] == [None] * 2

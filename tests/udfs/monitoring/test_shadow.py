@@ -1,0 +1,32 @@
+"""A model and its shadow, counted event by event, whatever the batches."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.udfs.monitoring.shadow import Comparison
+
+
+@given(st.lists(st.integers(1, 2499), max_size=6))
+def test_a_model_and_its_shadow_are_counted_event_by_event(cuts):
+    random = np.random.default_rng(0)
+    flags, offsets = random.random((2, 2500)) < 0.1, np.arange(2500)
+
+    def probes(part):
+        places = np.flatnonzero(part % 10 == 0)
+        return places, part[places] % 20 == 0, np.ones(len(places), np.bool_)
+
+    comparison, told = Comparison(1000, "m", "events", "job", 0), []
+    for part in np.split(offsets, sorted(cuts)):
+        told += comparison.compare("1", "2", (flags[0][part], flags[1][part]), probes(part), 1e-4, part, part)
+    data = [json.loads(text)["data"] for _, text in told]
+    for k, said in enumerate(data):
+        a, b = flags[:, 1000 * k : 1000 * (k + 1)]
+        assert (said["both"], said["only_live"], said["only_shadow"]) == ((a & b).sum(), (a & ~b).sum(), (b & ~a).sum())
+        assert (said["live"], said["shadow"], said["events"]) == (1, 2, 1000)
+        assert (said["probes"], said["live_right"], said["shadow_right"]) == (100, 50, 100)
+    assert len(data) == 2
+    assert comparison.compare("1", "3", (flags[0], flags[1]), probes(offsets), 1e-4, offsets, offsets)[0][0] == "m"

@@ -1,0 +1,117 @@
+"""A suspicious stretch is scored but not learned, until it proves to be a new level, or time is up."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.udfs.entities.entity_store import HELD_AFTER, SEEN, EntityStore
+from streamgauge.udfs.scoring.normalise import CENTRE, VARIANCE
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+from tests.streams import SMALL, Run, batch
+
+
+def settings(quarantine=200, **decide):
+    raw = PipelineSettings().model_dump()
+    raw["entity"]["quarantine"] = quarantine
+    raw["decide"] |= {"warmup": 590, **decide}  # nothing but the stretch alerts
+    return PipelineSettings.model_validate(raw)
+
+
+def run(values, quarantine=200, cuts=(), base=None, **decide):
+    events = [{"entity": "e", "x": float(v)} for v in values]
+    return Run(base or settings(quarantine, **decide)).feed(batch(events), cuts)
+
+
+def usual(n=600, seed=0):
+    return 100 + np.random.default_rng(seed).normal(size=n)
+
+
+def number(run, which, entity="e"):
+    """One of the entity's numbers for its field."""
+    store = run.pipeline.logs[0].store
+    return store.fields[store.index[entity], 0, which]
+
+
+def states(run):
+    return [json.loads(text)["data"]["state"] for _, text in run.alerts]
+
+
+def ended(run):
+    told = [json.loads(text)["data"] for _, text in run.alerts]
+    return [data for data in told if data["state"] == "resolved"]
+
+
+def test_an_erratic_stretch_is_scored_but_moves_neither_centre_nor_deviation():
+    random = np.random.default_rng(1)
+    stretch = 100 + 30 * random.normal(size=150)
+    guarded, plain = (run(np.concatenate((usual(), stretch)), q, quiet_events=150) for q in (200, 0))
+    before = run(usual())
+    assert guarded.counts["held_back"] > 100
+    assert "held_back" not in plain.counts
+    moved = [number(one, VARIANCE) - number(before, VARIANCE) for one in (guarded, plain)]
+    assert moved[0] < 0.1 * moved[1]
+    assert guarded.counts["scored"] == plain.counts["scored"] == 750
+
+
+def test_a_new_level_is_learned_after_fifty_events_and_a_ramp_or_noise_only_when_time_is_up():
+    random = np.random.default_rng(2)
+    flat = 130 + random.normal(size=300)
+    ramp = 110 + 0.2 * np.arange(300) + random.normal(size=300)
+    noise = 100 + 40 * random.normal(size=300)
+
+    def held(stretch):
+        return run(np.concatenate((usual(), stretch)), quiet_events=400).counts["held_back"]
+
+    assert 50 <= held(flat) < 90
+    assert held(ramp) == held(noise) == 200
+
+
+def test_who_went_back_to_the_old_level_is_as_before():
+    stretch = 100 + 30 * np.random.default_rng(3).normal(size=100)
+    guarded = run(np.concatenate((usual(), stretch, usual(seed=5))))
+    assert states(guarded)[-1] == "resolved"
+    told = [data["held_back"] for data in ended(guarded)]
+    assert sum(told) == guarded.counts["held_back"] > 30
+    assert abs(number(guarded, CENTRE) - 100) < 0.3
+
+
+def test_who_stays_at_a_new_level_was_learned_and_the_alert_says_so_when_it_ends():
+    level = run(np.concatenate((usual(), 30 + usual(1000, seed=6))), quiet_events=200)
+    [told] = ended(level)
+    assert level.counts["held_back"] >= 50
+    assert told["held_back"] == 0
+
+
+@given(st.lists(st.integers(1, 899), max_size=10), st.integers(0, 5), st.sampled_from([40, 200]))
+@hypothesis.settings(max_examples=25)
+def test_neither_batches_nor_restarts_change_what_is_held_back(cuts, seed, quarantine):
+    random = np.random.default_rng(seed)
+    values = np.concatenate((usual(400), 100 + 30 * random.normal(size=100), usual(200, 7), usual(200, 8) + 40))
+    base = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"quarantine": quarantine})})
+    entities = random.integers(0, 2, len(values))
+    raw = batch([{"entity": f"e{e}", "x": float(v)} for e, v in zip(entities.tolist(), values, strict=True)])
+    whole, cut = Run(base).feed(raw), Run(base).feed(raw, cuts)
+    assert whole.counts["held_back"] == cut.counts["held_back"] > 0
+    assert cut.outputs() == whole.outputs()
+    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    stop = cuts[0] if cuts else 450
+    before = Run(base).feed(raw.take(np.arange(stop)))
+    after = Run(base, before.saved).feed(raw.take(np.arange(stop, len(raw))), [c - stop for c in cuts])
+    assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+
+
+def test_a_batch_holds_no_more_of_an_entity_than_can_be_told_apart():
+    store = EntityStore(1)
+    rows = store.rows(["a"] * 20 + ["b"] * 5, 1)
+    done, _, seen, held = store.touch(rows, np.arange(25), 100, 100)
+    assert done == HELD_AFTER
+    assert not held.any()
+    assert seen.tolist() == list(range(1, HELD_AFTER + 1))
+    assert store.head[rows[0], SEEN] == HELD_AFTER
+    assert store.touch(rows[done:], np.arange(done, 25), 100, 100)[0] == 25 - HELD_AFTER

@@ -1,0 +1,343 @@
+"""The invariants of the pipeline (docs/adr/001)."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from streamgauge.models.errors import SettingsError, StateError
+from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.events.stream_kind import LOOK_EVERY
+from streamgauge.udfs.pipeline import partition as log_pipeline
+from streamgauge.udfs.pipeline.shard import warm_up
+from streamgauge.udfs.scoring.trained_models import Models
+from streamgauge.udfs.settings.detectors import DetectorSettings
+from streamgauge.udfs.settings.pipeline import EnsembleSettings, ModelsSettings, PipelineSettings
+
+from tests.streams import SMALL, START, Run, batch, stream
+
+cuts = st.lists(st.integers(1, 399), max_size=12)
+widths = st.sampled_from([1, 3])  # a series, whose entities are rich; records
+# room for three rich entities in each log
+TIGHT = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"rich_memory": 0.025})})
+
+
+@given(cuts, st.integers(0, 5), widths, st.sampled_from([SMALL, TIGHT]))
+def test_batch_boundaries_do_not_matter(where, seed, fields, settings):
+    raw = stream(seed=seed, fields=fields, partitions=2)
+    whole, cut = Run(settings).feed(raw), Run(settings).feed(raw, where)
+    assert cut.outputs() == whole.outputs()
+    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+
+
+@given(st.integers(1, 399), cuts, st.integers(0, 5), widths, st.sampled_from([SMALL, TIGHT]))
+def test_resuming_from_saved_state_equals_never_having_stopped(stop, where, seed, fields, settings):
+    raw = stream(seed=seed, fields=fields, partitions=2)
+    first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, len(raw)))
+    before = Run(settings).feed(first, where)
+    after = Run(settings, before.saved).feed(rest, where)
+    whole = Run(settings).feed(raw)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert after.saved.keys() == Run(settings).feed(first, where).feed(rest, where).saved.keys()
+    joined = {name: sorted(before.outputs()[name] + records) for name, records in after.outputs().items()}
+    assert joined == whole.outputs()
+
+
+@pytest.mark.parametrize("fields", [1, 3])
+def test_every_batch_by_itself_and_restored_after_each(fields):
+    raw, saved, alerts = stream(n=150, fields=fields), {}, []
+    for i in range(len(raw)):
+        run = Run(saved=saved).feed(raw.take(np.array([i])))
+        saved, alerts = run.saved, alerts + run.alerts
+    whole = Run().feed(raw)
+    assert alerts == whole.alerts
+    assert run.pipeline.canonical() == whole.pipeline.canonical()
+
+
+@given(st.integers(0, 20), cuts)
+def test_every_offset_ends_in_exactly_one_place(seed, where):
+    raw = stream(seed=seed, partitions=3)
+    run = Run().feed(raw, where)
+    places = []
+    for _, text in [*run.scores, *run.dead, *run.late]:
+        record = json.loads(text)
+        places.append((record["partition"], record["offset"]))
+    assert sorted(places) == sorted(zip(raw.partitions.tolist(), raw.offsets.tolist(), strict=True))
+    assert run.counts["scored"] + run.counts.get("late", 0) + len(run.dead) == run.counts["events"] == len(raw)
+    assert min(len(run.scores), len(run.dead)) > 0
+
+
+def test_the_stream_of_these_tests_has_everything_in_it():
+    states = {
+        json.loads(text)["data"]["state"] for seed in range(6) for _, text in Run().feed(stream(seed=seed)).alerts
+    }
+    run = Run().feed(stream(seed=1))
+    assert states == {"opened", "updated", "resolved"}
+    assert run.late
+    assert {json.loads(text)["reason"] for _, text in run.dead} == {"not_json", "no_entity"}
+    told = [json.loads(text) for _, text in run.notices]
+    assert ("io.streamgauge.schema.added", "later") in [(event["type"], event["subject"]) for event in told]
+
+
+@given(st.integers(0, 5))
+def test_same_stream_same_bytes(seed):
+    raw = stream(seed=seed)
+    assert Run().feed(raw).saved == Run().feed(raw).saved
+
+
+def test_scores_run_from_0_to_1():
+    values = [json.loads(text)["score"] for _, text in Run().feed(stream()).scores]
+    assert min(values) >= 0
+    assert max(values) <= 1
+    assert max(values) > 0.6
+
+
+def test_partitions_are_logs_of_their_own():
+    raw = stream(partitions=2)
+    both = Run().feed(raw)
+    for p in (0, 1):
+        alone = Run().feed(raw.take(np.flatnonzero(raw.partitions == p)))
+        assert alone.pipeline.canonical()[p] == both.pipeline.canonical()[p]
+
+
+def test_an_entity_away_too_long_starts_anew():
+    settings = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"forget_after": 60_000})})
+    near = batch([{"entity": "a", "x": float(i % 3)} for i in range(30)])
+    far = batch([{"entity": "a", "x": 50.0}], offset=30, stamps=[near.stamps[-1] + 60_001])
+    back = batch([{"entity": "a", "x": 50.0}], offset=30, stamps=[near.stamps[-1] + 60_000])
+    head = {}
+    for name, last in (("far", far), ("back", back)):
+        run = Run(settings).feed(near)
+        run.take(run.pipeline.process(last))
+        store = run.pipeline.logs[0].store
+        head[name] = int(store.head[store.index["a"], 0])
+    assert head == {"far": 1, "back": 31}
+
+
+@given(st.integers(1, 899), st.lists(st.integers(1, 899), max_size=8))
+def test_seats_of_forgotten_entities_go_to_others_and_stay_with_them_after_a_restart(stop, where):
+    random = np.random.default_rng(0)
+    events = [{"entity": f"{'old' if i < 300 else 'new'}{i % 5}", "x": float(random.normal())} for i in range(900)]
+    away = np.where(np.arange(900) < 300, 0, 40 * 86_400_000)
+    raw = batch(events, stamps=START + 1000 * np.arange(900) + away)
+    first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, 900))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_pipeline, "COUNT_EVERY", LOOK_EVERY)
+        patch.setattr(log_pipeline, "SWEEP_EVERY", LOOK_EVERY)
+        whole = Run(TIGHT).feed(raw, where)
+        before = Run(TIGHT).feed(first, where)
+        after = Run(TIGHT, before.saved).feed(rest, [w - stop for w in where])
+    assert whole.counts["entities_forgotten"] == 3  # two have an incident that is open
+    assert whole.pipeline.entities == {"entities": 7, "rich_entities": 3, "warm_entities": 0}
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert sorted(before.scores + after.scores) == sorted(whole.scores)
+
+
+def test_a_rich_detector_keeps_to_its_streams_when_another_runs():
+    chosen = {"value_novelty": {"streams": ["series"]}, "shape_dictionary": {"samples": 4, "warmup": 5}}
+    only = DetectorSettings.model_validate(dict.fromkeys(DetectorSettings.model_fields) | chosen)
+    run = Run(SMALL.model_copy(update={"detectors": only})).feed(stream(fields=2))
+    said = {name for _, text in run.scores for name in json.loads(text)["detectors"]}
+    assert said == {"shape_dictionary"}
+
+
+def test_other_detectors_refuse_the_state_with_a_reason():
+    saved = Run().feed(stream(n=50)).saved
+    other = SMALL.model_copy(update={"detectors": SMALL.detectors.model_copy(update={"half_space_trees": None})})
+    with pytest.raises(StateError, match=r"rolling_z_score.*half_space_trees.*settings name"):
+        Run(other, saved)
+
+
+def test_a_missing_part_of_the_state_is_refused():
+    saved = Run().feed(stream(n=50)).saved
+    del saved["0/m"]
+    with pytest.raises(StateError, match="incomplete"):
+        Run(saved=saved)
+
+
+def test_a_rule_on_the_control_topic_alerts_at_once_and_by_name():
+    run = Run()
+    run.pipeline.apply(parse('{"type":"rules","rules":[{"id":"age","when": "age < 0"}]}'))
+    run.feed(batch([{"entity": "a", "age": 3}, {"entity": "b", "age": -1}]))
+    [(key, text)] = run.alerts
+    data = json.loads(text)["data"]
+    assert (key, data["kind"], data["rules"], data["severity"]) == ("b", "conditional", ["age"], "high")
+    assert run.counts["alerts.opened"] == run.counts["alerts.conditional"] == 1
+
+
+def test_a_threshold_on_the_control_topic_takes_the_settings_place():
+    raw = stream(seed=3)
+    strict = Run()
+    strict.pipeline.apply(parse('{"type":"threshold","value":1e-12}'))
+    assert len(strict.feed(raw).alerts) < len(Run().feed(raw).alerts)
+
+
+def test_a_new_model_version_is_named_in_alerts_and_survives_a_restart():
+    raw = stream(seed=2)
+    message = parse(
+        '{"type":"detector","detector":"half_space_trees","version":"7","settings":{"n_trees":3,"window_size":20}}'
+    )
+    run = Run().feed(raw.take(np.arange(200)))
+    run.pipeline.apply(message)
+    run.feed(raw.take(np.arange(200, 300)))
+    again = Run(saved=run.saved)
+    again.pipeline.apply(message)  # read again at the start: must change nothing
+    rest = raw.take(np.arange(300, 400))
+    assert again.feed(rest).pipeline.canonical() == run.feed(rest).pipeline.canonical()
+    last = json.loads(again.alerts[-1][1])["data"]["detectors"]["half_space_trees"]
+    assert last["version"] == "7"
+
+
+def test_the_saved_state_does_not_grow_with_the_stream():
+    random = np.random.default_rng(0)
+    run = Run(SMALL.model_copy(update={"output": SMALL.output.model_copy(update={"scores": "none"})}))
+    sizes = []
+    for turn in range(600):
+        values = [{"entity": f"e{random.integers(7)}", "x": float(random.normal())} for _ in range(50)]
+        run.feed(batch(values, offset=50 * turn))
+        sizes.append(sum(map(len, run.saved.values())))
+    assert max(sizes[300:]) <= 1.05 * max(sizes[:300])
+
+
+def test_a_wide_stream_keeps_its_columns():
+    values = [{"entity": "a", **{f"f{k}": float(k + i) for k in range(512)}} for i in range(50)]
+    run = Run().feed(batch(values), [20])
+    assert len(run.pipeline.logs[0].alignment.schema.numeric) == 512
+    assert run.counts["scored"] == 50
+
+
+@pytest.mark.parametrize(
+    "detectors", [{}, {"half_space_trees": None}, {"rolling_z_score": None, "river_half_space_trees": {}}]
+)
+def test_warming_up_works_for_any_detectors_and_reaches_every_kernel(detectors):
+    warm_up(PipelineSettings.model_validate({"detectors": detectors}), Models(ModelsSettings()))
+    if not detectors:
+        from streamgauge.models.detectors.cohort import half_space_trees as trees
+        from streamgauge.udfs.entities import entity_store as context
+        from streamgauge.udfs.incidents import lifecycle as decide
+        from streamgauge.udfs.scoring import normalise as featurize
+
+        kernels = (
+            trees._score,
+            trees._score_count,
+            trees._close_counted,
+            context._touch,
+            decide._decide,
+            featurize._featurize,
+        )
+        assert all(kernel.signatures for kernel in kernels)
+
+
+def test_weights_of_the_control_topic_take_the_settings_place_and_survive_a_restart():
+    raw = stream(seed=4)
+    message = parse('{"type":"weights","weights":{"loda":9,"online_isolation_forest":0.1}}')
+    plain, run = Run().feed(raw), Run().feed(raw.take(np.arange(100)))
+    run.pipeline.apply(message)
+    run.feed(raw.take(np.arange(100, 300)))
+    again = Run()
+    again.pipeline.apply(message)  # read at the start, before what it decides about is restored
+    again.pipeline.restore(run.saved.items())
+    again.saved = dict(run.saved)
+    rest = raw.take(np.arange(300, 400))
+    assert again.feed(rest).pipeline.canonical() == run.feed(rest).pipeline.canonical()
+    assert sorted(run.scores) != sorted(plain.scores)
+    with pytest.raises(SettingsError, match="'lodaa' is not used by this job; used are: rolling_z_score"):
+        run.pipeline.apply(parse('{"type":"weights","weights":{"lodaa":1}}'))
+
+
+@pytest.mark.parametrize("method", ["mean", "vote", "consensus"])
+def test_every_way_to_combine_finds_the_spikes_whatever_the_batches(method):
+    chosen = SMALL.model_copy(update={"ensemble": EnsembleSettings(method=method)})
+    random = np.random.default_rng(0)
+    events = [{"entity": f"e{i % 2}", "x": float(random.normal()), "y": float(random.normal())} for i in range(900)]
+    for i, far in ((700, 60.0), (800, -90.0)):
+        events[i] |= {"x": far, "y": -far}
+    whole, cut = Run(chosen).feed(batch(events)), Run(chosen).feed(batch(events), [1, 99, 701, 705])
+    assert whole.outputs() == cut.outputs()
+    scores = np.array([json.loads(text)["score"] for _, text in whole.scores])
+    assert {700, 800} <= set(np.argsort(-scores[200:])[:12] + 200)
+
+
+@hypothesis.settings(max_examples=5)
+@given(cuts, st.integers(1, 2999))
+def test_a_flood_of_new_entities_stays_within_the_cap_whatever_the_batches(where, stop):
+    settings = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"most": 1000})})
+    raw = batch([{"entity": f"e{i}", "x": float(i % 7)} for i in range(3000)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_pipeline, "COUNT_EVERY", LOOK_EVERY)
+        whole, cut = Run(settings).feed(raw), Run(settings).feed(raw, where)
+        before = Run(settings).feed(raw.take(np.arange(stop)))
+        after = Run(settings, before.saved).feed(raw.take(np.arange(stop, 3000)))
+    assert whole.counts["entities_evicted"] == 3000 - whole.pipeline.entities["entities"]
+    assert whole.pipeline.entities["entities"] <= 1000
+    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+
+
+@hypothesis.settings(max_examples=5)
+@given(cuts, st.integers(401, 2999))
+def test_weights_move_in_steps_whatever_the_batches_and_restarts(where, stop):
+    raw, message = stream(n=3000, seed=5), parse('{"type": "weights", "weights": {"rolling_z_score": 9}}')
+    head, tail = raw.take(np.arange(400)), raw.take(np.arange(400, 3000))
+    whole, cut, before = (Run(SMALL).feed(head) for _ in range(3))
+    for run in (whole, cut, before):
+        run.pipeline.apply(message)
+    calibrators = whole.pipeline.logs[0].calibrators
+    place, seen = calibrators.of.names.index("rolling_z_score"), []
+    for begin in range(0, 2600, 100):
+        whole.feed(tail.take(np.arange(begin, begin + 100)))
+        seen.append(float(calibrators.weights[place]))
+    assert 1.0 < seen[3] < seen[8] < 9.0
+    assert seen == sorted(seen)
+    cut.feed(tail, where)
+    before.feed(tail.take(np.arange(stop - 400)))
+    after = Run(SMALL)
+    after.pipeline.apply(message)  # read again at the start
+    after.pipeline.restore(before.saved.items())
+    after.saved = dict(before.saved)
+    after.feed(tail.take(np.arange(stop - 400, 2600)))
+    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+
+
+def test_weights_arrive_where_they_are_wanted():
+    raw = stream(n=6400, seed=5)
+    run = Run(SMALL).feed(raw.take(np.arange(400)))
+    run.pipeline.apply(parse('{"type": "weights", "weights": {"rolling_z_score": 9}}'))
+    run.feed(raw.take(np.arange(400, 6400)))
+    calibrators = run.pipeline.logs[0].calibrators
+    assert calibrators.weights[calibrators.of.names.index("rolling_z_score")] == 9.0
+
+
+@hypothesis.settings(max_examples=5)
+@example([], 559)  # one batch in which an entity begins to be held back from learning
+@example([], 1300)  # and one before a third field comes
+@given(cuts, st.integers(1, 1999))
+def test_peers_are_the_same_whatever_the_batches_though_new_ones_come(where, stop):
+    random = np.random.default_rng(0)
+    raw = SMALL.model_dump(mode="json")
+    quick = {"streams": ["fields", "records"], "warmup": 10}
+    raw["detectors"] |= {"seasonal_profile": quick, "peer_deviation": quick}
+    settings = PipelineSettings.model_validate(raw)
+    shared = np.sin(np.arange(2000) / 60)
+    events = [
+        {
+            "entity": f"e{random.integers(9 + i // 40)}",
+            "x": 9 + shared[i] + 0.1 * random.normal(),
+            "y": float(shared[i]),
+            **({"z": float(shared[i])} if i >= 1301 else {}),
+        }
+        for i in range(2000)
+    ]
+    stamps = START // 3_600_000 * 3_600_000 + np.arange(2000)
+    whole, cut = (
+        Run(settings).feed(batch(events, stamps=stamps)),
+        Run(settings).feed(batch(events, stamps=stamps), where),
+    )
+    before = Run(settings).feed(batch(events, stamps=stamps).take(np.arange(stop)))
+    after = Run(settings, before.saved).feed(batch(events, stamps=stamps).take(np.arange(stop, 2000)))
+    assert any("peer_deviation" in json.loads(text)["detectors"] for _, text in whole.scores)
+    assert cut.outputs() == whole.outputs()
+    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()

@@ -1,0 +1,289 @@
+"""Trained models in the pipeline: aligned by name, swapped at a batch boundary, shadowed, and as exact as everything else."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.models.errors import ModelError, SettingsError, StateError
+from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.training.candidate import Past, make_candidate
+from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.scoring.trained_models import Models
+from streamgauge.udfs.settings.pipeline import ModelsSettings, PipelineSettings
+
+from tests.streams import SMALL, Run, batch, stream
+
+FIELDS = ["f2", "f0", "f1"]  # not the stream's order
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory):
+    """Two versions of a forest and a forecaster of sequences, trained on what `stream` calls usual."""
+    random = np.random.default_rng(0)
+    X = np.column_stack([random.normal(10 * f, 1 + f, 600) for f in (2, 0, 1)])
+    registry = Registry(str(tmp_path_factory.mktemp("registry")))
+    past = Past(X, FIELDS, np.arange(600, dtype=np.int64) % 3)
+    for seed in (1, 2):
+        registry.publish(*make_candidate("forest", "isolation_forest", past, {"n_trees": 8, "part": 64, "seed": seed}))
+    registry.publish(*make_candidate("waves", "temporal_cnn", past, {"steps": 5, "hidden": 4, "epochs": 2}))
+    for name in ("forest", "waves"):
+        registry.point(name, "live", 1)
+    return registry
+
+
+def settings(registry, history=8, **use):
+    models = {"registry": registry.url, "history": history, "use": use or {"forest": {}, "waves": {}}}
+    return PipelineSettings.model_validate(SMALL.model_dump() | {"models": models})
+
+
+def promoted(version, role="live", model="forest", share=0.0):
+    return parse(json.dumps({"type": "model", "model": model, "role": role, "version": version, "share": share}))
+
+
+@given(st.lists(st.integers(1, 399), max_size=12))
+def test_batch_boundaries_do_not_matter(registry, cuts):
+    raw, chosen = stream(), settings(registry, forest={"shadow": "2"}, waves={"variant": "student"})
+    whole, cut = Run(chosen).feed(raw), Run(chosen).feed(raw, cuts)
+    assert cut.outputs() == whole.outputs()
+    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    said = {name for _, text in whole.scores for name in json.loads(text)["detectors"]}
+    assert {"forest", "forest shadow", "waves"} <= said
+
+
+@given(st.integers(1, 399), st.lists(st.integers(1, 399), max_size=6))
+def test_resuming_equals_never_having_stopped(registry, stop, cuts):
+    raw, chosen = stream(seed=1), settings(registry)
+    first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, len(raw)))
+    before = Run(chosen).feed(first, cuts)
+    after = Run(chosen, before.saved).feed(rest)
+    whole = Run(chosen).feed(raw)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert sorted(before.scores + after.scores) == sorted(whole.scores)
+
+
+def test_features_are_found_by_name_and_the_opinion_is_the_models_own(registry):
+    raw = batch([{"entity": "a", "f0": 1.0, "f1": 12.0, "other": 3.0, "f2": 21.0}] * 2)
+    pipeline = Run(settings(registry, forest={})).feed(raw).pipeline
+    log = pipeline.logs[0]
+    columns = log.alignment.schema.numeric
+    X = np.array([[{"f0": 1.0, "f1": 12.0, "other": 3.0, "f2": 21.0}[name] for name in columns]])
+    windows = log.models.windows(np.zeros((1, 4, 9)), np.array([-1]), X, columns)
+    said = log.models.serve("records", X, columns, windows)[0]
+    expected = registry.load("forest", 1).detector
+    assert said.magnitude == expected.rate_many(np.array([[21.0, 1.0, 12.0]]))
+    assert said.missing == 0.0
+    assert np.isnan(said.weights[0][columns.index("other")])
+    np.testing.assert_allclose(np.nansum(said.weights[0]), expected.score_many(np.array([[21.0, 1.0, 12.0]]))[0])
+
+
+def test_what_is_missing_counts_as_usual_and_lowers_the_confidence(registry):
+    models = Models(settings(registry, forest={}).models)
+    X = np.array([[1.0]])
+    said = models.serve("records", X, ["f0"], models.windows(np.zeros((1, 1, 9)), np.array([-1]), X, ["f0"]))[0]
+    assert said.missing == pytest.approx(2 / 3)
+    expected = registry.load("forest", 1).detector.rate_many(np.array([[np.nan, 1.0, np.nan]]))
+    assert said.magnitude == expected
+    other = np.array([[1.0]])
+    windows = models.windows(np.zeros((1, 1, 9)), np.array([-1]), other, ["else"])
+    assert models.serve("records", other, ["else"], windows)[0] is None
+
+
+def test_windows_are_the_last_events_of_each_entity(registry):
+    models = Models(settings(registry).models)
+    random = np.random.default_rng(0)
+    rings, past = np.zeros((3, 3, models.width)), {0: [], 1: [], 2: []}
+    for turn in range(30):
+        n = int(random.integers(1, 9))
+        slots, X = random.integers(-1, 3, n), random.normal(size=(n, 3))
+        if turn % 5 == 4:
+            models.remember(rings, slots, X)
+        told = models.windows(rings, slots, X, ["f0", "f1", "f2"]) if turn % 5 < 4 else None
+        for i, slot in enumerate(slots.tolist()):
+            if slot < 0:
+                assert told is None or (told.counts[i] == 0 and np.isnan(told.values[i]).all())
+                continue
+            past[slot].append(X[i])
+            if told is None:
+                continue
+            assert told.counts[i] == len(past[slot])
+            known = np.array(past[slot][-5:])
+            np.testing.assert_array_equal(told.values[i, 5 - len(known) :], known)
+            assert np.isnan(told.values[i, : 5 - len(known)]).all()
+
+
+def test_a_version_is_swapped_between_two_batches_named_in_alerts_and_survives_a_restart(registry):
+    raw, chosen = stream(seed=2), settings(registry)
+    run = Run(chosen).feed(raw.take(np.arange(200)))
+    run.pipeline.apply(promoted(2))
+    run.feed(raw.take(np.arange(200, 300)))
+    again = Run(chosen, run.saved)
+    again.pipeline.apply(promoted(2))  # read again at the start
+    rest = raw.take(np.arange(300, 400))
+    assert again.feed(rest).pipeline.canonical() == run.feed(rest).pipeline.canonical()
+    versions = {json.loads(text)["data"]["detectors"].get("forest", {}).get("version") for _, text in run.alerts}
+    assert {"1", "2"} <= versions
+
+
+def test_a_promoted_shadow_takes_its_calibrator_along(registry):
+    raw, chosen = stream(seed=2), settings(registry, forest={"shadow": "2"})
+    run = Run(chosen).feed(raw.take(np.arange(300)))
+    calibrators = run.pipeline.logs[0].calibrators
+    names = calibrators.of.names
+    shadow = calibrators.members[names.index("forest shadow")].to_state()
+    run.pipeline.apply(promoted(2))
+    run.pipeline.process(batch([b"{broken"], offset=300))  # a batch that nothing is learned from
+    assert calibrators.members[names.index("forest")].to_state() == shadow
+    run.pipeline.apply(promoted(1))
+    run.pipeline.process(batch([b"{broken"], offset=300))  # a batch that nothing is learned from
+    fresh = registry.load("forest", 1).calibrator.to_state()
+    assert calibrators.members[names.index("forest")].to_state() == fresh
+
+
+def test_a_shadow_is_scored_compared_and_never_heard(registry):
+    raw = stream(seed=2)
+    alone = Run(settings(registry, forest={})).feed(raw)
+    shadowed = Run(settings(registry, forest={"shadow": "2"})).feed(raw)
+
+    def essence(run):
+        return [
+            {k: v for k, v in json.loads(t)["data"].items() if k not in ("alert_id", "group")} for _, t in run.alerts
+        ]
+
+    assert essence(shadowed) == essence(alone)
+    compared = {k: n for k, n in shadowed.counts.items() if k.startswith("models.forest.")}
+    assert compared["models.forest.both"] > 0
+    shadowed.pipeline.apply(promoted(None, "shadow"))
+    shadowed.feed(batch([{"entity": "a", "f0": 1.0}], offset=9999))
+    assert "forest shadow" not in json.loads(shadowed.scores[-1][1])["detectors"]
+
+
+@given(st.lists(st.integers(101, 399), max_size=6), st.integers(101, 399))
+def test_a_canary_is_the_same_whatever_the_batches_and_restarts(registry, cuts, stop):
+    raw, chosen, runs = stream(seed=2), settings(registry, forest={}), []
+    rest = raw.take(np.arange(100, 400))
+    for where in ([], cuts, [stop]):
+        run = Run(chosen).feed(raw.take(np.arange(100)))
+        run.pipeline.apply(promoted(2, "shadow", share=0.5))
+        if where == [stop]:
+            before, run = run.feed(rest.take(np.arange(stop - 100))), Run(chosen, run.saved)
+            run.pipeline.apply(promoted(2, "shadow", share=0.5))
+            run.alerts, run.scores = before.alerts, before.scores
+            run.feed(rest.take(np.arange(stop - 100, 300)))
+        else:
+            run.feed(rest, [cut - 100 for cut in where])
+        runs.append(run)
+    for run in runs[1:]:
+        assert sorted(run.alerts) == sorted(runs[0].alerts)
+        assert run.pipeline.canonical() == runs[0].pipeline.canonical()
+
+
+def test_a_canary_is_heard_for_some_entities_and_the_one_at_work_for_the_others(registry):
+    raw = stream(seed=2)
+    plain, canary = (Run(settings(registry, forest={"shadow": "2"})).feed(raw.take(np.arange(100))) for _ in range(2))
+    canary.pipeline.apply(promoted(2, "shadow", share=0.5))
+    rest = raw.take(np.arange(100, 400))
+    told = [{}, {}]
+    for which, run in zip(told, (plain, canary), strict=True):
+        for _, text in run.feed(rest).scores:
+            record = json.loads(text)
+            which[record["offset"]] = (record["entity"], record["detectors"])
+    heard = {
+        f"e{k}": bool(flag) for k, flag in enumerate(canary.pipeline.models.canaries([f"e{k}" for k in range(6)])[:, 0])
+    }
+    assert set(heard.values()) == {True, False}
+    for offset, (entity, members) in told[0].items():
+        names = ("forest shadow", "forest") if heard[entity] and offset >= 100 else ("forest", "forest shadow")
+        assert (told[1][offset][1]["forest"], told[1][offset][1]["forest shadow"]) == tuple(members[n] for n in names)
+    late = [
+        json.loads(text)["data"] for _, text in canary.alerts if json.loads(text)["data"]["source"]["offset"] >= 100
+    ]
+    versions = {
+        (heard[data["entity"]], data["detectors"]["forest"]["version"])
+        for data in late
+        if "forest" in data["detectors"]
+    }
+    assert versions == {(True, "2"), (False, "1")}
+    same = {k: canary.counts[k] for k in canary.counts if k.startswith("models.")}
+    assert same == {k: plain.counts[k] for k in plain.counts if k.startswith("models.")}  # compared as versions
+    with pytest.raises(SettingsError, match="share: only a shadow has one"):
+        promoted(1, share=0.5)
+
+
+def test_a_model_that_people_find_worse_is_asked_to_be_trained_again_by_the_log_that_knows_the_entity(registry):
+    run = Run(settings(registry, forest={})).feed(stream(seed=2))
+
+    def said(k, verdict):
+        return Feedback(
+            alert_id=f"a{k}", entity="e1", kind="point", field="f0", tail_probability=1e-5, verdict=verdict, by=f"p{k % 5}",
+            agreed=("forest",), source={"partition": 0, "first": k, "last": k + 1},
+        )  # fmt: skip
+
+    words = [said(k, "true") for k in range(80)] + [said(k, "false") for k in range(80, 150)]
+    [(key, text)] = [request for k, word in enumerate(words) for request in run.pipeline.hear(word, k).requests]
+    data = json.loads(text)["data"]
+    assert (key, data["model"], data["version"], data["reason"]) == ("forest", "forest", 1, "performance")
+    assert data["evidence"]["of"] == "precision"
+    assert data["evidence"]["after"] < 0.5
+    [(partition, (first, end))] = data["offsets"].items()
+    assert (partition, first < end) == ("0", True)
+    again = [request for k, word in enumerate(words) for request in run.pipeline.hear(word, k).requests]
+    assert again == []
+
+
+def test_a_model_that_cannot_be_used_leaves_the_old_one_at_work_and_says_why(registry, tmp_path):
+    run = Run(settings(registry, forest={}))
+    with pytest.raises(ModelError, match=r"no forest version 9 .*versions: 1, 2"):
+        run.pipeline.apply(promoted(9))
+    with pytest.raises(SettingsError, match="'pumps' is not used by this job; used are: forest"):
+        run.pipeline.apply(promoted(1, model="pumps"))
+    assert run.pipeline.models.versions == {"forest": "1"}
+    with pytest.raises(
+        SettingsError, match=r"models.history: waves version 1 looks at 5 events .* 4 are kept: set it to 5"
+    ):
+        Models(settings(registry, history=4, waves={}).models)
+    with pytest.raises(ModelError, match=r"no alias 'live' .*aliases: none"):
+        Models(ModelsSettings.model_validate({"registry": str(tmp_path), "use": {"forest": {}}}))
+
+
+def test_state_of_other_models_is_refused(registry):
+    saved = Run(settings(registry, forest={})).feed(stream(n=100)).saved
+    with pytest.raises(StateError, match="the settings name"):
+        Run(SMALL, saved)
+
+
+def test_a_trained_model_is_heard_beside_value_novelty_on_a_series(registry, tmp_path):
+    random = np.random.default_rng(3)
+    own = Registry(str(tmp_path))
+    past = Past(random.normal(size=(500, 1)), ["x"], np.zeros(500, np.int64))
+    own.publish(*make_candidate("mixture", "gaussian_mixture", past))
+    own.point("mixture", "live", 1)
+    events = [{"entity": "a", "x": float(x)} for x in random.normal(size=400)]
+    for i in (350, 360, 370):
+        events[i]["x"] = 25.0  # the second and third time this is no novelty any more
+    flagged = []
+    for chosen in (SMALL, settings(own, mixture={})):
+        run = Run(chosen).feed(batch(events))
+        flagged.append([json.loads(t)["score"] for _, t in run.scores])
+    assert flagged[0][370] < flagged[0][350]
+    assert min(flagged[1][i] for i in (350, 360, 370)) > 0.75
+
+
+def test_a_new_category_of_an_entity_is_an_anomaly_that_names_the_text_field():
+    detectors = {
+        "first_seen_category": {"bits": 1 << 14},
+        **dict.fromkeys(SMALL.detectors.model_dump(exclude_none=True)),
+    }
+    chosen = PipelineSettings.model_validate(
+        SMALL.model_dump(exclude={"detectors"}) | {"detectors": detectors, "decide": {"threshold": 0.02, "warmup": 5}}
+    )
+    random = np.random.default_rng(0)
+    events = [{"entity": f"e{i % 3}", "x": 1.0, "country": str(random.choice(["de", "fr"]))} for i in range(600)]
+    events[550]["country"] = "ng"
+    run = Run(chosen).feed(batch(events), [100, 555])
+    [data] = [json.loads(text)["data"] for _, text in run.alerts if json.loads(text)["data"]["state"] == "opened"]
+    assert (data["source"]["offset"], data["actual"]["country"], data["contributions"]["country"]) == (550, "ng", 1.0)

@@ -1,0 +1,261 @@
+"""Windows of event time: scored like events, the same whatever the order and the batches, amended by what comes late."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+from tests.streams import SMALL, START, Run, batch
+
+MINUTE = 60_000
+BEGIN = START // MINUTE * MINUTE
+EVERY = 5_000  # milliseconds between events of an entity
+
+
+def settings(every="1 m", base=None, quiet_events=None, **event):
+    raw = (PipelineSettings() if base is None else base).model_dump()
+    raw["event"] |= {"out_of_order": "10 s", "amend_within": "5 m", **event}
+    if quiet_events:
+        raw["decide"]["quiet_events"] = quiet_events
+    raw["windows"] = {"minute": {"size": "1 m", "every": every, "aggregates": {"x": ["sum", "max", "p90"]}}}
+    raw["output"] = {"scores": "all"}
+    return PipelineSettings.model_validate(raw)
+
+
+def with_budget(chosen, alerts):
+    return chosen.model_copy(update={"decide": chosen.decide.model_copy(update={"budget": alerts})})
+
+
+def events(minutes=190, seed=0, burst=None, gap=None):
+    """(time, event) of three entities; `burst` and `gap` are the minutes in which pump sends ten times as often, or nothing."""
+    random = np.random.default_rng(seed)
+    made = []
+    for t in range(0, minutes * MINUTE, EVERY):
+        for entity in ("fan", "pump", "valve"):
+            times = 1
+            if entity == "pump" and t // MINUTE in (burst, gap):
+                times = 10 if t // MINUTE == burst else 0
+            for k in range(times):
+                x = 10.0 + random.normal()
+                made.append(
+                    (BEGIN + t + 400 * k + int(random.integers(300)), {"entity": entity, "x": round(float(x), 2)})
+                )
+    return sorted(made, key=lambda event: event[0])
+
+
+def raw(made, order=None):
+    """A batch of events in an order; each arrives when the newest of those before it is over."""
+    made = made if order is None else [made[i] for i in order]
+    times = np.array([t for t, _ in made])
+    stamps = np.maximum.accumulate(times)
+    return batch([{**event, "ts": int(t)} for t, event in made], stamps=stamps)
+
+
+def told(run, what="aggregate"):
+    alerts = [json.loads(text)["data"] for _, text in run.alerts]
+    return [alert for alert in alerts if what in alert]
+
+
+def late(made, minute, by, entity="pump"):
+    """The order in which an entity's events of a minute come so many minutes later."""
+    keys = [
+        t + by * MINUTE if e["entity"] == entity and (t - BEGIN) // MINUTE == minute else t for t, e in made
+    ]  # fmt: skip
+    return np.argsort(keys, kind="stable").tolist()
+
+
+def test_a_burst_of_usual_events_is_a_collective_anomaly_of_its_window():
+    run = Run(settings()).feed(raw(events(burst=160)))
+    opened, *_, resolved = told(run)
+    begin, end = ("2025-10-09T11:33:00.000Z", "2025-10-09T11:34:00.000Z")
+    assert (opened["entity"], opened["kind"], opened["state"]) == ("pump", "collective", "opened")
+    assert opened["aggregate"] == {"window": "minute", "from": begin, "to": end, "events": 120}
+    assert (opened["window"]["from"], opened["window"]["to"]) == (begin, end)
+    assert opened["actual"]["minute.count"] == 120
+    assert opened["expected"]["minute.count"] == pytest.approx(12, abs=1)
+    assert set(opened["actual"]) == {"minute.count", "minute.x.sum", "minute.x.max", "minute.x.p90"}
+    source = opened["source"]
+    assert source["first_offset"] <= source["last_offset"] < source["offset"]
+    assert (resolved["alert_id"], resolved["state"]) == (opened["alert_id"], "resolved")
+    assert run.counts["windows"] == 3 * 189
+
+
+@given(
+    st.lists(st.integers(1, 2900), max_size=8), st.integers(0, 3), st.sampled_from(["1 m", "20 s"]), st.sampled_from([2, 4])
+)  # fmt: skip
+@hypothesis.settings(max_examples=15)
+def test_neither_batches_nor_restarts_matter(cuts, seed, every, by):
+    made, small = events(80, seed=seed, burst=40, gap=55), settings(every, SMALL)
+    stream = raw(made, late(made, 40, by))
+    whole, cut = Run(small).feed(stream), Run(small).feed(stream, cuts)
+    assert cut.outputs() == whole.outputs()
+    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    stop = cuts[0] if cuts else 1000
+    before = Run(small).feed(stream.take(np.arange(stop)))
+    after = Run(small, before.saved).feed(stream.take(np.arange(stop, len(stream))), cuts)
+    assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert {alert["state"] for alert in told(whole)} >= {"opened"}
+
+
+@given(st.lists(st.integers(1, 2900), max_size=5))
+@hypothesis.settings(max_examples=8)
+def test_alerts_of_windows_count_in_the_budget_whatever_the_batches(cuts):
+    made, small = events(80, burst=60), with_budget(settings(base=SMALL), 500.0)
+    stream = raw(made)
+    whole, cut = Run(small).feed(stream), Run(small).feed(stream, cuts)
+    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    stop = cuts[0] if cuts else 1000
+    before = Run(small).feed(stream.take(np.arange(stop)))
+    after = Run(small, before.saved).feed(stream.take(np.arange(stop, len(stream))))
+    assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
+    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    log = whole.pipeline.logs[0]
+    assert log.windows.logs["minute"].threshold == log.budget.threshold
+    opened = [json.loads(text)["data"] for _, text in whole.alerts]
+    opened = [
+        data for data in opened if data["state"] == "opened" and data["source"]["offset"] >= 200
+    ]  # after the first look
+    assert any("aggregate" in data for data in opened)
+    _, pending, *_, days = log.budget.to_state()
+    assert log.budget.achieved * days + pending == pytest.approx(len(opened), abs=0.01)
+
+
+@given(st.integers(0, 10_000))
+@hypothesis.settings(max_examples=15)
+def test_events_out_of_order_by_no_more_than_the_bound_give_the_same_alerts(seed):
+    made, small = events(80, burst=40), settings(base=SMALL)
+    delays = np.random.default_rng(seed).integers(0, 10_000, len(made))
+    order = np.argsort([t + d for (t, _), d in zip(made, delays.tolist(), strict=True)], kind="stable").tolist()
+
+    def without_places(run):
+        return [{k: v for k, v in alert.items() if k != "source"} for alert in told(run)]
+
+    straight = without_places(Run(small).feed(raw(made)))
+    assert without_places(Run(small).feed(raw(made, order))) == straight != []
+
+
+def test_an_alert_of_a_window_whose_events_were_late_is_retracted_under_its_id_with_both_values():
+    made = events()
+    half = [k for k, (t, e) in enumerate(made) if e["entity"] == "pump" and (t - BEGIN) // MINUTE == 160][1:]
+    keys = [t + (130_000 if k in half else 0) for k, (t, _) in enumerate(made)]
+    run = Run(settings()).feed(raw(made, np.argsort(keys, kind="stable").tolist()))
+    opened, retracted = told(run)
+    assert (opened["state"], retracted["state"]) == ("opened", "retracted")
+    assert opened["alert_id"] == retracted["alert_id"]
+    amended = retracted["amended"]
+    assert amended["was"] == {"actual": opened["actual"], "score": opened["score"]}
+    assert (amended["was"]["actual"]["minute.count"], amended["now"]["actual"]["minute.count"]) == (1, 12)
+    assert amended["now"]["score"] == retracted["score"] < opened["score"]
+    assert run.counts["alerts.retracted"] == 1
+    assert not run.late
+
+
+def test_a_burst_that_comes_late_opens_the_alert_that_it_would_have_opened_and_it_ends_like_any():
+    made = events(burst=160)
+    run = Run(settings()).feed(raw(made, late(made, 160, 13 / 6)))
+    in_time = told(Run(settings()).feed(raw(made)))
+    opened, resolved = (a for a in told(run) if a["alert_id"] == in_time[0]["alert_id"])
+    assert (opened["state"], resolved["state"]) == ("opened", "resolved")
+    assert opened["amended"]["was"] is None
+    assert opened["actual"] == in_time[0]["actual"]
+    assert opened["score"] == pytest.approx(in_time[0]["score"], abs=0.05)
+
+
+def test_more_of_a_burst_that_was_told_updates_it():
+    made = events(burst=160)
+    mine = [k for k, (t, e) in enumerate(made) if e["entity"] == "pump" and (t - BEGIN) // MINUTE == 160][90:]
+    keys = [t + (130_000 if k in mine else 0) for k, (t, _) in enumerate(made)]
+    opened, updated, *_ = told(Run(settings()).feed(raw(made, np.argsort(keys, kind="stable").tolist())))
+    assert (updated["state"], updated["alert_id"]) == ("updated", opened["alert_id"])
+    counts = [updated["amended"][when]["actual"]["minute.count"] for when in ("was", "now")]
+    assert counts == [90, 120]
+
+
+@given(st.integers(2, 12))
+@hypothesis.settings(max_examples=8)
+def test_what_comes_after_the_bound_is_late_and_every_offset_ends_in_one_place(by):
+    made = events(80)
+    run = Run(settings(base=SMALL)).feed(raw(made, late(made, 60, by)))
+    assert bool(run.late) == (by > 5)
+    places = [json.loads(text)["offset"] for _, text in (*run.scores, *run.late)]
+    assert sorted(places) == list(range(len(made)))
+
+
+def test_one_clock_that_is_ahead_ends_nobody_elses_window():
+    made = events(burst=160)
+    ahead = [
+        (t + 3 * 60 * MINUTE if e["entity"] == "fan" else t, e) for t, e in made if (t - BEGIN) // MINUTE < 170
+    ]  # fmt: skip
+    order = np.arange(len(ahead))
+    stream = raw(ahead, order)
+    stream.stamps = np.maximum.accumulate([t for t, e in made if (t - BEGIN) // MINUTE < 170])
+    run = Run(settings()).feed(stream)
+    assert not run.late
+    assert {(a["entity"], a["state"]) for a in told(run)} >= {("pump", "opened")}
+
+
+def test_a_log_that_falls_silent_ends_its_windows_with_the_clock_and_later_events_amend_them():
+    made = events(minutes=161, burst=160)
+    run = Run(settings()).feed(raw(made))
+    assert not told(run)
+    run.take(run.pipeline.tick({0: 5_000}))
+    assert not told(run)
+    run.take(run.pipeline.tick({0: 15_000}))
+    [opened] = told(run)
+    assert opened["aggregate"]["events"] == 120
+    again = raw(
+        [(BEGIN + 160 * MINUTE + 30_000, {"entity": "pump", "x": 10.0})]
+        + [e for e in events(170) if e[0] >= BEGIN + 161 * MINUTE]
+    )
+    again.offsets += len(made)
+    run.feed(again)
+    updated = told(run, "amended")[0]
+    assert (updated["state"], updated["alert_id"]) == ("updated", opened["alert_id"])
+    assert updated["actual"]["minute.count"] == 121
+
+
+def test_rules_read_aggregates():
+    raw_settings = settings().model_dump()
+    raw_settings["decide"]["rules"] = [{"id": "too many", "when": "minute.count > 100.0", "severity": "critical"}]
+    raw_settings["decide"]["threshold"] = 1e-12
+    run = Run(PipelineSettings.model_validate(raw_settings)).feed(raw(events(burst=160)))
+    [opened] = [a for a in told(run) if a["state"] == "opened"]
+    assert (opened["kind"], opened["severity"], opened["rules"]) == ("conditional", "critical", ["too many"])
+
+
+def test_a_burst_like_one_that_was_found_false_is_not_told_again():
+    made = events(burst=160)
+    again = [(t + 10 * MINUTE, e) for t, e in made if (t - BEGIN) // MINUTE == 160][:90]
+    made = sorted(made + again, key=lambda event: event[0])
+    stream = raw(made)
+    cut = next(k for k, (t, _) in enumerate(made) if t > BEGIN + 165 * MINUTE)
+    plain = Run(settings(quiet_events=2)).feed(stream)
+    assert len([a for a in told(plain) if a["state"] == "opened" and a["entity"] == "pump"]) == 2
+    run = Run(settings(quiet_events=2)).feed(stream.take(np.arange(cut)))
+    first = next(a for a in told(run) if a["state"] == "opened" and a["entity"] == "pump")
+    field = max(first["contributions"], key=first["contributions"].get)
+    for k, who in enumerate(("ann", "ben")):
+        word = {
+            "alert_id": first["alert_id"],
+            "entity": "pump",
+            "kind": first["kind"],
+            "field": field,
+            "verdict": "false",
+            "by": who,
+        }
+        word |= {
+            "tail_probability": first["tail_probability"],
+            "effect": abs(first["actual"][field] - first["expected"][field]),
+        }
+        run.pipeline.hear(Feedback.model_validate(word), k)
+    run.feed(stream.take(np.arange(cut, len(made))))
+    assert len([a for a in told(run) if a["state"] == "opened" and a["entity"] == "pump"]) == 1
+    assert run.counts["muted.feedback"] > 0

@@ -1,0 +1,221 @@
+"""Events to a matrix: the schema of a stream may change at any record."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from operator import attrgetter, itemgetter
+from typing import Any
+
+import numpy as np
+from streamgauge.models.contract import Floats
+from streamgauge.udfs.events.records import DeadLetter, Events, Notice
+from streamgauge.udfs.settings.pipeline import EventSettings
+
+NUMBERS = {int, float, bool, type(None)}
+VANISHED_AFTER = 1000  # events in a row without a field, before that is announced
+
+
+@dataclass
+class Schema:
+    """What fields a log has shown so far.
+
+    Attributes
+    ----------
+    numeric : list of str
+        Columns of the matrix, in order of first appearance.
+    other : dict of str to str
+        Fields that are no columns, and why: text, list, ignored.
+    absent : dict of str to int
+        Events in a row that lacked a column.
+    retyped : list of str
+        Columns that once held something else than a number.
+    """
+
+    numeric: list[str] = field(default_factory=list)
+    other: dict[str, str] = field(default_factory=dict)
+    absent: dict[str, int] = field(default_factory=dict)
+    retyped: list[str] = field(default_factory=list)
+
+
+class Alignment:
+    """Turns events into the matrix of their numeric fields, following the schema as it changes.
+
+    Parameters
+    ----------
+    settings : EventSettings
+    schema : Schema, optional
+        Where an earlier run left off.
+    """
+
+    def __init__(self, settings: EventSettings, schema: Schema | None = None) -> None:
+        self.settings = settings
+        self.schema = schema or Schema()
+        self._reserved = {settings.entity, settings.time, *settings.ignore, *settings.context}
+        self._declared_text = [f for f, kind in settings.fields.items() if kind == "text"]
+
+    def reject(self, events: Events) -> list[tuple[int, DeadLetter]]:
+        """Events whose declared fields hold another type, or that hold a number without a finite value."""
+        rejected = []
+        fields = self.settings.fields
+        for i, value in enumerate(events.values if fields else ()):
+            for name, kind in fields.items():
+                item = value.get(name)
+                if item is None:
+                    continue
+                numeric = isinstance(item, int | float) and not isinstance(item, bool)
+                if numeric != (kind == "number") or (kind == "text" and not isinstance(item, str)):
+                    message = f"{name!r} is declared as {kind}, this is {type(item).__name__}"
+                    rejected.append((i, DeadLetter(int(events.rows[i]), "wrong_type", message)))
+                    break
+        return rejected
+
+    def matrices(self, events: Events, notices: list[Notice]) -> Iterator[tuple[int, int, Floats]]:
+        """Stretches of constant schema.
+
+        Parameters
+        ----------
+        events : Events
+        notices : list of Notice
+            Changes of the schema are appended, each once in the life of a log.
+
+        Yields
+        ------
+        start, stop : int
+            Places in `events`.
+        X : float64[stop - start, d]
+            Columns as in ``schema.numeric``; NaN marks a missing value.
+        """
+        start = 0
+        while start < len(events):
+            stop = self._admit(events, start, notices)
+            yield start, stop, self._matrix(events.values[start:stop], start, notices)
+            start = stop
+        notices.sort(key=attrgetter("place"))  # each step finds its own
+
+    @property
+    def text_fields(self) -> list[str]:
+        """Fields that hold text, in order of first appearance."""
+        return [name for name, kind in self.schema.other.items() if kind == "text"][: self.settings.max_fields]
+
+    def categories(self, events: Events) -> Floats:
+        """A number for each value of each text field, which stands for entity, field and value together.
+
+        Returns
+        -------
+        float64[n, text fields]
+            NaN where there is none.
+        """
+        names = self.text_fields
+        codes = np.full((len(events), len(names)), np.nan)
+        marks = [name.encode() for name in names]
+        for i, (entity, value) in enumerate(zip(events.entities, events.values, strict=True)):
+            owner = zlib.crc32(entity.encode())
+            for j, name in enumerate(names):
+                item = value.get(name)
+                if isinstance(item, str):
+                    codes[i, j] = zlib.crc32(item.encode(), zlib.crc32(marks[j], owner))
+        return codes
+
+    def _admit(self, events: Events, start: int, notices: list[Notice]) -> int:
+        """Take up new fields of the event at `start`; returns where the next event with new fields stands."""
+        schema, values = self.schema, events.values
+        known = self._reserved.union(schema.numeric, schema.other)
+        rest = values[start:] if start else values
+        if set().union(*rest) <= known:
+            return len(values)
+        for i, value in enumerate(rest, start):
+            if value.keys() <= known:
+                continue
+            if not any(self._is_column(name, value[name]) for name in value.keys() - known):
+                self._take(value, known, i, notices)
+                continue
+            if i > start:
+                return i
+            self._take(value, known, i, notices)
+        return len(values)
+
+    def _is_column(self, name: str, item: Any) -> bool:
+        declared = self.settings.fields.get(name)
+        numeric = isinstance(item, int | float) and declared != "text"
+        return numeric and len(self.schema.numeric) < self.settings.max_fields
+
+    def _take(self, value: dict[str, Any], known: set[str], place: int, notices: list[Notice]) -> None:
+        schema = self.schema
+        for name, item in value.items():
+            if name in known or item is None:
+                continue
+            known.add(name)
+            if self._is_column(name, item):
+                schema.numeric.append(name)
+                schema.absent[name] = 0
+                kind = "number"
+            else:
+                kind = "text" if isinstance(item, str) else "list" if isinstance(item, list) else "ignored"
+                schema.other[name] = kind
+            notices.append(Notice("added", name, f"new field {name!r} ({kind})", place))
+
+    def _matrix(self, values: list[dict[str, Any]], start: int, notices: list[Notice]) -> Floats:
+        names = self.schema.numeric
+        if not names:
+            return np.empty((len(values), 0))
+        cells: list[Any]
+        try:
+            cells = list(map(itemgetter(*names), values))
+        except KeyError:
+            cells = (
+                [tuple(map(value.get, names)) for value in values]
+                if len(names) > 1
+                else [v.get(names[0]) for v in values]
+            )
+        if len(names) == 1:
+            cells = [(cell,) for cell in cells]
+        if not set(map(type, chain.from_iterable(cells))) <= NUMBERS:
+            cells = [
+                tuple(self._number(*pair, place, notices) for pair in zip(names, row, strict=True))
+                for place, row in enumerate(cells, start)
+            ]
+        try:
+            X = np.array(cells, dtype=np.float64)
+        except OverflowError:
+            X = np.array([[_float(cell) for cell in row] for row in cells], dtype=np.float64)
+        if not math.isfinite(X.sum()) or max(self.schema.absent.values(), default=0) >= VANISHED_AFTER:
+            self._watch_absent(X, start, notices)
+        elif self.schema.absent:
+            self.schema.absent = dict.fromkeys(names, 0)
+        return X
+
+    def _number(self, name: str, item: Any, place: int, notices: list[Notice]) -> float | None:
+        if item is None or isinstance(item, int | float):
+            return item
+        if name not in self.schema.retyped:
+            self.schema.retyped.append(name)
+            text = f"field {name!r} held numbers, now {type(item).__name__}: counted as missing"
+            notices.append(Notice("retyped", name, text, place))
+        return None
+
+    def _watch_absent(self, X: Floats, start: int, notices: list[Notice]) -> None:
+        for column, name in enumerate(self.schema.numeric):
+            present = np.flatnonzero(~np.isnan(X[:, column]))
+            before = self.schema.absent.get(name, 0)
+            edges = np.concatenate(([-1 - before], present, [len(X)]))
+            for k, gap in enumerate((np.diff(edges) - 1).tolist()):
+                if gap < VANISHED_AFTER:
+                    continue
+                if k or before < VANISHED_AFTER:
+                    text = f"field {name!r} vanished: absent from {VANISHED_AFTER} events in a row"
+                    notices.append(Notice("vanished", name, text, start + int(edges[k]) + VANISHED_AFTER))
+                if k < len(present):
+                    notices.append(Notice("returned", name, f"field {name!r} is there again", start + int(present[k])))
+            self.schema.absent[name] = len(X) - 1 - int(edges[-2])
+
+
+def _float(item: Any) -> float:
+    """A number as float64; an integer beyond its range counts as the largest."""
+    try:
+        return math.nan if item is None else float(item)
+    except OverflowError:
+        return 1.7976931348623157e308 if item > 0 else -1.7976931348623157e308

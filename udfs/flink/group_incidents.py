@@ -1,0 +1,50 @@
+"""The Flink operator behind the scoring: groups the incidents of all partitions, and tells of the groups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pyflink.common import Row, Types
+from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
+from pyflink.datastream.state import ValueStateDescriptor
+from streamgauge.udfs.events.decode import epoch_milliseconds
+from streamgauge.udfs.incidents.groups import AllGroups
+from streamgauge.udfs.output.cloud_event import cloud_event
+
+
+class GroupIncidents(KeyedProcessFunction):  # type: ignore[misc]
+    """Takes the alerts of incidents that open, all under one key: they are few.
+
+    Parameters
+    ----------
+    within : int
+        See `AllGroups`.
+    topic, job : str
+        Named in what is told.
+    """
+
+    def __init__(self, within: int, topic: str, job: str) -> None:
+        self._within, self._topic, self._job = within, topic, job
+
+    def open(self, context: RuntimeContext) -> None:
+        """Find the state."""
+        self._state = context.get_state(ValueStateDescriptor("groups", Types.PICKLED_BYTE_ARRAY()))
+        self._groups: AllGroups | None = None
+
+    def process_element(self, value: Any, ctx: Any) -> Iterator[Row]:
+        """Add an incident; tell of its group where there is news."""
+        if self._groups is None:
+            self._groups, saved = AllGroups(self._within), self._state.value()
+            if saved is not None:
+                self._groups.restore(saved)
+        alert = json.loads(value[1])["data"]
+        news = self._groups.join(alert)
+        self._state.update(self._groups.to_state())
+        if news:
+            change, group = news
+            root, time = group["root"]["entity"], epoch_milliseconds(alert["window"]["from"])
+            identity = f"{group['id']}-{group['incidents']}"
+            text = cloud_event(identity, f"group.{change}", root, time, group, job=self._job, topic=self._topic)
+            yield Row(root, text.decode())

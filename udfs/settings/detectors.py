@@ -1,0 +1,245 @@
+"""Settings of the detectors: which run, on which kinds of streams, with which parameters."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+from streamgauge.udfs.settings.base import Positive, Section, StreamKind
+
+
+class DetectorSection(Section):
+    """What every detector has: its weight, and the kinds of streams it runs on."""
+
+    weight: float = Field(1.0, gt=0, description="In the ensemble.")
+    streams: tuple[StreamKind, ...] = Field(
+        ("series", "fields", "records"), description="Kinds of streams it runs on.", min_length=1
+    )
+
+
+class RollingZScoreSettings(DetectorSection):
+    """Rolling z-score, per entity and field."""
+
+    memory: Literal["exponential", "window"] = "exponential"
+    half_life: float = Field(200.0, ge=1)
+    window: int = Field(50, ge=2, le=10_000)
+    warmup: Positive = 20
+
+
+class ValueNoveltySettings(DetectorSection):
+    """One-shot value novelty with seasonal profiles, per entity and field; rich tier."""
+
+    centroids: int = Field(64, ge=8, le=1024)
+    refractory: float = Field(
+        0.1, ge=0, le=1, description="Share of the past in which a higher novelty silences a lower one."
+    )
+    warmup: Positive = 20
+
+
+class HalfSpaceTreesSettings(DetectorSection):
+    """Half-space trees over the cohort's normalised features."""
+
+    n_trees: int = Field(10, ge=1, le=1000)
+    height: int = Field(8, ge=1, le=20)
+    window_size: int = Field(1000, ge=10, le=100_000)
+    seed: int = 42
+
+
+class LinearResidualsSettings(DetectorSection):
+    """Mahalanobis distance, vector autoregression, conditional residual: one running covariance for the cohort."""
+
+    ridge: float = Field(0.1, gt=0)
+    gain: float = Field(1e-4, gt=0, lt=1, description="Least weight of a new event.")
+    warmup: int = Field(128, ge=64)
+
+
+class LodaSettings(DetectorSection):
+    """Histograms of random projections, for the cohort."""
+
+    projections: int = Field(50, ge=2, le=1000)
+    memory: int = Field(20_000, ge=100)
+    warmup: int = Field(128, ge=10)
+    seed: int = 42
+
+
+class HistogramDensitySettings(DetectorSection):
+    """A histogram of each field, for the cohort."""
+
+    memory: int = Field(20_000, ge=100)
+    warmup: int = Field(128, ge=10)
+
+
+class ExtremeValueSettings(DetectorSection):
+    """One field farther off than it ever is, for the cohort; heard beside the ensemble, for incidents only."""
+
+    memory: int = Field(20_000, ge=100)
+    warmup: int = Field(128, ge=10)
+
+
+class OnlineIsolationForestSettings(DetectorSection):
+    """Isolation trees over a sample of the stream, for the cohort."""
+
+    n_trees: int = Field(32, ge=1, le=1000)
+    part: int = Field(128, ge=8, le=4096)
+    reservoir: int = Field(1024, ge=16, le=100_000)
+    renew: int = Field(64, ge=1)
+    memory: int = Field(50_000, ge=100)
+    seed: int = 42
+
+
+class EmpiricalTailSettings(DetectorSection):
+    """Empirical tails of each field, for the cohort."""
+
+    memory: int = Field(20_000, ge=100)
+    warmup: int = Field(128, ge=10)
+
+
+class WindowSettings(DetectorSection):
+    """Modified z-score, Grubbs: over the last values of each entity and field."""
+
+    window: int = Field(50, ge=5, le=10_000)
+    warmup: Positive = 20
+
+
+class InterquartileRangeSettings(WindowSettings):
+    """Interquartile range, over the last values of each entity and field."""
+
+    low: float = Field(0.25, gt=0, lt=0.5)
+    high: float = Field(0.75, gt=0.5, lt=1)
+
+
+class DixonQSettings(DetectorSection):
+    """Dixon's Q, over the last values of each entity and field."""
+
+    window: int = Field(20, ge=2, le=29)
+    warmup: Positive = 10
+
+
+class FlatLineSettings(DetectorSection):
+    """Runs of equal values, per entity and field."""
+
+    usual: Positive = Field(5, description="A run is never compared with a shorter one.")
+    warmup: Positive = 20
+
+
+class TwoSpansSettings(DetectorSection):
+    """Level shift, spread change: a short past against a long one, per entity and field."""
+
+    short: float = Field(20.0, ge=2)
+    long: float = Field(400.0, ge=10)
+    warmup: Positive = 60
+
+
+class ForecastResidualSettings(DetectorSection):
+    """Autoregression learned as it goes, per entity and field; rich tier."""
+
+    lags: int = Field(4, ge=1, le=32)
+    forget: float = Field(0.998, gt=0.9, lt=1)
+    warmup: Positive = 50
+
+
+class SeasonalProfileSettings(DetectorSection):
+    """Hour of the week, per entity and field; rich tier."""
+
+    memory: float = Field(50.0, ge=1)
+    visits: Positive = 8
+    warmup: Positive = 50
+
+
+class CusumSettings(DetectorSection):
+    """Runs of small deviations, per entity and field; rich tier."""
+
+    allowance: float = Field(0.35, gt=0, description="Deviations that are no news.")
+    settle: int = Field(200, ge=10, description="Values after which a shift is the new level.")
+    memory: int = Field(5000, ge=100)
+    warmup: Positive = 100
+
+
+class SlowDriftSettings(DetectorSection):
+    """A slow mean against the whole past, per entity and field; rich tier."""
+
+    span: int = Field(300, ge=5)
+    memory: int = Field(10_000, ge=100)
+    warmup: Positive = 1200
+
+
+class PeerDeviationSettings(DetectorSection):
+    """Entities against their peers, per field; rich tier."""
+
+    short: float = Field(5.0, ge=1)
+    memory: int = Field(2000, ge=100)
+    warmup: Positive = 100
+
+
+class ShapeDictionarySettings(DetectorSection):
+    """Shapes of the last values, per entity and field; rich tier."""
+
+    samples: int = Field(32, ge=4, le=1024)
+    shapes: int = Field(64, ge=2, le=4096)
+    near: float = Field(0.1, ge=0)
+    stride: Positive = 4
+    warmup: Positive = 100
+
+
+class OnlineGaussianMixtureSettings(DetectorSection):
+    """A few bells, for the cohort."""
+
+    components: int = Field(4, ge=1, le=64)
+    gain: float = Field(0.002, gt=0, lt=1)
+    warmup: int = Field(128, ge=10)
+
+
+class FirstSeenCategorySettings(DetectorSection):
+    """New values of text fields, for each entity."""
+
+    bits: int = Field(
+        1 << 20, ge=1 << 10, le=1 << 30, description="A power of two; a million holds 170,000 categories."
+    )
+    memory: int = Field(10_000, ge=100)
+    warmup: int = Field(50, ge=10)
+
+    @field_validator("bits")
+    @classmethod
+    def _power_of_two(cls, bits: int) -> int:
+        if bits & (bits - 1):
+            raise ValueError("must be a power of two, as 1048576")
+        return bits
+
+
+class DetectorSettings(Section):
+    """Which detectors run; leave one out, or set it to null, to do without it.
+
+    By default, each kind of stream has its own: one series, many fields in order, records without order.
+    """
+
+    rolling_z_score: RollingZScoreSettings | None = RollingZScoreSettings(streams=("series",))
+    value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
+    half_space_trees: HalfSpaceTreesSettings | None = HalfSpaceTreesSettings(streams=("series",))
+    river_half_space_trees: HalfSpaceTreesSettings | None = Field(None, description="River's own: slow, the reference.")
+    histogram_density: HistogramDensitySettings | None = HistogramDensitySettings(
+        weight=2.0, streams=("fields", "records")
+    )
+    loda: LodaSettings | None = LodaSettings(streams=("fields", "records"))
+    online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(
+        streams=("fields", "records")
+    )
+    extreme_value: ExtremeValueSettings | None = ExtremeValueSettings(streams=("fields", "records"))
+    empirical_tail: EmpiricalTailSettings | None = None
+    online_gaussian_mixture: OnlineGaussianMixtureSettings | None = None
+    mahalanobis: LinearResidualsSettings | None = None
+    vector_autoregression: LinearResidualsSettings | None = None
+    conditional_residual: LinearResidualsSettings | None = None
+    modified_z_score: WindowSettings | None = None
+    interquartile_range: InterquartileRangeSettings | None = None
+    grubbs: WindowSettings | None = None
+    dixon_q: DixonQSettings | None = None
+    flat_line: FlatLineSettings | None = FlatLineSettings(streams=("fields",))
+    level_shift: TwoSpansSettings | None = None
+    spread_change: TwoSpansSettings | None = None
+    forecast_residual: ForecastResidualSettings | None = None
+    seasonal_profile: SeasonalProfileSettings | None = SeasonalProfileSettings(streams=("fields",))
+    cusum: CusumSettings | None = CusumSettings(streams=("fields",))
+    slow_drift: SlowDriftSettings | None = SlowDriftSettings(streams=("fields",))
+    peer_deviation: PeerDeviationSettings | None = PeerDeviationSettings(streams=("fields",))
+    shape_dictionary: ShapeDictionarySettings | None = None
+    first_seen_category: FirstSeenCategorySettings | None = None
