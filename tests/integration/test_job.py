@@ -9,7 +9,7 @@ import urllib.request
 
 import pytest
 from streamgauge.models.catalog import ONLINE
-from tests.udfs.test_decode import DEAD
+from tests.udfs.events.test_decode import DEAD
 
 from tests.integration.live import Live, events, values
 
