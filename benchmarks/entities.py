@@ -37,7 +37,7 @@ def bytes_per_entity(entities: int, rounds: int = 2, batch: int = 2000) -> tuple
             saved.pop(key, None)
         saved |= {key: len(value) for key, value in result.writes.items()}
     log = sum(size for key, size in saved.items() if key.startswith("0/e"))
-    return len(pipeline.logs[0].store.canonical()) / entities, log / entities
+    return len(pipeline.partitions[0].stages.entities.store.canonical()) / entities, log / entities
 
 
 def measure(running, entities: int) -> dict[str, float]:  # type: ignore[no-untyped-def]

@@ -53,7 +53,7 @@ def played(X: Floats, weights: dict[str, float]) -> tuple[Floats, Floats, list[s
         offsets = np.arange(begin, min(begin + BATCH, len(X)))
         texts = [encode({"entity": "set", **{f"x{j}": x for j, x in enumerate(X[i].tolist())}}) for i in offsets]
         result = pipeline.process(RawBatch(texts, offsets * 0, offsets, START + offsets))
-        for rows, said, each in zip(result.rows, result.surprise, result.members, strict=True):
+        for rows, said, each in zip(result.rows, result.evidence, result.members, strict=True):
             surprise[begin + rows], members[begin + rows] = said, each
     return surprise, members, pipeline.member_names
 

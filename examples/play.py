@@ -23,7 +23,7 @@ from streamgauge.jobs.kafka.topics import client_options, ensure
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies.demo import on_own_topics
 from streamgauge.models.errors import ClusterError, StreamgaugeError
-from streamgauge.udfs.events.decode import epoch_milliseconds
+from streamgauge.udfs.events.time import epoch_milliseconds
 
 PARTITIONS = 2
 QUIET_SECONDS, PATIENCE = 3.0, 180.0

@@ -37,6 +37,7 @@ from streamgauge.udfs.flink.score_batch import (
     SCORES,
     ScoreBatch,
 )
+from streamgauge.udfs.flink.scoring import Scoring
 
 MAX_PARALLELISM = 128
 
@@ -84,10 +85,15 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     said = said_stream(tables, kafka).broadcast(CONTROL_STATE)
 
     # decode -> align -> context -> featurize -> detect -> calibrate -> decide -> alert
-    score_batch = ScoreBatch(
-        pipeline_of(settings).model_dump_json(), batch.shards, topics.events, topics.feedback, job.name,
-        batch.sharding == "partition", functools.partial(read_said, kafka),
-    )  # fmt: skip
+    scoring = Scoring(
+        pipeline_of(settings).model_dump_json(),
+        batch.shards,
+        topics.events,
+        topics.feedback,
+        job.name,
+        batch.sharding == "partition",
+    )
+    score_batch = ScoreBatch(scoring, functools.partial(read_said, kafka))
     alerts = batches.connect(said).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
 
     # incidents that open -> groups over all partitions

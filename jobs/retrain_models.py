@@ -38,8 +38,7 @@ from streamgauge.models.training.planted import planted, separation
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import ModelVersion
 from streamgauge.udfs.control.shares import is_canary
-from streamgauge.udfs.events.decode import epoch_milliseconds
-from streamgauge.udfs.output.cloud_event import cloud_event
+from streamgauge.udfs.events.time import epoch_milliseconds
 
 CANARY: Literal["canary"] = "canary"  # aliases
 FROZEN = "frozen"
@@ -363,10 +362,8 @@ class Keeper:
     def tell(self, step: str, name: str, data: dict[str, Any]) -> None:
         """Put a step on the topic of notices."""
         kafka = self.settings.kafka
-        text = cloud_event(
-            uuid.uuid4().hex, f"model.{step}", name, int(time.time() * 1000), {"model": name, **data}, job=self.settings.job.name,
-            topic=kafka.topics.events,
-        )  # fmt: skip
+        origin, now = Origin(kafka.topics.events, self.settings.job.name), int(time.time() * 1000)
+        text = origin.event(uuid.uuid4().hex, f"model.{step}", name, now, {"model": name, **data})
         producer = KafkaProducer(**client_options(kafka), acks="all")
         try:
             producer.send(kafka.topics.notices, text, name.encode()).get(30)

@@ -9,7 +9,7 @@ from pyflink.datastream.data_stream import DataStream, KeyedStream
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.settings.loading import KafkaSettings
-from streamgauge.udfs.flink.score_batch import HEARTBEAT, PLACES
+from streamgauge.udfs.flink.scoring import HEARTBEAT, PLACES
 
 # Parallel arrays, never an array of rows: in thread mode its rows all arrive equal to the last one.
 BATCH = Types.ROW(

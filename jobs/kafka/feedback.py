@@ -10,7 +10,7 @@ from streamgauge.jobs.kafka.follow import records_of
 from streamgauge.jobs.kafka.topics import read_compacted, send_feedback
 from streamgauge.jobs.settings.loading import KafkaSettings
 from streamgauge.models.errors import InputError, SettingsError
-from streamgauge.udfs.control.feedback import Feedback, Heard, Source, Stretch, parse_feedback
+from streamgauge.udfs.control.feedback import Feedback, FeedbackInForce, Source, Stretch, parse_feedback
 
 Verdict = Literal["true", "false", "ignore"]
 
@@ -63,7 +63,7 @@ def judge(
 
 def heard(kafka: KafkaSettings, since: int = 0) -> list[Feedback]:
     """The newest word of each person for each alert, of those that were said since a time in milliseconds."""
-    known = Heard()
+    known = FeedbackInForce()
     for _, text in read_compacted(kafka, kafka.topics.feedback, since):
         try:
             known.take(parse_feedback(text))

@@ -11,7 +11,7 @@ from typing import Any
 from streamgauge.jobs.settings.loading import KafkaSettings, Settings
 from streamgauge.models.errors import ClusterError
 from streamgauge.udfs.control.feedback import Feedback
-from streamgauge.udfs.control.messages import Said, key_of
+from streamgauge.udfs.control.messages import ControlMessage, key_of
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
@@ -136,7 +136,7 @@ def pipeline_of(settings: Settings) -> PipelineSettings:
     return settings.pipeline(len(partitions))
 
 
-def send_control(kafka: KafkaSettings, message: Said) -> None:
+def send_control(kafka: KafkaSettings, message: ControlMessage) -> None:
     """Put a message on the control topic, under the key that lets a later one replace it.
 
     Raises

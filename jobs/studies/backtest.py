@@ -168,10 +168,12 @@ def _stream(
                 part = slice(start, start + BATCH)
                 raw = RawBatch(payloads[part], partition[part], offset[part], stamps[part])
                 out = pipeline.process(raw)
-                for rows, surprise, each, flagged in zip(out.rows, out.surprise, out.members, out.flagged, strict=True):
-                    score[start + rows] = scores_of(surprise)
+                for rows, evidence, each, anomalous in zip(
+                    out.rows, out.evidence, out.members, out.anomalous, strict=True
+                ):
+                    score[start + rows] = scores_of(evidence)
                     said[start + rows] = each
-                    flag[start + rows] = flagged
+                    flag[start + rows] = anomalous
                 result.alerts += [text for _, text in out.alerts]
                 if out.alerts:
                     where = zip(raw.partitions.tolist(), raw.offsets.tolist(), strict=True)

@@ -21,12 +21,11 @@ from streamgauge.models.errors import ClusterError, InputError, ModelError, Sett
 from streamgauge.models.evaluation.explanation import Counterfactual, counterfactuals
 from streamgauge.udfs.control.feedback import parse_feedback
 from streamgauge.udfs.control.messages import parse
-from streamgauge.udfs.entities.silence import MEMBER
-from streamgauge.udfs.events.decode import decode, epoch_milliseconds
+from streamgauge.udfs.events.decode import decode
 from streamgauge.udfs.events.records import RawBatch
-from streamgauge.udfs.output.alert import score_of, scores_of
+from streamgauge.udfs.events.time import epoch_milliseconds
+from streamgauge.udfs.output.alert import SILENCE, score_of, scores_of
 from streamgauge.udfs.pipeline.shard import ScoringPipeline
-from streamgauge.udfs.pipeline.window_partition import WindowLog
 from streamgauge.udfs.windows.aggregate import KeptEvents, columns_of
 
 BATCH = 2000
@@ -96,7 +95,7 @@ def explain(
             "batch.sharding is entity: an alert's score follows from a whole shard, which cannot be replayed exactly"
         )
     alert = _find(settings, alert_id)
-    if alert["data"]["agreed"] == [MEMBER]:
+    if alert["data"]["agreed"] == [SILENCE]:
         raise InputError(
             f"{alert['data']['entity']} sent nothing, so there is no event to explain: its last one before was offset "
             f"{alert['data']['source']['offset']} of partition {alert['data']['source']['partition']}"
@@ -210,7 +209,7 @@ def _replay(
     before = _copied(pipeline)
     alerts = pipeline.process(_raw(records[-1:])).alerts
     if "aggregate" in data and not alerts:  # the clock ended the window, when no event did
-        alerts = pipeline.tick(dict.fromkeys(pipeline.logs, MOST_WAIT)).alerts
+        alerts = pipeline.tick(dict.fromkeys(pipeline.partitions, MOST_WAIT)).alerts
     say(len(records), len(records))
     same = (a for _, text in alerts if (a := json.loads(text))["data"]["alert_id"] == data["alert_id"])
     return next((a for a in same if a["data"]["state"] == "opened"), None), before
@@ -236,11 +235,12 @@ def _compare(found: Explanation, told: dict[str, Any] | None) -> None:
 
 def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings: Settings) -> None:
     """Bounds of single fields, each trial scored on a copy of the state before the event."""
-    log = before.logs.get(record.partition)
-    if log is None:
+    partition = before.partitions.get(record.partition)
+    if partition is None:
         return
-    if log.store.head.nbytes + log.store.fields.nbytes + log.rich.fields.nbytes > MOST_STATE:
-        found.notes.append("the log's state is too large to try what would not have fired")
+    entities = partition.stages.entities
+    if entities.store.head.nbytes + entities.store.fields.nbytes + entities.rich.fields.nbytes > MOST_STATE:
+        found.notes.append("the partition's state is too large to try what would not have fired")
         return
     data = found.alert["data"]
     names = [
@@ -259,7 +259,7 @@ def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings:
                 [msgspec.json.encode(changed)],
                 *(np.array([getattr(record, k)]) for k in ("partition", "offset", "timestamp")),
             )
-            said = _copied(before).process(raw).evidence
+            said = _copied(before).process(raw).alert_evidence
             scores[i] = float(scores_of(said[0])[0]) if said else 0.0
         return scores
 
@@ -270,21 +270,21 @@ def _what_if_windows(found: Explanation, after: ScoringPipeline, before: Scoring
     """Bounds of single aggregates, each trial scored against what was known before the window ended."""
     data = found.alert["data"]
     number, name = data["source"]["partition"], data["aggregate"]["window"]
-    windows = after.logs[number].windows, before.logs[number].windows if number in before.logs else None
-    if windows[0] is None or windows[1] is None:
+    partitions = [pipeline.partitions[number].windows for pipeline in (after, before) if number in pipeline.partitions]
+    windows = [one.of[name] for one in partitions if one is not None]
+    if len(windows) < 2:
         return
-    told = windows[0].logs[name].told.get(epoch_milliseconds(data["aggregate"]["to"]))
-    log: WindowLog = windows[1].logs[name]
-    if told is None or data["entity"] not in log.store.index:
+    report = windows[0].reports.get(epoch_milliseconds(data["aggregate"]["to"]))
+    if report is None or data["entity"] not in windows[1].stages.entities.store.index:
         return
-    whole = told.values[data["entity"]]
+    whole = report.values[data["entity"]]
     names = sorted(data["contributions"], key=lambda n: -data["contributions"][n])
     names = [n for n in names if data["expected"].get(n) is not None][:MOST_FIELDS]
 
     def score(X: Floats) -> Floats:
         trials = [whole | dict(zip(names, x.tolist(), strict=True)) for x in X]
-        rows = np.array([[trial.get(column, np.nan) for column in log.columns] for trial in trials])
-        scores: Floats = scores_of(log.surprises(data["entity"], rows))
+        rows = np.array([[trial.get(column, np.nan) for column in windows[1].columns] for trial in trials])
+        scores: Floats = scores_of(windows[1].evidence_of(data["entity"], rows))
         return scores
 
     _bound(found, names, score)

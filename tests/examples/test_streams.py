@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from streamgauge.jobs.settings.loading import load
-from streamgauge.udfs.events.decode import epoch_milliseconds
 from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.pipeline.shard import ScoringPipeline
 
 from examples.fraud.__main__ import stream as cards

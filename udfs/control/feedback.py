@@ -103,7 +103,7 @@ def parse_feedback(text: str | bytes) -> Feedback:
     return parsed(_adapter, text, "feedback")
 
 
-class Heard:
+class FeedbackInForce:
     """All feedback so far.
 
     Attributes

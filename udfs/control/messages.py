@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, TypeAdapter, model_validator
 from streamgauge.models.contract import Floats
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.control.feedback import Heard
 from streamgauge.udfs.control.shares import place_of
-from streamgauge.udfs.incidents.rules import Rule, RuleBook
 from streamgauge.udfs.settings.base import Probability, Section, parsed
 from streamgauge.udfs.settings.detectors import HalfSpaceTreesSettings
 from streamgauge.udfs.settings.pipeline import Maintenance, PipelineSettings
+from streamgauge.udfs.settings.rules import Rule
 
 
 class Threshold(Section):
@@ -112,11 +111,13 @@ class EntityAction(Section):
     id: str = Field(min_length=1, description="Of the request; it is in the answer.")
 
 
-Said = Threshold | Trial | Rules | MaintenanceWindows | Weights | DetectorVersion | ModelVersion | EntityAction
-MESSAGES: TypeAdapter[Said] = TypeAdapter(Annotated[Said, Field(discriminator="type")])
+ControlMessage = (
+    Threshold | Trial | Rules | MaintenanceWindows | Weights | DetectorVersion | ModelVersion | EntityAction
+)
+MESSAGES: TypeAdapter[ControlMessage] = TypeAdapter(Annotated[ControlMessage, Field(discriminator="type")])
 
 
-def key_of(message: Said) -> str:
+def key_of(message: ControlMessage) -> str:
     """What a message replaces: a later one with the same key stands for it. The key of its record, in a compacted topic."""
     match message:
         case DetectorVersion():
@@ -128,7 +129,7 @@ def key_of(message: Said) -> str:
     return message.type
 
 
-def check(message: Said, settings: PipelineSettings) -> None:
+def check(message: ControlMessage, settings: PipelineSettings) -> None:
     """SettingsError if a message names a detector or model that these settings do not have."""
     detectors = [name for name, section in settings.detectors if section is not None]
     match message:
@@ -145,7 +146,7 @@ def check(message: Said, settings: PipelineSettings) -> None:
             )
 
 
-def parse(text: str | bytes) -> Said:
+def parse(text: str | bytes) -> ControlMessage:
     """One message of the control topic.
 
     Raises
@@ -154,51 +155,3 @@ def parse(text: str | bytes) -> Said:
         It is none; says which key holds which value and what is allowed.
     """
     return parsed(MESSAGES, text, "control message")
-
-
-class Control:
-    """All that was said so far, the newest of each kind; versions of trained models are `udfs.scoring.trained_models`'s.
-
-    Attributes
-    ----------
-    threshold : float or None
-        None is the settings' own.
-    trial : Trial or None
-        Of two thresholds, in the place of one.
-    rules : RuleBook or None
-        None is the settings' own.
-    versions : dict
-        By detector: version and parameters.
-    weights : dict
-        By member.
-    maintenance : tuple of Maintenance or None
-        None is the settings' own.
-    heard : Heard
-        Feedback.
-    """
-
-    def __init__(self) -> None:
-        self.threshold: float | None = None
-        self.trial: Trial | None = None
-        self.rules: RuleBook | None = None
-        self.versions: dict[str, dict[str, Any]] = {}
-        self.weights: dict[str, float] = {}
-        self.maintenance: tuple[Maintenance, ...] | None = None
-        self.heard = Heard()
-
-    def apply(self, message: Said) -> None:
-        """Take up a message."""
-        match message:
-            case Threshold():
-                self.threshold = message.value
-            case Trial():
-                self.trial = None if message.a is None else message
-            case Rules():
-                self.rules = RuleBook(message.rules)
-            case MaintenanceWindows():
-                self.maintenance = message.windows
-            case Weights():
-                self.weights = dict(message.weights)
-            case DetectorVersion():
-                parameters = message.settings.model_dump(exclude={"weight", "streams"})
-                self.versions[message.detector] = {"version": message.version, "settings": parameters}

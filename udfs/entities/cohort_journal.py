@@ -6,7 +6,7 @@ read the snapshot, feed the rest again.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,17 @@ from streamgauge.models.persistence.codec import pack, unpack
 SNAPSHOT_EVERY = 4096  # events between snapshots
 
 NONE: Floats = np.empty((0, 0))
-Fed = tuple[
-    str, Floats, Floats
-]  # kind of the stream (`udfs.events.stream_kind`), features of events, categories of events
 
 
-class Journal:
+class CohortInputs(NamedTuple):
+    """What the cohort detectors learn from some events: the kind of stream, features, categories of text fields."""
+
+    kind: str
+    features: Floats
+    categories: Floats
+
+
+class CohortJournal:
     """Chunks of one log's journal since the last snapshot.
 
     Parameters
@@ -44,25 +49,25 @@ class Journal:
         """Whether to take a snapshot after further `events`, instead of writing a chunk."""
         return self.snapshot_wanted or self._fresh + events >= SNAPSHOT_EVERY
 
-    def append(self, fed: list[Fed], magnitudes: Floats, writes: dict[str, bytes]) -> None:
+    def append(self, learned: list[CohortInputs], raw_scores: Floats, writes: dict[str, bytes]) -> None:
         """Save what a batch fed.
 
         Parameters
         ----------
-        fed : list of Fed
+        learned : list of CohortInputs
             To the cohort detectors, in order.
-        magnitudes : float64[n, members + canaries]
+        raw_scores : float64[n, members + canaries]
             To the calibrators.
         writes
             Changes of the saved state are added.
         """
-        arrays: dict[str, npt.NDArray[Any]] = {str(k): features for k, (_, features, _) in enumerate(fed)}
-        arrays |= {f"c{k}": categories for k, (_, _, categories) in enumerate(fed) if categories.size}
-        meta = {"kinds": [kind for kind, _, _ in fed]}
-        writes[f"{self.prefix}j{self.next}"] = pack(self.kind, self.version, meta, {**arrays, "magnitudes": magnitudes})
+        arrays: dict[str, npt.NDArray[Any]] = {str(k): features for k, (_, features, _) in enumerate(learned)}
+        arrays |= {f"c{k}": categories for k, (_, _, categories) in enumerate(learned) if categories.size}
+        meta = {"kinds": [kind for kind, _, _ in learned]}
+        writes[f"{self.prefix}j{self.next}"] = pack(self.kind, self.version, meta, {**arrays, "magnitudes": raw_scores})
         self._chunks.append(self.next)
         self.next += 1
-        self._fresh += len(magnitudes)
+        self._fresh += len(raw_scores)
 
     def snapshot(self, parts: dict[str, bytes], writes: dict[str, bytes], deletes: list[str]) -> None:
         """Save the models themselves; the chunks are needed no more."""
@@ -73,7 +78,7 @@ class Journal:
         self._fresh = 0
         self.snapshot_wanted = False
 
-    def restore(self, chunks: dict[int, bytes], following: int) -> list[tuple[list[Fed], Floats]]:
+    def restore(self, chunks: dict[int, bytes], following: int) -> list[tuple[list[CohortInputs], Floats]]:
         """What was fed since the snapshot, in order.
 
         Parameters
@@ -87,7 +92,9 @@ class Journal:
         again = []
         for number in self._chunks:
             meta, arrays = unpack(chunks[number], self.kind, self.version)
-            fed = [(kind, arrays[str(k)], arrays.get(f"c{k}", NONE)) for k, kind in enumerate(meta["kinds"])]
-            again.append((fed, arrays["magnitudes"]))
+            learned = [
+                CohortInputs(kind, arrays[str(k)], arrays.get(f"c{k}", NONE)) for k, kind in enumerate(meta["kinds"])
+            ]
+            again.append((learned, arrays["magnitudes"]))
             self._fresh += len(arrays["magnitudes"])
         return again

@@ -10,15 +10,21 @@ from numba import njit
 from streamgauge.models.contract import Flags, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
-
-# columns of `EntityStore.head`: int64, zero is an entity never seen
-SEEN, NEWEST, CLOCK, SLOT, RECENT, FLAPS, HISTORY, ARRIVED, GAP, LAST, SILENT = range(11)
-STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG, AGE, RELEASED = range(11, 20)
-# columns saved for every entity, and where silence is looked for; the others only with an incident
-ALWAYS, ALWAYS_TIMED = 7, 11
-# columns of `EntityStore.levels`: float64, all with an incident: the last five describe what is held back from learning
-PEAK, TOLD, HELD_N, HELD_MEAN, HELD_SQUARES, HELD_LAST, HELD_CHANGES = range(7)
-HELD_AFTER = 16  # events of an entity's own, after which an incident keeps its events from being learned
+from streamgauge.udfs.entities.columns import (
+    ALWAYS,
+    ALWAYS_TIMED,
+    CLOCK,
+    FLAPS,
+    HEAD_COLUMNS,
+    HISTORY,
+    LEVEL_COLUMNS,
+    NEWEST,
+    QUARANTINED_AFTER,
+    RECENT,
+    SEEN,
+    SLOT,
+    STATUS,
+)
 
 
 class EntityStore:
@@ -59,8 +65,8 @@ class EntityStore:
         self.index: dict[str, int] = {}
         self.free: list[int] = []
         self.clock = 0
-        self.head = np.zeros((1024, RELEASED + 1), np.int64)
-        self.levels = np.zeros((1024, HELD_CHANGES + 1))
+        self.head = np.zeros((1024, HEAD_COLUMNS), np.int64)
+        self.levels = np.zeros((1024, LEVEL_COLUMNS))
         self.fields = np.zeros((1024, 0, width))
         self._segment_of = np.zeros(1024, np.int64)
         self._touched = np.zeros(1024, np.int64)
@@ -102,7 +108,7 @@ class EntityStore:
         -------
         done : int
             Events counted; the rest must wait until these are scored, because one of them starts an entity anew, or what these are
-            decides whether it is learned. With `quarantine`, an entity has no more than `HELD_AFTER` of them, all learned or none.
+            decides whether it is learned. With `quarantine`, an entity has no more than `QUARANTINED_AFTER` of them, all learned or none.
         late : int64[done]
             By how much an event is older than its entity's newest, where that is more than `late_after`; 0 otherwise. Late
             events leave no trace.
@@ -205,7 +211,7 @@ class EntityStore:
         incidents = np.flatnonzero(head[:, STATUS]).astype(np.int32)
         arrays: dict[str, npt.NDArray[Any]] = {
             "name": np.frombuffer(b"".join(names), np.uint8),
-            "length": np.fromiter(map(len, names), np.uint16, len(names)),
+            "length": _lengths(names),
             "head": head[:, : self.always],
             "incident": incidents,
             "open": head[incidents, self.always :],
@@ -274,6 +280,12 @@ class EntityStore:
         return row
 
 
+def _lengths(names: list[bytes]) -> npt.NDArray[Any]:
+    """Length of each name: in 16 bits, as ever, where all of them fit."""
+    lengths = np.fromiter(map(len, names), np.int64, len(names))
+    return lengths.astype(np.uint16 if lengths.max(initial=0) < 1 << 16 else np.uint32)
+
+
 @njit(cache=True)
 def _touch(  # type: ignore[no-untyped-def]
     rows, times, late_after, forget_after, quarantine, clock, turn, touched, turns, head, fields, late, seen, held
@@ -287,9 +299,9 @@ def _touch(  # type: ignore[no-untyped-def]
         is_late = not again and head[row, SEEN] > 0 and time < head[row, NEWEST] - late_after
         if quarantine and not is_late and not again:
             before = turns[row, 1] if turns[row, 0] == turn else 0
-            if before == HELD_AFTER:
+            if before == QUARANTINED_AFTER:
                 return i, clock
-            back = head[row, HISTORY] >> (HELD_AFTER - 1 - before) & 1
+            back = head[row, HISTORY] >> (QUARANTINED_AFTER - 1 - before) & 1
             if before > 0 and back != turns[row, 2]:
                 return i, clock
             turns[row, 0], turns[row, 1], turns[row, 2] = turn, before + 1, back

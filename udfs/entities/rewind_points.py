@@ -1,4 +1,4 @@
-"""Where entities can be taken back to: what was known of each when its events began to be held back from learning."""
+"""Rewind points: what was known of an entity when its events began to be quarantined."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from streamgauge.models.contract import Floats
 from streamgauge.models.persistence.codec import pack, unpack
 
-MOST = 100  # entities of a log that can be taken back; those held back last
+MOST = 100  # rewind points of a partition; the newest are kept
 
 
 @dataclass(slots=True)
-class Point:
+class RewindPoint:
     """What was known of an entity.
 
     Attributes
     ----------
     number : int
-        Of the points of the log.
+        Of the point, counted from 1 in each partition.
     time : int
         Of the event before which it was so, milliseconds.
     fields : float64[d, numbers]
@@ -32,8 +32,8 @@ class Point:
     rich: Floats
 
 
-class Points:
-    """The points of one log, by entity.
+class RewindPoints:
+    """The rewind points of one partition, by entity.
 
     Parameters
     ----------
@@ -46,14 +46,14 @@ class Points:
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
-        self.of: dict[str, Point] = {}
+        self.of: dict[str, RewindPoint] = {}
         self._next = 1
         self._saved: set[int] = set()
 
     def keep(self, entity: str, time: int, fields: Floats, rich: Floats) -> None:
         """Keep what is known of an entity; replaces its point before, and the oldest one where there are too many."""
         self.of.pop(entity, None)
-        self.of[entity] = Point(self._next, time, fields.copy(), rich.copy())
+        self.of[entity] = RewindPoint(self._next, time, fields.copy(), rich.copy())
         self._next += 1
         if len(self.of) > MOST:
             del self.of[next(iter(self.of))]
@@ -73,7 +73,7 @@ class Points:
         """Become what was saved, given by number."""
         for number, state in sorted(saved.items()):
             meta, arrays = unpack(state, self.kind, self.version)
-            self.of[meta["entity"]] = Point(number, meta["time"], arrays["fields"], arrays["rich"])
+            self.of[meta["entity"]] = RewindPoint(number, meta["time"], arrays["fields"], arrays["rich"])
             self._next = number + 1
         self._saved = set(saved)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,40 @@ from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.events.stream_kind import KINDS
 
-# kind of the stream, and of its events: slot, whether the entity starts anew with it, whether it is held back, time, fields, the peers'
-# level of each field (or no columns)
-Fed = tuple[str, Ints, Flags, Flags, Ints, Floats, Floats]
+
+class RichInputs(NamedTuple):
+    """What rich detectors learn from some events; saved, to be learned again after a restore.
+
+    Attributes
+    ----------
+    kind : str
+        Of the stream.
+    slots : int64[n]
+    first : bool[n]
+        Whether the entity begins in its slot with the event.
+    quarantined : bool[n]
+        Whether the event is not learned; of one slot, all are or none.
+    times : int64[n]
+        Milliseconds.
+    X : float64[n, d]
+    levels : float64[n, d] or float64[n, 0]
+        Level of the peers at each event; no columns where entities are not compared.
+    """
+
+    kind: str
+    slots: Ints
+    first: Flags
+    quarantined: Flags
+    times: Ints
+    X: Floats
+    levels: Floats
+
+    def part(self, begin: int, end: int) -> RichInputs:
+        """The inputs of some of the events."""
+        slots, first, quarantined = self.slots[begin:end], self.first[begin:end], self.quarantined[begin:end]
+        times, X, levels = self.times[begin:end], self.X[begin:end], self.levels[begin:end]
+        return RichInputs(self.kind, slots, first, quarantined, times, X, levels)
+
 
 SNAPSHOT_BYTES = 256  # of snapshots written for each event
 
@@ -135,28 +166,36 @@ class RichStore:
         self.fields[slot, : len(fields)] = fields
         self._rewritten.add(slot)
 
-    def save(self, fed: list[Fed], writes: dict[str, bytes], deletes: list[str]) -> None:
+    def save(self, learned: list[RichInputs], writes: dict[str, bytes], deletes: list[str]) -> None:
         """Write what was fed since the last time, and the snapshots that are due.
 
         Parameters
         ----------
-        fed : list of Fed
+        learned : list of RichInputs
         writes, deletes
             Changes of the saved state are added.
         """
         for slot in sorted(self._rewritten):  # as it is after what it is fed here
-            self._covered[slot] = self._next if fed else self._next - 1
+            self._covered[slot] = self._next if learned else self._next - 1
             writes[f"{self.prefix}r{slot}"] = self._snapshot(slot)
         self._rewritten.clear()
-        if not fed:
+        if not learned:
             return
         number, self._next = self._next, self._next + 1
-        slots, fresh, held, times = (np.concatenate([part[k] for part in fed]) for k in (1, 2, 3, 4))
-        kinds = np.repeat([KINDS.index(part[0]) for part in fed], [len(part[1]) for part in fed]).astype(np.int8)
+        slots, first, quarantined, times = (
+            np.concatenate([getattr(part, name) for part in learned])
+            for name in ("slots", "first", "quarantined", "times")
+        )
+        kinds = np.repeat([KINDS.index(part.kind) for part in learned], [len(part.slots) for part in learned])
         arrays: dict[str, npt.NDArray[Any]] = {
-            "slots": slots.astype(np.int32), "fresh": fresh, "held": held, "times": times,
-            "X": _stacked([part[5] for part in fed]), "levels": _stacked([part[6] for part in fed]), "kinds": kinds,
-        }  # fmt: skip
+            "slots": slots.astype(np.int32),
+            "fresh": first,
+            "held": quarantined,
+            "times": times,
+            "X": _stacked([part.X for part in learned]),
+            "levels": _stacked([part.levels for part in learned]),
+            "kinds": kinds.astype(np.int8),
+        }
         writes[f"{self.prefix}i{number}"] = pack("inputs", self.version, {}, arrays)
         self._chunks.append(number)
         self._credit += len(slots) * SNAPSHOT_BYTES
@@ -182,7 +221,7 @@ class RichStore:
 
     def restore(
         self, meta: dict[str, int], taken: Ints, fields: int, snapshots: dict[int, bytes], chunks: dict[int, bytes]
-    ) -> list[Fed]:
+    ) -> list[RichInputs]:
         """Read what was saved.
 
         Parameters
@@ -197,7 +236,7 @@ class RichStore:
 
         Returns
         -------
-        list of Fed
+        list of RichInputs
             To be fed again, in order; before each, the slots of fresh entities must be cleared.
 
         Raises
@@ -236,7 +275,7 @@ class RichStore:
                 if len(part):
                     fresh, held, times = (arrays[of][part] for of in ("fresh", "held", "times"))
                     kind = KINDS[arrays["kinds"][part[0]]]
-                    again.append((kind, slots[part], fresh, held, times, X[part], levels[part]))
+                    again.append(RichInputs(kind, slots[part], fresh, held, times, X[part], levels[part]))
         return again
 
 

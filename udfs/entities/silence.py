@@ -1,40 +1,59 @@
-"""Entities that stop sending: told after their own usual gap, and when they are back.
+"""Entities that stop sending: reported after their own usual gap, and again when they are back.
 
 Time is that of arrival, Kafka's timestamps: a device whose clock is wrong must not make all others look silent.
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Ints
-from streamgauge.udfs.entities.entity_store import ARRIVED, CLOCK, GAP, LAST, SEEN, SILENT, EntityStore
-from streamgauge.udfs.incidents.lifecycle import COLLECTIVE, KINDS, OPENED, RESOLVED
-from streamgauge.udfs.incidents.suppress import in_maintenance
-from streamgauge.udfs.output.alert import CHANGES, alert_id, score_of
-from streamgauge.udfs.output.cloud_event import cloud_event, rfc3339
-from streamgauge.udfs.settings.pipeline import Maintenance, SilenceSettings
+from streamgauge.udfs.entities.columns import ARRIVED, CLOCK, GAP, LAST, SEEN, SILENT
+from streamgauge.udfs.entities.entity_store import EntityStore
+from streamgauge.udfs.settings.pipeline import Maintenance, SilenceSettings, in_maintenance
 
-FADES = 512  # the longest gap shrinks by one in so many with each event that comes sooner
-MEMBER = "silence"
+FADES = 512  # the longest gap shrinks by this part of itself with each event that comes sooner
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """An entity that has fallen silent, or is back.
+
+    Attributes
+    ----------
+    entity : str
+    ended : bool
+        Whether it is back, or forgotten.
+    since, now : int
+        Arrival of its last event; when the silence was noticed or ended; milliseconds.
+    gap : int
+        Its longest usual gap, milliseconds.
+    events : int
+        Events of it so far.
+    offset : int
+        Of its last event before the silence.
+    """
+
+    entity: str
+    ended: bool
+    since: int
+    now: int
+    gap: int
+    events: int
+    offset: int
 
 
 class SilenceWatch:
-    """The silent entities of one log.
+    """The silent entities of one partition.
 
     Parameters
     ----------
     settings : SilenceSettings
     store : EntityStore, optional
-        What is known of the entities; unless given, the watch has one of its own, for what matters to it: where what is known is kept for
-        each situation of an entity, one that is in another situation is not silent.
-    topic, job : str
-    log : int
-        Partition, or -1.
-    config : int
-        Mark of the configuration.
+        State of the entities. Without one, the watch has its own: where state is kept for each situation of an entity, an entity that
+        is in another situation is not silent.
 
     Attributes
     ----------
@@ -44,13 +63,10 @@ class SilenceWatch:
         Whether the store is its own.
     """
 
-    def __init__(
-        self, settings: SilenceSettings, store: EntityStore | None, topic: str, job: str, log: int, config: int
-    ) -> None:
+    def __init__(self, settings: SilenceSettings, store: EntityStore | None) -> None:
         self.settings = settings
         self.apart = store is None
         self.store = EntityStore(0, timed=True) if store is None else store
-        self.topic, self.job, self.log, self.config = topic, job, log, config
         self.clock = 0
         self.every = max(1_000, settings.at_least // 4)  # milliseconds between looks
 
@@ -59,32 +75,45 @@ class SilenceWatch:
         return self.store.rows(entities, 0) if self.apart else rows
 
     def cuts(self, arrivals: Ints) -> tuple[Ints, Ints]:
-        """Events before which to look, and the time it is then: the same ones however the log is cut into batches."""
+        """Events before which to look for silent entities, and the time it is then.
+
+        They depend on the arrivals only, not on how the partition is cut into batches.
+
+        Returns
+        -------
+        places, times : int64[m]
+        """
         clock = np.maximum.accumulate(np.maximum(arrivals, self.clock))
         ticks = clock // self.every
         before = np.concatenate(([self.clock // self.every], ticks[:-1]))
         places = np.flatnonzero((ticks != before) & (before > 0))
         return places, ticks[places] * self.every
 
-    def look(self, now: int, maintenance: tuple[Maintenance, ...]) -> tuple[Ints, list[tuple[str, bytes]]]:
-        """Rows of the entities that are silent by now and were not told yet, in order of their last event, and their alerts.
+    def look(self, now: int, maintenance: tuple[Maintenance, ...]) -> tuple[Ints, list[Silence]]:
+        """Entities that are silent by now and were not reported yet, in the order of their last events.
 
         Parameters
         ----------
         now : int
-            Milliseconds, arrival time.
+            Arrival time, milliseconds.
         maintenance : tuple of Maintenance
-            In these, silence is not told.
+            In these times silence is not reported.
+
+        Returns
+        -------
+        rows : int64[m]
+            Rows of the store that changed.
+        silences : list of Silence
         """
         settings, names = self.settings, self.store.names
         head = self.store.head[: len(names)]
-        limit = np.maximum(settings.after * head[:, GAP], settings.at_least)
-        over = (head[:, SEEN] >= settings.events) & (head[:, SILENT] == 0) & (now - head[:, ARRIVED] > limit)
+        longest = np.maximum(settings.after * head[:, GAP], settings.at_least)
+        over = (head[:, SEEN] >= settings.events) & (head[:, SILENT] == 0) & (now - head[:, ARRIVED] > longest)
         rows = np.flatnonzero(over)
         rows = rows[np.lexsort((head[rows, LAST], head[rows, ARRIVED]))]
         rows = rows[[not in_maintenance(maintenance, names[row], now) for row in rows.tolist()]]
         head[rows, SILENT] = now
-        return rows, [self._alert(row, OPENED, now, head[row]) for row in rows.tolist()]
+        return rows, [self._silence(row, False, now, head[row]) for row in rows.tolist()]
 
     def returning(self, rows: Ints) -> list[tuple[int, Ints]]:
         """Events with which silent entities come back, and each one's row of `EntityStore.head` before anything changes it."""
@@ -93,12 +122,10 @@ class SilenceWatch:
         _, first = np.unique(rows[away], return_index=True)
         return [(i, head[rows[i]].copy()) for i in away[np.sort(first)].tolist()]
 
-    def learn(
-        self, rows: Ints, arrivals: Ints, offsets: Ints, returning: list[tuple[int, Ints]]
-    ) -> list[tuple[str, bytes]]:
-        """Take note of when events came, in row order; alerts of those that are `returning` with them.
+    def learn(self, rows: Ints, arrivals: Ints, offsets: Ints, returning: list[tuple[int, Ints]]) -> list[Silence]:
+        """Take note of when events came, in row order; returns the silences that end with them.
 
-        A gap that was told as silence counts half: the next one like it is silence again, the one after a few no more.
+        A gap that was reported as silence counts half: the next one like it is silence again, after a few more it is usual.
         """
         self.clock = max(self.clock, int(arrivals.max(initial=0)))
         head = self.store.head
@@ -108,57 +135,22 @@ class SilenceWatch:
             head[rows, CLOCK] = head[rows, ARRIVED]
             self.store.clock = self.clock
         back = [(i, before) for i, before in returning if i < len(rows)]
-        return [self._alert(int(rows[i]), RESOLVED, int(arrivals[i]), before) for i, before in back]
+        return [self._silence(int(rows[i]), True, int(arrivals[i]), before) for i, before in back]
 
-    def forget(self, gone: Ints) -> tuple[list[tuple[str, bytes]], list[str]]:
-        """Forget the entities in some rows of a store of its own: alerts of those that are silent, and all their names."""
+    def forget(self, gone: Ints) -> tuple[list[Silence], list[str]]:
+        """Forget the entities in some rows of a store of its own: the silences that end so, and all their names."""
         return self.give_up(gone), self.store.forget(gone)[0]
 
-    def give_up(self, rows: Ints) -> list[tuple[str, bytes]]:
-        """Alerts of entities that are about to be forgotten while silent."""
+    def give_up(self, rows: Ints) -> list[Silence]:
+        """Silences of entities that are about to be forgotten."""
         head = self.store.head
-        return [self._alert(row, RESOLVED, self.clock, head[row]) for row in rows[head[rows, SILENT] > 0].tolist()]
+        silent = rows[head[rows, SILENT] > 0].tolist()
+        return [self._silence(row, True, self.clock, head[row]) for row in silent]
 
-    def _alert(self, row: int, change: int, now: int, before: Ints) -> tuple[str, bytes]:
-        """Key and JSON of the alert that an entity has fallen silent, or is back.
-
-        Parameters
-        ----------
-        row : int
-        change : {OPENED, RESOLVED}
-        now : int
-            When it was told, or when the entity came back; milliseconds.
-        before : int64[columns]
-            Row of `EntityStore.head` as it was in the silence.
-        """
-        entity, state = self.store.names[row], CHANGES[change]
+    def _silence(self, row: int, ended: bool, now: int, before: Ints) -> Silence:
+        """`before` is the entity's row of `EntityStore.head` as it was in the silence."""
         last, arrived, gap, seen = before[[LAST, ARRIVED, GAP, SEEN]].tolist()
-        identity = alert_id(f"{entity}\0{MEMBER}", self.config, self.topic, self.log, last)
-        # among n gaps, if they are exponential, one k times as long as the longest has a probability of about n^-k
-        surprise = min(self.settings.after * math.log(max(seen, 2)), 700.0)
-        place = {"partition": self.log, "offset": last, "opened_partition": self.log, "opened_offset": last}
-        data = {
-            "alert_id": identity,
-            "state": state,
-            "entity": entity,
-            "kind": KINDS[COLLECTIVE],
-            "severity": "high",
-            "score": score_of(surprise),
-            "tail_probability": math.exp(-surprise),
-            "peak_score": score_of(surprise),
-            "confidence": 1.0,
-            "window": {"from": rfc3339(arrived), "to": rfc3339(now), "anomalous_events": 0},
-            "actual": {"seconds without an event": (now - arrived) / 1000.0},
-            "expected": {"seconds without an event": gap / 1000.0},
-            "contributions": {"seconds without an event": 1.0},
-            "detectors": {MEMBER: {"tail_probability": math.exp(-surprise), "version": "settings"}},
-            "agreed": [MEMBER],
-            "disagreed": [],
-            "rules": [],
-            "source": {"topic": self.topic, **place},
-        }
-        kind = f"alert.{state}"
-        return entity, cloud_event(f"{identity}-{state}", kind, entity, now, data, job=self.job, topic=self.topic)
+        return Silence(self.store.names[row], ended, arrived, now, gap, seen, last)
 
 
 @njit(cache=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from streamgauge.models.contract import Ints
-from streamgauge.udfs.entities.entity_store import SEEN, EntityStore
+from streamgauge.udfs.entities.columns import HIGHEST, LOWEST, SEEN
+from streamgauge.udfs.entities.entity_store import EntityStore
+from streamgauge.udfs.events.entity import digits
 from streamgauge.udfs.events.records import Events
-from streamgauge.udfs.scoring.normalise import HIGHEST, LOWEST
 
 SEPARATOR = "\x1f"
+MOST_CHARACTERS = 10_000  # of a context value, in the name under which state is kept
 
 
 class Situations:
@@ -52,7 +55,7 @@ class Situations:
 
     def restore(self) -> None:
         """Learn the situations from the store."""
-        self._seen = dict.fromkeys(name.split(SEPARATOR, 1)[1] for name in sorted(self.store.index))
+        self._seen = dict.fromkeys(self._split(name)[1] for name in sorted(self.store.index))
 
     def rows(self, entity: str) -> list[int]:
         """Rows of an entity's situations."""
@@ -81,9 +84,23 @@ class Situations:
 
     def of(self, unit: str) -> tuple[str, dict[str, str]]:
         """The entity, and its situation, that a name in the store stands for."""
-        entity, *values = unit.split(SEPARATOR)
-        return entity, dict(zip(self.fields, values, strict=True))
+        entity, situation = self._split(unit)
+        return entity, dict(zip(self.fields, situation.split(SEPARATOR), strict=True))
+
+    def _split(self, unit: str) -> tuple[str, str]:
+        """Entity and situation of a name in the store; the entity may hold the separator, values of a situation do not."""
+        entity, *values = unit.rsplit(SEPARATOR, len(self.fields))
+        return entity, SEPARATOR.join(values)
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).replace(SEPARATOR, " ")
+    """A context value in a name: a long one is cut, with a mark of the whole, so that two long values stay two situations."""
+    if value is None:
+        return ""
+    text = (digits(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)).replace(
+        SEPARATOR, " "
+    )
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    mark = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+    return f"{text[:MOST_CHARACTERS]}… {mark}"

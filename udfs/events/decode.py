@@ -1,25 +1,29 @@
-"""Bytes to events: JSON, entity, time. What cannot be read becomes a dead letter with a reason."""
+"""Bytes to events: JSON with an entity and a time. What cannot be read becomes a dead letter with a reason."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
-from streamgauge.models.contract import Ints
+from streamgauge.udfs.events.entity import entities_of
 from streamgauge.udfs.events.records import DeadLetter, Events, RawBatch
+from streamgauge.udfs.events.time import event_times
 from streamgauge.udfs.settings.pipeline import EventSettings
 
 MAX_DEPTH = 32
-MAX_ENTITY = 256
-LIMITS = (1e11, 1e14, 1e17, 1e20)  # below which an epoch is in seconds, milliseconds, microseconds, nanoseconds,
-FACTORS = (1000.0, 1.0, 1e-3, 1e-6)  # and what makes milliseconds of it
+# A name is built for every leaf of a nested object. A long key around many leaves would multiply the record's size,
+# so all names together may have so many characters for each byte of the record, and so many in any case.
+NAMES_PER_BYTE, NAMES_AT_LEAST = 10, 10_000
 _NOT_FINITE = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)")
 _decoder = msgspec.json.Decoder()
+
+
+class NamesTooLongError(Exception):
+    """The names of a nested record's fields take many times the record."""
 
 
 def decode(raw: RawBatch, settings: EventSettings) -> tuple[Events, list[DeadLetter]]:
@@ -47,8 +51,8 @@ def decode(raw: RawBatch, settings: EventSettings) -> tuple[Events, list[DeadLet
         for value in values:
             if other in value and name not in value:
                 value[name] = value.pop(other)
-    entities, bad = _entities(values, settings.entity)
-    times = _times(values, settings, raw.stamps[rows], bad)
+    entities, bad = entities_of(values, settings.entity)
+    times = event_times(values, settings, raw.stamps[rows], bad)
     if bad:
         dead += [DeadLetter(rows[i], *bad[i]) for i in sorted(bad)]
     events = Events(np.asarray(rows, dtype=np.int64), values, entities, times)
@@ -75,8 +79,8 @@ def _whole_batch(payloads: Sequence[bytes | None], max_bytes: int) -> list[dict[
         return None
     if dict in set(map(type, chain.from_iterable(map(dict.values, values)))):
         try:
-            return [flatten(value) for value in values]
-        except RecursionError:
+            return [flatten(value, len(payload)) for value, payload in zip(values, payloads, strict=True)]  # type: ignore[arg-type]
+        except (RecursionError, NamesTooLongError):
             return None
     return values
 
@@ -98,8 +102,10 @@ def _one_by_one(
                 kind = {list: "an array", str: "a string", type(None): "null"}.get(type(value), "a plain value")
                 dead.append(DeadLetter(row, "not_object", f"an event is a JSON object, this is {kind}"))
                 continue
-            values.append(flatten(value))
+            values.append(flatten(value, len(payload)))
             rows.append(row)
+        except NamesTooLongError as error:
+            dead.append(DeadLetter(row, "too_large", str(error)))
         except RecursionError:
             dead.append(DeadLetter(row, "too_deep", f"nested deeper than {MAX_DEPTH} levels"))
         except ValueError as error:  # msgspec's errors, and bytes that are no UTF-8
@@ -108,15 +114,25 @@ def _one_by_one(
     return rows, values
 
 
-def flatten(value: dict[str, Any]) -> dict[str, Any]:
+def flatten(value: dict[str, Any], size: int) -> dict[str, Any]:
     """Nested objects as one level, their keys joined by dots.
+
+    Parameters
+    ----------
+    value : dict
+    size : int
+        Bytes of the record.
 
     Raises
     ------
     RecursionError
         More than `MAX_DEPTH` levels.
+    NamesTooLongError
+        The names take many times the record.
     """
     flat: dict[str, Any] = {}
+    most = NAMES_PER_BYTE * size + NAMES_AT_LEAST
+    characters = 0
     stack = [("", value, 0)]
     while stack:
         prefix, inner, depth = stack.pop()
@@ -124,84 +140,14 @@ def flatten(value: dict[str, Any]) -> dict[str, Any]:
             raise RecursionError
         for key, item in inner.items():
             if isinstance(item, dict):
-                stack.append((f"{prefix}{key}.", item, depth + 1))
+                name = f"{prefix}{key}."
+                stack.append((name, item, depth + 1))
             else:
-                flat[prefix + key] = item
+                name = prefix + key
+                flat[name] = item
+            characters += len(name)
+            if characters > most:
+                raise NamesTooLongError(
+                    f"the names of its nested fields have more than {most} characters, which is the most allowed"
+                )
     return flat
-
-
-def _entities(values: list[dict[str, Any]], name: str) -> tuple[list[str], dict[int, tuple[str, str]]]:
-    entities: list[Any] = [value.get(name) for value in values]
-    bad: dict[int, tuple[str, str]] = {}
-    if set(map(type, entities)) <= {str} and all(entities) and max(map(len, entities), default=0) <= MAX_ENTITY:
-        return entities, bad
-    for i, entity in enumerate(entities):
-        if isinstance(entity, int) and not isinstance(entity, bool):
-            entities[i] = str(entity)
-        elif not isinstance(entity, str) or not entity:
-            what = "is missing" if entity is None else f"is {msgspec.json.encode(entity)[:60].decode(errors='replace')}"
-            bad[i] = ("no_entity", f"the field {name!r} {what}: a non-empty string names the entity")
-        elif len(entity) > MAX_ENTITY:
-            bad[i] = ("no_entity", f"the field {name!r} has {len(entity)} characters, at most {MAX_ENTITY} are allowed")
-    return entities, bad
-
-
-def _times(
-    values: list[dict[str, Any]], settings: EventSettings, stamps: Ints, bad: dict[int, tuple[str, str]]
-) -> Ints:
-    given = [value.get(settings.time) for value in values]
-    times = _all_numbers(given)
-    if times is None:
-        times = stamps.copy()
-        for i, value in enumerate(given):
-            if value is None:
-                continue
-            try:
-                times[i] = epoch_milliseconds(value)
-            except (ValueError, OverflowError):
-                shown = msgspec.json.encode(value)[:60].decode(errors="replace")
-                bad.setdefault(i, ("bad_time", f"{settings.time!r} is {shown}: neither ISO 8601 nor an epoch"))
-    ahead = times - stamps
-    for i in np.flatnonzero((ahead > settings.max_future) | (ahead < -settings.max_past)).tolist():
-        days = ahead[i] / 86_400_000
-        where = f"{abs(days):.1f} days {'after' if days > 0 else 'before'} Kafka's timestamp"
-        bad.setdefault(i, ("time_out_of_range", f"{settings.time!r} is {where} (event.max_past, event.max_future)"))
-    return times
-
-
-def _all_numbers(given: list[Any]) -> Ints | None:
-    """Milliseconds of times that are all numbers, as `epoch_milliseconds` has them; None where it must look at each."""
-    if not set(map(type, given)) <= {int, float}:
-        return None
-    try:
-        numbers = np.array(given, dtype=np.float64)
-    except OverflowError:
-        return None
-    size = np.abs(numbers)
-    if size.max(initial=0.0) >= LIMITS[-1]:
-        return None
-    factors = np.array(FACTORS)[np.searchsorted(LIMITS, size, side="right")]
-    milliseconds: Ints = np.rint(numbers * factors).astype(np.int64)
-    return milliseconds
-
-
-def epoch_milliseconds(value: Any) -> int:
-    """Milliseconds since 1970 of an ISO 8601 string (UTC where it names no zone) or of an epoch number.
-
-    A number's unit follows from its size: seconds, milliseconds, microseconds or nanoseconds.
-
-    Raises
-    ------
-    ValueError, OverflowError
-        It is neither.
-    """
-    if isinstance(value, str):
-        moment = datetime.fromisoformat(value)
-        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"no time: {value!r}")
-    number = float(value)
-    for limit, factor in zip(LIMITS, FACTORS, strict=True):
-        if abs(number) < limit:
-            return round(number * factor)
-    raise ValueError(f"no time: {value!r}")

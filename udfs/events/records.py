@@ -45,8 +45,8 @@ class DeadLetter:
     message: str
 
 
-class Notice(NamedTuple):
-    """A change of the schema: added, vanished, returned, or retyped; of which field; in words; at which of the events."""
+class SchemaChange(NamedTuple):
+    """A change of the schema: added, vanished, returned or retyped; of which field; in words; at which of the events."""
 
     change: str
     field: str

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.udfs.events.records import DeadLetter, Events, Notice
+from streamgauge.udfs.events.records import DeadLetter, Events, SchemaChange
 from streamgauge.udfs.settings.pipeline import EventSettings
 
 NUMBERS = {int, float, bool, type(None)}
@@ -73,13 +73,13 @@ class Alignment:
                     break
         return rejected
 
-    def matrices(self, events: Events, notices: list[Notice]) -> Iterator[tuple[int, int, Floats]]:
+    def matrices(self, events: Events, changes: list[SchemaChange]) -> Iterator[tuple[int, int, Floats]]:
         """Stretches of constant schema.
 
         Parameters
         ----------
         events : Events
-        notices : list of Notice
+        changes : list of SchemaChange
             Changes of the schema are appended, each once in the life of a log.
 
         Yields
@@ -91,10 +91,10 @@ class Alignment:
         """
         start = 0
         while start < len(events):
-            stop = self._admit(events, start, notices)
-            yield start, stop, self._matrix(events.values[start:stop], start, notices)
+            stop = self._admit(events, start, changes)
+            yield start, stop, self._matrix(events.values[start:stop], start, changes)
             start = stop
-        notices.sort(key=attrgetter("place"))  # each step finds its own
+        changes.sort(key=attrgetter("place"))  # each step finds its own
 
     @property
     def text_fields(self) -> list[str]:
@@ -120,7 +120,7 @@ class Alignment:
                     codes[i, j] = zlib.crc32(item.encode(), zlib.crc32(marks[j], owner))
         return codes
 
-    def _admit(self, events: Events, start: int, notices: list[Notice]) -> int:
+    def _admit(self, events: Events, start: int, changes: list[SchemaChange]) -> int:
         """Take up new fields of the event at `start`; returns where the next event with new fields stands."""
         schema, values = self.schema, events.values
         known = self._reserved.union(schema.numeric, schema.other)
@@ -131,11 +131,11 @@ class Alignment:
             if value.keys() <= known:
                 continue
             if not any(self._is_column(name, value[name]) for name in value.keys() - known):
-                self._take(value, known, i, notices)
+                self._take(value, known, i, changes)
                 continue
             if i > start:
                 return i
-            self._take(value, known, i, notices)
+            self._take(value, known, i, changes)
         return len(values)
 
     def _is_column(self, name: str, item: Any) -> bool:
@@ -143,7 +143,7 @@ class Alignment:
         numeric = isinstance(item, int | float) and declared != "text"
         return numeric and len(self.schema.numeric) < self.settings.max_fields
 
-    def _take(self, value: dict[str, Any], known: set[str], place: int, notices: list[Notice]) -> None:
+    def _take(self, value: dict[str, Any], known: set[str], place: int, changes: list[SchemaChange]) -> None:
         schema = self.schema
         for name, item in value.items():
             if name in known or item is None:
@@ -156,9 +156,9 @@ class Alignment:
             else:
                 kind = "text" if isinstance(item, str) else "list" if isinstance(item, list) else "ignored"
                 schema.other[name] = kind
-            notices.append(Notice("added", name, f"new field {name!r} ({kind})", place))
+            changes.append(SchemaChange("added", name, f"new field {name!r} ({kind})", place))
 
-    def _matrix(self, values: list[dict[str, Any]], start: int, notices: list[Notice]) -> Floats:
+    def _matrix(self, values: list[dict[str, Any]], start: int, changes: list[SchemaChange]) -> Floats:
         names = self.schema.numeric
         if not names:
             return np.empty((len(values), 0))
@@ -175,29 +175,29 @@ class Alignment:
             cells = [(cell,) for cell in cells]
         if not set(map(type, chain.from_iterable(cells))) <= NUMBERS:
             cells = [
-                tuple(self._number(*pair, place, notices) for pair in zip(names, row, strict=True))
+                tuple(self._number(*pair, place, changes) for pair in zip(names, row, strict=True))
                 for place, row in enumerate(cells, start)
             ]
         try:
             X = np.array(cells, dtype=np.float64)
         except OverflowError:
-            X = np.array([[_float(cell) for cell in row] for row in cells], dtype=np.float64)
+            X = np.array([[as_float(cell) for cell in row] for row in cells], dtype=np.float64)
         if not math.isfinite(X.sum()) or max(self.schema.absent.values(), default=0) >= VANISHED_AFTER:
-            self._watch_absent(X, start, notices)
+            self._watch_absent(X, start, changes)
         elif self.schema.absent:
             self.schema.absent = dict.fromkeys(names, 0)
         return X
 
-    def _number(self, name: str, item: Any, place: int, notices: list[Notice]) -> float | None:
+    def _number(self, name: str, item: Any, place: int, changes: list[SchemaChange]) -> float | None:
         if item is None or isinstance(item, int | float):
             return item
         if name not in self.schema.retyped:
             self.schema.retyped.append(name)
             text = f"field {name!r} held numbers, now {type(item).__name__}: counted as missing"
-            notices.append(Notice("retyped", name, text, place))
+            changes.append(SchemaChange("retyped", name, text, place))
         return None
 
-    def _watch_absent(self, X: Floats, start: int, notices: list[Notice]) -> None:
+    def _watch_absent(self, X: Floats, start: int, changes: list[SchemaChange]) -> None:
         for column, name in enumerate(self.schema.numeric):
             present = np.flatnonzero(~np.isnan(X[:, column]))
             before = self.schema.absent.get(name, 0)
@@ -207,13 +207,15 @@ class Alignment:
                     continue
                 if k or before < VANISHED_AFTER:
                     text = f"field {name!r} vanished: absent from {VANISHED_AFTER} events in a row"
-                    notices.append(Notice("vanished", name, text, start + int(edges[k]) + VANISHED_AFTER))
+                    changes.append(SchemaChange("vanished", name, text, start + int(edges[k]) + VANISHED_AFTER))
                 if k < len(present):
-                    notices.append(Notice("returned", name, f"field {name!r} is there again", start + int(present[k])))
+                    changes.append(
+                        SchemaChange("returned", name, f"field {name!r} is there again", start + int(present[k]))
+                    )
             self.schema.absent[name] = len(X) - 1 - int(edges[-2])
 
 
-def _float(item: Any) -> float:
+def as_float(item: Any) -> float:
     """A number as float64; an integer beyond its range counts as the largest."""
     try:
         return math.nan if item is None else float(item)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from streamgauge.udfs.settings.pipeline import LOOK_EVERY
 
 SERIES, FIELDS, RECORDS = KINDS = ("series", "fields", "records")
-LOOK_EVERY = 200  # events between decisions
 ORDERED = (
     0.9  # values follow an order when they change by less than so much of what they differ from those some time ago
 )
 
 
-class Shape:
-    """Decides which detectors suit a log's events, from the events alone.
+class StreamKind:
+    """Tells what kind of stream a partition's events are, from the events alone; detectors run on the kinds that suit them.
 
     A single field is a series. Several fields are in order when a value is nearer to the one before than to one some time ago:
     for independent values, however they are distributed, it is as far from both. Until that is known, they count as records.

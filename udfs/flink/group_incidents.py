@@ -9,9 +9,9 @@ from typing import Any
 from pyflink.common import Row, Types
 from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ValueStateDescriptor
-from streamgauge.udfs.events.decode import epoch_milliseconds
+from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.incidents.groups import AllGroups
-from streamgauge.udfs.output.cloud_event import cloud_event
+from streamgauge.udfs.output.cloud_event import Origin
 
 
 class GroupIncidents(KeyedProcessFunction):  # type: ignore[misc]
@@ -46,5 +46,5 @@ class GroupIncidents(KeyedProcessFunction):  # type: ignore[misc]
             change, group = news
             root, time = group["root"]["entity"], epoch_milliseconds(alert["window"]["from"])
             identity = f"{group['id']}-{group['incidents']}"
-            text = cloud_event(identity, f"group.{change}", root, time, group, job=self._job, topic=self._topic)
+            text = Origin(self._topic, self._job).event(identity, f"group.{change}", root, time, group)
             yield Row(root, text.decode())

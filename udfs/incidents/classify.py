@@ -1,4 +1,4 @@
-"""Verdicts to kinds: what sort of anomaly an event is."""
+"""What kind of anomaly an event is."""
 
 from __future__ import annotations
 
@@ -6,58 +6,61 @@ from collections.abc import Callable
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.udfs.incidents.lifecycle import COLLECTIVE, CONDITIONAL, CONTEXTUAL, DRIFT, POINT, RELATIVE
+from streamgauge.udfs.incidents.kinds import COLLECTIVE, CONDITIONAL, CONTEXTUAL, DRIFT, POINT, RELATIVE
 from streamgauge.udfs.scoring.attribution import shares
 from streamgauge.udfs.scoring.calibrate import AGREES
-from streamgauge.udfs.scoring.opinions import Opinions, Verdicts
+from streamgauge.udfs.scoring.scorer import Scored
 
 CODES = np.array((POINT, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT))  # in the order of `EVIDENCE`
+# Whether an event's field (place, column, value) is usual for its entity in another situation.
+UsualElsewhere = Callable[[int, int, float], bool]
 
 
 def classify(
-    surprising: Flags, violated: Flags, known: Flags, X: Floats, opinions: Opinions, verdicts: Verdicts, contextual: list[int],
-    limits: Floats, elsewhere: Callable[[int, int, float], bool] | None = None,
-) -> Ints:  # fmt: skip
-    """Look at the surprising events one by one: they are few.
+    scored: Scored,
+    X: Floats,
+    violated: Flags,
+    evidence_needed: Floats,
+    contextual: list[int],
+    usual_elsewhere: UsualElsewhere | None = None,
+) -> Ints:
+    """Look at the anomalous events one by one: they are few.
 
-    The kind is that which has the strongest evidence. A single event is contextual where the value to blame is usual for the entity,
-    only not at this time; a point where it is not.
+    The kind is the one with the most evidence. A single event is contextual where the value to blame is usual for the entity, only not
+    at this time or not in this situation; it is a point where the value is not usual.
 
     Parameters
     ----------
-    surprising, violated : bool[n]
-        At or beyond the threshold; against a rule.
-    known : bool[n, d]
-        Values in the range that is usual for the entity.
+    scored : Scored
     X : float64[n, d]
-    opinions, verdicts
+    violated : bool[n]
+        Whether a rule is broken.
+    evidence_needed : float64[n]
+        Evidence at the threshold of each event.
     contextual : list of int
         Members that look for contextual anomalies.
-    limits : float64[n]
-        Surprise of each event's threshold.
-    elsewhere : callable, optional
-        Whether an event's field (place, column, value) is usual for its entity in another situation: it is contextual, then.
+    usual_elsewhere : callable, optional
 
     Returns
     -------
     int64[n]
-        POINT for events that are not surprising.
+        POINT for events that are not anomalous.
     """
+    opinions, verdicts = scored.opinions, scored.verdicts
+    anomalous = verdicts.strongest >= evidence_needed
     kinds = np.where(violated, CONDITIONAL, POINT).astype(np.int64)
-    if not surprising.any():
-        return kinds
-    for i in np.flatnonzero(surprising & ~violated).tolist():
-        evidence = verdicts.evidence[i]
-        kinds[i] = CODES[evidence.argmax()]
-        if kinds[i] == COLLECTIVE and evidence[CODES == RELATIVE].max() >= limits[i]:
+    for i in np.flatnonzero(anomalous & ~violated).tolist():
+        by_kind = verdicts.by_kind[i]
+        kinds[i] = CODES[by_kind.argmax()]
+        if kinds[i] == COLLECTIVE and by_kind[CODES == RELATIVE].max() >= evidence_needed[i]:
             kinds[i] = RELATIVE  # a run apart from the peers
         if kinds[i] not in (POINT, CONTEXTUAL) or not X.shape[1]:
             continue
         share = shares(i, X.shape[1], opinions.categories.shape[1], opinions, verdicts)
         blamed = int(share.argmax())
-        usual = blamed < X.shape[1] and known[i, blamed]
-        told = np.nan_to_num(verdicts.surprises[i, contextual]).max(initial=0.0)
-        kinds[i] = CONTEXTUAL if usual and told >= AGREES else POINT
-        if elsewhere and blamed < X.shape[1] and elsewhere(i, blamed, float(X[i, blamed])):
+        usual = blamed < X.shape[1] and scored.usual[i, blamed]
+        evidence = np.nan_to_num(verdicts.members[i, contextual]).max(initial=0.0)
+        kinds[i] = CONTEXTUAL if usual and evidence >= AGREES else POINT
+        if usual_elsewhere and blamed < X.shape[1] and usual_elsewhere(i, blamed, float(X[i, blamed])):
             kinds[i] = CONTEXTUAL
     return kinds

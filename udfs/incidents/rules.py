@@ -1,23 +1,21 @@
-"""Business rules: what an event must not be, in the Common Expression Language.
-
-An expression is data: it can read the event's fields and the functions of the language, and nothing else.
-"""
+"""The business rules in force: which events break them."""
 
 from __future__ import annotations
 
-import importlib
+import functools
 import logging
 import operator
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field, field_validator
 from streamgauge.models.contract import Flags, Floats
 from streamgauge.udfs.events.records import Events
-from streamgauge.udfs.settings.base import Section
+from streamgauge.udfs.events.schema import as_float
+from streamgauge.udfs.settings.rules import Rule, compiled
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -27,50 +25,43 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
+# A comparison of one field with a number is evaluated on the matrix, all events at once.
 _SIMPLE = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(<=|>=|==|!=|<|>)\s*(-?\d+(?:\.\d+)?)\s*")
-_FUNCTIONS = {
-    "size", "matches", "contains", "startsWith", "endsWith", "int", "double", "string", "bool", "duration", "timestamp", "type",
-    "getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getHours", "getMinutes", "getSeconds",
-    "dyn", "uint", "bytes",
-}  # fmt: skip
-LONGEST = 2000
 
 log = logging.getLogger(__name__)
 
 
-class Rule(Section):
-    """A business rule: an event for which the expression is true violates it."""
+@dataclass(slots=True)
+class Violations:
+    """Which events break rules.
 
-    id: str = Field(min_length=1)
-    when: str = Field(
-        min_length=1,
-        max_length=LONGEST,
-        description="In the Common Expression Language, over the event's fields, `hour` (0 to 23) and `weekday` (1 is Monday) in UTC: "
-        '"amount > 1000 && country != home". An event without one of the fields violates nothing.',
-    )
-    severity: Literal["low", "medium", "high", "critical"] = "high"
+    Attributes
+    ----------
+    any : bool[n]
+        Whether an event breaks a rule.
+    each : list of (Rule, bool[n])
+        Which events break each rule.
+    failed : int
+        How often a rule could not be evaluated.
+    """
 
-    @field_validator("when")
-    @classmethod
-    def _readable(cls, when: str) -> str:
-        program = _compiled(when)
-        unknown = [f for f in program.functions() if f.isidentifier() and f not in _FUNCTIONS]
-        if unknown:
-            raise ValueError(f"{when!r} calls {unknown[0]!r}; allowed are: {', '.join(sorted(_FUNCTIONS))}")
-        return when
+    any: Flags
+    each: list[tuple[Rule, Flags]] = field(default_factory=list)
+    failed: int = 0
+
+    def broken_by(self, place: int) -> list[Rule]:
+        """The rules that one event breaks."""
+        return [rule for rule, violated in self.each if violated[place]]
 
 
-def _compiled(when: str) -> Any:
-    cel = importlib.import_module("cel")  # here, as settings are read on threads that must not load extensions
-    try:
-        return cel.compile(when)
-    except ValueError as error:
-        first = str(error).split("\n", maxsplit=1)[0]
-        raise ValueError(f"{when!r} is no expression: {first.partition('ERROR: <input>:')[2] or first}") from error
+@functools.lru_cache(maxsize=16)
+def rule_book(rules: tuple[Rule, ...]) -> RuleBook:
+    """The compiled rules; compiled once for all partitions."""
+    return RuleBook(rules)
 
 
 class RuleBook:
-    """The rules in force.
+    """Compiled rules.
 
     Parameters
     ----------
@@ -86,11 +77,11 @@ class RuleBook:
             if simple:
                 self._simple.append((rule, simple[1], _OPERATORS[simple[2]], float(simple[3])))
             else:
-                program = _compiled(rule.when)
+                program = compiled(rule.when)
                 self._others.append((rule, program, program.variables()))
 
-    def violations(self, events: Events, X: Floats, columns: list[str]) -> tuple[Flags, list[tuple[Rule, Flags]], int]:
-        """Which events violate any rule, which each, and how often a rule could not be evaluated.
+    def violations(self, events: Events, X: Floats, columns: list[str]) -> Violations:
+        """Which events break which rule. An event without one of a rule's fields breaks nothing.
 
         Parameters
         ----------
@@ -99,29 +90,28 @@ class RuleBook:
         columns : list of str
             Field of each column.
         """
-        each, failed = [], 0
-        for rule, field, holds, value in self._simple:
-            if field in columns:
-                column = X[:, columns.index(field)]
-                each.append((rule, holds(column, value) & ~np.isnan(column)))
+        found = Violations(np.zeros(len(X), np.bool_))
+        for rule, name, holds, value in self._simple:
+            if name in columns:
+                column = X[:, columns.index(name)]
+                found.each.append((rule, holds(column, value) & ~np.isnan(column)))
         for rule, program, names in self._others:
-            violated, bad = self._evaluate(rule, program, names, events)
-            each.append((rule, violated))
-            failed += bad
-        some = np.zeros(len(X), np.bool_)
-        for _, violated in each:
-            some |= violated
-        return some, each, failed
+            violated, failed = self._evaluate(rule, program, names, events)
+            found.each.append((rule, violated))
+            found.failed += failed
+        for _, violated in found.each:
+            found.any |= violated
+        return found
 
     def _evaluate(self, rule: Rule, program: Any, names: list[str], events: Events) -> tuple[Flags, int]:
         violated, failed = np.zeros(len(events), np.bool_), 0
         for i, value in enumerate(events.values):
-            given = {name: _given(name, value, int(events.times[i])) for name in names}
             try:
+                given = {name: _given(name, value, int(events.times[i])) for name in names}
                 violated[i] = program.execute({name: item for name, item in given.items() if item is not None}) is True
-            except RuntimeError:  # a field that is not there
+            except (RuntimeError, KeyError):  # the event has no such field
                 continue
-            except (TypeError, ValueError, OverflowError) as error:
+            except Exception as error:  # what an expression meets in a record must not stop the others
                 failed += 1
                 if rule.id not in self._failed:
                     self._failed.add(rule.id)
@@ -130,7 +120,7 @@ class RuleBook:
 
 
 def _given(name: str, value: dict[str, Any], time: int) -> Any:
-    """What a name in an expression stands for; None where the event has no such thing. All numbers are floating-point ones."""
+    """What a name in an expression stands for; None where the event has no such field. All numbers are floating-point ones."""
     item = value.get(name)
     if item is None:
         if name in ("hour", "weekday"):
@@ -142,16 +132,20 @@ def _given(name: str, value: dict[str, Any], time: int) -> Any:
 
 
 def _number(item: Any) -> Any:
-    return float(item) if isinstance(item, int) and not isinstance(item, bool) else item
+    return as_float(item) if isinstance(item, int) and not isinstance(item, bool) else item
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
-    """Keys joined by dots as objects again."""
+    """Keys joined by dots as objects again; a key that is both a value and an object is the object."""
     whole: dict[str, Any] = {}
     for key, item in flat.items():
         *outer, last = key.split(".")
         inner = whole
         for part in outer:
-            inner = inner.setdefault(part, {})
-        inner[last] = _number(item)
+            known = inner.get(part)
+            if not isinstance(known, dict):
+                known = inner[part] = {}
+            inner = known
+        if not isinstance(inner.get(last), dict):
+            inner[last] = _number(item)
     return whole

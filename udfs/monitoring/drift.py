@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from streamgauge.models.calibration.thresholds import compare_thresholds
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.evaluation.drift import Reference, kolmogorov_smirnov, population_stability
 from streamgauge.models.persistence.registry import SCORE
-from streamgauge.udfs.output.cloud_event import cloud_event, rfc3339
+from streamgauge.udfs.output.cloud_event import Origin, rfc3339
 from streamgauge.udfs.settings.pipeline import DriftSettings
 
 BUCKETS = 512  # that entities fall into, when those that moved are counted
@@ -22,6 +22,32 @@ FLOOD, FEW = 5.0, 10
 SURE = 0.999  # that probes are told less
 NONE, ALERTS = -1, -2  # in the place of a column that is suspected
 REASONS = ("inputs", "scores", "alerts")
+
+
+class ModelEvents(NamedTuple):
+    """What there is to see of some events of one model.
+
+    Attributes
+    ----------
+    X : float64[n, d]
+        The columns of the model's `Reference`; NaN is missing.
+    alerts : bool[n]
+        Whether the model by itself would have raised an alert.
+    probed : (int64[m], bool[m])
+        Places of events that were probed, and whether the model found the probe stranger than its event.
+    threshold : float
+        Tail probability: what the model promises.
+    entities : list of str
+    offsets, times : int64[n]
+    """
+
+    X: Floats
+    alerts: Flags
+    probed: tuple[Ints, Flags]
+    threshold: float
+    entities: list[str]
+    offsets: Ints
+    times: Ints
 
 
 class DriftWatch:
@@ -37,13 +63,12 @@ class DriftWatch:
     Parameters
     ----------
     settings : DriftSettings
-    model, topic, job : str
-    log : int
+    model : str
+    origin : Origin
     """
 
-    def __init__(self, settings: DriftSettings, model: str, topic: str, job: str, log: int) -> None:
-        self.settings, self.model = settings, model
-        self.topic, self.job, self.log = topic, job, log
+    def __init__(self, settings: DriftSettings, model: str, origin: Origin) -> None:
+        self.settings, self.model, self.origin = settings, model, origin
         self.version = 0
         self._anew(0, 0)
 
@@ -60,17 +85,7 @@ class DriftWatch:
         self._seen, self._moved = np.zeros((2, 0), np.int64)
 
     def watch(
-        self,
-        version: int,
-        reference: Reference,
-        names: Sequence[str],
-        X: Floats,
-        alerts: Flags,
-        probed: tuple[Ints, Flags],
-        threshold: float,
-        entities: list[str],
-        offsets: Ints,
-        times: Ints,
+        self, version: int, reference: Reference, names: Sequence[str], seen: ModelEvents
     ) -> list[tuple[str, bytes]]:
         """Look at events in order; returns requests to retrain, key and JSON.
 
@@ -79,27 +94,19 @@ class DriftWatch:
         version : int
             Of the model at work; another one begins anew.
         reference : Reference
-            Of its magnitudes and its training data.
+            Of its raw scores and its training data.
         names : sequence of str
-            What each row of that is of.
-        X : float64[n, d]
-            The same of the events, in that order; NaN is missing.
-        alerts : bool[n]
-            Whether the model by itself would have raised an alert.
-        probed : (int64[m], bool[m])
-            Places of events that were probed, and whether the model told the probe from its event.
-        threshold : float
-            Tail probability: what it promises.
-        entities : list of str
-        offsets, times : int64[n]
+            What each row of the reference is of.
+        seen : ModelEvents
         """
+        X, alerts, probed = seen.X, seen.alerts, seen.probed
         if version != self.version:
             self._anew(version, len(names))
         most = min(len(names), MOST_WATCHED)
         requests, begin = [], 0
         while begin < len(X):
             if self._span is None:
-                self._span = (int(offsets[begin]), int(times[begin]))
+                self._span = (int(seen.offsets[begin]), int(seen.times[begin]))
             end = min(len(X), begin + self.settings.every - self._events)
             part = slice(begin, end)
             if not self._counts.size:
@@ -110,16 +117,15 @@ class DriftWatch:
                 told = probed[1][(probed[0] >= begin) & (probed[0] < end)]
                 self._told = (self._told[0] + int(told.sum()), self._told[1] + len(told))
             if self._suspect == ALERTS:
-                self._count_moved(np.ones(end - begin, np.bool_), alerts[part], entities[part])
+                self._count_moved(np.ones(end - begin, np.bool_), alerts[part], seen.entities[part])
             elif self._suspect != NONE:
                 one = Reference(reference.edges[[self._suspect]], reference.shares[[self._suspect]])
                 column = one.bins(X[part, [self._suspect]])[:, 0]
-                self._count_moved(column >= 0, self._grown[column], entities[part])
+                self._count_moved(column >= 0, self._grown[column], seen.entities[part])
             self._events += end - begin
             if self._events == self.settings.every:
-                request = self._end(
-                    reference.shares[:most], names, threshold, int(offsets[end - 1]), int(times[end - 1])
-                )
+                last = int(seen.offsets[end - 1]), int(seen.times[end - 1])
+                request = self._end(reference.shares[:most], names, seen.threshold, *last)
                 requests += [] if request is None else [request]
             begin = end
         return requests
@@ -160,12 +166,12 @@ class DriftWatch:
                         "promised": round(threshold * self.settings.every, 4), "entities_moved": round(share, 4),
                         "spans": self._drifted, "events": self._drifted * self.settings.every}  # fmt: skip
             reason = REASONS[0 if told else 1 if score else 2]
-            where = {str(self.log): [self._began[0], offset + 1]}
+            where = {str(self.origin.partition): [self._began[0], offset + 1]}
             request = self.ask(reason, evidence, self._began[1], where, offset, time)
         elif blind is not None and not self._rest:
             self._rest = self.settings.rest
             assert self._span is not None
-            where = {str(self.log): [self._span[0], offset + 1]}
+            where = {str(self.origin.partition): [self._span[0], offset + 1]}
             request = self.ask("recall", blind, self._span[1], where, offset, time)
         self._suspect = worst if moved else ALERTS if flood else NONE
         if moved:
@@ -212,14 +218,12 @@ class DriftWatch:
         offset, time : int
             Of the last event, or of what was said of one.
         """
-        identity = f"{self.model}/{self.version}/{reason}/{self.log}/{offset}"
+        identity = f"{self.model}/{self.version}/{reason}/{self.origin.partition}/{offset}"
         data = {
             "request": identity, "model": self.model, "version": self.version, "reason": reason, "evidence": evidence,
-            "since": rfc3339(since), "topic": self.topic, "offsets": offsets,
+            "since": rfc3339(since), "topic": self.origin.topic, "offsets": offsets,
         }  # fmt: skip
-        return self.model, cloud_event(
-            identity, "retrain.requested", self.model, time, data, job=self.job, topic=self.topic
-        )
+        return self.model, self.origin.event(identity, "retrain.requested", self.model, time, data)
 
     def to_state(self) -> list[Any]:
         """All that was learned."""

@@ -1,4 +1,4 @@
-"""What the job sees of its trained models: what a shadow would have said, whether data or scores have moved, what people say."""
+"""What the job sees of its trained models: how a shadow compares with the model at work, and whether data or scores have moved."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.control.feedback import Source
-from streamgauge.udfs.output.result import BatchResult
+from streamgauge.udfs.monitoring.drift import DriftWatch, ModelEvents
+from streamgauge.udfs.monitoring.shadow import Compared, Comparison
+from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.scoring.calibrate import SHADOW
+from streamgauge.udfs.scoring.scorer import Scorer
+from streamgauge.udfs.settings.pipeline import DriftSettings
 
-if TYPE_CHECKING:
-    from streamgauge.udfs.pipeline.partition import LogPipeline
-
-BESIDE, ALONE = 32, 512  # events from one probe to the next, of a model beside its shadow, and by itself
+BESIDE, ALONE = 32, 512  # events from one probe to the next, of a model beside its shadow, and of a model by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Watched:
     entities : list of str
     offsets, times : int64[n]
     X : float64[n, d]
-    magnitudes, surprises : float64[n, members]
+    raw_scores, evidence : float64[n, members]
         Of each member.
     canaries : bool[n, models] or bool[n, 0]
     threshold : float
@@ -40,101 +41,147 @@ class Watched:
     offsets: Ints
     times: Ints
     X: Floats
-    magnitudes: Floats
-    surprises: Floats
+    raw_scores: Floats
+    evidence: Floats
     canaries: Flags
     threshold: float
 
 
-def watch_models(log: LogPipeline, seen: Sequence[Watched], result: BatchResult) -> None:
-    """Compare each shadow with the model whose shadow it is, and each model with what it was trained on.
+@dataclass(slots=True)
+class Findings:
+    """What comes of watching: notices and requests, key and JSON, and counters."""
+
+    notices: list[tuple[str, bytes]]
+    requests: list[tuple[str, bytes]]
+    counts: dict[str, int]
+
+
+class ModelMonitor:
+    """Watches the trained models of one partition.
 
     Parameters
     ----------
-    log : LogPipeline
-        After these events, all of one schema.
-    seen : sequence of Watched
-        In order: looking costs by the call, so a batch is looked at once.
-    result : BatchResult
-        What is told, and asked for, is added.
+    settings : DriftSettings or None
+        None is not to look for drift, nor to compare.
+    scorer : Scorer
+        Whose models are watched.
+    origin : Origin
+
+    Attributes
+    ----------
+    drift : dict of str to DriftWatch
+    comparisons : dict of str to Comparison
     """
-    for _, parts in groupby(seen, key=lambda part: part.threshold):
-        _watch(log, _together(list(parts)), result)
+
+    def __init__(self, settings: DriftSettings | None, scorer: Scorer, origin: Origin) -> None:
+        self._scorer = scorer
+        self.drift: dict[str, DriftWatch] = {}
+        self.comparisons: dict[str, Comparison] = {}
+        if settings is not None:
+            names = scorer.models.settings.use
+            self.drift = {name: DriftWatch(settings, name, origin) for name in names}
+            self.comparisons = {name: Comparison(settings.every, name, origin) for name in names}
+        self._partition = origin.partition
+
+    def watch(self, seen: Sequence[Watched], columns: list[str]) -> Findings:
+        """Compare each shadow with the model whose shadow it is, and each model with what it was trained on.
+
+        Parameters
+        ----------
+        seen : sequence of Watched
+            In order, all of one schema. Looking costs by the call, so a batch is looked at once.
+        columns : list of str
+            Field of each column.
+        """
+        found = Findings([], [], {})
+        for _, parts in groupby(seen, key=lambda part: part.threshold):
+            self._watch(_together(list(parts)), columns, found)
+        return found
+
+    def ask(
+        self, model: str, evidence: dict[str, Any], source: Source, offset: int, time: int
+    ) -> tuple[str, bytes] | None:
+        """A request to retrain because of what people say of alerts, key and JSON; None where the model is not at work here.
+
+        Parameters
+        ----------
+        model : str
+        evidence : dict
+        source : Source
+            The first event that was judged since the model became worse.
+        offset : int
+            Of the newest feedback.
+        time : int
+            Event time of the partition, milliseconds.
+        """
+        watch = self.drift[model]
+        if model not in self._scorer.models.at_work or not watch.version:
+            return None
+        where = {str(self._partition): [source.first, source.last + 1]}
+        return watch.ask("performance", evidence, time, where, offset, time)
+
+    def _watch(self, seen: Watched, columns: list[str], found: Findings) -> None:
+        models, calibrators = self._scorer.models, self._scorer.calibrators
+        names = calibrators.of.names
+        own = calibrators.exchanged(seen.evidence, seen.canaries)  # of each version, whichever of the two counted
+        needed = -math.log(seen.threshold)
+        alerts = {name: own[:, names.index(name)] >= needed for name in models.at_work}  # NaN is not
+        for model in models.settings.use:
+            if f"{model}{SHADOW}" in models.at_work:
+                self._compare(model, alerts, seen, columns, found)
+            loaded = models.at_work.get(model)
+            if loaded is None or loaded.reference is None or model not in self.drift:
+                continue
+            given = models.given(model, seen.X, columns)
+            if len(loaded.watched) > given.shape[1]:
+                given = np.column_stack((seen.raw_scores[:, names.index(model)], given))
+            places, (right,) = models.probe((model,), seen.X, columns, seen.offsets, ALONE)
+            events = ModelEvents(
+                given, alerts[model], (places, right), seen.threshold, seen.entities, seen.offsets, seen.times
+            )
+            requests = self.drift[model].watch(loaded.manifest.version, loaded.reference, loaded.watched, events)
+            found.requests += requests
+            _count(found.counts, "retrain_requests", len(requests))
+
+    def _compare(
+        self, model: str, alerts: dict[str, Flags], seen: Watched, columns: list[str], found: Findings
+    ) -> None:
+        models, shadow = self._scorer.models, f"{model}{SHADOW}"
+        b = alerts[shadow]
+        a = alerts.get(model, np.zeros_like(b))
+        _count(found.counts, f"models.{model}.both", int((a & b).sum()))
+        _count(found.counts, f"models.{model}.only_live", int((a & ~b).sum()))
+        _count(found.counts, f"models.{model}.only_shadow", int((b & ~a).sum()))
+        if model in self.comparisons and model in models.at_work:
+            places, (live_right, shadow_right) = models.probe((model, shadow), seen.X, columns, seen.offsets, BESIDE)
+            compared = Compared(a, b, places, live_right, shadow_right, seen.threshold, seen.offsets, seen.times)
+            versions = models.versions
+            found.notices += self.comparisons[model].compare(versions[model], versions[shadow], compared)
+
+    def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """All that was learned: of drift, and of comparisons, by model."""
+        drift = {name: watch.to_state() for name, watch in self.drift.items()}
+        return drift, {name: comparison.to_state() for name, comparison in self.comparisons.items()}
+
+    def restore(self, drift: dict[str, Any], comparisons: dict[str, Any]) -> None:
+        """Become what `to_state` gave."""
+        for name, watch in self.drift.items():
+            if name in drift:
+                watch.restore(drift[name])
+                self.comparisons[name].restore(comparisons[name])
+
+
+def _count(counts: dict[str, int], what: str, n: int) -> None:
+    counts[what] = counts.get(what, 0) + n
 
 
 def _together(parts: list[Watched]) -> Watched:
+    """Several parts as one; they have one threshold."""
     if len(parts) == 1:
         return parts[0]
-    offsets, times, X, magnitudes, surprises, canaries = (
+    offsets, times, X, raw_scores, evidence, canaries = (
         np.concatenate([getattr(part, name) for part in parts])
-        for name in ("offsets", "times", "X", "magnitudes", "surprises", "canaries")
+        for name in ("offsets", "times", "X", "raw_scores", "evidence", "canaries")
     )
     entities = [entity for part in parts for entity in part.entities]
-    return Watched(entities, offsets, times, X, magnitudes, surprises, canaries, parts[0].threshold)
-
-
-def _watch(log: LogPipeline, seen: Watched, result: BatchResult) -> None:
-    names = log.calibrators.of.names
-    own = log.calibrators.exchanged(seen.surprises, seen.canaries)  # each version's, whoever was heard
-    limit = -math.log(seen.threshold)
-    columns, at_work = log.alignment.schema.numeric, log.models.at_work
-    alone = {name: own[:, names.index(name)] >= limit for name in at_work}  # NaN is not
-    for model in log.models.settings.use:
-        shadow = f"{model}{SHADOW}"
-        if shadow in at_work:
-            b = alone[shadow]
-            a = alone[model] if model in at_work else np.zeros_like(b)
-            result.count(f"models.{model}.both", int((a & b).sum()))
-            result.count(f"models.{model}.only_live", int((a & ~b).sum()))
-            result.count(f"models.{model}.only_shadow", int((b & ~a).sum()))
-            if model in log.comparisons and model in at_work:
-                versions = log.models.versions
-                places, (live_right, shadow_right) = log.models.probe(
-                    (model, shadow), seen.X, columns, seen.offsets, BESIDE
-                )
-                result.notices += log.comparisons[model].compare(
-                    versions[model],
-                    versions[shadow],
-                    (a, b),
-                    (places, live_right, shadow_right),
-                    seen.threshold,
-                    seen.offsets,
-                    seen.times,
-                )
-        loaded = at_work.get(model)
-        if loaded is None or loaded.reference is None or model not in log.drift:
-            continue
-        given = log.models.given(model, seen.X, columns)
-        if len(loaded.watched) > given.shape[1]:
-            given = np.column_stack((seen.magnitudes[:, names.index(model)], given))
-        places, (right,) = log.models.probe((model,), seen.X, columns, seen.offsets, ALONE)
-        requests = log.drift[model].watch(
-            loaded.manifest.version, loaded.reference, loaded.watched, given, alone[model], (places, right), seen.threshold,
-            seen.entities, seen.offsets, seen.times,
-        )  # fmt: skip
-        result.requests += requests
-        result.count("retrain_requests", len(requests))
-
-
-def ask(
-    log: LogPipeline, model: str, evidence: dict[str, Any], source: Source, offset: int, result: BatchResult
-) -> None:  # fmt: skip
-    """Ask for a retraining, because of what people say of alerts.
-
-    Parameters
-    ----------
-    log : LogPipeline
-    model : str
-    evidence : dict
-    source : Source
-        The first event that they judged since the model became worse.
-    offset : int
-        Of what was said last.
-    result : BatchResult
-        The request is added to it.
-    """
-    watch = log.drift[model]
-    if model in log.models.at_work and watch.version:
-        where = {str(log.log): [source.first, source.last + 1]}
-        result.requests.append(watch.ask("performance", evidence, log.store.clock, where, offset, log.store.clock))
-        result.count("retrain_requests")
+    return Watched(entities, offsets, times, X, raw_scores, evidence, canaries, parts[0].threshold)

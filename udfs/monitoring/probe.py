@@ -6,22 +6,21 @@ Nothing is learned from them, and no alert comes of them.
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.deviation import deviation_of
-from streamgauge.udfs.entities.entity_store import SEEN, SLOT
+from streamgauge.udfs.entities.columns import CENTRE, HIGHEST, LOWEST, SEEN, SLOT, VALUES, VARIANCE
+from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.events.records import Events
-from streamgauge.udfs.incidents.lifecycle import CONDITIONAL, KINDS
-from streamgauge.udfs.output.result import BatchResult
+from streamgauge.udfs.incidents.judge import Judged
+from streamgauge.udfs.incidents.kinds import CONDITIONAL, KINDS
 from streamgauge.udfs.scoring.attribution import expected
 from streamgauge.udfs.scoring.calibrate import AGREES
-from streamgauge.udfs.scoring.normalise import CENTRE, HIGHEST, LOWEST, VALUES, VARIANCE
-
-if TYPE_CHECKING:
-    from streamgauge.udfs.pipeline.partition import LogPipeline
+from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 PLANTED = ("point", "contextual", "collective", "relative", "drift")  # what breaks a rule is found by the rule
 # events of each, and how far off in the entity's deviations they are
@@ -55,53 +54,76 @@ class Probe:
     members: dict[str, bool]
 
 
-def probe(log: LogPipeline, events: Events, X: Floats, turn: int) -> Probe | None:
-    """Plant an anomaly after the last of some events, of its entity.
+class Rehearsal(Protocol):
+    """Judges made-up events as the partition would, and learns nothing for good."""
+
+    def learning_undone(self, rows: Ints, slots: Ints) -> AbstractContextManager[None]:
+        """Whatever is learned within is forgotten at the end."""
+
+    def judge_again(self, events: Events, X: Floats, rows: Ints) -> Judged:
+        """What is made of events of known entities; within `learning_undone`."""
+
+
+def probe(
+    rehearsal: Rehearsal,
+    store: EntityStore,
+    settings: PipelineSettings,
+    last: Events,
+    x: Floats,
+    columns: list[str],
+    turn: int,
+) -> Probe | None:
+    """Make a known anomaly after the last event, of its entity, and see whether it would be found.
 
     Parameters
     ----------
-    log : LogPipeline
-        As it is after the events.
-    events : Events
-    X : float64[n, d]
+    rehearsal : Rehearsal
+    store : EntityStore
+        As it is after the event.
+    settings : PipelineSettings
+    last : Events
+        One event.
+    x : float64[d]
+    columns : list of str
+        Field of each column.
     turn : int
-        Decides which kind is planted, and in which field.
+        Decides which kind of anomaly it is, and in which field.
 
     Returns
     -------
     Probe or None
-        None where there is nothing to make such an anomaly of: the entity is new, its fields are constant, or neither the hour nor the
-        peers let expect a value.
+        None where there is nothing to make such an anomaly of: the entity is in its cold start, its fields are constant, or neither the
+        hour nor the peers let expect a value.
     """
-    kind, d, row = PLANTED[turn % len(PLANTED)], X.shape[1], log.store.index[events.keys[-1]]
-    if log.store.head[row, SEEN] <= log.settings.decide.warmup:
+    kind, d, row = PLANTED[turn % len(PLANTED)], len(x), store.index[last.keys[0]]
+    if store.head[row, SEEN] <= settings.decide.warmup:
         return None
-    n, slot = EVENTS[kind], log.store.head[[row], SLOT] - 1
+    n, slot = EVENTS[kind], store.head[[row], SLOT] - 1
     rows = np.full(n, row)
-    random, known = np.random.default_rng(turn), log.store.fields[row].copy()
-    with log.learning_undone(rows[:1], slot):
-        told = log.judge_again(_repeated(events, 1), X[-1:], rows[:1], BatchResult())
-        usual = expected(0, d, told.opinions)
+    random, known = np.random.default_rng(turn), store.fields[row].copy()
+    with rehearsal.learning_undone(rows[:1], slot):
+        first = rehearsal.judge_again(_repeated(last, 1), x[None], rows[:1])
+        usual = expected(0, d, first.scored.opinions)
         for field in (np.arange(min(d, MOST_FIELDS)) + turn // len(PLANTED)) % max(d, 1):
-            values = _values(kind, X[-1, field], usual[field], known[field], log.settings.featurize.warmup, random)
+            values = _values(kind, x[field], usual[field], known[field], settings.featurize.warmup, random)
             if values is not None:
                 break
         else:
             return None
-        made = np.repeat(X[-1:], n, axis=0)
+        made = np.repeat(x[None], n, axis=0)
         made[:, field] = values
-        column = log.alignment.schema.numeric[field]
-        judged = log.judge_again(_repeated(events, n, {column: values}), made, rows, BatchResult())
-    found = judged.verdicts.total >= -np.log(judged.thresholds)
-    surprises = judged.verdicts.surprises
+        column = columns[field]
+        judged = rehearsal.judge_again(_repeated(last, n, {column: values}), made, rows)
+    verdicts = judged.scored.verdicts
+    found = verdicts.strongest >= -np.log(judged.thresholds)
     members = {
-        name: bool((np.nan_to_num(surprises[:, k]) >= AGREES).any())
-        for k, name in enumerate(judged.opinions.names)
-        if not np.isnan(surprises[:, k]).all()
+        name: bool((np.nan_to_num(verdicts.members[:, k]) >= AGREES).any())
+        for k, name in enumerate(judged.scored.opinions.names)
+        if not np.isnan(verdicts.members[:, k]).all()
     }
     kinds = {KINDS[int(code)] for code in judged.kinds[found] if code != CONDITIONAL}
-    tier = "rich" if log.store.head[row, SLOT] else "light"
-    return Probe(kind, events.entities[-1], column, tier, bool(found.any()), kind in kinds, members)
+    tier = "rich" if store.head[row, SLOT] else "light"
+    return Probe(kind, last.entities[0], column, tier, bool(found.any()), kind in kinds, members)
 
 
 def _values(
@@ -127,9 +149,8 @@ def _values(
     return values
 
 
-def _repeated(events: Events, n: int, changed: dict[str, Floats] | None = None) -> Events:
-    """The last event so often, with other values of some fields."""
-    last = events.slice(len(events) - 1, len(events))
+def _repeated(last: Events, n: int, changed: dict[str, Floats] | None = None) -> Events:
+    """One event so often, with other values of some fields."""
     values = [last.values[0] | {name: float(numbers[i]) for name, numbers in (changed or {}).items()} for i in range(n)]
     units = None if last.units is None else last.units * n
     zeros: Ints = np.zeros(n, np.int64)

@@ -1,119 +1,147 @@
-"""How good one log's detection is, told again and again: calibration, alerts, recall of known anomalies, feedback, coverage."""
+"""How good one partition's detection is, reported again and again: calibration, alerts, recall of probes, feedback, coverage."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.udfs.entities.entity_store import SEEN, SLOT, STATUS
-from streamgauge.udfs.events.records import Events
-from streamgauge.udfs.incidents.lifecycle import KINDS, OPENED, Decisions, kind_of
-from streamgauge.udfs.monitoring.probe import Probe, probe
-from streamgauge.udfs.output.cloud_event import cloud_event
-from streamgauge.udfs.output.result import BatchResult
-
-if TYPE_CHECKING:
-    from streamgauge.udfs.pipeline.partition import LogPipeline
+from streamgauge.udfs.entities.columns import STATUS
+from streamgauge.udfs.incidents.kinds import KINDS, OPENED, kind_of
+from streamgauge.udfs.incidents.lifecycle import Decisions
+from streamgauge.udfs.monitoring.probe import Probe
+from streamgauge.udfs.output.cloud_event import Origin
 
 POWERS = (1, 2, 3, 4)  # events that were so many powers of ten rarer are counted
 LIMITS = np.array(POWERS) * math.log(10.0)
 TRACKED = "io.streamgauge.tracked"
 
 
-class Tracking:
-    """Counts one log's events between two tellings.
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How a partition stands at a report.
+
+    Attributes
+    ----------
+    events : int
+        So far.
+    stream : str
+        Kind of stream.
+    threshold : float
+        Tail probability in force.
+    entities : dict of str to int
+        See `coverage`.
+    verdicts : sequence of str
+        Of all feedback.
+    models : dict of str to str
+        Version of each trained model.
+    """
+
+    events: int
+    stream: str
+    threshold: float
+    entities: dict[str, int]
+    verdicts: Sequence[str]
+    models: dict[str, str]
+
+
+class QualityTracker:
+    """Counts one partition's events between two reports.
 
     Parameters
     ----------
     every : int
-        Events.
+        Events from one report to the next.
 
     Attributes
     ----------
     warm : int
-        Entities that were past their warm-up when it was told last.
+        Entities that were past their warm-up at the last report.
     """
 
     def __init__(self, every: int) -> None:
         self.every, self.warm = every, 0
-        self._anew()
+        self._begin()
 
-    def _anew(self) -> None:
+    def _begin(self) -> None:
         self._rarer = [0] * len(POWERS)
-        self._flagged = self._held = 0
+        self._anomalous = self._quarantined = 0
         self._opened: dict[str, int] = {}
 
-    def count(self, surprise: Floats, decisions: Decisions, held: int) -> None:
+    def count(self, evidence: Floats, decisions: Decisions, quarantined: int) -> None:
         """Count some events.
 
         Parameters
         ----------
-        surprise : float64[n]
+        evidence : float64[n]
             Of the ensemble.
         decisions : Decisions
-        held : int
+        quarantined : int
             Events that were not learned.
         """
-        rarer = np.searchsorted(np.sort(surprise), LIMITS)  # how many are not
-        self._rarer = [n + len(surprise) - fewer for n, fewer in zip(self._rarer, rarer.tolist(), strict=True)]
-        self._flagged += int(np.count_nonzero(decisions.flagged))
-        self._held += held
+        not_rarer = np.searchsorted(np.sort(evidence), LIMITS).tolist()
+        self._rarer = [n + len(evidence) - fewer for n, fewer in zip(self._rarer, not_rarer, strict=True)]
+        self._anomalous += int(np.count_nonzero(decisions.anomalous))
+        self._quarantined += quarantined
         if not len(decisions.place):
             return
         for status in decisions.incident[decisions.change == OPENED, STATUS].tolist():
             kind = KINDS[kind_of(status)]
             self._opened[kind] = self._opened.get(kind, 0) + 1
 
-    def tell(self, log: LogPipeline, events: Events, X: Floats, result: BatchResult) -> None:
-        """Plant a known anomaly after the last of some events, and tell what was counted.
+    def report(
+        self, facts: Facts, probe: Probe | None, origin: Origin, time: int
+    ) -> tuple[tuple[str, bytes], dict[str, int]]:
+        """Report what was counted, and begin anew.
 
         Parameters
         ----------
-        log : LogPipeline
-            After these events.
-        events : Events
-        X : float64[n, d]
-        result : BatchResult
-            What is told is added to its notices, and counted.
+        facts : Facts
+        probe : Probe or None
+            What came of a known anomaly after the last event.
+        origin : Origin
+        time : int
+            Of the last event, milliseconds.
+
+        Returns
+        -------
+        notice : (str, bytes)
+            Key and JSON.
+        counts : dict of str to int
         """
-        turn = log.shape.events // self.every
-        probed = probe(log, events, X, turn)
-        if probed is not None:
-            _count(probed, result)
-        head = log.store.head[: len(log.store.names)]
-        known = head[:, SEEN] > 0
-        entities = coverage(head[known, SEEN], head[known, SLOT], log.settings.decide.warmup)
-        self.warm = entities["warm"]
-        verdicts = [message.verdict for message in log.control.heard.newest.values()]
+        self.warm = facts.entities["warm"]
         data: dict[str, Any] = {
-            "partition": log.log, "events": log.shape.events, "of": self.every, "stream": log.shape.kind,
-            "threshold": log.threshold, "flagged": self._flagged, "opened": self._opened, "held_back": self._held,
+            "partition": origin.partition,
+            "events": facts.events,
+            "of": self.every,
+            "stream": facts.stream,
+            "threshold": facts.threshold,
+            "flagged": self._anomalous,
+            "opened": self._opened,
+            "held_back": self._quarantined,
             "rarer": {f"1e-{p}": n for p, n in zip(POWERS, self._rarer, strict=True)},
-            "probe": None if probed is None else asdict(probed),
-            "entities": entities,
-            "feedback": {verdict: verdicts.count(verdict) for verdict in ("true", "false", "ignore")},
-            "models": dict(log.served),
-        }  # fmt: skip
-        time = int(events.times[-1])
-        text = cloud_event(
-            f"tracked-{log.log}-{log.shape.events}", TRACKED.removeprefix("io.streamgauge."), str(log.log), time, data,
-            job=log.job, topic=log.topic,
-        )  # fmt: skip
-        result.notices.append((str(log.log), text))
-        for p, n in zip(POWERS, self._rarer, strict=True):
-            result.count(f"rarer.{10**p}", n)
-        self._anew()
+            "probe": None if probe is None else asdict(probe),
+            "entities": facts.entities,
+            "feedback": {verdict: facts.verdicts.count(verdict) for verdict in ("true", "false", "ignore")},
+            "models": facts.models,
+        }
+        key = str(origin.partition)
+        identity = f"tracked-{origin.partition}-{facts.events}"
+        text = origin.event(identity, TRACKED.removeprefix("io.streamgauge."), key, time, data)
+        counts = {f"rarer.{10**p}": n for p, n in zip(POWERS, self._rarer, strict=True)}
+        self._begin()
+        return (key, text), counts | _probe_counts(probe)
 
     def to_state(self) -> list[Any]:
         """All that was counted."""
-        return [self._rarer, self._flagged, self._held, dict(sorted(self._opened.items()))]
+        return [self._rarer, self._anomalous, self._quarantined, dict(sorted(self._opened.items()))]
 
     def restore(self, state: list[Any]) -> None:
-        """Become what `to_state` told."""
-        self._rarer, self._flagged, self._held, self._opened = state
+        """Become what `to_state` gave."""
+        self._rarer, self._anomalous, self._quarantined, self._opened = state
 
 
 def coverage(seen: Any, slots: Any, warmup: int) -> dict[str, int]:
@@ -128,7 +156,10 @@ def coverage(seen: Any, slots: Any, warmup: int) -> dict[str, int]:
     return {"known": len(seen), "warm": int((seen > warmup).sum()), "rich": int(np.count_nonzero(slots))}
 
 
-def _count(probed: Probe, result: BatchResult) -> None:
-    for of, found in ((probed.kind, probed.found), (probed.tier, probed.found), *probed.members.items()):
-        result.count(f"probes.planted_{of}")
-        result.count(f"probes.found_{of}", int(found))
+def _probe_counts(probe: Probe | None) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    if probe is not None:
+        for of, found in ((probe.kind, probe.found), (probe.tier, probe.found), *probe.members.items()):
+            counts[f"probes.planted_{of}"] = 1
+            counts[f"probes.found_{of}"] = int(found)
+    return counts

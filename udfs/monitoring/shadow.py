@@ -2,12 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from streamgauge.models.contract import Flags, Ints
-from streamgauge.udfs.output.cloud_event import cloud_event
+from streamgauge.udfs.output.cloud_event import Origin
 
 COUNTED = ("events", "both", "only_live", "only_shadow", "probes", "live_right", "shadow_right")
+
+
+class Compared(NamedTuple):
+    """What a model and its shadow said of some events.
+
+    Attributes
+    ----------
+    live_alerts, shadow_alerts : bool[n]
+        Whether each would have raised an alert.
+    probed : int64[m]
+        Places of events that were probed.
+    live_right, shadow_right : bool[m]
+        Whether each found the probe stranger than its event.
+    threshold : float
+        Tail probability: what each promises.
+    offsets, times : int64[n]
+    """
+
+    live_alerts: Flags
+    shadow_alerts: Flags
+    probed: Ints
+    live_right: Flags
+    shadow_right: Flags
+    threshold: float
+    offsets: Ints
+    times: Ints
+
+    def counted(self, begin: int, end: int) -> tuple[int, ...]:
+        """The numbers of `COUNTED` for the events from `begin` to before `end`."""
+        a, b = self.live_alerts[begin:end], self.shadow_alerts[begin:end]
+        probed = (self.probed >= begin) & (self.probed < end)
+        alerts = (int((a & b).sum()), int((a & ~b).sum()), int((b & ~a).sum()))
+        right = (int(self.live_right[probed].sum()), int(self.shadow_right[probed].sum()))
+        return (end - begin, *alerts, int(probed.sum()), *right)
 
 
 class Comparison:
@@ -17,63 +51,49 @@ class Comparison:
     ----------
     every : int
         Events between two tellings.
-    model, topic, job : str
-    log : int
+    model : str
+    origin : Origin
     """
 
-    def __init__(self, every: int, model: str, topic: str, job: str, log: int) -> None:
-        self.every, self.model = every, model
-        self.topic, self.job, self.log = topic, job, log
+    def __init__(self, every: int, model: str, origin: Origin) -> None:
+        self.every, self.model, self.origin = every, model, origin
         self._of = ("", "")
         self._numbers = [0] * len(COUNTED)
 
-    def compare(
-        self,
-        live: str,
-        shadow: str,
-        flags: tuple[Flags, Flags],
-        told: tuple[Ints, Flags, Flags],
-        threshold: float,
-        offsets: Ints,
-        times: Ints,
-    ) -> list[tuple[str, bytes]]:
-        """Count events in order; returns what is to be told, key and JSON.
+    def compare(self, live: str, shadow: str, compared: Compared) -> list[tuple[str, bytes]]:
+        """Count events in order; returns notices, key and JSON.
 
         Parameters
         ----------
         live, shadow : str
             Versions; others than before begin anew.
-        flags : (bool[n], bool[n])
-            Whether each would have raised an alert.
-        told : (int64[m], bool[m], bool[m])
-            Places of events that were probed, and whether each told the probe from its event.
-        threshold : float
-            Tail probability: what each promises.
-        offsets, times : int64[n]
+        compared : Compared
         """
         if (live, shadow) != self._of:
             self._of, self._numbers = (live, shadow), [0] * len(COUNTED)
-        said, begin = [], 0
+        notices, begin, offsets = [], 0, compared.offsets
         while begin < len(offsets):
             end = min(len(offsets), begin + self.every - self._numbers[0])
-            probed = (told[0] >= begin) & (told[0] < end)
-            a, b = flags[0][begin:end], flags[1][begin:end]
-            counted = (end - begin, int((a & b).sum()), int((a & ~b).sum()), int((b & ~a).sum()),
-                       int(probed.sum()), int(told[1][probed].sum()), int(told[2][probed].sum()))  # fmt: skip
+            counted = compared.counted(begin, end)
             self._numbers = [n + more for n, more in zip(self._numbers, counted, strict=True)]
             if self._numbers[0] == self.every:
-                data = {
-                    "model": self.model, "live": int(live), "shadow": int(shadow), "partition": self.log, "threshold": threshold,
-                    **dict(zip(COUNTED, self._numbers, strict=True)),
-                }  # fmt: skip
-                identity = f"{self.model}-{live}-{shadow}-{self.log}-{int(offsets[end - 1])}"
-                text = cloud_event(
-                    identity, "model.compared", self.model, int(times[end - 1]), data, job=self.job, topic=self.topic
-                )
-                said.append((self.model, text))
+                notices.append(self._notice(compared.threshold, int(offsets[end - 1]), int(compared.times[end - 1])))
                 self._numbers = [0] * len(COUNTED)
             begin = end
-        return said
+        return notices
+
+    def _notice(self, threshold: float, offset: int, time: int) -> tuple[str, bytes]:
+        live, shadow = self._of
+        data = {
+            "model": self.model,
+            "live": int(live),
+            "shadow": int(shadow),
+            "partition": self.origin.partition,
+            "threshold": threshold,
+            **dict(zip(COUNTED, self._numbers, strict=True)),
+        }
+        identity = f"{self.model}-{live}-{shadow}-{self.origin.partition}-{offset}"
+        return self.model, self.origin.event(identity, "model.compared", self.model, time, data)
 
     def to_state(self) -> list[Any]:
         """All that was counted."""

@@ -1,13 +1,12 @@
-"""The envelope of what is told: CloudEvents 1.0."""
+"""The envelope of alerts, notices and requests: CloudEvents 1.0."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
-_encoder = msgspec.json.Encoder()
+from streamgauge.udfs.output.limits import cut_text, encode
 
 
 def rfc3339(milliseconds: int) -> str:
@@ -15,34 +14,47 @@ def rfc3339(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def cloud_event(
-    identity: str, kind: str, subject: str, time: int, data: dict[str, Any], *, job: str, topic: str
-) -> bytes:
-    """JSON of an event.
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a record comes from.
 
-    Parameters
+    Attributes
     ----------
-    identity : str
-        The same for the same event, however often it is told.
-    kind : str
-        Its type, without ``io.streamgauge.``.
-    subject : str
-        The entity, or field, that it is about.
-    time : int
-        Milliseconds.
-    data : dict
-    job, topic : str
-        Where it comes from.
+    topic : str
+        Of the events.
+    job : str
+    partition : int
+        -1 for a shard of entities.
     """
-    return _encoder.encode(
-        {
-            "specversion": "1.0",
-            "id": identity,
-            "source": f"/streamgauge/{job}/{topic}",
-            "type": f"io.streamgauge.{kind}",
-            "subject": subject,
-            "time": rfc3339(time),
-            "datacontenttype": "application/json",
-            "data": data,
-        }
-    )
+
+    topic: str
+    job: str
+    partition: int = -1
+
+    def event(self, identity: str, kind: str, subject: str, time: int, data: dict[str, Any]) -> bytes:
+        """JSON of a CloudEvent.
+
+        Parameters
+        ----------
+        identity : str
+            The same for the same event, however often it is written.
+        kind : str
+            Its type, without ``io.streamgauge.``.
+        subject : str
+            The entity, field or model that it is about.
+        time : int
+            Milliseconds.
+        data : dict
+        """
+        return encode(
+            {
+                "specversion": "1.0",
+                "id": identity,
+                "source": f"/streamgauge/{self.job}/{self.topic}",
+                "type": f"io.streamgauge.{kind}",
+                "subject": cut_text(subject),
+                "time": rfc3339(time),
+                "datacontenttype": "application/json",
+                "data": data,
+            }
+        )

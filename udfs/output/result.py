@@ -19,9 +19,9 @@ class BatchResult:
         Changes of the schema, answers, comparisons of models.
     requests : list of (key, JSON)
         To retrain a model.
-    rows, surprise, members, evidence, flagged
-        For each scored event: row of the raw batch, surprise of it alone, each member's surprise, what speaks for an incident, and
-        whether that is at or beyond the threshold.
+    rows, evidence, members, alert_evidence, anomalous
+        For each scored event: row of the raw batch, evidence of it alone, evidence of each member, evidence that an alert may rest on,
+        and whether that is at or beyond the threshold and counts.
     writes, deletes
         Changes of the saved state, by key.
     counts : dict of str to int
@@ -35,10 +35,10 @@ class BatchResult:
     late: list[tuple[str, bytes]] = field(default_factory=list)
     scores: list[tuple[str, bytes]] = field(default_factory=list)
     rows: list[Ints] = field(default_factory=list)
-    surprise: list[Floats] = field(default_factory=list)
-    members: list[Floats] = field(default_factory=list)
     evidence: list[Floats] = field(default_factory=list)
-    flagged: list[Any] = field(default_factory=list)
+    members: list[Floats] = field(default_factory=list)
+    alert_evidence: list[Floats] = field(default_factory=list)
+    anomalous: list[Any] = field(default_factory=list)
     writes: dict[str, bytes] = field(default_factory=dict)
     deletes: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)

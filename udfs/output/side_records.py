@@ -1,91 +1,71 @@
-"""What is written beside alerts: dead letters, late events, scores."""
+"""What is written beside alerts: changes of the schema, and scores."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import math
 from typing import Any
 
-import msgspec
-from streamgauge.udfs.events.records import DeadLetter, Notice, RawBatch
+from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.records import SchemaChange
 from streamgauge.udfs.output.alert import score_of
-from streamgauge.udfs.output.cloud_event import cloud_event
-from streamgauge.udfs.scoring.opinions import Verdicts
-
-_encoder = msgspec.json.Encoder()
-
-
-def _origin(raw: RawBatch, row: int, topic: str) -> dict[str, Any]:
-    return {"topic": topic, "partition": int(raw.partitions[row]), "offset": int(raw.offsets[row])}
+from streamgauge.udfs.output.cloud_event import Origin
+from streamgauge.udfs.output.limits import cut_text, encode, key_of
+from streamgauge.udfs.scoring.scorer import Scored
+from streamgauge.udfs.settings.pipeline import OutputSettings
 
 
-def dead_letter(raw: RawBatch, letter: DeadLetter, topic: str) -> tuple[str, bytes]:
-    """Key and JSON of a dead letter: where it came from, what is wrong, and its bytes in base64."""
-    payload = raw.payloads[letter.row]
-    record = {
-        **_origin(raw, letter.row, topic),
-        "reason": letter.reason,
-        "message": letter.message,
-        "payload": None if payload is None else base64.b64encode(payload).decode(),
-    }
-    return f"{topic}-{record['partition']}-{record['offset']}", _encoder.encode(record)
-
-
-def late_event(raw: RawBatch, row: int, topic: str, entity: str, late_by: int) -> tuple[str, bytes]:
-    """Key and JSON of an event that came too late to be scored, by so many milliseconds."""
-    payload = raw.payloads[row]
-    record = {
-        **_origin(raw, row, topic),
-        "entity": entity,
-        "late_by_ms": late_by,
-        "payload": None if payload is None else base64.b64encode(payload).decode(),
-    }
-    return entity, _encoder.encode(record)
-
-
-def schema_notice(notice: Notice, topic: str, job: str, log: int, time: int) -> tuple[str, bytes]:
+def schema_notice(change: SchemaChange, origin: Origin, time: int) -> tuple[str, bytes]:
     """Key and JSON of a change of the schema: a CloudEvent whose id is the same for every partition that sees the change.
 
     Parameters
     ----------
-    notice : Notice
-    topic, job : str
-    log : int
-        Partition, or -1.
+    change : SchemaChange
+    origin : Origin
     time : int
         Of the event, milliseconds.
     """
-    identity = hashlib.blake2b(f"{topic}\0{notice.change}\0{notice.text}".encode(), digest_size=12).hexdigest()
-    data = {"change": notice.change, "field": notice.field, "message": notice.text, "topic": topic, "partition": log}
-    return notice.field, cloud_event(
-        identity, f"schema.{notice.change}", notice.field, time, data, job=job, topic=topic
-    )
-
-
-def score_record(
-    raw: RawBatch,
-    row: int,
-    topic: str,
-    entity: str,
-    time: int,
-    verdicts: Verdicts,
-    place: int,
-    members: dict[str, float],
-) -> tuple[str, bytes]:
-    """Key and JSON of one event's score; `place` is the event's in `verdicts`, `members` are its members' surprises."""
-    surprise = float(verdicts.surprise[place])
-    record = {
-        **_origin(raw, row, topic),
-        "entity": entity,
-        "time": time,
-        "score": score_of(surprise),
-        "tail_probability": math.exp(-surprise),
-        "disagreement": round(float(verdicts.disagreement[place]), 4),
-        "interval": [score_of(float(edge)) for edge in verdicts.interval[place]],
-        "detectors": {name: math.exp(-s) for name, s in members.items() if not math.isnan(s)},
+    text = f"{origin.topic}\0{change.change}\0{change.text}"
+    identity = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    data = {
+        "change": change.change,
+        "field": cut_text(change.field),
+        "message": cut_text(change.text),
+        "topic": origin.topic,
+        "partition": origin.partition,
     }
-    return entity, _encoder.encode(record)
+    return key_of(change.field), origin.event(identity, f"schema.{change.change}", change.field, time, data)
+
+
+def score_records(stretch: Stretch, scored: Scored, topic: str, output: OutputSettings) -> list[tuple[str, bytes]]:
+    """Key and JSON of the scores of a stretch: of all events, of a sample, or of none, as the settings say."""
+    if output.scores == "none":
+        return []
+    places = zip(stretch.partitions.tolist(), stretch.offsets.tolist(), strict=True)
+    return [
+        _score_record(stretch, i, scored, topic)
+        for i, (partition, offset) in enumerate(places)
+        if output.scores == "all" or sampled(partition, offset, output.sample)
+    ]
+
+
+def _score_record(stretch: Stretch, i: int, scored: Scored, topic: str) -> tuple[str, bytes]:
+    verdicts, entity = scored.verdicts, stretch.events.entities[i]
+    evidence = float(verdicts.evidence[i])
+    members = zip(scored.opinions.names, verdicts.members[i].tolist(), strict=True)
+    record: dict[str, Any] = {
+        "topic": topic,
+        "partition": int(stretch.partitions[i]),
+        "offset": int(stretch.offsets[i]),
+        "entity": entity,
+        "time": int(stretch.events.times[i]),
+        "score": score_of(evidence),
+        "tail_probability": math.exp(-evidence),
+        "disagreement": round(float(verdicts.disagreement[i]), 4),
+        "interval": [score_of(float(edge)) for edge in verdicts.interval[i]],
+        "detectors": {name: math.exp(-e) for name, e in members if not math.isnan(e)},
+    }
+    return entity, encode(record)
 
 
 def sampled(partition: int, offset: int, share: float) -> bool:

@@ -1,32 +1,33 @@
-"""The steps composed, for all logs of a shard. Flink-free: the same object works in the job, in the backtest and in the tests."""
+"""All partitions of a shard. Flink-free: the same object works in the job, in the backtest and in the tests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import msgspec
 import numpy as np
-from streamgauge.models.catalog import COHORT
-from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
-from streamgauge.udfs.control.entity_actions import act, release, rows_of
 from streamgauge.udfs.control.feedback import Feedback
-from streamgauge.udfs.control.messages import Control, DetectorVersion, EntityAction, ModelVersion, Said, Weights, check
+from streamgauge.udfs.control.in_force import InForce
+from streamgauge.udfs.control.messages import (
+    ControlMessage,
+    DetectorVersion,
+    EntityAction,
+    ModelVersion,
+    Weights,
+    check,
+)
 from streamgauge.udfs.events.records import RawBatch
-from streamgauge.udfs.events.stream_kind import KINDS as KINDS_OF_STREAMS
-from streamgauge.udfs.monitoring.models import ask
 from streamgauge.udfs.monitoring.performance import PerformanceWatch
+from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.result import BatchResult
-from streamgauge.udfs.pipeline.partition import LogPipeline
+from streamgauge.udfs.pipeline.partition import Partition
+from streamgauge.udfs.pipeline.stages import Stages
 from streamgauge.udfs.scoring.detectors import Detectors
-from streamgauge.udfs.scoring.normalise import CHANNELS
 from streamgauge.udfs.scoring.trained_models import Models
-from streamgauge.udfs.settings.detectors import HalfSpaceTreesSettings
 from streamgauge.udfs.settings.pipeline import PipelineSettings
-from streamgauge.udfs.windows.event_windows import Windows
 
 
 class ScoringPipeline:
-    """All logs of a shard.
+    """All partitions of a shard.
 
     Parameters
     ----------
@@ -34,11 +35,17 @@ class ScoringPipeline:
     topic, job : str
         Named in alerts.
     per_partition : bool
-        Whether each Kafka partition is a log of its own, or the shard is one.
+        Whether the state is kept for each Kafka partition, or for the shard as a whole.
     saves : bool
         Whether results say what changed in the state.
     models : Models, optional
         Shared with other shards; loaded unless given.
+
+    Attributes
+    ----------
+    in_force : InForce
+    partitions : dict of int to Partition
+        By number; -1 is the shard as a whole.
     """
 
     def __init__(
@@ -53,8 +60,8 @@ class ScoringPipeline:
         self.settings = settings
         self.models = Models(settings.models) if models is None else models
         self.topic, self.job, self.per_partition, self.saves = topic, job, per_partition, saves
-        self.control = Control()
-        self.logs: dict[int, LogPipeline] = {}
+        self.in_force = InForce(settings.decide)
+        self.partitions: dict[int, Partition] = {}
         self.performance = [PerformanceWatch(name) for name in settings.models.use if settings.drift is not None]
 
     @property
@@ -77,47 +84,49 @@ class ScoringPipeline:
         """
         result = BatchResult()
         if not self.per_partition:
-            self._log(-1).process(raw, result)
+            self._partition(-1).process(raw, result)
             return result
-        partitions = np.unique(raw.partitions).tolist()
-        for partition in partitions:
-            if len(partitions) == 1:
-                self._log(partition).process(raw, result)
+        numbers = np.unique(raw.partitions).tolist()
+        for number in numbers:
+            if len(numbers) == 1:
+                self._partition(number).process(raw, result)
                 continue
-            rows = np.flatnonzero(raw.partitions == partition)
+            rows = np.flatnonzero(raw.partitions == number)
             before = len(result.rows)
-            self._log(partition).process(raw.take(rows), result)
+            self._partition(number).process(raw.take(rows), result)
             result.rows[before:] = [rows[part] for part in result.rows[before:]]
         return result
 
     def tick(self, elapsed: dict[int, int]) -> BatchResult:
-        """Nothing came on some logs for so many milliseconds: tell who has fallen silent, and end windows."""
+        """Nothing came on some partitions for so many milliseconds: report silent entities, and end windows."""
         result = BatchResult()
         for number, milliseconds in elapsed.items():
-            if number in self.logs:
-                self.logs[number].tick(milliseconds, result)
+            if number in self.partitions:
+                self.partitions[number].tick(milliseconds, result)
         return result
 
-    def apply(self, message: Said) -> None:
-        """Take up a control message, from the next batch on.
+    # ---- what people and programs say ---------------------------------------------------------------------------------
+
+    def apply(self, message: ControlMessage) -> None:
+        """Put a control message in force, from the next batch on.
 
         Raises
         ------
         ModelError, SettingsError
-            It names what is not there, or a model that cannot be used; what was there before stays.
+            It names what is not there, or a model that cannot be used; what was in force before stays.
         """
         check(message, self.settings)
         if isinstance(message, ModelVersion):
             self.models.take(message)
-        self.control.apply(message)
-        for log in self._all:
+        self.in_force.apply(message)
+        for stages in self._all:
             if isinstance(message, Weights):
-                log.weigh()
+                stages.scorer.take_weights()
             elif isinstance(message, DetectorVersion):
-                log.swap(message)
+                stages.scorer.swap(message)
 
     def act(self, message: EntityAction, offset: int) -> BatchResult:
-        """Do what is asked with an entity, in each log that knows it and has not done so.
+        """Do what is asked with an entity, in each partition that knows it and has not done so.
 
         Parameters
         ----------
@@ -126,17 +135,15 @@ class ScoringPipeline:
             Of the message, on the control topic.
         """
         result = BatchResult()
-        for log in self._all:
-            if offset > log.acted:
-                log.acted = offset
-                act(log, message, result)
+        for stages in self._all:
+            stages.act(message, offset, result)
         return result
 
     def hear(self, message: Feedback, offset: int) -> BatchResult:
         """Take up what somebody says of an alert.
 
-        A false one's entity is learned from again, once, where it was held back. When a model has become worse by what is said, the log
-        that knows the entity asks for a retraining.
+        The entity of a false alert is learned from again, once, where its events are quarantined. When a model has become worse by
+        what people say, the partition that knows the entity asks for a retraining.
 
         Parameters
         ----------
@@ -145,77 +152,58 @@ class ScoringPipeline:
             Of the message, on the feedback topic.
         """
         result = BatchResult()
-        news = self.control.heard.take(message)
-        worse = [(watch.model, told) for watch in self.performance if (told := watch.take(message))]
-        for log in self._all:
+        news = self.in_force.feedback.take(message)
+        worse = [(watch.model, found) for watch in self.performance if (found := watch.take(message))]
+        for stages in self._all:
             if news:
-                log.weigh()
-            if offset > log.judged:
-                log.judged = offset
-                if message.verdict == "false":
-                    release(log, message.entity)
-                if not log.name and rows_of(log, message.entity):
-                    for model, (evidence, source) in worse:
-                        ask(log, model, evidence, source, offset, result)
+                stages.scorer.take_weights()
+            if not stages.hear(message, offset) or stages.window or not stages.entities.rows_of(message.entity):
+                continue
+            for model, (evidence, source) in worse:
+                request = stages.monitor.ask(model, evidence, source, offset, stages.entities.store.clock)
+                if request is not None:
+                    result.requests.append(request)
+                    result.count("retrain_requests")
         return result
+
+    # ---- state --------------------------------------------------------------------------------------------------------
 
     def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:
         """Become what an earlier run saved: all pairs of key and value that its results wrote and did not delete."""
-        by_log: dict[int, dict[str, bytes]] = {}
+        by_partition: dict[int, dict[str, bytes]] = {}
         for key, value in saved:
-            log, _, rest = key.partition("/")
-            by_log.setdefault(int(log), {})[rest] = value
-        for number, values in by_log.items():
-            self._log(number).restore(values)
+            first, _, rest = key.partition("/")
+            by_partition.setdefault(int(first), {})[rest] = value
+        for number, values in by_partition.items():
+            self._partition(number).restore(values)
 
     @property
     def entities(self) -> dict[str, int]:
-        """Entities known, how many of them are rich, and how many were warm when it was tracked last."""
-        logs = self.logs.values()
+        """Entities known, how many of them are rich, and how many were past their warm-up at the last report of quality."""
+        of = [partition.stages for partition in self.partitions.values()]
         return {
-            "entities": sum(len(log.store) for log in logs),
-            "rich_entities": sum(len(log.rich) for log in logs),
-            "warm_entities": sum(log.tracking.warm for log in logs if log.tracking),
+            "entities": sum(len(stages.entities.store) for stages in of),
+            "rich_entities": sum(len(stages.entities.rich) for stages in of),
+            "warm_entities": sum(stages.quality.warm for stages in of if stages.quality),
         }
 
     @property
     def budgets(self) -> tuple[float, float] | None:
-        """Alerts a day that are wanted, and those achieved, over all logs; None without a budget."""
-        budgets = [log.budget for log in self.logs.values() if log.budget]
+        """Alerts a day that are wanted, and those achieved, over all partitions; None without a budget."""
+        budgets = [partition.stages.budget for partition in self.partitions.values() if partition.stages.budget]
         return (sum(b.target for b in budgets), sum(b.achieved for b in budgets)) if budgets else None
 
     def canonical(self) -> dict[int, bytes]:
-        """`LogPipeline.canonical` of each log."""
-        return {number: self.logs[number].canonical() for number in sorted(self.logs)}
+        """`Partition.canonical` of each partition."""
+        return {number: self.partitions[number].canonical() for number in sorted(self.partitions)}
 
     @property
-    def _all(self) -> Iterator[LogPipeline]:
-        for log in self.logs.values():
-            yield log
-            if log.windows:
-                yield from log.windows.logs.values()
+    def _all(self) -> Iterator[Stages]:
+        for partition in self.partitions.values():
+            yield from partition.all_stages
 
-    def _log(self, number: int) -> LogPipeline:
-        if number not in self.logs:
-            names = (self.topic, self.job, self.control)
-            log = self.logs[number] = LogPipeline(number, self.settings, *names, self.models, self.saves)
-            if self.settings.windows:
-                log.windows = Windows(number, self.settings, *names, self.saves, log.budget)
-        return self.logs[number]
-
-
-def warm_up(settings: PipelineSettings, models: Models) -> None:
-    """Compile every kernel on short streams with all there is, so that no real batch has to wait for it."""
-    small = HalfSpaceTreesSettings(n_trees=1, height=2, window_size=10)
-    forests = {name: small for name, kind in COHORT.items() if issubclass(kind, WindowedForest)}
-    chosen = {name: small for name in forests if getattr(settings.detectors, name)}
-    short = settings.model_copy(update={"detectors": settings.detectors.model_copy(update=chosen)})
-    n = 300
-    zeros = np.zeros(n, np.int64)
-    name = settings.event.entity
-    for fields in (1, 2):
-        pipeline = ScoringPipeline(short, models=models)
-        values = [{name: "e", "x": i % 7, "t": "a", **({"y": i} if fields > 1 and i % 3 else {})} for i in range(n)]
-        pipeline.process(RawBatch(list(map(msgspec.json.encode, values)), zeros, np.arange(n), zeros))
-    for kind in KINDS_OF_STREAMS:
-        pipeline.logs[0].detectors.learn_cohort(kind, np.full((n, 2 * CHANNELS), 0.5), np.zeros((n, 1)))
+    def _partition(self, number: int) -> Partition:
+        if number not in self.partitions:
+            origin = Origin(self.topic, self.job, number)
+            self.partitions[number] = Partition(self.settings, origin, self.in_force, self.models, self.saves)
+        return self.partitions[number]

@@ -9,7 +9,7 @@ from streamgauge.udfs.scoring.opinions import Opinions, Verdicts
 
 
 def shares(i: int, fields: int, text_fields: int, opinions: Opinions, verdicts: Verdicts) -> Floats:
-    """Each field's share in an event: the members' own shares, weighted by their surprise.
+    """Each field's share in an event: the members' own shares, weighted by their evidence.
 
     Parameters
     ----------
@@ -23,12 +23,12 @@ def shares(i: int, fields: int, text_fields: int, opinions: Opinions, verdicts: 
         They add up to 1, or are all 0.
     """
     share = np.zeros(fields + text_fields)
-    for name, weights, surprise in zip(opinions.names, opinions.contributions, verdicts.surprises[i], strict=True):
-        if weights is None or not surprise > 0 or name.endswith(SHADOW):
+    for name, weights, evidence in zip(opinions.names, opinions.contributions, verdicts.members[i], strict=True):
+        if weights is None or not evidence > 0 or name.endswith(SHADOW):
             continue
         own = np.nan_to_num(weights[i])
         if own.sum() > 0:
-            share[:fields] += surprise * own / own.sum()
+            share[:fields] += evidence * own / own.sum()
     share[fields : fields + opinions.categories.shape[1]] += opinions.categories[i]
     total = share.sum()
     return share / total if total > 0 else share

@@ -99,63 +99,66 @@ class Calibrators:
             told[heard, live], told[heard, shadow] = columns[heard, shadow], columns[heard, live]
         return told
 
-    def calibrate(self, magnitudes: Floats, canaries: Flags, sure: Floats | None = None) -> Verdicts:
-        """Rate events in row order and learn from them.
+    def calibrate(self, raw_scores: Floats, canaries: Flags, alert_evidence: Floats | None = None) -> Verdicts:
+        """Turn raw scores into evidence in row order, and learn from them.
 
         Parameters
         ----------
-        magnitudes : float64[n, members]
+        raw_scores : float64[n, members]
             NaN where a member has no opinion.
         canaries : bool[n, models] or bool[n, 0]
-            For which events each model's shadow is heard in its place.
-        sure : float64[n], optional
-            Surprise of those who lead that an alert may rest on; all of it by default.
+            For which events each model's shadow counts in its place.
+        alert_evidence : float64[n], optional
+            Evidence of the leading detectors that an alert may rest on; all their evidence by default.
         """
         of = self.of
-        ready = ~np.isnan(magnitudes)
-        surprises = np.full(magnitudes.shape, np.nan)
+        ready = ~np.isnan(raw_scores)
+        each = np.full(raw_scores.shape, np.nan)
         asked = ready.any(axis=0)
         for k, member in enumerate(self.members):
             if not asked[k]:
                 continue
             if of.nats[k]:
-                surprises[:, k] = magnitudes[:, k]
+                each[:, k] = raw_scores[:, k]
                 continue
             before = member.learned
-            surprises[:, k] = member.rate_learn_many(np.ascontiguousarray(magnitudes[:, k]))
+            each[:, k] = member.rate_learn_many(np.ascontiguousarray(raw_scores[:, k]))
             if before <= member.warmup:
                 ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
-        surprises, ready = self.exchanged(surprises, canaries), self.exchanged(ready, canaries)
+        each, ready = self.exchanged(each, canaries), self.exchanged(ready, canaries)
         heard = ready & (self.weights > 0) & ~of.beside
-        combined = self._combine(surprises, heard & ~of.nats)
-        surprise = self.together.rate_learn_many(combined)
+        combined = self._combine(each, heard & ~of.nats)
+        evidence = self.together.rate_learn_many(combined)
         if self.method == "mean":
-            surprise = np.fmax(surprise, combined - MERGED)
-        surprise = np.fmax(surprise, most_surprised(surprises, heard & of.alone & ~of.leads))
-        firm = surprise
+            evidence = np.fmax(evidence, combined - MERGED)
+        evidence = np.fmax(evidence, most_surprised(each, heard & of.alone & ~of.leads))
+        alertable = evidence
         if (asked & of.leads).any():
-            own = combine(surprises, ready & of.leads, self.weights)
-            beside = most_surprised(surprises, heard & (of.trained | of.nats) & ~of.leads)
-            certain = own if sure is None else np.fmin(own, sure)
-            firm = np.where(np.isnan(own), surprise, np.maximum(certain, beside))
-            surprise = np.where(np.isnan(own), surprise, np.maximum(own, beside))
-        evidence = self._evidence(firm, surprises, ready)
-        surprise = np.maximum(surprise, evidence[:, EVIDENCE.index("contextual")])
+            own = combine(each, ready & of.leads, self.weights)
+            beside = most_surprised(each, heard & (of.trained | of.nats) & ~of.leads)
+            certain = own if alert_evidence is None else np.fmin(own, alert_evidence)
+            alertable = np.where(np.isnan(own), evidence, np.maximum(certain, beside))
+            evidence = np.where(np.isnan(own), evidence, np.maximum(own, beside))
+        by_kind = self._by_kind(alertable, each, ready)
+        evidence = np.maximum(evidence, by_kind[:, EVIDENCE.index("contextual")])
         return Verdicts(
-            np.where(ready, surprises, np.nan),
-            surprise,
-            disagree(surprises, heard),
-            interval(surprise, surprises, heard),
+            np.where(ready, each, np.nan),
             evidence,
+            disagree(each, heard),
+            interval(evidence, each, heard),
+            by_kind,
         )
 
-    def _evidence(self, firm: Floats, surprises: Floats, ready: Flags) -> Floats:
-        """The ensemble's firm surprise of points; of other kinds the most surprised detector's, less what so many find by chance."""
-        of, evidence = self.of, np.zeros((len(firm), len(EVIDENCE)))
-        evidence[:, 0] = firm
-        led = (ready & of.leads).any(axis=1)  # who leads knows the hours, too
-        _add_evidence(surprises, ready & of.beside, self._columns, led, EVIDENCE.index("contextual"), evidence)
-        return evidence
+    def _by_kind(self, alertable: Floats, each: Floats, ready: Flags) -> Floats:
+        """Alert evidence for each kind: of points that of the ensemble; of another kind that of the member with the most evidence.
+
+        The latter is less by the logarithm of the number of members asked: the more are asked, the more find something by chance.
+        """
+        of, by_kind = self.of, np.zeros((len(alertable), len(EVIDENCE)))
+        by_kind[:, 0] = alertable
+        led = (ready & of.leads).any(axis=1)  # a leading detector knows the usual hours itself
+        _add_evidence(each, ready & of.beside, self._columns, led, EVIDENCE.index("contextual"), by_kind)
+        return by_kind
 
     def _combine(self, surprises: Floats, present: Flags) -> Floats:
         if self.method == "vote":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from streamgauge.models.catalog import COHORT, ENTITY, ONLINE
@@ -13,9 +13,10 @@ from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 from streamgauge.models.detectors.entity.peer_deviation import PeerDeviation
 from streamgauge.models.detectors.entity.seasonal_profile import SeasonalProfile
-from streamgauge.udfs.events.records import Events
+from streamgauge.udfs.entities.rich_store import RichInputs
+from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.scoring.normalise import CHANNELS, unsquashed
-from streamgauge.udfs.scoring.opinions import ByPlace, Opinions
+from streamgauge.udfs.scoring.opinions import Opinions
 from streamgauge.udfs.scoring.peers import Peers
 from streamgauge.udfs.settings.detectors import DetectorSettings
 
@@ -27,6 +28,32 @@ COLUMNS = {
 }  # that a cohort detector is given for a field
 MOST_WATCHED = 64  # fields of a stream in which other kinds of anomalies than points are looked for, entity by entity
 OWN = {"weight", "streams"}  # settings of a detector that are not the detector's own arguments
+
+
+class Inputs(NamedTuple):
+    """What an entity detector is given: its state, and for each event the row in it, the values, the time, and whether to learn not."""
+
+    state: Floats
+    rows: Ints
+    X: Floats
+    times: Ints
+    quarantined: Flags
+
+
+class EntityState(NamedTuple):
+    """State of the entity detectors: float64[entities, d, width] of the light ones, float64[slots, d, rich width] of the rich ones."""
+
+    light: Floats
+    rich: Floats
+
+
+class RichOpinion(NamedTuple):
+    """What a rich detector says of events: raw score float64[n]; deviations and expected values, float64[n, d]."""
+
+    detector: EntityDetector
+    raw_score: Floats
+    deviations: Floats
+    expected: Floats
 
 
 class Detectors:
@@ -110,43 +137,28 @@ class Detectors:
         self.cohort[name] = new
         self.versions[name] = version
 
-    def learn_rich(
-        self,
-        kind: str,
-        rich: Floats,
-        slots: Ints,
-        X: Floats,
-        times: Ints,
-        fresh: Flags,
-        held: Flags,
-        levels: Floats | None = None,
-    ) -> tuple[list[tuple[EntityDetector, Floats, Floats, Floats]], Floats]:
-        """Rate and learn events of rich entities.
+    def learn_rich(self, rich: Floats, inputs: RichInputs, replay: bool = False) -> tuple[list[RichOpinion], Floats]:
+        """Score and learn events of entities of the rich tier.
 
         Parameters
         ----------
-        kind : str
-            Of the stream.
         rich : float64[slots, d, rich_width]
-            Changed in place.
-        slots : int64[n]
-        X : float64[n, d]
-        times : int64[n]
-        fresh : bool[n]
-            Whether the entity is one more.
-        held : bool[n]
-            Whether what knows the usual is not to learn from the event; of one entity, all are or none.
-        levels : float64[n, d], optional
-            Of the events' peers, as they were; the group learns unless given.
+            State; changed in place.
+        inputs : RichInputs
+        replay : bool
+            Whether the events were learned before, and are learned again after a restore: the level of the peers is then that of
+            the inputs, and the peers do not learn.
 
         Returns
         -------
-        said : list of (detector, magnitude, distance, expected)
-            Each rich detector for the kind of stream and so many fields, with what it returned.
+        opinions : list of RichOpinion
+            Of each rich detector for the kind of stream and so many fields.
         levels : float64[n, d] or float64[n, 0]
-            Of the events' peers; no columns where they are not compared.
+            Level of the peers at each event; no columns where entities are not compared.
         """
-        said, at, standard = [], 0, X
+        kind, slots, first, quarantined, times, X = inputs[:6]
+        levels = inputs.levels if replay else None
+        opinions, at, standard = [], 0, X
         given = {"values": X, "residuals": X, "own": X}
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
@@ -154,22 +166,24 @@ class Detectors:
                 continue
             if isinstance(detector, PeerDeviation):
                 left = given["residuals"]
-                levels = self.peers.levels(standard, fresh) if levels is None else levels
-                distance, expected = detector.from_peers(part, slots, left, levels)
-                told = (detector.pool(distance), distance, expected)
+                levels = self.peers.levels(standard, first) if levels is None else levels
+                deviations, expected = detector.from_peers(part, slots, left, levels)
+                opinion = RichOpinion(detector, detector.pool(deviations), deviations, expected)
                 given["own"] = np.where(np.isnan(expected), left, left - expected)
             elif isinstance(detector, SeasonalProfile):
-                distance, expected, standard = _rated(detector.profile, detector, part, slots, X, times, held)
-                told = (detector.pool(distance), distance, expected)
-                # NaN before the hour is known: who takes residuals waits for that
+                seasonal = Inputs(part, slots, X, times, quarantined)
+                deviations, expected, standard = _scored(detector.profile, detector, seasonal)
+                opinion = RichOpinion(detector, detector.pool(deviations), deviations, expected)
+                # NaN before the hour is known: a detector of residuals waits until then
                 given["residuals"] = given["own"] = X - expected
             else:
-                told = _rated(detector.rate_learn_entities, detector, part, slots, given[detector.takes], times, held)
-            said.append((detector, *told))
+                own = Inputs(part, slots, given[detector.takes], times, quarantined)
+                opinion = RichOpinion(detector, *_scored(detector.rate_learn_entities, detector, own))
+            opinions.append(opinion)
         if levels is None:
-            self.peers.count(int(fresh.sum()))
+            self.peers.count(int(first.sum()))
             levels = np.empty((len(X), 0))
-        return said, levels
+        return opinions, levels
 
     def learn_cohort(self, kind: str, features: Floats, categories: Floats) -> list[tuple[Floats, Floats] | None]:
         """Rate and learn features of events, none of them all missing, and categories of events.
@@ -199,101 +213,105 @@ class Detectors:
             said.append((magnitude, weights))
         return said
 
-    def detect(
-        self,
-        kind: str,
-        state: Floats,
-        rows: Ints,
-        rich: Floats,
-        slots: Ints,
-        fresh: Flags,
-        X: Floats,
-        features: Floats,
-        categories: Floats,
-        events: Events,
-        held: Flags,
-    ) -> Opinions:
+    def detect(self, kind: str, stretch: Stretch, state: EntityState, features: Floats, categories: Floats) -> Opinions:
         """Score and learn events in row order.
 
         Parameters
         ----------
         kind : str
             Of the stream (`udfs.events.stream_kind`): decides which detectors run.
-        state : float64[entities, d, width]
-            Of the light detectors; changed in place.
-        rows : int64[n]
-        rich : float64[slots, d, rich_width]
-            Of the rich detectors; changed in place.
-        slots : int64[n]
-            -1 is an entity without a slot: no opinion.
-        fresh : bool[n]
-            Whether the entity has just been given its slot, or starts anew.
-        X : float64[n, d]
+        stretch : Stretch
+            An event whose entity has no slot gets no opinion of the rich detectors.
+        state : EntityState
+            Of the detectors; changed in place.
         features : float64[n, 3 d]
-            Rows of NaN alone are no opinion, and not learned, by the cohort detectors.
+            The cohort detectors have no opinion about a row that is all NaN, and do not learn it.
         categories : float64[n, text fields]
-        events : Events
-        held : bool[n]
-            Whether what knows the usual is not to learn from the event.
         """
-        n, d = X.shape
-        magnitudes = np.full((n, len(self.names)), np.nan)
-        contributions: list[ByPlace | None] = [None] * len(self.names)
-        expected, sure = np.full((n, d), np.nan), np.full(n, np.nan)
-        at = 0
-        for k, detector in enumerate(self.light):
-            part = state[:, :, at : (at := at + detector.numbers_per_feature)]
-            size, distance, what = _rated(detector.rate_learn_entities, detector, part, rows, X, events.times, held)
-            if kind in self._on[detector.name]:
-                magnitudes[:, k] = size
-                contributions[k] = distance * distance
-            expected = np.where(np.isnan(expected), what, expected)
-        seated = np.flatnonzero(slots >= 0)
-        said, levels = self.learn_rich(
-            kind, rich, slots[seated], X[seated], events.times[seated], fresh[seated], held[seated]
+        n = len(stretch)
+        opinions = Opinions(
+            list(self.names),
+            np.full((n, len(self.names)), np.nan),
+            [None] * len(self.names),
+            [],
+            np.zeros(n),
+            np.zeros(categories.shape),
+            np.empty((0, 0)),
+            np.empty((n, 0), np.bool_),
+            np.full(n, np.nan),
         )
-        for richer, size, distance, what in said:
-            k = self.names.index(richer.name)
-            if richer.takes == "levels":
-                own = self.peers.among(distance, fresh[seated])
-                magnitudes[seated, k], contributions[k] = richer.pool(own), _spread(own * own, seated, n)
-            else:
-                magnitudes[seated, k], contributions[k] = size, _spread(distance * distance, seated, n)
+        expected = self._add_light(kind, stretch, state.light, opinions)
+        self._add_rich(kind, stretch, state.rich, opinions, expected)
+        self._add_cohort(kind, features, categories, opinions)
+        return opinions
+
+    def _add_light(self, kind: str, stretch: Stretch, light: Floats, opinions: Opinions) -> Floats:
+        """Returns what each field was expected to be, float64[n, d]."""
+        at, expected = 0, np.full(stretch.X.shape, np.nan)
+        for k, detector in enumerate(self.light):
+            part = light[:, :, at : (at := at + detector.numbers_per_feature)]
+            inputs = Inputs(part, stretch.rows, stretch.X, stretch.events.times, stretch.quarantined)
+            raw_score, deviations, what = _scored(detector.rate_learn_entities, detector, inputs)
+            if kind in self._on[detector.name]:
+                opinions.raw_scores[:, k] = raw_score
+                opinions.contributions[k] = deviations * deviations
+            expected = np.where(np.isnan(expected), what, expected)
+        opinions.expected = [expected]
+        return expected
+
+    def _add_rich(self, kind: str, stretch: Stretch, rich: Floats, opinions: Opinions, expected: Floats) -> None:
+        n = len(stretch)
+        seated = np.flatnonzero(stretch.slots >= 0)
+        first = stretch.first[seated]
+        inputs = RichInputs(
+            kind,
+            stretch.slots[seated],
+            first,
+            stretch.quarantined[seated],
+            stretch.events.times[seated],
+            stretch.X[seated],
+            np.empty((len(seated), 0)),
+        )
+        said, opinions.levels = self.learn_rich(rich, inputs)
+        for one in said:
+            k = self.names.index(one.detector.name)
+            deviations, raw_score = one.deviations, one.raw_score
+            if one.detector.takes == "levels":
+                deviations = self.peers.among(deviations, first)
+                raw_score = one.detector.pool(deviations)
+            opinions.raw_scores[seated, k] = raw_score
+            opinions.contributions[k] = _spread(deviations * deviations, seated, n)
             if self.leads[k]:
-                sure[seated] = richer.pool(distance)
-            if self.leads[k] or richer.sees == "contextual":  # the most specific expectations there are
-                expected[seated] = np.where(np.isnan(what), expected[seated], what)
-        usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if d else np.empty(0, np.int64)
-        weights = np.zeros(categories.shape)
-        opinions = self.learn_cohort(kind, features[usable], categories)
-        for k, (detector_name, opinion) in enumerate(
-            zip(self.cohort, opinions, strict=True), len(self.light) + len(self.rich)
-        ):
+                opinions.alert_evidence[seated] = one.detector.pool(one.deviations)
+            if self.leads[k] or one.detector.sees == "contextual":  # the most specific expectations there are
+                expected[seated] = np.where(np.isnan(one.expected), expected[seated], one.expected)
+
+    def _add_cohort(self, kind: str, features: Floats, categories: Floats, opinions: Opinions) -> None:
+        n = len(features)
+        usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if features.shape[1] else np.empty(0, np.int64)
+        said = self.learn_cohort(kind, features[usable], categories)
+        for k, (name, opinion) in enumerate(zip(self.cohort, said, strict=True), len(self.light) + len(self.rich)):
             if opinion is None:
                 continue
-            if self.cohort[detector_name].takes == "categories":
-                magnitudes[:, k], weights = opinion
+            if self.cohort[name].takes == "categories":
+                opinions.raw_scores[:, k], opinions.categories = opinion
             else:
-                magnitudes[usable, k] = opinion[0]
-                contributions[k] = _spread(opinion[1], usable, n)
-        nobody = np.empty((n, 0), np.bool_)
-        return Opinions(
-            list(self.names), magnitudes, contributions, [expected], np.zeros(n), weights, levels, nobody, sure
-        )
+                opinions.raw_scores[usable, k] = opinion[0]
+                opinions.contributions[k] = _spread(opinion[1], usable, n)
 
 
-def _rated(
-    rate: Callable[..., tuple[Floats, Floats, Floats]], detector: EntityDetector, state: Floats, rows: Ints, X: Floats,
-    times: Ints, held: Flags,
-) -> tuple[Floats, Floats, Floats]:  # fmt: skip
-    """What a detector says of events; from those that are held back it does not learn, where it is one that need not."""
-    if not (detector.quarantined and held.any()):
-        return rate(state, rows, X, times)
-    free, kept = np.flatnonzero(~held), np.flatnonzero(held)
-    parts = [rate(state, rows[which], X[which], times[which], learn) for which, learn in ((free, True), (kept, False))]
+def _scored(
+    score: Callable[..., tuple[Floats, Floats, Floats]], detector: EntityDetector, inputs: Inputs
+) -> tuple[Floats, Floats, Floats]:
+    """What a detector says of events. It does not learn the quarantined ones, where it is one that need not."""
+    state, rows, X, times, quarantined = inputs
+    if not (detector.quarantined and quarantined.any()):
+        return score(state, rows, X, times)
+    free, kept = np.flatnonzero(~quarantined), np.flatnonzero(quarantined)
+    parts = [score(state, rows[which], X[which], times[which], learn) for which, learn in ((free, True), (kept, False))]
     said = []
     for learned, unlearned in zip(*parts, strict=True):
-        whole = np.empty((len(held), *learned.shape[1:]))
+        whole = np.empty((len(quarantined), *learned.shape[1:]))
         whole[free], whole[kept] = learned, unlearned
         said.append(whole)
     return said[0], said[1], said[2]

@@ -13,7 +13,6 @@ from streamgauge.udfs.settings.pipeline import FeaturizeSettings
 # numbers for each entity and field: count, centre, variance, last value, short mean, a value some time ago, lowest and highest usual
 # one, whether it began with its cohort's prior
 WIDTH = 9
-VALUES, CENTRE, VARIANCE, LAST, LOWEST, HIGHEST = 0, 1, 2, 3, 6, 7  # of these, what others read
 PRIOR = 5  # numbers of the cohort's prior for each field: values, mean, variance, entities past their warm-up, variance within entities
 COHORT = 8.0  # entities that make a prior
 TRUSTED = 3.0  # values that the prior's variance counts as

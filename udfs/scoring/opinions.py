@@ -7,84 +7,85 @@ from typing import Protocol
 
 from streamgauge.models.contract import Flags, Floats, Kind
 
+# The kinds of anomalies that members look for, in the order of the columns of `Verdicts.by_kind`.
 EVIDENCE: tuple[Kind, ...] = ("point", "contextual", "collective", "relative", "drift")
 
 
 class ByPlace(Protocol):
-    """Numbers of each field of an event, float64[d], by the event's place: an array, or made when asked for."""
+    """One float64[d] for each event, by its place: an array, or computed when asked for."""
 
     def __getitem__(self, place: int, /) -> Floats:
-        """Those of one event."""
+        """The numbers of one event."""
 
 
 @dataclass(slots=True)
 class Opinions:
-    """What the detectors say of each event.
+    """What the members of the ensemble say of each event, before calibration.
 
     Attributes
     ----------
     names : list of str
-        The detectors.
-    magnitudes : float64[n, detectors]
-        Odds of each score; NaN where a detector has no opinion yet.
-    contributions : list
-        Of each detector: its unscaled weight of each field of an event, by the event's place; NaN is none, None no opinion of any.
-    expected : list
-        What each field of an event was expected to be, by the event's place, NaN where unknown; the first that knows is right.
+        The members.
+    raw_scores : float64[n, members]
+        Larger is stranger; NaN where a member has no opinion yet.
+    contributions : list of ByPlace or None
+        For each member, its unscaled weight of each field of an event; NaN is none. None where a member has no weights.
+    expected : list of ByPlace
+        What each field of an event was expected to be; NaN where unknown. The first that knows a field is right.
     missing : float64[n]
-        Largest share of a trained model's fields that the event lacks.
+        Largest share of a trained model's fields that the event lacks, 0 to 1.
     categories : float64[n, text fields]
         Weight of each text field.
     levels : float64[seated events, d] or float64[seated events, 0]
-        Where the peers of the events of rich entities stand.
+        Where the peers stand at each event of an entity of the rich tier.
     canaries : bool[n, models] or bool[n, 0]
-        For which events each trained model's shadow is heard in its place; no columns where none is.
-    sure : float64[n]
-        Surprise of the detectors that decide over the others that an alert may rest on; NaN where none has an opinion.
+        For which events each trained model's shadow counts in its place; no columns where no model has a canary.
+    alert_evidence : float64[n]
+        Evidence of the leading detectors that an alert may rest on; NaN where none has an opinion.
     seconds : dict of str to float
-        What each trained model took.
+        Time that each trained model took.
     """
 
     names: list[str]
-    magnitudes: Floats
+    raw_scores: Floats
     contributions: list[ByPlace | None]
     expected: list[ByPlace]
     missing: Floats
     categories: Floats
     levels: Floats
     canaries: Flags
-    sure: Floats
+    alert_evidence: Floats
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Verdicts:
-    """Calibrated and combined opinions.
+    """Calibrated and combined opinions. Evidence is -ln of a tail probability.
 
     Attributes
     ----------
-    surprises : float64[n, detectors]
-        Minus ln of each detector's tail probability; NaN where it has no opinion.
-    surprise : float64[n]
-        How unusual each event is by itself, for its time: the larger of what speaks for a point and for a contextual anomaly; 0 where
-        nobody has an opinion.
+    members : float64[n, members]
+        Evidence of each member; NaN where it has no opinion.
+    evidence : float64[n]
+        Of the event by itself, for its time: the larger of the evidence for a point and for a contextual anomaly; 0 where no member
+        has an opinion.
     disagreement : float64[n]
         0 to 1.
     interval : float64[n, 2]
-        In which 90 % of ensembles of such members would see the event, as far as these tell: lower and upper surprise.
-    evidence : float64[n, 5]
-        Surprise that speaks for each kind of `EVIDENCE`: for a point that of the ensemble, as far as an alert may rest on it, for the
-        others that of who looks for them.
+        The evidence that 90 % of ensembles of such members would give, as far as these tell: lower and upper bound.
+    by_kind : float64[n, 5]
+        Alert evidence for each kind of `EVIDENCE`: for a point that of the ensemble, for the others that of the members that look for
+        the kind.
     """
 
-    surprises: Floats
-    surprise: Floats
+    members: Floats
+    evidence: Floats
     disagreement: Floats
     interval: Floats
-    evidence: Floats
+    by_kind: Floats
 
     @property
-    def total(self) -> Floats:
-        """float64[n], surprise that speaks for an incident of any kind: the largest of `evidence`."""
-        largest: Floats = self.evidence.max(axis=1)
+    def strongest(self) -> Floats:
+        """float64[n], alert evidence for an incident of any kind: the largest of `by_kind`."""
+        largest: Floats = self.by_kind.max(axis=1)
         return largest

@@ -16,8 +16,9 @@ from streamgauge.models.errors import SettingsError
 from streamgauge.models.persistence.registry import LoadedModel, Registry
 from streamgauge.udfs.control.messages import ModelVersion
 from streamgauge.udfs.control.shares import is_canary
+from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.scoring.calibrate import SHADOW
-from streamgauge.udfs.scoring.opinions import ByPlace
+from streamgauge.udfs.scoring.opinions import ByPlace, Opinions
 from streamgauge.udfs.settings.pipeline import ModelsSettings, ModelUse
 
 FAR = 4.0  # deviations that a probe is off
@@ -46,16 +47,16 @@ class ModelOpinion:
 
     Attributes
     ----------
-    magnitude : float64[n]
+    raw_score : float64[n]
         NaN where it has no opinion.
     missing : float64[n]
         Share of its fields that the event lacks.
     weights, expected : OnDemand
-        Each field's part in the magnitude of an event, and what it was expected to be; NaN where the model does not look at a field.
+        Each field's part in the raw score of an event, and what it was expected to be; NaN where the model does not look at a field.
     seconds : float
     """
 
-    magnitude: Floats
+    raw_score: Floats
     missing: Floats
     weights: OnDemand
     expected: OnDemand
@@ -63,7 +64,7 @@ class ModelOpinion:
 
 
 @dataclass(slots=True)
-class Windows:
+class Histories:
     """The last events of each event's entity, the event itself the last.
 
     Attributes
@@ -196,7 +197,7 @@ class Models:
         if self.width:
             _push(rings, slots, X, np.empty(0, np.int64), np.empty((len(X), 0, 0)), np.zeros(len(X), np.int64))
 
-    def windows(self, rings: Floats, slots: Ints, X: Floats, columns: list[str]) -> Windows:
+    def histories(self, rings: Floats, slots: Ints, X: Floats, columns: list[str]) -> Histories:
         """Take up events, and give each one's past as the models of sequences need it; see `remember`."""
         steps, wanted = 0, set()
         for loaded in self.at_work.values():
@@ -204,14 +205,14 @@ class Models:
                 steps = max(steps, loaded.detector.steps)
                 wanted |= set(loaded.manifest.features)
         chosen = [k for k, name in enumerate(columns) if name in wanted]
-        told = Windows(np.empty((len(X), steps, len(chosen))), np.zeros(len(X), np.int64), chosen)
+        told = Histories(np.empty((len(X), steps, len(chosen))), np.zeros(len(X), np.int64), chosen)
         if self.width:
             _push(rings, slots, X, np.array(chosen, dtype=np.int64), told.values, told.counts)
         return told
 
     # ---- scoring ------------------------------------------------------------------------------------------------------
 
-    def serve(self, kind: str, X: Floats, columns: list[str], windows: Windows) -> list[ModelOpinion | None]:
+    def serve(self, kind: str, X: Floats, columns: list[str], histories: Histories) -> list[ModelOpinion | None]:
         """Opinion of each member, in the order of `names`; None where it has none.
 
         Parameters
@@ -221,15 +222,57 @@ class Models:
         X : float64[n, d]
         columns : list of str
             Field of each column.
-        windows : Windows
+        histories : Histories
         """
-        return [self._opinion(name, kind, X, columns, windows) for name in self.names]
+        return [self._opinion(name, kind, X, columns, histories) for name in self.names]
+
+    def add_opinions(self, opinions: Opinions, kind: str, stretch: Stretch, columns: list[str], rings: Floats) -> None:
+        """Add what the trained models say to the detectors' opinions, and take up the events in the histories.
+
+        Parameters
+        ----------
+        opinions : Opinions
+        kind : str
+            Of the stream.
+        stretch : Stretch
+        columns : list of str
+            Field of each column.
+        rings : float64[slots, d, width]
+            Histories of the entities; changed in place.
+        """
+        if not self.names:
+            return
+        n = len(stretch)
+        histories = self.histories(rings, stretch.slots, stretch.X, columns)
+        said = dict(zip(self.names, self.serve(kind, stretch.X, columns, histories), strict=True))
+        none = np.full(n, np.nan)
+        opinions.names += self.names
+        opinions.raw_scores = np.column_stack(
+            [opinions.raw_scores, *(none if one is None else one.raw_score for one in said.values())]
+        )
+        opinions.canaries = self.canaries(stretch.events.entities)
+        opinions.seconds |= {name: one.seconds for name, one in said.items() if one is not None}
+        for j, name in enumerate(self.settings.use):
+            live, shadow = said[name], said[f"{name}{SHADOW}"]
+            exchanged = opinions.canaries[:, j] if opinions.canaries.size else np.zeros(n, np.bool_)
+            if live is None or shadow is None:  # no other one to change places with
+                exchanged[:] = False
+            if live is None:
+                opinions.contributions.append(None)
+                continue
+            other = live if shadow is None else shadow
+            opinions.contributions.append(either(live.weights, other.weights, exchanged))
+            opinions.expected.append(either(live.expected, other.expected, exchanged))
+            opinions.missing = np.maximum(opinions.missing, np.where(exchanged, other.missing, live.missing))
+        opinions.contributions += [None] * len(self.settings.use)  # a shadow is not asked why
 
     def use_of(self, member: str) -> ModelUse:
         """How a member is used."""
         return self.settings.use[member.removesuffix(SHADOW)]
 
-    def _opinion(self, member: str, kind: str, X: Floats, columns: list[str], windows: Windows) -> ModelOpinion | None:
+    def _opinion(
+        self, member: str, kind: str, X: Floats, columns: list[str], histories: Histories
+    ) -> ModelOpinion | None:
         loaded = self.at_work.get(member)
         if loaded is None or kind not in self.use_of(member).streams or not len(X):
             return None
@@ -240,17 +283,17 @@ class Models:
             return None
         given: Any
         if detector.sequence:
-            at = np.array([windows.columns.index(p) if p >= 0 else -1 for p in places.tolist()])
-            given = windows.values[:, -detector.steps :][:, :, at]
+            at = np.array([histories.columns.index(p) if p >= 0 else -1 for p in places.tolist()])
+            given = histories.values[:, -detector.steps :][:, :, at]
             given[:, :, places < 0] = np.nan
             absent = np.isnan(given[:, -1])
-            usable = np.flatnonzero((windows.counts >= detector.steps) & ~absent.all(axis=1))
+            usable = np.flatnonzero((histories.counts >= detector.steps) & ~absent.all(axis=1))
         else:
             given = self.given(member, X, columns)
             absent = np.isnan(given)
             usable = np.flatnonzero(~absent.all(axis=1))
-        magnitude = np.full(len(X), np.nan)
-        magnitude[usable] = detector.rate_many(given[usable])
+        raw_score = np.full(len(X), np.nan)
+        raw_score[usable] = detector.rate_many(given[usable])
 
         def spread(numbers: Floats) -> Floats:
             row = np.full(d, np.nan)
@@ -258,7 +301,7 @@ class Models:
             return row
 
         return ModelOpinion(
-            magnitude, absent.mean(axis=1), OnDemand(lambda i: spread(detector.explain_many(given[i : i + 1])[0])),
+            raw_score, absent.mean(axis=1), OnDemand(lambda i: spread(detector.explain_many(given[i : i + 1])[0])),
             OnDemand(lambda i: spread(detector.expected_many(given[i : i + 1])[0])), time.perf_counter() - began,
         )  # fmt: skip
 

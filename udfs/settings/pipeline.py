@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
-from streamgauge.udfs.events.stream_kind import LOOK_EVERY
-from streamgauge.udfs.incidents.rules import Rule
 from streamgauge.udfs.settings.base import Duration, Positive, Probability, Section, StreamKind
 from streamgauge.udfs.settings.detectors import DetectorSettings
+from streamgauge.udfs.settings.rules import Rule
 
 MOST_OVERLAP = 100  # windows that an event may be in
+LOOK_EVERY = 200  # events between decisions about what kind of stream it is; other counts are multiples of it
 
 
 class EventSettings(Section):
@@ -149,6 +150,14 @@ class Maintenance(Section):
         if self.end <= self.start:
             raise ValueError(f"end {self.end.isoformat()} must be after start {self.start.isoformat()}")
         return self
+
+
+def in_maintenance(windows: tuple[Maintenance, ...], entity: str, time: int) -> bool:
+    """Whether an entity is in maintenance at a time, in milliseconds."""
+    return any(
+        w.start.timestamp() * 1000 <= time < w.end.timestamp() * 1000 and fnmatchcase(entity, w.entities)
+        for w in windows
+    )
 
 
 class DecideSettings(Section):

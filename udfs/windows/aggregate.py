@@ -17,6 +17,7 @@ import numpy.typing as npt
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.events.records import Events
+from streamgauge.udfs.events.schema import as_float
 from streamgauge.udfs.settings.pipeline import EventWindow
 from streamgauge.udfs.windows.rows import WindowRows
 
@@ -257,7 +258,8 @@ class KeptEvents:
 
 
 def _number(item: Any) -> float:
-    return float(item) if isinstance(item, int | float) and math.isfinite(item) else math.nan
+    value = as_float(item) if isinstance(item, int | float) else math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def _code(item: Any) -> float:

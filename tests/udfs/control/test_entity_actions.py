@@ -92,7 +92,7 @@ def test_each_message_is_done_once_whatever_was_saved():
 
 def test_the_points_that_are_kept_are_the_newest():
     run = suspicious()
-    points = run.pipeline.logs[0].points
+    points = run.pipeline.partitions[0].stages.entities.points
     for k in range(MOST + 5):
         points.keep(f"n{k}", k, np.zeros((1, 2)), np.zeros((0, 2)))
     assert len(points.of) == MOST

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.control.feedback import Feedback, Heard, parse_feedback
+from streamgauge.udfs.control.feedback import Feedback, FeedbackInForce, parse_feedback
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.streams import Run, batch
@@ -30,7 +30,7 @@ def said(verdict="false", by="ann", alert="a1", entity="e", field="x", tail=1e-5
 
 
 def heard(*messages):
-    all_of_it = Heard()
+    all_of_it = FeedbackInForce()
     for message in messages:
         all_of_it.take(message)
     return all_of_it
@@ -174,13 +174,13 @@ def test_a_false_alert_lets_its_entity_be_learned_from_again_once():
     before = run.counts["held_back"]
     run.feed(raw.take(np.arange(640, 700)))
     assert run.counts["held_back"] == before
-    assert run.pipeline.logs[0].judged == 4
+    assert run.pipeline.partitions[0].stages.judged == 4
 
 
 def test_weights_follow_feedback_and_the_control_topic():
     run = Run(settings()).feed(pump(100, ()))
     run.pipeline.hear(said("true", agreed=("loda",), disagreed=("histogram_density",)), 0)
-    calibrators = run.pipeline.logs[0].calibrators
+    calibrators = run.pipeline.partitions[0].stages.scorer.calibrators
     weights = dict(zip(calibrators.of.names, calibrators.target.tolist(), strict=True))
     assert weights["loda"] == pytest.approx(math.exp(0.05))
     assert weights["histogram_density"] == pytest.approx(2 * math.exp(-0.05))

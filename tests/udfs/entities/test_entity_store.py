@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.errors import StateError
-from streamgauge.udfs.entities.entity_store import SEEN, SLOT, STATUS, EntityStore
+from streamgauge.udfs.entities.columns import SEEN, SLOT, STATUS
+from streamgauge.udfs.entities.entity_store import EntityStore
 
 HOUR = 3_600_000
 

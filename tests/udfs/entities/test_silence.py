@@ -97,7 +97,7 @@ def test_who_is_forgotten_while_silent_is_given_up():
     raw = settings().model_dump() | {"entity": {"forget_after": "2 h"}}
     run = Run(PipelineSettings.model_validate(raw)).feed(stream(300, stops={"pump": (100, 300)}))
     assert told(run) == [("pump", "opened", 3.9)]
-    log = run.pipeline.logs[0]
+    log = run.pipeline.partitions[0]
     result = run.pipeline.process(batch([]))
     log.let_go(log.store.away(7_200_000), "entities_forgotten", result)
     assert "pump" not in log.store.index

@@ -134,14 +134,14 @@ def test_who_is_forgotten_while_silent_in_any_situation_is_given_up_for_good():
     run.take(run.pipeline.act(message, 0))
     assert [state for _, state, _ in silent(run)] == ["opened", "resolved"]
     run.feed(batch([{"entity": "kept", "amount": 1.0}], offset=1000))
-    again = Run(watched(), run.saved).pipeline.logs[0]
+    again = Run(watched(), run.saved).pipeline.partitions[0]
     assert list(again.silence.store.index) == ["kept"]
-    assert again.canonical() == run.pipeline.logs[0].canonical()
+    assert again.canonical() == run.pipeline.partitions[0].canonical()
 
 
 def test_the_least_recent_are_forgotten_where_there_are_too_many(monkeypatch):
-    monkeypatch.setattr("streamgauge.udfs.pipeline.partition.COUNT_EVERY", 200)
+    monkeypatch.setattr("streamgauge.udfs.entities.knowledge.COUNT_EVERY", 200)
     made = [{"entity": f"card{i}", "amount": 1.0, "travelling": False} for i in range(2000)]
     run = Run(watched(entity={"most": 1000})).feed(batch(made, stamps=START + 10 * np.arange(2000)))
-    log = run.pipeline.logs[0]
+    log = run.pipeline.partitions[0]
     assert len(log.silence.store) == len(log.store) == 950

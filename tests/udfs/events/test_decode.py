@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.udfs.events.decode import MAX_DEPTH, decode, epoch_milliseconds, flatten
+from streamgauge.udfs.events.decode import MAX_DEPTH, decode, flatten
+from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.settings.pipeline import EventSettings
 
 from tests.streams import START, batch
@@ -72,9 +73,9 @@ def test_nesting_is_allowed_up_to_its_limit():
     value = {"x": 1}
     for _ in range(MAX_DEPTH):
         value = {"n": value}
-    assert len(flatten(value)) == 1
+    assert len(flatten(value, 10_000)) == 1
     with pytest.raises(RecursionError):
-        flatten({"n": value})
+        flatten({"n": value}, 10_000)
 
 
 def test_an_integer_names_an_entity_too():

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.events.decode import decode
-from streamgauge.udfs.events.records import Notice
+from streamgauge.udfs.events.records import SchemaChange
 from streamgauge.udfs.events.schema import VANISHED_AFTER, Alignment
 from streamgauge.udfs.settings.pipeline import EventSettings
 
@@ -20,7 +20,7 @@ SETTINGS = EventSettings()
 
 def align(values, alignment=None):
     alignment = alignment or Alignment(SETTINGS)
-    notices: list[Notice] = []
+    notices: list[SchemaChange] = []
     events, _ = decode(batch([{"entity": "a", **v} for v in values]), SETTINGS)
     return alignment, list(alignment.matrices(events, notices)), [notice.text for notice in notices]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from streamgauge.udfs.events.stream_kind import FIELDS, LOOK_EVERY, RECORDS, SERIES, Shape
+from streamgauge.udfs.events.stream_kind import FIELDS, LOOK_EVERY, RECORDS, SERIES, StreamKind
 from streamgauge.udfs.scoring.normalise import PRIOR, WIDTH, featurize
 from streamgauge.udfs.settings.pipeline import FeaturizeSettings
 
 
 def shape_of(X, cuts=()):
-    shape, state = Shape(), np.zeros((1, X.shape[1], WIDTH))
+    shape, state = StreamKind(), np.zeros((1, X.shape[1], WIDTH))
     shape.widen(X.shape[1])
     for part in np.split(X, cuts or range(LOOK_EVERY, len(X), LOOK_EVERY)):
         featurize(
@@ -61,7 +61,7 @@ def test_until_it_is_known_they_are_records():
 
 
 def test_the_state_is_all_there_is():
-    before, after = shape_of(walk(1500), cuts=[1000]), Shape()
+    before, after = shape_of(walk(1500), cuts=[1000]), StreamKind()
     after.restore(before.to_state())
     assert after.to_state() == before.to_state()
     assert (after.kind, after.until_next_look()) == (FIELDS, LOOK_EVERY - 1500 % LOOK_EVERY)

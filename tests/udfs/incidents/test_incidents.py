@@ -154,7 +154,7 @@ def test_a_budget_does_not_depend_on_batches_and_restarts(cuts, stop):
     assert cut.alerts == before.alerts + after.alerts == whole.alerts
     assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
     assert whole.pipeline.budgets[0] == 50
-    assert whole.pipeline.logs[0].threshold != chosen.decide.threshold
+    assert whole.pipeline.partitions[0].stages.threshold != chosen.decide.threshold
 
 
 def test_the_threshold_follows_the_budget():

@@ -7,8 +7,12 @@ import math
 
 import numpy as np
 import pytest
-from streamgauge.udfs.entities.entity_store import STATUS, EntityStore
-from streamgauge.udfs.incidents.lifecycle import COLLECTIVE, DRIFT, OPENED, POINT, RESOLVED, UPDATED, decide, kind_of
+from streamgauge.udfs.entities.columns import STATUS
+from streamgauge.udfs.entities.entity_store import EntityStore
+from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.records import Events
+from streamgauge.udfs.incidents.kinds import COLLECTIVE, DRIFT, OPENED, POINT, RESOLVED, UPDATED, kind_of
+from streamgauge.udfs.incidents.lifecycle import Candidates, Lifecycle
 from streamgauge.udfs.output.alert import alert_id, score_of, severity_of
 from streamgauge.udfs.output.cloud_event import rfc3339
 from streamgauge.udfs.settings.pipeline import DecideSettings
@@ -23,20 +27,35 @@ def follow(powers, seen=100, violated=None, rows=None, store=None, kinds=None, r
     n = len(powers)
     store = EntityStore(1) if store is None else store
     store.rows(["a", "b"], 1)
-    ints = np.arange(n)
-    decisions = decide(
-        store, np.zeros(n, np.int64) if rows is None else np.array(rows), np.broadcast_to(np.asarray(seen), n).copy(),
-        np.asarray(powers, dtype=np.float64) * math.log(10), np.zeros(n, bool) if violated is None else np.array(violated),
-        ints, ints, ints * 0, np.full(n, SETTINGS.threshold),
-        np.asarray(powers if ranks is None else ranks, dtype=np.float64) * math.log(10), 1, SETTINGS, np.array(kinds or [POINT] * n),
-    )  # fmt: skip
+    ints, no = np.arange(n), np.zeros(n, np.bool_)
+    stretch = Stretch(
+        Events(ints, [{}] * n, ["a"] * n, ints),
+        np.empty((n, 1)),
+        ints,
+        ints * 0,
+        np.zeros(n, np.int64) if rows is None else np.array(rows),
+        np.broadcast_to(np.asarray(seen), n).copy(),
+        no,
+        np.full(n, -1),
+        no,
+    )
+    candidates = Candidates(
+        np.asarray(powers, dtype=np.float64) * math.log(10),
+        np.asarray(powers if ranks is None else ranks, dtype=np.float64) * math.log(10),
+        no if violated is None else np.array(violated),
+        no,
+        np.array(kinds or [POINT] * n),
+        np.full(n, SETTINGS.threshold),
+        np.full(n, np.nan),
+    )
+    decisions = Lifecycle(SETTINGS, 1, 0).follow(store, stretch, candidates)
     return list(zip(decisions.place.tolist(), decisions.change.tolist(), strict=True)), decisions
 
 
 def test_opens_once_updates_when_ten_times_rarer_and_resolves_after_quiet():
     changes, decisions = follow([0, 3.1, 3.5, 4.2, 4.3, 1, 1, 1, 0])
     assert changes == [(1, OPENED), (3, UPDATED), (7, RESOLVED)]
-    assert decisions.flagged.tolist() == [False, True, True, True, True, False, False, False, False]
+    assert decisions.anomalous.tolist() == [False, True, True, True, True, False, False, False, False]
 
 
 def test_another_kind_is_an_update_once_and_the_incident_has_the_kind_of_the_last():
@@ -48,7 +67,7 @@ def test_another_kind_is_an_update_once_and_the_incident_has_the_kind_of_the_las
 def test_what_ranks_high_though_not_surely_opens_nothing_and_keeps_an_incident_open():
     changes, decisions = follow([0, 1, 3.1, 1, 1, 1, 1, 1, 1], ranks=[0, 9, 9, 1, 1, 5, 1, 1, 1])
     assert changes == [(2, OPENED), (8, RESOLVED)]
-    assert np.flatnonzero(decisions.flagged).tolist() == [2]
+    assert np.flatnonzero(decisions.anomalous).tolist() == [2]
 
 
 def test_near_the_threshold_is_not_quiet():

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.messages import parse
 from streamgauge.udfs.events.decode import decode
-from streamgauge.udfs.incidents.rules import Rule, RuleBook
+from streamgauge.udfs.incidents.rules import RuleBook
 from streamgauge.udfs.settings.pipeline import EventSettings, PipelineSettings
+from streamgauge.udfs.settings.rules import Rule
 
 from tests.streams import SMALL, START, Run, batch
 

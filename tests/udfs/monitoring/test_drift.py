@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.evaluation.drift import reference_of
 from streamgauge.models.persistence.registry import SCORE
-from streamgauge.udfs.monitoring.drift import DriftWatch
+from streamgauge.udfs.monitoring.drift import DriftWatch, ModelEvents
+from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.settings.pipeline import DriftSettings
 
 EVERY, ENTITIES = 1000, 40
@@ -24,13 +25,13 @@ def watched(
     """Requests for events, cut into batches."""
     right = np.ones(len(X), np.bool_) if right is None else right
     alerts = np.zeros(len(X), np.bool_) if alerts is None else alerts
-    watch = watch or DriftWatch(SETTINGS, "m", "events", "job", 3)
+    watch = watch or DriftWatch(SETTINGS, "m", Origin("events", "job", 3))
     offsets, told = np.arange(begin, begin + len(X)), []
     for part in np.split(np.arange(len(X)), sorted(cuts)):
         who, probed = [f"e{k}" for k in entities[part]], np.flatnonzero(offsets[part] % 50 == 0)
-        told += watch.watch(
-            version, reference, names, X[part], alerts[part], (probed, right[part][probed]), 1e-3, who, offsets[part], 1000 * offsets[part]
-        )  # fmt: skip
+        times = 1000 * offsets[part]
+        seen = ModelEvents(X[part], alerts[part], (probed, right[part][probed]), 1e-3, who, offsets[part], times)
+        told += watch.watch(version, reference, names, seen)
     return [json.loads(text)["data"] for _, text in told], watch
 
 
@@ -111,7 +112,7 @@ def test_state_of_the_release_before_is_taken_up():
     X, entities = events(6, first=1)
     whole, _ = watched(X, entities)
     told, before = watched(X[:2500], entities[:2500])
-    after = DriftWatch(SETTINGS, "m", "events", "job", 3)
+    after = DriftWatch(SETTINGS, "m", Origin("events", "job", 3))
     after.restore(before.to_state()[:11])
     assert told + watched(X[2500:], entities[2500:], watch=after, begin=2500)[0] == whole
 
@@ -132,7 +133,7 @@ def test_neither_batches_nor_restarts_matter(cuts, seed, stop):
     assert cut == whole
     assert same.to_state() == end.to_state()
     told, before = watched(X[:stop], entities[:stop], right=right[:stop])
-    after = DriftWatch(SETTINGS, "m", "events", "job", 3)
+    after = DriftWatch(SETTINGS, "m", Origin("events", "job", 3))
     after.restore(json.loads(json.dumps(before.to_state())))
     rest, _ = watched(X[stop:], entities[stop:], watch=after, begin=stop, right=right[stop:])
     assert told + rest == whole

@@ -74,7 +74,7 @@ def test_probes_leave_no_trace(tracked):
     plain = Run(chosen(track=None)).feed(seasonal(), range(0, N, 777))
     assert plain.outputs() == tracked.outputs()
     for part in ("detectors", "calibrators", "store", "rich", "prior", "shape"):
-        mine, other = (getattr(run.pipeline.logs[0], part) for run in (tracked, plain))
+        mine, other = (getattr(run.pipeline.partitions[0], part) for run in (tracked, plain))
         state = {
             "detectors": lambda d: [one.to_state() for one in d.cohort.values()], "calibrators": lambda c: c.to_state(),
             "store": lambda s: s.canonical(), "rich": lambda r: r.fields.tobytes(), "prior": lambda p: p.tobytes(),

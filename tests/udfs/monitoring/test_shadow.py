@@ -7,7 +7,8 @@ import json
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.udfs.monitoring.shadow import Comparison
+from streamgauge.udfs.monitoring.shadow import Compared, Comparison
+from streamgauge.udfs.output.cloud_event import Origin
 
 
 @given(st.lists(st.integers(1, 2499), max_size=6))
@@ -19,9 +20,12 @@ def test_a_model_and_its_shadow_are_counted_event_by_event(cuts):
         places = np.flatnonzero(part % 10 == 0)
         return places, part[places] % 20 == 0, np.ones(len(places), np.bool_)
 
-    comparison, told = Comparison(1000, "m", "events", "job", 0), []
+    def compared(part):
+        return Compared(flags[0][part], flags[1][part], *probes(part), 1e-4, part, part)
+
+    comparison, told = Comparison(1000, "m", Origin("events", "job", 0)), []
     for part in np.split(offsets, sorted(cuts)):
-        told += comparison.compare("1", "2", (flags[0][part], flags[1][part]), probes(part), 1e-4, part, part)
+        told += comparison.compare("1", "2", compared(part))
     data = [json.loads(text)["data"] for _, text in told]
     for k, said in enumerate(data):
         a, b = flags[:, 1000 * k : 1000 * (k + 1)]
@@ -29,4 +33,4 @@ def test_a_model_and_its_shadow_are_counted_event_by_event(cuts):
         assert (said["live"], said["shadow"], said["events"]) == (1, 2, 1000)
         assert (said["probes"], said["live_right"], said["shadow_right"]) == (100, 50, 100)
     assert len(data) == 2
-    assert comparison.compare("1", "3", (flags[0], flags[1]), probes(offsets), 1e-4, offsets, offsets)[0][0] == "m"
+    assert comparison.compare("1", "3", compared(offsets))[0][0] == "m"

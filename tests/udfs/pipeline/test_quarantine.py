@@ -8,8 +8,8 @@ import hypothesis
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.udfs.entities.entity_store import HELD_AFTER, SEEN, EntityStore
-from streamgauge.udfs.scoring.normalise import CENTRE, VARIANCE
+from streamgauge.udfs.entities.columns import CENTRE, QUARANTINED_AFTER, SEEN, VARIANCE
+from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.streams import SMALL, Run, batch
@@ -33,7 +33,7 @@ def usual(n=600, seed=0):
 
 def number(run, which, entity="e"):
     """One of the entity's numbers for its field."""
-    store = run.pipeline.logs[0].store
+    store = run.pipeline.partitions[0].stages.entities.store
     return store.fields[store.index[entity], 0, which]
 
 
@@ -110,8 +110,8 @@ def test_a_batch_holds_no_more_of_an_entity_than_can_be_told_apart():
     store = EntityStore(1)
     rows = store.rows(["a"] * 20 + ["b"] * 5, 1)
     done, _, seen, held = store.touch(rows, np.arange(25), 100, 100)
-    assert done == HELD_AFTER
+    assert done == QUARANTINED_AFTER
     assert not held.any()
-    assert seen.tolist() == list(range(1, HELD_AFTER + 1))
-    assert store.head[rows[0], SEEN] == HELD_AFTER
-    assert store.touch(rows[done:], np.arange(done, 25), 100, 100)[0] == 25 - HELD_AFTER
+    assert seen.tolist() == list(range(1, QUARANTINED_AFTER + 1))
+    assert store.head[rows[0], SEEN] == QUARANTINED_AFTER
+    assert store.touch(rows[done:], np.arange(done, 25), 100, 100)[0] == 25 - QUARANTINED_AFTER

@@ -11,12 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from streamgauge.models.errors import SettingsError, StateError
 from streamgauge.udfs.control.messages import parse
-from streamgauge.udfs.events.stream_kind import LOOK_EVERY
-from streamgauge.udfs.pipeline import partition as log_pipeline
-from streamgauge.udfs.pipeline.shard import warm_up
+from streamgauge.udfs.entities import knowledge
+from streamgauge.udfs.pipeline.warm_up import warm_up
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.detectors import DetectorSettings
-from streamgauge.udfs.settings.pipeline import EnsembleSettings, ModelsSettings, PipelineSettings
+from streamgauge.udfs.settings.pipeline import LOOK_EVERY, EnsembleSettings, ModelsSettings, PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch, stream
 
@@ -113,7 +112,7 @@ def test_an_entity_away_too_long_starts_anew():
     for name, last in (("far", far), ("back", back)):
         run = Run(settings).feed(near)
         run.take(run.pipeline.process(last))
-        store = run.pipeline.logs[0].store
+        store = run.pipeline.partitions[0].stages.entities.store
         head[name] = int(store.head[store.index["a"], 0])
     assert head == {"far": 1, "back": 31}
 
@@ -126,8 +125,8 @@ def test_seats_of_forgotten_entities_go_to_others_and_stay_with_them_after_a_res
     raw = batch(events, stamps=START + 1000 * np.arange(900) + away)
     first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, 900))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_pipeline, "COUNT_EVERY", LOOK_EVERY)
-        patch.setattr(log_pipeline, "SWEEP_EVERY", LOOK_EVERY)
+        patch.setattr(knowledge, "COUNT_EVERY", LOOK_EVERY)
+        patch.setattr(knowledge, "SWEEP_EVERY", LOOK_EVERY)
         whole = Run(TIGHT).feed(raw, where)
         before = Run(TIGHT).feed(first, where)
         after = Run(TIGHT, before.saved).feed(rest, [w - stop for w in where])
@@ -206,7 +205,7 @@ def test_the_saved_state_does_not_grow_with_the_stream():
 def test_a_wide_stream_keeps_its_columns():
     values = [{"entity": "a", **{f"f{k}": float(k + i) for k in range(512)}} for i in range(50)]
     run = Run().feed(batch(values), [20])
-    assert len(run.pipeline.logs[0].alignment.schema.numeric) == 512
+    assert len(run.pipeline.partitions[0].stages.alignment.schema.numeric) == 512
     assert run.counts["scored"] == 50
 
 
@@ -226,7 +225,7 @@ def test_warming_up_works_for_any_detectors_and_reaches_every_kernel(detectors):
             trees._score_count,
             trees._close_counted,
             context._touch,
-            decide._decide,
+            decide._follow,
             featurize._featurize,
         )
         assert all(kernel.signatures for kernel in kernels)
@@ -268,7 +267,7 @@ def test_a_flood_of_new_entities_stays_within_the_cap_whatever_the_batches(where
     settings = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"most": 1000})})
     raw = batch([{"entity": f"e{i}", "x": float(i % 7)} for i in range(3000)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_pipeline, "COUNT_EVERY", LOOK_EVERY)
+        patch.setattr(knowledge, "COUNT_EVERY", LOOK_EVERY)
         whole, cut = Run(settings).feed(raw), Run(settings).feed(raw, where)
         before = Run(settings).feed(raw.take(np.arange(stop)))
         after = Run(settings, before.saved).feed(raw.take(np.arange(stop, 3000)))
@@ -285,7 +284,7 @@ def test_weights_move_in_steps_whatever_the_batches_and_restarts(where, stop):
     whole, cut, before = (Run(SMALL).feed(head) for _ in range(3))
     for run in (whole, cut, before):
         run.pipeline.apply(message)
-    calibrators = whole.pipeline.logs[0].calibrators
+    calibrators = whole.pipeline.partitions[0].stages.scorer.calibrators
     place, seen = calibrators.of.names.index("rolling_z_score"), []
     for begin in range(0, 2600, 100):
         whole.feed(tail.take(np.arange(begin, begin + 100)))
@@ -307,7 +306,7 @@ def test_weights_arrive_where_they_are_wanted():
     run = Run(SMALL).feed(raw.take(np.arange(400)))
     run.pipeline.apply(parse('{"type": "weights", "weights": {"rolling_z_score": 9}}'))
     run.feed(raw.take(np.arange(400, 6400)))
-    calibrators = run.pipeline.logs[0].calibrators
+    calibrators = run.pipeline.partitions[0].stages.scorer.calibrators
     assert calibrators.weights[calibrators.of.names.index("rolling_z_score")] == 9.0
 
 

@@ -69,7 +69,7 @@ def test_resuming_equals_never_having_stopped(registry, stop, cuts):
 def test_features_are_found_by_name_and_the_opinion_is_the_models_own(registry):
     raw = batch([{"entity": "a", "f0": 1.0, "f1": 12.0, "other": 3.0, "f2": 21.0}] * 2)
     pipeline = Run(settings(registry, forest={})).feed(raw).pipeline
-    log = pipeline.logs[0]
+    log = pipeline.partitions[0]
     columns = log.alignment.schema.numeric
     X = np.array([[{"f0": 1.0, "f1": 12.0, "other": 3.0, "f2": 21.0}[name] for name in columns]])
     windows = log.models.windows(np.zeros((1, 4, 9)), np.array([-1]), X, columns)
@@ -132,7 +132,7 @@ def test_a_version_is_swapped_between_two_batches_named_in_alerts_and_survives_a
 def test_a_promoted_shadow_takes_its_calibrator_along(registry):
     raw, chosen = stream(seed=2), settings(registry, forest={"shadow": "2"})
     run = Run(chosen).feed(raw.take(np.arange(300)))
-    calibrators = run.pipeline.logs[0].calibrators
+    calibrators = run.pipeline.partitions[0].stages.scorer.calibrators
     names = calibrators.of.names
     shadow = calibrators.members[names.index("forest shadow")].to_state()
     run.pipeline.apply(promoted(2))

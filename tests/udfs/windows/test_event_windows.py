@@ -117,7 +117,7 @@ def test_alerts_of_windows_count_in_the_budget_whatever_the_batches(cuts):
     after = Run(small, before.saved).feed(stream.take(np.arange(stop, len(stream))))
     assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
     assert after.pipeline.canonical() == whole.pipeline.canonical()
-    log = whole.pipeline.logs[0]
+    log = whole.pipeline.partitions[0]
     assert log.windows.logs["minute"].threshold == log.budget.threshold
     opened = [json.loads(text)["data"] for _, text in whole.alerts]
     opened = [

@@ -1,0 +1,68 @@
+"""What is in force: the newest of each kind of control message, and all feedback."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamgauge.udfs.control.feedback import FeedbackInForce
+from streamgauge.udfs.control.messages import (
+    ControlMessage,
+    DetectorVersion,
+    MaintenanceWindows,
+    Rules,
+    Threshold,
+    Trial,
+    Weights,
+)
+from streamgauge.udfs.settings.pipeline import DecideSettings, Maintenance
+from streamgauge.udfs.settings.rules import Rule
+
+
+class InForce:
+    """The newest control message of each kind. Versions of trained models are with `udfs.scoring.trained_models`.
+
+    Parameters
+    ----------
+    decide : DecideSettings
+        What holds where no message says otherwise.
+
+    Attributes
+    ----------
+    threshold : float or None
+        None is the budget's, or the settings' own.
+    trial : Trial or None
+        Of two thresholds, in the place of one.
+    rules : tuple of Rule
+    maintenance : tuple of Maintenance
+    versions : dict
+        By detector: version and parameters.
+    weights : dict
+        By member.
+    feedback : FeedbackInForce
+    """
+
+    def __init__(self, decide: DecideSettings) -> None:
+        self.threshold: float | None = None
+        self.trial: Trial | None = None
+        self.rules: tuple[Rule, ...] = decide.rules
+        self.maintenance: tuple[Maintenance, ...] = decide.maintenance
+        self.versions: dict[str, dict[str, Any]] = {}
+        self.weights: dict[str, float] = {}
+        self.feedback = FeedbackInForce()
+
+    def apply(self, message: ControlMessage) -> None:
+        """Put a message in force."""
+        match message:
+            case Threshold():
+                self.threshold = message.value
+            case Trial():
+                self.trial = None if message.a is None else message
+            case Rules():
+                self.rules = message.rules
+            case MaintenanceWindows():
+                self.maintenance = message.windows
+            case Weights():
+                self.weights = dict(message.weights)
+            case DetectorVersion():
+                parameters = message.settings.model_dump(exclude={"weight", "streams"})
+                self.versions[message.detector] = {"version": message.version, "settings": parameters}

@@ -1,0 +1,232 @@
+"""All that one partition knows of its entities: state, rich state, situations, silence, rewind points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from streamgauge.models.contract import Flags, Ints
+from streamgauge.udfs.entities.columns import (
+    HISTORY,
+    QUARANTINED_AFTER,
+    RECENT,
+    RELEASED,
+    SEEN,
+    SLOT,
+    STATUS,
+)
+from streamgauge.udfs.entities.entity_store import EntityStore
+from streamgauge.udfs.entities.rewind_points import RewindPoints
+from streamgauge.udfs.entities.rich_store import RichInputs, RichStore
+from streamgauge.udfs.entities.silence import Silence, SilenceWatch
+from streamgauge.udfs.entities.situations import Situations
+from streamgauge.udfs.events.records import Events
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+COUNT_EVERY = 10_000  # events between looks at how many entities there are
+SWEEP_EVERY = 10 * COUNT_EVERY  # events between sweeps for entities that were away too long
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a batch did to the state of entities, and is not saved yet.
+
+    Attributes
+    ----------
+    rows, arrived : list of int64[n]
+        Rows of the store that changed; and of the store of silence, where that is another one.
+    forgotten, departed : list of str
+        Names that left the store; and the store of silence.
+    rich : list of RichInputs
+        What the rich detectors learned.
+    """
+
+    rows: list[Ints] = field(default_factory=list)
+    arrived: list[Ints] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    departed: list[str] = field(default_factory=list)
+    rich: list[RichInputs] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """Entities that were forgotten.
+
+    Attributes
+    ----------
+    counter : str
+        Which counter they belong to.
+    silences : list of Silence
+        That end with them.
+    entities : int
+    slots : int
+        Slots of the rich tier that they gave back.
+    """
+
+    counter: str
+    silences: list[Silence]
+    entities: int
+    slots: int
+
+
+class Entities:
+    """What one source of events knows of its entities.
+
+    Parameters
+    ----------
+    settings : PipelineSettings
+    light, rich : int
+        float64 numbers for each field of an entity, and of an entity of the rich tier.
+    prefix : str
+        Of the keys of the saved state.
+
+    Attributes
+    ----------
+    store : EntityStore
+    rich : RichStore
+    points : RewindPoints
+    situations : Situations or None
+        Where `event.context` names fields.
+    silence : SilenceWatch or None
+    changes : Changes
+    """
+
+    def __init__(self, settings: PipelineSettings, light: int, rich: int, prefix: str) -> None:
+        self._event, self._entity = settings.event, settings.entity
+        context = settings.event.context
+        self.store = EntityStore(light, settings.silence is not None and not context)
+        self.situations = Situations(context, self.store, settings.featurize.warmup) if context else None
+        self.rich = RichStore(rich, int(settings.entity.rich_memory * 2**20), prefix)
+        self.points = RewindPoints(prefix)
+        self.silence: SilenceWatch | None = None
+        if settings.silence is not None:  # an entity that is in another situation is not silent
+            self.silence = SilenceWatch(settings.silence, None if context else self.store)
+        self.changes = Changes()
+
+    # ---- events -------------------------------------------------------------------------------------------------------
+
+    def touch(self, rows: Ints, times: Ints) -> tuple[int, Ints, Ints, Flags]:
+        """Count events in order; see `EntityStore.touch`."""
+        late_after, forget_after = self._event.late_after, self._entity.forget_after
+        return self.store.touch(rows, times, late_after, forget_after, self._entity.quarantine > 0)
+
+    def keep_points(self, events: Events, rows: Ints, quarantined: Flags) -> None:
+        """Keep a rewind point of each entity whose events are quarantined from here on."""
+        for row in dict.fromkeys(rows[quarantined].tolist()):  # in the order of events: rows are others after a restart
+            if self.store.head[row, HISTORY] >> QUARANTINED_AFTER & 1 == 0:
+                slot = int(self.store.head[row, SLOT]) - 1
+                rich = self.rich.fields[slot] if slot >= 0 else np.empty((0, self.rich.width))
+                time = int(events.times[int(np.argmax(rows == row))])
+                self.points.keep(self.store.names[row], time, self.store.fields[row], rich)
+
+    def seat(self, rows: Ints, seen: Ints, fields: int) -> tuple[Ints, Flags]:
+        """Slots of the events' entities in the rich tier; entities without one are given a slot while there is room.
+
+        Returns
+        -------
+        slots : int64[n]
+            -1 is none.
+        first : bool[n]
+            Whether the entity begins in its slot with the event.
+        """
+        self.rich.make_room(fields)
+        known = self.store.head[rows, SLOT]
+        first = seen == 1
+        if self.rich.room(fields) and (known == 0).any():
+            _, at = np.unique(rows[known == 0], return_index=True)
+            at = np.flatnonzero(known == 0)[np.sort(at)]
+            self.store.head[rows[at], SLOT] = self.rich.seat(known[at], fields)
+            known = self.store.head[rows, SLOT]
+            first[at] = True
+        slots: Ints = known - 1
+        first &= slots >= 0
+        self.rich.clear(slots[first])
+        return slots, first
+
+    @contextmanager
+    def undone(self, rows: Ints, slots: Ints) -> Iterator[None]:
+        """What is learned within, of the entities in some rows and slots (-1 is none), is forgotten at the end."""
+        store, rich, seated = self.store.fields, self.rich.fields, slots[slots >= 0]
+        light_before, rich_before = store[rows].copy(), rich[seated].copy()
+        try:
+            yield
+        finally:
+            store[rows], rich[seated] = light_before, rich_before
+
+    # ---- forgetting ---------------------------------------------------------------------------------------------------
+
+    def sweep(self, events: int) -> list[Forgotten] | None:
+        """Now and then, forget entities that were away for too long, or the least recent ones where there are too many.
+
+        Parameters
+        ----------
+        events : int
+            Events of the partition so far.
+
+        Returns
+        -------
+        list of Forgotten, or None
+            None where it was not time to look.
+        """
+        if events % COUNT_EVERY:
+            return None
+        stores = [self.store]
+        if self.silence and self.silence.apart:
+            stores.append(self.silence.store)
+        if events % SWEEP_EVERY == 0:
+            counter, gone = "entities_forgotten", [store.away(self._entity.forget_after) for store in stores]
+        else:
+            counter, none, most = "entities_evicted", np.empty(0, np.int64), self._entity.most
+            gone = [store.least_recent(most) if store.known > most else none for store in stores]
+        done = [self.forget(gone[0], counter)]
+        if len(gone) > 1:
+            done.append(self.depart(gone[1]))
+        return done
+
+    def forget(self, gone: Ints, counter: str = "entities_forgotten") -> Forgotten:
+        """Forget the entities in some rows."""
+        silences = self.silence.give_up(gone) if self.silence and not self.silence.apart else []
+        forgotten, slots = self.store.forget(gone)
+        self.rich.leave(slots)
+        self.changes.forgotten += forgotten
+        return Forgotten(counter, silences, len(forgotten), len(slots))
+
+    def depart(self, gone: Ints) -> Forgotten:
+        """Forget the entities in some rows of the store of silence, where that is another one."""
+        assert self.silence is not None
+        silences, names = self.silence.forget(gone)
+        self.changes.departed += names
+        return Forgotten("", silences, 0, 0)
+
+    # ---- what a person does to an entity ------------------------------------------------------------------------------
+
+    def rows_of(self, entity: str) -> list[int]:
+        """Rows in which something is known of an entity."""
+        row = self.store.index.get(entity)
+        rows = self.situations.rows(entity) if self.situations else [] if row is None else [row]
+        return [row for row in rows if self.store.head[row, SEEN]]
+
+    def release(self, row: int) -> None:
+        """Learn again from an entity whose events are quarantined, for as long as its incident lasts."""
+        head = self.store.head[row]
+        head[HISTORY] = 0
+        head[RELEASED] = int(head[STATUS] > 0)
+        self.changes.rows.append(np.array([row]))
+
+    def rewind(self, row: int) -> bool:
+        """Take an entity back to its rewind point, and end its incident; False where there is no such point."""
+        self.changes.rows.append(np.array([row]))
+        point = self.points.of.pop(self.store.names[row], None)
+        if point is None:
+            return False
+        head, fields = self.store.head[row], self.store.fields[row]
+        fields[:] = 0.0
+        fields[: len(point.fields)] = point.fields
+        if head[SLOT]:
+            self.rich.rewrite(int(head[SLOT]) - 1, point.rich)
+        head[HISTORY] = head[RECENT] = 0
+        head[STATUS:] = 0
+        self.store.levels[row] = 0.0
+        return True

@@ -1,0 +1,65 @@
+"""What the scoring thread does for the operator: arrays and bytes in, a result out. Imported on that thread only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.flink.scoring import PLACES, Scoring
+from streamgauge.udfs.output.result import BatchResult
+from streamgauge.udfs.pipeline.task import Answer, Job, SavedStateWanted, State, Task
+from streamgauge.udfs.pipeline.warm_up import warm_up
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+Done = tuple[BatchResult, dict[str, float]]
+
+
+class Worker:
+    """The task of an operator.
+
+    Parameters
+    ----------
+    scoring : Scoring
+    """
+
+    def __init__(self, scoring: Scoring) -> None:
+        settings = PipelineSettings.model_validate_json(scoring.settings_json)
+        job = Job(settings, scoring.topic, scoring.feedback_topic, scoring.job, scoring.per_partition)
+        self._task = Task(job)
+        warm_up(settings, self._task.models)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version of each trained model at work."""
+        return self._task.models.versions
+
+    def has(self, shard: int) -> bool:
+        """Whether a shard is there; else its saved state is needed."""
+        return self._task.has(shard)
+
+    def hear_all(self, messages: Iterable[tuple[str, int, str]]) -> None:
+        """Read the messages so far: topic, offset and text."""
+        for topic, offset, text in messages:
+            self._task.hear(topic, offset, text)
+
+    def hear(self, topic: str, offset: int, text: str | None) -> Answer:
+        """Put a message in force."""
+        return self._task.hear(topic, offset, text)
+
+    def score(self, shard: int, value: Any, saved: State | None) -> Done | None:
+        """Score a row of parallel arrays: payload, place, timestamp. None where the saved state is needed."""
+        places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
+        raw = RawBatch(value[0], places % PLACES, places // PLACES, stamps)
+        try:
+            return self._task.process(shard, raw, saved), self._task.levels()
+        except SavedStateWanted:
+            return None
+
+    def tick(self, shard: int, _: Any, saved: State | None) -> Done | None:
+        """Tell a shard that time goes on. None where the saved state is needed."""
+        try:
+            return self._task.tick(shard, saved), {}
+        except SavedStateWanted:
+            return None

@@ -1,0 +1,22 @@
+"""Codes of incidents: what changed, and what kind of anomaly it is."""
+
+from __future__ import annotations
+
+OPENED, UPDATED, RESOLVED, RETRACTED = 1, 2, 3, 4  # the last one by late events alone, for windows
+CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved", RETRACTED: "retracted"}
+# An incident's status holds its kind, and a bit for each kind that was reported.
+POINT, CONDITIONAL, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT = range(1, 7)
+KINDS = {
+    POINT: "point",
+    CONDITIONAL: "conditional",
+    CONTEXTUAL: "contextual",
+    COLLECTIVE: "collective",
+    RELATIVE: "relative",
+    DRIFT: "drift",
+}
+KIND_BITS = 4
+
+
+def kind_of(status: int) -> int:
+    """The kind of incident that a status holds."""
+    return status & ((1 << KIND_BITS) - 1)

@@ -1,0 +1,232 @@
+"""How the state of one source of events is saved and restored.
+
+What is saved does not depend on where modules lie: each part is bytes with a kind and a version (`models.persistence.codec`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+from streamgauge.models.contract import Floats
+from streamgauge.models.errors import StateError
+from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.udfs.entities.cohort_journal import CohortInputs, CohortJournal
+from streamgauge.udfs.entities.columns import SLOT
+from streamgauge.udfs.entities.knowledge import Changes, Entities
+from streamgauge.udfs.events.schema import Alignment, Schema
+from streamgauge.udfs.scoring.normalise import PRIOR
+from streamgauge.udfs.scoring.scorer import Scored, Scorer
+
+HEADER, HEADER_VERSION = "log", 5  # kind and version of the header of the saved state
+
+
+@dataclass(slots=True)
+class Learned:
+    """What the cohort's models learned from a batch, and is not saved yet.
+
+    Attributes
+    ----------
+    features : list of CohortInputs
+        By the cohort detectors.
+    raw_scores : list of float64[n, members + canaries]
+        By the calibrators.
+    """
+
+    features: list[CohortInputs] = field(default_factory=list)
+    raw_scores: list[Floats] = field(default_factory=list)
+
+    def add(self, kind: str, scored: Scored, cohort: bool) -> None:
+        """Add what was learned from a stretch; `cohort` says whether there are cohort detectors."""
+        if cohort:
+            usable = ~np.isnan(scored.features).all(axis=1)
+            self.features.append(CohortInputs(kind, scored.features[usable], scored.categories))
+        self.raw_scores.append(np.column_stack((scored.opinions.raw_scores, scored.opinions.canaries)))
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The parts whose state a checkpoint holds.
+
+    Attributes
+    ----------
+    alignment : Alignment
+    entities : Entities
+    scorer : Scorer
+    header : dict
+        What else the header says, as plain values.
+    """
+
+    alignment: Alignment
+    entities: Entities
+    scorer: Scorer
+    header: dict[str, Any]
+
+
+class Checkpoint:
+    """Saves and restores one source of events.
+
+    Parameters
+    ----------
+    prefix : str
+        Of all keys.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.journal = CohortJournal(prefix)
+        self._columns_saved = -1
+
+    def save(self, parts: Saved, learned: Learned, writes: dict[str, bytes], deletes: list[str]) -> None:
+        """Add what changed since the last time to the saved state.
+
+        Parameters
+        ----------
+        parts : Saved
+        learned : Learned
+        writes, deletes
+            Changes of the saved state, by key.
+        """
+        entities, scorer = parts.entities, parts.scorer
+        changes, entities.changes = entities.changes, Changes()
+        if changes.rows or changes.forgotten:
+            entities.store.segment(changes.rows, changes.forgotten, f"{self.prefix}e", writes, deletes)
+        if entities.silence and (changes.arrived or changes.departed):
+            store = entities.silence.store
+            store.segment(changes.arrived, changes.departed, f"{self.prefix}a", writes, deletes)
+        self._save_cohort(scorer, learned, writes, deletes)
+        entities.rich.save(changes.rich, writes, deletes)
+        entities.points.save(writes, deletes)
+        self._save_schema(parts.alignment.schema, writes)
+        header = parts.header | {"rich": entities.rich.meta(), "chunk": self.journal.next}
+        writes[f"{self.prefix}m"] = pack(HEADER, HEADER_VERSION, header, {"prior": scorer.prior})
+
+    def _save_cohort(self, scorer: Scorer, learned: Learned, writes: dict[str, bytes], deletes: list[str]) -> None:
+        if scorer.snapshot_wanted:
+            self.journal.snapshot_wanted, scorer.snapshot_wanted = True, False
+        if not learned.raw_scores:
+            return
+        raw_scores = np.concatenate(learned.raw_scores)
+        if self.journal.due(len(raw_scores)):
+            models = {name: detector.to_state() for name, detector in scorer.detectors.cohort.items()}
+            self.journal.snapshot({"calibrators": scorer.calibrators.to_state()} | models, writes, deletes)
+        else:
+            self.journal.append(learned.features, raw_scores, writes)
+
+    def _save_schema(self, schema: Schema, writes: dict[str, bytes]) -> None:
+        columns = len(schema.numeric) + len(schema.other) + len(schema.retyped)
+        if columns != self._columns_saved:
+            self._columns_saved = columns
+            saved = asdict(schema)
+            del saved["absent"]
+            writes[f"{self.prefix}s"] = pack("schema", 1, saved, {})
+
+    def restore(self, parts: Saved, saved: dict[str, bytes]) -> dict[str, Any]:
+        """Let the parts become what an earlier run saved.
+
+        Parameters
+        ----------
+        parts : Saved
+            `header` is not used.
+        saved : dict
+            Saved values by key, without the prefix.
+
+        Returns
+        -------
+        dict
+            The header, for the parts that it describes itself.
+
+        Raises
+        ------
+        StateError
+            Damaged, of an unknown format, or of other detectors.
+        """
+        if "m" not in saved:
+            raise StateError(f"the saved state of log {self.prefix[:-1]} is incomplete: its header is missing")
+        entities, scorer = parts.entities, parts.scorer
+        header, arrays = unpack(saved["m"], HEADER, HEADER_VERSION)
+        if header["members"] != scorer.members:
+            raise StateError(
+                f"the saved state is of the detectors and models {header['members']}, the settings name {scorer.members}: "
+                "start the job without this state, or restore the settings"
+            )
+        schema, _ = unpack(saved["s"], "schema", 1)
+        absent = dict.fromkeys(schema["numeric"], 0) | header["absent"]
+        parts.alignment.schema = Schema(**schema, absent=absent)
+        entities.store.restore(_numbered(saved, "e"))
+        if entities.situations:
+            entities.situations.restore()
+        scorer.stream.restore(header["shape"])
+        scorer.prior = arrays["prior"].reshape(-1, PRIOR)
+        scorer.detectors.peers.restore(header["peers"])
+        entities.points.restore(dict(_numbered(saved, "q")))
+        if entities.silence:
+            entities.silence.clock = header["arrived"]
+            if entities.silence.apart:
+                entities.silence.store.restore(_numbered(saved, "a"))
+        self._restore_rich(parts, saved, header["rich"])
+        self._restore_cohort(scorer, saved, header)
+        return header
+
+    def _restore_rich(self, parts: Saved, saved: dict[str, bytes], meta: dict[str, int]) -> None:
+        """Read the snapshots of the rich entities, and learn again what came after each."""
+        rich, scorer, store = parts.entities.rich, parts.scorer, parts.entities.store
+        taken = store.head[: len(store.names), SLOT]
+        snapshots, chunks = dict(_numbered(saved, "r")), dict(_numbered(saved, "i"))
+        fields = len(parts.alignment.schema.numeric)
+        for inputs in rich.restore(meta, taken[taken > 0] - 1, fields, snapshots, chunks):
+            begin = 0
+            for end in (
+                *np.flatnonzero(inputs.first).tolist(),
+                len(inputs.slots),
+            ):  # an entity that begins clears its slot
+                part = inputs.part(begin, end)
+                scorer.detectors.learn_rich(rich.fields, part, replay=True)
+                scorer.models.remember(rich.fields[:, :, scorer.detectors.rich_width :], part.slots, part.X)
+                if end < len(inputs.slots):
+                    rich.fields[inputs.slots[end]] = 0.0
+                begin = end
+
+    def _restore_cohort(self, scorer: Scorer, saved: dict[str, bytes], header: dict[str, Any]) -> None:
+        """Read the snapshot of the cohort's models, and learn again what came after it."""
+        detectors, calibrators = scorer.detectors, scorer.calibrators
+        detectors.versions.update(header["versions"])
+        for name, detector in detectors.cohort.items():
+            if f"c{name}" in saved:
+                detectors.cohort[name] = type(detector).from_state(saved[f"c{name}"])
+        calibrators.weights = np.array(header.get("weights", calibrators.target))
+        if "ccalibrators" in saved:
+            calibrators.restore(saved["ccalibrators"])
+        own = len(calibrators.members)
+        for inputs, raw_scores in self.journal.restore(dict(_numbered(saved, "j")), header["chunk"]):
+            for kind, features, categories in inputs:
+                detectors.learn_cohort(kind, features, categories)
+            calibrators.calibrate(raw_scores[:, :own], raw_scores[:, own:] > 0)
+        scorer.served = header["served"]
+
+    def canonical(self, parts: Saved, further: dict[str, bytes]) -> bytes:
+        """The whole state in one normal form: equal bytes for equal state, however the stream was cut into batches."""
+        entities, scorer = parts.entities, parts.scorer
+        store = entities.store
+        slots = np.array([store.head[store.index[name], SLOT] for name in sorted(store.index)], np.int64)
+        header = [asdict(parts.alignment.schema), parts.header, store.clock]
+        states = {
+            "entities": store.canonical(),
+            "rich": entities.rich.fields[slots[slots > 0] - 1].tobytes(),
+            "calibrators": scorer.calibrators.to_state(),
+            "prior": scorer.prior.tobytes(),
+            "points": entities.points.canonical(),
+            "meta": msgspec.msgpack.encode(header),
+            **{name: detector.to_state() for name, detector in scorer.detectors.cohort.items()},
+            **further,
+        }
+        if entities.silence and entities.silence.apart:
+            states["arrivals"] = entities.silence.store.canonical()
+        return pack("canonical", 1, {}, {name: np.frombuffer(part, np.uint8) for name, part in states.items()})
+
+
+def _numbered(saved: dict[str, bytes], letter: str) -> list[tuple[int, bytes]]:
+    """Saved values whose key is a letter and a number, by number."""
+    return [(int(key[1:]), value) for key, value in saved.items() if key[0] == letter and key[1:].isdigit()]

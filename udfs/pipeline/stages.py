@@ -1,0 +1,480 @@
+"""One source of events through the stages: entities, scoring, incidents, output."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import numpy as np
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.udfs.control.entity_actions import EntityActions
+from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.control.in_force import InForce
+from streamgauge.udfs.control.messages import EntityAction
+from streamgauge.udfs.entities.columns import SEEN, SLOT, STATUS
+from streamgauge.udfs.entities.knowledge import Changes, Entities, Forgotten
+from streamgauge.udfs.entities.rich_store import RichInputs
+from streamgauge.udfs.entities.silence import Silence
+from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.records import Events, RawBatch
+from streamgauge.udfs.events.schema import Alignment
+from streamgauge.udfs.incidents.budget import Budget
+from streamgauge.udfs.incidents.judge import Judge, Judged
+from streamgauge.udfs.incidents.kinds import CHANGES, COLLECTIVE, KINDS, OPENED, POINT, kind_of
+from streamgauge.udfs.incidents.lifecycle import Decisions, Lifecycle
+from streamgauge.udfs.monitoring.models import ModelMonitor, Watched
+from streamgauge.udfs.monitoring.probe import probe
+from streamgauge.udfs.monitoring.quality import Facts, QualityTracker, coverage
+from streamgauge.udfs.output.alert import AlertWriter, config_mark
+from streamgauge.udfs.output.cloud_event import Origin
+from streamgauge.udfs.output.dead_letter import late_event
+from streamgauge.udfs.output.result import BatchResult
+from streamgauge.udfs.output.side_records import score_records
+from streamgauge.udfs.pipeline.checkpoint import Checkpoint, Learned, Saved
+from streamgauge.udfs.pipeline.step_clock import StepClock
+from streamgauge.udfs.scoring.detectors import EntityState
+from streamgauge.udfs.scoring.scorer import Fields, Scorer
+from streamgauge.udfs.scoring.trained_models import Models
+from streamgauge.udfs.settings.pipeline import LOOK_EVERY, PipelineSettings
+
+CONFIGURED = {"detectors", "ensemble", "featurize", "models"}  # settings that decide about the identity of an alert
+
+
+class Reporter(Protocol):
+    """Adds to the alerts of a source of events."""
+
+    def judged(self, stretch: Stretch, judged: Judged, decisions: Decisions) -> None:
+        """A stretch has been judged; its alerts are not written yet."""
+
+    def complete(self, row: int, data: dict[str, Any]) -> None:
+        """Add to what an alert says; `row` is that of its event in the raw batch."""
+
+
+class Stages:
+    """The stages of one source of events, and all that is known of it.
+
+    A source is a Kafka partition, a shard of entities, or one kind of windows of these.
+
+    Parameters
+    ----------
+    settings : PipelineSettings
+    origin : Origin
+        Named in alerts; its partition is -1 for a shard of entities.
+    in_force : InForce
+    models : Models
+        Both shared with the other partitions of the task.
+    window : str
+        Name of the windows whose aggregates are the events; empty for the events themselves.
+
+    Attributes
+    ----------
+    alignment : Alignment
+    entities : Entities
+    scorer : Scorer
+    budget : Budget or None
+        Of the alerts of events and of windows together.
+    quality : QualityTracker or None
+    monitor : ModelMonitor
+    feed_windows : callable or None
+        Takes each stretch that was scored, the partition's event time at its events, and the result.
+    reporter : Reporter or None
+    acted, judged : int
+        Offset of the newest control message, and of the newest feedback, that did something to an entity.
+    """
+
+    def __init__(
+        self,
+        settings: PipelineSettings,
+        origin: Origin,
+        in_force: InForce,
+        models: Models,
+        window: str = "",
+    ) -> None:
+        self.settings, self.origin, self.in_force, self.window = settings, origin, in_force, window
+        prefix = f"{origin.partition}/w:{window}/" if window else f"{origin.partition}/"
+        config = config_mark(settings.model_dump_json(include=CONFIGURED) + window)
+        self.alignment = Alignment(settings.event)
+        self.scorer = Scorer(settings, in_force, models)
+        self.entities = Entities(settings, self.scorer.light_width, self.scorer.rich_width, prefix)
+        point_kind = COLLECTIVE if window else POINT
+        self._judge = Judge(settings.decide, in_force, self.scorer.contextual, point_kind)
+        self.lifecycle = Lifecycle(settings.decide, config, settings.entity.quarantine)
+        self.alerts = AlertWriter(settings, origin, config)
+        self.budget = None if settings.decide.budget is None else Budget(settings.decide.budget)
+        self.quality = QualityTracker(settings.track) if settings.track and not window else None
+        self.monitor = ModelMonitor(settings.drift, self.scorer, origin)
+        self.feed_windows: Callable[[Stretch, Ints, BatchResult], None] | None = None
+        self.reporter: Reporter | None = None
+        self.learned = Learned()
+        self.events = 0
+        self.acted = self.judged = -1
+        self.checkpoint = Checkpoint(prefix)
+        self._actions = EntityActions(self.entities, self.alignment, origin, window)
+
+    @property
+    def threshold(self) -> float:
+        """Tail probability in force: the control topic's, the budget's, or the settings' own."""
+        return self.in_force.threshold or (self.budget and self.budget.threshold) or self.settings.decide.threshold
+
+    @property
+    def fields(self) -> Fields:
+        """Names of the fields that are looked at."""
+        return Fields(self.alignment.schema.numeric, self.alignment.text_fields)
+
+    # ---- events -------------------------------------------------------------------------------------------------------
+
+    def take(
+        self, raw: RawBatch, events: Events, X: Floats, clocks: Ints, result: BatchResult, clock: StepClock
+    ) -> None:
+        """Take events of one schema: find their entities, set the late ones aside, score the others.
+
+        Parameters
+        ----------
+        raw : RawBatch
+            What the events were read from.
+        events : Events
+        X : float64[n, d]
+        clocks : int64[n]
+            Event time of the partition at each event, milliseconds.
+        result : BatchResult
+            What comes of them is added.
+        clock : StepClock
+        """
+        d = X.shape[1]
+        self.scorer.widen(d)
+        cursor = _Cursor(self, raw, events, X, clocks)
+        watched: list[Watched] = []
+        while cursor.begin < len(events):
+            self._look_for_silence(cursor, result)
+            stretch, part_clocks, late = cursor.next_stretch()
+            self._report_silences(cursor.returned, result)
+            self._add_late(raw, late, result)
+            clock.lap("context")
+            if len(stretch):
+                watched.append(self._score(stretch, result, clock))
+                if self.feed_windows:
+                    self.feed_windows(stretch, part_clocks, result)
+                    clock.lap("windows")
+                if self.budget and not self.window and self.scorer.stream.events % LOOK_EVERY == 0:
+                    self.budget.look(self.entities.store.clock)
+                if self._sweep(result):
+                    cursor.find_rows()
+        if self.scorer.models.names:
+            found = self.monitor.watch(watched, self.fields.numeric)
+            result.notices += found.notices
+            result.requests += found.requests
+            for what, n in found.counts.items():
+                result.count(what, n)
+            clock.lap("watch")
+
+    def _look_for_silence(self, cursor: _Cursor, result: BatchResult) -> None:
+        moment = cursor.moment_to_look()
+        if moment is not None:
+            self.look_for_silence(moment, result)
+
+    def _add_late(self, raw: RawBatch, late: list[tuple[int, str, int]], result: BatchResult) -> None:
+        result.late += [late_event(raw, row, self.origin.topic, entity, by) for row, entity, by in late]
+        result.count("late", len(late))
+
+    def _score(self, stretch: Stretch, result: BatchResult, clock: StepClock) -> Watched:
+        """Score a stretch, follow its incidents, write what comes of it."""
+        scorer, kind, names = self.scorer, self.scorer.stream.kind, self.fields
+        judged = self._judged(stretch, names, clock)
+        scored = judged.scored
+        rich = np.flatnonzero(stretch.slots >= 0)
+        if len(rich):
+            times = stretch.events.times[rich]
+            inputs = (stretch.slots[rich], stretch.first[rich], stretch.quarantined[rich], times, stretch.X[rich])
+            self.entities.changes.rich.append(RichInputs(kind, *inputs, scored.opinions.levels))
+        scorer.stream.count(len(stretch))
+        decisions = self.lifecycle.follow(self.entities.store, stretch, judged.candidates())
+        clock.lap("decide")
+        self.write_alerts(decisions, stretch, names, judged, result)
+        self._add_scores(stretch, judged, decisions, result)
+        if self.budget:
+            self.budget.count(len(stretch), int((decisions.change == OPENED).sum()))
+        if scorer.stream.events % LOOK_EVERY == 0:  # the same events however the partition is cut into batches
+            scorer.move_weights()
+        self.learned.add(kind, scored, bool(scorer.detectors.cohort))
+        self.entities.changes.rows.append(stretch.rows)
+        clock.lap("alert")
+        if self.quality:
+            self.quality.count(scored.verdicts.evidence, decisions, int(stretch.quarantined.sum()))
+            if scorer.stream.events % self.quality.every == 0:
+                self._report_quality(self.quality, stretch, result)
+                clock.lap("track")
+        return Watched(
+            stretch.events.entities,
+            stretch.offsets,
+            stretch.events.times,
+            stretch.X,
+            scored.opinions.raw_scores,
+            scored.verdicts.members,
+            scored.opinions.canaries,
+            self.threshold,
+        )
+
+    def _judged(self, stretch: Stretch, names: Fields, clock: StepClock) -> Judged:
+        categories = np.empty((len(stretch), 0))
+        if self.scorer.detectors.categorical:
+            categories = self.alignment.categories(stretch.events)
+        state = EntityState(self.entities.store.fields, self.entities.rich.fields)
+        scored = self.scorer.score(stretch, names, categories, state, clock.lap)
+        elsewhere = None
+        if self.entities.situations:
+            elsewhere = functools.partial(self.entities.situations.usual_elsewhere, stretch.events, stretch.rows)
+        return self._judge.judge(stretch, names, scored, self.threshold, elsewhere)
+
+    def write_alerts(
+        self, decisions: Decisions, stretch: Stretch, names: Fields, judged: Judged, result: BatchResult
+    ) -> None:
+        """Write the alerts of incidents that changed."""
+        if self.reporter:
+            self.reporter.judged(stretch, judged, decisions)
+        if not len(decisions.place):
+            return
+        versions = functools.partial(self.scorer.versions, judged.scored.opinions.canaries)
+        complete = self.reporter.complete if self.reporter else None
+        result.alerts += self.alerts.of_incidents(decisions, stretch, names, judged, versions, complete)
+        changes = (decisions.place, decisions.change, decisions.incident[:, STATUS])
+        for place, change, status in zip(*(column.tolist() for column in changes), strict=True):
+            result.count(f"alerts.{CHANGES[change]}")
+            if change == OPENED:
+                result.count(f"alerts.{KINDS[kind_of(status)]}")
+                if judged.arms:
+                    result.count(f"alerts.trial_{judged.arms[place]}")
+
+    def _add_scores(self, stretch: Stretch, judged: Judged, decisions: Decisions, result: BatchResult) -> None:
+        scored, verdicts = judged.scored, judged.scored.verdicts
+        result.scores += score_records(stretch, scored, self.origin.topic, self.settings.output)
+        for name, seconds in scored.opinions.seconds.items():
+            result.model_seconds[name] = result.model_seconds.get(name, 0.0) + seconds
+        result.rows.append(stretch.events.rows)
+        result.evidence.append(verdicts.evidence)
+        result.alert_evidence.append(judged.alertable)
+        result.members.append(verdicts.members)
+        result.anomalous.append(decisions.anomalous)
+        result.count("scored", len(stretch))
+        result.count("held_back", int(stretch.quarantined.sum()))
+        result.count("rules_failed", judged.violations.failed)
+        for reason, n in judged.suppressed.reasons.items():
+            result.count(f"muted.{reason}", n)
+
+    # ---- judging without learning -------------------------------------------------------------------------------------
+
+    @contextmanager
+    def learning_undone(self, rows: Ints, slots: Ints) -> Iterator[None]:
+        """Whatever is learned within, of the entities in some rows and slots and of all together, is forgotten at the end."""
+        with self.entities.undone(rows, slots), self.scorer.learning_undone():
+            yield
+
+    def judge_again(self, events: Events, X: Floats, rows: Ints) -> Judged:
+        """What is made of events of known entities that did not come just so; within `learning_undone`."""
+        no, zeros = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.int64)
+        seen, slots = self.entities.store.head[rows, SEEN], self.entities.store.head[rows, SLOT] - 1
+        stretch = Stretch(events, X, zeros, zeros, rows, seen, no, slots, no)
+        return self._judged(stretch, self.fields, StepClock({}))
+
+    def _report_quality(self, quality: QualityTracker, stretch: Stretch, result: BatchResult) -> None:
+        store, stream = self.entities.store, self.scorer.stream
+        last, x = stretch.events.slice(len(stretch) - 1, len(stretch)), stretch.X[-1]
+        turn = stream.events // quality.every
+        probed = probe(self, store, self.settings, last, x, self.fields.numeric, turn)
+        head = store.head[: len(store.names)]
+        head = head[head[:, SEEN] > 0]
+        entities = coverage(head[:, SEEN], head[:, SLOT], self.settings.decide.warmup)
+        verdicts = [message.verdict for message in self.in_force.feedback.newest.values()]
+        facts = Facts(stream.events, stream.kind, self.threshold, entities, verdicts, dict(self.scorer.served))
+        notice, counts = quality.report(facts, probed, self.origin, int(last.times[0]))
+        result.notices.append(notice)
+        for what, n in counts.items():
+            result.count(what, n)
+
+    # ---- silence and forgetting ---------------------------------------------------------------------------------------
+
+    def look_for_silence(self, now: int, result: BatchResult) -> None:
+        """Report the entities that are silent by now; `now` is arrival time, milliseconds."""
+        silence, changes = self.entities.silence, self.entities.changes
+        assert silence is not None
+        rows, silences = silence.look(now, self.in_force.maintenance)
+        if len(rows):
+            (changes.arrived if silence.apart else changes.rows).append(rows)
+            self._report_silences(silences, result)
+
+    def _report_silences(self, silences: list[Silence], result: BatchResult) -> None:
+        result.alerts += self.alerts.of_silences(silences)
+        opened = sum(not one.ended for one in silences)
+        result.count("alerts.opened", opened)
+        result.count("alerts.collective", opened)
+        result.count("alerts.resolved", len(silences) - opened)
+
+    def _sweep(self, result: BatchResult) -> bool:
+        """Now and then, forget entities; whether it was time to."""
+        done = self.entities.sweep(self.scorer.stream.events)
+        for forgotten in done or ():
+            self.add_forgotten(forgotten, result)
+        return done is not None
+
+    def add_forgotten(self, forgotten: Forgotten, result: BatchResult) -> None:
+        """Report entities that were forgotten."""
+        self._report_silences(forgotten.silences, result)
+        self.scorer.detectors.peers.count(-forgotten.slots)
+        result.count(forgotten.counter, forgotten.entities)
+
+    # ---- saved state --------------------------------------------------------------------------------------------------
+
+    def save(self, result: BatchResult, windows: dict[str, Any] | None = None) -> None:
+        """Add what changed since the last time to the result; `windows` is what the header says of windows."""
+        learned, self.learned = self.learned, Learned()
+        self.checkpoint.save(self._parts(windows), learned, result.writes, result.deletes)
+
+    def forget_changes(self) -> None:
+        """Nothing of what changed will be saved."""
+        self.learned, self.entities.changes = Learned(), Changes()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the state of an entity changed since the last save."""
+        changes = self.entities.changes
+        return bool(changes.rows or changes.forgotten)
+
+    def restore(self, saved: dict[str, bytes]) -> dict[str, Any]:
+        """Become what an earlier run saved; see `Checkpoint.restore`."""
+        header = self.checkpoint.restore(self._parts(None), saved)
+        self.events, self.acted, self.judged = header["events"], header["acted"], header["judged"]
+        self.alerts.groups.restore(header["groups"])
+        self.monitor.restore(header["drift"], header["comparisons"])
+        if self.budget and header["budget"]:
+            self.budget.restore(header["budget"])
+        if self.quality and header.get("tracking"):
+            self.quality.restore(header["tracking"])
+        return header
+
+    def canonical(self, windows: dict[str, Any] | None = None, further: dict[str, bytes] | None = None) -> bytes:
+        """The whole state in one normal form; see `Checkpoint.canonical`."""
+        return self.checkpoint.canonical(self._parts(windows), further or {})
+
+    def _parts(self, windows: dict[str, Any] | None) -> Saved:
+        schema, scorer = self.alignment.schema, self.scorer
+        silence, (drift, comparisons) = self.entities.silence, self.monitor.to_state()
+        header = {
+            "events": self.events,
+            "members": scorer.members,
+            "versions": scorer.detectors.versions,
+            "served": scorer.served,
+            "absent": {name: n for name, n in schema.absent.items() if n},
+            "shape": scorer.stream.to_state(),
+            "peers": scorer.detectors.peers.to_state(),
+            "arrived": silence.clock if silence else 0,
+            "groups": self.alerts.groups.to_state(),
+            "acted": self.acted,
+            "judged": self.judged,
+            "drift": drift,
+            "comparisons": comparisons,
+            "budget": self.budget.to_state() if self.budget and not self.window else None,
+            "weights": scorer.calibrators.weights.tolist(),
+            "tracking": self.quality.to_state() if self.quality else None,
+            "windows": windows,
+        }
+        return Saved(self.alignment, self.entities, scorer, header)
+
+    # ---- what people say ----------------------------------------------------------------------------------------------
+
+    def act(self, message: EntityAction, offset: int, result: BatchResult) -> None:
+        """Do what is asked with an entity, once; the answer is a notice. Nothing where the entity is not known here."""
+        if offset <= self.acted:
+            return
+        self.acted = offset
+        for row in self.entities.rows_of(message.entity):
+            notice, forgotten = self._actions.act(message, row)
+            if forgotten:
+                self.add_forgotten(forgotten, result)
+            result.notices.append(notice)
+        silence = self.entities.silence
+        if message.action == "forget" and silence and silence.apart and message.entity in silence.store.index:
+            row = silence.store.index[message.entity]
+            self.add_forgotten(self.entities.depart(np.array([row])), result)
+
+    def hear(self, message: Feedback, offset: int) -> bool:
+        """Learn again from an entity whose alert was false, where its events are quarantined; False where that was done before."""
+        if offset <= self.judged:
+            return False
+        self.judged = offset
+        if message.verdict == "false":
+            for row in self.entities.rows_of(message.entity):
+                self.entities.release(row)
+        return True
+
+
+class _Cursor:
+    """Goes through events of one schema, a stretch at a time.
+
+    A stretch ends where the next event must see what this stretch taught: where the kind of the stream may change, where it is time to
+    look for silence, where an entity changes its situation, starts anew, or begins or ends to be quarantined.
+    """
+
+    def __init__(self, stages: Stages, raw: RawBatch, events: Events, X: Floats, clocks: Ints) -> None:
+        self._of = stages
+        self._entities = stages.entities
+        self.events, self.X, self.clocks = events, X, clocks
+        self._arrivals, self._offsets = raw.stamps[events.rows], raw.offsets[events.rows]
+        self._partitions = raw.partitions[events.rows]
+        self.begin = 0
+        self._rows = self._entities.store.rows(events.keys, X.shape[1])
+        silence = self._entities.silence
+        self._watched = silence.rows(events.entities, self._rows) if silence else self._rows
+        self._looks, self._moments = silence.cuts(self._arrivals) if silence else (np.empty(0, np.int64),) * 2
+        self._coming = 0
+        self.returned: list[Silence] = []
+
+    def find_rows(self) -> None:
+        """Find the rows of the coming events again: entities were forgotten."""
+        begin, silence = self.begin, self._entities.silence
+        self._rows[begin:] = self._entities.store.rows(self.events.keys[begin:], self.X.shape[1])
+        if silence:
+            self._watched[begin:] = silence.rows(self.events.entities[begin:], self._rows[begin:])
+
+    def moment_to_look(self) -> int | None:
+        """Arrival time if it is time to look for silence before the next event."""
+        self._coming = int(np.searchsorted(self._looks, self.begin))
+        if self._coming == len(self._looks) or self._looks[self._coming] != self.begin:
+            return None
+        self._coming += 1
+        return int(self._moments[self._coming - 1])
+
+    def next_stretch(self) -> tuple[Stretch, Ints, list[tuple[int, str, int]]]:
+        """The next stretch, the partition's event time at each of its events, and the late events (row, entity, milliseconds)."""
+        begin, entities, silence = self.begin, self._entities, self._entities.silence
+        most = begin + self._of.scorer.stream.until_next_look()
+        if self._coming < len(self._looks):
+            most = min(most, int(self._looks[self._coming]))
+        if entities.situations:
+            most = entities.situations.until_switch(self.events, begin, most)
+        returning = silence.returning(self._watched[begin:most]) if silence else []
+        done, late, seen, quarantined = entities.touch(self._rows[begin:most], self.events.times[begin:most])
+        end = self.begin = begin + done
+        part = slice(begin, end)
+        self.returned = []
+        if silence:
+            arrivals, offsets = self._arrivals[part], self._offsets[part]
+            self.returned = silence.learn(self._watched[part], arrivals, offsets, returning)
+            if silence.apart:
+                entities.changes.arrived.append(self._watched[part])
+        events, keep = self.events.slice(begin, end), np.flatnonzero(late == 0)
+        set_aside = []
+        if late.any():
+            places = np.flatnonzero(late).tolist()
+            set_aside = [(int(events.rows[i]), events.entities[i], int(late[i])) for i in places]
+            events = events.drop(set(places))
+            seen, quarantined = seen[keep], quarantined[keep]
+        rows, X = self._rows[part][keep], self.X[part][keep]
+        if quarantined.any():
+            entities.keep_points(events, rows, quarantined)
+        slots, first = np.full(len(rows), -1), np.zeros(len(rows), np.bool_)
+        if len(rows) and self._of.scorer.wants_slots and X.shape[1]:
+            slots, first = entities.seat(rows, seen, X.shape[1])
+        places_in_topic = self._offsets[part][keep], self._partitions[part][keep]
+        stretch = Stretch(events, X, *places_in_topic, rows, seen, quarantined, slots, first)
+        return stretch, self.clocks[part][keep], set_aside

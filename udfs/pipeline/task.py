@@ -1,0 +1,276 @@
+"""All shards of one task of the job, and the boundary that nothing crosses: no record and no message can raise out of it.
+
+Flink-free: the operator hands over bytes and saved state, and gets records and changes of the state back.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from streamgauge.models.contract import Ints
+from streamgauge.models.errors import ModelError, SettingsError, StateError
+from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.control.inbox import Inbox, Received
+from streamgauge.udfs.control.messages import EntityAction
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.output.dead_letter import INTERNAL, MOST_MESSAGE, internal_letter, place_of
+from streamgauge.udfs.output.result import BatchResult
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.scoring.trained_models import Models
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+QUIET = 1.0  # seconds without a record after which a partition is told that time goes on
+
+log = logging.getLogger(__name__)
+State = dict[str, bytes]
+
+
+class SavedStateWanted(Exception):  # noqa: N818  it is no error: it asks the operator, on whose thread the state is
+    """A shard must be restored, and its saved state was not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What all tasks of a job have in common.
+
+    Attributes
+    ----------
+    settings : PipelineSettings
+    topic, feedback_topic, name : str
+    per_partition : bool
+        See `ScoringPipeline`.
+    """
+
+    settings: PipelineSettings
+    topic: str
+    feedback_topic: str
+    name: str
+    per_partition: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What comes of a message.
+
+    Attributes
+    ----------
+    received : Received or None
+        None where it was read before, or cannot be put in force.
+    results : list of BatchResult
+    dead_letter : str or None
+        JSON, where it cannot be put in force.
+    model_failed : bool
+        Whether that is because of a model.
+    """
+
+    received: Received | None
+    results: list[BatchResult]
+    dead_letter: str | None = None
+    model_failed: bool = False
+
+
+class Task:
+    """All shards of one task.
+
+    Parameters
+    ----------
+    job : Job
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.models = Models(job.settings.models)
+        self.inbox = Inbox(job.settings, self.models, job.feedback_topic)
+        self._shards: dict[int, ScoringPipeline] = {}
+        self._last_record: dict[int, dict[int, float]] = {}
+
+    def has(self, shard: int) -> bool:
+        """Whether a shard is there; else its saved state is needed."""
+        return shard in self._shards
+
+    # ---- records ------------------------------------------------------------------------------------------------------
+
+    def process(self, shard: int, raw: RawBatch, saved: State | None) -> BatchResult:
+        """Score a batch. A record that raises is a dead letter, and the others are scored as if it had not come.
+
+        Parameters
+        ----------
+        shard : int
+        raw : RawBatch
+        saved : dict of str to bytes, optional
+            The shard's saved state as it was before the batch. It may be missing where the shard is there.
+
+        Raises
+        ------
+        SavedStateWanted
+            A record raised, and the saved state was not given: call again with it.
+        StateError
+            The saved state is damaged, or of other settings. This fault of the state itself, and nothing in a record, fails the task.
+        """
+        answers: list[BatchResult] = []
+        try:
+            if shard not in self._shards:
+                if saved is None:
+                    raise SavedStateWanted
+                answers = self._restore(shard, saved)
+            result = self._shards[shard].process(raw)
+        except (StateError, SavedStateWanted):
+            raise
+        except Exception as error:  # whatever a record does to a stage; `_carefully` finds the record
+            self._shards.pop(shard, None)
+            stage, place = place_of(error)
+            log.error("%s raised %s at %s: the batch is tried again in parts", stage, type(error).__name__, place)
+            if saved is None:
+                raise SavedStateWanted from error
+            result = self._carefully(shard, raw, saved)
+        _add(result, answers)
+        self._note_time(shard, raw.partitions)
+        return result
+
+    def _carefully(self, shard: int, raw: RawBatch, saved: State) -> BatchResult:
+        """Score a batch in halves, down to the records that raise; after an attempt that raises, the shard is restored."""
+        state, whole, attempts = dict(saved), BatchResult(), [np.arange(len(raw))]
+        while attempts:
+            rows = attempts.pop()
+            if shard not in self._shards:
+                self._restore(shard, state)
+            part = raw.take(rows)
+            try:
+                result = self._shards[shard].process(part)
+            except StateError:
+                raise
+            except Exception as error:  # the same boundary as in `process`
+                del self._shards[shard]
+                if len(rows) > 1:
+                    attempts += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+                else:
+                    self._set_aside(part, error, whole)
+                continue
+            for key in result.deletes:
+                del state[key]
+            state |= result.writes
+            _merge(whole, result, rows)
+        whole.writes = {key: value for key, value in state.items() if saved.get(key) is not value}
+        whole.deletes = [key for key in saved if key not in state]
+        return whole
+
+    def _set_aside(self, raw: RawBatch, error: Exception, whole: BatchResult) -> None:
+        stage, place = place_of(error)
+        where = f"{self.job.topic}, partition {raw.partitions[0]}, offset {raw.offsets[0]}"
+        log.error(
+            "record set aside (%s): %s raised %s at %s", where, stage, type(error).__name__, place, exc_info=error
+        )
+        whole.dead_letters.append(internal_letter(raw, 0, self.job.topic, error))
+        whole.count(f"dead_letters.{INTERNAL}")
+        whole.count("events")
+
+    def tick(self, shard: int, saved: State | None) -> BatchResult:
+        """Tell partitions without records that time goes on; `saved` as in `process`."""
+        answers: list[BatchResult] = []
+        if shard not in self._shards:
+            if saved is None:
+                raise SavedStateWanted
+            answers = self._restore(shard, saved)
+        now, last = time.monotonic(), self._last_record[shard]
+        result = self._shards[shard].tick({n: int((now - at) * 1000) for n, at in last.items() if now - at >= QUIET})
+        _add(result, answers)
+        return result
+
+    def _note_time(self, shard: int, partitions: Ints) -> None:
+        numbers = np.unique(partitions).tolist() if self.job.per_partition else [-1]
+        self._last_record[shard].update(dict.fromkeys(numbers, time.monotonic()))
+
+    def _restore(self, shard: int, state: State) -> list[BatchResult]:
+        """Make a shard of its saved state, and of what was said since; returns what comes of the latter."""
+        job = self.job
+        pipeline = ScoringPipeline(job.settings, job.topic, job.name, job.per_partition, models=self.models)
+        for message in self.inbox.in_force.values():  # before what it decides about is restored
+            pipeline.apply(message)
+        for received in self.inbox.feedback:
+            assert isinstance(received.message, Feedback)
+            pipeline.in_force.feedback.take(received.message)
+        pipeline.restore(state.items())
+        answers = [_tell(pipeline, received) for received in (*self.inbox.feedback, *self.inbox.actions)]
+        self._shards[shard] = pipeline
+        self._last_record[shard] = dict.fromkeys(pipeline.partitions, time.monotonic())
+        return answers
+
+    # ---- messages -----------------------------------------------------------------------------------------------------
+
+    def hear(self, topic: str, offset: int, text: str | None) -> Answer:
+        """Put a message in force, at the boundary of two batches. One that cannot be is a dead letter; what was in force stays."""
+        received = None
+        try:
+            received = self.inbox.take(topic, offset, text)
+            if received is None:
+                return Answer(None, [])
+            return Answer(received, [_tell(pipeline, received) for pipeline in self._shards.values()])
+        except (SettingsError, ModelError) as error:
+            reason, message, model_failed = "bad_control", str(error), isinstance(error, ModelError)
+        except Exception as error:  # whatever a message does to a shard
+            stage, place = place_of(error)
+            log.error(
+                "%s, offset %d: %s raised %s at %s", topic, offset, stage, type(error).__name__, place, exc_info=error
+            )
+            reason, message, model_failed = INTERNAL, f"{type(error).__name__}: {str(error)[:MOST_MESSAGE]}", False
+            self._shards.clear()  # a shard may have taken half of it: each is restored from its saved state
+        if received is not None:
+            self.inbox.drop(received)
+        log.error("%s; what was there before stays in force", message)
+        return Answer(None, [], _unread(topic, offset, text, reason, message), model_failed)
+
+    # ---- figures ------------------------------------------------------------------------------------------------------
+
+    def levels(self) -> dict[str, float]:
+        """Entities and budgets of all shards."""
+        levels = [pipeline.entities for pipeline in self._shards.values()]
+        budgets = [budget for pipeline in self._shards.values() if (budget := pipeline.budgets)]
+        wanted, achieved = (sum(column) for column in zip(*budgets, strict=True)) if budgets else (0, 0)
+        names = ("entities", "rich_entities", "warm_entities")
+        sums: dict[str, float] = {name: sum(level[name] for level in levels) for name in names}
+        return sums | {"budget_target": wanted, "budget_achieved": achieved}
+
+
+def _tell(pipeline: ScoringPipeline, received: Received) -> BatchResult:
+    """Let a shard take a message."""
+    message = received.message
+    if isinstance(message, Feedback):
+        return pipeline.hear(message, received.offset)
+    if isinstance(message, EntityAction):
+        return pipeline.act(message, received.offset)
+    pipeline.apply(message)
+    return BatchResult()
+
+
+def _add(result: BatchResult, answers: list[BatchResult]) -> None:
+    """Add to a batch what comes of messages that were heard before it."""
+    for answer in answers:
+        result.notices += answer.notices
+        result.requests += answer.requests
+
+
+def _merge(whole: BatchResult, part: BatchResult, rows: Ints) -> None:
+    """Add the result of some rows of a batch to that of the whole batch."""
+    for name in ("alerts", "dead_letters", "late", "scores", "notices", "requests"):
+        getattr(whole, name).extend(getattr(part, name))
+    for name in ("evidence", "members", "alert_evidence", "anomalous"):
+        getattr(whole, name).extend(getattr(part, name))
+    whole.rows += [rows[own] for own in part.rows]
+    for what, n in part.counts.items():
+        whole.count(what, n)
+    for name in ("seconds", "model_seconds"):
+        total = getattr(whole, name)
+        for step, seconds in getattr(part, name).items():
+            total[step] = total.get(step, 0.0) + seconds
+
+
+def _unread(topic: str, offset: int, text: str | None, reason: str, message: str) -> str:
+    """The dead letter of a message to the job that cannot be put in force."""
+    payload = base64.b64encode((text or "").encode(errors="replace")).decode()
+    record = {"topic": topic, "partition": 0, "offset": offset, "reason": reason, "message": message}
+    return json.dumps(record | {"payload": payload})

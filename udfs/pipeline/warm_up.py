@@ -1,0 +1,43 @@
+"""Compiles every kernel before the first batch, so that no event waits for it."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from streamgauge.models.catalog import COHORT
+from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.events.stream_kind import KINDS
+from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.scoring.normalise import CHANNELS
+from streamgauge.udfs.scoring.trained_models import Models
+from streamgauge.udfs.settings.detectors import HalfSpaceTreesSettings
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+EVENTS = 300
+
+
+def warm_up(settings: PipelineSettings, models: Models) -> None:
+    """Run short streams through all there is.
+
+    Parameters
+    ----------
+    settings : PipelineSettings
+        The detectors that they choose are compiled.
+    models : Models
+    """
+    small = HalfSpaceTreesSettings(n_trees=1, height=2, window_size=10)
+    forests = {name: small for name, kind in COHORT.items() if issubclass(kind, WindowedForest)}
+    chosen = {name: small for name in forests if getattr(settings.detectors, name)}
+    short = settings.model_copy(update={"detectors": settings.detectors.model_copy(update=chosen)})
+    zeros = np.zeros(EVENTS, np.int64)
+    name = settings.event.entity
+    for fields in (1, 2):
+        pipeline = ScoringPipeline(short, models=models)
+        values = [
+            {name: "e", "x": i % 7, "t": "a", **({"y": i} if fields > 1 and i % 3 else {})} for i in range(EVENTS)
+        ]
+        pipeline.process(RawBatch(list(map(msgspec.json.encode, values)), zeros, np.arange(EVENTS), zeros))
+    detectors = pipeline.partitions[0].stages.scorer.detectors
+    for kind in KINDS:
+        detectors.learn_cohort(kind, np.full((EVENTS, 2 * CHANNELS), 0.5), np.zeros((EVENTS, 1)))

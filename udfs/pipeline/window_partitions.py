@@ -1,0 +1,135 @@
+"""All windows of one partition: its events are kept until their windows end, and until late events cannot amend them any more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.persistence.codec import pack
+from streamgauge.udfs.control.in_force import InForce
+from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.records import Events
+from streamgauge.udfs.incidents.budget import Budget
+from streamgauge.udfs.output.cloud_event import Origin
+from streamgauge.udfs.output.result import BatchResult
+from streamgauge.udfs.pipeline.stages import Stages
+from streamgauge.udfs.pipeline.window_partition import WindowPartition
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+from streamgauge.udfs.windows.aggregate import KeptEvents, columns_of
+from streamgauge.udfs.windows.event_windows import EventClock, ending
+
+
+class WindowPartitions:
+    """All windows of one partition.
+
+    Parameters
+    ----------
+    settings : PipelineSettings
+    origin : Origin
+    in_force : InForce
+    budget : Budget, optional
+        Of the partition: alerts of windows count in it.
+
+    Attributes
+    ----------
+    clock : EventClock
+    kept : KeptEvents
+    of : dict of str to WindowPartition
+        By the name of the window.
+    """
+
+    def __init__(self, settings: PipelineSettings, origin: Origin, in_force: InForce, budget: Budget | None) -> None:
+        self.clock = EventClock(settings.event)
+        self.kept = KeptEvents(columns_of(settings.windows.values()), f"{origin.partition}/")
+        self.of = {
+            name: WindowPartition(name, settings, origin, in_force, self.kept, budget) for name in settings.windows
+        }
+        self._settings = settings.windows
+        self._amend_within = settings.event.amend_within
+        self._longest = max(window.size for window in settings.windows.values())
+        self._now = self._offset = -1  # event time and offset of the last event that was fed
+        self._deletes: list[str] = []
+
+    @property
+    def stages(self) -> list[Stages]:
+        """Stages of each kind of windows."""
+        return [partition.stages for partition in self.of.values()]
+
+    def feed(self, stretch: Stretch, clocks: Ints, result: BatchResult) -> None:
+        """Take events, and score the windows that end with them.
+
+        Parameters
+        ----------
+        stretch : Stretch
+        clocks : int64[n]
+            Event time of the partition at each event, milliseconds.
+        result : BatchResult
+            Alerts are added.
+        """
+        events, offsets = stretch.events, stretch.offsets
+        X = self.kept.read(events)
+        for partition in self.of.values():
+            partition.begin(int(clocks[0]))
+        begin = 0
+        for place in ending({name: one.closed for name, one in self.of.items()}, self._settings, clocks):
+            self._keep(events.slice(begin, place + 1), offsets[begin : place + 1], X[begin : place + 1])
+            begin = place + 1
+            self._now, self._offset = int(clocks[place]), int(offsets[place])
+            self._close(self._now, result)
+        self._keep(events.slice(begin, len(events)), offsets[begin:], X[begin:])
+        self._now, self._offset = int(clocks[-1]), int(offsets[-1])
+
+    def _keep(self, events: Events, offsets: Ints, X: Floats) -> None:
+        self.kept.add(events.entities, events.times, offsets, X)
+        for partition in self.of.values():
+            partition.note_late(events.entities, events.times)
+
+    def _close(self, now: int, result: BatchResult) -> None:
+        for partition in self.of.values():
+            partition.close(now, self._offset, result)
+        oldest = self._now - self._amend_within
+        for partition in self.of.values():
+            partition.expire(oldest)
+        self._deletes += self.kept.forget(oldest - self._longest)
+
+    def tick(self, elapsed: int, result: BatchResult) -> None:
+        """Nothing came for so many milliseconds: event time goes on with them."""
+        if self._now >= 0:
+            self._close(self._now + elapsed, result)
+
+    # ---- saved state --------------------------------------------------------------------------------------------------
+
+    def header(self) -> dict[str, Any]:
+        """What the partition's header says of the windows."""
+        logs = {name: [one.closed, sorted(one.pending)] for name, one in self.of.items()}
+        return {"newest": self.clock.newest, "clock": self._now, "offset": self._offset, "logs": logs}
+
+    def save(self, result: BatchResult) -> None:
+        """Add what changed to the saved state."""
+        self.kept.save(result.writes)
+        result.deletes += self._deletes
+        self._deletes = []
+        for partition in self.of.values():
+            partition.save(result)
+
+    def restore(self, saved: dict[str, bytes], header: dict[str, Any]) -> None:
+        """Become what was saved, where the windows are still the same."""
+        self.clock.newest, self._now, self._offset = header["newest"], header["clock"], header["offset"]
+        chunks = {int(key[1:]): value for key, value in saved.items() if key[0] == "v" and key[1:].isdigit()}
+        self.kept.restore(chunks)
+        for name, (closed, pending) in header["logs"].items():
+            if name in self.of:
+                partition, prefix = self.of[name], f"w:{name}/"
+                partition.closed, partition.pending = closed, {(end, entity) for end, entity in pending}
+                own = {key.removeprefix(prefix): value for key, value in saved.items() if key.startswith(prefix)}
+                if own:
+                    partition.restore(own)
+
+    def canonical(self) -> bytes:
+        """The whole state in one normal form."""
+        parts = {"kept": self.kept.canonical(self._now - self._amend_within - self._longest)}
+        for name, partition in self.of.items():
+            parts[name] = partition.stages.canonical()
+            parts[f"{name} told"] = b"".join(report.to_state() for _, report in sorted(partition.reports.items()))
+        return pack("windows", 1, self.header(), {name: np.frombuffer(part, np.uint8) for name, part in parts.items()})

@@ -1,0 +1,237 @@
+"""Values to evidence: normalise, ask the detectors and models, calibrate, combine. All that is learned of the cohort is kept here."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from streamgauge.models.catalog import ENTITY
+from streamgauge.models.contract import Flags, Floats, Kind
+from streamgauge.udfs.control.in_force import InForce
+from streamgauge.udfs.control.messages import DetectorVersion
+from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.stream_kind import StreamKind
+from streamgauge.udfs.scoring.calibrate import SHADOW, Calibrators, Members
+from streamgauge.udfs.scoring.detectors import OWN, Detectors, EntityState
+from streamgauge.udfs.scoring.normalise import PRIOR, WIDTH, featurize
+from streamgauge.udfs.scoring.opinions import Opinions, Verdicts
+from streamgauge.udfs.scoring.trained_models import Models
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Names of a stream's fields: the columns of the matrix, and the text fields."""
+
+    numeric: list[str]
+    text: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What is made of a stretch's values.
+
+    Attributes
+    ----------
+    opinions : Opinions
+    verdicts : Verdicts
+    features : float64[n, 3 d]
+    categories : float64[n, text fields]
+        As the cohort detectors were given them.
+    steady : bool[n, d]
+        Whether the value is a change of a field that never varied before.
+    usual : bool[n, d]
+        Whether the value lies in the range that is usual for the entity.
+    """
+
+    opinions: Opinions
+    verdicts: Verdicts
+    features: Floats
+    categories: Floats
+    steady: Flags
+    usual: Flags
+
+
+class Scorer:
+    """The detectors, trained models and calibrators of one source of events.
+
+    Parameters
+    ----------
+    settings : PipelineSettings
+    in_force : InForce
+        Weights and versions that control messages set.
+    models : Models
+        Shared with the other partitions of the task.
+
+    Attributes
+    ----------
+    stream : StreamKind
+    prior : float64[d, 5]
+        What values of all entities are like: where an entity without a past begins.
+    served : dict of str to str
+        Version of each trained model that its calibrator fits.
+    snapshot_wanted : bool
+        Whether the models have changed in a way that the saved inputs do not tell.
+    """
+
+    def __init__(self, settings: PipelineSettings, in_force: InForce, models: Models) -> None:
+        self._settings, self._in_force = settings.featurize, in_force
+        self.models = models
+        self.detectors = Detectors(settings.detectors, in_force.versions)
+        self.stream = StreamKind()
+        self.prior = np.zeros((0, PRIOR))
+        members = _members(self.detectors, models)
+        self.calibrators = Calibrators(members, settings.calibration, settings.ensemble.method)
+        self.contextual = [k for k, kind in enumerate(members.sees) if kind == "contextual"]
+        self.served: dict[str, str] = {}
+        self.snapshot_wanted = False
+        self.take_weights()
+        self.calibrators.weights = self.calibrators.target
+
+    @property
+    def light_width(self) -> int:
+        """float64 numbers of each field of an entity."""
+        return WIDTH + self.detectors.width
+
+    @property
+    def rich_width(self) -> int:
+        """float64 numbers of each field of an entity of the rich tier."""
+        return self.detectors.rich_width + self.models.width
+
+    @property
+    def wants_slots(self) -> bool:
+        """Whether entities of this kind of stream have more than light state."""
+        return bool(self.models.width) or self.detectors.rich_on(self.stream.kind)
+
+    def widen(self, fields: int) -> None:
+        """Make room for so many fields."""
+        self.stream.widen(fields)
+        self.widen_prior(fields)
+
+    def widen_prior(self, fields: int) -> None:
+        """Make room for so many fields in what is known of the cohort."""
+        if fields > len(self.prior):
+            self.prior = np.vstack((self.prior, np.zeros((fields - len(self.prior), PRIOR))))
+
+    # ---- scoring ------------------------------------------------------------------------------------------------------
+
+    def score(
+        self, stretch: Stretch, fields: Fields, categories: Floats, state: EntityState, lap: Callable[[str], None]
+    ) -> Scored:
+        """Score and learn a stretch.
+
+        Parameters
+        ----------
+        stretch : Stretch
+        fields : Fields
+        categories : float64[n, text fields]
+        state : EntityState
+            Of the store and the rich store, whole; changed in place.
+        lap : callable
+            Told of each step that is done, for its time.
+        """
+        features, steady, usual = featurize(
+            state.light[:, :, :WIDTH],
+            stretch.rows,
+            stretch.X,
+            self._settings,
+            self.stream.changes,
+            self.prior,
+            stretch.quarantined,
+        )
+        lap("featurize")
+        detectors = EntityState(state.light[:, :, WIDTH:], state.rich)
+        opinions = self.detectors.detect(self.stream.kind, stretch, detectors, features, categories)
+        lap("detect")
+        histories = state.rich[:, :, self.detectors.rich_width :]
+        self.models.add_opinions(opinions, self.stream.kind, stretch, fields.numeric, histories)
+        lap("serve")
+        verdicts = self.calibrators.calibrate(opinions.raw_scores, opinions.canaries, opinions.alert_evidence)
+        lap("calibrate")
+        return Scored(opinions, verdicts, features, categories, steady, usual)
+
+    @contextmanager
+    def learning_undone(self) -> Iterator[None]:
+        """Whatever the cohort learns within is forgotten at the end."""
+        detectors, calibrators, prior, changes = (
+            self.detectors,
+            self.calibrators,
+            self.prior,
+            self.stream.changes.copy(),
+        )
+        try:
+            self.detectors, self.calibrators = copy.deepcopy(detectors), copy.deepcopy(calibrators)
+            self.prior = prior.copy()
+            yield
+        finally:
+            self.detectors, self.calibrators, self.prior = detectors, calibrators, prior
+            self.stream.changes[:] = changes
+
+    # ---- versions and weights -----------------------------------------------------------------------------------------
+
+    @property
+    def members(self) -> list[str]:
+        """Members of the ensemble, shadows included, in the order of their opinions."""
+        return [*self.detectors.names, *self.models.names]
+
+    def versions(self, canaries: Flags, place: int) -> dict[str, str]:
+        """Version of each member that judged one event."""
+        versions = self.detectors.versions | self.served
+        for j in np.flatnonzero(canaries[place]).tolist():
+            name = list(self.models.settings.use)[j]
+            shadow = f"{name}{SHADOW}"
+            versions[name], versions[shadow] = versions[shadow], versions[name]
+        return versions
+
+    def adopt_models(self) -> None:
+        """Give each trained model whose version is new here a calibrator that fits: its shadow's, or the one it came with."""
+        if self.served == self.models.versions:
+            return
+        for member, loaded in self.models.at_work.items():
+            version = str(loaded.manifest.version)
+            if self.served.get(member) == version:
+                continue
+            shadow = f"{member}{SHADOW}"
+            if self.served.get(shadow) == version:
+                known = self.calibrators.members[self.calibrators.of.names.index(shadow)]
+                self.calibrators.adopt(member, known)
+            else:
+                self.calibrators.adopt(member, loaded.calibrator)
+            self.snapshot_wanted = True
+        self.served = dict(self.models.versions)
+
+    def take_weights(self) -> None:
+        """Take up the weights in force: those of control messages, times what feedback makes of them. Members move there in steps."""
+        self.calibrators.weigh(self._in_force.weights, self._in_force.feedback.factors())
+
+    def move_weights(self) -> None:
+        """Go one step nearer to the weights in force."""
+        if self.calibrators.move():
+            self.snapshot_wanted = True  # inputs saved before would be learned again with the weights of now
+
+    def swap(self, message: DetectorVersion) -> None:
+        """Put another version of a cohort detector in place, unless it is there already."""
+        if self.detectors.versions.get(message.detector) == message.version:
+            return
+        self.detectors.swap(message.detector, message.version, message.settings.model_dump(exclude=OWN))
+        self.snapshot_wanted = True
+
+
+def _members(detectors: Detectors, models: Models) -> Members:
+    """All members of the ensemble, in the order of their opinions."""
+    none, trained = np.zeros(len(models.names), np.bool_), np.ones(len(models.names), np.bool_)
+    kinds_of_models: list[Kind] = ["point"] * len(models.names)
+    alone = [name in ENTITY or nats for name, nats in zip(detectors.names, detectors.nats, strict=True)]
+    return Members(
+        [*detectors.names, *models.names],
+        np.concatenate((detectors.weights, models.weights)),
+        np.concatenate((detectors.nats, none)),
+        np.concatenate((detectors.leads, none)),
+        np.concatenate((alone, trained)),
+        np.concatenate((np.zeros(len(detectors.names), np.bool_), trained)),
+        detectors.sees + kinds_of_models,
+        np.concatenate((detectors.beside, none)),
+    )
