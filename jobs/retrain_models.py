@@ -38,8 +38,8 @@ from streamgauge.models.training.planted import planted, separation
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import ModelVersion
 from streamgauge.udfs.control.shares import is_canary
-from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.events.time import epoch_milliseconds
+from streamgauge.udfs.output.cloud_event import Origin
 
 CANARY: Literal["canary"] = "canary"  # aliases
 FROZEN = "frozen"

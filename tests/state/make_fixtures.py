@@ -21,7 +21,8 @@ from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past, make_candidate
 from streamgauge.udfs.control.feedback import parse_feedback
 from streamgauge.udfs.control.messages import parse
-from streamgauge.udfs.events.records import BatchResult, RawBatch
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.state.saved_streams import CONTROL, FEEDBACK, REGISTRY, STREAMS, Stream
