@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from streamgauge.models.errors import StateError
-from streamgauge.udfs.entities.rich_store import RichStore
+from streamgauge.udfs.entities.rich_store import RichInputs, RichStore
 
 WIDTH = 50
 
@@ -21,7 +21,7 @@ def feed(rich, slots, fresh, value, saved):
     writes, deletes = {}, []
     rich.save(
         [
-            (
+            RichInputs(
                 "series",
                 slots,
                 np.array(fresh),

@@ -97,10 +97,10 @@ def test_who_is_forgotten_while_silent_is_given_up():
     raw = settings().model_dump() | {"entity": {"forget_after": "2 h"}}
     run = Run(PipelineSettings.model_validate(raw)).feed(stream(300, stops={"pump": (100, 300)}))
     assert told(run) == [("pump", "opened", 3.9)]
-    log = run.pipeline.partitions[0]
+    stages = run.pipeline.partitions[0].stages
     result = run.pipeline.process(batch([]))
-    log.let_go(log.store.away(7_200_000), "entities_forgotten", result)
-    assert "pump" not in log.store.index
+    stages.add_forgotten(stages.entities.forget(stages.entities.store.away(7_200_000)), result)
+    assert "pump" not in stages.entities.store.index
     assert [json.loads(text)["data"]["state"] for _, text in result.alerts] == ["resolved"]
 
 

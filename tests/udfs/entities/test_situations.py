@@ -135,7 +135,7 @@ def test_who_is_forgotten_while_silent_in_any_situation_is_given_up_for_good():
     assert [state for _, state, _ in silent(run)] == ["opened", "resolved"]
     run.feed(batch([{"entity": "kept", "amount": 1.0}], offset=1000))
     again = Run(watched(), run.saved).pipeline.partitions[0]
-    assert list(again.silence.store.index) == ["kept"]
+    assert list(again.stages.entities.silence.store.index) == ["kept"]
     assert again.canonical() == run.pipeline.partitions[0].canonical()
 
 
@@ -143,5 +143,5 @@ def test_the_least_recent_are_forgotten_where_there_are_too_many(monkeypatch):
     monkeypatch.setattr("streamgauge.udfs.entities.knowledge.COUNT_EVERY", 200)
     made = [{"entity": f"card{i}", "amount": 1.0, "travelling": False} for i in range(2000)]
     run = Run(watched(entity={"most": 1000})).feed(batch(made, stamps=START + 10 * np.arange(2000)))
-    log = run.pipeline.partitions[0]
-    assert len(log.silence.store) == len(log.store) == 950
+    entities = run.pipeline.partitions[0].stages.entities
+    assert len(entities.silence.store) == len(entities.store) == 950

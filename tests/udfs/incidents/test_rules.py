@@ -21,11 +21,10 @@ from tests.streams import SMALL, START, Run, batch
 def violated(when, *values, columns=()):
     events, _ = decode(batch([{"entity": "e", **value} for value in values]), EventSettings())
     X = np.array([[value.get(c, np.nan) for c in columns] for value in values], dtype=np.float64)
-    some, [(_, each)], failed = RuleBook((Rule(id="r", when=when),)).violations(
-        events, X.reshape(len(values), -1), list(columns)
-    )
-    np.testing.assert_array_equal(some, each)
-    return each.tolist(), failed
+    found = RuleBook((Rule(id="r", when=when),)).violations(events, X.reshape(len(values), -1), list(columns))
+    [(_, each)] = found.each
+    np.testing.assert_array_equal(found.any, each)
+    return each.tolist(), found.failed
 
 
 def test_a_comparison_of_one_field_is_made_on_the_column():
@@ -54,6 +53,22 @@ def test_what_cannot_be_evaluated_is_counted_and_violates_nothing(caplog):
     assert violated("x + 1.0 > 2", {"x": "text"}, {"x": "text"}) == ([False, False], 2)
     assert len(caplog.records) == 1
     assert "rule r cannot be evaluated" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("when", "value", "expected"),
+    [
+        ("disk.used > 5 && true", {"disk": {"total": 100}}, ([False], 0)),  # the sibling is missing
+        ("disk.used > 5 && true", {"disk.used.now": 1, "disk": {"used": 9}}, ([False], 1)),
+        ("a.b.c > 5 || a.b > 5", {"a.b.c": 1, "a.b": 9}, ([False], 1)),  # a key that is a value and an object, too
+        ("10.0 / x > 1", {"x": 0}, ([True], 0)),  # floating-point numbers divide to infinity
+        ("10 / int(x) > 1", {"x": 0}, ([False], 1)),
+        ("x + y > 1", {"x": int("9" * 321), "y": 1}, ([True], 0)),
+        ("int(x) > 1", {"x": int("9" * 321)}, ([False], 1)),
+    ],
+)
+def test_no_record_makes_a_rule_raise(when, value, expected):
+    assert violated(when, value) == expected
 
 
 @pytest.mark.parametrize("when", ["x >", "x = 3", "import os", "lambda: 1", "", "(" * 3000 + "1" + ")" * 1000])

@@ -73,13 +73,16 @@ def test_known_anomalies_of_each_kind_are_planted_and_found_when_there_is_someth
 def test_probes_leave_no_trace(tracked):
     plain = Run(chosen(track=None)).feed(seasonal(), range(0, N, 777))
     assert plain.outputs() == tracked.outputs()
-    for part in ("detectors", "calibrators", "store", "rich", "prior", "shape"):
-        mine, other = (getattr(run.pipeline.partitions[0], part) for run in (tracked, plain))
-        state = {
-            "detectors": lambda d: [one.to_state() for one in d.cohort.values()], "calibrators": lambda c: c.to_state(),
-            "store": lambda s: s.canonical(), "rich": lambda r: r.fields.tobytes(), "prior": lambda p: p.tobytes(),
-            "shape": lambda s: s.to_state(),
-        }[part]  # fmt: skip
+    mine, other = (run.pipeline.partitions[0].stages for run in (tracked, plain))
+    state_of = {
+        "detectors": lambda s: [one.to_state() for one in s.scorer.detectors.cohort.values()],
+        "calibrators": lambda s: s.scorer.calibrators.to_state(),
+        "entities": lambda s: s.entities.store.canonical(),
+        "rich": lambda s: s.entities.rich.fields.tobytes(),
+        "prior": lambda s: s.scorer.prior.tobytes(),
+        "stream": lambda s: s.scorer.stream.to_state(),
+    }
+    for part, state in state_of.items():
         assert state(mine) == state(other), part
 
 

@@ -69,13 +69,13 @@ def test_resuming_equals_never_having_stopped(registry, stop, cuts):
 def test_features_are_found_by_name_and_the_opinion_is_the_models_own(registry):
     raw = batch([{"entity": "a", "f0": 1.0, "f1": 12.0, "other": 3.0, "f2": 21.0}] * 2)
     pipeline = Run(settings(registry, forest={})).feed(raw).pipeline
-    log = pipeline.partitions[0]
-    columns = log.alignment.schema.numeric
+    stages = pipeline.partitions[0].stages
+    columns, models = stages.alignment.schema.numeric, stages.scorer.models
     X = np.array([[{"f0": 1.0, "f1": 12.0, "other": 3.0, "f2": 21.0}[name] for name in columns]])
-    windows = log.models.windows(np.zeros((1, 4, 9)), np.array([-1]), X, columns)
-    said = log.models.serve("records", X, columns, windows)[0]
+    histories = models.histories(np.zeros((1, 4, 9)), np.array([-1]), X, columns)
+    said = models.serve("records", X, columns, histories)[0]
     expected = registry.load("forest", 1).detector
-    assert said.magnitude == expected.rate_many(np.array([[21.0, 1.0, 12.0]]))
+    assert said.raw_score == expected.rate_many(np.array([[21.0, 1.0, 12.0]]))
     assert said.missing == 0.0
     assert np.isnan(said.weights[0][columns.index("other")])
     np.testing.assert_allclose(np.nansum(said.weights[0]), expected.score_many(np.array([[21.0, 1.0, 12.0]]))[0])
@@ -84,12 +84,12 @@ def test_features_are_found_by_name_and_the_opinion_is_the_models_own(registry):
 def test_what_is_missing_counts_as_usual_and_lowers_the_confidence(registry):
     models = Models(settings(registry, forest={}).models)
     X = np.array([[1.0]])
-    said = models.serve("records", X, ["f0"], models.windows(np.zeros((1, 1, 9)), np.array([-1]), X, ["f0"]))[0]
+    said = models.serve("records", X, ["f0"], models.histories(np.zeros((1, 1, 9)), np.array([-1]), X, ["f0"]))[0]
     assert said.missing == pytest.approx(2 / 3)
     expected = registry.load("forest", 1).detector.rate_many(np.array([[np.nan, 1.0, np.nan]]))
-    assert said.magnitude == expected
+    assert said.raw_score == expected
     other = np.array([[1.0]])
-    windows = models.windows(np.zeros((1, 1, 9)), np.array([-1]), other, ["else"])
+    windows = models.histories(np.zeros((1, 1, 9)), np.array([-1]), other, ["else"])
     assert models.serve("records", other, ["else"], windows)[0] is None
 
 
@@ -102,7 +102,7 @@ def test_windows_are_the_last_events_of_each_entity(registry):
         slots, X = random.integers(-1, 3, n), random.normal(size=(n, 3))
         if turn % 5 == 4:
             models.remember(rings, slots, X)
-        told = models.windows(rings, slots, X, ["f0", "f1", "f2"]) if turn % 5 < 4 else None
+        told = models.histories(rings, slots, X, ["f0", "f1", "f2"]) if turn % 5 < 4 else None
         for i, slot in enumerate(slots.tolist()):
             if slot < 0:
                 assert told is None or (told.counts[i] == 0 and np.isnan(told.values[i]).all())

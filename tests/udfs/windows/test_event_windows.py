@@ -117,15 +117,15 @@ def test_alerts_of_windows_count_in_the_budget_whatever_the_batches(cuts):
     after = Run(small, before.saved).feed(stream.take(np.arange(stop, len(stream))))
     assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
     assert after.pipeline.canonical() == whole.pipeline.canonical()
-    log = whole.pipeline.partitions[0]
-    assert log.windows.logs["minute"].threshold == log.budget.threshold
+    partition = whole.pipeline.partitions[0]
+    assert partition.windows.of["minute"].stages.threshold == partition.stages.budget.threshold
     opened = [json.loads(text)["data"] for _, text in whole.alerts]
     opened = [
         data for data in opened if data["state"] == "opened" and data["source"]["offset"] >= 200
     ]  # after the first look
     assert any("aggregate" in data for data in opened)
-    _, pending, *_, days = log.budget.to_state()
-    assert log.budget.achieved * days + pending == pytest.approx(len(opened), abs=0.01)
+    _, pending, *_, days = partition.stages.budget.to_state()
+    assert partition.stages.budget.achieved * days + pending == pytest.approx(len(opened), abs=0.01)
 
 
 @given(st.integers(0, 10_000))
