@@ -1,6 +1,7 @@
 # make demo | test | lint | bench | kernels | clean        everything lives in .venv and .streamgauge
 PYTHON ?= python3.11
 BIN := .venv/bin
+export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 NEEDS := setup.py constraints.txt install.sh
 
 .PHONY: demo test unit integration lint schema bench kernels clean

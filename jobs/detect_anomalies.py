@@ -11,6 +11,10 @@ import functools
 import sys
 from pathlib import Path
 
+# Flink puts the folder of its script first on the path, where our folder `kafka` would hide the library of that name
+for folder in [folder for folder in sys.path if Path(folder).resolve() == Path(__file__).resolve().parent]:
+    sys.path.remove(folder)
+
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment

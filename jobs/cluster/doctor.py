@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import psutil
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
-from streamgauge.jobs.cluster.local_cluster import PORTS, PROJECT, Cluster, java, port_in_use
+from streamgauge.jobs.cluster.home import existing_or_new
+from streamgauge.jobs.cluster.local_cluster import PORTS, Cluster, java, port_in_use
+from streamgauge.jobs.cluster.resources import constraints
 from streamgauge.jobs.kafka.topics import admin, client_options, wanted
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import StreamgaugeError
@@ -32,15 +34,22 @@ class Finding:
     message: str
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Run all checks."""
+def examine(settings: Settings, home: Path | None = None) -> list[Finding]:
+    """Run all checks.
+
+    Parameters
+    ----------
+    settings : Settings
+    home : Path, optional
+        Folder of the local cluster.
+    """
     checks: list[tuple[str, Callable[[Settings], Finding | list[Finding]]]] = [
         ("Java", lambda _: Finding("Java", "ok", java())),
         ("Maven", lambda _: _maven()),
         ("Python packages", lambda _: _packages()),
         ("memory", lambda _: _memory()),
-        ("disk", lambda _: _disk()),
-        ("ports", lambda _: _ports()),
+        ("disk", lambda _: _disk(home)),
+        ("ports", lambda _: _ports(home)),
         ("topics", _topics),
         ("keys", _keys),
     ]
@@ -64,11 +73,8 @@ def _maven() -> Finding:
 def _packages() -> Finding:
     if sys.version_info[:2] != (3, 11):
         return Finding("Python packages", "failure", f"Python {sys.version.split()[0]}: 3.11 is needed")
-    pins = {}
-    constraints = PROJECT / "constraints.txt"
-    if constraints.exists():
-        lines = (line.split("#")[0].strip() for line in constraints.read_text().splitlines())
-        pins = {name.lower(): pin for name, _, pin in (line.partition("==") for line in lines if line)}
+    lines = (line.split("#")[0].strip() for line in constraints().read_text().splitlines())
+    pins = {name.lower(): pin for name, _, pin in (line.partition("==") for line in lines if line)}
     wrong = []
     for name in PINNED:
         try:
@@ -78,7 +84,7 @@ def _packages() -> Finding:
         if name in pins and have != pins[name]:
             wrong.append(f"{name} is {have}, wanted {pins[name]}")
     if wrong:
-        return Finding("Python packages", "failure", "; ".join(wrong) + ": pip install -c constraints.txt .")
+        return Finding("Python packages", "failure", f"{'; '.join(wrong)}: pip install -c {constraints()} streamgauge")
     return Finding("Python packages", "ok", ", ".join(f"{name} {version(name)}" for name in PINNED[:3]))
 
 
@@ -90,13 +96,15 @@ def _memory() -> Finding:
     )
 
 
-def _disk() -> Finding:
-    free = shutil.disk_usage(os.getcwd()).free / 2**30
-    return Finding("disk", "ok" if free >= 5 else "warning", f"{free:.0f} GiB free here; 5 are comfortable")
+def _disk(home: Path | None) -> Finding:
+    state = existing_or_new(home)
+    there = next(folder for folder in (state, *state.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free / 2**30
+    return Finding("disk", "ok" if free >= 5 else "warning", f"{free:.0f} GiB free for {state}; 5 are comfortable")
 
 
-def _ports() -> Finding:
-    cluster = Cluster.load()
+def _ports(home: Path | None) -> Finding:
+    cluster = Cluster.load(home)
     if cluster is not None and cluster.processes:
         dead = [p.role for p in cluster.processes if p.running() is None]
         if dead:

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from streamgauge.jobs.cluster.local_cluster import PROJECT, Cluster, default_home, install_flink, jars
+from streamgauge.jobs.cluster.home import writable
+from streamgauge.jobs.cluster.local_cluster import Cluster, install_flink, jars
+from streamgauge.jobs.cluster.resources import job_script
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError
 
@@ -138,6 +140,7 @@ def submit(
     from_savepoint: str | None = None,
     options: tuple[str, ...] = (),
     wait: bool = True,
+    home: Path | None = None,
 ) -> str:
     """Submit the detection job.
 
@@ -157,6 +160,8 @@ def submit(
         Further options for ``flink run``, passed on after ours.
     wait : bool
         Until every task runs (remote target).
+    home : Path, optional
+        Folder of the local cluster.
 
     Returns
     -------
@@ -168,18 +173,18 @@ def submit(
     ClusterError
         Flink refused the job; with its reason.
     """
-    local = Cluster.load()
+    local = Cluster.load(home)
     if jobmanager is None:
         if local is None and target == "remote":
             raise ClusterError("no local cluster: `streamgauge up` starts one, --jobmanager HOST:PORT names another")
         jobmanager = local.jobmanager if local else ""
-    home = Path(os.environ["FLINK_HOME"]) if os.environ.get("FLINK_HOME") and local is None else None
-    if home is None:
-        local = local or Cluster(default_home(), {})
-        home = local.flink_home
-        if not (home / "bin" / "flink").exists():
+    flink = Path(os.environ["FLINK_HOME"]) if os.environ.get("FLINK_HOME") and local is None else None
+    if flink is None:
+        local = local or Cluster(writable(home), {})
+        flink = local.flink_home
+        if not (flink / "bin" / "flink").exists():
             install_flink(local, jars(local.home))
-    command = [str(home / "bin" / "flink"), "run", "-d", "-t", target]
+    command = [str(flink / "bin" / "flink"), "run", "-d", "-t", target]
     if target == "remote":
         host, _, port = jobmanager.rpartition(":")
         command += [f"-Drest.address={host}", f"-Drest.port={port}"]
@@ -187,7 +192,7 @@ def submit(
     command += [f"-Dpython.client.executable={sys.executable}"]
     if from_savepoint:
         command += ["-s", from_savepoint]
-    command += [*options, "-py", str(PROJECT / "jobs" / "detect_anomalies.py")]
+    command += [*options, "-py", str(job_script())]
     if settings_file is not None:
         command += ["--settings", str(settings_file.absolute())]
     environment = local.environment() if local else dict(os.environ)

@@ -12,11 +12,13 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from streamgauge.jobs.commands.alerts import explain, feedback
+from streamgauge.jobs.commands.cluster import kernels_beside, use_compiled_kernels, warm, where
 from streamgauge.jobs.commands.entity import entity_app
 from streamgauge.jobs.commands.models import models_app, train
 from streamgauge.jobs.commands.report import report
 from streamgauge.jobs.commands.shared import (
     AsJson,
+    Home,
     JobManager,
     SettingsFile,
     clear_errors,
@@ -35,6 +37,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
+    callback=use_compiled_kernels,
 )
 app.add_typer(models_app, name="models")
 app.add_typer(entity_app, name="entity")
@@ -45,19 +48,22 @@ app.command(epilog="Example: `streamgauge report --since 7d --output week.html`"
 app.command(epilog="Example: `streamgauge train pumps autoencoder history.csv --entity-column pump --registry models`")(
     train
 )
+app.command(epilog="Example: `streamgauge warm`, once after an installation")(warm)
+app.command(epilog="Example: `streamgauge backtest $(streamgauge where series)/*.csv --time-column timestamp`")(where)
 
 
 @app.command(epilog="Example: `streamgauge demo --keep`")
 def demo(
     keep: Annotated[bool, typer.Option(help="Leave the cluster and the job running.")] = False,
     output: Annotated[Path, typer.Option(help="Folder for the picture and the alerts.")] = Path("demo-output"),
+    home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Play real series through a local Kafka and Flink, and show what is found."""
     from streamgauge.jobs.studies.demo import run  # noqa: PLC0415
 
     with clear_errors():
-        figures = run(output, keep, console)
+        figures = run(output, keep, console, home)
     if as_json:
         print_json(figures)
 
@@ -70,6 +76,7 @@ def up(
     flink_port: Annotated[int, typer.Option(help="Flink UI and REST.")] = 8081,
     flink_rpc_port: Annotated[int, typer.Option(help="Flink's JobManager.")] = 6123,
     prometheus_port: Annotated[int, typer.Option(help="First of the metrics ports: one a Flink process.")] = 9249,
+    home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a local Kafka and Flink, or what is missing of them; wait until they answer."""
@@ -82,30 +89,32 @@ def up(
         "flink_rpc": flink_rpc_port,
         "prometheus": prometheus_port,
     }
-    with clear_errors(), console.status("starting"):
-        cluster = local_cluster.up(taskmanagers, ports, say=console.log)
+    with clear_errors(), console.status("starting"), kernels_beside(home):
+        cluster = local_cluster.up(taskmanagers, ports, home, say=console.log)
     console.print(f"Kafka {cluster.bootstrap}   Flink UI {cluster.ui}   logs {cluster.home / 'logs'}")
     if as_json:
-        print_json(local_cluster.status())
+        print_json(local_cluster.status(home))
 
 
 @app.command(epilog="Example: `streamgauge down --erase`")
-def down(erase: Annotated[bool, typer.Option(help="Delete topics, checkpoints and logs too.")] = False) -> None:
+def down(
+    erase: Annotated[bool, typer.Option(help="Delete topics, checkpoints and logs too.")] = False, home: Home = None
+) -> None:
     """Stop what `up` started, and nothing else."""
     from streamgauge.jobs.cluster import local_cluster  # noqa: PLC0415
 
     with clear_errors():
-        stopped = local_cluster.down(erase=erase)
+        stopped = local_cluster.down(home, erase=erase)
     console.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 @app.command(epilog="Example: `streamgauge status --json`")
-def status(as_json: AsJson = False) -> None:
+def status(home: Home = None, as_json: AsJson = False) -> None:
     """Show the local cluster's processes and jobs; exit code 1 when it does not run."""
     from streamgauge.jobs.cluster import local_cluster  # noqa: PLC0415
 
     with clear_errors():
-        seen = local_cluster.status()
+        seen = local_cluster.status(home)
     if as_json:
         print_json(seen)
     elif not seen["processes"]:
@@ -126,13 +135,13 @@ def status(as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Example: `streamgauge doctor --settings production.yaml`")
-def doctor(settings: SettingsFile = None, as_json: AsJson = False) -> None:
+def doctor(settings: SettingsFile = None, home: Home = None, as_json: AsJson = False) -> None:
     """Check Java, packages, ports, memory, topics, and that producers key by entity; exit code 1 on a failure."""
     from streamgauge.jobs.cluster.doctor import examine  # noqa: PLC0415
     from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
 
     with clear_errors():
-        findings = examine(load(settings))
+        findings = examine(load(settings), home)
     if as_json:
         print_json([{"check": f.check, "state": f.state, "message": f.message} for f in findings])
     else:
@@ -160,11 +169,14 @@ def submit(
         Literal["thread", "process"] | None, typer.Option(help="Where Python runs, instead of job.execution.")
     ] = None,
     from_savepoint: Annotated[str | None, typer.Option(help="Savepoint or checkpoint to start from.")] = None,
+    home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Submit the job. What follows `--` goes to `flink run`."""
     import os  # noqa: PLC0415
+    from contextlib import nullcontext  # noqa: PLC0415
 
+    from streamgauge.jobs.cluster.local_cluster import Cluster  # noqa: PLC0415
     from streamgauge.jobs.cluster.submit import submit as submit_job  # noqa: PLC0415
     from streamgauge.jobs.kafka.topics import ensure  # noqa: PLC0415
     from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
@@ -173,13 +185,15 @@ def submit(
         if python_mode is not None:
             os.environ["STREAMGAUGE__JOB__EXECUTION"] = python_mode
         loaded = load(settings)
-        created = ensure(loaded.kafka, max(4, loaded.batch.shards))
+        local = jobmanager is None and target == "remote" and Cluster.load(home) is not None
+        with kernels_beside(home, loaded) if local else nullcontext():
+            created = ensure(loaded.kafka, max(4, loaded.batch.shards))
         if created:
             console.print(f"created topics {', '.join(created)}")
         with console.status("submitting"):
             job = submit_job(
                 loaded, settings, jobmanager=jobmanager, target=target, from_savepoint=from_savepoint,
-                options=tuple(context.args),
+                options=tuple(context.args), home=home,
             )  # fmt: skip
     console.print(f"job {job} runs")
     if as_json:
@@ -193,13 +207,14 @@ def stop(
     job: Annotated[str | None, typer.Argument(help="The job's id; the only one running by default.")] = None,
     jobmanager: JobManager = None,
     savepoints: Annotated[str | None, typer.Option(help="Folder of the savepoint, where Flink can write.")] = None,
+    home: Home = None,
 ) -> None:
     """Stop the job with a savepoint: nothing is lost, and it can go on from there."""
     from streamgauge.jobs.cluster.local_cluster import running_cluster  # noqa: PLC0415
     from streamgauge.jobs.cluster.submit import FlinkRest  # noqa: PLC0415
 
     with clear_errors():
-        rest = FlinkRest(jobmanager or running_cluster().jobmanager)
+        rest = FlinkRest(jobmanager or running_cluster(home).jobmanager)
         if job is None:
             running = rest.running()
             if len(running) != 1:

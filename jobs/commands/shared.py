@@ -23,6 +23,15 @@ JobManager = Annotated[
     str | None, typer.Option(help="HOST:PORT of a cluster's REST endpoint; the local one by default.")
 ]
 
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="STREAMGAUGE_HOME",
+        help="Folder of the local cluster: jars, topics, checkpoints, logs, compiled kernels; in the user's cache by default.",
+    ),
+]
+
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
