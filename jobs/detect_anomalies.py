@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 # Flink puts the folder of its script first on the path, where our folder `kafka` would hide the library of that name
-for folder in [folder for folder in sys.path if Path(folder).resolve() == Path(__file__).resolve().parent]:
-    sys.path.remove(folder)
+sys.path.sort(key=lambda folder: Path(folder).resolve() == Path(__file__).resolve().parent)  # to the end
 
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
