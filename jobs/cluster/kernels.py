@@ -32,6 +32,7 @@ EVERYTHING: tuple[dict[str, Any], ...] = (
     {"silence": {"after": 3, "at_least": "5 m", "events": 50}},
     {"windows": {"hour": {"size": "1 h", "every": "10 m", "aggregates": {"x": ["mean"]}}}},
     {"detectors": {"rolling_z_score": {"memory": "window"}}},
+    {"models": {"history": 16}},
 )  # settings that together call nearly all kernels, beside one with all detectors
 
 
@@ -156,7 +157,9 @@ def _compile_trained() -> None:
             model = kind().fit(X)
             model.score_many(X[:8])
             model.explain_many(X[:8])
-    reference_of(X).counts(X)
+    reference = reference_of(X)
+    reference.counts(X)
+    reference.bins(X)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from streamgauge.jobs.commands.alerts import explain, feedback
-from streamgauge.jobs.commands.cluster import kernels_beside, use_compiled_kernels, warm, where
+from streamgauge.jobs.commands.cluster import kernels_beside, kernels_for_job, use_compiled_kernels, warm, where
 from streamgauge.jobs.commands.entity import entity_app
 from streamgauge.jobs.commands.models import models_app, train
 from streamgauge.jobs.commands.report import report
@@ -174,9 +174,7 @@ def submit(
 ) -> None:
     """Submit the job. What follows `--` goes to `flink run`."""
     import os  # noqa: PLC0415
-    from contextlib import nullcontext  # noqa: PLC0415
 
-    from streamgauge.jobs.cluster.local_cluster import Cluster  # noqa: PLC0415
     from streamgauge.jobs.cluster.submit import submit as submit_job  # noqa: PLC0415
     from streamgauge.jobs.kafka.topics import ensure  # noqa: PLC0415
     from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
@@ -185,8 +183,7 @@ def submit(
         if python_mode is not None:
             os.environ["STREAMGAUGE__JOB__EXECUTION"] = python_mode
         loaded = load(settings)
-        local = jobmanager is None and target == "remote" and Cluster.load(home) is not None
-        with kernels_beside(home, loaded) if local else nullcontext():
+        with kernels_for_job(home, loaded, remote=jobmanager is not None or target != "remote"):
             created = ensure(loaded.kafka, max(4, loaded.batch.shards))
         if created:
             console.print(f"created topics {', '.join(created)}")

@@ -43,6 +43,27 @@ def kernels_beside(home: Path | None, settings: PipelineSettings | None = None) 
         yield
 
 
+@contextmanager
+def kernels_for_job(home: Path | None, settings: PipelineSettings, remote: bool) -> Iterator[None]:
+    """Compile for a job that goes to the local cluster; nothing for another cluster, which has kernels of its own.
+
+    Parameters
+    ----------
+    home : Path, optional
+        Folder of the local cluster.
+    settings : PipelineSettings
+    remote : bool
+        Whether another cluster is named.
+    """
+    from streamgauge.jobs.cluster.local_cluster import Cluster  # noqa: PLC0415
+
+    if remote or Cluster.load(home) is None:
+        yield
+        return
+    with kernels_beside(home, settings):
+        yield
+
+
 def warm(home: Home = None) -> None:
     """Compile all kernels now, so that no job has to wait for them (about a minute, once for each version)."""
     from streamgauge.jobs.cluster.home import writable  # noqa: PLC0415

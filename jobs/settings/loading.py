@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_origin
 
@@ -137,8 +138,9 @@ class Settings(PipelineSettings):
         detectors = self.detectors
         if not any(getattr(detectors, name) for name in type(detectors).model_fields):
             raise ValueError("detectors: at least one is needed")
-        self._know_candidates()
-        self._fit_memory()
+        if find_spec("numba") is not None:  # clients read settings without numerical libraries; the job checks the rest
+            self._know_candidates()
+            self._fit_memory()
         return self
 
     def _know_candidates(self) -> None:
