@@ -22,7 +22,8 @@ from streamgauge.jobs.cluster.flink_tables import (
     shard_expression,
     shard_keys,
 )  # fmt: skip
-from streamgauge.jobs.kafka.topics import pipeline_of, read_said
+from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
+from streamgauge.jobs.kafka.topics import read_said
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.models.errors import StreamgaugeError
 from streamgauge.udfs.flink.group_incidents import GroupIncidents

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from streamgauge.jobs.kafka.follow import follow_topic
 from streamgauge.jobs.kafka.topics import send_control
-from streamgauge.jobs.settings.loading import KafkaSettings
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.control.messages import EntityAction
 

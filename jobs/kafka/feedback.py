@@ -8,7 +8,7 @@ from typing import Literal
 
 from streamgauge.jobs.kafka.follow import records_of
 from streamgauge.jobs.kafka.topics import read_compacted, send_feedback
-from streamgauge.jobs.settings.loading import KafkaSettings
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import InputError, SettingsError
 from streamgauge.udfs.control.feedback import Feedback, Heard, Source, Stretch, parse_feedback
 

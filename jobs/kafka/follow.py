@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
-from streamgauge.jobs.kafka.topics import client_options, records_since
-from streamgauge.jobs.settings.loading import KafkaSettings
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.topics import records_since
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.udfs.control.feedback import Source, Stretch
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import TopicPartition
 
 SEVERITIES = ("low", "medium", "high", "critical")
 COLOURS = {"low": "white", "medium": "yellow", "high": "dark_orange", "critical": "red"}
@@ -39,7 +39,7 @@ class Received:
 
 def follow_topic(
     kafka: KafkaSettings, topic: str, from_beginning: bool = False, idle_seconds: float | None = None
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Records of a topic in the order of arrival; only committed ones, where the job writes exactly once.
 
     Parameters
@@ -62,11 +62,8 @@ def follow_topic(
     ClusterError
         The broker or the topic is not there.
     """
-    try:
-        consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, isolation_level="read_committed")
-    except KafkaError as error:
-        raise ClusterError(f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__})") from error
-    try:
+    reads = f"follow the topic {topic!r}"
+    with clients.consumer(kafka, reads, isolation_level="read_committed") as consumer:
         partitions = consumer.partitions_for_topic(topic)
         if not partitions:
             raise ClusterError(f"there is no topic {topic!r} at {kafka.bootstrap}: `streamgauge submit` makes it")
@@ -86,13 +83,11 @@ def follow_topic(
                 yield record
             if not records:
                 yield None
-    finally:
-        consumer.close()
 
 
 def follow(
     kafka: KafkaSettings, from_beginning: bool = False, idle_seconds: float | None = None
-) -> Iterator[Received | None]:
+) -> Generator[Received | None]:
     """Alerts in the order of arrival; see `follow_topic`."""
     for record in follow_topic(kafka, kafka.topics.alerts, from_beginning, idle_seconds):
         yield None if record is None else Received(json.loads(record.value), record.timestamp / 1000)

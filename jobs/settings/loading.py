@@ -9,53 +9,17 @@ from typing import Any, Literal, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
+from streamgauge.jobs.settings.kafka import KafkaSettings
+from streamgauge.models.catalog import COHORT, FITTED
+from streamgauge.models.contract import MOST_BYTES
 from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.scoring.detectors import COLUMNS, OWN
 from streamgauge.udfs.settings.base import Duration, Section
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 DEFAULT_FILE = Path("flink-conf/detection.yaml")
 ENVIRONMENT = "STREAMGAUGE__"
 _SECRET = ("password", "secret", "jaas", "token", "key")
-
-
-class TopicSettings(Section):
-    """Names of the Kafka topics."""
-
-    events: str = Field("events", min_length=1)
-    alerts: str = Field("alerts", min_length=1)
-    dead_letters: str = Field("dead-letters", min_length=1)
-    late: str = Field("late", min_length=1)
-    scores: str = Field("scores", min_length=1)
-    control: str = Field("control", min_length=1)
-    notices: str = Field(
-        "notices",
-        min_length=1,
-        description="Changes of the schema, groups of incidents, answers, comparisons of models.",
-    )
-    feedback: str = Field("feedback", min_length=1, description="What people say of alerts.")
-    retrain_requests: str = Field("retrain-requests", min_length=1, description="Models whose data have drifted.")
-
-    @model_validator(mode="after")
-    def _distinct(self) -> TopicSettings:
-        names = list(self.model_dump().values())
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"each topic needs a name of its own, {', '.join(twice)} is used twice")
-        return self
-
-
-class KafkaSettings(Section):
-    """Where events come from and alerts go to."""
-
-    bootstrap: str = Field("127.0.0.1:9092", min_length=1, description="Brokers, separated by commas.")
-    group: str = Field("streamgauge", min_length=1, description="Consumer group; also the prefix of transactions.")
-    start: Literal["earliest", "latest", "committed"] = Field(
-        "latest", description="Where to begin without saved state; committed falls back to earliest."
-    )
-    topics: TopicSettings = TopicSettings()
-    properties: dict[str, str] = Field(
-        default_factory=dict, description="Further Kafka client properties (security and the like)."
-    )
 
 
 class BatchSettings(Section):
@@ -144,19 +108,12 @@ class Settings(PipelineSettings):
     def _know_candidates(self) -> None:
         if not self.retrain.candidates:
             return
-        from streamgauge.models.catalog import FITTED  # noqa: PLC0415  as below
-
         if unknown := [name for name in self.retrain.candidates if name not in FITTED]:
             raise ValueError(
                 f"retrain.candidates: {unknown[0]!r} is none that is trained; these are: {', '.join(FITTED)}"
             )
 
     def _fit_memory(self) -> None:
-        # not at the top: what the operator unpickles imports this file on Flink's thread, where numba must not be imported
-        from streamgauge.models.catalog import COHORT  # noqa: PLC0415
-        from streamgauge.models.contract import MOST_BYTES  # noqa: PLC0415
-        from streamgauge.udfs.scoring.detectors import COLUMNS, OWN  # noqa: PLC0415
-
         for name, kind in COHORT.items():
             section = getattr(self.detectors, name)
             if section is None:
@@ -239,20 +196,25 @@ def _explain(error: Any) -> str:
     """One error of pydantic's as: key, value, what is allowed."""
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        section: Any = Settings
-        of_many = False  # whether the next part is a place in a list, or a name of the user's
-        for part in error["loc"][:-1]:
-            if of_many:
-                of_many = False
-                continue
-            fields = getattr(section, "model_fields", {})
-            section = fields[part].annotation if part in fields else None
-            of_many = get_origin(section) in (dict, tuple)
-            section = next((a for a in getattr(section, "__args__", ()) if hasattr(a, "model_fields")), section)
-        allowed = ", ".join(getattr(section, "model_fields", {})) or "nothing"
+        allowed = ", ".join(_keys_at(error["loc"][:-1])) or "nothing"
         return f"{key}: there is no such key; allowed here: {allowed}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if not key:
         return message
     hidden = any(word in key.lower() for word in _SECRET)
     return f"{key}: {message} (is {'hidden' if hidden else repr(error['input'])})"
+
+
+def _keys_at(place: tuple[str | int, ...]) -> list[str]:
+    """Keys of the section at a place in the settings."""
+    section: Any = Settings
+    of_many = False  # whether the next part is a place in a list, or a name that the user chose
+    for part in place:
+        if of_many:
+            of_many = False
+            continue
+        fields = getattr(section, "model_fields", {})
+        section = fields[part].annotation if part in fields else None
+        of_many = get_origin(section) in (dict, tuple)
+        section = next((a for a in getattr(section, "__args__", ()) if hasattr(a, "model_fields")), section)
+    return list(getattr(section, "model_fields", {}))

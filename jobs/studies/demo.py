@@ -19,8 +19,10 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from streamgauge.jobs.cluster import local_cluster
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.local_cluster import PROJECT
-from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.cluster.submit import submit
+from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.kafka.follow import Received, alert_table, follow
 from streamgauge.jobs.kafka.replay import Pace, Sent, replay
 from streamgauge.jobs.kafka.topics import ensure
@@ -135,7 +137,7 @@ def _play(files: list[Path], settings: Settings, console: Console, started: floa
 
     def send() -> None:
         try:
-            replay(files, settings, time_column="timestamp", pace=Pace(rate=RATE), on_sent=on_sent)
+            replay(files, settings, Columns(time="timestamp"), pace=Pace(rate=RATE), on_sent=on_sent)
         except BaseException as error:  # handed to the main thread
             errors.append(error)
 

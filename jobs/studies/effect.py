@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 from streamgauge.jobs.kafka.feedback import heard
-from streamgauge.jobs.kafka.topics import pipeline_of, read_compacted, records_since
+from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
+from streamgauge.jobs.kafka.read_range import raw_batch
+from streamgauge.jobs.kafka.topics import read_compacted, records_since
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ModelError, SettingsError
 from streamgauge.udfs.control.feedback import Feedback
@@ -65,10 +67,7 @@ def effect_of_feedback(
     """
     kafka, words = settings.kafka, heard(settings.kafka)
     records = records_since(kafka, kafka.topics.events, since, most)
-    raw = RawBatch(
-        [r.value for r in records],
-        *(np.array([getattr(r, name) for r in records], np.int64) for name in ("partition", "offset", "timestamp")),
-    )
+    raw = raw_batch(records)
     said = [text for _, text in read_compacted(kafka, kafka.topics.control)]
     without, with_it = (
         _opened(settings, said, told, raw, lambda n, k=k: say(k * len(raw) + n, 2 * len(raw)))  # type: ignore[misc]

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment
+from sklearn import metrics
 from streamgauge.jobs.pages.html import PLAIN, STYLE, axes_of, png
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.models.calibration.thresholds import (
@@ -120,8 +121,6 @@ def evaluate(
 
 def _members(results: list[Backtest], labels: Flags) -> dict[str, dict[str, Any]]:
     """How each member alone ranks the rows that it had an opinion of."""
-    from sklearn import metrics  # noqa: PLC0415  a second to import
-
     surprises = np.concatenate([result.members for result in results])
     found = {}
     for name, column in zip(results[0].member_names, surprises.T, strict=True):
@@ -195,8 +194,6 @@ def _by_entity(names: Any, labels: Flags, flags: Flags) -> list[tuple[str, ...]]
 
 
 def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:
-    from sklearn import metrics  # noqa: PLC0415  a second to import
-
     told = []
     figure, axes = axes_of("false positive rate", "true positive rate", "ROC")
     fpr, tpr, _ = metrics.roc_curve(labels, scores)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from streamgauge.jobs.kafka.feedback import heard, votes
 from streamgauge.jobs.kafka.topics import read_compacted, records_since, send_control
-from streamgauge.jobs.settings.loading import KafkaSettings
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.calibration.thresholds import Verdict, compare_thresholds
 from streamgauge.models.errors import InputError, SettingsError
 from streamgauge.udfs.control.messages import Threshold, Trial, parse

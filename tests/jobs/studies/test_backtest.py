@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from streamgauge.jobs.commands.app import app
+from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.backtest import backtest, summary
 from streamgauge.models.errors import InputError
@@ -34,11 +35,11 @@ def table(tmp_path):
     return file
 
 
-COLUMNS = {"entity_column": "card", "time_column": "ts", "label_column": "label"}
+COLUMNS = Columns(entity="card", time="ts", label="label")
 
 
 def test_a_planted_anomaly_is_on_top(table):
-    [result] = backtest([table], Settings(), **COLUMNS)
+    [result] = backtest([table], Settings(), COLUMNS)
     assert len(result.scores) == 3000
     assert set(np.argsort(-result.scores)[:3]) == {2500, 2501, 2502}
     assert result.flags[2500:2503].all()
@@ -54,7 +55,7 @@ def test_all_kinds_of_files_give_the_same(table, tmp_path):
     frame.to_json(tmp_path / "cards.jsonl", orient="records", lines=True)
     frame.to_parquet(tmp_path / "cards.parquet")
     [a], [b], [c] = (
-        backtest([tmp_path / f"cards.{kind}"], Settings(), **COLUMNS) for kind in ("csv", "jsonl", "parquet")
+        backtest([tmp_path / f"cards.{kind}"], Settings(), COLUMNS) for kind in ("csv", "jsonl", "parquet")
     )
     np.testing.assert_array_equal(a.scores, b.scores)
     np.testing.assert_array_equal(a.scores, c.scores)
@@ -66,10 +67,10 @@ def test_files_are_streams_of_their_own_unless_they_are_one(table, tmp_path):
     halves = [tmp_path / "one.csv", tmp_path / "two.csv"]
     frame[:1500].to_csv(halves[0], index=False)
     frame[1500:].to_csv(halves[1], index=False)
-    [whole] = backtest([table], Settings(), **COLUMNS)
-    [joined] = backtest(halves, Settings(), one_stream=True, **COLUMNS)
+    [whole] = backtest([table], Settings(), COLUMNS)
+    [joined] = backtest(halves, Settings(), COLUMNS, one_stream=True)
     np.testing.assert_array_equal(joined.scores, whole.scores)
-    apart = backtest(halves, Settings(), **COLUMNS)
+    apart = backtest(halves, Settings(), COLUMNS)
     np.testing.assert_array_equal(apart[0].scores, whole.scores[:1500])
     assert (apart[1].scores[:50] == 0).all()
 
@@ -100,17 +101,17 @@ def test_without_columns_the_file_is_the_entity(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "columns", "words"),
     [
-        ("a.csv", "x\n1\n", {"entity_column": "y"}, "no column 'y' .--entity-column.; it has: x"),
-        ("a.csv", "x\nsoon\n", {"time_column": "x"}, "'x' does not hold times"),
-        ("a.txt", "x", {}, ".txt is not known; allowed: .csv, .jsonl"),
-        ("a.jsonl", "{", {}, "cannot be read"),
+        ("a.csv", "x\n1\n", Columns(entity="y"), "no column 'y' .--entity-column.; it has: x"),
+        ("a.csv", "x\nsoon\n", Columns(time="x"), "'x' does not hold times"),
+        ("a.txt", "x", Columns(), ".txt is not known; allowed: .csv, .jsonl"),
+        ("a.jsonl", "{", Columns(), "cannot be read"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_named(tmp_path, name, text, columns, words):
     file = tmp_path / name
     file.write_text(text)
     with pytest.raises(InputError, match=words):
-        backtest([file], Settings(), **columns)
+        backtest([file], Settings(), columns)
 
 
 def test_a_missing_file_is_named_by_the_command():

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from streamgauge.jobs.commands.app import app
+from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.studies.train import newest, parsed_offsets, parsed_settings, past_of_files
 from streamgauge.models.errors import InputError
 from streamgauge.models.persistence.registry import Registry
@@ -121,7 +122,7 @@ def test_without_a_registry_one_is_asked_for():
 
 
 def test_text_columns_and_named_columns_are_no_features(pumps):
-    past = past_of_files([pumps], entity_column="pump", time_column="ts", label_column="broken", drop=("rpm",))
+    past = past_of_files([pumps], Columns(entity="pump", time="ts", label="broken", drop=("rpm",)))
     assert past.features == ["pressure"]
     assert past.groups[:4].tolist() == [0, 1, 2, 0]
     assert past.labels.sum() == 21
