@@ -23,7 +23,7 @@ from streamgauge.jobs.cluster.flink_tables import (
     shard_keys,
 )  # fmt: skip
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
-from streamgauge.jobs.kafka.topics import read_said
+from streamgauge.jobs.kafka.topics import read_messages
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.models.errors import StreamgaugeError
 from streamgauge.udfs.flink.group_incidents import GroupIncidents
@@ -87,7 +87,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     # decode -> align -> context -> featurize -> detect -> calibrate -> decide -> alert
     score_batch = ScoreBatch(
         pipeline_of(settings).model_dump_json(), batch.shards, topics.events, topics.feedback, job.name,
-        batch.sharding == "partition", functools.partial(read_said, kafka),
+        batch.sharding == "partition", functools.partial(read_messages, kafka),
     )  # fmt: skip
     alerts = batches.connect(said).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
 

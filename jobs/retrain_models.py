@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from kafka import TopicPartition
 from streamgauge.jobs.kafka import clients
-from streamgauge.jobs.kafka.feedback import confirmed, heard
+from streamgauge.jobs.kafka.feedback import confirmed, newest_feedback
 from streamgauge.jobs.kafka.follow import not_learned
 from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.settings.loading import RetrainSettings, Settings
@@ -367,7 +367,7 @@ class Keeper:
 
     def heard(self, since: int) -> list[Feedback]:
         """What people said since a time, in milliseconds."""
-        return heard(self.settings.kafka, since)
+        return newest_feedback(self.settings.kafka, since)
 
     def past(self, data: dict[str, Any]) -> Past:
         """What came on all partitions since the drift began, as soon as it is enough."""
@@ -393,8 +393,8 @@ class Keeper:
                 share = min(1.0, self.gates.most / max(rows, 1))
                 newer = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
                 kafka = settings.kafka
-                held_back = not_learned(kafka, epoch_milliseconds(data["since"]))
-                return past_of_topic(settings, newer, confirmed=confirmed(kafka), held_back=held_back)
+                quarantined = not_learned(kafka, epoch_milliseconds(data["since"]))
+                return past_of_topic(settings, newer, confirmed=confirmed(kafka), quarantined=quarantined)
             time.sleep(1.0)
 
 

@@ -1,4 +1,4 @@
-"""The commands about alerts: follow them, explain one, and say what you think of it."""
+"""The commands about alerts: follow them, explain one, and give feedback on one."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def explain(
         )
     console.print(table)
     members = Table("member", "tail probability", "version")
-    for name, told in data["detectors"].items():
-        members.add_row(name, f"{told['tail_probability']:.2g}", told["version"])
+    for name, opinion in data["detectors"].items():
+        members.add_row(name, f"{opinion['tail_probability']:.2g}", opinion["version"])
     console.print(members)
     for bound in found.counterfactuals:
         console.print(f"would not have fired if {bound}")
@@ -109,19 +109,21 @@ def feedback(
     alert_id: Annotated[str, typer.Argument(help="The alert's id, or the beginning of it.")],
     verdict: Annotated[
         Literal["true", "false", "ignore"],
-        typer.Argument(help="An anomaly; none; or none to be told of --until a time."),
+        typer.Argument(help="true: an anomaly; false: none; ignore: no more alerts like it --until a time."),
     ],
     until: Annotated[datetime | None, typer.Option(help="With ignore; in UTC.")] = None,
     why: Annotated[str, typer.Option(help="For those who read it later.")] = "",
-    by: Annotated[str | None, typer.Option(help="Who says it; you by default.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who judges; you by default.")] = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether an alert was right: running jobs take it up, retraining leaves true anomalies out."""
     with clear_errors():
         moment = None if until is None else until.replace(tzinfo=UTC)
-        said = judge(load(settings).kafka, alert_id, verdict, by or getpass.getuser(), moment, why)
+        judged = judge(load(settings).kafka, alert_id, verdict, by or getpass.getuser(), moment, why)
     if as_json:
-        print_json(said.model_dump(mode="json"))
+        print_json(judged.model_dump(mode="json"))
     else:
-        console.print(f"{said.by} finds {said.alert_id} ({said.entity}, {said.kind} of {said.field}) {said.verdict}")
+        console.print(
+            f"{judged.by} finds {judged.alert_id} ({judged.entity}, {judged.kind} of {judged.field}) {judged.verdict}"
+        )

@@ -24,7 +24,7 @@ FILES = {
         "stop": "Stop the job with a savepoint: nothing is lost, and it can go on from there.",
     },
     "replay": {
-        "replay": "Send files to the events topic, several side by side, as fast as possible unless told otherwise."
+        "replay": "Send files to the events topic, several side by side, as fast as possible without --rate or --speed-up."
     },
     "alerts": {
         "alerts": "Follow the alert topic.",

@@ -41,12 +41,12 @@ def backtest(
         if alerts_out is not None:
             with alerts_out.open("wb") as out:
                 out.writelines(alert + b"\n" for result in results for alert in result.alerts)
-    told = backtesting.summary(results)
+    figures = backtesting.summary(results)
     if as_json:
-        print_json(told)
+        print_json(figures)
     else:
         table = Table(show_header=False)
-        for name, value in told.items():
+        for name, value in figures.items():
             table.add_row(name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else str(value))
         console.print(table)
 

@@ -42,8 +42,10 @@ def _command(action: Action, what: str) -> None:
 def _show(answer: dict[str, Any]) -> None:
     where = "".join(f"{name} {value}, " for name, value in answer["context"].items())
     where += f"partition {answer['partition']}" + (f", windows {answer['window']}" if answer["window"] else "")
-    said = "done" if answer["done"] else f"not done: {answer['why']}"
-    console.print(f"{answer['entity']}  {where}  {answer['events']} events, the last at {answer['last_event']}  {said}")
+    outcome = "done" if answer["done"] else f"not done: {answer['why']}"
+    console.print(
+        f"{answer['entity']}  {where}  {answer['events']} events, the last at {answer['last_event']}  {outcome}"
+    )
     for key, text in (("incident", "incident {}"), ("rewind_to", "can be taken back to {}")):
         if answer[key]:
             console.print(f"  {text.format(answer[key])}")

@@ -216,7 +216,7 @@ def described(manifest: Manifest) -> Table:
         ("signed", "yes" if manifest.signature else "no"),
     ):
         table.add_row(what, str(value))
-    for variant, told in manifest.variants.items():
-        figures = ", ".join(f"{k.replace('_', ' ')} {v:.3g}" for k, v in told.figures.items() if v is not None)
-        table.add_row(f"variant {variant}", f"{told.size} bytes, {figures}")
+    for variant, made in manifest.variants.items():
+        figures = ", ".join(f"{k.replace('_', ' ')} {v:.3g}" for k, v in made.figures.items() if v is not None)
+        table.add_row(f"variant {variant}", f"{made.size} bytes, {figures}")
     return table

@@ -30,7 +30,7 @@ def replay(
     speed_up: Annotated[float | None, typer.Option(min=0.001, help="Times faster than the events' own time.")] = None,
     topic: Annotated[str | None, typer.Option(help="Topic to send to; kafka.topics.events by default.")] = None,
 ) -> None:
-    """Send files to the events topic, several side by side, as fast as possible unless told otherwise.
+    """Send files to the events topic, several side by side, as fast as possible without --rate or --speed-up.
 
     Kafka's timestamp is the event's time: give the topic a retention that keeps old ones.
     """

@@ -33,15 +33,15 @@ def weigh(
     """
     with clear_errors():
         loaded = load(settings)
-        told = weighing.weigh(backtested(files, loaded, columns.columns()))
+        weights = weighing.weigh(backtested(files, loaded, columns.columns()))
         if send:
-            weights = {one["member"]: one["weight"] for one in told}
-            send_control(loaded.kafka, Weights(type="weights", weights=weights))
+            by_member = {one["member"]: one["weight"] for one in weights}
+            send_control(loaded.kafka, Weights(type="weights", weights=by_member))
             console.print(f"told the jobs on {loaded.kafka.topics.control}")
     if as_json:
-        print_json(told)
+        print_json(weights)
     else:
-        table = Table(*(name.replace("_", " ") for name in told[0]))
-        for one in told:
+        table = Table(*(name.replace("_", " ") for name in weights[0]))
+        for one in weights:
             table.add_row(*(f"{value:.3f}" if isinstance(value, float) else value for value in one.values()))
         console.print(table)

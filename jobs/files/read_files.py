@@ -154,9 +154,9 @@ def labels_of(column: pd.Series[Any], path: Path) -> Floats:
     try:
         return column.to_numpy(np.float64, na_value=0.0)
     except (TypeError, ValueError) as error:
-        told = ", ".join(map(repr, column.dropna().unique()[:3].tolist()))
+        shown = ", ".join(map(repr, column.dropna().unique()[:3].tolist()))
         raise InputError(
-            f"{path}: the column {column.name!r} must hold numbers, above 0 for anomalies; it holds {told}"
+            f"{path}: the column {column.name!r} must hold numbers, above 0 for anomalies; it holds {shown}"
         ) from error
 
 

@@ -54,8 +54,8 @@ def follow_topic(
     Yields
     ------
     kafka.consumer.fetcher.ConsumerRecord or None
-        None whenever nothing came for a moment, so that a caller can look after other things; the first time once it is known where
-        to read from.
+        None whenever nothing came for a moment, so that a caller can do other things. The first None says that the place to read from
+        is known.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def alert_table(alerts: list[dict[str, Any]], title: str) -> Table:
 
 
 def what(data: dict[str, Any]) -> str:
-    """The heart of an alert in one line: rules violated, or the fields that matter most."""
+    """An alert in one line: the rules that are violated, or the fields that are most to blame."""
     if data["rules"]:
         return "violates " + ", ".join(data["rules"])
     parts = []
@@ -151,7 +151,7 @@ def what(data: dict[str, Any]) -> str:
 
 
 def not_learned(kafka: KafkaSettings, since: int) -> list[Stretch]:
-    """Where the events lie of incidents that ended since a time, in milliseconds, with events held back from learning.
+    """Where the events of incidents lie that ended since a time, in milliseconds, and of which events were quarantined.
 
     Raises
     ------

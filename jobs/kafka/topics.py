@@ -99,7 +99,7 @@ def _send(kafka: KafkaSettings, topic: str, key: str, text: str) -> None:
 
 
 def send_feedback(kafka: KafkaSettings, message: Feedback) -> None:
-    """Put what somebody says of an alert on the feedback topic.
+    """Put feedback on the feedback topic.
 
     Raises
     ------
@@ -109,8 +109,8 @@ def send_feedback(kafka: KafkaSettings, message: Feedback) -> None:
     _send(kafka, kafka.topics.feedback, message.key, message.model_dump_json())
 
 
-def read_said(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
-    """All records of the control topic and of the feedback so far, oldest first: topic, offset and text.
+def read_messages(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
+    """All records of the control topic and of the feedback topic so far, oldest first: topic, offset and text.
 
     Raises
     ------

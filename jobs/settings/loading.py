@@ -122,15 +122,15 @@ class Settings(PipelineSettings):
             size = kind.bytes_for(width, **section.model_dump(exclude=OWN))
             if size > MOST_BYTES:
                 raise ValueError(
-                    f"detectors.{name} would take {size / 1e6:.0f} MB in each log with event.max_fields {self.event.max_fields}; "
+                    f"detectors.{name} would take {size / 1e6:.0f} MB for each partition with event.max_fields {self.event.max_fields}; "
                     f"{MOST_BYTES / 1e6:.0f} MB are allowed: make it smaller, or look at fewer fields"
                 )
 
-    def pipeline(self, logs: int = 1) -> PipelineSettings:
-        """The part that decides about scores, as each of so many logs has it: the alert budget is shared evenly."""
+    def pipeline(self, partitions: int = 1) -> PipelineSettings:
+        """The part that decides about scores, as each of so many partitions has it: the alert budget is shared evenly."""
         values = self.model_dump(include=set(PipelineSettings.model_fields))
         if self.decide.budget is not None:
-            values["decide"]["budget"] = self.decide.budget / logs
+            values["decide"]["budget"] = self.decide.budget / partitions
         return PipelineSettings.model_validate(values)
 
 

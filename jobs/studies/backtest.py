@@ -43,7 +43,7 @@ class Backtest:
     labels : float64[n] or None
     member_names : list of str
     members : float64[n, members]
-        Each member's surprise; NaN where it has no opinion.
+        Each member's evidence; NaN where it has no opinion.
     alerts : list of bytes
         JSON, in order.
     counts : dict
@@ -130,13 +130,13 @@ def _stream(
         for rows in read_rows(path, columns):
             raw = topic.append(rows)
             score, flag = np.zeros(len(raw)), np.zeros(len(raw), np.int64)
-            said = np.full((len(raw), len(result.member_names)), np.nan)
+            opinions = np.full((len(raw), len(result.member_names)), np.nan)
             for start in range(0, len(raw), BATCH):
                 part = raw.take(np.arange(start, min(start + BATCH, len(raw))))
                 out = pipeline.process(part)
                 for at, surprise, each, flagged in zip(out.rows, out.surprise, out.members, out.flagged, strict=True):
                     score[start + at] = scores_of(surprise)
-                    said[start + at] = each
+                    opinions[start + at] = each
                     flag[start + at] = flagged
                 result.alerts += [text for _, text in out.alerts]
                 if out.alerts:
@@ -148,7 +148,7 @@ def _stream(
                 on_rows(len(part))
             result.entities += rows.entities
             scores.append(score)
-            members.append(said)
+            members.append(opinions)
             flags.append(flag)
             if rows.labels is not None:
                 labels.append(rows.labels)
@@ -213,7 +213,7 @@ def summary(results: list[Backtest]) -> dict[str, Any]:
     for result in results:
         for what, n in result.counts.items():
             counts[what] = counts.get(what, 0) + n
-    told: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "streams": len(results),
         "entities": len({entity for result in results for entity in result.entities}),
         "flagged_rows": int(sum(result.flags.sum() for result in results)),
@@ -225,12 +225,12 @@ def summary(results: list[Backtest]) -> dict[str, Any]:
         scores = np.concatenate([result.scores for result in labelled])
         flags = np.concatenate([result.flags for result in labelled])
         hit = int((labels & (flags == 1)).sum())
-        told |= {
+        figures |= {
             "labelled_rows": int(labels.sum()),
             "precision": hit / max(1, int(flags.sum())),
             "recall": hit / max(1, int(labels.sum())),
         }
         if 0 < labels.sum() < len(labels):
-            told["roc_auc"] = float(metrics.roc_auc_score(labels, scores))
-            told["pr_auc"] = float(metrics.average_precision_score(labels, scores))
-    return told
+            figures["roc_auc"] = float(metrics.roc_auc_score(labels, scores))
+            figures["pr_auc"] = float(metrics.average_precision_score(labels, scores))
+    return figures

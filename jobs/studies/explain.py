@@ -1,4 +1,4 @@
-"""An alert explained: its events scored again from the log, what was expected, and what would not have fired."""
+"""An alert explained: its events scored again from Kafka, what was expected, and what would not have fired."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.follow import records_of
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
 from streamgauge.jobs.kafka.read_range import raw_batch, read_range
-from streamgauge.jobs.kafka.topics import read_said
+from streamgauge.jobs.kafka.topics import read_messages
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.contract import Floats
 from streamgauge.models.errors import InputError, ModelError, SettingsError
@@ -36,7 +36,7 @@ BATCH = 2000
 AROUND = 200  # events of the entity that are drawn on each side
 MOST_WAIT = 7 * 86_400_000  # milliseconds that a window may have waited for the clock
 MOST_FIELDS = 3  # that counterfactuals are looked for in
-MOST_STATE = 200_000_000  # bytes of a log's state that are copied for each trial of a counterfactual
+MOST_STATE = 200_000_000  # bytes of a partition's state that are copied for each trial of a counterfactual
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Explanation:
     alert : dict
         The CloudEvents envelope, as it is on the topic.
     equal : bool
-        Whether scoring the log again gave the same bytes.
+        Whether scoring the partition again gave the same bytes.
     differs : dict
         Where not: by key of the alert's data, what is on the topic and what came now.
     notes : list of str
@@ -112,7 +112,7 @@ def explain(
             f"the topic's retention has dropped the offsets before {begin}: what was learned from them is missing"
         )
     pipeline = ScoringPipeline(pipeline_of(settings), settings.kafka.topics.events, settings.job.name, saves=False)
-    for topic, offset, text in read_said(settings.kafka):
+    for topic, offset, text in read_messages(settings.kafka):
         try:
             if topic == settings.kafka.topics.feedback:
                 pipeline.hear(parse_feedback(text), offset)
@@ -120,8 +120,8 @@ def explain(
                 pipeline.apply(parse(text))
         except (SettingsError, ModelError):
             continue  # the job refused it too
-    told, before = _replay(pipeline, records, alert["data"], say)
-    _compare(found, told)
+    raised, before = _replay(pipeline, records, alert["data"], say)
+    _compare(found, raised)
     if "aggregate" in alert["data"]:
         _what_if_windows(found, pipeline, before)
     else:
@@ -209,14 +209,14 @@ def _copied(pipeline: ScoringPipeline) -> ScoringPipeline:
     return copy.deepcopy(pipeline, {id(pipeline.models): pipeline.models})
 
 
-def _compare(found: Explanation, told: dict[str, Any] | None) -> None:
-    if told is None:
+def _compare(found: Explanation, raised: dict[str, Any] | None) -> None:
+    if raised is None:
         found.notes.append(
             "scored again, the event raises no alert: other settings, other models, or another threshold than then"
         )
         return
-    found.equal = msgspec.json.encode(told) == msgspec.json.encode(found.alert)
-    was, now = found.alert["data"], told["data"]
+    found.equal = msgspec.json.encode(raised) == msgspec.json.encode(found.alert)
+    was, now = found.alert["data"], raised["data"]
     found.differs = {key: (was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)}
     if not found.equal:
         found.notes.append("control messages and feedback are taken as they are now, not as they were then")
@@ -224,11 +224,11 @@ def _compare(found: Explanation, told: dict[str, Any] | None) -> None:
 
 def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings: Settings) -> None:
     """Bounds of single fields, each trial scored on a copy of the state before the event."""
-    log = before.logs.get(record.partition)
-    if log is None:
+    partition = before.logs.get(record.partition)
+    if partition is None:
         return
-    if log.store.head.nbytes + log.store.fields.nbytes + log.rich.fields.nbytes > MOST_STATE:
-        found.notes.append("the log's state is too large to try what would not have fired")
+    if partition.store.head.nbytes + partition.store.fields.nbytes + partition.rich.fields.nbytes > MOST_STATE:
+        found.notes.append("the partition's state is too large to try what would not have fired")
         return
     data = found.alert["data"]
     names = [
@@ -247,8 +247,8 @@ def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings:
                 [msgspec.json.encode(changed)],
                 *(np.array([getattr(record, k)]) for k in ("partition", "offset", "timestamp")),
             )
-            said = _copied(before).process(raw).evidence
-            scores[i] = float(scores_of(said[0])[0]) if said else 0.0
+            evidence = _copied(before).process(raw).evidence
+            scores[i] = float(scores_of(evidence[0])[0]) if evidence else 0.0
         return scores
 
     _bound(found, names, score)
@@ -261,11 +261,11 @@ def _what_if_windows(found: Explanation, after: ScoringPipeline, before: Scoring
     windows = after.logs[number].windows, before.logs[number].windows if number in before.logs else None
     if windows[0] is None or windows[1] is None:
         return
-    told = windows[0].logs[name].told.get(epoch_milliseconds(data["aggregate"]["to"]))
+    report = windows[0].logs[name].told.get(epoch_milliseconds(data["aggregate"]["to"]))
     log: WindowLog = windows[1].logs[name]
-    if told is None or data["entity"] not in log.store.index:
+    if report is None or data["entity"] not in log.store.index:
         return
-    whole = told.values[data["entity"]]
+    whole = report.values[data["entity"]]
     names = sorted(data["contributions"], key=lambda n: -data["contributions"][n])
     names = [n for n in names if data["expected"].get(n) is not None][:MOST_FIELDS]
 

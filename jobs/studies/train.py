@@ -30,9 +30,7 @@ from streamgauge.udfs.settings.pipeline import EventSettings
 
 CANDIDATE = "candidate"  # the alias of what was trained last
 DEFAULT_LAST = 50_000  # newest events of the topic that are trained on
-MOST_QUARANTINED = (
-    0.2  # share of the events that are left out because the job did not learn from them: more is no exception
-)
+MOST_QUARANTINED = 0.2  # share of the events that are left out because the job quarantined them: more is no exception
 OFFSETS = re.compile(r"(\d+):(\d+)-(\d+)")
 
 
@@ -124,7 +122,7 @@ def past_of_topic(
     last: int | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
     confirmed: Sequence[Stretch] = (),
-    held_back: Sequence[Stretch] = (),
+    quarantined: Sequence[Stretch] = (),
 ) -> Past:
     """Events of the topic, decoded as the job decodes them, partition by partition.
 
@@ -137,8 +135,9 @@ def past_of_topic(
         Instead: so many newest events, evenly from all partitions.
     on_rows : callable
         Told of records read.
-    confirmed, held_back : sequence of Stretch
-        Confirmed anomalies, which are left out, and what the job did not learn from, which is where it is no more than a fifth.
+    confirmed, quarantined : sequence of Stretch
+        Where confirmed anomalies lie, which are left out; and where events lie that the job quarantined, which are left out too unless
+        they are more than a fifth.
 
     Raises
     ------
@@ -164,7 +163,7 @@ def past_of_topic(
             begin, end = max(first, begins[place]), min(after, ends[place])
             found.read.append(f"{partition}:{begin}-{end}")
             for records in read_range(consumer, place, begin, end):
-                found.add(raw_batch(records), partition, confirmed, held_back)
+                found.add(raw_batch(records), partition, confirmed, quarantined)
                 on_rows(len(records))
     return found.past(topic)
 
@@ -196,7 +195,7 @@ class _Gathered:
     unreadable: int = 0
     anomalous: int = 0
 
-    def add(self, raw: RawBatch, partition: int, confirmed: Sequence[Stretch], held_back: Sequence[Stretch]) -> None:
+    def add(self, raw: RawBatch, partition: int, confirmed: Sequence[Stretch], suspicious: Sequence[Stretch]) -> None:
         """Decode a batch as the job does, and keep what a model may learn from."""
         events, letters = decode(raw, self.settings)
         rejected = self.alignment.reject(events)
@@ -204,7 +203,7 @@ class _Gathered:
         anomalies = _of(confirmed, events.entities, raw.offsets[events.rows], partition)
         events = events.drop(anomalies)
         quarantined = np.zeros(len(events), np.bool_)
-        quarantined[list(_of(held_back, events.entities, raw.offsets[events.rows], partition))] = True
+        quarantined[list(_of(suspicious, events.entities, raw.offsets[events.rows], partition))] = True
         self.quarantined.append(quarantined)
         self.anomalous += len(anomalies)
         self.unreadable += len(letters) + len(rejected)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import yaml
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from streamgauge.jobs.cluster.local_cluster import Cluster
 from streamgauge.jobs.cluster.flink_rest import FlinkRest
+from streamgauge.jobs.cluster.local_cluster import Cluster
 from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.settings.kafka import TopicSettings

@@ -52,7 +52,7 @@ def test_the_file_in_the_repository_says_what_the_defaults_are():
         ({"detectors": dict.fromkeys(DetectorSettings.model_fields)}, "at least one is needed"),
         (
             {"detectors": {"half_space_trees": {"n_trees": 1000, "height": 16}}},
-            "detectors.half_space_trees would take 29.. MB in each log .* 500 MB are allowed",
+            "detectors.half_space_trees would take 29.. MB for each partition .* 500 MB are allowed",
         ),
         (
             {"event": {"max_fields": 4096}, "detectors": {"half_space_trees": {"window_size": 100_000}}},
