@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from streamgauge.jobs.files.read_files import Columns, count_rows
+from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.kafka.replay import events
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import InputError
@@ -29,12 +29,6 @@ def test_rows_become_events_with_entity_and_time_and_without_labels(file):
 
 def test_the_files_name_is_the_entity_where_no_column_is(file):
     assert {entity for _, entity, _ in events(file, Settings(), Columns(drop=("ts", "card")))} == {"cards"}
-
-
-def test_rows_are_counted_for_the_progress_bar_with_and_without_a_last_line_break(file):
-    assert count_rows(file) == 3
-    file.write_text(TEXT + "\n")
-    assert count_rows(file) == 3
 
 
 def test_a_wrong_column_is_named(file):
