@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 from streamgauge.jobs.settings.kafka import KafkaSettings
+from streamgauge.jobs.settings.walk import keys_at
 from streamgauge.models.catalog import COHORT, FITTED
 from streamgauge.models.contract import MOST_BYTES
 from streamgauge.models.errors import SettingsError
@@ -196,25 +197,10 @@ def _explain(error: Any) -> str:
     """One error of pydantic's as: key, value, what is allowed."""
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        allowed = ", ".join(_keys_at(error["loc"][:-1])) or "nothing"
+        allowed = ", ".join(keys_at(Settings, error["loc"][:-1])) or "nothing"
         return f"{key}: there is no such key; allowed here: {allowed}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if not key:
         return message
     hidden = any(word in key.lower() for word in _SECRET)
     return f"{key}: {message} (is {'hidden' if hidden else repr(error['input'])})"
-
-
-def _keys_at(place: tuple[str | int, ...]) -> list[str]:
-    """Keys of the section at a place in the settings."""
-    section: Any = Settings
-    of_many = False  # whether the next part is a place in a list, or a name that the user chose
-    for part in place:
-        if of_many:
-            of_many = False
-            continue
-        fields = getattr(section, "model_fields", {})
-        section = fields[part].annotation if part in fields else None
-        of_many = get_origin(section) in (dict, tuple)
-        section = next((a for a in getattr(section, "__args__", ()) if hasattr(a, "model_fields")), section)
-    return list(getattr(section, "model_fields", {}))
