@@ -25,7 +25,7 @@ from streamgauge.jobs.cluster.flink_tables import (
     said_stream,
     shard_expression,
     shard_keys,
-)  # fmt: skip
+)
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
 from streamgauge.jobs.kafka.topics import read_messages
 from streamgauge.jobs.settings.loading import Settings, load
@@ -90,9 +90,14 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
 
     # decode -> align -> context -> featurize -> detect -> calibrate -> decide -> alert
     score_batch = ScoreBatch(
-        pipeline_of(settings).model_dump_json(), batch.shards, topics.events, topics.feedback, job.name,
-        batch.sharding == "partition", functools.partial(read_messages, kafka),
-    )  # fmt: skip
+        pipeline_of(settings).model_dump_json(),
+        batch.shards,
+        topics.events,
+        topics.feedback,
+        job.name,
+        batch.sharding == "partition",
+        functools.partial(read_messages, kafka),
+    )
     alerts = batches.connect(said).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
 
     # incidents that open -> groups over all partitions

@@ -76,10 +76,13 @@ def explain(
     if as_json:
         print_json(
             {
-                "alert": found.alert, "equal": found.equal, "differs": found.differs, "notes": found.notes,
+                "alert": found.alert,
+                "equal": found.equal,
+                "differs": found.differs,
+                "notes": found.notes,
                 "would_not_have_fired": found.counterfactuals,
             }
-        )  # fmt: skip
+        )
         return
     console.print(f"{data['alert_id']}  {data['entity']}  {data['severity']} {data['kind']}  score {data['score']:.4f}")
     console.print("[green]scored again: the same bytes[/]" if found.equal else "[yellow]scored again: not the same[/]")

@@ -46,9 +46,13 @@ def submit(
             console.print(f"created topics {', '.join(created)}")
         with console.status("submitting"):
             job = submitting.submit(
-                loaded, settings, jobmanager=jobmanager, target=target, from_savepoint=from_savepoint,
+                loaded,
+                settings,
+                jobmanager=jobmanager,
+                target=target,
+                from_savepoint=from_savepoint,
                 options=tuple(context.args),
-            )  # fmt: skip
+            )
     console.print(f"job {job} runs")
     if as_json:
         print_json({"job": job})

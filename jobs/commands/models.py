@@ -39,10 +39,14 @@ def list_models(settings: SettingsFile = None, registry: Registry = None, as_jso
                 newest = store.manifest(name, versions[-1])
                 found.append(
                     {
-                        "model": name, "versions": versions, "aliases": store.aliases(name), "detector": newest.detector,
-                        "features": newest.features, "created": newest.created,
+                        "model": name,
+                        "versions": versions,
+                        "aliases": store.aliases(name),
+                        "detector": newest.detector,
+                        "features": newest.features,
+                        "created": newest.created,
                     }
-                )  # fmt: skip
+                )
     if as_json:
         print_json(found)
         return

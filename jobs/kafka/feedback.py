@@ -51,10 +51,20 @@ def judge(
     known = isinstance(actual, int | float) and expected is not None
     try:
         message = Feedback(
-            alert_id=first["alert_id"], entity=first["entity"], kind=first["kind"], field=field, tail_probability=rarest,
-            effect=abs(actual - expected) if known else None, verdict=verdict, until=until, by=by, why=why,
-            agreed=tuple(first["agreed"]), disagreed=tuple(first["disagreed"]), source=place,
-        )  # fmt: skip
+            alert_id=first["alert_id"],
+            entity=first["entity"],
+            kind=first["kind"],
+            field=field,
+            tail_probability=rarest,
+            effect=abs(actual - expected) if known else None,
+            verdict=verdict,
+            until=until,
+            by=by,
+            why=why,
+            agreed=tuple(first["agreed"]),
+            disagreed=tuple(first["disagreed"]),
+            source=place,
+        )
     except ValueError as error:
         raise InputError(str(error).split("Value error, ")[-1].split(" [")[0]) from error
     send_feedback(kafka, message)

@@ -132,9 +132,14 @@ def alert_table(alerts: list[dict[str, Any]], title: str) -> Table:
         data = alert["data"]
         colour = COLOURS[data["severity"]]
         table.add_row(
-            alert["time"].replace("T", " ")[:19], data["entity"], data["state"],
-            f"[{colour}]{data['severity']}[/]", data["kind"], f"{data['score']:.3f}", what(data),
-        )  # fmt: skip
+            alert["time"].replace("T", " ")[:19],
+            data["entity"],
+            data["state"],
+            f"[{colour}]{data['severity']}[/]",
+            data["kind"],
+            f"{data['score']:.3f}",
+            what(data),
+        )
     return table
 
 

@@ -47,7 +47,7 @@ class Effect:
 
 def effect_of_feedback(
     settings: Settings, since: int, most: int, say: Callable[[int, int], None] = lambda *_: None
-) -> Effect:  # fmt: skip
+) -> Effect:
     """Score events again with all feedback known from the beginning, and with none.
 
     Parameters
@@ -81,8 +81,12 @@ def _opened(
 ) -> set[Alert]:
     """Incidents that open."""
     pipeline = ScoringPipeline(
-        pipeline_of(settings), settings.kafka.topics.events, settings.job.name, settings.batch.sharding == "partition", False
-    )  # fmt: skip
+        pipeline_of(settings),
+        settings.kafka.topics.events,
+        settings.job.name,
+        settings.batch.sharding == "partition",
+        False,
+    )
     for text in control:
         try:
             message = parse(text)
@@ -117,8 +121,11 @@ def compared(without: set[Alert], with_it: set[Alert], feedback: list[Feedback],
         votes = [
             1 if one.verdict == "true" else -1
             for one in feedback
-            if one.source is not None and one.entity == entity and one.verdict != "ignore"
-            and one.source.partition == partition and one.source.first <= offset <= one.source.last
-        ]  # fmt: skip
+            if one.source is not None
+            and one.entity == entity
+            and one.verdict != "ignore"
+            and one.source.partition == partition
+            and one.source.first <= offset <= one.source.last
+        ]
         avoided["true" if sum(votes) > 0 else "false" if sum(votes) < 0 else "unjudged"] += 1
     return Effect(events, len(without), len(with_it), avoided, len(with_it - without))

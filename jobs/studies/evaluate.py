@@ -109,13 +109,27 @@ def evaluate(
     with mpl.rc_context(PLAIN):
         html = page.render(
             style=STYLE,
-            rows=len(labels), anomalies=int(labels.sum()), threshold=threshold, figures=shown, missed_cost=missed, false_cost=false,
-            cost=f"{figures['cost']:.0f}", plots=_plots(labels, scores, flags), timeline=_timeline(labels, scores, flags),
-            thresholds=[_row(name, value, labels, scores, missed, false) for name, value in figures["thresholds"].items()],
-            entities=_by_entity(names, labels, flags), most=MOST_ENTITIES, whole=figures, trial=figures.get("trial"),
-            members=[(k, v["rows"], f"{v['roc_auc']:.3f}", f"{v['pr_auc']:.3f}") for k, v in figures["members"].items()],
+            rows=len(labels),
+            anomalies=int(labels.sum()),
+            threshold=threshold,
+            figures=shown,
+            missed_cost=missed,
+            false_cost=false,
+            cost=f"{figures['cost']:.0f}",
+            plots=_plots(labels, scores, flags),
+            timeline=_timeline(labels, scores, flags),
+            thresholds=[
+                _row(name, value, labels, scores, missed, false) for name, value in figures["thresholds"].items()
+            ],
+            entities=_by_entity(names, labels, flags),
+            most=MOST_ENTITIES,
+            whole=figures,
+            trial=figures.get("trial"),
+            members=[
+                (k, v["rows"], f"{v['roc_auc']:.3f}", f"{v['pr_auc']:.3f}") for k, v in figures["members"].items()
+            ],
             kinds=[(kind, v["opened"], v["true"]) for kind, v in figures["kinds"].items()],
-        )  # fmt: skip
+        )
     return figures, html
 
 
@@ -159,9 +173,14 @@ def _trial(names: Any, labels: Flags, scores: Floats, a: float, b: float) -> dic
     verdict = compare_thresholds(arms[0], arms[1])
     better = {"a": f"{a:g} is better", "b": f"{b:g} is better"}.get(verdict.better, "neither is better yet")
     return {
-        "a": f"{a:g}", "b": f"{b:g}", "verdict": better, "true_and_all": arms, "difference": round(verdict.difference, 4),
-        "low": round(verdict.low, 4), "high": round(verdict.high, 4),
-    }  # fmt: skip
+        "a": f"{a:g}",
+        "b": f"{b:g}",
+        "verdict": better,
+        "true_and_all": arms,
+        "difference": round(verdict.difference, 4),
+        "low": round(verdict.low, 4),
+        "high": round(verdict.high, 4),
+    }
 
 
 def _thresholds(labels: Flags, scores: Floats, missed: float, false: float) -> dict[str, float]:

@@ -154,6 +154,7 @@ def words(found: Standing) -> str:
 def figures_of(found: Standing) -> dict[str, Any]:
     """All of it, as it is printed as JSON."""
     return {
-        "trial": found.trial.model_dump(mode="json"), "arms": {name: asdict(arm) for name, arm in found.arms.items()},
+        "trial": found.trial.model_dump(mode="json"),
+        "arms": {name: asdict(arm) for name, arm in found.arms.items()},
         "verdict": asdict(found.verdict),
-    }  # fmt: skip
+    }

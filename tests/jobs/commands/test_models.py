@@ -31,9 +31,15 @@ def test_a_model_is_trained_shown_promoted_rolled_back_frozen_and_verified(pumps
     told = json.loads(done.stdout.strip().splitlines()[-1])
     assert (told["version"], told["features"], told["settings"]["n_trees"]) == (1, ["pressure", "rpm"], 20)
     assert told["history"] | {"low": 0, "high": 0} == {
-        "source": "pumps.csv", "rows": 800, "first": 1704067200000, "last": 1704115140000, "low": 0, "high": 0,
-        "licence": "CC0-1.0", "left_out": "",
-    }  # fmt: skip
+        "source": "pumps.csv",
+        "rows": 800,
+        "first": 1704067200000,
+        "last": 1704115140000,
+        "low": 0,
+        "high": 0,
+        "licence": "CC0-1.0",
+        "left_out": "",
+    }
     assert told["figures"]["roc_auc"] > 0.95
     assert run("train", "pumps", "gaussian_mixture", pumps, *COLUMNS).exit_code == 0
     registry = Registry(str(tmp_path / "models"))
