@@ -123,15 +123,9 @@ def test_a_home_that_cannot_be_is_one_clear_line(installed):
     assert said.count("\n") == 1
 
 
-def test_the_series_of_the_demo_can_be_backtested(installed):
-    series = Path(installed.streamgauge("where", "series").strip()) / "nyc_taxi.csv"
-    figures = json.loads(installed.streamgauge("backtest", str(series), "--time-column", "timestamp", "--json"))
-    assert figures["scored"] == 10_320
-    assert figures["alerts.opened"] > 0
-
-
 def test_up_submit_alert_stop_down(installed):
-    ports = [word for name, port in installed.ports.items() for word in (f"--{name.replace('_', '-')}-port", str(port))]
+    names = {name: f"--{name.removeprefix('kafka_').replace('_', '-')}-port" for name in installed.ports}
+    ports = [word for name, port in installed.ports.items() for word in (names[name], str(port))]
     up = json.loads(installed.streamgauge("up", *ports, "--json"))
     assert up["running"]
     (cache,) = (installed.state / "numba").iterdir()
@@ -159,3 +153,10 @@ def test_up_submit_alert_stop_down(installed):
     installed.streamgauge("down")
     assert installed.processes() == []
     assert list((installed.user / "empty").iterdir()) == []
+
+
+def test_the_series_of_the_demo_can_be_backtested(installed):
+    series = Path(installed.streamgauge("where", "series").strip()) / "nyc_taxi.csv"
+    figures = json.loads(installed.streamgauge("backtest", str(series), "--time-column", "timestamp", "--json"))
+    assert figures["scored"] == 10_320
+    assert figures["alerts.opened"] > 0

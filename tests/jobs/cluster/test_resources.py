@@ -52,6 +52,7 @@ def test_a_compiled_kernel_depends_on_the_library_and_the_stages():
     assert "local_cluster.py" not in names
 
 
-def test_a_file_that_is_missing_is_named():
-    with pytest.raises(ClusterError, match=r"no file gone.txt: the installation is not complete"):
-        resources._file("streamgauge.conf", "gone.txt")
+def test_a_file_that_is_missing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(resources, "files", lambda package: tmp_path)
+    with pytest.raises(ClusterError, match=r"streamgauge.conf has no file pom.xml: the installation is not complete"):
+        resources.pom()
