@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from streamgauge.udfs.events.records import BatchResult, RawBatch
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.shard import ScoringPipeline
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 

@@ -13,20 +13,22 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.home import existing_or_new, writable
 from streamgauge.jobs.cluster.kernels import CACHE, forget_old, kernel_cache
 from streamgauge.jobs.cluster.resources import flink_configuration, pom
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError
 
 PORTS = {"kafka": 9092, "kafka_controller": 9093, "flink": 8081, "flink_rpc": 6123, "prometheus": 9249}
@@ -74,6 +76,11 @@ class Cluster:
     def ui(self) -> str:
         """Where a browser finds the Flink UI."""
         return f"http://{self.jobmanager}"
+
+    @property
+    def rest(self) -> FlinkRest:
+        """Flink's REST endpoint."""
+        return FlinkRest(self.jobmanager)
 
     @property
     def flink_home(self) -> Path:
@@ -244,9 +251,9 @@ def up(
     for _ in range(taskmanagers - len(cluster.roles("taskmanager"))):
         add_taskmanager(cluster, wait=False)
     wait_for_kafka(cluster)
-    _wait(cluster, "jobmanager", lambda: bool(rest(cluster, "/overview")))
+    _wait(cluster, "jobmanager", lambda: bool(cluster.rest.call("/overview")))
     wanted = len(cluster.roles("taskmanager"))
-    _wait(cluster, "taskmanager", lambda: int(rest(cluster, "/overview")["taskmanagers"]) >= wanted)
+    _wait(cluster, "taskmanager", lambda: _taskmanagers(cluster) >= wanted)
     say(f"{wanted} TaskManager{'s' if wanted > 1 else ''} ready")
     return cluster
 
@@ -258,15 +265,16 @@ def add_taskmanager(cluster: Cluster, wait: bool = True) -> Process:
     process = _start_flink(cluster, f"taskmanager-{number}", number + 1)
     if wait:
         alive = sum(p.running() is not None for p in cluster.roles("taskmanager"))
-        _wait(cluster, process.role, lambda: int(rest(cluster, "/overview")["taskmanagers"]) >= alive)
+        _wait(cluster, process.role, lambda: _taskmanagers(cluster) >= alive)
     return process
 
 
 def install_flink(cluster: Cluster, jar_folder: Path) -> None:
     """Make a FLINK_HOME of our own, of links into the wheel: nothing in site-packages is changed."""
-    import pyflink  # noqa: PLC0415  half a second, and only needed here
-
-    wheel, home = Path(pyflink.__file__).parent, cluster.flink_home
+    pyflink = find_spec("pyflink")  # its place alone is needed: to import it takes half a second
+    if pyflink is None or pyflink.origin is None:
+        raise ClusterError("apache-flink is not installed: pip install -c constraints.txt .")
+    wheel, home = Path(pyflink.origin).parent, cluster.flink_home
     shutil.rmtree(home, ignore_errors=True)
     shutil.copytree(wheel / "bin", home / "bin")
     for script in (home / "bin").iterdir():
@@ -369,7 +377,7 @@ def _wait(cluster: Cluster, role: str, ready: Callable[[], bool]) -> None:
         try:
             if ready():
                 return
-        except (OSError, ValueError, KeyError):
+        except (ClusterError, ValueError, KeyError):
             pass
         time.sleep(0.2)
     raise ClusterError(
@@ -389,38 +397,18 @@ def _last_words(cluster: Cluster, role: str) -> str:
 
 
 def _kafka_answers(cluster: Cluster) -> bool:
-    from kafka import KafkaAdminClient  # noqa: PLC0415
-    from kafka.errors import KafkaError  # noqa: PLC0415
-
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", cluster.ports["kafka"])):
             return False
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=cluster.bootstrap, request_timeout_ms=5000)
-    except KafkaError:
-        return False
-    try:
+    with clients.admin(
+        KafkaSettings(bootstrap=cluster.bootstrap), "look at the broker", request_timeout_ms=5000
+    ) as admin:
         return bool(admin.describe_cluster())
-    except KafkaError:
-        return False
-    finally:
-        admin.close()
 
 
-def rest(cluster: Cluster, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-    """Call Flink's REST endpoint and return the decoded JSON.
-
-    Raises
-    ------
-    OSError
-        It does not answer, or answers with an error.
-    """
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(
-        cluster.ui + path, data, {"Content-Type": "application/json"}, method=method or ("POST" if data else "GET")
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.loads(answer.read() or b"{}")
+def _taskmanagers(cluster: Cluster) -> int:
+    """TaskManagers that have told the JobManager that they are there."""
+    return int(cluster.rest.call("/overview")["taskmanagers"])
 
 
 # ---- down and status ------------------------------------------------------------------------------------------------
@@ -477,7 +465,8 @@ def status(home: Path | None = None) -> dict[str, Any]:
             }
         )
     jobs: list[dict[str, Any]] = []
-    with suppress(OSError):
-        jobs = [{k: j[k] for k in ("jid", "name", "state")} for j in rest(cluster, "/jobs/overview")["jobs"]]
+    with suppress(ClusterError):
+        overview = cluster.rest.call("/jobs/overview")
+        jobs = [{k: j[k] for k in ("jid", "name", "state")} for j in overview["jobs"]]
     alive = bool(rows) and all(row["alive"] for row in rows)
     return {"running": alive, "processes": rows, "kafka": cluster.bootstrap, "flink_ui": cluster.ui, "jobs": jobs}

@@ -19,10 +19,12 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from streamgauge.jobs.cluster import local_cluster
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.cluster.kernels import compiling
 from streamgauge.jobs.cluster.resources import demo_series
-from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.cluster.submit import submit
+from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.kafka.follow import Received, alert_table, follow
 from streamgauge.jobs.kafka.replay import Pace, Sent, replay
 from streamgauge.jobs.kafka.topics import ensure
@@ -77,7 +79,8 @@ def run(output: Path, keep: bool, console: Console, home: Path | None = None) ->
     home = writable(home)
     running_before = local_cluster.status(home)["running"]
     settings = load()
-    with console.status("starting Kafka and Flink"), compiling(home, settings, console.log):
+    pipeline = settings.pipeline().model_dump_json()
+    with console.status("starting Kafka and Flink"), compiling(home, pipeline, console.log):
         cluster = local_cluster.up(home=home, say=console.log)
     settings, settings_file = on_own_topics(settings, cluster, f"demo-{int(started)}")
     with console.status("submitting the job"):
@@ -137,7 +140,7 @@ def _play(files: list[Path], settings: Settings, console: Console, started: floa
 
     def send() -> None:
         try:
-            replay(files, settings, time_column="timestamp", pace=Pace(rate=RATE), on_sent=on_sent)
+            replay(files, settings, Columns(time="timestamp"), pace=Pace(rate=RATE), on_sent=on_sent)
         except BaseException as error:  # handed to the main thread
             errors.append(error)
 

@@ -18,9 +18,9 @@ from streamgauge.udfs.entities.entity_store import (
     SLOT,
     STATUS,
 )  # fmt: skip
-from streamgauge.udfs.events.records import BatchResult
 from streamgauge.udfs.output.alert import alert_id
 from streamgauge.udfs.output.cloud_event import cloud_event, rfc3339
+from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.scoring.normalise import CENTRE, HIGHEST, LAST, LOWEST, VALUES, VARIANCE
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.udfs.events.records import Opinions, Verdicts
 from streamgauge.udfs.incidents.lifecycle import COLLECTIVE, CONDITIONAL, CONTEXTUAL, DRIFT, POINT, RELATIVE
 from streamgauge.udfs.scoring.attribution import shares
 from streamgauge.udfs.scoring.calibrate import AGREES
+from streamgauge.udfs.scoring.opinions import Opinions, Verdicts
 
 CODES = np.array((POINT, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT))  # in the order of `EVIDENCE`
 

@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.control.feedback import Heard
-from streamgauge.udfs.events.records import Events, Opinions, Verdicts
+from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.incidents.lifecycle import KINDS, TENFOLD
 from streamgauge.udfs.scoring.attribution import expected, shares
+from streamgauge.udfs.scoring.opinions import Opinions, Verdicts
 from streamgauge.udfs.settings.pipeline import FieldSettings, Maintenance
 
 # times the smallest effect that matters: below, severity is medium or high at the most

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.control.feedback import Source
-from streamgauge.udfs.events.records import BatchResult
+from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.scoring.calibrate import SHADOW
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ import numpy as np
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.deviation import deviation_of
 from streamgauge.udfs.entities.entity_store import SEEN, SLOT
-from streamgauge.udfs.events.records import BatchResult, Events
+from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.incidents.lifecycle import CONDITIONAL, KINDS
+from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.scoring.attribution import expected
 from streamgauge.udfs.scoring.calibrate import AGREES
 from streamgauge.udfs.scoring.normalise import CENTRE, HIGHEST, LOWEST, VALUES, VARIANCE

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from streamgauge.models.contract import Floats
 from streamgauge.udfs.entities.entity_store import SEEN, SLOT, STATUS
-from streamgauge.udfs.events.records import BatchResult, Events
+from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.incidents.lifecycle import KINDS, OPENED, Decisions, kind_of
 from streamgauge.udfs.monitoring.probe import Probe, probe
 from streamgauge.udfs.output.cloud_event import cloud_event
+from streamgauge.udfs.output.result import BatchResult
 
 if TYPE_CHECKING:
     from streamgauge.udfs.pipeline.partition import LogPipeline

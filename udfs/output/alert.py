@@ -20,7 +20,7 @@ from streamgauge.udfs.entities.entity_store import (
     RELEASED,
     STATUS,
 )  # fmt: skip
-from streamgauge.udfs.events.records import EVIDENCE, Events, Opinions, Verdicts
+from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.incidents.groups import Groups
 from streamgauge.udfs.incidents.lifecycle import (
     CONDITIONAL,
@@ -36,6 +36,7 @@ from streamgauge.udfs.incidents.rules import Rule
 from streamgauge.udfs.output.cloud_event import cloud_event, rfc3339
 from streamgauge.udfs.scoring.attribution import expected, shares
 from streamgauge.udfs.scoring.calibrate import AGREES, SHADOW
+from streamgauge.udfs.scoring.opinions import EVIDENCE, Opinions, Verdicts
 from streamgauge.udfs.settings.pipeline import DecideSettings
 
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved", RETRACTED: "retracted"}

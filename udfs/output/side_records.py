@@ -8,9 +8,10 @@ import math
 from typing import Any
 
 import msgspec
-from streamgauge.udfs.events.records import DeadLetter, Notice, RawBatch, Verdicts
+from streamgauge.udfs.events.records import DeadLetter, Notice, RawBatch
 from streamgauge.udfs.output.alert import score_of
 from streamgauge.udfs.output.cloud_event import cloud_event
+from streamgauge.udfs.scoring.opinions import Verdicts
 
 _encoder = msgspec.json.Encoder()
 

@@ -11,7 +11,7 @@ import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.entities.entity_store import HELD_AFTER, HISTORY, SLOT, STATUS
 from streamgauge.udfs.events.decode import decode
-from streamgauge.udfs.events.records import BatchResult, Events, Notice, Opinions, RawBatch, Verdicts
+from streamgauge.udfs.events.records import Events, Notice, RawBatch
 from streamgauge.udfs.events.stream_kind import LOOK_EVERY
 from streamgauge.udfs.incidents.classify import classify
 from streamgauge.udfs.incidents.lifecycle import KINDS, OPENED, Decisions, decide, kind_of
@@ -19,10 +19,12 @@ from streamgauge.udfs.incidents.rules import Rule
 from streamgauge.udfs.incidents.suppress import Admitted, admit
 from streamgauge.udfs.monitoring.models import Watched, watch_models
 from streamgauge.udfs.output.alert import CHANGES, build_alerts
+from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.output.side_records import dead_letter, late_event, sampled, schema_notice, score_record
 from streamgauge.udfs.pipeline.partition_state import LogState, Unsaved
 from streamgauge.udfs.scoring.calibrate import SHADOW
 from streamgauge.udfs.scoring.normalise import WIDTH, distances, featurize
+from streamgauge.udfs.scoring.opinions import Opinions, Verdicts
 from streamgauge.udfs.scoring.trained_models import either
 from streamgauge.udfs.settings.pipeline import Maintenance
 

@@ -22,7 +22,7 @@ from streamgauge.udfs.entities.rich_store import Fed as RichFed
 from streamgauge.udfs.entities.rich_store import RichStore
 from streamgauge.udfs.entities.silence import SilenceWatch
 from streamgauge.udfs.entities.situations import Situations
-from streamgauge.udfs.events.records import BatchResult, Events
+from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.events.schema import Alignment, Schema
 from streamgauge.udfs.events.stream_kind import Shape
 from streamgauge.udfs.incidents.budget import Budget
@@ -32,6 +32,7 @@ from streamgauge.udfs.monitoring.drift import DriftWatch
 from streamgauge.udfs.monitoring.quality import Tracking
 from streamgauge.udfs.monitoring.shadow import Comparison
 from streamgauge.udfs.output.alert import config_mark
+from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.scoring.calibrate import SHADOW, Calibrators, Members
 from streamgauge.udfs.scoring.detectors import OWN, Detectors
 from streamgauge.udfs.scoring.normalise import PRIOR, WIDTH

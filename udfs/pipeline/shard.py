@@ -11,10 +11,11 @@ from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
 from streamgauge.udfs.control.entity_actions import act, release, rows_of
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import Control, DetectorVersion, EntityAction, ModelVersion, Said, Weights, check
-from streamgauge.udfs.events.records import BatchResult, RawBatch
+from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.stream_kind import KINDS as KINDS_OF_STREAMS
 from streamgauge.udfs.monitoring.models import ask
 from streamgauge.udfs.monitoring.performance import PerformanceWatch
+from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.partition import LogPipeline
 from streamgauge.udfs.scoring.detectors import Detectors
 from streamgauge.udfs.scoring.normalise import CHANNELS

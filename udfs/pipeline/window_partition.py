@@ -21,16 +21,18 @@ from streamgauge.udfs.entities.entity_store import (
     STATUS,
     TOLD,
 )  # fmt: skip
-from streamgauge.udfs.events.records import BatchResult, Events, RawBatch, WindowRows
+from streamgauge.udfs.events.records import Events, RawBatch
 from streamgauge.udfs.incidents.budget import Budget
 from streamgauge.udfs.incidents.lifecycle import COLLECTIVE, KIND_BITS, OPENED, POINT, RETRACTED, UPDATED, Decisions
 from streamgauge.udfs.output.alert import score_of
 from streamgauge.udfs.output.cloud_event import rfc3339
+from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.partition import Clock, Judged, LogPipeline
 from streamgauge.udfs.pipeline.partition_state import Unsaved
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import EventWindow, ModelsSettings, OutputSettings, PipelineSettings
 from streamgauge.udfs.windows.aggregate import KeptEvents
+from streamgauge.udfs.windows.rows import WindowRows
 
 
 @dataclass(slots=True)

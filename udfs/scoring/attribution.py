@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.udfs.events.records import Opinions, Verdicts
 from streamgauge.udfs.scoring.calibrate import SHADOW
+from streamgauge.udfs.scoring.opinions import Opinions, Verdicts
 
 
 def shares(i: int, fields: int, text_fields: int, opinions: Opinions, verdicts: Verdicts) -> Floats:

@@ -13,7 +13,7 @@ from streamgauge.models.calibration.calibration import TailCalibrator
 from streamgauge.models.contract import Flags, Floats, Kind
 from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, most_surprised, vote
 from streamgauge.models.persistence.codec import pack, unpack
-from streamgauge.udfs.events.records import EVIDENCE, Verdicts
+from streamgauge.udfs.scoring.opinions import EVIDENCE, Verdicts
 from streamgauge.udfs.settings.pipeline import CalibrationSettings
 
 MERGED = 1.0  # e times the geometric mean of tail probabilities is one, however they depend on each other (Vovk and Wang, Biometrika 2020)

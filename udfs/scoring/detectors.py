@@ -13,8 +13,9 @@ from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 from streamgauge.models.detectors.entity.peer_deviation import PeerDeviation
 from streamgauge.models.detectors.entity.seasonal_profile import SeasonalProfile
-from streamgauge.udfs.events.records import ByPlace, Events, Opinions
+from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.scoring.normalise import CHANNELS, unsquashed
+from streamgauge.udfs.scoring.opinions import ByPlace, Opinions
 from streamgauge.udfs.scoring.peers import Peers
 from streamgauge.udfs.settings.detectors import DetectorSettings
 

@@ -16,8 +16,8 @@ from streamgauge.models.errors import SettingsError
 from streamgauge.models.persistence.registry import LoadedModel, Registry
 from streamgauge.udfs.control.messages import ModelVersion
 from streamgauge.udfs.control.shares import is_canary
-from streamgauge.udfs.events.records import ByPlace
 from streamgauge.udfs.scoring.calibrate import SHADOW
+from streamgauge.udfs.scoring.opinions import ByPlace
 from streamgauge.udfs.settings.pipeline import ModelsSettings, ModelUse
 
 FAR = 4.0  # deviations that a probe is off

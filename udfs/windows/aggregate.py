@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.persistence.codec import pack, unpack
-from streamgauge.udfs.events.records import Events, WindowRows
+from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.settings.pipeline import EventWindow
+from streamgauge.udfs.windows.rows import WindowRows
 
 QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 DISTINCT = "distinct"

@@ -13,8 +13,9 @@ import numpy as np
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.persistence.codec import pack
 from streamgauge.udfs.control.messages import Control
-from streamgauge.udfs.events.records import BatchResult, Events
+from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.incidents.budget import Budget
+from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.window_partition import WindowLog
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 from streamgauge.udfs.windows.aggregate import KeptEvents, columns_of

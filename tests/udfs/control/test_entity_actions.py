@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from streamgauge.udfs.control.messages import EntityAction
 from streamgauge.udfs.entities.rewind_points import MOST
-from tests.udfs.pipeline.test_quarantine import VARIANCE, number, settings, usual
 
 from tests.streams import Run, batch
+from tests.udfs.pipeline.test_quarantine import VARIANCE, number, settings, usual
 
 SETTINGS = settings(quarantine=50, quiet_events=1000)
 
