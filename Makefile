@@ -28,6 +28,7 @@ schema: .venv/.installed
 
 kernels:
 	find . -name '*.nb[ci]' -delete
+	rm -rf $(STREAMGAUGE_HOME)/numba
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.detectors

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 # Flink's client puts the folder of this script on the path, where its room `kafka` would hide the package kafka
-sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
+sys.path[:] = [place for place in sys.path if not (Path(place) / Path(__file__).name).exists()]
 
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
