@@ -1,6 +1,7 @@
 # make demo | test | lint | bench | kernels | clean        everything lives in .venv and .streamgauge
 PYTHON ?= python3.11
 BIN := .venv/bin
+export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 NEEDS := setup.py constraints.txt install.sh
 
 .PHONY: demo test unit integration lint schema bench kernels clean
@@ -27,6 +28,7 @@ schema: .venv/.installed
 
 kernels:
 	find . -name '*.nb[ci]' -delete
+	rm -rf $(STREAMGAUGE_HOME)/numba
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.detectors

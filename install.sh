@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
+# Without EXTRA it compiles the kernels too; the home of the local cluster is .streamgauge unless STREAMGAUGE_HOME names another.
 #   install.sh [EXTRA]      EXTRA: none, or dev for the tests
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -27,4 +28,7 @@ echo "installing Python packages into .venv (one to two minutes the first time)"
 .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
   -e ".${extra:+[$extra]}" --config-settings editable_mode=strict
 .venv/bin/python -m pip check
+if [ -z "$extra" ]; then
+  STREAMGAUGE_HOME=${STREAMGAUGE_HOME:-$PWD/.streamgauge} .venv/bin/streamgauge warm
+fi
 touch ".venv/.installed${extra:+-$extra}"

@@ -1,4 +1,7 @@
-"""Packaging: the top-level folders jobs, udfs and models are imported as streamgauge.jobs, .udfs and .models."""
+"""Packaging: the top-level folders jobs, udfs and models are imported as streamgauge.jobs, .udfs and .models.
+
+What is no code but needed at run time is package data: flink-conf as streamgauge.conf, examples/nab as streamgauge.nab.
+"""
 
 from pathlib import Path
 
@@ -6,6 +9,11 @@ from setuptools import find_packages, setup
 
 TOP = ("jobs", "udfs", "models")
 ROOMS = [folder for top in TOP for folder in (top, *(f"{top}/{room.replace('.', '/')}" for room in find_packages(top)))]
+PACKAGES = {f"streamgauge.{folder.replace('/', '.')}": folder for folder in ROOMS}
+DATA = {
+    "streamgauge.conf": ("flink-conf", ["*.yaml", "*.json", "*.properties", "pom.xml", "constraints.txt"]),
+    "streamgauge.nab": ("examples/nab", ["*.csv", "windows.json", "LICENSE.txt", "README.md"]),
+}
 
 setup(
     name="streamgauge",
@@ -16,9 +24,10 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.12",
-    packages=[f"streamgauge.{folder.replace('/', '.')}" for folder in ROOMS],
-    package_dir={f"streamgauge.{folder.replace('/', '.')}": folder for folder in ROOMS},
-    package_data={f"streamgauge.{folder}": ["py.typed"] for folder in TOP},
+    packages=[*PACKAGES, *DATA],
+    package_dir=PACKAGES | {package: folder for package, (folder, _) in DATA.items()},
+    package_data={f"streamgauge.{folder}": ["py.typed"] for folder in TOP}
+    | {package: patterns for package, (_, patterns) in DATA.items()},
     entry_points={"console_scripts": ["streamgauge=streamgauge.jobs.commands.app:app"]},
     # Exact versions live in constraints.txt: install with `pip install -c constraints.txt .`
     install_requires=[

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import yaml
 from streamgauge.jobs.cluster import local_cluster
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.local_cluster import Cluster
-from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.kafka.topics import ensure
-from streamgauge.jobs.settings.loading import Settings, TopicSettings, validated
+from streamgauge.jobs.settings.kafka import TopicSettings
+from streamgauge.jobs.settings.loading import Settings, validated
 
 FIELDS = ("amount", "latency", "items", "balance")
 

@@ -11,7 +11,8 @@ import argparse
 import time
 
 import numpy as np
-from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
+from streamgauge.jobs.cluster.submit import submit
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.pipeline.shard import ScoringPipeline
 from streamgauge.udfs.settings.pipeline import PipelineSettings

@@ -51,49 +51,57 @@ class Planted:
     named: set[str] = field(default_factory=set)
 
 
+class Places:
+    """Gives each anomaly a place of its own.
+
+    Parameters
+    ----------
+    random : Generator
+    """
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self.random = random
+        self.planted: list[Planted] = []
+        self._taken: dict[tuple[int, str], list[tuple[int, int]]] = {}
+
+    def place(self, kind: str, entity: int, length: int, where: Any = None) -> Planted | None:
+        """A place in the judged month where the entity's field is free, two hours apart."""
+        for _ in range(50):
+            start = DAY * LEARNED + int(self.random.integers(0, DAY * JUDGED - length - DAY))
+            if where is not None and not where(start):
+                continue
+            spans = self._taken.setdefault((entity, FIELD[kind]), [])
+            if all(start > b + 48 or start + length < a - 48 for a, b in spans):
+                spans.append((start, start + length))
+                self.planted.append(Planted(kind, entity, start, start + length - 1))
+                return self.planted[-1]
+        return None
+
+
 def stream(seed: int) -> tuple[dict[str, Floats], list[Planted]]:
     """Fields by name, float64[steps, entities], and what was planted."""
     random = np.random.default_rng(seed)
     entities, steps = int(random.integers(25, 45)), DAY * (LEARNED + JUDGED)
     t = np.arange(steps)
     hour, weekday = t % DAY / DAY * 24, t // DAY % 7
-    phase = random.uniform(0, 24)
-
-    def season(sharpness: float) -> Floats:
-        wave = np.cos((hour - phase) / 24 * 2 * np.pi)
-        return np.sign(wave) * np.abs(wave) ** sharpness
-
+    hours = np.cos((hour - random.uniform(0, 24)) / 24 * 2 * np.pi)
     weekend = np.where(weekday >= 5, random.uniform(0.4, 1.0), 1.0)
     common = _autoregression(random, steps, 1, 0.5 ** (1 / random.uniform(12, 100)))[:, 0]
     noise = random.uniform(0.2, 0.4)
-    demand = np.outer(random.uniform(1, 3) * season(1.0) * weekend, np.ones(entities))
+    demand = np.outer(random.uniform(1, 3) * _sharpened(hours, 1.0) * weekend, np.ones(entities))
     demand += common[:, None] + noise * _autoregression(random, steps, entities, random.uniform(0, 0.5))
     scale = random.lognormal(3, 1, entities)
     amplitude = random.uniform(5, 9)
     spread = random.standard_t(random.uniform(12, 30), (steps, entities)) if random.random() < 0.5 else None
     keep = 0.0 if spread is not None else random.uniform(0, 0.4)
     latency = spread if spread is not None else _autoregression(random, steps, entities, keep)
-    wave = season(random.uniform(0.7, 1.3)) * weekend
+    wave = _sharpened(hours, random.uniform(0.7, 1.3)) * weekend
     latency = latency + np.outer(amplitude * wave, np.ones(entities)) * random.uniform(0.8, 1.2, entities)
     temperature = _autoregression(random, steps, entities, random.uniform(0, 0.6))
     stock = random.poisson(random.uniform(5, 50), (steps, entities)).astype(np.float64)
 
-    planted: list[Planted] = []
-    taken: dict[tuple[int, str], list[tuple[int, int]]] = {}
-
-    def place(kind: str, entity: int, length: int, where: Any = None) -> Planted | None:
-        """A place in the judged month where the entity's field is free, two hours apart."""
-        for _ in range(50):
-            start = DAY * LEARNED + int(random.integers(0, DAY * JUDGED - length - DAY))
-            if where is not None and not where(start):
-                continue
-            spans = taken.setdefault((entity, FIELD[kind]), [])
-            if all(start > b + 48 or start + length < a - 48 for a, b in spans):
-                spans.append((start, start + length))
-                planted.append(Planted(kind, entity, start, start + length - 1))
-                return planted[-1]
-        return None
-
+    places = Places(random)
+    place = places.place
     low = np.quantile(wave, 0.25)
     rate = random.uniform(0.4, 1.2)  # of each kind, for each entity
     for entity in range(entities):
@@ -128,18 +136,26 @@ def stream(seed: int) -> tuple[dict[str, Floats], list[Planted]]:
         if random.random() < 0.4:
             length = int(random.integers(4 * DAY, 9 * DAY))
             if p := place("drift", entity, length):
-                ramp = np.linspace(0, random.uniform(2.5, 4.0), length)
-                temperature[p.start : p.end + 1, entity] += random.choice((-1, 1)) * ramp
-                temperature[p.end + 1 :, entity] = temperature[p.end + 1 :, entity] + ramp[-1] * np.sign(
-                    temperature[p.start : p.end + 1, entity][-1]
-                )
+                _drift(random, temperature[:, entity], p)
     fields = {
         "demand": scale * (10 + demand),
         "latency": scale * (20 + latency),
         "temperature": 20 + 0.5 * temperature,
         "stock": stock,
     }
-    return fields, planted
+    return fields, places.planted
+
+
+def _sharpened(wave: Floats, power: float) -> Floats:
+    return np.sign(wave) * np.abs(wave) ** power
+
+
+def _drift(random: np.random.Generator, values: Floats, p: Planted) -> None:
+    """Let a field's values move away slowly, and stay where they have come to."""
+    ramp = np.linspace(0, random.uniform(2.5, 4.0), p.end + 1 - p.start)
+    during, after = values[p.start : p.end + 1], values[p.end + 1 :]
+    during += random.choice((-1, 1)) * ramp
+    after += ramp[-1] * np.sign(during[-1])
 
 
 def _autoregression(random: np.random.Generator, steps: int, n: int, keep: float) -> Floats:

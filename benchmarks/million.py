@@ -11,8 +11,9 @@ import argparse
 import time
 
 import psutil
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.local_cluster import Cluster
-from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.cluster.submit import submit
 
 from benchmarks.common import cluster, finish, load, say, settings_for
 from benchmarks.entities import SCORED_AT_ONCE

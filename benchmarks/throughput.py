@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.local_cluster import Cluster
-from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.pipeline.shard import ScoringPipeline

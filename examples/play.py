@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from kafka import KafkaProducer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from streamgauge.jobs.cluster import local_cluster
-from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
+from streamgauge.jobs.cluster.submit import submit
+from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.follow import follow
-from streamgauge.jobs.kafka.topics import client_options, ensure
+from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies.demo import on_own_topics
 from streamgauge.models.errors import ClusterError, StreamgaugeError
@@ -154,14 +155,14 @@ def judge(stream: Stream, alerts: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _send(stream: Stream, settings: Settings) -> None:
-    producer = KafkaProducer(**client_options(settings.kafka), linger_ms=20, acks=1, max_block_ms=60_000)
     names, topic = settings.event, settings.kafka.topics.events
     failed: list[BaseException] = []
-    for entity, at, fields in track(stream.events, "sending", console=Console(stderr=True)):
-        value = {names.entity: entity, names.time: at, **fields}
-        producer.send(topic, _encode(value), entity.encode(), timestamp_ms=at).add_errback(failed.append)
-    producer.flush(120)
-    producer.close(10)
+    options = {"linger_ms": 20, "acks": 1, "max_block_ms": 60_000}
+    with clients.producer(settings.kafka, f"write to {topic!r}", **options) as producer:
+        for entity, at, fields in track(stream.events, "sending", console=Console(stderr=True)):
+            value = {names.entity: entity, names.time: at, **fields}
+            producer.send(topic, _encode(value), entity.encode(), timestamp_ms=at).add_errback(failed.append)
+        producer.flush(120)
     if failed:
         raise ClusterError(f"Kafka did not take {len(failed)} events, first reason: {failed[0]}")
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E402  the path is mended before what is found on it is imported
 """The job: Kafka events in, alerts out. Read it from top to bottom, as the data flows.
 
 Submit it with `streamgauge submit`, or with Flink's own client:
@@ -11,6 +12,9 @@ import functools
 import sys
 from pathlib import Path
 
+# Flink's client puts the folder of this script on the path, where its room `kafka` would hide the package kafka
+sys.path[:] = [place for place in sys.path if not (Path(place) / Path(__file__).name).exists()]
+
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
@@ -21,8 +25,9 @@ from streamgauge.jobs.cluster.flink_tables import (
     said_stream,
     shard_expression,
     shard_keys,
-)  # fmt: skip
-from streamgauge.jobs.kafka.topics import pipeline_of, read_said
+)
+from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
+from streamgauge.jobs.kafka.topics import read_messages
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.models.errors import StreamgaugeError
 from streamgauge.udfs.flink.group_incidents import GroupIncidents
@@ -93,7 +98,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
         job.name,
         batch.sharding == "partition",
     )
-    score_batch = ScoreBatch(scoring, functools.partial(read_said, kafka))
+    score_batch = ScoreBatch(scoring, functools.partial(read_messages, kafka))
     alerts = batches.connect(said).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
 
     # incidents that open -> groups over all partitions

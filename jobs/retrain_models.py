@@ -19,17 +19,17 @@ from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
-from streamgauge.jobs.kafka.feedback import confirmed, heard
+from kafka import TopicPartition
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.feedback import confirmed, newest_feedback
 from streamgauge.jobs.kafka.follow import not_learned
-from streamgauge.jobs.kafka.topics import client_options, send_control
+from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.settings.loading import RetrainSettings, Settings
 from streamgauge.jobs.studies.train import past_of_topic, registry_of, train
 from streamgauge.models.calibration.thresholds import compare_thresholds
 from streamgauge.models.catalog import FITTED
 from streamgauge.models.detectors.fitted.fitted_detector import Progress
-from streamgauge.models.errors import ClusterError, ModelError, StreamgaugeError
+from streamgauge.models.errors import ModelError, StreamgaugeError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import HELD_BACK, Past, windows_of
@@ -85,24 +85,19 @@ class Keeper:
         kafka, topics = self.settings.kafka, self.settings.kafka.topics
         done = 0
         self.reconcile()
-        try:
-            consumer = KafkaConsumer(
-                topics.retrain_requests, topics.notices, **client_options(kafka), group_id=f"{kafka.group}-trainer",
-                enable_auto_commit=False, auto_offset_reset="earliest", isolation_level="read_committed", max_poll_records=1,
-                max_poll_interval_ms=3_600_000,
-            )  # fmt: skip
-            try:
-                idle = time.monotonic()
-                while not once or time.monotonic() - idle < IDLE:
-                    for record in (r for batch in consumer.poll(500).values() for r in batch):
-                        self.take(json.loads(record.value))
-                        consumer.commit()  # after it: a message may be dealt with twice, never not at all
-                        done += 1
-                        idle = time.monotonic()
-            finally:
-                consumer.close()
-        except KafkaError as error:
-            raise ClusterError(f"cannot follow {topics.retrain_requests!r} at {kafka.bootstrap}: {error}") from error
+        reading = {
+            "group_id": f"{kafka.group}-trainer", "auto_offset_reset": "earliest", "isolation_level": "read_committed",
+            "max_poll_records": 1, "max_poll_interval_ms": 3_600_000,
+        }  # fmt: skip
+        followed = (topics.retrain_requests, topics.notices)
+        with clients.consumer(kafka, f"follow {topics.retrain_requests!r}", *followed, **reading) as consumer:
+            idle = time.monotonic()
+            while not once or time.monotonic() - idle < IDLE:
+                for record in (r for batch in consumer.poll(500).values() for r in batch):
+                    self.take(json.loads(record.value))
+                    consumer.commit()  # after it: a message may be dealt with twice, never not at all
+                    done += 1
+                    idle = time.monotonic()
         return done
 
     def take(self, event: dict[str, Any]) -> None:
@@ -365,15 +360,12 @@ class Keeper:
         kafka = self.settings.kafka
         origin, now = Origin(kafka.topics.events, self.settings.job.name), int(time.time() * 1000)
         text = origin.event(uuid.uuid4().hex, f"model.{step}", name, now, {"model": name, **data})
-        producer = KafkaProducer(**client_options(kafka), acks="all")
-        try:
+        with clients.producer(kafka, f"write to {kafka.topics.notices!r}") as producer:
             producer.send(kafka.topics.notices, text, name.encode()).get(30)
-        finally:
-            producer.close()
 
     def heard(self, since: int) -> list[Feedback]:
         """What people said since a time, in milliseconds."""
-        return heard(self.settings.kafka, since)
+        return newest_feedback(self.settings.kafka, since)
 
     def past(self, data: dict[str, Any]) -> Past:
         """What came on all partitions since the drift began, as soon as it is enough."""
@@ -381,8 +373,7 @@ class Keeper:
         [(partition, (first, _))] = data["offsets"].items()
         deadline = time.monotonic() + self.gates.wait / 1000
         while True:
-            consumer = KafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
-            try:
+            with clients.consumer(settings.kafka, f"read {topic!r}") as consumer:
                 places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
                 here = TopicPartition(topic, max(int(partition), 0))
                 consumer.assign([here])
@@ -392,8 +383,6 @@ class Keeper:
                     found = [r for batch in consumer.poll(1000, max_records=1).values() for r in batch]
                 since = consumer.offsets_for_times(dict.fromkeys(places, found[0].timestamp))
                 ends = consumer.end_offsets(places)
-            finally:
-                consumer.close()
             begins = {p: ends[p] if since[p] is None else since[p].offset for p in places}
             begins[here] = max(begins[here], first)
             ranges = {p.partition: (begins[p], ends[p]) for p in places if begins[p] < ends[p]}
@@ -402,8 +391,8 @@ class Keeper:
                 share = min(1.0, self.gates.most / max(rows, 1))
                 newer = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
                 kafka = settings.kafka
-                held_back = not_learned(kafka, epoch_milliseconds(data["since"]))
-                return past_of_topic(settings, newer, confirmed=confirmed(kafka), held_back=held_back)
+                quarantined = not_learned(kafka, epoch_milliseconds(data["since"]))
+                return past_of_topic(settings, newer, confirmed=confirmed(kafka), quarantined=quarantined)
             time.sleep(1.0)
 
 

@@ -19,11 +19,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from kafka import KafkaProducer
 from rich.console import Console
 from streamgauge.jobs.cluster import local_cluster
-from streamgauge.jobs.cluster.submit import FlinkRest, submit
-from streamgauge.jobs.kafka.topics import client_options, ensure, records_since, send_control
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
+from streamgauge.jobs.cluster.submit import submit
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.topics import ensure, records_since, send_control
 from streamgauge.jobs.retrain_models import Keeper
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies.demo import on_own_topics
@@ -70,24 +71,24 @@ class Load:
         return int(np.interp(moment, *zip(*self.sent, strict=True)))
 
     def _send(self) -> None:
-        producer = KafkaProducer(**client_options(self.settings.kafka), linger_ms=20, acks=1)
-        topic, encode = self.settings.kafka.topics.events, msgspec.json.Encoder().encode
+        kafka, encode = self.settings.kafka, msgspec.json.Encoder().encode
+        topic = kafka.topics.events
         began, n = time.time(), 0
-        for turn in itertools.count():
-            if self.over.is_set():
-                break
-            X, entities, labels = made(CHUNK, self.seed + turn, np.arange(n, n + CHUNK) >= CHANGE)
-            for x, owner in zip(X.tolist(), entities.tolist(), strict=True):
-                value = {"entity": f"machine-{owner:02d}", **dict(zip(FIELDS, x, strict=True))}
-                future = producer.send(topic, encode(value), value["entity"].encode())
-                future.add_callback(lambda where, n=n: self.places.__setitem__((where.partition, where.offset), n))
-                future.add_errback(self.failed.append)
-                n += 1
-            self.labels += labels.tolist()
-            self.sent.append((time.time(), n))
-            time.sleep(max(0.0, began + n / RATE - time.time()))
-        producer.flush(60)
-        producer.close(10)
+        with clients.producer(kafka, f"write to {topic!r}", linger_ms=20, acks=1) as producer:
+            for turn in itertools.count():
+                if self.over.is_set():
+                    break
+                X, entities, labels = made(CHUNK, self.seed + turn, np.arange(n, n + CHUNK) >= CHANGE)
+                for x, owner in zip(X.tolist(), entities.tolist(), strict=True):
+                    value = {"entity": f"machine-{owner:02d}", **dict(zip(FIELDS, x, strict=True))}
+                    future = producer.send(topic, encode(value), value["entity"].encode())
+                    future.add_callback(lambda where, n=n: self.places.__setitem__((where.partition, where.offset), n))
+                    future.add_errback(self.failed.append)
+                    n += 1
+                self.labels += labels.tolist()
+                self.sent.append((time.time(), n))
+                time.sleep(max(0.0, began + n / RATE - time.time()))
+            producer.flush(60)
 
 
 def play(seed: int) -> dict[str, Any]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import psutil
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
-from streamgauge.jobs.cluster.local_cluster import PORTS, PROJECT, Cluster, java, port_in_use
-from streamgauge.jobs.kafka.topics import admin, client_options, wanted
+from kafka import TopicPartition
+from streamgauge.jobs.cluster.home import existing_or_new
+from streamgauge.jobs.cluster.local_cluster import PORTS, Cluster, java, port_in_use
+from streamgauge.jobs.cluster.resources import constraints
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.read_range import raw_batch, read_range
+from streamgauge.jobs.kafka.topics import partitions_of, wanted
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import StreamgaugeError
+from streamgauge.udfs.events.decode import decode
 
 PINNED = ("apache-flink", "numpy", "numba", "river", "kafka-python", "msgspec", "pydantic")
 LOOK_AT = 5_000  # newest events looked at for their keys
@@ -32,15 +35,22 @@ class Finding:
     message: str
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Run all checks."""
+def examine(settings: Settings, home: Path | None = None) -> list[Finding]:
+    """Run all checks.
+
+    Parameters
+    ----------
+    settings : Settings
+    home : Path, optional
+        Folder of the local cluster.
+    """
     checks: list[tuple[str, Callable[[Settings], Finding | list[Finding]]]] = [
         ("Java", lambda _: Finding("Java", "ok", java())),
         ("Maven", lambda _: _maven()),
         ("Python packages", lambda _: _packages()),
         ("memory", lambda _: _memory()),
-        ("disk", lambda _: _disk()),
-        ("ports", lambda _: _ports()),
+        ("disk", lambda _: _disk(home)),
+        ("ports", lambda _: _ports(home)),
         ("topics", _topics),
         ("keys", _keys),
     ]
@@ -48,7 +58,7 @@ def examine(settings: Settings) -> list[Finding]:
     for name, check in checks:
         try:
             found = check(settings)
-        except (StreamgaugeError, KafkaError) as error:
+        except StreamgaugeError as error:
             found = Finding(name, "failure", str(error))
         findings += found if isinstance(found, list) else [found]
     return findings
@@ -64,11 +74,8 @@ def _maven() -> Finding:
 def _packages() -> Finding:
     if sys.version_info[:2] != (3, 11):
         return Finding("Python packages", "failure", f"Python {sys.version.split()[0]}: 3.11 is needed")
-    pins = {}
-    constraints = PROJECT / "constraints.txt"
-    if constraints.exists():
-        lines = (line.split("#")[0].strip() for line in constraints.read_text().splitlines())
-        pins = {name.lower(): pin for name, _, pin in (line.partition("==") for line in lines if line)}
+    lines = (line.split("#")[0].strip() for line in constraints().read_text().splitlines())
+    pins = {name.lower(): pin for name, _, pin in (line.partition("==") for line in lines if line)}
     wrong = []
     for name in PINNED:
         try:
@@ -78,7 +85,7 @@ def _packages() -> Finding:
         if name in pins and have != pins[name]:
             wrong.append(f"{name} is {have}, wanted {pins[name]}")
     if wrong:
-        return Finding("Python packages", "failure", "; ".join(wrong) + ": pip install -c constraints.txt .")
+        return Finding("Python packages", "failure", f"{'; '.join(wrong)}: pip install -c {constraints()} streamgauge")
     return Finding("Python packages", "ok", ", ".join(f"{name} {version(name)}" for name in PINNED[:3]))
 
 
@@ -90,13 +97,15 @@ def _memory() -> Finding:
     )
 
 
-def _disk() -> Finding:
-    free = shutil.disk_usage(os.getcwd()).free / 2**30
-    return Finding("disk", "ok" if free >= 5 else "warning", f"{free:.0f} GiB free here; 5 are comfortable")
+def _disk(home: Path | None) -> Finding:
+    state = existing_or_new(home)
+    there = next(folder for folder in (state, *state.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free / 2**30
+    return Finding("disk", "ok" if free >= 5 else "warning", f"{free:.0f} GiB free for {state}; 5 are comfortable")
 
 
-def _ports() -> Finding:
-    cluster = Cluster.load()
+def _ports(home: Path | None) -> Finding:
+    cluster = Cluster.load(home)
     if cluster is not None and cluster.processes:
         dead = [p.role for p in cluster.processes if p.running() is None]
         if dead:
@@ -113,61 +122,40 @@ def _ports() -> Finding:
 def _topics(settings: Settings) -> list[Finding]:
     kafka = settings.kafka
     findings = []
-    with admin(kafka) as client:
+    with clients.admin(kafka, "list the topics") as client:
         there = set(client.list_topics())
-        missing = [name for name in wanted(kafka, 1) if name not in there]
-        if missing:
-            findings.append(
-                Finding("topics", "warning", f"missing: {', '.join(missing)}; `streamgauge submit` makes them")
-            )
-    consumer = KafkaConsumer(**client_options(kafka))
-    try:
-        partitions = consumer.partitions_for_topic(kafka.topics.control) or {0}
-        if len(partitions) != 1:
-            findings.append(
-                Finding(
-                    "topics", "failure", f"{kafka.topics.control} has {len(partitions)} partitions; its order needs one"
-                )
-            )
-        events = consumer.partitions_for_topic(kafka.topics.events)
-        if events and settings.batch.sharding == "partition" and len(events) < settings.batch.shards:
-            message = (
-                f"{kafka.topics.events} has {len(events)} partitions for {settings.batch.shards} shards: some stay idle"
-            )
-            findings.append(Finding("topics", "warning", message))
-    finally:
-        consumer.close()
+    missing = [name for name in wanted(kafka, 1) if name not in there]
+    if missing:
+        findings.append(Finding("topics", "warning", f"missing: {', '.join(missing)}; `streamgauge submit` makes them"))
+    control = len(partitions_of(kafka, kafka.topics.control))
+    if control > 1:
+        message = f"{kafka.topics.control} has {control} partitions; its order needs one"
+        findings.append(Finding("topics", "failure", message))
+    events = len(partitions_of(kafka, kafka.topics.events))
+    if events and settings.batch.sharding == "partition" and events < settings.batch.shards:
+        message = f"{kafka.topics.events} has {events} partitions for {settings.batch.shards} shards: some stay idle"
+        findings.append(Finding("topics", "warning", message))
     return findings or [Finding("topics", "ok", f"all {len(wanted(kafka, 1))} there at {kafka.bootstrap}")]
 
 
 def _keys(settings: Settings) -> Finding:
-    """Do producers key by entity? Looks at the newest events."""
-    kafka = settings.kafka
-    consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False)
+    """Do producers key by entity? Looks at the newest events, as the job reads them."""
+    kafka, topic = settings.kafka, settings.kafka.topics.events
     seen: dict[str, set[int]] = defaultdict(set)
     unkeyed = count = 0
-    try:
-        partitions = consumer.partitions_for_topic(kafka.topics.events)
+    with clients.consumer(kafka, f"read {topic!r}") as consumer:
+        partitions = consumer.partitions_for_topic(topic)
         if not partitions:
-            return Finding("keys", "warning", f"there is no topic {kafka.topics.events!r} yet")
-        places = [TopicPartition(kafka.topics.events, p) for p in partitions]
-        consumer.assign(places)
-        ends = consumer.end_offsets(places)
-        starts = consumer.beginning_offsets(places)
+            return Finding("keys", "warning", f"there is no topic {topic!r} yet")
+        places = [TopicPartition(topic, p) for p in partitions]
+        ends, starts = consumer.end_offsets(places), consumer.beginning_offsets(places)
         for place in places:
-            consumer.seek(place, max(starts[place], ends[place] - LOOK_AT // len(places)))
-        while any(consumer.position(place) < ends[place] for place in places):
-            for batch in consumer.poll(1000).values():
-                for record in batch:
-                    count += 1
-                    unkeyed += record.key is None
-                    try:
-                        entity = json.loads(record.value or b"null")[settings.event.entity]
-                    except (ValueError, KeyError, TypeError):
-                        continue
-                    seen[str(entity)].add(record.partition)
-    finally:
-        consumer.close()
+            begin = max(starts[place], ends[place] - LOOK_AT // len(places))
+            for records in read_range(consumer, place, begin, ends[place]):
+                count += len(records)
+                unkeyed += sum(record.key is None for record in records)
+                for entity in decode(raw_batch(records), settings.event)[0].entities:
+                    seen[entity].add(place.partition)
     spread = sorted(entity for entity, where in seen.items() if len(where) > 1)
     if spread and settings.batch.sharding == "partition":
         names = ", ".join(spread[:3])

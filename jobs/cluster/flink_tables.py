@@ -8,7 +8,7 @@ from pyflink.common import Types
 from pyflink.datastream.data_stream import DataStream, KeyedStream
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
-from streamgauge.jobs.settings.loading import KafkaSettings
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.udfs.flink.scoring import HEARTBEAT, PLACES
 
 # Parallel arrays, never an array of rows: in thread mode its rows all arrive equal to the last one.
@@ -171,10 +171,11 @@ UNION ALL SELECT ARRAY[{", ".join(map(str, heartbeats_to))}][shard] AS shard, RO
     # Rows of (key, value) are what PyFlink's keyed operators expect. Building them in SQL and keying in Java spares the
     # crossing into Python that DataStream.key_by adds for every element.
     keyed = Types.ROW_NAMED(["shard", "batch"], [Types.INT(), BATCH])
-    stream._j_data_stream.getTransformation().setOutputType(keyed.get_java_type_info())
+    in_java: Any = stream._j_data_stream  # noqa: SLF001  PyFlink has no public name for it
+    in_java.getTransformation().setOutputType(keyed.get_java_type_info())
     selector = get_gateway().jvm.KeyByKeySelector()
     key_type = Types.ROW([Types.INT()]).get_java_type_info()
-    return KeyedStream(stream._j_data_stream.keyBy(selector, key_type), BATCH, stream)
+    return KeyedStream(in_java.keyBy(selector, key_type), BATCH, stream)
 
 
 def message_sink(

@@ -1,12 +1,11 @@
 """A real Kafka broker and a real Flink cluster on this machine, as plain processes.
 
-Everything lives under one folder (`.streamgauge` unless STREAMGAUGE_HOME says otherwise): jars, logs, data,
-checkpoints, and `cluster.json`, the list of the processes that `up` started. `down` stops those and no others.
+Everything lives under one folder, the home (see home.py): jars, logs, data, checkpoints, compiled kernels, and
+`cluster.json`, the list of the processes that `up` started. `down` stops those and no others.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -14,20 +13,24 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
 import yaml
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
+from streamgauge.jobs.cluster.home import existing_or_new, writable
+from streamgauge.jobs.cluster.kernels import CACHE, forget_old, kernel_cache
+from streamgauge.jobs.cluster.resources import flink_configuration, pom
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError
 
-PROJECT = Path(__file__).resolve().parents[2]
 PORTS = {"kafka": 9092, "kafka_controller": 9093, "flink": 8081, "flink_rpc": 6123, "prometheus": 9249}
 START_SECONDS = 60
 
@@ -75,6 +78,11 @@ class Cluster:
         return f"http://{self.jobmanager}"
 
     @property
+    def rest(self) -> FlinkRest:
+        """Flink's REST endpoint."""
+        return FlinkRest(self.jobmanager)
+
+    @property
     def flink_home(self) -> Path:
         """The folder that FLINK_HOME points to."""
         return self.home / "flink"
@@ -89,7 +97,7 @@ class Cluster:
             "FLINK_LOG_DIR": str(self.home / "logs"),
             "FLINK_PID_DIR": str(self.home / "run"),
             "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
-            "NUMBA_CACHE_DIR": str(kernel_cache(self.home)),
+            CACHE: str(kernel_cache(self.home)),
         }
 
     def roles(self, prefix: str) -> list[Process]:
@@ -106,7 +114,7 @@ class Cluster:
     @classmethod
     def load(cls, home: Path | None = None) -> Cluster | None:
         """The cluster that `up` left behind, running or not, or None."""
-        home = home or default_home()
+        home = existing_or_new(home)
         try:
             saved = json.loads((home / "cluster.json").read_text())
             return cls(home, dict(saved["ports"]), [Process(**p) for p in saved["processes"]])
@@ -116,19 +124,6 @@ class Cluster:
             raise ClusterError(
                 f"{home / 'cluster.json'} is damaged ({error}): delete it, and stop leftover java processes"
             ) from error
-
-
-def default_home() -> Path:
-    """Folder of the local cluster: STREAMGAUGE_HOME, else `.streamgauge` of the working directory."""
-    return Path(os.environ.get("STREAMGAUGE_HOME") or ".streamgauge").absolute()
-
-
-def kernel_cache(home: Path) -> Path:
-    """Folder of the compiled kernels of this very code: numba does not see that a kernel which another file imports has changed."""
-    digest = hashlib.blake2b(digest_size=8)
-    for file in sorted(file for part in ("models", "udfs") for file in (PROJECT / part).rglob("*.py")):
-        digest.update(file.read_bytes())
-    return home / "numba" / digest.hexdigest()
 
 
 def running_cluster(home: Path | None = None) -> Cluster:
@@ -169,10 +164,10 @@ def jars(home: Path) -> Path:
         return folder
     if shutil.which("mvn") is None:
         raise ClusterError("no Maven found, needed once for the Kafka jars: apt install maven")
-    pom = PROJECT / "pom.xml"
-    if not pom.exists():
-        raise ClusterError(f"{pom} is missing: run `streamgauge up` from a checkout of the repository")
-    command = ["mvn", "-q", "-B", "-f", str(pom), "process-resources", f"-Djars={folder}"]
+    description = shutil.copy(
+        pom(), home / "pom.xml"
+    )  # Maven may write beside it, where the package cannot be written to
+    command = ["mvn", "-q", "-B", "-f", str(description), "process-resources", f"-Djars={folder}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ClusterError(f"Maven could not fetch the jars: {(done.stdout + done.stderr).strip()[-600:]}")
@@ -213,7 +208,7 @@ def up(
         Ports by name (see `PORTS`), where they differ from the defaults. TaskManager i serves Prometheus metrics on
         ``prometheus + 1 + i``, the JobManager on ``prometheus``.
     home : Path, optional
-        Folder of the cluster.
+        Folder of the cluster; made if it is not there.
     say : callable
         Told of each step.
 
@@ -221,9 +216,11 @@ def up(
     ------
     ClusterError
         A port is taken, Java or Maven is missing, or a process died while starting; says what to do.
+    InputError
+        The home is a file, or cannot be written to.
     """
-    home = home or default_home()
-    home.mkdir(parents=True, exist_ok=True)
+    home = writable(home)
+    say(f"state in {home}")
     known = Cluster.load(home)
     if known is not None and known.processes:
         dead = [p.role for p in known.processes if p.running() is None]
@@ -246,8 +243,7 @@ def up(
                 + ": stop it, or choose other ports (`streamgauge up --help`)"
             )
         install_flink(cluster, jar_folder)
-        for old in {*(home / "numba").glob("*")} - {kernel_cache(home)}:
-            shutil.rmtree(old)
+        forget_old(home)
         say(f"starting Kafka on {cluster.bootstrap}")
         start_kafka(cluster, java_path, jar_folder)
         say(f"starting Flink, UI on {cluster.ui}")
@@ -255,9 +251,9 @@ def up(
     for _ in range(taskmanagers - len(cluster.roles("taskmanager"))):
         add_taskmanager(cluster, wait=False)
     wait_for_kafka(cluster)
-    _wait(cluster, "jobmanager", lambda: bool(rest(cluster, "/overview")))
+    _wait(cluster, "jobmanager", lambda: bool(cluster.rest.call("/overview")))
     wanted = len(cluster.roles("taskmanager"))
-    _wait(cluster, "taskmanager", lambda: int(rest(cluster, "/overview")["taskmanagers"]) >= wanted)
+    _wait(cluster, "taskmanager", lambda: _taskmanagers(cluster) >= wanted)
     say(f"{wanted} TaskManager{'s' if wanted > 1 else ''} ready")
     return cluster
 
@@ -269,15 +265,16 @@ def add_taskmanager(cluster: Cluster, wait: bool = True) -> Process:
     process = _start_flink(cluster, f"taskmanager-{number}", number + 1)
     if wait:
         alive = sum(p.running() is not None for p in cluster.roles("taskmanager"))
-        _wait(cluster, process.role, lambda: int(rest(cluster, "/overview")["taskmanagers"]) >= alive)
+        _wait(cluster, process.role, lambda: _taskmanagers(cluster) >= alive)
     return process
 
 
 def install_flink(cluster: Cluster, jar_folder: Path) -> None:
     """Make a FLINK_HOME of our own, of links into the wheel: nothing in site-packages is changed."""
-    import pyflink  # noqa: PLC0415  half a second, and only needed here
-
-    wheel, home = Path(pyflink.__file__).parent, cluster.flink_home
+    pyflink = find_spec("pyflink")  # its place alone is needed: to import it takes half a second
+    if pyflink is None or pyflink.origin is None:
+        raise ClusterError("apache-flink is not installed: pip install -c constraints.txt .")
+    wheel, home = Path(pyflink.origin).parent, cluster.flink_home
     shutil.rmtree(home, ignore_errors=True)
     shutil.copytree(wheel / "bin", home / "bin")
     for script in (home / "bin").iterdir():
@@ -293,7 +290,9 @@ def install_flink(cluster: Cluster, jar_folder: Path) -> None:
         (home / folder).mkdir(parents=True)
         for jar in files:
             (home / folder / jar.name).symlink_to(jar)
-    shutil.copytree(PROJECT / "flink-conf", home / "conf", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        flink_configuration(), home / "conf", ignore=shutil.ignore_patterns("__pycache__", "pom.xml", "constraints.txt")
+    )
     config = yaml.safe_load((home / "conf" / "config.yaml").read_text())
     ports = PORTS | cluster.ports
     config |= {
@@ -378,7 +377,7 @@ def _wait(cluster: Cluster, role: str, ready: Callable[[], bool]) -> None:
         try:
             if ready():
                 return
-        except (OSError, ValueError, KeyError):
+        except (ClusterError, ValueError, KeyError):
             pass
         time.sleep(0.2)
     raise ClusterError(
@@ -398,38 +397,18 @@ def _last_words(cluster: Cluster, role: str) -> str:
 
 
 def _kafka_answers(cluster: Cluster) -> bool:
-    from kafka import KafkaAdminClient  # noqa: PLC0415
-    from kafka.errors import KafkaError  # noqa: PLC0415
-
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", cluster.ports["kafka"])):
             return False
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=cluster.bootstrap, request_timeout_ms=5000)
-    except KafkaError:
-        return False
-    try:
+    with clients.admin(
+        KafkaSettings(bootstrap=cluster.bootstrap), "look at the broker", request_timeout_ms=5000
+    ) as admin:
         return bool(admin.describe_cluster())
-    except KafkaError:
-        return False
-    finally:
-        admin.close()
 
 
-def rest(cluster: Cluster, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-    """Call Flink's REST endpoint and return the decoded JSON.
-
-    Raises
-    ------
-    OSError
-        It does not answer, or answers with an error.
-    """
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(
-        cluster.ui + path, data, {"Content-Type": "application/json"}, method=method or ("POST" if data else "GET")
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.loads(answer.read() or b"{}")
+def _taskmanagers(cluster: Cluster) -> int:
+    """TaskManagers that have told the JobManager that they are there."""
+    return int(cluster.rest.call("/overview")["taskmanagers"])
 
 
 # ---- down and status ------------------------------------------------------------------------------------------------
@@ -445,9 +424,9 @@ def down(home: Path | None = None, seconds: float = 20, erase: bool = False) -> 
     seconds : float
         How long a process may take to end by itself before it is killed.
     erase : bool
-        Delete topics, checkpoints and logs too (the jars stay).
+        Delete topics, checkpoints and logs too (jars and compiled kernels stay).
     """
-    home = home or default_home()
+    home = existing_or_new(home)
     cluster = Cluster.load(home)
     stopped: list[str] = []
     if cluster is not None:
@@ -486,7 +465,8 @@ def status(home: Path | None = None) -> dict[str, Any]:
             }
         )
     jobs: list[dict[str, Any]] = []
-    with suppress(OSError):
-        jobs = [{k: j[k] for k in ("jid", "name", "state")} for j in rest(cluster, "/jobs/overview")["jobs"]]
+    with suppress(ClusterError):
+        overview = cluster.rest.call("/jobs/overview")
+        jobs = [{k: j[k] for k in ("jid", "name", "state")} for j in overview["jobs"]]
     alive = bool(rows) and all(row["alive"] for row in rows)
     return {"running": alive, "processes": rows, "kafka": cluster.bootstrap, "flink_ui": cluster.ui, "jobs": jobs}

@@ -1,18 +1,60 @@
-"""The commands about alerts: explain one, and say what you think of it."""
+"""The commands about alerts: follow them, explain one, and give feedback on one."""
 
 from __future__ import annotations
 
 import getpass
+import json
+import sys
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
-from streamgauge.jobs.commands.shared import AsJson, SettingsFile, clear_errors, console, print_json
+from streamgauge.jobs.commands.options import AsJson, SettingsFile
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.kafka.feedback import judge
+from streamgauge.jobs.kafka.follow import alert_table, follow, wanted
+from streamgauge.jobs.settings.loading import load
+from streamgauge.jobs.studies import explain as explaining
+
+app = command_line()
 
 
+@app.command(epilog="Example: `streamgauge alerts --from-beginning --severity high --json | jq .data.entity`")
+def alerts(
+    settings: SettingsFile = None,
+    from_beginning: Annotated[bool, typer.Option(help="Those already there too.")] = False,
+    entity: Annotated[str | None, typer.Option(help="Only of this entity.")] = None,
+    severity: Annotated[Literal["low", "medium", "high", "critical"], typer.Option(help="At least so severe.")] = "low",
+    limit: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    idle: Annotated[float | None, typer.Option(min=0.1, help="End when none came for so many seconds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One alert a line.")] = False,
+) -> None:
+    """Follow the alert topic."""
+    shown: list[dict[str, Any]] = []
+    count = 0
+    with clear_errors():
+        kafka = load(settings).kafka
+        view = Progress(disable=True) if as_json else Live(console=console, refresh_per_second=4)
+        with suppress(KeyboardInterrupt), closing(follow(kafka, from_beginning, idle)) as stream, view:
+            for received in stream:
+                if received is not None and wanted(received.alert, entity, severity):
+                    count += 1
+                    if as_json:
+                        sys.stdout.write(json.dumps(received.alert) + "\n")
+                        sys.stdout.flush()
+                    shown = [*shown[-19:], received.alert]
+                if isinstance(view, Live):
+                    view.update(alert_table(shown, f"{count} alerts (Ctrl-C ends)"))
+                if limit is not None and count >= limit:
+                    break
+
+
+@app.command(epilog="Example: `streamgauge explain 6301325c --plot alert.png`")
 def explain(
     alert_id: Annotated[str, typer.Argument(help="The alert's id, or the beginning of it.")],
     settings: SettingsFile = None,
@@ -20,9 +62,6 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Score an alert again from its offsets: the same bytes, who is to blame, and what would not have fired."""
-    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
-    from streamgauge.jobs.studies import explain as explaining  # noqa: PLC0415
-
     with clear_errors():
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         with Progress(*columns, console=console) as bar:
@@ -37,10 +76,13 @@ def explain(
     if as_json:
         print_json(
             {
-                "alert": found.alert, "equal": found.equal, "differs": found.differs, "notes": found.notes,
+                "alert": found.alert,
+                "equal": found.equal,
+                "differs": found.differs,
+                "notes": found.notes,
                 "would_not_have_fired": found.counterfactuals,
             }
-        )  # fmt: skip
+        )
         return
     console.print(f"{data['alert_id']}  {data['entity']}  {data['severity']} {data['kind']}  score {data['score']:.4f}")
     console.print("[green]scored again: the same bytes[/]" if found.equal else "[yellow]scored again: not the same[/]")
@@ -56,8 +98,8 @@ def explain(
         )
     console.print(table)
     members = Table("member", "tail probability", "version")
-    for name, told in data["detectors"].items():
-        members.add_row(name, f"{told['tail_probability']:.2g}", told["version"])
+    for name, opinion in data["detectors"].items():
+        members.add_row(name, f"{opinion['tail_probability']:.2g}", opinion["version"])
     console.print(members)
     for bound in found.counterfactuals:
         console.print(f"would not have fired if {bound}")
@@ -65,26 +107,26 @@ def explain(
         console.print("no single field alone would have prevented it")
 
 
+@app.command(epilog="Example: `streamgauge feedback 6301325c false --why 'nightly backup'`")
 def feedback(
     alert_id: Annotated[str, typer.Argument(help="The alert's id, or the beginning of it.")],
     verdict: Annotated[
         Literal["true", "false", "ignore"],
-        typer.Argument(help="An anomaly; none; or none to be told of --until a time."),
+        typer.Argument(help="true: an anomaly; false: none; ignore: no more alerts like it --until a time."),
     ],
     until: Annotated[datetime | None, typer.Option(help="With ignore; in UTC.")] = None,
     why: Annotated[str, typer.Option(help="For those who read it later.")] = "",
-    by: Annotated[str | None, typer.Option(help="Who says it; you by default.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who judges; you by default.")] = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether an alert was right: running jobs take it up, retraining leaves true anomalies out."""
-    from streamgauge.jobs.kafka.feedback import judge  # noqa: PLC0415
-    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
-
     with clear_errors():
         moment = None if until is None else until.replace(tzinfo=UTC)
-        said = judge(load(settings).kafka, alert_id, verdict, by or getpass.getuser(), moment, why)
+        judged = judge(load(settings).kafka, alert_id, verdict, by or getpass.getuser(), moment, why)
     if as_json:
-        print_json(said.model_dump(mode="json"))
+        print_json(judged.model_dump(mode="json"))
     else:
-        console.print(f"{said.by} finds {said.alert_id} ({said.entity}, {said.kind} of {said.field}) {said.verdict}")
+        console.print(
+            f"{judged.by} finds {judged.alert_id} ({judged.entity}, {judged.kind} of {judged.field}) {judged.verdict}"
+        )

@@ -7,20 +7,23 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
-from streamgauge.jobs.commands.shared import AsJson, SettingsFile, clear_errors, console, print_json
-from streamgauge.jobs.kafka.entity_requests import Action
+from streamgauge.jobs.commands.options import AsJson, SettingsFile
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.kafka.entity_requests import Action, ask
+from streamgauge.jobs.settings.loading import load
 
 Entity = Annotated[str, typer.Argument(help="Its name, as in the events.")]
 Wait = Annotated[float, typer.Option(help="Seconds to wait for the job's answer.")]
 
-entity_app = typer.Typer(no_args_is_help=True, help="Look at one entity in the running job, or change what it learned.")
+app = command_line()
+entity_app = command_line(
+    no_args_is_help=True, help="Look at one entity in the running job, or change what it learned."
+)
+app.add_typer(entity_app, name="entity")
 
 
 def _command(action: Action, what: str) -> None:
     def command(entity: Entity, settings: SettingsFile = None, wait: Wait = 15.0, as_json: AsJson = False) -> None:
-        from streamgauge.jobs.kafka.entity_requests import ask  # noqa: PLC0415
-        from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
-
         with clear_errors():
             answers = ask(load(settings).kafka, entity, action, wait)
         if as_json:
@@ -39,8 +42,10 @@ def _command(action: Action, what: str) -> None:
 def _show(answer: dict[str, Any]) -> None:
     where = "".join(f"{name} {value}, " for name, value in answer["context"].items())
     where += f"partition {answer['partition']}" + (f", windows {answer['window']}" if answer["window"] else "")
-    said = "done" if answer["done"] else f"not done: {answer['why']}"
-    console.print(f"{answer['entity']}  {where}  {answer['events']} events, the last at {answer['last_event']}  {said}")
+    outcome = "done" if answer["done"] else f"not done: {answer['why']}"
+    console.print(
+        f"{answer['entity']}  {where}  {answer['events']} events, the last at {answer['last_event']}  {outcome}"
+    )
     for key, text in (("incident", "incident {}"), ("rewind_to", "can be taken back to {}")):
         if answer[key]:
             console.print(f"  {text.format(answer[key])}")
@@ -54,6 +59,6 @@ def _show(answer: dict[str, Any]) -> None:
 
 
 _command("show", "What the job knows of an entity: its usual values, its incident, whether it is learned from.")
-_command("forget", "Forget an entity: with its next event it begins anew, from what its cohort is like.")
+_command("forget", "Forget an entity: with its next event it has a cold start, from what its cohort is like.")
 _command("release", "Learn again from an entity in a lasting incident: what it does now is usual from here on.")
-_command("rewind", "Take an entity back to before the stretch that was held back from learning, and end its incident.")
+_command("rewind", "Take an entity back to before the events that were quarantined, and end its incident.")

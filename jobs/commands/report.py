@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from streamgauge.jobs.commands.shared import AsJson, SettingsFile, clear_errors, console, print_json
+from streamgauge.jobs.commands.options import AsJson, SettingsFile
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, progress
+from streamgauge.jobs.settings.loading import load
+from streamgauge.jobs.studies import report as reporting
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.settings.base import milliseconds
+
+app = command_line()
 
 
+@app.command(epilog="Example: `streamgauge report --since 7d --output week.html`")
 def report(
     since: Annotated[str, typer.Option(help="How far back: 90s, 30m, 24h, 7d.")] = "24h",
     output: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
@@ -23,10 +29,6 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """One page about a period: alerts, precision, recall, calibration, latency, models, and what feedback changed."""
-    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
-    from streamgauge.jobs.studies import report as reporting  # noqa: PLC0415
-    from streamgauge.udfs.settings.base import milliseconds  # noqa: PLC0415
-
     now = int(time.time() * 1000)
     with clear_errors():
         try:
@@ -34,8 +36,7 @@ def report(
         except ValueError as error:
             raise InputError(f"--since {since!r}: {error}") from error
         loaded = load(settings)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console) as bar:
+        with progress() as bar:
             task = bar.add_task("with and without feedback", total=None, visible=False)
             found = reporting.find(
                 loaded, begin, replay, lambda done, total: bar.update(task, completed=done, total=total, visible=True)

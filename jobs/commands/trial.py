@@ -6,11 +6,16 @@ from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
-from streamgauge.jobs.commands.shared import AsJson, SettingsFile, clear_errors, console, print_json
+from streamgauge.jobs.commands.options import AsJson, SettingsFile
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.settings.loading import load
+from streamgauge.jobs.studies import trial
 
-trial_app = typer.Typer(
+app = command_line()
+trial_app = command_line(
     no_args_is_help=True, help="Try two thresholds on live traffic, each on its share of the entities."
 )
+app.add_typer(trial_app, name="trial")
 
 
 @trial_app.command(epilog="Example: `streamgauge trial start 1e-4 1e-5`")
@@ -21,9 +26,6 @@ def start(
     settings: SettingsFile = None,
 ) -> None:
     """Begin a trial: running jobs take it up between two batches."""
-    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
-    from streamgauge.jobs.studies import trial  # noqa: PLC0415
-
     with clear_errors():
         trial.start(load(settings).kafka, a, b, share)
     console.print(
@@ -34,9 +36,6 @@ def start(
 @trial_app.command(epilog="Example: `streamgauge trial show --json`")
 def show(settings: SettingsFile = None, as_json: AsJson = False) -> None:
     """How the trial stands: alerts of each, how many people found true, and which is better, if one is."""
-    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
-    from streamgauge.jobs.studies import trial  # noqa: PLC0415
-
     with clear_errors():
         found = trial.standing(load(settings).kafka)
     if as_json:
@@ -56,9 +55,6 @@ def end(
     settings: SettingsFile = None,
 ) -> None:
     """End the trial; without --keep, the threshold from before is in force again."""
-    from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
-    from streamgauge.jobs.studies import trial  # noqa: PLC0415
-
     with clear_errors():
         kept = trial.end(load(settings).kafka, keep)
     console.print("the trial is over" + ("" if kept is None else f"; the threshold is {kept:g} for all entities"))

@@ -1,19 +1,93 @@
-"""Rows of CSV, JSONL and Parquet files, in order, a chunk at a time."""
+"""Events of CSV, JSONL and Parquet files: their rows in order, a chunk at a time, with entity, time and label taken out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from streamgauge.models.contract import Floats
+from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.errors import InputError
 
 CHUNK = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns of a file are no fields of its events.
+
+    Attributes
+    ----------
+    entity : str, optional
+        Who an event is about; the file's name where there is none.
+    time : str, optional
+        When it happened.
+    label : str, optional
+        Above 0 for anomalies; detectors never see it.
+    drop : tuple of str
+        Further columns that are left out.
+    """
+
+    entity: str | None = None
+    time: str | None = None
+    label: str | None = None
+    drop: tuple[str, ...] = ()
+
+    def need(self, frame: pd.DataFrame, path: Path) -> None:
+        """InputError where a named column is not there; it names the option of the command line."""
+        named = (("entity-column", self.entity), ("time-column", self.time), ("label-column", self.label))
+        for option, name in (*named, *(("drop", name) for name in self.drop)):
+            if name is not None and name not in frame.columns:
+                raise InputError(f"{path} has no column {name!r} (--{option}); it has: {', '.join(frame.columns)}")
+
+
+ALL_FIELDS = Columns()  # every column is a field
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a file, taken apart.
+
+    Attributes
+    ----------
+    entities : list of str
+    times : int64[n] or None
+        Milliseconds since 1970; None without a time column.
+    labels : float64[n] or None
+        Missing ones are 0; None without a label column.
+    fields : DataFrame
+        All other columns.
+    """
+
+    entities: list[str]
+    times: Ints | None
+    labels: Floats | None
+    fields: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+
+def read_rows(path: Path, columns: Columns) -> Iterator[Rows]:
+    """Rows of a file, in order, a chunk at a time.
+
+    Raises
+    ------
+    InputError
+        The file or a column is not there, or does not hold what it must.
+    """
+    for frame in chunks(path):
+        columns.need(frame, path)
+        entities = [path.stem] * len(frame) if columns.entity is None else frame[columns.entity].astype(str).tolist()
+        moments = None if columns.time is None else times(frame[columns.time], path).to_numpy(np.int64)
+        labels = None if columns.label is None else labels_of(frame[columns.label], path)
+        taken = {columns.entity, columns.time, columns.label, *columns.drop} - {None}
+        yield Rows(entities, moments, labels, frame.drop(columns=[name for name in frame.columns if name in taken]))
 
 
 def chunks(path: Path) -> Iterator[pd.DataFrame]:
@@ -80,19 +154,10 @@ def labels_of(column: pd.Series[Any], path: Path) -> Floats:
     try:
         return column.to_numpy(np.float64, na_value=0.0)
     except (TypeError, ValueError) as error:
-        told = ", ".join(map(repr, column.dropna().unique()[:3].tolist()))
+        shown = ", ".join(map(repr, column.dropna().unique()[:3].tolist()))
         raise InputError(
-            f"{path}: the column {column.name!r} must hold numbers, above 0 for anomalies; it holds {told}"
+            f"{path}: the column {column.name!r} must hold numbers, above 0 for anomalies; it holds {shown}"
         ) from error
-
-
-def need_columns(frame: pd.DataFrame, path: Path, **columns: str | None) -> None:
-    """InputError if a named column is not there."""
-    for what, name in columns.items():
-        if name is not None and name not in frame.columns:
-            raise InputError(
-                f"{path} has no column {name!r} (--{what.replace('_', '-')}); it has: {', '.join(frame.columns)}"
-            )
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""One entity in the running job: what is known of it, and what to do with it; asked on the control topic, answered on the notices."""
+"""Questions and orders about one entity: they go to the running job on the control topic, and it answers on the notices topic."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from streamgauge.jobs.kafka.follow import follow_topic
 from streamgauge.jobs.kafka.topics import send_control
-from streamgauge.jobs.settings.loading import KafkaSettings
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.control.messages import EntityAction
 
 Action = Literal["show", "forget", "release", "rewind"]
-AND_OTHERS = 1.5  # seconds to wait for further answers after the first: of other partitions, and of windows
+FURTHER_ANSWERS = 1.5  # seconds to wait for further answers after the first: of other partitions, and of windows
 
 
 def ask(kafka: KafkaSettings, entity: str, action: Action, seconds: float = 15.0) -> list[dict[str, Any]]:
@@ -31,7 +31,7 @@ def ask(kafka: KafkaSettings, entity: str, action: Action, seconds: float = 15.0
     Returns
     -------
     list of dict
-        The data of each answer: one for each log, and kind of window, that knows the entity.
+        The data of each answer: one for each partition, and kind of window, that knows the entity.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def ask(kafka: KafkaSettings, entity: str, action: Action, seconds: float = 15.0
     for record in records:
         data = {} if record is None else json.loads(record.value)["data"]
         if data.get("request") == message.id:
-            deadline = deadline if answers else min(deadline, time.monotonic() + AND_OTHERS)
+            deadline = deadline if answers else min(deadline, time.monotonic() + FURTHER_ANSWERS)
             answers.append(data)
         if time.monotonic() > deadline:
             break

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
-from streamgauge.jobs.kafka.topics import client_options, records_since
-from streamgauge.jobs.settings.loading import KafkaSettings
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.topics import records_since
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.udfs.control.feedback import Source, Stretch
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import TopicPartition
 
 SEVERITIES = ("low", "medium", "high", "critical")
 COLOURS = {"low": "white", "medium": "yellow", "high": "dark_orange", "critical": "red"}
@@ -39,7 +39,7 @@ class Received:
 
 def follow_topic(
     kafka: KafkaSettings, topic: str, from_beginning: bool = False, idle_seconds: float | None = None
-) -> Iterator[Any]:
+) -> Generator[Any]:
     """Records of a topic in the order of arrival; only committed ones, where the job writes exactly once.
 
     Parameters
@@ -54,19 +54,16 @@ def follow_topic(
     Yields
     ------
     kafka.consumer.fetcher.ConsumerRecord or None
-        None whenever nothing came for a moment, so that a caller can look after other things; the first time once it is known where
-        to read from.
+        None whenever nothing came for a moment, so that a caller can do other things. The first None says that the place to read from
+        is known.
 
     Raises
     ------
     ClusterError
         The broker or the topic is not there.
     """
-    try:
-        consumer = KafkaConsumer(**client_options(kafka), enable_auto_commit=False, isolation_level="read_committed")
-    except KafkaError as error:
-        raise ClusterError(f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__})") from error
-    try:
+    reads = f"follow the topic {topic!r}"
+    with clients.consumer(kafka, reads, isolation_level="read_committed") as consumer:
         partitions = consumer.partitions_for_topic(topic)
         if not partitions:
             raise ClusterError(f"there is no topic {topic!r} at {kafka.bootstrap}: `streamgauge submit` makes it")
@@ -86,13 +83,11 @@ def follow_topic(
                 yield record
             if not records:
                 yield None
-    finally:
-        consumer.close()
 
 
 def follow(
     kafka: KafkaSettings, from_beginning: bool = False, idle_seconds: float | None = None
-) -> Iterator[Received | None]:
+) -> Generator[Received | None]:
     """Alerts in the order of arrival; see `follow_topic`."""
     for record in follow_topic(kafka, kafka.topics.alerts, from_beginning, idle_seconds):
         yield None if record is None else Received(json.loads(record.value), record.timestamp / 1000)
@@ -137,14 +132,19 @@ def alert_table(alerts: list[dict[str, Any]], title: str) -> Table:
         data = alert["data"]
         colour = COLOURS[data["severity"]]
         table.add_row(
-            alert["time"].replace("T", " ")[:19], data["entity"], data["state"],
-            f"[{colour}]{data['severity']}[/]", data["kind"], f"{data['score']:.3f}", what(data),
-        )  # fmt: skip
+            alert["time"].replace("T", " ")[:19],
+            data["entity"],
+            data["state"],
+            f"[{colour}]{data['severity']}[/]",
+            data["kind"],
+            f"{data['score']:.3f}",
+            what(data),
+        )
     return table
 
 
 def what(data: dict[str, Any]) -> str:
-    """The heart of an alert in one line: rules violated, or the fields that matter most."""
+    """An alert in one line: the rules that are violated, or the fields that are most to blame."""
     if data["rules"]:
         return "violates " + ", ".join(data["rules"])
     parts = []
@@ -156,7 +156,7 @@ def what(data: dict[str, Any]) -> str:
 
 
 def not_learned(kafka: KafkaSettings, since: int) -> list[Stretch]:
-    """Where the events lie of incidents that ended since a time, in milliseconds, with events held back from learning.
+    """Where the events of incidents lie that ended since a time, in milliseconds, and of which events were quarantined.
 
     Raises
     ------

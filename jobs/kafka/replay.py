@@ -10,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from streamgauge.jobs.files.read_files import chunks, need_columns, records, times
-from streamgauge.jobs.kafka.topics import client_options
+from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, read_rows, records
+from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError
-
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
 
 _encode = msgspec.json.Encoder().encode
 
@@ -39,25 +36,16 @@ class Sent:
     at: float
 
 
-def events(
-    path: Path, settings: Settings, entity_column: str | None, time_column: str | None, drop: tuple[str, ...]
-) -> Iterator[tuple[int | None, str, dict[str, Any]]]:
-    """Time (milliseconds since the file's first), entity and fields of each row.
-
-    Where there is no entity column, the file's name is the entity.
-    """
+def events(path: Path, settings: Settings, columns: Columns) -> Iterator[tuple[int | None, str, dict[str, Any]]]:
+    """Time (milliseconds since the file's first), entity and fields of each row."""
     names = settings.event
     first: int | None = None
-    for frame in chunks(path):
-        need_columns(frame, path, entity_column=entity_column, time_column=time_column)
-        stamps: list[int | None] = [None] * len(frame)
-        if time_column is not None:
-            column = times(frame[time_column], path)
-            stamps = column.tolist()
+    for rows in read_rows(path, columns):
+        stamps: list[int | None] = [None] * len(rows)
+        if rows.times is not None:
+            stamps = rows.times.tolist()
             first = stamps[0] if first is None else first
-        rest = frame.drop(columns=[c for c in (time_column, entity_column, *drop) if c in frame.columns])
-        entities = frame[entity_column].astype(str).tolist() if entity_column else [path.stem] * len(frame)
-        for stamp, entity, fields in zip(stamps, entities, records(rest), strict=True):
+        for stamp, entity, fields in zip(stamps, rows.entities, records(rows.fields), strict=True):
             fields[names.entity] = entity
             if stamp is not None:
                 fields[names.time] = stamp
@@ -67,10 +55,8 @@ def events(
 def replay(
     files: list[Path],
     settings: Settings,
+    columns: Columns = ALL_FIELDS,
     *,
-    entity_column: str | None = None,
-    time_column: str | None = None,
-    drop: tuple[str, ...] = (),
     pace: Pace = Pace(),
     on_sent: Callable[[Sent, Any], None] = lambda sent, future: None,
 ) -> int:
@@ -84,9 +70,8 @@ def replay(
     files : list of Path
     settings : Settings
         Broker, topic and names of the entity and time fields.
-    entity_column, time_column : str, optional
-    drop : tuple of str
-        Columns not to send (labels).
+    columns : Columns
+        Where entity and time are found, and which columns are not sent (labels).
     pace : Pace
     on_sent : callable
         Told of each event, with the producer's future.
@@ -103,21 +88,12 @@ def replay(
     ClusterError
         The broker does not take the events.
     """
-    merged = heapq.merge(
-        *(
-            _numbered(number, events(path, settings, entity_column, time_column, drop))
-            for number, path in enumerate(files)
-        ),
-        key=lambda item: item[0],
-    )
-    try:
-        producer = KafkaProducer(**client_options(settings.kafka), linger_ms=1, acks="all", max_block_ms=15_000)
-    except KafkaError as error:
-        raise ClusterError(f"no Kafka broker answers at {settings.kafka.bootstrap} ({type(error).__name__})") from error
+    streams = (_numbered(number, events(path, settings, columns)) for number, path in enumerate(files))
+    merged = heapq.merge(*streams, key=lambda item: item[0])
     topic, count = settings.kafka.topics.events, 0
     failed: list[BaseException] = []
-    started = time.monotonic()
-    try:
+    with clients.producer(settings.kafka, f"write to {topic!r}", linger_ms=1, max_block_ms=15_000) as producer:
+        started = time.monotonic()
         for (elapsed, number, row), entity, fields in merged:
             wait = started - time.monotonic()
             wait += count / pace.rate if pace.rate else elapsed / 1000 / pace.speed_up if pace.speed_up else 0.0
@@ -129,10 +105,6 @@ def replay(
             on_sent(Sent(number, row, entity, time.time()), future)
             count += 1
         producer.flush(60)
-    except KafkaError as error:
-        raise ClusterError(f"Kafka at {settings.kafka.bootstrap} did not take event {count}: {error}") from error
-    finally:
-        producer.close(10)
     if failed:
         raise ClusterError(f"{len(failed)} of {count} events were not taken by Kafka, first reason: {failed[0]}")
     return count

@@ -4,54 +4,20 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import Any
 
-from streamgauge.jobs.settings.loading import KafkaSettings, Settings
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import ControlMessage, key_of
-from streamgauge.udfs.settings.pipeline import PipelineSettings
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import TopicPartition
 from kafka.admin import NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError
-
-# Flink's connector speaks Java's property names, kafka-python its own
-_PYTHON_NAMES = {
-    "security.protocol": "security_protocol",
-    "sasl.mechanism": "sasl_mechanism",
-    "sasl.username": "sasl_plain_username",
-    "sasl.password": "sasl_plain_password",
-    "ssl.ca.location": "ssl_cafile",
-    "ssl.certificate.location": "ssl_certfile",
-    "ssl.key.location": "ssl_keyfile",
-}
+from kafka.errors import TopicAlreadyExistsError
 
 SILENT = 30  # seconds without a record after which a topic that was not read to its end is given up
-
-
-def client_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Options of kafka-python's clients for these settings."""
-    known = {_PYTHON_NAMES[k]: v for k, v in kafka.properties.items() if k in _PYTHON_NAMES}
-    return {"bootstrap_servers": kafka.bootstrap.split(","), **known}
-
-
-@contextmanager
-def admin(kafka: KafkaSettings) -> Iterator[KafkaAdminClient]:
-    """An admin client; ClusterError where no broker answers."""
-    try:
-        client = KafkaAdminClient(**client_options(kafka), request_timeout_ms=10_000, bootstrap_timeout_ms=8_000)
-    except KafkaError as error:
-        raise ClusterError(
-            f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__}): is it running? "
-            "(`streamgauge up` starts a local one; kafka.bootstrap names another)"
-        ) from error
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 def wanted(kafka: KafkaSettings, partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
@@ -91,49 +57,29 @@ def ensure(kafka: KafkaSettings, partitions: int = 4, overrides: dict[str, dict[
     ClusterError
         The broker does not answer, or refuses.
     """
-    with admin(kafka) as client:
-        try:
-            there = set(client.list_topics())
-            created = []
-            for name, (count, config) in wanted(kafka, partitions).items():
-                if name in there:
-                    continue
-                try:
-                    client.create_topics(
-                        [NewTopic(name, count, -1, topic_configs=config | (overrides or {}).get(name, {}))]
-                    )
-                    created.append(name)
-                except TopicAlreadyExistsError:
-                    pass
-        except KafkaError as error:
-            raise ClusterError(f"Kafka at {kafka.bootstrap} refused to create a topic: {error}") from error
+    with clients.admin(kafka, "create a topic") as client:
+        there = set(client.list_topics())
+        created = []
+        for name, (count, config) in wanted(kafka, partitions).items():
+            if name in there:
+                continue
+            settings = config | (overrides or {}).get(name, {})
+            with suppress(TopicAlreadyExistsError):
+                client.create_topics([NewTopic(name, count, -1, topic_configs=settings)])
+                created.append(name)
     return created
 
 
-def pipeline_of(settings: Settings) -> PipelineSettings:
-    """The settings of the pipeline as the job has them: with each log's share of the alert budget, if there is one.
+def partitions_of(kafka: KafkaSettings, topic: str) -> set[int]:
+    """Numbers of a topic's partitions; none where there is no such topic.
 
     Raises
     ------
     ClusterError
-        The broker does not answer, or there is no topic of events.
+        The broker does not answer.
     """
-    if settings.decide.budget is None:
-        return settings.pipeline()
-    if settings.batch.sharding == "entity":
-        return settings.pipeline(settings.batch.shards)
-    topic = settings.kafka.topics.events
-    try:
-        consumer = KafkaConsumer(**client_options(settings.kafka))
-        try:
-            partitions = consumer.partitions_for_topic(topic)
-        finally:
-            consumer.close()
-    except KafkaError as error:
-        raise ClusterError(f"cannot look at the topic {topic!r} at {settings.kafka.bootstrap}: {error}") from error
-    if not partitions:
-        raise ClusterError(f"there is no topic {topic!r} at {settings.kafka.bootstrap} to share decide.budget among")
-    return settings.pipeline(len(partitions))
+    with clients.consumer(kafka, f"look at the topic {topic!r}") as consumer:
+        return set(consumer.partitions_for_topic(topic) or ())
 
 
 def send_control(kafka: KafkaSettings, message: ControlMessage) -> None:
@@ -148,18 +94,12 @@ def send_control(kafka: KafkaSettings, message: ControlMessage) -> None:
 
 
 def _send(kafka: KafkaSettings, topic: str, key: str, text: str) -> None:
-    try:
-        producer = KafkaProducer(**client_options(kafka), acks="all")
-        try:
-            producer.send(topic, text.encode(), key.encode(), partition=0).get(30)
-        finally:
-            producer.close()
-    except KafkaError as error:
-        raise ClusterError(f"cannot write to {topic!r} at {kafka.bootstrap}: {error}") from error
+    with clients.producer(kafka, f"write to {topic!r}") as producer:
+        producer.send(topic, text.encode(), key.encode(), partition=0).get(30)
 
 
 def send_feedback(kafka: KafkaSettings, message: Feedback) -> None:
-    """Put what somebody says of an alert on the feedback topic.
+    """Put feedback on the feedback topic.
 
     Raises
     ------
@@ -169,8 +109,8 @@ def send_feedback(kafka: KafkaSettings, message: Feedback) -> None:
     _send(kafka, kafka.topics.feedback, message.key, message.model_dump_json())
 
 
-def read_said(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
-    """All records of the control topic and of the feedback so far, oldest first: topic, offset and text.
+def read_messages(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
+    """All records of the control topic and of the feedback topic so far, oldest first: topic, offset and text.
 
     Raises
     ------
@@ -203,31 +143,22 @@ def records_since(kafka: KafkaSettings, topic: str, since: int = 0, most: int | 
     ClusterError
         The broker does not answer.
     """
-    try:
-        consumer = KafkaConsumer(
-            **client_options(kafka), enable_auto_commit=False, isolation_level="read_committed"
-        )  # fmt: skip
-        try:
-            places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
-            ends = consumer.end_offsets(places)
-            begins = consumer.offsets_for_times(dict.fromkeys(places, since))
-            wanted = [place for place in places if begins[place] is not None and begins[place].offset < ends[place]]
-            consumer.assign(wanted)
-            for place in wanted:
-                consumer.seek(place, max(begins[place].offset, 0 if most is None else ends[place] - most))
-            records: dict[int, list[Any]] = {place.partition: [] for place in wanted}
-            last = time.monotonic()
-            while any(consumer.position(place) < ends[place] for place in wanted):
-                for place, came in consumer.poll(1000).items():
-                    records[place.partition] += came
-                    last = time.monotonic()
-                if time.monotonic() - last > SILENT:
-                    raise ClusterError(
-                        f"the topic {topic!r} at {kafka.bootstrap} gave nothing for {SILENT} s: is it up?"
-                    )
-        finally:
-            consumer.close()
-    except KafkaError as error:
-        raise ClusterError(f"cannot read the topic {topic!r} at {kafka.bootstrap}: {error}") from error
+    reads = f"read the topic {topic!r}"
+    with clients.consumer(kafka, reads, isolation_level="read_committed") as consumer:
+        places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+        ends = consumer.end_offsets(places)
+        begins = consumer.offsets_for_times(dict.fromkeys(places, since))
+        wanted = [place for place in places if begins[place] is not None and begins[place].offset < ends[place]]
+        consumer.assign(wanted)
+        for place in wanted:
+            consumer.seek(place, max(begins[place].offset, 0 if most is None else ends[place] - most))
+        records: dict[int, list[Any]] = {place.partition: [] for place in wanted}
+        last = time.monotonic()
+        while any(consumer.position(place) < ends[place] for place in wanted):
+            for place, came in consumer.poll(1000).items():
+                records[place.partition] += came
+                last = time.monotonic()
+            if time.monotonic() - last > SILENT:
+                raise ClusterError(f"the topic {topic!r} at {kafka.bootstrap} gave nothing for {SILENT} s: is it up?")
     # by time, but never against the offsets of a partition: clocks of producers differ
     return list(heapq.merge(*records.values(), key=lambda r: r.timestamp))[-most if most else None :]

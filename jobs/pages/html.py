@@ -6,6 +6,8 @@ import base64
 import io
 from typing import Any
 
+from matplotlib.figure import Figure
+
 STYLE = """<style>
 body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1c2733}
 h1{font-size:1.5rem;margin-bottom:0}h2{font-size:1.1rem;margin-top:2rem}p.sub{color:#5b6b7b;margin-top:.2rem}
@@ -18,8 +20,6 @@ PLAIN = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}  
 
 def axes_of(x: str, y: str, title: str, size: tuple[float, float] = (5.0, 3.2)) -> tuple[Any, Any]:
     """A figure with one plot."""
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(x)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
+from streamgauge.jobs.settings.kafka import KafkaSettings
+from streamgauge.jobs.settings.walk import keys_at
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.settings.base import Duration, Section
 from streamgauge.udfs.settings.pipeline import PipelineSettings
@@ -16,46 +20,6 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 DEFAULT_FILE = Path("flink-conf/detection.yaml")
 ENVIRONMENT = "STREAMGAUGE__"
 _SECRET = ("password", "secret", "jaas", "token", "key")
-
-
-class TopicSettings(Section):
-    """Names of the Kafka topics."""
-
-    events: str = Field("events", min_length=1)
-    alerts: str = Field("alerts", min_length=1)
-    dead_letters: str = Field("dead-letters", min_length=1)
-    late: str = Field("late", min_length=1)
-    scores: str = Field("scores", min_length=1)
-    control: str = Field("control", min_length=1)
-    notices: str = Field(
-        "notices",
-        min_length=1,
-        description="Changes of the schema, groups of incidents, answers, comparisons of models.",
-    )
-    feedback: str = Field("feedback", min_length=1, description="What people say of alerts.")
-    retrain_requests: str = Field("retrain-requests", min_length=1, description="Models whose data have drifted.")
-
-    @model_validator(mode="after")
-    def _distinct(self) -> TopicSettings:
-        names = list(self.model_dump().values())
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"each topic needs a name of its own, {', '.join(twice)} is used twice")
-        return self
-
-
-class KafkaSettings(Section):
-    """Where events come from and alerts go to."""
-
-    bootstrap: str = Field("127.0.0.1:9092", min_length=1, description="Brokers, separated by commas.")
-    group: str = Field("streamgauge", min_length=1, description="Consumer group; also the prefix of transactions.")
-    start: Literal["earliest", "latest", "committed"] = Field(
-        "latest", description="Where to begin without saved state; committed falls back to earliest."
-    )
-    topics: TopicSettings = TopicSettings()
-    properties: dict[str, str] = Field(
-        default_factory=dict, description="Further Kafka client properties (security and the like)."
-    )
 
 
 class BatchSettings(Section):
@@ -137,43 +101,15 @@ class Settings(PipelineSettings):
         detectors = self.detectors
         if not any(getattr(detectors, name) for name in type(detectors).model_fields):
             raise ValueError("detectors: at least one is needed")
-        self._know_candidates()
-        self._fit_memory()
+        if find_spec("numba") is not None:  # clients read settings without numerical libraries; the job checks these
+            import_module("streamgauge.jobs.settings.limits").check(self)
         return self
 
-    def _know_candidates(self) -> None:
-        if not self.retrain.candidates:
-            return
-        from streamgauge.models.catalog import FITTED  # noqa: PLC0415  as below
-
-        if unknown := [name for name in self.retrain.candidates if name not in FITTED]:
-            raise ValueError(
-                f"retrain.candidates: {unknown[0]!r} is none that is trained; these are: {', '.join(FITTED)}"
-            )
-
-    def _fit_memory(self) -> None:
-        # not at the top: what the operator unpickles imports this file on Flink's thread, where numba must not be imported
-        from streamgauge.models.catalog import COHORT  # noqa: PLC0415
-        from streamgauge.models.contract import MOST_BYTES  # noqa: PLC0415
-        from streamgauge.udfs.scoring.detectors import COLUMNS, OWN  # noqa: PLC0415
-
-        for name, kind in COHORT.items():
-            section = getattr(self.detectors, name)
-            if section is None:
-                continue
-            width = min(self.event.max_fields, kind.max_fields) * COLUMNS[kind.takes]
-            size = kind.bytes_for(width, **section.model_dump(exclude=OWN))
-            if size > MOST_BYTES:
-                raise ValueError(
-                    f"detectors.{name} would take {size / 1e6:.0f} MB in each log with event.max_fields {self.event.max_fields}; "
-                    f"{MOST_BYTES / 1e6:.0f} MB are allowed: make it smaller, or look at fewer fields"
-                )
-
-    def pipeline(self, logs: int = 1) -> PipelineSettings:
-        """The part that decides about scores, as each of so many logs has it: the alert budget is shared evenly."""
+    def pipeline(self, partitions: int = 1) -> PipelineSettings:
+        """The part that decides about scores, as each of so many partitions has it: the alert budget is shared evenly."""
         values = self.model_dump(include=set(PipelineSettings.model_fields))
         if self.decide.budget is not None:
-            values["decide"]["budget"] = self.decide.budget / logs
+            values["decide"]["budget"] = self.decide.budget / partitions
         return PipelineSettings.model_validate(values)
 
 
@@ -239,17 +175,7 @@ def _explain(error: Any) -> str:
     """One error of pydantic's as: key, value, what is allowed."""
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        section: Any = Settings
-        of_many = False  # whether the next part is a place in a list, or a name of the user's
-        for part in error["loc"][:-1]:
-            if of_many:
-                of_many = False
-                continue
-            fields = getattr(section, "model_fields", {})
-            section = fields[part].annotation if part in fields else None
-            of_many = get_origin(section) in (dict, tuple)
-            section = next((a for a in getattr(section, "__args__", ()) if hasattr(a, "model_fields")), section)
-        allowed = ", ".join(getattr(section, "model_fields", {})) or "nothing"
+        allowed = ", ".join(keys_at(Settings, error["loc"][:-1])) or "nothing"
         return f"{key}: there is no such key; allowed here: {allowed}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if not key:

@@ -1,4 +1,4 @@
-"""JSON Schemas of what people and programs write: the settings file, control messages, feedback. Run it to write them anew."""
+"""JSON Schemas of what people and programs write: the settings file, control messages, feedback. Run this file to write them again."""
 
 from __future__ import annotations
 

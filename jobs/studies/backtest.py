@@ -14,13 +14,16 @@ from typing import Any
 import msgspec
 import numpy as np
 from kafka.partitioner.default import murmur2
-from streamgauge.jobs.files.read_files import chunks, labels_of, need_columns, records, times
+from sklearn import metrics
+from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, Rows, read_rows, records
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.contract import Floats
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.output.alert import scores_of
 from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.settings.pipeline import EventSettings
 
+_encode = msgspec.json.Encoder().encode
 BATCH = 2_000
 START = 1_577_836_800_000  # 2020 begins: where rows have no time, they are a second apart from here on
 
@@ -40,7 +43,7 @@ class Backtest:
     labels : float64[n] or None
     member_names : list of str
     members : float64[n, members]
-        Each member's surprise; NaN where it has no opinion.
+        Each member's evidence; NaN where it has no opinion.
     alerts : list of bytes
         JSON, in order.
     counts : dict
@@ -67,10 +70,8 @@ class Backtest:
 def backtest(
     files: list[Path],
     settings: Settings,
+    columns: Columns = ALL_FIELDS,
     *,
-    entity_column: str | None = None,
-    time_column: str | None = None,
-    label_column: str | None = None,
     one_stream: bool = False,
     partitions: int = 1,
     processes: int | None = None,
@@ -83,12 +84,8 @@ def backtest(
     files : list of Path
         Each is a stream of its own, and these are spread over the processes.
     settings : Settings
-    entity_column : str, optional
-        The file's name is the entity where there is none.
-    time_column : str, optional
-        Rows are a second apart where there is none.
-    label_column : str, optional
-        Kept from the detectors, given back with the result.
+    columns : Columns
+        Rows are a second apart where there is no time. Labels are kept from the detectors, and given back with the result.
     one_stream : bool
         The files are one stream, one after the other.
     partitions : int
@@ -104,12 +101,11 @@ def backtest(
         One for each stream, in order.
     """
     streams = [files] if one_stream else [[file] for file in files]
-    options = (entity_column, time_column, label_column, partitions)
     if len(streams) == 1 or processes == 1:
-        return [_stream(stream, settings, *options, on_rows) for stream in streams]
+        return [_stream(stream, settings, columns, partitions, on_rows) for stream in streams]
     results: dict[int, Backtest] = {}
     with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        jobs = {pool.submit(_stream, stream, settings, *options): i for i, stream in enumerate(streams)}
+        jobs = {pool.submit(_stream, stream, settings, columns, partitions): i for i, stream in enumerate(streams)}
         for job in as_completed(jobs):
             results[jobs[job]] = job.result()
             on_rows(len(results[jobs[job]].entities))
@@ -119,77 +115,85 @@ def backtest(
 def _stream(
     files: Iterable[Path],
     settings: Settings,
-    entity_column: str | None,
-    time_column: str | None,
-    label_column: str | None,
+    columns: Columns,
     partitions: int,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Backtest:
+    """Score the files as one stream."""
     pipeline = ScoringPipeline(
         settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False
     )
-    encode = msgspec.json.Encoder().encode
-
-    @functools.cache
-    def place(entity: str) -> int:
-        """The partition that Kafka's clients would choose for the key."""
-        return (murmur2(entity.encode()) & 0x7FFFFFFF) % partitions if partitions > 1 else 0
-
-    names = settings.event
-    result = Backtest([], np.empty(0), np.empty(0, np.int64), None)
+    result = Backtest([], np.empty(0), np.empty(0, np.int64), None, member_names=pipeline.member_names)
+    topic = _Topic(settings.event, partitions)
     scores, flags, labels, members = [], [], [], []
-    result.member_names = pipeline.member_names
-    offsets = np.zeros(partitions, np.int64)
-    done = 0
     for path in files:
-        for frame in chunks(path):
-            need_columns(frame, path, entity_column=entity_column, time_column=time_column, label_column=label_column)
-            stamps = START + (done + np.arange(len(frame))) * 1000
-            if time_column:
-                stamps = times(frame[time_column], path).to_numpy(np.int64)
-            entities = frame[entity_column].astype(str).tolist() if entity_column else [path.stem] * len(frame)
-            if label_column:
-                labels.append(labels_of(frame[label_column], path))
-            used = [c for c in (entity_column, time_column, label_column) if c]
-            payloads = []
-            for entity, stamp, row in zip(entities, stamps.tolist(), records(frame.drop(columns=used)), strict=True):
-                row[names.entity], row[names.time] = entity, stamp
-                payloads.append(encode(row))
-            partition = np.array([place(entity) for entity in entities], dtype=np.int64)
-            offset = np.empty(len(frame), np.int64)
-            for p in range(partitions):
-                mine = partition == p
-                offset[mine] = offsets[p] + np.arange(mine.sum())
-                offsets[p] += mine.sum()
-            result.entities += entities
-            score, flag = np.zeros(len(frame)), np.zeros(len(frame), np.int64)
-            said = np.full((len(frame), len(result.member_names)), np.nan)
-            for start in range(0, len(frame), BATCH):
-                part = slice(start, start + BATCH)
-                raw = RawBatch(payloads[part], partition[part], offset[part], stamps[part])
-                out = pipeline.process(raw)
-                for rows, evidence, each, anomalous in zip(
-                    out.rows, out.evidence, out.members, out.anomalous, strict=True
-                ):
-                    score[start + rows] = scores_of(evidence)
-                    said[start + rows] = each
-                    flag[start + rows] = anomalous
+        for rows in read_rows(path, columns):
+            raw = topic.append(rows)
+            score, flag = np.zeros(len(raw)), np.zeros(len(raw), np.int64)
+            opinions = np.full((len(raw), len(result.member_names)), np.nan)
+            for start in range(0, len(raw), BATCH):
+                part = raw.take(np.arange(start, min(start + BATCH, len(raw))))
+                out = pipeline.process(part)
+                scored = zip(out.rows, out.evidence, out.members, out.anomalous, strict=True)
+                for at, evidence, each, anomalous in scored:
+                    score[start + at] = scores_of(evidence)
+                    opinions[start + at] = each
+                    flag[start + at] = anomalous
                 result.alerts += [text for _, text in out.alerts]
                 if out.alerts:
-                    where = zip(raw.partitions.tolist(), raw.offsets.tolist(), strict=True)
-                    result.places |= {place: done + start + row for row, place in enumerate(where)}
+                    where = zip(part.partitions.tolist(), part.offsets.tolist(), strict=True)
+                    begin = len(result.entities) + start
+                    result.places |= {place: begin + row for row, place in enumerate(where)}
                 for what, n in out.counts.items():
                     result.counts[what] = result.counts.get(what, 0) + n
-                on_rows(len(raw))
+                on_rows(len(part))
+            result.entities += rows.entities
             scores.append(score)
-            members.append(said)
+            members.append(opinions)
             flags.append(flag)
-            done += len(frame)
+            if rows.labels is not None:
+                labels.append(rows.labels)
     result.scores = np.concatenate([np.empty(0), *scores])
     result.flags = np.concatenate([np.empty(0, np.int64), *flags])
     result.members = np.concatenate(members) if members else np.empty((0, len(result.member_names)))
     result.labels = np.concatenate(labels) if labels else None
     return result
+
+
+class _Topic:
+    """Gives rows the partition and the offset that they would have on the events topic.
+
+    Parameters
+    ----------
+    names : EventSettings
+        Names of the entity and time fields.
+    partitions : int
+    """
+
+    def __init__(self, names: EventSettings, partitions: int) -> None:
+        self.names = names
+        self.ends = np.zeros(partitions, np.int64)  # the next offset of each partition
+        self.partition_of = functools.cache(self._partition_of)
+
+    def append(self, rows: Rows) -> RawBatch:
+        """The rows as Kafka's records; they are a second apart where they have no time."""
+        n = len(rows)
+        times = START + (self.ends.sum() + np.arange(n)) * 1000 if rows.times is None else rows.times
+        payloads = []
+        for entity, time, fields in zip(rows.entities, times.tolist(), records(rows.fields), strict=True):
+            fields[self.names.entity], fields[self.names.time] = entity, time
+            payloads.append(_encode(fields))
+        partition = np.array([self.partition_of(entity) for entity in rows.entities], np.int64)
+        offset = np.empty(n, np.int64)
+        for p in range(len(self.ends)):
+            mine = partition == p
+            offset[mine] = self.ends[p] + np.arange(mine.sum())
+            self.ends[p] += mine.sum()
+        return RawBatch(payloads, partition, offset, times)
+
+    def _partition_of(self, entity: str) -> int:
+        """The partition that Kafka's clients would choose for the key."""
+        return (murmur2(entity.encode()) & 0x7FFFFFFF) % len(self.ends) if len(self.ends) > 1 else 0
 
 
 def write_scores(results: list[Backtest], path: Path) -> None:
@@ -210,7 +214,7 @@ def summary(results: list[Backtest]) -> dict[str, Any]:
     for result in results:
         for what, n in result.counts.items():
             counts[what] = counts.get(what, 0) + n
-    told: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "streams": len(results),
         "entities": len({entity for result in results for entity in result.entities}),
         "flagged_rows": int(sum(result.flags.sum() for result in results)),
@@ -218,18 +222,16 @@ def summary(results: list[Backtest]) -> dict[str, Any]:
     }
     labelled = [result for result in results if result.labels is not None]
     if labelled:
-        from sklearn import metrics  # noqa: PLC0415  a second to import
-
         labels = np.concatenate([result.labels > 0 for result in labelled if result.labels is not None])
         scores = np.concatenate([result.scores for result in labelled])
         flags = np.concatenate([result.flags for result in labelled])
         hit = int((labels & (flags == 1)).sum())
-        told |= {
+        figures |= {
             "labelled_rows": int(labels.sum()),
             "precision": hit / max(1, int(flags.sum())),
             "recall": hit / max(1, int(labels.sum())),
         }
         if 0 < labels.sum() < len(labels):
-            told["roc_auc"] = float(metrics.roc_auc_score(labels, scores))
-            told["pr_auc"] = float(metrics.average_precision_score(labels, scores))
-    return told
+            figures["roc_auc"] = float(metrics.roc_auc_score(labels, scores))
+            figures["pr_auc"] = float(metrics.average_precision_score(labels, scores))
+    return figures

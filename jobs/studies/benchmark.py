@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from sklearn.metrics import average_precision_score, roc_auc_score
+from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.backtest import Backtest, backtest
 from streamgauge.models.catalog import ONLINE
@@ -95,7 +97,7 @@ def _nab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict
     root = _unpacked(data, "nab", scratch)
     labels = json.loads(_one(root, "combined_windows.json").read_text())
     files = [_one(root, f"data/{key}") for key in labels]
-    results = backtest(files, settings, time_column="timestamp", on_rows=on_rows)
+    results = backtest(files, settings, Columns(time="timestamp"), on_rows=on_rows)
     series = []
     for file, result, windows in zip(files, results, labels.values(), strict=True):
         stamps = pd.to_datetime(pd.read_csv(file)["timestamp"]).tolist()
@@ -191,8 +193,6 @@ def _compare(
     sets: dict[str, tuple[Floats, npt.NDArray[np.bool_]]], settings: Settings, scratch: Path, on_rows: OnRows
 ) -> dict[str, Any]:
     """The ensemble against each of its members for records, on labelled sets."""
-    from sklearn.metrics import average_precision_score, roc_auc_score  # noqa: PLC0415  a second to import
-
     files = []
     for name, (X, y) in sets.items():
         frame = pd.DataFrame(X, columns=[f"f{k}" for k in range(X.shape[1])])
@@ -204,7 +204,7 @@ def _compare(
     ]
     false: dict[str, list[int]] = {}
     for who, chosen in {"ensemble": settings, **_alone(settings)}.items():
-        results = backtest(files, chosen, label_column="label", on_rows=on_rows)
+        results = backtest(files, chosen, Columns(label="label"), on_rows=on_rows)
         for row, result in zip(rows, results, strict=True):
             assert result.labels is not None
             judged = slice(min(NOT_JUDGED, len(result.scores) // 10), None)

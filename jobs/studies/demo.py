@@ -19,15 +19,17 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from streamgauge.jobs.cluster import local_cluster
-from streamgauge.jobs.cluster.local_cluster import PROJECT
-from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
+from streamgauge.jobs.cluster.home import writable
+from streamgauge.jobs.cluster.kernels import compiling
+from streamgauge.jobs.cluster.resources import demo_series
+from streamgauge.jobs.cluster.submit import submit
+from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.kafka.follow import Received, alert_table, follow
 from streamgauge.jobs.kafka.replay import Pace, Sent, replay
 from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.settings.loading import Settings, load, validated
-from streamgauge.models.errors import InputError
 
-SERIES = PROJECT / "examples" / "nab"
 RATE = 2_500.0  # events a second: some hours of most series every second
 QUIET_SECONDS = 2.0
 PARTITIONS = 32  # the series have nothing in common: hardly any two should share a cohort
@@ -54,7 +56,7 @@ class Found:
     first_alert_s: float | None = None
 
 
-def run(output: Path, keep: bool, console: Console) -> dict[str, Any]:
+def run(output: Path, keep: bool, console: Console, home: Path | None = None) -> dict[str, Any]:
     """Play the demo.
 
     Parameters
@@ -64,23 +66,26 @@ def run(output: Path, keep: bool, console: Console) -> dict[str, Any]:
     keep : bool
         Leave the cluster and the job running.
     console : Console
+    home : Path, optional
+        Folder of the local cluster.
 
     Returns
     -------
     dict
         The figures.
     """
-    files = sorted(SERIES.glob("*.csv"))
-    if not files:
-        raise InputError(f"no series in {SERIES}: run the demo from a checkout of the repository")
+    files = sorted(demo_series().glob("*.csv"))
     started = time.time()
-    running_before = local_cluster.status()["running"]
-    with console.status("starting Kafka and Flink"):
-        cluster = local_cluster.up(say=console.log)
-    settings, settings_file = on_own_topics(load(), cluster, f"demo-{int(started)}")
+    home = writable(home)
+    running_before = local_cluster.status(home)["running"]
+    settings = load()
+    pipeline = settings.pipeline().model_dump_json()
+    with console.status("starting Kafka and Flink"), compiling(home, pipeline, console.log):
+        cluster = local_cluster.up(home=home, say=console.log)
+    settings, settings_file = on_own_topics(settings, cluster, f"demo-{int(started)}")
     with console.status("submitting the job"):
         ensure(settings.kafka, PARTITIONS)
-        job = submit(settings, settings_file, jobmanager=cluster.jobmanager)
+        job = submit(settings, settings_file, jobmanager=cluster.jobmanager, home=home)
     rest = FlinkRest(cluster.jobmanager)
     console.log(f"job {job} runs: [link={cluster.ui}]{cluster.ui}[/link]")
     found = _play(files, settings, console, started, lambda: rest.operator_counter(job, "events"))
@@ -102,7 +107,7 @@ def run(output: Path, keep: bool, console: Console) -> dict[str, Any]:
     else:
         rest.cancel(job)
         if not running_before:
-            local_cluster.down()
+            local_cluster.down(home)
         console.print("stopped; KEEP=1 make demo leaves the Flink UI open")
     return figures
 
@@ -135,7 +140,7 @@ def _play(files: list[Path], settings: Settings, console: Console, started: floa
 
     def send() -> None:
         try:
-            replay(files, settings, time_column="timestamp", pace=Pace(rate=RATE), on_sent=on_sent)
+            replay(files, settings, Columns(time="timestamp"), pace=Pace(rate=RATE), on_sent=on_sent)
         except BaseException as error:  # handed to the main thread
             errors.append(error)
 
@@ -170,7 +175,7 @@ def _play(files: list[Path], settings: Settings, console: Console, started: floa
 def windows_of(file: Path) -> tuple[pd.DataFrame, list[tuple[int, int]]]:
     """A series, and its labelled windows as first and last row."""
     frame = pd.read_csv(file, parse_dates=["timestamp"])
-    labels = json.loads((SERIES / "windows.json").read_text())[file.stem]
+    labels = json.loads((demo_series() / "windows.json").read_text())[file.stem]
     windows = []
     for first, last in labels:
         rows = np.flatnonzero((frame["timestamp"] >= first) & (frame["timestamp"] <= last))

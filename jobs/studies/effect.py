@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from streamgauge.jobs.kafka.feedback import heard
-from streamgauge.jobs.kafka.topics import pipeline_of, read_compacted, records_since
+from streamgauge.jobs.kafka.feedback import newest_feedback
+from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
+from streamgauge.jobs.kafka.read_range import raw_batch
+from streamgauge.jobs.kafka.topics import read_compacted, records_since
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ModelError, SettingsError
 from streamgauge.udfs.control.feedback import Feedback
@@ -45,7 +47,7 @@ class Effect:
 
 def effect_of_feedback(
     settings: Settings, since: int, most: int, say: Callable[[int, int], None] = lambda *_: None
-) -> Effect:  # fmt: skip
+) -> Effect:
     """Score events again with all feedback known from the beginning, and with none.
 
     Parameters
@@ -63,63 +65,67 @@ def effect_of_feedback(
     ClusterError
         The broker does not answer.
     """
-    kafka, words = settings.kafka, heard(settings.kafka)
+    kafka, feedback = settings.kafka, newest_feedback(settings.kafka)
     records = records_since(kafka, kafka.topics.events, since, most)
-    raw = RawBatch(
-        [r.value for r in records],
-        *(np.array([getattr(r, name) for r in records], np.int64) for name in ("partition", "offset", "timestamp")),
-    )
-    said = [text for _, text in read_compacted(kafka, kafka.topics.control)]
+    raw = raw_batch(records)
+    control = [text for _, text in read_compacted(kafka, kafka.topics.control)]
     without, with_it = (
-        _opened(settings, said, told, raw, lambda n, k=k: say(k * len(raw) + n, 2 * len(raw)))  # type: ignore[misc]
-        for k, told in enumerate(([], words))
+        _opened(settings, control, known, raw, lambda n, k=k: say(k * len(raw) + n, 2 * len(raw)))  # type: ignore[misc]
+        for k, known in enumerate(([], feedback))
     )
-    return compared(without, with_it, words, len(raw))
+    return compared(without, with_it, feedback, len(raw))
 
 
 def _opened(
-    settings: Settings, said: list[str], words: list[Feedback], raw: RawBatch, say: Callable[[int], None]
+    settings: Settings, control: list[str], feedback: list[Feedback], raw: RawBatch, say: Callable[[int], None]
 ) -> set[Alert]:
     """Incidents that open."""
     pipeline = ScoringPipeline(
-        pipeline_of(settings), settings.kafka.topics.events, settings.job.name, settings.batch.sharding == "partition", False
-    )  # fmt: skip
-    for control in said:
+        pipeline_of(settings),
+        settings.kafka.topics.events,
+        settings.job.name,
+        settings.batch.sharding == "partition",
+        False,
+    )
+    for text in control:
         try:
-            message = parse(control)
+            message = parse(text)
             if not isinstance(message, EntityAction):
                 pipeline.apply(message)
         except (SettingsError, ModelError):
             continue  # the job refused it too
-    for k, word in enumerate(words):
-        pipeline.hear(word, k)
+    for k, one in enumerate(feedback):
+        pipeline.hear(one, k)
     found: set[Alert] = set()
     for begin in range(0, len(raw), BATCH):
         rows = np.arange(begin, min(begin + BATCH, len(raw)))
-        for _, text in pipeline.process(raw.take(rows)).alerts:
-            data: dict[str, Any] = json.loads(text)["data"]
+        for _, alert in pipeline.process(raw.take(rows)).alerts:
+            data: dict[str, Any] = json.loads(alert)["data"]
             if data["state"] == "opened" and "opened_offset" in data["source"]:
                 found.add((data["entity"], data["source"]["opened_partition"], data["source"]["opened_offset"]))
         say(begin + len(rows))
     return found
 
 
-def compared(without: set[Alert], with_it: set[Alert], words: list[Feedback], events: int) -> Effect:
-    """The difference between two runs, and what people said of it.
+def compared(without: set[Alert], with_it: set[Alert], feedback: list[Feedback], events: int) -> Effect:
+    """The difference between two runs, and what people found of it.
 
     Parameters
     ----------
     without, with_it : set of (entity, partition, offset)
-    words : list of Feedback
+    feedback : list of Feedback
     events : int
     """
     avoided = {"false": 0, "true": 0, "unjudged": 0}
     for entity, partition, offset in without - with_it:
         votes = [
-            1 if word.verdict == "true" else -1
-            for word in words
-            if word.source is not None and word.entity == entity and word.verdict != "ignore"
-            and word.source.partition == partition and word.source.first <= offset <= word.source.last
-        ]  # fmt: skip
+            1 if one.verdict == "true" else -1
+            for one in feedback
+            if one.source is not None
+            and one.entity == entity
+            and one.verdict != "ignore"
+            and one.source.partition == partition
+            and one.source.first <= offset <= one.source.last
+        ]
         avoided["true" if sum(votes) > 0 else "false" if sum(votes) < 0 else "unjudged"] += 1
     return Effect(events, len(without), len(with_it), avoided, len(with_it - without))

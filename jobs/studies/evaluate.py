@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment
+from sklearn import metrics
 from streamgauge.jobs.pages.html import PLAIN, STYLE, axes_of, png
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.models.calibration.thresholds import (
@@ -108,29 +109,41 @@ def evaluate(
     with mpl.rc_context(PLAIN):
         html = page.render(
             style=STYLE,
-            rows=len(labels), anomalies=int(labels.sum()), threshold=threshold, figures=shown, missed_cost=missed, false_cost=false,
-            cost=f"{figures['cost']:.0f}", plots=_plots(labels, scores, flags), timeline=_timeline(labels, scores, flags),
-            thresholds=[_row(name, value, labels, scores, missed, false) for name, value in figures["thresholds"].items()],
-            entities=_by_entity(names, labels, flags), most=MOST_ENTITIES, whole=figures, trial=figures.get("trial"),
-            members=[(k, v["rows"], f"{v['roc_auc']:.3f}", f"{v['pr_auc']:.3f}") for k, v in figures["members"].items()],
+            rows=len(labels),
+            anomalies=int(labels.sum()),
+            threshold=threshold,
+            figures=shown,
+            missed_cost=missed,
+            false_cost=false,
+            cost=f"{figures['cost']:.0f}",
+            plots=_plots(labels, scores, flags),
+            timeline=_timeline(labels, scores, flags),
+            thresholds=[
+                _row(name, value, labels, scores, missed, false) for name, value in figures["thresholds"].items()
+            ],
+            entities=_by_entity(names, labels, flags),
+            most=MOST_ENTITIES,
+            whole=figures,
+            trial=figures.get("trial"),
+            members=[
+                (k, v["rows"], f"{v['roc_auc']:.3f}", f"{v['pr_auc']:.3f}") for k, v in figures["members"].items()
+            ],
             kinds=[(kind, v["opened"], v["true"]) for kind, v in figures["kinds"].items()],
-        )  # fmt: skip
+        )
     return figures, html
 
 
 def _members(results: list[Backtest], labels: Flags) -> dict[str, dict[str, Any]]:
     """How each member alone ranks the rows that it had an opinion of."""
-    from sklearn import metrics  # noqa: PLC0415  a second to import
-
-    surprises = np.concatenate([result.members for result in results])
+    evidence = np.concatenate([result.members for result in results])
     found = {}
-    for name, column in zip(results[0].member_names, surprises.T, strict=True):
-        said = ~np.isnan(column)
-        if 0 < labels[said].sum() < said.sum():
+    for name, column in zip(results[0].member_names, evidence.T, strict=True):
+        known = ~np.isnan(column)
+        if 0 < labels[known].sum() < known.sum():
             found[name] = {
-                "rows": int(said.sum()),
-                "roc_auc": float(metrics.roc_auc_score(labels[said], column[said])),
-                "pr_auc": float(metrics.average_precision_score(labels[said], column[said])),
+                "rows": int(known.sum()),
+                "roc_auc": float(metrics.roc_auc_score(labels[known], column[known])),
+                "pr_auc": float(metrics.average_precision_score(labels[known], column[known])),
             }
     return found
 
@@ -143,9 +156,9 @@ def _kinds(results: list[Backtest]) -> dict[str, dict[str, int]]:
         for alert in result.alerts:
             data = json.loads(alert)["data"]
             if data["state"] == "opened":
-                told = found.setdefault(data["kind"], {"opened": 0, "true": 0})
-                told["opened"] += 1
-                told["true"] += int(result.labels[result.row_of(data["source"])] > 0)
+                counts = found.setdefault(data["kind"], {"opened": 0, "true": 0})
+                counts["opened"] += 1
+                counts["true"] += int(result.labels[result.row_of(data["source"])] > 0)
     return found
 
 
@@ -160,9 +173,14 @@ def _trial(names: Any, labels: Flags, scores: Floats, a: float, b: float) -> dic
     verdict = compare_thresholds(arms[0], arms[1])
     better = {"a": f"{a:g} is better", "b": f"{b:g} is better"}.get(verdict.better, "neither is better yet")
     return {
-        "a": f"{a:g}", "b": f"{b:g}", "verdict": better, "true_and_all": arms, "difference": round(verdict.difference, 4),
-        "low": round(verdict.low, 4), "high": round(verdict.high, 4),
-    }  # fmt: skip
+        "a": f"{a:g}",
+        "b": f"{b:g}",
+        "verdict": better,
+        "true_and_all": arms,
+        "difference": round(verdict.difference, 4),
+        "low": round(verdict.low, 4),
+        "high": round(verdict.high, 4),
+    }
 
 
 def _thresholds(labels: Flags, scores: Floats, missed: float, false: float) -> dict[str, float]:
@@ -178,8 +196,13 @@ def _thresholds(labels: Flags, scores: Floats, missed: float, false: float) -> d
 
 
 def _row(name: str, value: float, labels: Flags, scores: Floats, missed: float, false: float) -> tuple[str, ...]:
-    told = judge(labels, scores, scores >= value, missed, false)
-    return (name, f"{value:.4f}", *(f"{told[k]:.3f}" for k in ("precision", "recall", "f1")), f"{told['cost']:.0f}")
+    figures = judge(labels, scores, scores >= value, missed, false)
+    return (
+        name,
+        f"{value:.4f}",
+        *(f"{figures[k]:.3f}" for k in ("precision", "recall", "f1")),
+        f"{figures['cost']:.0f}",
+    )
 
 
 def _by_entity(names: Any, labels: Flags, flags: Flags) -> list[tuple[str, ...]]:
@@ -195,19 +218,17 @@ def _by_entity(names: Any, labels: Flags, flags: Flags) -> list[tuple[str, ...]]
 
 
 def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:
-    from sklearn import metrics  # noqa: PLC0415  a second to import
-
-    told = []
+    plots = []
     figure, axes = axes_of("false positive rate", "true positive rate", "ROC")
     fpr, tpr, _ = metrics.roc_curve(labels, scores)
     axes.plot(fpr, tpr, color="#1f6feb")
     axes.plot([0, 1], [0, 1], color="#c3ccd5", linestyle=":")
-    told.append({"name": "ROC", "png": png(figure)})
+    plots.append({"name": "ROC", "png": png(figure)})
     figure, axes = axes_of("recall", "precision", "Precision and recall")
     precision, recall, _ = metrics.precision_recall_curve(labels, scores)
     axes.plot(recall, precision, color="#1f6feb")
     axes.axhline(labels.mean(), color="#c3ccd5", linestyle=":")
-    told.append({"name": "precision and recall", "png": png(figure)})
+    plots.append({"name": "precision and recall", "png": png(figure)})
     figure, axes = axes_of("score", "share of rows", "Distribution of scores")
     bins = np.linspace(0, 1, 41)
     for kind, color, title in ((~labels, "#8b98a5", "usual"), (labels, "#d1495b", "anomalous")):
@@ -215,14 +236,14 @@ def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:
             scores[kind], bins, weights=np.full(kind.sum(), 1 / max(1, kind.sum())), alpha=0.6, color=color, label=title
         )
     axes.legend(frameon=False)
-    told.append({"name": "distribution", "png": png(figure)})
+    plots.append({"name": "distribution", "png": png(figure)})
     figure, axes = axes_of("threshold", "", "Threshold")
     thresholds = np.unique(np.quantile(scores, np.linspace(0.5, 1, 200)))
     rows = [judge(labels, scores, scores >= t) for t in thresholds]
     for name, color in (("precision", "#1f6feb"), ("recall", "#d1495b"), ("f1", "#2d936c")):
         axes.plot(thresholds, [row[name] for row in rows], color=color, label=name)
     axes.legend(frameon=False)
-    told.append({"name": "threshold", "png": png(figure)})
+    plots.append({"name": "threshold", "png": png(figure)})
     figure, axes = axes_of("alerted", "labelled", "Confusion")
     table = metrics.confusion_matrix(labels, flags)
     axes.imshow(np.log1p(table), cmap="Blues")
@@ -231,7 +252,7 @@ def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:
         axes.text(j, i, f"{n}", ha="center", va="center", color="white" if dark else "black")
     axes.set_xticks([0, 1], ["no", "yes"])
     axes.set_yticks([0, 1], ["no", "yes"])
-    return [*told, {"name": "confusion", "png": png(figure)}]
+    return [*plots, {"name": "confusion", "png": png(figure)}]
 
 
 def _timeline(labels: Flags, scores: Floats, flags: Flags) -> str:

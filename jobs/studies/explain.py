@@ -1,4 +1,4 @@
-"""An alert explained: its events scored again from the log, what was expected, and what would not have fired."""
+"""An alert explained: its events scored again from Kafka, what was expected, and what would not have fired."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka import TopicPartition
+from matplotlib.figure import Figure
+from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.follow import records_of
-from streamgauge.jobs.kafka.topics import client_options, pipeline_of, read_said
+from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
+from streamgauge.jobs.kafka.read_range import raw_batch, read_range
+from streamgauge.jobs.kafka.topics import read_messages
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.contract import Floats
-from streamgauge.models.errors import ClusterError, InputError, ModelError, SettingsError
+from streamgauge.models.errors import InputError, ModelError, SettingsError
 from streamgauge.models.evaluation.explanation import Counterfactual, counterfactuals
 from streamgauge.udfs.control.feedback import parse_feedback
 from streamgauge.udfs.control.messages import parse
@@ -32,7 +35,7 @@ BATCH = 2000
 AROUND = 200  # events of the entity that are drawn on each side
 MOST_WAIT = 7 * 86_400_000  # milliseconds that a window may have waited for the clock
 MOST_FIELDS = 3  # that counterfactuals are looked for in
-MOST_STATE = 200_000_000  # bytes of a log's state that are copied for each trial of a counterfactual
+MOST_STATE = 200_000_000  # bytes of a partition's state that are copied for each trial of a counterfactual
 
 
 @dataclass
@@ -44,7 +47,7 @@ class Explanation:
     alert : dict
         The CloudEvents envelope, as it is on the topic.
     equal : bool
-        Whether scoring the log again gave the same bytes.
+        Whether scoring the partition again gave the same bytes.
     differs : dict
         Where not: by key of the alert's data, what is on the topic and what came now.
     notes : list of str
@@ -108,7 +111,7 @@ def explain(
             f"the topic's retention has dropped the offsets before {begin}: what was learned from them is missing"
         )
     pipeline = ScoringPipeline(pipeline_of(settings), settings.kafka.topics.events, settings.job.name, saves=False)
-    for topic, offset, text in read_said(settings.kafka):
+    for topic, offset, text in read_messages(settings.kafka):
         try:
             if topic == settings.kafka.topics.feedback:
                 pipeline.hear(parse_feedback(text), offset)
@@ -116,8 +119,8 @@ def explain(
                 pipeline.apply(parse(text))
         except (SettingsError, ModelError):
             continue  # the job refused it too
-    told, before = _replay(pipeline, records, alert["data"], say)
-    _compare(found, told)
+    raised, before = _replay(pipeline, records, alert["data"], say)
+    _compare(found, raised)
     if "aggregate" in alert["data"]:
         _what_if_windows(found, pipeline, before)
     else:
@@ -136,24 +139,14 @@ def _find(settings: Settings, alert_id: str) -> dict[str, Any]:
 def _records(settings: Settings, partition: int, offset: int, found: Explanation) -> tuple[list[Any], int]:
     """The partition's records up to an offset, and where they begin; those after go into the picture."""
     place = TopicPartition(settings.kafka.topics.events, partition)
-    try:
-        consumer = KafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
-        try:
-            consumer.assign([place])
-            begin, end = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
-            if not begin <= offset < end:
-                raise InputError(
-                    f"{place.topic} partition {partition} holds offsets {begin} to {end}, the alert's is {offset}"
-                )
-            consumer.seek(place, begin)
-            records: list[Any] = []
-            last = min(end, offset + 1 + 50 * AROUND)
-            while consumer.position(place) < last:
-                records += [r for batch in consumer.poll(1000).values() for r in batch if r.offset < last]
-        finally:
-            consumer.close()
-    except KafkaError as error:
-        raise ClusterError(f"cannot read {place.topic!r} at {settings.kafka.bootstrap}: {error}") from error
+    with clients.consumer(settings.kafka, f"read {place.topic!r}") as consumer:
+        begin, end = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
+        if not begin <= offset < end:
+            raise InputError(
+                f"{place.topic} partition {partition} holds offsets {begin} to {end}, the alert's is {offset}"
+            )
+        last = min(end, offset + 1 + 50 * AROUND)
+        records = [record for part in read_range(consumer, place, begin, last) for record in part]
     (_windows_around if "aggregate" in found.alert["data"] else _around)(found, settings, records, offset)
     return [r for r in records if r.offset <= offset], begin
 
@@ -165,7 +158,7 @@ def _around(found: Explanation, settings: Settings, records: list[Any], offset: 
     if not numbers:
         return
     found.blamed = max(numbers, key=lambda name: data["contributions"].get(name, 0.0))
-    events, _ = decode(_raw(records), settings.event)
+    events, _ = decode(raw_batch(records), settings.event)
     mine = [k for k, entity in enumerate(events.entities) if entity == data["entity"]]
     at = int(np.searchsorted([records[int(events.rows[k])].offset for k in mine], offset))
     mine = mine[max(0, at - AROUND) : at + AROUND + 1]
@@ -180,7 +173,7 @@ def _windows_around(found: Explanation, settings: Settings, records: list[Any], 
     data = found.alert["data"]
     name, of = data["aggregate"]["window"], settings.windows[data["aggregate"]["window"]]
     found.blamed = max(data["actual"], key=lambda field: data["contributions"].get(field, 0.0))
-    events, _ = decode(_raw(records), settings.event)
+    events, _ = decode(raw_batch(records), settings.event)
     events = events.drop({k for k, entity in enumerate(events.entities) if entity != data["entity"]})
     kept = KeptEvents(columns_of([of]), "")
     kept.add(events.entities, events.times, events.rows, kept.read(events))
@@ -194,20 +187,15 @@ def _windows_around(found: Explanation, settings: Settings, records: list[Any], 
     found.values = np.array([value for _, value in known])
 
 
-def _raw(records: list[Any]) -> RawBatch:
-    columns = (np.array([getattr(r, name) for r in records], np.int64) for name in ("partition", "offset", "timestamp"))
-    return RawBatch([r.value for r in records], *columns)
-
-
 def _replay(
     pipeline: ScoringPipeline, records: list[Any], data: dict[str, Any], say: Callable[[int, int], None]
 ) -> tuple[dict[str, Any] | None, ScoringPipeline]:
     """The alert that the last record raises now, and the pipeline as it was before that record."""
     for start in range(0, len(records) - 1, BATCH):
-        pipeline.process(_raw(records[start : min(start + BATCH, len(records) - 1)]))
+        pipeline.process(raw_batch(records[start : min(start + BATCH, len(records) - 1)]))
         say(min(start + BATCH, len(records)), len(records))
     before = _copied(pipeline)
-    alerts = pipeline.process(_raw(records[-1:])).alerts
+    alerts = pipeline.process(raw_batch(records[-1:])).alerts
     if "aggregate" in data and not alerts:  # the clock ended the window, when no event did
         alerts = pipeline.tick(dict.fromkeys(pipeline.partitions, MOST_WAIT)).alerts
     say(len(records), len(records))
@@ -220,14 +208,14 @@ def _copied(pipeline: ScoringPipeline) -> ScoringPipeline:
     return copy.deepcopy(pipeline, {id(pipeline.models): pipeline.models})
 
 
-def _compare(found: Explanation, told: dict[str, Any] | None) -> None:
-    if told is None:
+def _compare(found: Explanation, raised: dict[str, Any] | None) -> None:
+    if raised is None:
         found.notes.append(
             "scored again, the event raises no alert: other settings, other models, or another threshold than then"
         )
         return
-    found.equal = msgspec.json.encode(told) == msgspec.json.encode(found.alert)
-    was, now = found.alert["data"], told["data"]
+    found.equal = msgspec.json.encode(raised) == msgspec.json.encode(found.alert)
+    was, now = found.alert["data"], raised["data"]
     found.differs = {key: (was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)}
     if not found.equal:
         found.notes.append("control messages and feedback are taken as they are now, not as they were then")
@@ -249,7 +237,7 @@ def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings:
         if data["expected"].get(n) is not None
     ]
     names = [n for n in names if isinstance(data["actual"].get(n), int | float)][:MOST_FIELDS]
-    event = decode(_raw([record]), settings.event)[0].values[0]
+    event = decode(raw_batch([record]), settings.event)[0].values[0]
 
     def score(X: Floats) -> Floats:
         scores = np.empty(len(X))
@@ -259,8 +247,8 @@ def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings:
                 [msgspec.json.encode(changed)],
                 *(np.array([getattr(record, k)]) for k in ("partition", "offset", "timestamp")),
             )
-            said = _copied(before).process(raw).alert_evidence
-            scores[i] = float(scores_of(said[0])[0]) if said else 0.0
+            evidence = _copied(before).process(raw).alert_evidence
+            scores[i] = float(scores_of(evidence[0])[0]) if evidence else 0.0
         return scores
 
     _bound(found, names, score)
@@ -307,8 +295,6 @@ def draw(found: Explanation, path: Path) -> None:
     InputError
         The alert has no numeric field.
     """
-    from matplotlib.figure import Figure  # noqa: PLC0415  a second to import
-
     if found.blamed is None:
         raise InputError("the alert has no numeric field to draw")
     data = found.alert["data"]

@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment
-from streamgauge.jobs.kafka.feedback import heard, votes
+from streamgauge.jobs.kafka.feedback import newest_feedback, votes
 from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.pages.html import PLAIN, STYLE
 from streamgauge.jobs.pages.report_plots import plots
@@ -104,7 +104,7 @@ def find(
             elif event["type"].startswith(("io.streamgauge.model.", "io.streamgauge.retrain.")):
                 found.steps.append((record.timestamp, event))
     found.steps.sort(key=lambda step: step[0])
-    found.words = heard(kafka)
+    found.words = newest_feedback(kafka)
     if found.words and replayed:
         found.effect = effect_of_feedback(settings, since, replayed, say)
     return found

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
-from streamgauge.jobs.files.read_files import chunks, labels_of, need_columns
-from streamgauge.jobs.files.read_files import times as times_of
-from streamgauge.jobs.kafka.topics import client_options
+from kafka import TopicPartition
+from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, Rows, read_rows
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.read_range import raw_batch, read_range
 from streamgauge.jobs.settings.loading import Settings
-from streamgauge.models.contract import Flags, Ints
+from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.fitted.fitted_detector import Progress, silent
-from streamgauge.models.errors import ClusterError, InputError
+from streamgauge.models.errors import InputError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past, make_candidate
@@ -26,12 +26,11 @@ from streamgauge.udfs.control.feedback import Stretch
 from streamgauge.udfs.events.decode import decode
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.schema import Alignment
+from streamgauge.udfs.settings.pipeline import EventSettings
 
 CANDIDATE = "candidate"  # the alias of what was trained last
 DEFAULT_LAST = 50_000  # newest events of the topic that are trained on
-MOST_HELD_BACK = (
-    0.2  # share of the events that are left out because the job did not learn from them: more is no exception
-)
+MOST_QUARANTINED = 0.2  # share of the events that are left out because the job quarantined them: more is no exception
 OFFSETS = re.compile(r"(\d+):(\d+)-(\d+)")
 
 
@@ -71,11 +70,8 @@ def train(
 
 def past_of_files(
     files: list[Path],
+    columns: Columns = ALL_FIELDS,
     *,
-    entity_column: str | None = None,
-    time_column: str | None = None,
-    label_column: str | None = None,
-    drop: tuple[str, ...] = (),
     licence: str = "not stated",
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Past:
@@ -84,10 +80,8 @@ def past_of_files(
     Parameters
     ----------
     files : list of Path
-    entity_column, time_column, label_column : str, optional
+    columns : Columns
         As in a backtest; none of them is a feature.
-    drop : tuple of str
-        Columns that are no features either.
     licence : str
         Of the data.
     on_rows : callable
@@ -98,29 +92,28 @@ def past_of_files(
     InputError
         A file or a column is not there, or there is no number in it.
     """
-    frames, entities, labels, moments = [], [], [], []
+    parts: list[Rows] = []
     for path in files:
-        for frame in chunks(path):
-            need_columns(frame, path, entity_column=entity_column, time_column=time_column, label_column=label_column)
-            for column in drop:
-                need_columns(frame, path, drop=column)
-            entities += frame[entity_column].astype(str).tolist() if entity_column else [path.stem] * len(frame)
-            if label_column:
-                labels.append(labels_of(frame[label_column], path))
-            if time_column:
-                moments.append(times_of(frame[time_column], path).to_numpy(np.int64))
-            used = [column for column in (entity_column, time_column, label_column, *drop) if column in frame]
-            frames.append(frame.drop(columns=used).select_dtypes(["number", "bool"]))
-            on_rows(len(frame))
-    whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        for rows in read_rows(path, columns):
+            parts.append(replace(rows, fields=rows.fields.select_dtypes(["number", "bool"])))
+            on_rows(len(rows))
+    whole = pd.concat([rows.fields for rows in parts], ignore_index=True) if parts else pd.DataFrame()
     if whole.empty:
         raise InputError(f"{', '.join(map(str, files))}: there is no numeric column to train on")
-    stamps = np.concatenate(moments) if moments else None
+    entities = pd.Series([entity for rows in parts for entity in rows.entities])
+    labels = [rows.labels for rows in parts if rows.labels is not None]
+    times = [rows.times for rows in parts if rows.times is not None]
+    stamps = np.concatenate(times) if times else None
     return Past(
-        whole.to_numpy(np.float64, na_value=np.nan), [str(c) for c in whole.columns], pd.factorize(pd.Series(entities))[0].astype(np.int64),
-        np.concatenate(labels) if labels else None, ", ".join(path.name for path in files), licence,
-        first=None if stamps is None else int(stamps.min()), last=None if stamps is None else int(stamps.max()),
-    )  # fmt: skip
+        X=whole.to_numpy(np.float64, na_value=np.nan),
+        features=[str(name) for name in whole.columns],
+        groups=pd.factorize(entities)[0].astype(np.int64),
+        labels=np.concatenate(labels) if labels else None,
+        source=", ".join(path.name for path in files),
+        licence=licence,
+        first=None if stamps is None else int(stamps.min()),
+        last=None if stamps is None else int(stamps.max()),
+    )
 
 
 def past_of_topic(
@@ -129,7 +122,7 @@ def past_of_topic(
     last: int | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
     confirmed: Sequence[Stretch] = (),
-    held_back: Sequence[Stretch] = (),
+    quarantined: Sequence[Stretch] = (),
 ) -> Past:
     """Events of the topic, decoded as the job decodes them, partition by partition.
 
@@ -142,8 +135,9 @@ def past_of_topic(
         Instead: so many newest events, evenly from all partitions.
     on_rows : callable
         Told of records read.
-    confirmed, held_back : sequence of Stretch
-        Confirmed anomalies, which are left out, and what the job did not learn from, which is where it is no more than a fifth.
+    confirmed, quarantined : sequence of Stretch
+        Where confirmed anomalies lie, which are left out; and where events lie that the job quarantined, which are left out too unless
+        they are more than a fifth.
 
     Raises
     ------
@@ -152,72 +146,91 @@ def past_of_topic(
     ClusterError
         The broker does not answer.
     """
-    topic = settings.kafka.topics.events
-    alignment = Alignment(settings.event)
-    matrices, entities, times, seen, dead, anomalous = [], [], [], [], 0, 0
-    suspicious: list[Flags] = []
-    try:
-        consumer = KafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
-        try:
-            partitions = sorted(consumer.partitions_for_topic(topic) or ())
-            if not partitions:
-                raise InputError(f"there is no topic {topic!r} at {settings.kafka.bootstrap}")
-            places = [TopicPartition(topic, p) for p in partitions]
-            begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
-            if ranges is None:
-                ranges = newest({p.partition: (begins[p], ends[p]) for p in places}, last or DEFAULT_LAST)
-            for partition, (first, after) in sorted(ranges.items()):
-                place = TopicPartition(topic, partition)
-                if place not in ends:
-                    raise InputError(f"{topic} has no partition {partition}; it has {partitions}")
-                begin, end = max(first, begins[place]), min(after, ends[place])
-                seen.append(f"{partition}:{begin}-{end}")
-                consumer.assign([place])
-                consumer.seek(place, begin)
-                while consumer.position(place) < end:
-                    records = [r for part in consumer.poll(1000).values() for r in part if r.offset < end]
-                    raw = RawBatch(
-                        [r.value for r in records],
-                        *(
-                            np.array([getattr(r, what) for r in records], np.int64)
-                            for what in ("partition", "offset", "timestamp")
-                        ),
-                    )
-                    events, letters = decode(raw, settings.event)
-                    rejected = alignment.reject(events)
-                    events = events.drop({at for at, _ in rejected})
-                    anomalies = _of(confirmed, events.entities, raw.offsets[events.rows], partition)
-                    events = events.drop(anomalies)
-                    anomalous += len(anomalies)
-                    held = np.zeros(len(events), np.bool_)
-                    held[list(_of(held_back, events.entities, raw.offsets[events.rows], partition))] = True
-                    suspicious.append(held)
-                    dead += len(letters) + len(rejected)
-                    matrices += [X for _, _, X in alignment.matrices(events, [])]
-                    entities += events.entities
-                    times.append(events.times)
-                    on_rows(len(records))
-        finally:
-            consumer.close()
-    except KafkaError as error:
-        raise ClusterError(f"cannot read {topic!r} at {settings.kafka.bootstrap}: {error}") from error
-    features = list(alignment.schema.numeric)
-    X = np.full((len(entities), len(features)), np.nan)
-    row = 0
-    for part in matrices:
-        X[row : row + len(part), : part.shape[1]] = part
-        row += len(part)
-    if not X.size:
-        raise InputError(f"{topic} {', '.join(seen)} holds no event with a number ({dead} cannot be read)")
-    stamps, held, groups = np.concatenate(times), np.concatenate(suspicious), pd.factorize(pd.Series(entities))[0]
-    notes = [f"{dead} that cannot be read"] * bool(dead) + [f"{anomalous} of confirmed anomalies"] * bool(anomalous)
-    if 0.0 < held.mean() <= MOST_HELD_BACK:
-        notes.append(f"{held.sum()} that were held back from learning")
-        X, groups = X[~held], groups[~held]
-    return Past(
-        X, features, groups.astype(np.int64), None, f"{topic} {', '.join(seen)}", left_out="; ".join(notes),
-        first=int(stamps.min()), last=int(stamps.max()),
-    )  # fmt: skip
+    kafka, topic = settings.kafka, settings.kafka.topics.events
+    found = _Gathered(settings.event, Alignment(settings.event))
+    with clients.consumer(kafka, f"read {topic!r}") as consumer:
+        partitions = sorted(consumer.partitions_for_topic(topic) or ())
+        if not partitions:
+            raise InputError(f"there is no topic {topic!r} at {kafka.bootstrap}")
+        places = [TopicPartition(topic, p) for p in partitions]
+        begins, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
+        if ranges is None:
+            ranges = newest({p.partition: (begins[p], ends[p]) for p in places}, last or DEFAULT_LAST)
+        for partition, (first, after) in sorted(ranges.items()):
+            place = TopicPartition(topic, partition)
+            if place not in ends:
+                raise InputError(f"{topic} has no partition {partition}; it has {partitions}")
+            begin, end = max(first, begins[place]), min(after, ends[place])
+            found.read.append(f"{partition}:{begin}-{end}")
+            for records in read_range(consumer, place, begin, end):
+                found.add(raw_batch(records), partition, confirmed, quarantined)
+                on_rows(len(records))
+    return found.past(topic)
+
+
+@dataclass
+class _Gathered:
+    """Events of a topic, gathered for a training.
+
+    Attributes
+    ----------
+    settings : EventSettings
+    alignment : Alignment
+        Gives each field its column.
+    read : list of str
+        Ranges of offsets.
+    matrices, entities, times, quarantined
+        Of the events that are kept, a batch after the other.
+    unreadable, anomalous : int
+        Events that are left out: they cannot be read, or are confirmed anomalies.
+    """
+
+    settings: EventSettings
+    alignment: Alignment
+    read: list[str] = field(default_factory=list)
+    matrices: list[Floats] = field(default_factory=list)
+    entities: list[str] = field(default_factory=list)
+    times: list[Ints] = field(default_factory=list)
+    quarantined: list[Flags] = field(default_factory=list)
+    unreadable: int = 0
+    anomalous: int = 0
+
+    def add(self, raw: RawBatch, partition: int, confirmed: Sequence[Stretch], suspicious: Sequence[Stretch]) -> None:
+        """Decode a batch as the job does, and keep what a model may learn from."""
+        events, letters = decode(raw, self.settings)
+        rejected = self.alignment.reject(events)
+        events = events.drop({at for at, _ in rejected})
+        anomalies = _of(confirmed, events.entities, raw.offsets[events.rows], partition)
+        events = events.drop(anomalies)
+        quarantined = np.zeros(len(events), np.bool_)
+        quarantined[list(_of(suspicious, events.entities, raw.offsets[events.rows], partition))] = True
+        self.quarantined.append(quarantined)
+        self.anomalous += len(anomalies)
+        self.unreadable += len(letters) + len(rejected)
+        self.matrices += [X for _, _, X in self.alignment.matrices(events, [])]
+        self.entities += events.entities
+        self.times.append(events.times)
+
+    def past(self, topic: str) -> Past:
+        """All of it; what is quarantined is left out where it is the exception."""
+        features = list(self.alignment.schema.numeric)
+        X = np.full((len(self.entities), len(features)), np.nan)
+        row = 0
+        for part in self.matrices:
+            X[row : row + len(part), : part.shape[1]] = part
+            row += len(part)
+        source = f"{topic} {', '.join(self.read)}"
+        if not X.size:
+            raise InputError(f"{source} holds no event with a number ({self.unreadable} cannot be read)")
+        stamps, quarantined = np.concatenate(self.times), np.concatenate(self.quarantined)
+        groups = pd.factorize(pd.Series(self.entities))[0].astype(np.int64)
+        notes = [f"{self.unreadable} that cannot be read"] * bool(self.unreadable)
+        notes += [f"{self.anomalous} of confirmed anomalies"] * bool(self.anomalous)
+        if 0.0 < quarantined.mean() <= MOST_QUARANTINED:
+            notes.append(f"{quarantined.sum()} that were held back from learning")
+            X, groups = X[~quarantined], groups[~quarantined]
+        left_out, first, last = "; ".join(notes), int(stamps.min()), int(stamps.max())
+        return Past(X, features, groups, source=source, left_out=left_out, first=first, last=last)
 
 
 def _of(stretches: Sequence[Stretch], entities: list[str], offsets: Ints, partition: int) -> set[int]:

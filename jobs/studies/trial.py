@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from streamgauge.jobs.kafka.feedback import heard, votes
+from streamgauge.jobs.kafka.feedback import newest_feedback, votes
 from streamgauge.jobs.kafka.topics import read_compacted, records_since, send_control
-from streamgauge.jobs.settings.loading import KafkaSettings
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.calibration.thresholds import Verdict, compare_thresholds
 from streamgauge.models.errors import InputError, SettingsError
 from streamgauge.udfs.control.messages import Threshold, Trial, parse
@@ -134,7 +134,7 @@ def standing(kafka: KafkaSettings) -> Standing:
         if data["state"] == "opened" and "trial" in data and data["alert_id"] not in arm_of:
             arm_of[data["alert_id"]] = data["trial"]
             found.arms[data["trial"]].alerts += 1
-    for alert_id, vote in votes(heard(kafka)).items():
+    for alert_id, vote in votes(newest_feedback(kafka)).items():
         if alert_id in arm_of:
             arm = found.arms[arm_of[alert_id]]
             arm.judged += vote != 0
@@ -145,15 +145,16 @@ def standing(kafka: KafkaSettings) -> Standing:
 def words(found: Standing) -> str:
     """The verdict, in a sentence."""
     verdict, arms = found.verdict, found.arms
-    said = f"precision of b less that of a is {verdict.difference:+.2f}, 95 % interval {verdict.low:+.2f} to {verdict.high:+.2f}"
+    difference = f"precision of b less that of a is {verdict.difference:+.2f}, 95 % interval {verdict.low:+.2f} to {verdict.high:+.2f}"
     if verdict.better == "neither yet":
-        return f"neither is better yet: {said}"
-    return f"{verdict.better} ({arms[verdict.better].threshold:g}) is better: {said}"
+        return f"neither is better yet: {difference}"
+    return f"{verdict.better} ({arms[verdict.better].threshold:g}) is better: {difference}"
 
 
 def figures_of(found: Standing) -> dict[str, Any]:
-    """All of it, as JSON tells it."""
+    """All of it, as it is printed as JSON."""
     return {
-        "trial": found.trial.model_dump(mode="json"), "arms": {name: asdict(arm) for name, arm in found.arms.items()},
+        "trial": found.trial.model_dump(mode="json"),
+        "arms": {name: asdict(arm) for name, arm in found.arms.items()},
         "verdict": asdict(found.verdict),
-    }  # fmt: skip
+    }

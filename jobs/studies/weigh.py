@@ -1,4 +1,4 @@
-"""How much each member of the ensemble is worth, measured on files: with labels by what it sees, else by what it agrees to."""
+"""How much each member of the ensemble is worth, measured on files: by labels, or without them by agreement."""
 
 from __future__ import annotations
 
@@ -34,35 +34,37 @@ def weigh(results: list[Backtest]) -> list[dict[str, Any]]:
         There are too few members with an opinion, or all labels are alike.
     """
     names = results[0].member_names
-    surprises = np.concatenate([result.members[WARM:] for result in results])
-    heard = ~np.isnan(surprises).all(axis=0)
-    if heard.sum() < 2:
-        raise InputError(f"only {', '.join(np.array(names)[heard]) or 'no member'} has an opinion on these events")
-    told: list[dict[str, Any]] = [{"member": name} for name, there in zip(names, heard, strict=True) if there]
-    surprises = surprises[:, heard]
+    evidence = np.concatenate([result.members[WARM:] for result in results])
+    opinionated = ~np.isnan(evidence).all(axis=0)
+    if opinionated.sum() < 2:
+        raise InputError(
+            f"only {', '.join(np.array(names)[opinionated]) or 'no member'} has an opinion on these events"
+        )
+    figures: list[dict[str, Any]] = [{"member": name} for name, there in zip(names, opinionated, strict=True) if there]
+    evidence = evidence[:, opinionated]
     labels = None
     if all(result.labels is not None for result in results):
         labels = np.concatenate([result.labels[WARM:] > 0 for result in results if result.labels is not None])
         if not 0 < labels.sum() < len(labels):
             raise InputError("all labels are alike: nothing can be weighed by them")
-        for k, one in enumerate(told):
-            column = np.nan_to_num(surprises[:, k])
+        for k, one in enumerate(figures):
+            column = np.nan_to_num(evidence[:, k])
             one["roc_auc"] = float(metrics.roc_auc_score(labels, column))
             one["pr_auc"] = float(metrics.average_precision_score(labels, column))
-    for one, weight in zip(told, proposed(surprises, labels), strict=True):
+    for one, weight in zip(figures, proposed(evidence, labels), strict=True):
         one["weight"] = weight
-    return told
+    return figures
 
 
-def proposed(surprises: Floats, labels: Flags | None) -> list[float]:
+def proposed(evidence: Floats, labels: Flags | None) -> list[float]:
     """Weights as the control topic takes them.
 
     Parameters
     ----------
-    surprises : float64[n, members]
-        NaN where a member has no opinion.
+    evidence : float64[n, members]
+        Evidence of each member; NaN where it has no opinion.
     labels : bool[n], optional
         Of both kinds; without, members are weighed by their agreement.
     """
-    weights = weights_by_agreement(surprises) if labels is None else weights_by_labels(surprises, labels)
+    weights = weights_by_agreement(evidence) if labels is None else weights_by_labels(evidence, labels)
     return [round(weight, 3) for weight in np.clip(weights, LEAST, MOST).tolist()]

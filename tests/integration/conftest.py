@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from streamgauge.jobs.cluster import local_cluster
-from streamgauge.jobs.cluster.local_cluster import PORTS, PROJECT, Cluster
+from streamgauge.jobs.cluster.home import writable
+from streamgauge.jobs.cluster.local_cluster import PORTS, Cluster
 
 
 def free_ports() -> dict[str, int]:
@@ -31,9 +32,7 @@ def free_ports() -> dict[str, int]:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     home: Path = tmp_path_factory.mktemp("cluster")
-    shared_jars = PROJECT / ".streamgauge" / "jars"
-    local_cluster.jars(shared_jars.parent)
-    (home / "jars").symlink_to(shared_jars)
+    (home / "jars").symlink_to(local_cluster.jars(writable(None)))
     before = os.environ.get("STREAMGAUGE_HOME")
     os.environ["STREAMGAUGE_HOME"] = str(home)
     try:

@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import yaml
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.local_cluster import Cluster
-from streamgauge.jobs.cluster.submit import FlinkRest, submit
+from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.kafka.topics import ensure
-from streamgauge.jobs.settings.loading import Settings, TopicSettings, validated
+from streamgauge.jobs.settings.kafka import TopicSettings
+from streamgauge.jobs.settings.loading import Settings, validated
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.pipeline.shard import ScoringPipeline
 

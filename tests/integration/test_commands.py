@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
-from streamgauge.jobs.cluster.local_cluster import PROJECT
 
 from tests.integration.live import STREAMGAUGE, Live, streamgauge
 
@@ -57,7 +57,7 @@ def test_flinks_own_refusal_is_passed_on(cluster, tmp_path):
     live = Live(cluster, tmp_path)
     done = subprocess.run(
         [STREAMGAUGE, "submit", "--settings", str(live.file), "--from-savepoint", "file:///nowhere"],
-        capture_output=True, text=True, check=False, cwd=PROJECT,
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 1
     assert "nowhere" in done.stderr

@@ -73,11 +73,11 @@ def test_a_model_trained_from_the_topic_is_swapped_in_without_a_restart_and_a_ba
         assert {stretch.entity for stretch in not_learned(live.settings.kafka, 0)} == {f"e{k}" for k in range(5)}
         whole = past_of_topic(live.settings)
         some = [Stretch("e1", Source(partition=p, first=100, last=400)) for p in range(4)]
-        spared = past_of_topic(live.settings, held_back=some)
+        spared = past_of_topic(live.settings, quarantined=some)
         assert 0.8 * len(whole.X) <= len(spared.X) < len(whole.X)
         assert spared.left_out.endswith(f"{len(whole.X) - len(spared.X)} that were held back from learning")
         everything = [Stretch(f"e{k}", Source(partition=p, first=0, last=1500)) for k in range(5) for p in range(4)]
-        assert len(past_of_topic(live.settings, held_back=everything).X) == len(whole.X)  # that is no exception
+        assert len(past_of_topic(live.settings, quarantined=everything).X) == len(whole.X)  # that is no exception
         trained = train(registry, "isolation_forest", "isolation_forest", past, {"n_trees": 20})
         assert trained.parent == 1
         say(trained.version)

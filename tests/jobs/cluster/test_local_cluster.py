@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
@@ -55,20 +54,6 @@ def test_a_port_in_use_is_named_with_who_uses_it(tmp_path):
         with pytest.raises(ClusterError, match=rf"port {port} \(kafka\) is used by .*process {os.getpid()}"):
             local_cluster.up(ports={"kafka": port}, home=tmp_path)
     assert not (tmp_path / "cluster.json").exists()
-
-
-def test_changed_code_has_a_cache_of_kernels_of_its_own(tmp_path, monkeypatch):
-    for folder in ("models", "udfs"):
-        (tmp_path / folder).mkdir()
-    kernel = tmp_path / "models" / "kernel.py"
-    kernel.write_text("A = 1")
-    monkeypatch.setattr(local_cluster, "PROJECT", tmp_path)
-    before = Cluster(tmp_path, {}).environment()["NUMBA_CACHE_DIR"]
-    kernel.write_text("A = 2")
-    after = Cluster(tmp_path, {}).environment()["NUMBA_CACHE_DIR"]
-    assert before != after
-    kernel.write_text("A = 1")
-    assert local_cluster.kernel_cache(tmp_path) == Path(before)
 
 
 def test_without_maven_the_jars_cannot_come(tmp_path, monkeypatch):

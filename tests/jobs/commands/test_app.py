@@ -1,18 +1,18 @@
-"""The command line reads well."""
+"""The command line: its help, its exit codes, and what it imports."""
 
 from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 
 import pytest
-from streamgauge.jobs.commands.app import app
+from streamgauge.jobs.commands.app import FILES, app, imported
 from typer.testing import CliRunner
 
-COMMANDS = (
-    "demo", "up", "down", "status", "doctor", "submit", "stop", "replay", "alerts", "backtest", "evaluate", "benchmark", "train",
-    "weigh", "explain",
-)  # fmt: skip
+COMMANDS = [name for commands in FILES.values() for name in commands]
+FAMILIES = {"models", "entity", "trial"}
 
 
 def run(*arguments):
@@ -26,14 +26,43 @@ def test_help_names_every_command():
     assert "Exit codes" in done.output
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - FAMILIES))
 def test_every_help_has_an_example(command):
     done = run(command, "--help")
     assert done.exit_code == 0
     assert "Example" in done.output
 
 
-def test_nothing_runs_is_said_and_is_exit_code_1(tmp_path, monkeypatch):
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_help_in_a_family_has_an_example(family):
+    for command in imported(family).commands:
+        done = run(family, command, "--help")
+        assert done.exit_code == 0
+        assert "Example" in done.output
+
+
+@pytest.mark.parametrize(("file", "name"), [(file, name) for file, names in FILES.items() for name in names])
+def test_the_list_of_commands_says_the_same_as_the_help_of_each(file, name):
+    assert FILES[file][name] == imported(name).help.splitlines()[0]
+
+
+def test_a_command_that_does_not_exist_is_refused_with_the_nearest():
+    done = run("trane")
+    assert done.exit_code == 2
+    assert "Did you mean 'train'" in done.output
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("status",), ("up", "--help")])
+def test_a_command_that_needs_no_numerical_library_imports_none(arguments):
+    code = (
+        "import sys; from typer.testing import CliRunner; from streamgauge.jobs.commands.app import app; "
+        "CliRunner().invoke(app, sys.argv[1:]); print(sorted({'numpy', 'pandas', 'numba', 'pyflink'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_status_without_a_cluster_is_exit_code_1_and_down_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("STREAMGAUGE_HOME", str(tmp_path))
     done = run("status", "--json")
     assert done.exit_code == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from streamgauge.jobs.files.read_files import count_rows
+from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.kafka.replay import events
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import InputError
@@ -19,7 +19,7 @@ def file(tmp_path):
 
 
 def test_rows_become_events_with_entity_and_time_and_without_labels(file):
-    found = list(events(file, Settings(), "card", "ts", ("label",)))
+    found = list(events(file, Settings(), Columns("card", "ts", drop=("label",))))
     assert found == [
         (0, "a", {"amount": 1.5, "entity": "a", "ts": 1704067200000}),
         (60_000, "b", {"entity": "b", "ts": 1704067260000}),
@@ -28,15 +28,9 @@ def test_rows_become_events_with_entity_and_time_and_without_labels(file):
 
 
 def test_the_files_name_is_the_entity_where_no_column_is(file):
-    assert {entity for _, entity, _ in events(file, Settings(), None, None, ("ts", "card"))} == {"cards"}
-
-
-def test_rows_are_counted_for_the_progress_bar_with_and_without_a_last_line_break(file):
-    assert count_rows(file) == 3
-    file.write_text(TEXT + "\n")
-    assert count_rows(file) == 3
+    assert {entity for _, entity, _ in events(file, Settings(), Columns(drop=("ts", "card")))} == {"cards"}
 
 
 def test_a_wrong_column_is_named(file):
     with pytest.raises(InputError, match=r"no column 'time' .--time-column.; it has: ts, card, amount, label"):
-        list(events(file, Settings(), None, "time", ()))
+        list(events(file, Settings(), Columns(time="time")))

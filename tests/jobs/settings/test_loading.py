@@ -12,7 +12,7 @@ from streamgauge.udfs.settings.detectors import DetectorSettings
 CONF = Path(__file__).parents[3] / "flink-conf"
 
 
-def test_the_file_in_the_repository_says_what_the_defaults_are():
+def test_the_file_in_the_repository_holds_the_defaults():
     assert load(CONF / "detection.yaml", {}) == Settings()
 
 
@@ -52,7 +52,7 @@ def test_the_file_in_the_repository_says_what_the_defaults_are():
         ({"detectors": dict.fromkeys(DetectorSettings.model_fields)}, "at least one is needed"),
         (
             {"detectors": {"half_space_trees": {"n_trees": 1000, "height": 16}}},
-            "detectors.half_space_trees would take 29.. MB in each log .* 500 MB are allowed",
+            "detectors.half_space_trees would take 29.. MB for each partition .* 500 MB are allowed",
         ),
         (
             {"event": {"max_fields": 4096}, "detectors": {"half_space_trees": {"window_size": 100_000}}},
@@ -63,17 +63,17 @@ def test_the_file_in_the_repository_says_what_the_defaults_are():
         ({"kafka": {"topics": {"alerts": "events"}}}, "each topic needs a name of its own, events is used twice"),
     ],
 )
-def test_what_is_wrong_is_named(values, words):
+def test_a_wrong_setting_is_named_with_its_value_and_what_is_allowed(values, words):
     with pytest.raises(SettingsError, match=words):
         validated(values, "here")
 
 
-def test_all_that_is_wrong_is_said_at_once():
+def test_all_wrong_settings_are_named_at_once():
     with pytest.raises(SettingsError, match=r"threshold.*window"):
         validated({"batch": {"window": 0}, "decide": {"threshold": 2}}, "here")
 
 
-def test_secrets_are_never_repeated():
+def test_a_secret_is_never_repeated_in_an_error():
     with pytest.raises(SettingsError) as error:
         validated({"kafka": {"properties": {"sasl.password": ["hunter2"]}}}, "here")
     assert "hunter2" not in str(error.value)
@@ -94,12 +94,12 @@ def test_the_environment_overrides_the_file(tmp_path):
     assert settings.detectors.rolling_z_score is None
 
 
-def test_a_wrong_override_is_named():
+def test_a_wrong_value_from_the_environment_is_named_by_its_key():
     with pytest.raises(SettingsError, match=r"decide\.threshold"):
         load(CONF / "detection.yaml", {"STREAMGAUGE__DECIDE__THRESHOLD": "high"})
 
 
-def test_files_that_cannot_be_used(tmp_path):
+def test_a_file_that_cannot_be_read_as_settings_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="cannot read the settings file"):
         load(tmp_path / "none.yaml", {})
     for text, words in (("a: [", "no valid YAML"), ("- 1", "must hold sections")):
@@ -112,7 +112,7 @@ def test_files_that_cannot_be_used(tmp_path):
 @pytest.mark.parametrize(
     ("text", "milliseconds"), [("10 ms", 10), ("1.5s", 1500), ("2 m", 120_000), ("1h", 3_600_000), (250, 250)]
 )
-def test_durations(text, milliseconds):
+def test_a_duration_is_a_number_with_a_unit_or_milliseconds(text, milliseconds):
     assert validated({"event": {"late_after": text}}, "here").event.late_after == milliseconds
 
 
@@ -126,7 +126,7 @@ def test_checkpoints_are_as_often_as_the_delivery_needs(delivery, milliseconds):
     assert validated({"job": {"delivery": delivery}}, "here").job.checkpoint_milliseconds == milliseconds
 
 
-def test_the_alert_budget_is_shared_evenly_by_the_logs():
+def test_the_alert_budget_is_shared_evenly_by_the_partitions():
     settings = validated({"decide": {"budget": 20}}, "the test")
-    assert [settings.pipeline(logs).decide.budget for logs in (1, 4)] == [20, 5]
+    assert [settings.pipeline(partitions).decide.budget for partitions in (1, 4)] == [20, 5]
     assert validated({}, "the test").pipeline(4).decide.budget is None

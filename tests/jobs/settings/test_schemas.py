@@ -1,4 +1,4 @@
-"""The schemas in the repository say what is accepted: the same as the code."""
+"""The schemas in the repository accept what the code accepts, and refuse what it refuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamgauge.udfs.control.feedback import parse_feedback
 from streamgauge.udfs.control.messages import parse
 
 CONF = Path(__file__).parents[3] / "flink-conf"
-SAID = {
+FEEDBACK = {
     "alert_id": "a1",
     "entity": "pump-7",
     "kind": "point",
@@ -31,7 +31,7 @@ def test_the_schema_in_the_repository_is_current(name):
     assert set(schemas()) == {file.name for file in CONF.glob("*.schema.json")}
 
 
-def test_the_settings_file_in_the_repository_fits():
+def test_the_settings_file_in_the_repository_fits_its_schema():
     settings = yaml.safe_load((CONF / "detection.yaml").read_text())
     jsonschema.validate(settings, json.loads(schemas()["detection.schema.json"]))
 
@@ -46,8 +46,8 @@ def test_the_settings_file_in_the_repository_fits():
             {"type": "model", "model": "m", "version": 2},
             {"type": "model", "model": "m", "version": "new"},
         ),
-        ("feedback", parse_feedback, SAID, SAID | {"verdict": "maybe"}),
-        ("feedback", parse_feedback, SAID, {key: SAID[key] for key in SAID if key != "by"}),
+        ("feedback", parse_feedback, FEEDBACK, FEEDBACK | {"verdict": "maybe"}),
+        ("feedback", parse_feedback, FEEDBACK, {key: FEEDBACK[key] for key in FEEDBACK if key != "by"}),
     ],
 )
 def test_schema_and_code_accept_and_refuse_the_same(file, read, good, bad):

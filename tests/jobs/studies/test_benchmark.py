@@ -84,6 +84,6 @@ def test_kdd_judges_http_and_beside_it_the_connections_that_were_logged_in(tmp_p
     assert figures["logged_in_auroc"]["ensemble"] > 0.95
 
 
-def test_data_that_is_not_there_is_named(tmp_path):
+def test_missing_data_is_named_with_what_was_looked_for(tmp_path):
     with pytest.raises(InputError, match=r"neither nab\.tar\.gz nor the folder nab"):
         benchmark.run("nab", tmp_path, Settings())

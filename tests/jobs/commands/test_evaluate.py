@@ -1,4 +1,4 @@
-"""The evaluation page."""
+"""`streamgauge evaluate` writes one page that says how good the detection is."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ def test_two_thresholds_are_tried_on_two_halves_of_the_entities_and_there_is_a_v
     assert "Trial of two thresholds" in (tmp_path / "page.html").read_text()
 
 
-def test_names_from_the_data_are_no_markup(cards, tmp_path):
+def test_names_from_the_data_are_escaped_in_the_page(cards, tmp_path):
     evaluate(cards, "--label-column", "fraud", "--page", tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
     assert "cards&lt;1&gt;" in html
     assert "cards<1>" not in html
 
 
-def test_labels_that_are_no_numbers_are_named(cards, tmp_path):
+def test_labels_that_are_no_numbers_are_refused(cards, tmp_path):
     pd.read_csv(cards).assign(fraud="usual").to_csv(tmp_path / "text.csv", index=False)
     done = evaluate(tmp_path / "text.csv", "--label-column", "fraud", "--page", tmp_path / "page.html")
     assert done.exit_code == 2

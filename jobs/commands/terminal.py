@@ -1,4 +1,4 @@
-"""What the commands share: options, the console, and errors as one line."""
+"""What the commands write to a terminal: errors as one line, JSON, progress, and tables of figures."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from streamgauge.models.errors import InputError, SettingsError, StreamgaugeError
 
 console = Console(stderr=True)
 
-SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", help="Settings file; flink-conf/detection.yaml of this folder by default.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
-JobManager = Annotated[
-    str | None, typer.Option(help="HOST:PORT of a cluster's REST endpoint; the local one by default.")
-]
+
+def command_line(**settings: Any) -> typer.Typer:
+    """Commands of one file, in the manner that all have."""
+    return typer.Typer(rich_markup_mode="markdown", add_completion=False, **settings)
 
 
 @contextmanager
@@ -47,8 +45,20 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, default=str) + "\n")
 
 
+def progress() -> Progress:
+    """A bar with the number done, the number in all, and the time that is left."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
 def need_files(files: list[Path]) -> None:
     """InputError where a file is not there."""
     for file in files:
         if not file.is_file():
             raise InputError(f"no such file: {file}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file; its folders are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

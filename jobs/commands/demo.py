@@ -1,0 +1,27 @@
+"""The command that plays the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from streamgauge.jobs.commands.options import AsJson, Home
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.studies.demo import run
+
+app = command_line()
+
+
+@app.command(epilog="Example: `streamgauge demo --keep`")
+def demo(
+    keep: Annotated[bool, typer.Option(help="Leave the cluster and the job running.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder for the picture and the alerts.")] = Path("demo-output"),
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play real series through a local Kafka and Flink, and show what is found."""
+    with clear_errors():
+        figures = run(output, keep, console, home)
+    if as_json:
+        print_json(figures)

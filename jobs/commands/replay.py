@@ -1,0 +1,53 @@
+"""The command that sends files to the events topic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from streamgauge.jobs.commands.columns import EventColumns
+from streamgauge.jobs.commands.options import SettingsFile, with_options
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, need_files, progress
+from streamgauge.jobs.files.read_files import count_rows
+from streamgauge.jobs.kafka import replay as replaying
+from streamgauge.jobs.kafka.replay import Pace
+from streamgauge.jobs.kafka.topics import ensure
+from streamgauge.jobs.settings.loading import load, validated
+from streamgauge.models.errors import InputError
+
+app = command_line()
+
+
+@app.command(epilog="Example: `streamgauge replay cards.csv --entity-column card --time-column ts --speed-up 60`")
+@with_options
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet.")],
+    columns: EventColumns,
+    settings: SettingsFile = None,
+    drop: Annotated[list[str] | None, typer.Option(help="Column not to send (a label, say); repeatable.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second.")] = None,
+    speed_up: Annotated[float | None, typer.Option(min=0.001, help="Times faster than the events' own time.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Topic to send to; kafka.topics.events by default.")] = None,
+) -> None:
+    """Send files to the events topic, several side by side, as fast as possible without --rate or --speed-up.
+
+    Kafka's timestamp is the event's time: give the topic a retention that keeps old ones.
+    """
+    with clear_errors():
+        if rate is not None and speed_up is not None:
+            raise InputError("--rate and --speed-up exclude each other")
+        if speed_up is not None and columns.time_column is None:
+            raise InputError("--speed-up needs --time-column")
+        loaded = load(settings)
+        if topic is not None:
+            values = loaded.model_dump()
+            values["kafka"]["topics"]["events"] = topic
+            loaded = validated(values, "--topic")
+        need_files(files)
+        ensure(loaded.kafka)
+        with progress() as bar:
+            task = bar.add_task("events", total=sum(map(count_rows, files)))
+            chosen, pace = columns.columns(drop=drop), Pace(rate, speed_up)
+            sent = replaying.replay(files, loaded, chosen, pace=pace, on_sent=lambda *_: bar.advance(task))
+    console.print(f"sent {sent} events to {loaded.kafka.topics.events}")

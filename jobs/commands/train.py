@@ -1,0 +1,145 @@
+"""The command that trains a model, or answers the job's requests to retrain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from streamgauge.jobs.commands.columns import LabelledColumns
+from streamgauge.jobs.commands.models import described, promote_to
+from streamgauge.jobs.commands.options import AsJson, Registry, SettingsFile, with_options
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, need_files, print_json
+from streamgauge.jobs.retrain_models import Keeper
+from streamgauge.jobs.settings.loading import Settings, load
+from streamgauge.jobs.studies import train as training
+from streamgauge.models.errors import InputError
+from streamgauge.models.training.candidate import Past
+
+app = command_line()
+
+
+@dataclass(frozen=True)
+class Data(LabelledColumns):
+    """What is trained on."""
+
+    drop: Annotated[list[str] | None, typer.Option(help="Column that is no feature; repeatable.")] = None
+    offsets: Annotated[list[str] | None, typer.Option(help="From the topic: PARTITION:FROM-TO; repeatable.")] = None
+    last: Annotated[int | None, typer.Option(min=100, help="From the topic: so many newest events.")] = None
+    licence: Annotated[str, typer.Option(help="Of the data; written down.")] = "not stated"
+
+    def read(self, settings: Settings, files: list[Path] | None, bar: Reading) -> Past:
+        """The events of files, or of the topic where there are none."""
+        if files:
+            need_files(files)
+            columns = self.columns(drop=self.drop)
+            return training.past_of_files(files, columns, licence=self.licence, on_rows=bar.rows)
+        ranges = training.parsed_offsets(self.offsets) if self.offsets else None
+        return training.past_of_topic(settings, ranges, self.last, bar.rows)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What is made of the data, and where it goes."""
+
+    registry: Registry = None
+    set_: Annotated[list[str] | None, typer.Option("--set", help="Argument of the detector: hidden=8; repeatable.")] = (
+        None
+    )
+    sign_key: Annotated[Path | None, typer.Option(help="Ed25519 private key (PEM) to sign with.")] = None
+    promote: Annotated[bool, typer.Option(help="Let it be live at once.")] = False
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Whether requests are answered, instead of one training."""
+
+    watch: Annotated[
+        bool, typer.Option(help="Answer the job's requests to retrain, and move versions to live or back.")
+    ] = False
+    once: Annotated[bool, typer.Option(help="With --watch: end when there is nothing to do.")] = False
+
+
+@app.command(epilog="Example: `streamgauge train pumps autoencoder history.csv --entity-column pump --registry models`")
+@with_options
+def train(
+    data: Data,
+    publication: Publication,
+    loop: Loop,
+    name: Annotated[str | None, typer.Argument(help="The model's name.")] = None,
+    detector: Annotated[str | None, typer.Argument(help="isolation_forest, autoencoder, temporal_cnn, ...")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="CSV, JSONL or Parquet; the events topic if there is none.")
+    ] = None,
+    settings: SettingsFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model on files or on Kafka, judge it on validation data, and publish it as the `candidate`; or `--watch`."""
+    with clear_errors():
+        if loop.watch and (name or data.last or data.offsets):
+            raise InputError("--watch takes what the job asks for: name no model, files or offsets with it")
+        if loop.once and not loop.watch:
+            raise InputError("--once goes with --watch")
+        if loop.watch:
+            _watch(load(settings), publication.registry, loop.once)
+            return
+        if name is None or detector is None:
+            raise InputError("name the model and the detector: `streamgauge train pumps autoencoder`, or use --watch")
+        if files and (data.offsets or data.last):
+            raise InputError("--offsets and --last read from Kafka: name files, or these")
+        if data.offsets and data.last:
+            raise InputError("--offsets and --last exclude each other")
+        loaded = load(settings)
+        store = training.registry_of(loaded, publication.registry)
+        with _reading() as bar:
+            past = data.read(loaded, files, bar)
+            arguments = training.parsed_settings(publication.set_ or [])
+            manifest = training.train(store, name, detector, past, arguments, publication.sign_key, bar.trained)
+            bar.trained("published", 1.0)
+        if publication.promote:
+            promote_to(store, loaded, name, manifest.version, "live", "trained with --promote")
+    if as_json:
+        print_json(manifest.model_dump(mode="json"))
+        return
+    console.print(described(manifest))
+    candidate = f"candidate; `streamgauge models promote {name} candidate` lets it be live"
+    console.print(f"{name} version {manifest.version} is {'live' if publication.promote else candidate}")
+
+
+class Reading:
+    """A bar that counts the rows read, then shows how far the training is."""
+
+    def __init__(self, bar: Progress) -> None:
+        self.bar, self.count = bar, 0
+        self.task = bar.add_task("reading", total=None, rows="")
+
+    def rows(self, rows: int) -> None:
+        """More rows were read."""
+        self.count += rows
+        self.bar.update(self.task, rows=f"{self.count} rows")
+
+    def trained(self, what: str, done: float) -> None:
+        """So much of the training is done, 0 to 1."""
+        self.bar.update(self.task, description=what, total=1.0, completed=done)
+
+
+@contextmanager
+def _reading() -> Iterator[Reading]:
+    text, rows = TextColumn("{task.description}"), TextColumn("{task.fields[rows]}")
+    columns = (text, BarColumn(), TaskProgressColumn(), rows, TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        yield Reading(bar)
+
+
+def _watch(settings: Settings, registry: str | None, once: bool) -> None:
+    keeper = Keeper(settings, registry, lambda text: console.print(text, highlight=False, soft_wrap=True))
+    console.print(f"following {settings.kafka.topics.retrain_requests}; interrupt to end", highlight=False)
+    try:
+        done = keeper.run(once)
+    except KeyboardInterrupt:
+        return
+    console.print(f"{done} messages dealt with")

@@ -1,0 +1,47 @@
+"""The command that measures what each member of the ensemble is worth."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from streamgauge.jobs.commands.backtest import backtested
+from streamgauge.jobs.commands.columns import LabelledColumns
+from streamgauge.jobs.commands.options import AsJson, SettingsFile, Streams, with_options
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.kafka.topics import send_control
+from streamgauge.jobs.settings.loading import load
+from streamgauge.jobs.studies import weigh as weighing
+from streamgauge.udfs.control.messages import Weights
+
+app = command_line()
+
+
+@app.command(epilog="Example: `streamgauge weigh cards.csv --entity-column card --label-column fraud --send`")
+@with_options
+def weigh(
+    files: Streams,
+    columns: LabelledColumns,
+    settings: SettingsFile = None,
+    send: Annotated[bool, typer.Option(help="Give running jobs these weights, over the control topic.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what each member of the ensemble is worth on your files, and propose weights.
+
+    With labels, a member is worth what it finds of the anomalies; without, how well it agrees with the others.
+    """
+    with clear_errors():
+        loaded = load(settings)
+        weights = weighing.weigh(backtested(files, loaded, columns.columns()))
+        if send:
+            by_member = {one["member"]: one["weight"] for one in weights}
+            send_control(loaded.kafka, Weights(type="weights", weights=by_member))
+            console.print(f"told the jobs on {loaded.kafka.topics.control}")
+    if as_json:
+        print_json(weights)
+    else:
+        table = Table(*(name.replace("_", " ") for name in weights[0]))
+        for one in weights:
+            table.add_row(*(f"{value:.3f}" if isinstance(value, float) else value for value in one.values()))
+        console.print(table)

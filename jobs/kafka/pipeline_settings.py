@@ -1,0 +1,27 @@
+"""The settings of the scoring pipeline as the running job has them: each partition has its share of the alert budget."""
+
+from __future__ import annotations
+
+from streamgauge.jobs.kafka.topics import partitions_of
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.models.errors import ClusterError
+from streamgauge.udfs.settings.pipeline import PipelineSettings
+
+
+def pipeline_of(settings: Settings) -> PipelineSettings:
+    """The settings of the pipeline as the job has them: with each partition's share of the alert budget, if there is one.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer, or there is no topic of events.
+    """
+    if settings.decide.budget is None:
+        return settings.pipeline()
+    if settings.batch.sharding == "entity":
+        return settings.pipeline(settings.batch.shards)
+    kafka, topic = settings.kafka, settings.kafka.topics.events
+    partitions = partitions_of(kafka, topic)
+    if not partitions:
+        raise ClusterError(f"there is no topic {topic!r} at {kafka.bootstrap} to share decide.budget among")
+    return settings.pipeline(len(partitions))

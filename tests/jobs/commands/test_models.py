@@ -1,0 +1,103 @@
+"""`streamgauge train` and `streamgauge models`, on files and a registry in a folder."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from streamgauge.jobs.commands.app import app
+from streamgauge.models.persistence.registry import Registry
+from typer.testing import CliRunner
+
+COLUMNS = ("--entity-column", "pump", "--time-column", "ts", "--label-column", "broken")
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments):
+        chosen = [str(a) for a in arguments]
+        return CliRunner().invoke(app, [*chosen, "--registry", "models"], env={"COLUMNS": "200", "NO_COLOR": "1"})
+
+    return invoke
+
+
+def test_a_model_is_trained_shown_promoted_rolled_back_frozen_and_verified(pumps, run, tmp_path):
+    done = run(
+        "train", "pumps", "isolation_forest", pumps, *COLUMNS, "--set", "n_trees=20", "--licence", "CC0-1.0", "--json"
+    )
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (told["version"], told["features"], told["settings"]["n_trees"]) == (1, ["pressure", "rpm"], 20)
+    assert told["history"] | {"low": 0, "high": 0} == {
+        "source": "pumps.csv",
+        "rows": 800,
+        "first": 1704067200000,
+        "last": 1704115140000,
+        "low": 0,
+        "high": 0,
+        "licence": "CC0-1.0",
+        "left_out": "",
+    }
+    assert told["figures"]["roc_auc"] > 0.95
+    assert run("train", "pumps", "gaussian_mixture", pumps, *COLUMNS).exit_code == 0
+    registry = Registry(str(tmp_path / "models"))
+    assert registry.aliases("pumps") == {"candidate": 2}
+    for version in (1, "candidate"):
+        done = run("models", "promote", "pumps", version, "--why", "test")
+        assert done.exit_code == 0, done.output
+    assert "no job is told" in done.output
+    assert registry.aliases("pumps") == {"candidate": 2, "live": 2}
+    assert "live is version 1 again" in run("models", "rollback", "pumps").output
+    assert "version 1 stays live" in run("models", "freeze", "pumps", "--why", "audit").output
+    assert registry.aliases("pumps")["frozen"] == 1
+    assert registry.history("pumps", "frozen")[0]["why"] == "audit"
+    assert "the loop goes on" in run("models", "freeze", "pumps", "--thaw").output
+    assert "frozen" not in registry.aliases("pumps")
+    shown = run("models", "show", "pumps")
+    assert "isolation_forest" in shown.output
+    assert "live: version 1" in shown.output
+    listed = json.loads(run("models", "list", "--json").stdout.strip().splitlines()[-1])
+    assert listed[0]["aliases"] == {"candidate": 2, "live": 1}
+    assert run("models", "verify").exit_code == 0
+    assert "nothing to delete" in run("models", "gc").output
+    next((tmp_path / "models" / "pumps" / "files").iterdir()).write_bytes(b"x")
+    broken = run("models", "verify")
+    assert broken.exit_code == 1
+    assert "was changed" in broken.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ("train", "p", "clairvoyant", "FILE"),
+            "'clairvoyant' is none that is trained; these are: isolation_forest, one_class",
+        ),
+        (
+            ("train", "p", "isolation_forest", "FILE", "--set", "trees=3"),
+            "isolation_forest takes n_trees, part, trim, seed",
+        ),
+        (("train", "p", "isolation_forest", "FILE", "--set", "trees"), "write NAME=VALUE"),
+        (("train", "p", "isolation_forest", "FILE", "--drop", "rmp"), "has no column 'rmp'"),
+        (("train", "p", "isolation_forest", "FILE", "--last", "500"), "name files, or these"),
+        (("train", "p", "isolation_forest", "FILE", "--set", "n_trees=10000000"), "a model may take 500 MB"),
+        (("train", "../p", "isolation_forest", "FILE"), "cannot be the name of a model"),
+        (("train", "p", "isolation_forest", "nofile.csv"), "no such file"),
+        (("models", "show", "p"), "p has no alias 'live' in models; aliases: none"),
+        (("models", "verify", "p"), "there is no model 'p'"),
+        (("models", "promote", "p", "7"), "there is no p version 7 in models; versions: none"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_what_is_allowed(pumps, run, arguments, words):
+    done = run(*(pumps if a == "FILE" else a for a in arguments))
+    assert done.exit_code in (1, 2)
+    assert words in " ".join(done.output.split())
+    assert "Traceback" not in done.output
+
+
+def test_a_command_without_a_registry_says_how_to_name_one():
+    done = CliRunner().invoke(app, ["models", "list"], env={"COLUMNS": "200"})
+    assert done.exit_code == 2
+    assert "name a registry" in done.output

@@ -1,0 +1,46 @@
+"""What several tests of jobs/ need."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+
+@pytest.fixture
+def pumps(tmp_path):
+    """A file of 800 events of three pumps; 21 of them are anomalous and labelled so."""
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "ts": pd.date_range("2024-01-01", periods=800, freq="min").astype(str),
+            "pump": [f"p{i % 3}" for i in range(800)],
+            "pressure": random.normal(4, 0.5, 800),
+            "rpm": random.normal(1500, 50, 800),
+            "site": "north",
+            "broken": 0,
+        }
+    )
+    frame.loc[700:720, ["pressure", "broken"]] = [9.0, 1]
+    frame.to_csv(tmp_path / "pumps.csv", index=False)
+    return tmp_path / "pumps.csv"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A file of 3,000 payments with three cards; three of the payments are anomalous and labelled so."""
+    random = np.random.default_rng(0)
+    n = 3000
+    frame = pd.DataFrame(
+        {
+            "ts": pd.date_range("2024-01-01", periods=n, freq="min").astype(str),
+            "card": [f"c{i % 3}" for i in range(n)],
+            "amount": random.normal(100, 10, n).round(3),
+            "items": random.normal(3, 1, n).round(3),
+            "label": 0,
+        }
+    )
+    frame.loc[2500:2502, ["amount", "label"]] = [900.0, 1]
+    file = tmp_path / "cards.csv"
+    frame.to_csv(file, index=False)
+    return file
