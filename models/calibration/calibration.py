@@ -87,9 +87,17 @@ class TailCalibrator:
         """
         surprise = np.empty(len(magnitudes))
         rate_learn(
-            magnitudes, self._counts, self._sums, self._above, self._numbers, self.memory, self.warmup,
-            -math.log(self.rare), self.least, surprise,
-        )  # fmt: skip
+            magnitudes,
+            self._counts,
+            self._sums,
+            self._above,
+            self._numbers,
+            self.memory,
+            self.warmup,
+            -math.log(self.rare),
+            self.least,
+            surprise,
+        )
         return surprise
 
     def to_state(self) -> bytes:
@@ -120,7 +128,7 @@ def magnitude(score: Floats) -> Floats:
 
 
 @njit(cache=True)
-def rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, rare, least, surprise):  # type: ignore[no-untyped-def]
+def rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, rare, least, surprise):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """The kernel of `TailCalibrator.rate_learn_many`, on its arrays; surprise is filled in."""
     for i in range(len(magnitudes)):
         m = magnitudes[i]

@@ -7,7 +7,6 @@ all files: a reader never sees half of it, and of two writers each gets a number
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -28,6 +27,7 @@ from streamgauge.models.contract import MOST_BYTES
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector
 from streamgauge.models.errors import ModelError, StateError
 from streamgauge.models.evaluation.drift import Reference
+from streamgauge.models.lazy_modules import load_module
 from streamgauge.models.persistence.manifest import Manifest, Variant, named
 
 CALIBRATOR = "calibrator.bin"
@@ -201,17 +201,14 @@ class Registry:
                 if not self._fs.exists(self._path(path)):
                     self._write(path, data)
             described[variant] = Variant(files=digests, size=sum(map(len, files.values())), figures=figures)
-        key = None if sign_key is None else _private_key(sign_key)
+        key = None if sign_key is None else load_module("persistence.signature").read_key(sign_key)
         while True:
             version = max(self.versions(name), default=0) + 1
-            changes: dict[str, Any] = {"version": version, "variants": described, "signature": None}
+            published = manifest.model_copy(update={"version": version, "variants": described, "signature": None})
             if key is not None:
-                changes["key"] = base64.b64encode(key.public_key().public_bytes_raw()).decode()
-            told = manifest.model_copy(update=changes)
-            if key is not None:
-                told = told.model_copy(update={"signature": base64.b64encode(key.sign(told.signed_part())).decode()})
-            if self._create(self._version(name, version), told.model_dump_json(indent=1).encode()):
-                return told
+                published = load_module("persistence.signature").signed(published, key)
+            if self._create(self._version(name, version), published.model_dump_json(indent=1).encode()):
+                return published
 
     def point(self, name: str, alias: str, version: int, by: str = "", why: str = "") -> None:
         """Let an alias stand for a version from now on."""
@@ -360,14 +357,7 @@ class Registry:
             )
         if manifest.key not in self.trusted_keys:
             raise ModelError(f"{where} is signed with the key {manifest.key}, which is none of the trusted ones")
-        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
-
-        try:
-            key = Ed25519PublicKey.from_public_bytes(base64.b64decode(manifest.key))
-            key.verify(base64.b64decode(manifest.signature), manifest.signed_part())
-        except (InvalidSignature, ValueError) as error:
-            raise ModelError(f"{where}: the signature does not fit: its manifest was changed") from error
+        load_module("persistence.signature").check(manifest, where)
 
 
 def _reference(manifest: Manifest) -> tuple[Reference | None, tuple[str, ...]]:
@@ -378,21 +368,6 @@ def _reference(manifest: Manifest) -> tuple[Reference | None, tuple[str, ...]]:
     names = ((SCORE,) if manifest.distribution_of_scores else ()) + tuple(manifest.features)
     edges, shares = (np.vstack([getattr(one, of) for one in known]) for of in ("edges", "shares"))
     return Reference(edges, shares), names
-
-
-def _private_key(path: Path) -> Any:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
-
-    try:
-        key = load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"the key {path} cannot be read ({error}); make one: openssl genpkey -algorithm ed25519"
-        ) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ModelError(f"{path} is no Ed25519 key; make one: openssl genpkey -algorithm ed25519")
-    return key
 
 
 def _any_events(manifest: Manifest) -> Any:

@@ -13,14 +13,14 @@ from streamgauge.models.calibration.calibration import TailCalibrator
 from streamgauge.models.catalog import FITTED
 from streamgauge.models.contract import MOST_BYTES, Floats, Ints
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress, silent, windows
+from streamgauge.models.detectors.fitted.synthetic_anomalies import separation, synthetic_anomalies
 from streamgauge.models.detectors.network.network_detector import NetworkDetector
 from streamgauge.models.errors import InputError, NotReadyError
 from streamgauge.models.evaluation.drift import reference_of
 from streamgauge.models.persistence.manifest import Distribution, History, Manifest
 from streamgauge.models.persistence.registry import CALIBRATOR
-from streamgauge.models.training.planted import planted, separation
 
-HELD_BACK = 0.25  # last share of the history, which is not trained on
+VALIDATION_SHARE = 0.25  # last share of the history, which is not trained on
 TIMED = 2048  # events whose scoring is timed
 MOST_JUDGED = 20_000
 LIBRARIES = ("streamgauge", "numpy", "scikit-learn", "torch", "onnxruntime", "onnx")
@@ -111,7 +111,7 @@ def make_candidate(
         )
     if not width:
         raise InputError("the history has no numeric field to train on")
-    cut = len(past.X) - int(HELD_BACK * len(past.X))
+    cut = len(past.X) - int(VALIDATION_SHARE * len(past.X))
     usual_rows = np.ones(cut, np.bool_) if past.labels is None else past.labels[:cut] <= 0
     X, groups = past.X[:cut][usual_rows], past.groups[:cut][usual_rows]
     model.fit(X, groups, say)
@@ -135,17 +135,34 @@ def make_candidate(
             variants[variant] = _variant(other, other.rate_many(usual), magnitudes, usual, labels)
     reference, rated = reference_of(X), reference_of(_calm(magnitudes, labels)[:, None])
     manifest = Manifest(
-        name=name, detector=detector, settings=model.settings(), features=past.features, steps=model.steps,
-        centre=model.normalisation.centre.tolist(), scale=model.normalisation.scale.tolist(),
+        name=name,
+        detector=detector,
+        settings=model.settings(),
+        features=past.features,
+        steps=model.steps,
+        centre=model.normalisation.centre.tolist(),
+        scale=model.normalisation.scale.tolist(),
         history=History(
-            source=past.source, rows=len(past.X), first=past.first, last=past.last, low=low, high=high,
-            licence=past.licence, left_out=left_out,
+            source=past.source,
+            rows=len(past.X),
+            first=past.first,
+            last=past.last,
+            low=low,
+            high=high,
+            licence=past.licence,
+            left_out=left_out,
         ),
-        seed=model.seed, chosen=model.chosen, curve=[dict(epoch) for epoch in model.curve], figures=variants["full"][1],
-        memory=memory, parent=parent, request=request, libraries=_libraries(),
+        seed=model.seed,
+        chosen=model.chosen,
+        curve=[dict(epoch) for epoch in model.curve],
+        figures=variants["full"][1],
+        memory=memory,
+        parent=parent,
+        request=request,
+        libraries=_libraries(),
         distribution=Distribution(edges=reference.edges.tolist(), shares=reference.shares.tolist()),
         distribution_of_scores=Distribution(edges=rated.edges.tolist(), shares=rated.shares.tolist()),
-    )  # fmt: skip
+    )
     return manifest, variants
 
 
@@ -174,7 +191,7 @@ def _variant(
     calibrator.rate_learn_many(calm)
     files = model.to_files() | {CALIBRATOR: calibrator.to_state()}
     Z = model.normalisation.apply(usual)
-    strange = model.normalisation.undo(planted(Z, model.seed))
+    strange = model.normalisation.undo(synthetic_anomalies(Z, model.seed))
     figures: dict[str, float | None] = {"separates_planted": separation(calm, model.rate_many(strange))}
     if labels is not None and 0 < (labels > 0).sum() < len(labels):
         figures["roc_auc"] = float(roc_auc_score(labels > 0, magnitudes))

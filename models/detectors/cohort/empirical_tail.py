@@ -58,17 +58,27 @@ class EmpiricalTail(RobustCohort):
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
         magnitude, weights = np.empty(len(X)), np.zeros(X.shape)
         _rate(
-            X, self._mean, self._variance, self._counts, self._totals, self._numbers, self.learned, self.warmup, self.memory,
-            learn, magnitude, weights,
-        )  # fmt: skip
+            X,
+            self._mean,
+            self._variance,
+            self._counts,
+            self._totals,
+            self._numbers,
+            self.learned,
+            self.warmup,
+            self.memory,
+            learn,
+            magnitude,
+            weights,
+        )
         self.learned += len(X) if learn else 0
         return magnitude, weights
 
 
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]
+def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     X, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, magnitude, weights
-):  # fmt: skip
+):
     width = X.shape[1]
     z, bins = np.zeros(width), np.zeros(width, np.int64)
     for i in range(X.shape[0]):

@@ -71,8 +71,18 @@ class ExtremeValue(RobustCohort):
         distances, surprises, magnitude = np.full(X.shape, np.nan), np.zeros(X.shape), np.empty(len(X))
         _distances(X, mean, variance, numbers, self.warmup, distances)
         _rarest(
-            distances, counts, sums, above, tails, self.memory, self.warmup, -math.log(RARE), LEAST, surprises, magnitude,
-        )  # fmt: skip
+            distances,
+            counts,
+            sums,
+            above,
+            tails,
+            self.memory,
+            self.warmup,
+            -math.log(RARE),
+            LEAST,
+            surprises,
+            magnitude,
+        )
         if before < self.warmup:
             magnitude[before + np.arange(len(X)) < self.warmup] = np.nan
         return magnitude, surprises
@@ -99,7 +109,7 @@ def _distances(X, mean, variance, numbers, warmup, distances):  # type: ignore[n
 
 
 @njit(cache=True)
-def _rarest(distances, counts, sums, above, tails, memory, warmup, rare, least, surprises, magnitude):  # type: ignore[no-untyped-def]
+def _rarest(distances, counts, sums, above, tails, memory, warmup, rare, least, surprises, magnitude):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     n, width = distances.shape
     column, told = np.empty(n), np.empty(n)
     asked = np.zeros(n)

@@ -32,5 +32,5 @@ class HistogramDensity(Loda):
     def __init__(self, memory: int = 20_000, warmup: int = 128) -> None:
         super().__init__(0, memory, warmup)
 
-    def _draw(self, width: int) -> tuple[Ints, Floats]:
+    def draw_projections(self, width: int) -> tuple[Ints, Floats]:  # noqa: D102
         return np.arange(width, dtype=np.int64)[:, None], np.ones((width, 1))

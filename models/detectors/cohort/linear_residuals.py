@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -68,22 +68,18 @@ class LinearResiduals(RobustCohort):
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
         return 8 * 4 * width * width  # covariance, matrix, and two more while the matrix is computed
 
-    def widened(self, width: int) -> Self:  # noqa: D102
-        new = type(self)(**self.settings())
-        if self._mean is None:
-            return new
-        new._build(width)
-        new.learned = self.learned
-        place, fields = np.arange(len(self._mean)), len(self._scale)
+    def widen(self, width: int) -> None:  # noqa: D102
+        mean, cov, scale, numbers = self._mean, self._cov, self._scale, self._numbers
+        assert mean is not None
+        self._last = None
+        self._build(width)
+        place, fields = np.arange(len(mean)), len(scale)
         if self.lagged:
             place[fields:] += width // 2 - fields
-        assert new._mean is not None
-        new._mean[place] = self._mean
-        new._cov[np.ix_(place, place)] = self._cov
-        new._scale[:fields] = self._scale
-        new._numbers[:] = self._numbers
-        new._refresh()
-        return new
+        self._mean = np.zeros(width)
+        self._mean[place], self._cov[np.ix_(place, place)] = mean, cov
+        self._scale[:fields], self._numbers[:] = scale, numbers
+        self._refresh()
 
     def _build(self, width: int) -> None:
         fields = width // 2 if self.lagged else width
@@ -102,9 +98,20 @@ class LinearResiduals(RobustCohort):
                 stop = min(stop, start + wait)
             part = slice(start, stop)
             _rate(
-                X[part], self._mean, self._cov, self._scale, self._numbers, self._matrix, self.learned, self.warmup, self.gain,
-                self.pooled, learn, magnitude[part], weights[part],
-            )  # fmt: skip
+                X[part],
+                self._mean,
+                self._cov,
+                self._scale,
+                self._numbers,
+                self._matrix,
+                self.learned,
+                self.warmup,
+                self.gain,
+                self.pooled,
+                learn,
+                magnitude[part],
+                weights[part],
+            )
             if learn:
                 self.learned += stop - start
                 if self.learned == self.warmup - SETTLE or (self.learned > self.warmup and self.learned % REFRESH == 0):
@@ -134,9 +141,9 @@ class LinearResiduals(RobustCohort):
 
 
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]
+def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     X, mean, cov, scale, numbers, matrix, learned, warmup, least, pooled, learn, magnitude, weights
-):  # fmt: skip
+):
     width, fields = X.shape[1], scale.shape[0]
     z, delta, size, residual = np.zeros(width), np.zeros(width), np.zeros(fields), np.zeros(fields)
     for i in range(X.shape[0]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -50,6 +50,7 @@ class Loda(RobustCohort):
     name: ClassVar[str] = "loda"
     half_score: ClassVar[float] = 6.0
     arrays: ClassVar[tuple[str, ...]] = ("_mean", "_variance", "_counts", "_totals", "_numbers")
+    _variance: Floats
 
     def __init__(self, projections: int = 50, memory: int = 20_000, warmup: int = 128, seed: int = 42) -> None:
         self.projections = projections
@@ -60,28 +61,28 @@ class Loda(RobustCohort):
 
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
-        columns, _ = cls(**settings)._draw(width)
+        columns, _ = cls(**settings).draw_projections(width)
         projections, used = columns.shape
         return 8 * (int(projections) * (BINS + 2 * int(used) + 1) + 2 * width)
 
-    def widened(self, width: int) -> Self:
-        """See `CohortDetector`; the projections are drawn anew: mean and deviation alone are kept."""
-        new = type(self)(**self.settings())
-        if self._mean is not None:
-            new._build(width)
-            assert new._mean is not None
-            new._mean[: len(self._mean)], new._variance[: len(self._mean)] = self._mean, self._variance
-        return new
+    def widen(self, width: int) -> None:
+        """See `ScoredCohort`; the projections are drawn anew: only mean and deviation are kept."""
+        mean, variance = self._mean, self._variance
+        assert mean is not None
+        self._build(width)
+        self.learned = 0
+        more = np.zeros(width - len(mean))
+        self._mean, self._variance = np.concatenate((mean, more)), np.concatenate((variance, more))
 
     def _build(self, width: int) -> None:
-        self._columns, along = self._draw(width)
+        self._columns, along = self.draw_projections(width)
         self._used = np.count_nonzero(along, axis=1)
         self._along = along / np.maximum(np.sqrt((along * along).sum(axis=1, keepdims=True)), 1e-300)
         projections = len(self._columns)
         self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(2)
         self._counts, self._totals = np.zeros((projections, BINS)), np.zeros(projections)
 
-    def _draw(self, width: int) -> tuple[Ints, Floats]:
+    def draw_projections(self, width: int) -> tuple[Ints, Floats]:
         """Columns of each projection, and their factors; from a factor of 0 on, there are no more."""
         random = np.random.default_rng([self.seed, width])
         used, single = math.ceil(math.sqrt(width)), self.projections // 2
@@ -98,20 +99,57 @@ class Loda(RobustCohort):
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
         magnitude, weights = np.empty(len(X)), np.zeros(X.shape)
         _rate(
-            X, self._columns, self._along, self._used, self._mean, self._variance, self._counts, self._totals, self._numbers, self.learned,
-            self.warmup, self.memory, learn, magnitude, weights,
-        )  # fmt: skip
+            X,
+            self._columns,
+            self._along,
+            self._used,
+            self._mean,
+            self._variance,
+            self._counts,
+            self._totals,
+            self._numbers,
+            self.learned,
+            self.warmup,
+            self.memory,
+            learn,
+            magnitude,
+            weights,
+        )
         self.learned += len(X) if learn else 0
         return magnitude, weights
 
 
+@njit(cache=True, inline="always")
+def _projected(x, z, columns, along, used, missing):  # type: ignore[no-untyped-def]
+    """An event's value on a projection, scaled up where some of its columns are missing; NaN where all are."""
+    at = 0.0
+    for u in range(used):
+        at += along[u] * z[columns[u]]  # 0 where missing
+    if not missing:
+        return at
+    norm = 0.0
+    for u in range(used):
+        if not math.isnan(x[columns[u]]):
+            norm += along[u] * along[u]
+    return at / math.sqrt(norm) if norm > 0.0 else math.nan
+
+
+@njit(cache=True, inline="always")
+def _explained(x, total, projections, sums, times, weights):  # type: ignore[no-untyped-def]
+    """For each column: by how much the projections that use it are stranger than the others, at least 0."""
+    for j in range(len(x)):
+        if times[j] > 0.0 and not math.isnan(x[j]):
+            others = (total - sums[j]) / (projections - times[j]) if times[j] < projections else 0.0
+            weights[j] = max(0.0, sums[j] / times[j] - others)
+
+
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]
+def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     X, columns, along, used, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, magnitude, weights
-):  # fmt: skip
+):
     width, projections = X.shape[1], columns.shape[0]
     z, bins = np.zeros(width), np.zeros(projections, np.int64)
-    sums, times = np.zeros(width), np.zeros(width)
+    sums, times = np.zeros(width), np.zeros(width)  # for each column: of the projections that use it
     for i in range(X.shape[0]):
         known = 0
         for j in range(width):
@@ -121,21 +159,13 @@ def _rate(  # type: ignore[no-untyped-def]
         rated = learned + i >= warmup and known > 0
         total, held, log_held = 0.0, -1.0, 0.0
         for p in range(projections):
-            at = 0.0
-            for u in range(used[p]):
-                at += along[p, u] * z[columns[p, u]]  # 0 where missing
-            if known < width:
-                norm = 0.0
-                for u in range(used[p]):
-                    if not math.isnan(X[i, columns[p, u]]):
-                        norm += along[p, u] * along[p, u]
-                bins[p] = -1
-                if norm == 0.0:
-                    continue
-                at /= math.sqrt(norm)
+            at = _projected(X[i], z, columns[p], along[p], used[p], known < width)
+            bins[p] = -1
+            if math.isnan(at):
+                continue
             bins[p] = int(min(max((at / REACH + 1.0) * BINS / 2.0, 0.0), BINS - 1.0))
             if rated:
-                if totals[p] != held:  # most projections hold as many
+                if totals[p] != held:  # most projections hold as many: the logarithm is taken once
                     held, log_held = totals[p], math.log(totals[p] + PRIOR)
                 before = BEFORE[bins[p]] if abs(at) < REACH else SPREAD * math.exp(-abs(at))
                 strange = log_held - math.log(counts[p, bins[p]] + before)
@@ -146,10 +176,7 @@ def _rate(  # type: ignore[no-untyped-def]
         magnitude[i] = math.nan
         if rated:
             magnitude[i] = total / projections
-            for j in range(width):
-                if times[j] > 0.0 and not math.isnan(X[i, j]):
-                    others = (total - sums[j]) / (projections - times[j]) if times[j] < projections else 0.0
-                    weights[i, j] = max(0.0, sums[j] / times[j] - others)
+            _explained(X[i], total, projections, sums, times, weights[i])
         if not learn or known == 0:
             continue
         weight = weight_of(magnitude[i], numbers, learned + i - warmup, 0.0) if rated else 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -75,12 +75,11 @@ class OnlineIsolationForest(RobustCohort):
         forest = cls(**settings)
         return 8 * (forest.reservoir + 2) * width + 16 * forest.n_trees * ((2 << forest._height) - 1)
 
-    def widened(self, width: int) -> Self:
-        """See `CohortDetector`; in the sample the new fields are missing, and all trees are grown anew."""
-        new = super().widened(width)
-        if new.learned >= new.part:
-            new._grow_all()
-        return new
+    def widen(self, width: int) -> None:
+        """See `ScoredCohort`; in the sample the new fields are missing, and all trees are grown anew."""
+        super().widen(width)
+        if self.learned >= self.part:
+            self._grow_all()
 
     def _build(self, width: int) -> None:
         nodes = (2 << self._height) - 1
@@ -105,9 +104,24 @@ class OnlineIsolationForest(RobustCohort):
                 stop = min(stop, start + self.part - self.learned)
             part = slice(start, stop)
             _rate(
-                X[part], self._mean, self._fill, self._numbers, self._sample, self._feature, self._cut, self._size, self._logs,
-                self._depths, self.learned, self.part, self.memory, self.seed, learn, magnitude[part], weights[part],
-            )  # fmt: skip
+                X[part],
+                self._mean,
+                self._fill,
+                self._numbers,
+                self._sample,
+                self._feature,
+                self._cut,
+                self._size,
+                self._logs,
+                self._depths,
+                self.learned,
+                self.part,
+                self.memory,
+                self.seed,
+                learn,
+                magnitude[part],
+                weights[part],
+            )
             if learn:
                 self.learned += stop - start
                 if self.learned == self.part:
@@ -126,9 +140,15 @@ class OnlineIsolationForest(RobustCohort):
         held = int(min(self._numbers[2], self.reservoir))
         if held >= 2:
             _grow(
-                self._sample[:held], self._mean, self.part, self.seed + 7919 * tree, self.learned, self._feature[tree], self._cut[tree],
+                self._sample[:held],
+                self._mean,
+                self.part,
+                self.seed + 7919 * tree,
+                self.learned,
+                self._feature[tree],
+                self._cut[tree],
                 self._size[tree],
-            )  # fmt: skip
+            )
 
 
 @njit(cache=True)
@@ -197,9 +217,25 @@ def _grow(sample, mean, part, seed, learned, feature, cut, size):  # type: ignor
 
 
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]
-    X, mean, fill, numbers, sample, feature, cut, size, logs, depths, learned, part, memory, seed, learn, magnitude, weights
-):  # fmt: skip
+def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    X,
+    mean,
+    fill,
+    numbers,
+    sample,
+    feature,
+    cut,
+    size,
+    logs,
+    depths,
+    learned,
+    part,
+    memory,
+    seed,
+    learn,
+    magnitude,
+    weights,
+):
     """Rate events between two growths, tree by tree: one tree stays in the cache for all of them; then learn them in order."""
     n, width = X.shape
     known = np.zeros(n, np.bool_)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from typing import ClassVar, Self
 
-import numpy as np
 from numba import njit
-from streamgauge.models.contract import Floats, checked, share
-from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
+from streamgauge.models.contract import Floats
+from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
 from streamgauge.models.detectors.deviation import deviation_of
-from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
 CLIP = 20.0  # standard deviations beyond which a value counts no more
@@ -19,72 +16,31 @@ ADAPT = 0.001  # least weight of an event in what is usual
 COUNT, USUAL = range(2)  # places in `RobustCohort._numbers`: events learned, usual magnitude
 
 
-class RobustCohort(CohortDetector):
+class RobustCohort(ScoredCohort):
     """Running mean and deviation of every column; an event much stranger than usual is learned with little weight.
 
-    So a burst of anomalies does not become the norm, while a lasting change does, in the end, because what is usual follows.
-    The score is ``m / (m + half_score)`` of the magnitude m.
+    So a burst of anomalies does not become usual, while a lasting change does, after some time, because what is usual follows.
 
     Attributes
     ----------
     arrays : tuple of str
-        Attributes that are the state, besides `learned`; the first tells the width.
+        Attributes that are the state, besides `learned`; the length of the first is the width.
     """
 
     state_version: ClassVar[int] = 1
-    half_score: ClassVar[float] = 3.0
     arrays: ClassVar[tuple[str, ...]] = ("_mean", "_numbers")
-    warmup: int
     _mean: Floats | None = None
-
-    @abstractmethod
-    def _build(self, width: int) -> None:
-        """Make the arrays."""
-
-    @abstractmethod
-    def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        """Rate events, and learn them if asked to; counts `learned` on."""
 
     @property
     def width(self) -> int | None:  # noqa: D102
         return None if self._mean is None else len(self._mean)
 
-    @property
-    def ready(self) -> bool:  # noqa: D102
-        return self._mean is not None and self.learned >= self.warmup
-
-    def rate_learn_many(self, X: Floats) -> tuple[Floats, Floats]:  # noqa: D102
-        X = checked(X, self.width, self.name)
-        if self._mean is None:
-            self._build(X.shape[1])
-        return self._rate(X, learn=True)
-
-    def widened(self, width: int) -> Self:
-        """See `CohortDetector`; every array is kept, as the first part of the wider one."""
-        new = type(self)(**self.settings())
-        if self._mean is not None:
-            new._build(width)
-            new.learned = self.learned
-            for name in self.arrays:
-                old = getattr(self, name)
-                getattr(new, name)[tuple(map(slice, old.shape))] = old
-        return new
-
-    def learn_many(self, X: Floats) -> None:  # noqa: D102
-        self.score_learn_many(X)
-
-    def score_learn_many(self, X: Floats) -> Floats:  # noqa: D102
-        return self._score(
-            self.rate_learn_many(self._columns_of(checked(X, self._fields(), self.name), forward=True))[0]
-        )
-
-    def score_many(self, X: Floats) -> Floats:  # noqa: D102
-        return self._score(self._rated(X)[0])
-
-    def explain_many(self, X: Floats) -> Floats:
-        """Each field's share of the magnitude, times the score."""
-        magnitude, weights = self._rated(X)
-        return share(weights, self._score(magnitude))
+    def widen(self, width: int) -> None:
+        """See `ScoredCohort`; every array is kept, as the first part of the wider one."""
+        before = {name: getattr(self, name) for name in self.arrays}
+        self._build(width)
+        for name, array in before.items():
+            getattr(self, name)[tuple(map(slice, array.shape))] = array
 
     def to_state(self) -> bytes:  # noqa: D102
         meta = {"settings": self.settings(), "learned": self.learned}
@@ -101,25 +57,6 @@ class RobustCohort(CohortDetector):
         for name, array in arrays.items():
             setattr(detector, name, array)
         return detector
-
-    def _fields(self) -> int | None:
-        """Columns that `Detector`'s methods take; None before the first event."""
-        return self.width
-
-    def _columns_of(self, X: Floats, forward: bool) -> Floats:
-        """The columns that belong to rows given through `Detector`'s methods; `forward` when they are learned."""
-        return X
-
-    def _rated(self, X: Floats) -> tuple[Floats, Floats]:
-        X = checked(X, self._fields(), self.name)
-        if not self.ready:
-            raise NotReadyError(f"{self.name} needs {self.warmup} events, it has learned {self.learned}")
-        return self._rate(np.ascontiguousarray(self._columns_of(X, forward=False)), learn=False)
-
-    def _score(self, magnitude: Floats) -> Floats:
-        size = np.nan_to_num(magnitude, nan=0.0)
-        score: Floats = size / (size + self.half_score)
-        return score
 
 
 @njit(cache=True)

@@ -75,7 +75,7 @@ class Cusum(EntityDetector):
 
 
 @njit(cache=True)
-def _sums(state, rows, X, allowance, settle, memory, warmup, learn, sums, expected):  # type: ignore[no-untyped-def]
+def _sums(state, rows, X, allowance, settle, memory, warmup, learn, sums, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]

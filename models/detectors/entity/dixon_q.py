@@ -65,7 +65,7 @@ class DixonQ(WindowDetector):
 
 
 @njit(cache=True)
-def _dixon(state, rows, X, window, warmup, learn, critical, surprise, distance, expected):  # type: ignore[no-untyped-def]
+def _dixon(state, rows, X, window, warmup, learn, critical, surprise, distance, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]

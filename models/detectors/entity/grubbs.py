@@ -46,7 +46,7 @@ class Grubbs(WindowDetector):
 
 
 @njit(cache=True)
-def _student(state, rows, X, window, warmup, learn, t, size, expected):  # type: ignore[no-untyped-def]
+def _student(state, rows, X, window, warmup, learn, t, size, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]

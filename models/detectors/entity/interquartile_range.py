@@ -48,7 +48,7 @@ class InterquartileRange(WindowDetector):
 
 
 @njit(cache=True)
-def _outside(state, rows, X, window, low, high, warmup, learn, distance, expected):  # type: ignore[no-untyped-def]
+def _outside(state, rows, X, window, low, high, warmup, learn, distance, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]

@@ -44,7 +44,7 @@ class LevelShift(TwoSpans):
 
 
 @njit(cache=True)
-def _shift(state, rows, X, fast, slow, warmup, learn, shift, expected):  # type: ignore[no-untyped-def]
+def _shift(state, rows, X, fast, slow, warmup, learn, shift, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     error = math.sqrt(fast / (2.0 - fast))  # of the short mean, in deviations
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):

@@ -71,7 +71,7 @@ class PeerDeviation(EntityDetector):
 
 
 @njit(cache=True)
-def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, distance, expected):  # type: ignore[no-untyped-def]
+def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, distance, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, level, cell = X[i, f], levels[i, f], state[rows[i], f]

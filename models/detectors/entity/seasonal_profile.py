@@ -18,11 +18,9 @@ DAY, WEEK = 24, 168
 RESIDUAL, LEVEL, NOW, INSIDE, HOURS, DAILY, WEEKLY, OFFSET, BEYOND, WANDER = range(1, 11)
 DAYS = 11  # for each hour of the day: mean, variance of residuals, visits
 WEEKS = DAYS + 3 * DAY  # for each hour of the week: mean, visits
-SHIFTED, SETTLED = (
-    1.5,
-    120.0,
-)  # a mean deviation of so many deviations, for so many values, is a new level of all hours,
-WANDERED = 4.0  # if it is so many times as far as it usually goes
+# A mean deviation of so many usual deviations, for so many values, is a new level of all hours,
+SHIFTED, SETTLED = 1.5, 120.0
+WANDERED = 4.0  # if it is also so many times as large as it usually gets.
 SPANNED = 50.0  # last values whose mean deviation is no news
 CLIP = 5.0  # deviations beyond which a value changes a profile no further,
 YOUNG = 2.0  # once its hour was visited more often than this
@@ -79,9 +77,19 @@ class SeasonalProfile(EntityDetector):
         distance, expected, standard = (np.full(X.shape, np.nan) for _ in range(3))
         hours, part = np.divmod(times, HOUR)
         _seasonal(
-            state, rows, X, hours, part / HOUR - 0.5, self.memory, self.visits, self.warmup, learn, distance, expected,
+            state,
+            rows,
+            X,
+            hours,
+            part / HOUR - 0.5,
+            self.memory,
+            self.visits,
+            self.warmup,
+            learn,
+            distance,
+            expected,
             standard,
-        )  # fmt: skip
+        )
         return distance, expected, standard
 
 
@@ -110,11 +118,54 @@ def _shift(cell):  # type: ignore[no-untyped-def]
     cell[OFFSET] = cell[BEYOND] = 0.0
 
 
+@njit(cache=True, inline="always")
+def _follow_offset(cell, off, deviation, count):  # type: ignore[no-untyped-def]
+    """Let the mean deviation of the last values follow; where it has been far for long, it is a new level."""
+    cell[OFFSET] += 2.0 / (SPANNED + 1.0) * off
+    shifted = max(SHIFTED * deviation, WANDERED * math.sqrt(cell[WANDER]))
+    if abs(cell[OFFSET]) >= shifted > 0.0:
+        cell[BEYOND] += 1.0
+    else:
+        cell[BEYOND] = 0.0
+        cell[WANDER] += max(1.0 / (count + 1.0), 0.002) * (cell[OFFSET] * cell[OFFSET] - cell[WANDER])
+    if cell[BEYOND] >= SETTLED:
+        _shift(cell)
+
+
+@njit(cache=True, inline="always")
+def _learn_profile(cell, hour, learned, off, known, memory):  # type: ignore[no-untyped-def]
+    """Learn a value into the profiles of its hour; `off` is what it was off by, `known` whether its hour was visited before."""
+    day, week, count = DAYS + 3 * (hour % DAY), WEEKS + 2 * (hour % WEEK), cell[0]
+    if count == 0.0 or cell[NOW] != hour:
+        cell[NOW], cell[INSIDE] = hour, 0.0
+        cell[HOURS] += 1.0
+        cell[day + 2] += 1.0
+        cell[week + 1] += 1.0
+    each = count / cell[HOURS] + 1.0  # values in a visit, so far
+    cell[INSIDE] += 1.0
+    inside = cell[INSIDE]
+    gain = 1.0 / (each * min(cell[day + 2] - 1.0, memory) + inside)
+    cell[day] += gain * (learned - cell[day])
+    if cell[day + 2] == 1.0 and inside == 1.0:
+        cell[day + 1] = cell[RESIDUAL]
+    if known:  # what an unknown hour was off by is no deviation
+        cell[day + 1] += gain * (off * off - cell[day + 1])
+    cell[week] += (learned - cell[week]) / (each * min(cell[week + 1] - 1.0, memory) + inside)
+    least = max(1.0 / (count + 1.0), 0.002)
+    apart = cell[day] - cell[LEVEL]
+    cell[DAILY] += least * (apart * apart - cell[RESIDUAL] / cell[day + 2] - cell[DAILY])
+    apart = cell[week] - cell[day]
+    cell[WEEKLY] += least * (apart * apart - cell[RESIDUAL] / cell[week + 1] - cell[WEEKLY])
+    cell[RESIDUAL] += least * (off * off - cell[RESIDUAL])
+    cell[LEVEL] += max(1.0 / (count + 1.0), 1.0 / (each * DAY * memory)) * (learned - cell[LEVEL])
+    cell[0] = count + 1.0
+
+
 @njit(cache=True)
-def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, distance, expected, standard):  # type: ignore[no-untyped-def]
+def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, distance, expected, standard):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         hour, part = hours[i], parts[i]
-        beside = hour + 1 if part > 0.0 else hour - 1
+        neighbour = hour + 1 if part > 0.0 else hour - 1
         day, week = DAYS + 3 * (hour % DAY), WEEKS + 2 * (hour % WEEK)
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]
@@ -124,8 +175,8 @@ def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, dista
             if count == 0.0 and learn:
                 cell[LEVEL] = x
             usual = _usual(cell, hour) if count > 0.0 else x
-            if cell[DAYS + 3 * (beside % DAY) + 2] > 0.0 and cell[day + 2] > 0.0:
-                usual += abs(part) * (_usual(cell, beside) - usual)
+            if cell[DAYS + 3 * (neighbour % DAY) + 2] > 0.0 and cell[day + 2] > 0.0:
+                usual += abs(part) * (_usual(cell, neighbour) - usual)
             away = x - usual
             share = min(1.0, cell[day + 2] / visits)
             deviation = deviation_of(share * cell[day + 1] + (1.0 - share) * cell[RESIDUAL], usual)
@@ -147,35 +198,5 @@ def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, dista
                     learned = usual + away
             off = away - cell[OFFSET]
             if known:
-                cell[OFFSET] += 2.0 / (SPANNED + 1.0) * off
-                shifted = max(SHIFTED * deviation, WANDERED * math.sqrt(cell[WANDER]))
-                if abs(cell[OFFSET]) >= shifted > 0.0:
-                    cell[BEYOND] += 1.0
-                else:
-                    cell[BEYOND] = 0.0
-                    cell[WANDER] += max(1.0 / (count + 1.0), 0.002) * (cell[OFFSET] * cell[OFFSET] - cell[WANDER])
-                if cell[BEYOND] >= SETTLED:
-                    _shift(cell)
-            if count == 0.0 or cell[NOW] != hour:
-                cell[NOW], cell[INSIDE] = hour, 0.0
-                cell[HOURS] += 1.0
-                cell[day + 2] += 1.0
-                cell[week + 1] += 1.0
-            each = count / cell[HOURS] + 1.0  # values in a visit, so far
-            cell[INSIDE] += 1.0
-            inside = cell[INSIDE]
-            gain = 1.0 / (each * min(cell[day + 2] - 1.0, memory) + inside)
-            cell[day] += gain * (learned - cell[day])
-            if cell[day + 2] == 1.0 and inside == 1.0:
-                cell[day + 1] = cell[RESIDUAL]
-            if known:  # what an unknown hour was off by is no deviation
-                cell[day + 1] += gain * (off * off - cell[day + 1])
-            cell[week] += (learned - cell[week]) / (each * min(cell[week + 1] - 1.0, memory) + inside)
-            least = max(1.0 / (count + 1.0), 0.002)
-            apart = cell[day] - cell[LEVEL]
-            cell[DAILY] += least * (apart * apart - cell[RESIDUAL] / cell[day + 2] - cell[DAILY])
-            apart = cell[week] - cell[day]
-            cell[WEEKLY] += least * (apart * apart - cell[RESIDUAL] / cell[week + 1] - cell[WEEKLY])
-            cell[RESIDUAL] += least * (off * off - cell[RESIDUAL])
-            cell[LEVEL] += max(1.0 / (count + 1.0), 1.0 / (each * DAY * memory)) * (learned - cell[LEVEL])
-            cell[0] = count + 1.0
+                _follow_offset(cell, off, deviation, count)
+            _learn_profile(cell, hour, learned, off, known, memory)

@@ -65,7 +65,7 @@ class SlowDrift(EntityDetector):
 
 
 @njit(cache=True)
-def _drift(state, rows, X, span, memory, warmup, learn, distance, expected):  # type: ignore[no-untyped-def]
+def _drift(state, rows, X, span, memory, warmup, learn, distance, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     gain = 2.0 / (span + 1.0)
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):

@@ -191,7 +191,7 @@ def _silenced(cell, n, total, refractory, learn):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True)
-def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, sure, expected):  # type: ignore[no-untyped-def]
+def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, sure, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     channel = np.empty(CHANNELS)
     for i in range(X.shape[0]):
         by_day, by_week = hours[i] % DAY, DAY + hours[i] % WEEK

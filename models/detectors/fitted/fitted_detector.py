@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from streamgauge.models.contract import Floats, Ints, checked, share
+from streamgauge.models.detectors.fitted.normalisation import Normalisation
 from streamgauge.models.errors import NotReadyError, StateError, WidthError
 from streamgauge.models.persistence.codec import pack, unpack
-from streamgauge.models.training.normalisation import Normalisation
 
 ARRAYS = "arrays.bin"  # file of an artefact; networks lie beside it as .onnx
 LEAST_ROWS = 64

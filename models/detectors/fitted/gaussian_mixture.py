@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
-from streamgauge.models.training.planted import usual_only
+from streamgauge.models.detectors.fitted.synthetic_anomalies import without_strangest
+from streamgauge.models.lazy_modules import load_module
 
 RIDGE = 1e-3  # added to every variance, of normalised values
 FULL = 64  # fields up to which components have a full covariance
@@ -52,14 +52,11 @@ class GaussianMixture(FittedDetector):
         return 8 * components * width * (2 + (width if width <= FULL else 1)) + 16 * width
 
     def _train(self, Z: Floats, say: Progress) -> None:
-        from sklearn.mixture import GaussianMixture as Fitter  # noqa: PLC0415  a second to import
-
-        kind = "full" if Z.shape[1] <= FULL else "diag"
+        fits = load_module("detectors.fitted.sklearn_fits")
+        covariance = "full" if Z.shape[1] <= FULL else "diag"
 
         def fitted(rows: Floats, components: int) -> Any:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a fit that has not converged is judged like the others
-                return Fitter(components, covariance_type=kind, reg_covar=RIDGE, random_state=self.seed).fit(rows)
+            return fits.gaussian_mixture(rows, components, covariance, RIDGE, self.seed)
 
         choice = self.components
         if choice is None:
@@ -71,7 +68,7 @@ class GaussianMixture(FittedDetector):
         self.chosen = {"components": choice}
         self._keep(fitted(Z, choice), Z)
         if self.trim:
-            kept = usual_only(Z, self._rate, self.trim)
+            kept = without_strangest(Z, self._rate, self.trim)
             self._keep(fitted(kept, choice), kept)
         say("choosing components", 1.0)
 

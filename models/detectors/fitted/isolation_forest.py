@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
+from streamgauge.models.detectors.fitted.synthetic_anomalies import without_strangest
 from streamgauge.models.evaluation.tree_shap import tree_shap
-from streamgauge.models.training.planted import usual_only
+from streamgauge.models.lazy_modules import load_module
 
 NODE_BYTES = 40
 
@@ -55,13 +56,12 @@ class IsolationForest(FittedDetector):
         self._grow(Z)
         if self.trim:
             say("growing trees", 0.5)
-            self._grow(usual_only(Z, self._rate, self.trim))
+            self._grow(without_strangest(Z, self._rate, self.trim))
         say("growing trees", 1.0)
 
     def _grow(self, Z: Floats) -> None:
-        from sklearn.ensemble import IsolationForest as Grower  # noqa: PLC0415  a second to import
-
-        grown = Grower(n_estimators=self.n_trees, max_samples=min(self.part, len(Z)), random_state=self.seed).fit(Z)
+        fits = load_module("detectors.fitted.sklearn_fits")
+        grown = fits.isolation_forest(Z, self.n_trees, self.part, self.seed)
         trees = [estimator.tree_ for estimator in grown.estimators_]
         starts = np.cumsum([0, *(tree.node_count for tree in trees)])
 

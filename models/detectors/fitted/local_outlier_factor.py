@@ -9,7 +9,12 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
-from streamgauge.models.training.planted import held_back, planted, separation, usual_only
+from streamgauge.models.detectors.fitted.synthetic_anomalies import (
+    separation,
+    split_validation,
+    synthetic_anomalies,
+    without_strangest,
+)
 
 NEIGHBOURS = (10, 20, 35, 50)  # numbers that are tried
 
@@ -56,8 +61,8 @@ class LocalOutlierFactor(FittedDetector):
         if self.neighbours:
             choice, found = self.neighbours, math.nan
         else:
-            learn, judge = held_back(Z, self.seed)
-            strange = planted(judge, self.seed)
+            learn, judge = split_validation(Z, self.seed)
+            strange = synthetic_anomalies(judge, self.seed)
             tried = []
             for n, k in enumerate(k for k in NEIGHBOURS if k < len(learn) // 2):
                 say("choosing neighbours", n / (len(NEIGHBOURS) + 1))
@@ -67,7 +72,7 @@ class LocalOutlierFactor(FittedDetector):
         self.chosen = {"neighbours": choice, "separation": found}
         self._keep(Z, choice)
         if self.trim:
-            self._keep(usual_only(Z, self._rate, self.trim), choice)
+            self._keep(without_strangest(Z, self._rate, self.trim), choice)
         say("choosing neighbours", 1.0)
 
     def _keep(self, Z: Floats, k: int) -> None:

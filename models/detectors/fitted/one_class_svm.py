@@ -9,7 +9,13 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
-from streamgauge.models.training.planted import held_back, planted, separation, usual_only
+from streamgauge.models.detectors.fitted.synthetic_anomalies import (
+    separation,
+    split_validation,
+    synthetic_anomalies,
+    without_strangest,
+)
+from streamgauge.models.lazy_modules import load_module
 
 NUS = (0.01, 0.05, 0.1, 0.2)
 QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.9)  # of the distances between events: widths that are tried
@@ -55,8 +61,8 @@ class OneClassSvm(FittedDetector):
         return cls.max_rows * 8 * (width + 1) + 16 * width
 
     def _train(self, Z: Floats, say: Progress) -> None:
-        learn, judge = held_back(Z, self.seed)
-        strange = planted(judge, self.seed)
+        learn, judge = split_validation(Z, self.seed)
+        strange = synthetic_anomalies(judge, self.seed)
         some = learn[: min(PAIRS, len(learn))]
         squares = ((some[:, None] - some[None]) ** 2).sum(axis=2)[np.triu_indices(len(some), 1)]
         spans = np.maximum(np.quantile(squares, QUANTILES), 1e-3)
@@ -72,13 +78,11 @@ class OneClassSvm(FittedDetector):
         self.chosen = {"nu": nu, "gamma": -gamma, "separation": found}
         self._machine(Z, nu, -gamma)
         if self.trim:
-            self._machine(usual_only(Z, self._rate, self.trim), nu, -gamma)
+            self._machine(without_strangest(Z, self._rate, self.trim), nu, -gamma)
         say("choosing nu and gamma", 1.0)
 
     def _machine(self, Z: Floats, nu: float, gamma: float) -> None:
-        from sklearn.svm import OneClassSVM  # noqa: PLC0415  a second to import
-
-        machine = OneClassSVM(nu=nu, gamma=gamma, cache_size=500).fit(Z)
+        machine = load_module("detectors.fitted.sklearn_fits").one_class_svm(Z, nu, gamma)
         self.arrays = {
             "vectors": np.ascontiguousarray(machine.support_vectors_),
             "log_weights": np.log(machine.dual_coef_[0]),
