@@ -30,7 +30,7 @@ class Detector(ABC):
     ----------
     name : str
         Its name in settings and alerts.
-    sees : str
+    anomaly_kind : str
         The kind of anomaly it looks for.
     beside : bool
         Whether it is no member of the ensemble, but heard beside it, by itself, for incidents; so is all that looks for another kind
@@ -38,12 +38,12 @@ class Detector(ABC):
     """
 
     name: ClassVar[str]
-    sees: ClassVar[Kind] = "point"
+    anomaly_kind: ClassVar[Kind] = "point"
     beside: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.beside = cls.beside or cls.sees != "point"
+        cls.beside = cls.beside or cls.anomaly_kind != "point"
 
     @property
     @abstractmethod

@@ -161,7 +161,7 @@ class Settings(PipelineSettings):
             section = getattr(self.detectors, name)
             if section is None:
                 continue
-            width = min(self.event.max_fields, kind.max_fields) * COLUMNS[kind.takes]
+            width = min(self.event.max_fields, kind.max_fields) * COLUMNS[kind.input_kind]
             size = kind.bytes_for(width, **section.model_dump(exclude=OWN))
             if size > MOST_BYTES:
                 raise ValueError(

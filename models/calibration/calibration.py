@@ -12,7 +12,7 @@ from streamgauge.models.contract import Floats
 from streamgauge.models.persistence.codec import pack, unpack
 
 BINS = 1024
-LOW, HIGH = -14.0, 14.0  # range of ln(magnitude) that the bins resolve, 2.8 % each
+LOW, HIGH = -14.0, 14.0  # range of ln(raw score) that the bins resolve, 2.8 % each
 TAIL = 0.01  # above this quantile the tail is a generalised Pareto distribution,
 TAIL_LEAST = 20  # or above the quantile that leaves so many scores
 WINSORISED = 0.125  # share of the tail that is cut back to its own quantile
@@ -26,7 +26,7 @@ COUNT, SINCE, THRESHOLD, EXCESS, TAIL_SHARE, LEARNED, SHAPE, RATE = range(8)
 
 
 class TailCalibrator:
-    """Streaming tail probabilities of magnitudes (numbers from 0 up, high is extreme).
+    """Streaming tail probabilities of raw scores (numbers from 0 up, high is extreme).
 
     The body is the empirical distribution over logarithmic bins; beyond the 99 % quantile a generalised Pareto tail is fitted to
     the excesses (as a forecast from so many excesses: with few, it is heavier), so that a probability far smaller than one over
@@ -35,7 +35,7 @@ class TailCalibrator:
     When the tail comes at more than five times its usual rate, it is learned at five times that rate: a burst of some thousand
     anomalies does not become usual, a lasting change does.
 
-    Each magnitude is rated against those before it, then learned: how a stream is cut into batches does not matter.
+    Each raw score is rated against those before it, then learned: how a stream is cut into batches does not matter.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ class TailCalibrator:
         """Whether `warmup` scores have been learned."""
         return self.learned >= self.warmup
 
-    def rate_learn_many(self, magnitudes: Floats) -> Floats:
+    def rate_learn_many(self, raw_scores: Floats) -> Floats:
         """Minus the natural logarithm of each tail probability; learns as it goes.
 
         Parameters
         ----------
-        magnitudes : float64[n]
+        raw_scores : float64[n]
             NaN is neither rated nor learned.
 
         Returns
@@ -85,9 +85,9 @@ class TailCalibrator:
         float64[n]
             Surprise in nats, 0 and up; 0 before `ready`; NaN for NaN.
         """
-        surprise = np.empty(len(magnitudes))
+        evidence = np.empty(len(raw_scores))
         rate_learn(
-            magnitudes,
+            raw_scores,
             self._counts,
             self._sums,
             self._above,
@@ -96,9 +96,9 @@ class TailCalibrator:
             self.warmup,
             -math.log(self.rare),
             self.least,
-            surprise,
+            evidence,
         )
-        return surprise
+        return evidence
 
     def to_state(self) -> bytes:
         """All that was learned, versioned."""
@@ -121,41 +121,41 @@ class TailCalibrator:
         return calibrator
 
 
-def magnitude(score: Floats) -> Floats:
+def odds(score: Floats) -> Floats:
     """Odds of a score from 0 to 1: unbounded, so that extremes stay apart."""
     odds: Floats = score / np.maximum(1.0 - score, 1e-15)
     return odds
 
 
 @njit(cache=True)
-def rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, rare, least, surprise):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    """The kernel of `TailCalibrator.rate_learn_many`, on its arrays; surprise is filled in."""
-    for i in range(len(magnitudes)):
-        m = magnitudes[i]
+def rate_learn(raw_scores, counts, sums, above, numbers, memory, warmup, rare, least, evidence):  # type: ignore[no-untyped-def]
+    """The kernel of `TailCalibrator.rate_learn_many`, on its arrays; evidence is filled in."""
+    for i in range(len(raw_scores)):
+        m = raw_scores[i]
         if math.isnan(m):
-            surprise[i] = math.nan
+            evidence[i] = math.nan
             continue
         place = 0
         if m > 0.0:
             place = int(min(max((math.log(m) - LOW) / (HIGH - LOW) * BINS, 0.0), BINS - 1.0))
-        surprise[i] = 0.0
+        evidence[i] = 0.0
         weight = 1.0
         if numbers[LEARNED] >= warmup:
             beyond = m > numbers[THRESHOLD] and numbers[EXCESS] > 0.0
             if beyond:
                 shape = numbers[SHAPE] + 1.0 / (numbers[TAIL_SHARE] * numbers[COUNT])
                 far = math.log1p(shape * (m - numbers[THRESHOLD]) / numbers[EXCESS]) / shape
-                surprise[i] = far - math.log(numbers[TAIL_SHARE])
+                evidence[i] = far - math.log(numbers[TAIL_SHARE])
             else:
                 # half of the own bin counts as above; never rarer than where an exponential tail begins
                 share = (above[place] + 0.5 * counts[place] + 0.5) / (numbers[COUNT] + 1.0)
                 if numbers[EXCESS] > 0.0:
                     share = max(share, numbers[TAIL_SHARE])
-                surprise[i] = -math.log(min(1.0, share))
+                evidence[i] = -math.log(min(1.0, share))
             numbers[RATE] += (beyond - numbers[RATE]) / SPAN
             if beyond and numbers[RATE] > BURST * numbers[TAIL_SHARE]:
                 weight = BURST * numbers[TAIL_SHARE] / numbers[RATE]
-        weight *= max(least, math.exp(min(0.0, rare - surprise[i])))
+        weight *= max(least, math.exp(min(0.0, rare - evidence[i])))
         counts[place] += weight
         sums[place] += weight * m
         numbers[COUNT] += weight

@@ -16,7 +16,7 @@ def combine(sizes: Floats, present: Flags, weights: Floats) -> Floats:
     Parameters
     ----------
     sizes : float64[n, members]
-        Comparable between members: surprises in nats, or logarithms of magnitudes relative to a quantile.
+        Comparable between members: evidence in nats, or logarithms of raw scores relative to a quantile.
     present : bool[n, members]
         Whether the member has an opinion on the event.
     weights : float64[members]
@@ -39,14 +39,14 @@ def combine(sizes: Floats, present: Flags, weights: Floats) -> Floats:
 
 
 @njit(cache=True)
-def most_surprised(surprises: Floats, present: Flags) -> Floats:
-    """What the most surprised member alone is worth: its surprise less the logarithm of how many were asked (Bonferroni).
+def strongest_evidence(evidence: Floats, present: Flags) -> Floats:
+    """What the most surprised member alone is worth: its evidence less the logarithm of how many were asked (Bonferroni).
 
     A mean hides what one member sees and the others cannot, such as a value far beyond all others.
 
     Parameters
     ----------
-    surprises : float64[n, members]
+    evidence : float64[n, members]
         Minus ln of each member's tail probability, at least 0.
     present : bool[n, members]
 
@@ -55,54 +55,54 @@ def most_surprised(surprises: Floats, present: Flags) -> Floats:
     float64[n]
         At least 0.
     """
-    alone = np.empty(surprises.shape[0])
-    for i in range(surprises.shape[0]):
+    alone = np.empty(evidence.shape[0])
+    for i in range(evidence.shape[0]):
         most, asked = 0.0, 0
-        for k in range(surprises.shape[1]):
+        for k in range(evidence.shape[1]):
             if present[i, k]:
-                most = max(most, surprises[i, k])
+                most = max(most, evidence[i, k])
                 asked += 1
         alone[i] = max(most - math.log(max(asked, 1)), 0.0)
     return alone
 
 
 @njit(cache=True)
-def interval(surprise: Floats, surprises: Floats, present: Flags) -> Floats:
+def interval(combined: Floats, evidence: Floats, present: Flags) -> Floats:
     """Where 90 % of ensembles of such members would see an event: 1.645 standard errors of the members' mean around what they said.
 
     Parameters
     ----------
-    surprise : float64[n]
+    combined : float64[n]
         Of all together.
-    surprises : float64[n, members]
+    evidence : float64[n, members]
     present : bool[n, members]
 
     Returns
     -------
     float64[n, 2]
-        Lower and upper surprise, at least 0; no width where fewer than two members have an opinion.
+        Lower and upper combined, at least 0; no width where fewer than two members have an opinion.
     """
-    edges = np.empty((len(surprise), 2))
-    for i in range(len(surprise)):
+    edges = np.empty((len(combined), 2))
+    for i in range(len(combined)):
         n, mean, squares = 0, 0.0, 0.0
-        for k in range(surprises.shape[1]):
+        for k in range(evidence.shape[1]):
             if present[i, k]:
                 n += 1
-                apart = surprises[i, k] - mean
+                apart = evidence[i, k] - mean
                 mean += apart / n
-                squares += apart * (surprises[i, k] - mean)
+                squares += apart * (evidence[i, k] - mean)
         error = 1.645 * math.sqrt(squares / (n - 1) / n) if n > 1 else 0.0
-        edges[i, 0], edges[i, 1] = max(surprise[i] - error, 0.0), surprise[i] + error
+        edges[i, 0], edges[i, 1] = max(combined[i] - error, 0.0), combined[i] + error
     return edges
 
 
 @njit(cache=True)
-def disagree(surprises: Floats, present: Flags) -> Floats:
+def disagree(evidence: Floats, present: Flags) -> Floats:
     """How far the members that have an opinion are apart.
 
     Parameters
     ----------
-    surprises : float64[n, members]
+    evidence : float64[n, members]
         Minus ln of each member's tail probability, at least 0.
     present : bool[n, members]
 
@@ -111,23 +111,23 @@ def disagree(surprises: Floats, present: Flags) -> Floats:
     float64[n]
         0 (all equally surprised) to 1 (one is, another is not at all).
     """
-    apart = np.zeros(surprises.shape[0])
-    for i in range(surprises.shape[0]):
+    apart = np.zeros(evidence.shape[0])
+    for i in range(evidence.shape[0]):
         high, low = 0.0, math.inf
-        for k in range(surprises.shape[1]):
+        for k in range(evidence.shape[1]):
             if present[i, k]:
-                high, low = max(high, surprises[i, k]), min(low, surprises[i, k])
+                high, low = max(high, evidence[i, k]), min(low, evidence[i, k])
         if high > 0.0:
             apart[i] = (high - low) / high
     return apart
 
 
-def vote(surprises: Floats, present: Flags, weights: Floats, limit: float) -> Floats:
+def vote(evidence: Floats, present: Flags, weights: Floats, limit: float) -> Floats:
     """Weighted share of the members with an opinion that are at least so surprised.
 
     Parameters
     ----------
-    surprises : float64[n, members]
+    evidence : float64[n, members]
     present : bool[n, members]
     weights : float64[members]
     limit : float
@@ -138,16 +138,16 @@ def vote(surprises: Floats, present: Flags, weights: Floats, limit: float) -> Fl
     float64[n]
         0 to 1; NaN where no member has an opinion.
     """
-    share: Floats = combine((np.nan_to_num(surprises) >= limit).astype(np.float64), present, weights)
+    share: Floats = combine((np.nan_to_num(evidence) >= limit).astype(np.float64), present, weights)
     return share
 
 
-def consensus(surprises: Floats, present: Flags, weights: Floats) -> Floats:
-    """The surprise that members of at least half of the weight have or exceed (the weighted median, the lower of two).
+def consensus(evidence: Floats, present: Flags, weights: Floats) -> Floats:
+    """The evidence that members of at least half of the weight have or exceed (the weighted median, the lower of two).
 
     Parameters
     ----------
-    surprises : float64[n, members]
+    evidence : float64[n, members]
     present : bool[n, members]
     weights : float64[members]
 
@@ -156,7 +156,7 @@ def consensus(surprises: Floats, present: Flags, weights: Floats) -> Floats:
     float64[n]
         NaN where no member has an opinion.
     """
-    said = np.where(present, surprises, -np.inf)
+    said = np.where(present, evidence, -np.inf)
     order = np.argsort(-said, axis=1, kind="stable")
     falling = np.take_along_axis(said, order, axis=1)
     held = np.take_along_axis(np.where(present, weights, 0.0), order, axis=1).cumsum(axis=1)

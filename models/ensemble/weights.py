@@ -10,7 +10,7 @@ from streamgauge.models.contract import Flags, Floats
 ROUNDS = 20  # of adding a member, when weights are chosen by labels
 
 
-def weights_by_labels(surprises: Floats, labels: Flags) -> Floats:
+def weights_by_labels(evidence: Floats, labels: Flags) -> Floats:
     """Weights that give the mean of the members the highest average precision: members are added one by one, the same ones again, too.
 
     The weight of a member is how often it was added, up to where the average precision was highest. It begins with the best one alone:
@@ -18,7 +18,7 @@ def weights_by_labels(surprises: Floats, labels: Flags) -> Floats:
 
     Parameters
     ----------
-    surprises : float64[n, members]
+    evidence : float64[n, members]
         NaN where a member has no opinion.
     labels : bool[n]
         Of both kinds.
@@ -31,11 +31,11 @@ def weights_by_labels(surprises: Floats, labels: Flags) -> Floats:
     Notes
     -----
     Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models, ICML 2004. A logistic regression on the
-    surprises (stacking) had a lower average precision on unseen records in seven of ten tabular sets.
+    evidence (stacking) had a lower average precision on unseen records in seven of ten tabular sets.
     """
-    present, said = ~np.isnan(surprises), np.nan_to_num(surprises)
+    present, said = ~np.isnan(evidence), np.nan_to_num(evidence)
     sums, heard = np.zeros(len(said)), np.zeros(len(said))
-    counts = np.zeros(surprises.shape[1])
+    counts = np.zeros(evidence.shape[1])
     best, chosen = -1.0, counts
     for _ in range(ROUNDS):
         told = [
@@ -51,7 +51,7 @@ def weights_by_labels(surprises: Floats, labels: Flags) -> Floats:
     return selected
 
 
-def weights_by_agreement(surprises: Floats) -> Floats:
+def weights_by_agreement(evidence: Floats) -> Floats:
     """Weights without labels: how well a member agrees with the others, and how little it repeats any one of them.
 
     A member's worth is the median of its rank correlations with the others, at least 0.05: one that agrees with nobody is mostly
@@ -59,7 +59,7 @@ def weights_by_agreement(surprises: Floats) -> Floats:
 
     Parameters
     ----------
-    surprises : float64[n, members]
+    evidence : float64[n, members]
         NaN where a member has no opinion.
 
     Returns
@@ -67,8 +67,8 @@ def weights_by_agreement(surprises: Floats) -> Floats:
     float64[members]
         Their mean is 1.
     """
-    members = surprises.shape[1]
-    known = surprises[~np.isnan(surprises).any(axis=1)]
+    members = evidence.shape[1]
+    known = evidence[~np.isnan(evidence).any(axis=1)]
     if members < 3 or len(known) < 10:
         return np.ones(members)
     ranks = np.apply_along_axis(stats.rankdata, 0, known)

@@ -31,7 +31,7 @@ class Counterfactual:
     bound: float
     above: bool
 
-    def told(self, names: list[str]) -> str:
+    def sentence(self, names: list[str]) -> str:
         """As a sentence's end: ``latency <= 240``."""
         return f"{names[self.field]} {'<=' if self.above else '>='} {self.bound:.6g}"
 

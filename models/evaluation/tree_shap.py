@@ -99,13 +99,13 @@ def _unwound_sum(zero, one, weight, length, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _put(whole, parts, at, node, level, length, f, z, o):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _put(whole, parts, at, node, level, length, f, z, o):  # type: ignore[no-untyped-def]
     whole[at, 0], whole[at, 1], whole[at, 2], whole[at, 3] = node, level, length, f
     parts[at, 0], parts[at, 1] = z, o
 
 
 @njit(cache=True)
-def _shares(Z, roots, feature, cut, left, right, size, value, depth, shares):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _shares(Z, roots, feature, cut, left, right, size, value, depth, shares):  # type: ignore[no-untyped-def]
     # the path of splits to a node, one row a level: a child begins with a copy of its parent's
     fields = np.zeros((depth, depth + 1), np.int64)
     zeros, ones, weights = np.zeros((depth, depth + 1)), np.zeros((depth, depth + 1)), np.zeros((depth, depth + 1))

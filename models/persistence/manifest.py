@@ -97,7 +97,7 @@ class Manifest(_Part):
     request : str or None
         To retrain, that it answers.
     distribution, distribution_of_scores : Distribution or None
-        Of the training data, and of the magnitudes of the held-back data (one row), to tell drift by.
+        Of the training data, and of the raw scores of the held-back data (one row), to tell drift by.
     signature, key : str or None
         Ed25519, base64: of all the rest, and the public key that fits it.
     """

@@ -34,7 +34,7 @@ CALIBRATOR = "calibrator.bin"
 GRACE = 3600.0  # seconds for which files that no manifest names are kept: their writer may not have finished
 KEPT_HISTORY = 50  # earlier versions that an alias remembers
 SUFFIX = ".json"
-SCORE = "(score)"  # the row of a reference that is of the model's magnitudes
+SCORE = "(score)"  # the row of a reference that is of the model's raw scores
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class LoadedModel:
     variant : str
     detector : FittedDetector
     calibrator : TailCalibrator
-        That knows the magnitudes of held-back usual data.
+        That knows the raw scores of held-back usual data.
     reference : Reference or None
-        How its magnitudes were distributed on held-back data, and the fields of its training data.
+        How its raw scores were distributed on held-back data, and the fields of its training data.
     watched : list of str
         What each row of the reference is of.
     """

@@ -127,13 +127,13 @@ def make_candidate(
             _plain(f(finite, axis=0, initial=e, where=~np.isnan(finite)))
             for f, e in ((np.min, np.inf), (np.max, -np.inf))
         )
-    magnitudes = model.rate_many(usual)
-    variants: Variants = {"full": _variant(model, magnitudes, magnitudes, usual, labels)}
+    raw_scores = model.rate_many(usual)
+    variants: Variants = {"full": _variant(model, raw_scores, raw_scores, usual, labels)}
     if isinstance(model, NetworkDetector):
         taught = windows_of(model, X, groups)
         for variant, other in (("int8", model.quantised(taught)), ("student", model.student(taught, say))):
-            variants[variant] = _variant(other, other.rate_many(usual), magnitudes, usual, labels)
-    reference, rated = reference_of(X), reference_of(_calm(magnitudes, labels)[:, None])
+            variants[variant] = _variant(other, other.rate_many(usual), raw_scores, usual, labels)
+    reference, rated = reference_of(X), reference_of(_calm(raw_scores, labels)[:, None])
     manifest = Manifest(
         name=name,
         detector=detector,
@@ -183,10 +183,10 @@ def _events(model: FittedDetector, past: Past, cut: int) -> tuple[Floats, Floats
 
 
 def _variant(
-    model: FittedDetector, magnitudes: Floats, of_full: Floats, usual: Floats, labels: Floats | None
+    model: FittedDetector, raw_scores: Floats, of_full: Floats, usual: Floats, labels: Floats | None
 ) -> tuple[dict[str, bytes], dict[str, float | None]]:
-    """Files and figures of one variant, with its magnitudes of the held-back events, and those of the full one."""
-    calm = _calm(magnitudes, labels)
+    """Files and figures of one variant, with its raw scores of the held-back events, and those of the full one."""
+    calm = _calm(raw_scores, labels)
     calibrator = TailCalibrator(50_000, 100)
     calibrator.rate_learn_many(calm)
     files = model.to_files() | {CALIBRATOR: calibrator.to_state()}
@@ -194,10 +194,10 @@ def _variant(
     strange = model.normalisation.undo(synthetic_anomalies(Z, model.seed))
     figures: dict[str, float | None] = {"separates_planted": separation(calm, model.rate_many(strange))}
     if labels is not None and 0 < (labels > 0).sum() < len(labels):
-        figures["roc_auc"] = float(roc_auc_score(labels > 0, magnitudes))
-        figures["pr_auc"] = float(average_precision_score(labels > 0, magnitudes))
-    if magnitudes is not of_full:
-        both = np.column_stack((magnitudes, of_full)).argsort(axis=0).argsort(axis=0)
+        figures["roc_auc"] = float(roc_auc_score(labels > 0, raw_scores))
+        figures["pr_auc"] = float(average_precision_score(labels > 0, raw_scores))
+    if raw_scores is not of_full:
+        both = np.column_stack((raw_scores, of_full)).argsort(axis=0).argsort(axis=0)
         figures["rank_correlation_with_full"] = float(np.corrcoef(both.T)[0, 1])
     batch = usual[np.arange(TIMED) % len(usual)]
     took = []
@@ -209,9 +209,9 @@ def _variant(
     return files, {name: None if value is None or np.isnan(value) else value for name, value in figures.items()}
 
 
-def _calm(magnitudes: Floats, labels: Floats | None) -> Floats:
+def _calm(raw_scores: Floats, labels: Floats | None) -> Floats:
     """Those of events that are not labelled anomalous."""
-    return magnitudes if labels is None else magnitudes[labels <= 0]
+    return raw_scores if labels is None else raw_scores[labels <= 0]
 
 
 def _plain(numbers: Floats) -> list[float | None]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numba import njit
 from streamgauge.models.calibration.calibration import TailCalibrator
 from streamgauge.models.contract import Flags, Floats, Kind
-from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, most_surprised, vote
+from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, strongest_evidence, vote
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.events.records import EVIDENCE, Verdicts
 from streamgauge.udfs.settings.pipeline import CalibrationSettings
@@ -131,11 +131,11 @@ class Calibrators:
         surprise = self.together.rate_learn_many(combined)
         if self.method == "mean":
             surprise = np.fmax(surprise, combined - MERGED)
-        surprise = np.fmax(surprise, most_surprised(surprises, heard & of.alone & ~of.leads))
+        surprise = np.fmax(surprise, strongest_evidence(surprises, heard & of.alone & ~of.leads))
         firm = surprise
         if (asked & of.leads).any():
             own = combine(surprises, ready & of.leads, self.weights)
-            beside = most_surprised(surprises, heard & (of.trained | of.nats) & ~of.leads)
+            beside = strongest_evidence(surprises, heard & (of.trained | of.nats) & ~of.leads)
             certain = own if sure is None else np.fmin(own, sure)
             firm = np.where(np.isnan(own), surprise, np.maximum(certain, beside))
             surprise = np.where(np.isnan(own), surprise, np.maximum(own, beside))

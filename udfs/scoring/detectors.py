@@ -77,10 +77,10 @@ class Detectors:
         self.weights = np.array(list(weights.values()))
         self.nats = np.array([ONLINE[name].in_nats for name in weights], dtype=np.bool_)
         self.leads = np.array([name in ENTITY and ENTITY[name].in_nats and not ENTITY[name].beside for name in weights])
-        self.sees: list[Kind] = [ONLINE[name].sees for name in weights]
+        self.sees: list[Kind] = [ONLINE[name].anomaly_kind for name in weights]
         self.beside = np.array([ONLINE[name].beside for name in weights], dtype=np.bool_)
         self.peers = Peers()
-        self.categorical = any(detector.takes == "categories" for detector in self.cohort.values())
+        self.categorical = any(detector.input_kind == "categories" for detector in self.cohort.values())
         for name, version in (versions or {}).items():
             self.swap(name, version["version"], version["settings"])
 
@@ -149,7 +149,7 @@ class Detectors:
         given = {"values": X, "residuals": X, "own": X}
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
-            if kind not in self._on[detector.name] or (detector.sees != "point" and X.shape[1] > MOST_WATCHED):
+            if kind not in self._on[detector.name] or (detector.anomaly_kind != "point" and X.shape[1] > MOST_WATCHED):
                 continue
             if isinstance(detector, PeerDeviation):
                 left = given["residuals"]
@@ -163,7 +163,7 @@ class Detectors:
                 # NaN before the hour is known: who takes residuals waits for that
                 given["residuals"] = given["own"] = X - expected
             else:
-                told = _rated(detector.rate_learn_entities, detector, part, slots, given[detector.takes], times, held)
+                told = _rated(detector.rate_learn_entities, detector, part, slots, given[detector.input_kind], times, held)
             said.append((detector, *told))
         if levels is None:
             self.peers.count(int(fresh.sum()))
@@ -182,18 +182,18 @@ class Detectors:
         taken: dict[str, Floats] = {"features": features, "categories": categories}
         said: list[tuple[Floats, Floats] | None] = []
         for name, detector in self.cohort.items():
-            of = categories if detector.takes == "categories" else features
+            of = categories if detector.input_kind == "categories" else features
             if kind not in self._on[name] or d > detector.max_fields or not of.size:
                 said.append(None)
                 continue
-            if detector.takes not in taken:
+            if detector.input_kind not in taken:
                 levels = taken["levels"] = unsquashed(features[:, ::CHANNELS])
                 taken["levels and lasts"] = np.hstack((levels, levels - unsquashed(features[:, 1::CHANNELS])))
-            given = taken[detector.takes]
+            given = taken[detector.input_kind]
             if detector.width not in (None, given.shape[1]):
                 self.cohort[name] = detector.widened(given.shape[1])
             magnitude, weights = self.cohort[name].rate_learn_many(given)
-            if detector.takes == "features":
+            if detector.input_kind == "features":
                 weights = weights.reshape(len(weights), d, CHANNELS).sum(axis=2)
             said.append((magnitude, weights))
         return said
@@ -253,14 +253,14 @@ class Detectors:
         )
         for richer, size, distance, what in said:
             k = self.names.index(richer.name)
-            if richer.takes == "levels":
+            if richer.input_kind == "levels":
                 own = self.peers.among(distance, fresh[seated])
                 magnitudes[seated, k], contributions[k] = richer.pool(own), _spread(own * own, seated, n)
             else:
                 magnitudes[seated, k], contributions[k] = size, _spread(distance * distance, seated, n)
             if self.leads[k]:
                 sure[seated] = richer.pool(distance)
-            if self.leads[k] or richer.sees == "contextual":  # the most specific expectations there are
+            if self.leads[k] or richer.anomaly_kind == "contextual":  # the most specific expectations there are
                 expected[seated] = np.where(np.isnan(what), expected[seated], what)
         usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if d else np.empty(0, np.int64)
         weights = np.zeros(categories.shape)
@@ -270,7 +270,7 @@ class Detectors:
         ):
             if opinion is None:
                 continue
-            if self.cohort[detector_name].takes == "categories":
+            if self.cohort[detector_name].input_kind == "categories":
                 magnitudes[:, k], weights = opinion
             else:
                 magnitudes[usable, k] = opinion[0]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from streamgauge.models.contract import Detector, Floats
 
-TAKES = Literal["features", "levels", "levels and lasts", "categories"]
+InputKind = Literal["features", "levels", "levels and lasts", "categories"]
 
 
 class CohortDetector(Detector):
@@ -19,17 +19,17 @@ class CohortDetector(Detector):
 
     Attributes
     ----------
-    takes : {"features", "levels", "levels and lasts", "categories"}
+    input_kind : {"features", "levels", "levels and lasts", "categories"}
         What the job gives it.
     in_nats : bool
-        Whether the magnitude is a surprise in its own right and needs no calibration.
+        Whether the raw score is a evidence in its own right and needs no calibration.
     max_fields : int
         Most fields it is run on.
     learned : int
         Events learned so far.
     """
 
-    takes: ClassVar[TAKES] = "levels"
+    input_kind: ClassVar[InputKind] = "levels"
     in_nats: ClassVar[bool] = False
     max_fields: ClassVar[int] = 4096
     learned: int
@@ -59,11 +59,11 @@ class CohortDetector(Detector):
         Parameters
         ----------
         X : float64[n, w]
-            As `takes` says; NaN is missing.
+            As `input_kind` says; NaN is missing.
 
         Returns
         -------
-        magnitude : float64[n]
+        raw_score : float64[n]
             At least 0, high is anomalous; NaN before the detector is ready.
         weights : float64[n, fields]
             Each field's unscaled weight in it, at least 0.

@@ -61,17 +61,17 @@ class ExtremeValue(RobustCohort):
         if not learn:  # rating learns, so it does on a copy: each event by itself
             told = [self._rated_once(x[None, :], [array.copy() for array in arrays]) for x in X]
             return np.concatenate([m for m, _ in told] or [np.empty(0)]), np.vstack([w for _, w in told] or [X])
-        magnitude, weights = self._rated_once(X, arrays)
+        raw_score, weights = self._rated_once(X, arrays)
         self.learned = int(self._numbers[COUNT])
-        return magnitude, weights
+        return raw_score, weights
 
     def _rated_once(self, X: Floats, arrays: list[Floats]) -> tuple[Floats, Floats]:
         mean, variance, numbers, counts, sums, above, tails = arrays
         before = numbers[COUNT]
-        distances, surprises, magnitude = np.full(X.shape, np.nan), np.zeros(X.shape), np.empty(len(X))
-        _distances(X, mean, variance, numbers, self.warmup, distances)
+        deviations, evidence, raw_score = np.full(X.shape, np.nan), np.zeros(X.shape), np.empty(len(X))
+        _deviations(X, mean, variance, numbers, self.warmup, deviations)
         _rarest(
-            distances,
+            deviations,
             counts,
             sums,
             above,
@@ -80,16 +80,16 @@ class ExtremeValue(RobustCohort):
             self.warmup,
             -math.log(RARE),
             LEAST,
-            surprises,
-            magnitude,
+            evidence,
+            raw_score,
         )
         if before < self.warmup:
-            magnitude[before + np.arange(len(X)) < self.warmup] = np.nan
-        return magnitude, surprises
+            raw_score[before + np.arange(len(X)) < self.warmup] = np.nan
+        return raw_score, evidence
 
 
 @njit(cache=True)
-def _distances(X, mean, variance, numbers, warmup, distances):  # type: ignore[no-untyped-def]
+def _deviations(X, mean, variance, numbers, warmup, deviations):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         count = numbers[COUNT]
         step = max(1.0 / (count + 1.0), ADAPT)
@@ -98,7 +98,7 @@ def _distances(X, mean, variance, numbers, warmup, distances):  # type: ignore[n
             if math.isnan(x):
                 continue
             z = standardised(x, mean[f], variance[f], count)
-            distances[i, f] = abs(z)
+            deviations[i, f] = abs(z)
             if count < warmup:
                 away = x - mean[f] if abs(x) < math.inf else 0.0
             else:
@@ -109,19 +109,19 @@ def _distances(X, mean, variance, numbers, warmup, distances):  # type: ignore[n
 
 
 @njit(cache=True)
-def _rarest(distances, counts, sums, above, tails, memory, warmup, rare, least, surprises, magnitude):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    n, width = distances.shape
+def _rarest(deviations, counts, sums, above, tails, memory, warmup, rare, least, evidence, raw_score):  # type: ignore[no-untyped-def]
+    n, width = deviations.shape
     column, told = np.empty(n), np.empty(n)
     asked = np.zeros(n)
-    magnitude[:] = 0.0
+    raw_score[:] = 0.0
     for f in range(width):
         for i in range(n):
-            column[i] = distances[i, f]
+            column[i] = deviations[i, f]
         rate_learn(column, counts[f], sums[f], above[f], tails[f], memory, warmup, rare, least, told)
         for i in range(n):
             if not math.isnan(column[i]):
                 asked[i] += 1.0
-                surprises[i, f] = told[i]
-                magnitude[i] = max(magnitude[i], told[i])
+                evidence[i, f] = told[i]
+                raw_score[i] = max(raw_score[i], told[i])
     for i in range(n):
-        magnitude[i] = max(magnitude[i] - math.log(max(asked[i], 1.0)), 0.0)
+        raw_score[i] = max(raw_score[i] - math.log(max(asked[i], 1.0)), 0.0)

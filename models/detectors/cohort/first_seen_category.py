@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 from streamgauge.models.contract import Floats
-from streamgauge.models.detectors.cohort.cohort_detector import TAKES
+from streamgauge.models.detectors.cohort.cohort_detector import InputKind
 from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -41,7 +41,7 @@ class FirstSeenCategory(ScoredCohort):
 
     name: ClassVar[str] = "first_seen_category"
     state_version: ClassVar[int] = 1
-    takes: ClassVar[TAKES] = "categories"
+    input_kind: ClassVar[InputKind] = "categories"
     in_nats: ClassVar[bool] = True
     half_score: ClassVar[float] = 6.0
 
@@ -66,7 +66,7 @@ class FirstSeenCategory(ScoredCohort):
         self._numbers = np.zeros(1, np.int64)  # bits set in the running filter
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        magnitude, weights = np.full(len(X), np.nan), np.zeros(X.shape)
+        raw_score, weights = np.full(len(X), np.nan), np.zeros(X.shape)
         _rate(
             X.view(np.int64),
             np.isnan(X),
@@ -77,11 +77,11 @@ class FirstSeenCategory(ScoredCohort):
             self.warmup,
             self.memory,
             learn,
-            magnitude,
+            raw_score,
             weights,
         )
         self.learned += len(X) if learn else 0
-        return magnitude, weights
+        return raw_score, weights
 
     def widen(self, width: int) -> None:
         """See `ScoredCohort`; all that was seen is kept."""
@@ -123,7 +123,7 @@ def _bit(code, k, bits):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _rate(codes, missing, counts, filters, numbers, learned, warmup, memory, learn, magnitude, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _rate(codes, missing, counts, filters, numbers, learned, warmup, memory, learn, raw_score, weights):  # type: ignore[no-untyped-def]
     bits = filters.shape[1] * 8
     for i in range(codes.shape[0]):
         known, largest = 0, 0.0
@@ -159,4 +159,4 @@ def _rate(codes, missing, counts, filters, numbers, learned, warmup, memory, lea
                 filters[0] = 0
                 numbers[0] = 0
         if learned + i >= warmup and known > 0:
-            magnitude[i] = largest
+            raw_score[i] = largest

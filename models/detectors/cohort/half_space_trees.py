@@ -225,7 +225,7 @@ def _count(X, features, thresholds, live, window):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)
-def _score_count(X, features, thresholds, mass, live, window, window_size, learn, total, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _score_count(X, features, thresholds, mass, live, window, window_size, learn, total, weights):  # type: ignore[no-untyped-def]
     """As `_score`, with the way of missing values found from the running counts, which grow if `learn`."""
     limit, internal = 0.1 * window_size, features.shape[1]
     for tree in range(features.shape[0]):

@@ -32,7 +32,7 @@ class LinearResiduals(RobustCohort):
     lagged : bool
         Whether the second half of the columns are the values before.
     pooled : int
-        The magnitude is the mean of so many of the largest residuals, each divided by three times its usual size; 0: the root of the
+        The raw score is the mean of so many of the largest residuals, each divided by three times its usual size; 0: the root of the
         mean squared residual.
     """
 
@@ -88,7 +88,7 @@ class LinearResiduals(RobustCohort):
         self._matrix = np.zeros((fields, width))
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        magnitude, weights = np.empty(len(X)), np.zeros((len(X), len(self._scale)))
+        raw_score, weights = np.empty(len(X)), np.zeros((len(X), len(self._scale)))
         start = 0
         while start < len(X):
             stop = len(X)
@@ -109,7 +109,7 @@ class LinearResiduals(RobustCohort):
                 self.gain,
                 self.pooled,
                 learn,
-                magnitude[part],
+                raw_score[part],
                 weights[part],
             )
             if learn:
@@ -117,7 +117,7 @@ class LinearResiduals(RobustCohort):
                 if self.learned == self.warmup - SETTLE or (self.learned > self.warmup and self.learned % REFRESH == 0):
                     self._refresh()
             start = stop
-        return magnitude, weights
+        return raw_score, weights
 
     def _refresh(self) -> None:
         deviation = np.sqrt(np.diag(self._cov))
@@ -141,8 +141,8 @@ class LinearResiduals(RobustCohort):
 
 
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    X, mean, cov, scale, numbers, matrix, learned, warmup, least, pooled, learn, magnitude, weights
+def _rate(  # type: ignore[no-untyped-def]
+    X, mean, cov, scale, numbers, matrix, learned, warmup, least, pooled, learn, raw_score, weights
 ):
     width, fields = X.shape[1], scale.shape[0]
     z, delta, size, residual = np.zeros(width), np.zeros(width), np.zeros(fields), np.zeros(fields)
@@ -152,7 +152,7 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             z[j] = standardised(X[i, j], mean[j], cov[j, j], numbers[COUNT])
             delta[j] = moved(X[i, j], z[j], mean[j], cov[j, j])
             known += j < fields and not math.isnan(X[i, j])
-        magnitude[i] = math.nan
+        raw_score[i] = math.nan
         total = 0.0
         for k in range(fields):
             residual[k] = size[k] = 0.0
@@ -165,14 +165,14 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             total += weights[i, k]
         rated = learned + i >= warmup and known > 0
         if rated and pooled == 0:
-            magnitude[i] = math.sqrt(total / fields)
+            raw_score[i] = math.sqrt(total / fields)
         elif rated:
             top = np.sort(size) if fields > pooled else size
             first = max(0, fields - pooled)
-            magnitude[i] = top[first:].sum() / (fields - first)
+            raw_score[i] = top[first:].sum() / (fields - first)
         if not learn or known == 0:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - warmup, 2.0) if rated else 1.0
+        weight = weight_of(raw_score[i], numbers, learned + i - warmup, 2.0) if rated else 1.0
         gain = weight * max(1.0 / (numbers[COUNT] + 1.0), least)
         numbers[COUNT] += 1.0
         since = learned + i - (warmup - SETTLE)  # events since the first matrix

@@ -97,7 +97,7 @@ class Loda(RobustCohort):
         return columns, along
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        magnitude, weights = np.empty(len(X)), np.zeros(X.shape)
+        raw_score, weights = np.empty(len(X)), np.zeros(X.shape)
         _rate(
             X,
             self._columns,
@@ -112,11 +112,11 @@ class Loda(RobustCohort):
             self.warmup,
             self.memory,
             learn,
-            magnitude,
+            raw_score,
             weights,
         )
         self.learned += len(X) if learn else 0
-        return magnitude, weights
+        return raw_score, weights
 
 
 @njit(cache=True, inline="always")
@@ -144,8 +144,8 @@ def _explained(x, total, projections, sums, times, weights):  # type: ignore[no-
 
 
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    X, columns, along, used, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, magnitude, weights
+def _rate(  # type: ignore[no-untyped-def]
+    X, columns, along, used, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, raw_score, weights
 ):
     width, projections = X.shape[1], columns.shape[0]
     z, bins = np.zeros(width), np.zeros(projections, np.int64)
@@ -173,13 +173,13 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
                 for u in range(used[p]):
                     sums[columns[p, u]] += strange
                     times[columns[p, u]] += 1.0
-        magnitude[i] = math.nan
+        raw_score[i] = math.nan
         if rated:
-            magnitude[i] = total / projections
+            raw_score[i] = total / projections
             _explained(X[i], total, projections, sums, times, weights[i])
         if not learn or known == 0:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - warmup, 0.0) if rated else 1.0
+        weight = weight_of(raw_score[i], numbers, learned + i - warmup, 0.0) if rated else 1.0
         gain = weight * max(1.0 / (numbers[COUNT] + 1.0), 1.0 / memory)
         numbers[COUNT] += 1.0
         learn_moments(X[i], z, mean, variance, gain)

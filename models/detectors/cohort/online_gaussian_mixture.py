@@ -58,7 +58,7 @@ class OnlineGaussianMixture(RobustCohort):
         self._centres, self._spreads = np.zeros((self.components, width)), np.ones((self.components, width))
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        magnitude, weights = np.empty(len(X)), np.zeros(X.shape)
+        raw_score, weights = np.empty(len(X)), np.zeros(X.shape)
         _rate(
             X,
             self._mean,
@@ -71,11 +71,11 @@ class OnlineGaussianMixture(RobustCohort):
             self.warmup,
             self.gain,
             learn,
-            magnitude,
+            raw_score,
             weights,
         )
         self.learned += len(X) if learn else 0
-        return magnitude, weights
+        return raw_score, weights
 
 
 @njit(cache=True, inline="always")
@@ -106,7 +106,7 @@ def _start(z, shares, centres, spreads):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, inline="always")
-def _follow(X, i, z, logs, likelihood, weight, step, shares, centres, spreads):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _follow(X, i, z, logs, likelihood, weight, step, shares, centres, spreads):  # type: ignore[no-untyped-def]
     """Move each component towards an event, by the part that it has in the event's likelihood (best logarithm, sum over it)."""
     best, total = likelihood
     for k in range(len(shares)):
@@ -122,8 +122,8 @@ def _follow(X, i, z, logs, likelihood, weight, step, shares, centres, spreads): 
 
 
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    X, mean, variance, shares, centres, spreads, numbers, learned, warmup, least, learn, magnitude, weights
+def _rate(  # type: ignore[no-untyped-def]
+    X, mean, variance, shares, centres, spreads, numbers, learned, warmup, least, learn, raw_score, weights
 ):
     width, components = X.shape[1], shares.shape[0]
     z, logs = np.zeros(width), np.zeros(components)
@@ -137,16 +137,16 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         best, total = logs[top], 0.0
         for k in range(components):
             total += math.exp(logs[k] - best)
-        magnitude[i] = math.nan
+        raw_score[i] = math.nan
         if rated:
-            magnitude[i] = max(0.0, -(best + math.log(total)) / known)
+            raw_score[i] = max(0.0, -(best + math.log(total)) / known)
             for j in range(width):
                 if not math.isnan(X[i, j]):
                     away = z[j] - centres[top, j]
                     weights[i, j] = 0.5 * away * away / spreads[top, j]
         if not learn or known == 0:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - warmup, 2.0) if rated else 1.0
+        weight = weight_of(raw_score[i], numbers, learned + i - warmup, 2.0) if rated else 1.0
         column = weight * max(1.0 / (numbers[COUNT] + 1.0), 1e-4)
         numbers[COUNT] += 1.0
         spare = learned + i < warmup and shares[components - 1] == 0.0 and learned + i >= warmup // 4

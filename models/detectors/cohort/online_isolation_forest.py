@@ -96,7 +96,7 @@ class OnlineIsolationForest(RobustCohort):
         return math.ceil(math.log2(self.part))
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        magnitude, weights = np.full(len(X), np.nan), np.zeros(X.shape)
+        raw_score, weights = np.full(len(X), np.nan), np.zeros(X.shape)
         start = 0
         while start < len(X):
             stop = min(len(X), start + self.renew - self.learned % self.renew) if learn else len(X)
@@ -119,7 +119,7 @@ class OnlineIsolationForest(RobustCohort):
                 self.memory,
                 self.seed,
                 learn,
-                magnitude[part],
+                raw_score[part],
                 weights[part],
             )
             if learn:
@@ -129,7 +129,7 @@ class OnlineIsolationForest(RobustCohort):
                 elif self.learned > self.part and self.learned % self.renew == 0:
                     self._grow(self.learned // self.renew % self.n_trees)
             start = stop
-        return magnitude, weights
+        return raw_score, weights
 
     def _grow_all(self) -> None:
         for tree in range(self.n_trees):
@@ -217,7 +217,7 @@ def _grow(sample, mean, part, seed, learned, feature, cut, size):  # type: ignor
 
 
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _rate(  # type: ignore[no-untyped-def]
     X,
     mean,
     fill,
@@ -233,7 +233,7 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     memory,
     seed,
     learn,
-    magnitude,
+    raw_score,
     weights,
 ):
     """Rate events between two growths, tree by tree: one tree stays in the cache for all of them; then learn them in order."""
@@ -246,11 +246,11 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             known[i] |= not missing
             Z[i, j] = fill[j] if missing else X[i, j]
     if learned >= part:
-        _walk(Z, feature, cut, size, logs, depths, magnitude, weights)
+        _walk(Z, feature, cut, size, logs, depths, raw_score, weights)
         usual_depth = depths[part]
         for i in range(n):
-            score = 2.0 ** (-magnitude[i] / feature.shape[0] / usual_depth)
-            magnitude[i] = score / max(1.0 - score, 1e-12) if known[i] else math.nan
+            score = 2.0 ** (-raw_score[i] / feature.shape[0] / usual_depth)
+            raw_score[i] = score / max(1.0 - score, 1e-12) if known[i] else math.nan
             if not known[i]:
                 weights[i] = 0.0
     if not learn:
@@ -258,7 +258,7 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(n):
         if not known[i]:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - part, 2.0) if learned >= part else 1.0
+        weight = weight_of(raw_score[i], numbers, learned + i - part, 2.0) if learned >= part else 1.0
         numbers[0] += 1.0
         for j in range(width):
             if not math.isnan(X[i, j]) and abs(X[i, j]) < math.inf:

@@ -13,7 +13,7 @@ from streamgauge.models.persistence.codec import pack, unpack
 
 CLIP = 20.0  # standard deviations beyond which a value counts no more
 ADAPT = 0.001  # least weight of an event in what is usual
-COUNT, USUAL = range(2)  # places in `RobustCohort._numbers`: events learned, usual magnitude
+COUNT, USUAL = range(2)  # places in `RobustCohort._numbers`: events learned, usual raw score
 
 
 class RobustCohort(ScoredCohort):
@@ -107,17 +107,17 @@ def count_in(counts, total, place, weight, memory):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def weight_of(magnitude, numbers, rated_before, limit):  # type: ignore[no-untyped-def]
-    """Weight that an event is learned with; what is usual learns the magnitude, limited to three times itself.
+def weight_of(raw_score, numbers, rated_before, limit):  # type: ignore[no-untyped-def]
+    """Weight that an event is learned with; what is usual learns the raw score, limited to three times itself.
 
-    Full up to `limit` times the usual magnitude, then falling with its fourth power; where `limit` is 0 the magnitude is in nats, and
+    Full up to `limit` times the usual raw score, then falling with its fourth power; where `limit` is 0 the raw score is in nats, and
     the weight is full up to one nat more than usual, then ten times less for each 0.77 nats.
     """
     usual = numbers[USUAL]
     if usual == 0.0:
-        numbers[USUAL] = magnitude
+        numbers[USUAL] = raw_score
         return 1.0
-    numbers[USUAL] += max(1.0 / (1.0 + rated_before), ADAPT) * (min(magnitude, 3.0 * usual) - usual)
+    numbers[USUAL] += max(1.0 / (1.0 + rated_before), ADAPT) * (min(raw_score, 3.0 * usual) - usual)
     if limit == 0.0:
-        return min(1.0, math.exp(-3.0 * (magnitude - usual - 1.0)))
-    return 1.0 if magnitude <= limit * usual else (limit * usual / magnitude) ** 4
+        return min(1.0, math.exp(-3.0 * (raw_score - usual - 1.0)))
+    return 1.0 if raw_score <= limit * usual else (limit * usual / raw_score) ** 4

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.models.detectors.cohort.cohort_detector import TAKES
+from streamgauge.models.detectors.cohort.cohort_detector import InputKind
 from streamgauge.models.detectors.cohort.linear_residuals import LinearResiduals
 
 
@@ -31,7 +31,7 @@ class VectorAutoregression(LinearResiduals):
     """
 
     name: ClassVar[str] = "vector_autoregression"
-    takes: ClassVar[TAKES] = "levels and lasts"
+    input_kind: ClassVar[InputKind] = "levels and lasts"
     lagged: ClassVar[bool] = True
     max_fields: ClassVar[int] = 64
 

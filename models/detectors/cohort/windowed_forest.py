@@ -6,9 +6,9 @@ from abc import abstractmethod
 from typing import ClassVar, Self
 
 import numpy as np
-from streamgauge.models.calibration.calibration import magnitude
+from streamgauge.models.calibration.calibration import odds
 from streamgauge.models.contract import Floats, checked
-from streamgauge.models.detectors.cohort.cohort_detector import TAKES, CohortDetector
+from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector, InputKind
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -35,7 +35,7 @@ class WindowedForest(CohortDetector):
     """
 
     state_version = 1
-    takes: ClassVar[TAKES] = "features"
+    input_kind: ClassVar[InputKind] = "features"
 
     def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 250, seed: int = 42) -> None:
         self.n_trees = n_trees
@@ -81,12 +81,12 @@ class WindowedForest(CohortDetector):
         return self._width
 
     def rate_learn_many(self, X: Floats) -> tuple[Floats, Floats]:
-        """See `CohortDetector`; the magnitude is the odds of the score."""
+        """See `CohortDetector`; the raw score is the odds of the score."""
         unready = max(0, self.window_size - self.learned)
         score, weights = self.score_learn_explain_many(X)
-        odds = magnitude(score)
-        odds[:unready] = np.nan
-        return odds, weights
+        raw_score = odds(score)
+        raw_score[:unready] = np.nan
+        return raw_score, weights
 
     def widened(self, width: int) -> Self:
         """See `CohortDetector`; trees are drawn anew and taught with what the old ones saw last."""

@@ -53,8 +53,8 @@ class Cusum(EntityDetector):
     half_score: ClassVar[float] = 10.0
     pooled = "rarest"
     in_nats: ClassVar[bool] = True
-    sees = "collective"
-    takes = "own"
+    anomaly_kind = "collective"
+    input_kind = "own"
 
     def __init__(self, allowance: float = 0.35, settle: int = 200, memory: int = 5000, warmup: int = 100) -> None:
         self.allowance = allowance
@@ -66,7 +66,7 @@ class Cusum(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return BLOCK + 4
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         sums, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
@@ -75,7 +75,7 @@ class Cusum(EntityDetector):
 
 
 @njit(cache=True)
-def _sums(state, rows, X, allowance, settle, memory, warmup, learn, sums, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _sums(state, rows, X, allowance, settle, memory, warmup, learn, sums, expected):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]

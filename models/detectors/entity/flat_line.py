@@ -40,7 +40,7 @@ class FlatLine(EntityDetector):
     state_version: ClassVar[int] = 2
     in_nats: ClassVar[bool] = True
     pooled = "rarest"
-    sees = "collective"
+    anomaly_kind = "collective"
 
     def __init__(self, usual: int = 5, warmup: int = 20) -> None:
         self.usual = usual
@@ -50,16 +50,16 @@ class FlatLine(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return 5
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        surprise, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
-        _runs(state, rows, X, self.usual, self.warmup, learn, surprise)
-        return surprise, expected
+        evidence, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _runs(state, rows, X, self.usual, self.warmup, learn, evidence)
+        return evidence, expected
 
 
 @njit(cache=True)
-def _runs(state, rows, X, usual, warmup, learn, surprise):  # type: ignore[no-untyped-def]
+def _runs(state, rows, X, usual, warmup, learn, evidence):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]
@@ -71,10 +71,10 @@ def _runs(state, rows, X, usual, warmup, learn, surprise):  # type: ignore[no-un
             if not same:
                 longest = max(longest, min(cell[RUN], 2.0 * longest))
             if cell[0] >= warmup:
-                surprise[i, f] = 0.0
+                evidence[i, f] = 0.0
                 before = cell[0] + 1.0 - run  # values, and repetitions among them
                 if before >= warmup and cell[REPEATS] + same - (run - 1.0) < USUAL * before:
-                    surprise[i, f] = max(0.0, run - longest) * -math.log(LEAST)
+                    evidence[i, f] = max(0.0, run - longest) * -math.log(LEAST)
             if learn:
                 cell[0] += 1.0
                 cell[LAST], cell[RUN], cell[LONGEST] = x, run, longest

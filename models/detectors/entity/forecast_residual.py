@@ -48,12 +48,12 @@ class ForecastResidual(EntityDetector):
         p = self.lags + 1
         return NUMBERS + self.lags + p + p * p
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        distance, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
-        _forecast(state, rows, X, self.lags, self.forget, self.warmup, learn, distance, expected)
-        return distance, expected
+        deviations, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _forecast(state, rows, X, self.lags, self.forget, self.warmup, learn, deviations, expected)
+        return deviations, expected
 
 
 @njit(cache=True, inline="always")
@@ -79,7 +79,7 @@ def _regress(weights, P, u, k, p, forget, error, unit):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
-def _forecast(state, rows, X, lags, forget, warmup, learn, distance, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _forecast(state, rows, X, lags, forget, warmup, learn, deviations, expected):  # type: ignore[no-untyped-def]
     p = lags + 1
     u, k = np.empty(p), np.empty(p)
     for i in range(X.shape[0]):
@@ -104,11 +104,11 @@ def _forecast(state, rows, X, lags, forget, warmup, learn, distance, expected): 
             error = value - foreseen
             if count >= warmup:
                 expected[i, f] = anchor + foreseen
-                distance[i, f] = 0.0
+                deviations[i, f] = 0.0
                 if cell[ERROR] > 1e-9 * abs(anchor):
-                    distance[i, f] = error / cell[ERROR]
+                    deviations[i, f] = error / cell[ERROR]
                 elif error != 0.0:
-                    distance[i, f] = math.copysign(math.sqrt(count), error)
+                    deviations[i, f] = math.copysign(math.sqrt(count), error)
             if not learn:
                 continue
             if count >= warmup and cell[ERROR] > 0.0:

@@ -36,7 +36,7 @@ class Grubbs(WindowDetector):
     name: ClassVar[str] = "grubbs"
     half_score: ClassVar[float] = 3.0
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         t, size, expected = np.full(X.shape, np.nan), np.full(X.shape, 3.0), np.full(X.shape, np.nan)
@@ -46,7 +46,7 @@ class Grubbs(WindowDetector):
 
 
 @njit(cache=True)
-def _student(state, rows, X, window, warmup, learn, t, size, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _student(state, rows, X, window, warmup, learn, t, size, expected):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]

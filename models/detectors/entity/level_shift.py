@@ -33,9 +33,9 @@ class LevelShift(TwoSpans):
     """
 
     name: ClassVar[str] = "level_shift"
-    sees = "collective"
+    anomaly_kind = "collective"
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         shift, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
@@ -44,7 +44,7 @@ class LevelShift(TwoSpans):
 
 
 @njit(cache=True)
-def _shift(state, rows, X, fast, slow, warmup, learn, shift, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _shift(state, rows, X, fast, slow, warmup, learn, shift, expected):  # type: ignore[no-untyped-def]
     error = math.sqrt(fast / (2.0 - fast))  # of the short mean, in deviations
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):

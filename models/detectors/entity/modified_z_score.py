@@ -32,7 +32,7 @@ class ModifiedZScore(WindowDetector):
     name: ClassVar[str] = "modified_z_score"
     half_score: ClassVar[float] = 3.5
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         z, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)

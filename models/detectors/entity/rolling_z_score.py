@@ -51,7 +51,7 @@ class RollingZScore(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return 3 if self.memory == "exponential" else self.window + 1
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         z, expected = np.empty(X.shape), np.empty(X.shape)

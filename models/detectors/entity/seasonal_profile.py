@@ -54,7 +54,7 @@ class SeasonalProfile(EntityDetector):
     quarantined: ClassVar[bool] = True
     tier: ClassVar[Literal["light", "rich"]] = "rich"
     state_version: ClassVar[int] = 2
-    sees = "contextual"
+    anomaly_kind = "contextual"
 
     def __init__(self, memory: float = 50.0, visits: int = 8, warmup: int = 50) -> None:
         self.memory = memory
@@ -65,7 +65,7 @@ class SeasonalProfile(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return WEEKS + 2 * WEEK
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         return self.profile(state, rows, X, times, learn)[:2]
@@ -73,8 +73,8 @@ class SeasonalProfile(EntityDetector):
     def profile(
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool = True
     ) -> tuple[Floats, Floats, Floats]:
-        """What `distances` returns, and how far each value is from the profile alone, in deviations, float64[n, d]."""
-        distance, expected, standard = (np.full(X.shape, np.nan) for _ in range(3))
+        """What `deviations` returns, and how far each value is from the profile alone, in deviations, float64[n, d]."""
+        deviations, expected, standard = (np.full(X.shape, np.nan) for _ in range(3))
         hours, part = np.divmod(times, HOUR)
         _seasonal(
             state,
@@ -86,11 +86,11 @@ class SeasonalProfile(EntityDetector):
             self.visits,
             self.warmup,
             learn,
-            distance,
+            deviations,
             expected,
             standard,
         )
-        return distance, expected, standard
+        return deviations, expected, standard
 
 
 @njit(cache=True)
@@ -162,7 +162,7 @@ def _learn_profile(cell, hour, learned, off, known, memory):  # type: ignore[no-
 
 
 @njit(cache=True)
-def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, distance, expected, standard):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, deviations, expected, standard):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         hour, part = hours[i], parts[i]
         neighbour = hour + 1 if part > 0.0 else hour - 1
@@ -183,12 +183,12 @@ def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, dista
             known = cell[week + 1] > 1.0 or (cell[week + 1] == 1.0 and (cell[NOW] != hour or cell[HOURS] == 1.0))
             if count >= warmup and known:
                 expected[i, f] = usual
-                distance[i, f] = 0.0
+                deviations[i, f] = 0.0
                 if deviation > 0.0:
-                    distance[i, f] = (away - cell[OFFSET]) / deviation
+                    deviations[i, f] = (away - cell[OFFSET]) / deviation
                     standard[i, f] = away / deviation
                 elif away != 0.0:
-                    distance[i, f] = math.copysign(math.sqrt(count), away)
+                    deviations[i, f] = math.copysign(math.sqrt(count), away)
             if not learn:
                 continue
             learned = x

@@ -39,7 +39,7 @@ class ShapeDictionary(EntityDetector):
     """
 
     name: ClassVar[str] = "shape_dictionary"
-    sees = "collective"
+    anomaly_kind = "collective"
     tier: ClassVar[Literal["light", "rich"]] = "rich"
     half_score: ClassVar[float] = 0.5
 
@@ -56,10 +56,10 @@ class ShapeDictionary(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return NUMBERS + 1 + self.samples + self.shapes * (self.samples + 1)
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        distance = np.full(X.shape, np.nan)
+        deviations = np.full(X.shape, np.nan)
         _shapes(
             state,
             rows,
@@ -70,9 +70,9 @@ class ShapeDictionary(EntityDetector):
             self.stride,
             self.samples + self.warmup,
             learn,
-            distance,
+            deviations,
         )
-        return distance, np.full(X.shape, np.nan)
+        return deviations, np.full(X.shape, np.nan)
 
     def _needed(self) -> float:
         return float(self.samples + self.warmup)
@@ -119,7 +119,7 @@ def _place_of_new(cell, matched):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _shapes(state, rows, X, samples, shapes, near, stride, warmup, learn, distance):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _shapes(state, rows, X, samples, shapes, near, stride, warmup, learn, deviations):  # type: ignore[no-untyped-def]
     shape = np.empty(samples)
     begin = NUMBERS + 1 + samples
     for i in range(X.shape[0]):
@@ -145,7 +145,7 @@ def _shapes(state, rows, X, samples, shapes, near, stride, warmup, learn, distan
                 elif which >= 0 and nearest > 0.0:
                     last = 1.0
             if count >= warmup:
-                distance[i, f] = last
+                deviations[i, f] = last
             if not learn:
                 continue
             if compared:

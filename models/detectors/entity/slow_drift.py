@@ -44,8 +44,8 @@ class SlowDrift(EntityDetector):
     half_score: ClassVar[float] = 6.0
     in_nats: ClassVar[bool] = True
     pooled = "rarest"
-    sees = "drift"
-    takes = "residuals"
+    anomaly_kind = "drift"
+    input_kind = "residuals"
 
     def __init__(self, span: int = 300, memory: int = 10_000, warmup: int = 1200) -> None:
         self.span = span
@@ -56,16 +56,16 @@ class SlowDrift(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return 9
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        distance, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
-        _drift(state, rows, X, self.span, self.memory, self.warmup, learn, distance, expected)
-        return distance, expected
+        deviations, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _drift(state, rows, X, self.span, self.memory, self.warmup, learn, deviations, expected)
+        return deviations, expected
 
 
 @njit(cache=True)
-def _drift(state, rows, X, span, memory, warmup, learn, distance, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _drift(state, rows, X, span, memory, warmup, learn, deviations, expected):  # type: ignore[no-untyped-def]
     gain = 2.0 / (span + 1.0)
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
@@ -91,7 +91,7 @@ def _drift(state, rows, X, span, memory, warmup, learn, distance, expected):  # 
                     far = (slow - anchor) / error
                 elif slow != anchor:
                     far = math.copysign(math.sqrt(count) * gain, slow - anchor)
-                distance[i, f] = math.copysign(0.5 * (FREEDOM + 1.0) * math.log1p(far * far / FREEDOM), far)
+                deviations[i, f] = math.copysign(0.5 * (FREEDOM + 1.0) * math.log1p(far * far / FREEDOM), far)
             if not learn:
                 continue
             cell[SLOW] = slow

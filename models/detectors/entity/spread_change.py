@@ -31,9 +31,9 @@ class SpreadChange(TwoSpans):
     """
 
     name: ClassVar[str] = "spread_change"
-    sees = "collective"
+    anomaly_kind = "collective"
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         change = np.full(X.shape, np.nan)

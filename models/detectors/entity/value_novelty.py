@@ -74,20 +74,20 @@ class ValueNovelty(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return DICTIONARIES + CHANNELS * BANDWIDTHS * 2 * self.centroids
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        _, sure, expected = self.sizes(state, rows, X, times, learn)
-        return sure, expected
+        _, alert, expected = self.raw_scores(state, rows, X, times, learn)
+        return alert, expected
 
-    def sizes(  # noqa: D102
+    def raw_scores(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats, Floats]:
-        novelty, sure, expected = np.empty(X.shape), np.empty(X.shape), np.empty(X.shape)
+        novelty, alert, expected = np.empty(X.shape), np.empty(X.shape), np.empty(X.shape)
         _novelty(
-            state, rows, X, times // HOUR, self.centroids, self.refractory, self.warmup, learn, novelty, sure, expected
+            state, rows, X, times // HOUR, self.centroids, self.refractory, self.warmup, learn, novelty, alert, expected
         )
-        return novelty, sure, expected
+        return novelty, alert, expected
 
 
 @njit(cache=True)
@@ -149,7 +149,7 @@ def _add(values, weights, size, most, u, h, place, nearest):  # type: ignore[no-
 
 
 @njit(cache=True)
-def _surprise(cell, k, most, u, h, n, learn):  # type: ignore[no-untyped-def]
+def _evidence(cell, k, most, u, h, n, learn):  # type: ignore[no-untyped-def]
     """Minus ln of the density at `u` of a cell's k-th dictionary, and what of it is sure; `u` is learned, if it is to be."""
     begin, size = DICTIONARIES + 2 * most * k, int(cell[SIZES + k])
     values, weights = cell[begin : begin + most], cell[begin + most : begin + 2 * most]
@@ -191,12 +191,12 @@ def _silenced(cell, n, total, refractory, learn):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True)
-def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, sure, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, alert, expected):  # type: ignore[no-untyped-def]
     channel = np.empty(CHANNELS)
     for i in range(X.shape[0]):
         by_day, by_week = hours[i] % DAY, DAY + hours[i] % WEEK
         for f in range(X.shape[1]):
-            novelty[i, f] = sure[i, f] = expected[i, f] = math.nan
+            novelty[i, f] = alert[i, f] = expected[i, f] = math.nan
             x = X[i, f]
             if math.isnan(x):
                 continue
@@ -210,15 +210,15 @@ def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, su
             channel[2] = value - profile[by_week] if visits[by_week] > 0.0 else 0.0
             if n > 0.0:
                 expected[i, f] = anchor + (profile[by_week] if visits[by_week] > 0.0 else cell[MOMENTS])
-            total = certain = 0.0
+            total = alert_total = 0.0
             new = True
             for c in range(CHANNELS):
                 moments = cell[MOMENTS + 3 * c : MOMENTS + 3 * c + 3]
                 for b in range(BANDWIDTHS):
                     k, h = c * BANDWIDTHS + b, _bandwidth(b, n, moments, anchor)
-                    one, sure_of_it = _surprise(cell, k, most, channel[c], h, n, learn)
-                    total += one
-                    certain += sure_of_it if new else one
+                    whole, alert_part = _evidence(cell, k, most, channel[c], h, n, learn)
+                    total += whole
+                    alert_total += alert_part if new else whole
                 if learn:
                     _learn_moments(moments, n, channel[c])
                 if c == 0:  # no value within reach; else it is the hour that is strange
@@ -226,7 +226,7 @@ def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, su
             if n >= warmup:
                 total = max(0.0, total / (CHANNELS * BANDWIDTHS) - OVERSTATED)
                 novelty[i, f] = _silenced(cell, n, total, refractory, learn)
-                sure[i, f] = min(novelty[i, f], max(0.0, certain / (CHANNELS * BANDWIDTHS) - OVERSTATED))
+                alert[i, f] = min(novelty[i, f], max(0.0, alert_total / (CHANNELS * BANDWIDTHS) - OVERSTATED))
             if learn:
                 cell[0], cell[1] = n + 1.0, anchor
                 visits[by_day] += 1.0

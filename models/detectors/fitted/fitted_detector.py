@@ -27,14 +27,14 @@ def silent(what: str, done: float) -> None:
 class FittedDetector(ABC):
     """A detector with `fit`, after which nothing changes it.
 
-    The score of an event is ``m / (m + half_score)`` of its magnitude m. All fields are normalised by the model's own
+    The score of an event is ``m / (m + half_score)`` of its raw score m. All fields are normalised by the model's own
     `Normalisation`; what is missing counts as usual. Scoring needs numpy, numba and onnxruntime only.
 
     Attributes
     ----------
     name : str
     half_score : float
-        The magnitude that scores 0.5.
+        The raw score that scores 0.5.
     sequence : bool
         Whether an event is judged together with those before it: rows are then float64[steps, d], the last one the event.
     needs_torch : bool
@@ -86,9 +86,9 @@ class FittedDetector(ABC):
         """Magnitudes of normalised events, at least 0; the same for an event whatever the others of the batch."""
 
     def _weights(self, Z: Floats) -> Floats:
-        """Each field's part in the magnitude, float64[n, d], at least 0: by how much it falls when the field is as expected."""
+        """Each field's part in the raw score, float64[n, d], at least 0: by how much it falls when the field is as expected."""
         expected = self._expected(Z)
-        magnitude = self._rate(Z)
+        raw_score = self._rate(Z)
         weights = np.zeros(expected.shape)
         for j in range(expected.shape[1]):
             other = Z.copy()
@@ -96,7 +96,7 @@ class FittedDetector(ABC):
                 other[:, -1, j] = expected[:, j]
             else:
                 other[:, j] = expected[:, j]
-            weights[:, j] = np.maximum(magnitude - self._rate(other), 0.0)
+            weights[:, j] = np.maximum(raw_score - self._rate(other), 0.0)
         return weights
 
     def _expected(self, Z: Floats) -> Floats:
@@ -277,8 +277,8 @@ class FittedDetector(ABC):
             )
         return normalisation.apply(X)
 
-    def _score(self, magnitude: Floats) -> Floats:
-        score: Floats = magnitude / (magnitude + self.half_score)
+    def _score(self, raw_score: Floats) -> Floats:
+        score: Floats = raw_score / (raw_score + self.half_score)
         return score
 
 

@@ -95,8 +95,8 @@ class GaussianMixture(FittedDetector):
         return below, weights, expected
 
     def _rate(self, Z: Floats) -> Floats:
-        magnitude: Floats = np.maximum(self._told(Z)[0] + self.arrays["densest"][0], 0.0)
-        return magnitude
+        raw_score: Floats = np.maximum(self._told(Z)[0] + self.arrays["densest"][0], 0.0)
+        return raw_score
 
     def _weights(self, Z: Floats) -> Floats:
         """Terms of the squared Mahalanobis distance from the nearest component; those that shorten it count 0."""

@@ -86,8 +86,8 @@ class IsolationForest(FittedDetector):
         total = np.empty(len(Z))
         _walk(Z, a["roots"], a["feature"], a["cut"], a["left"], a["right"], a["depth"], total)
         score = 2.0 ** (-total / (len(a["roots"]) * a["usual"][0]))
-        magnitude: Floats = score / np.maximum(1.0 - score, 1e-15)
-        return magnitude
+        raw_score: Floats = score / np.maximum(1.0 - score, 1e-15)
+        return raw_score
 
     def _weights(self, Z: Floats) -> Floats:
         a = self.arrays

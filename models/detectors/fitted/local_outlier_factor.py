@@ -98,8 +98,8 @@ class LocalOutlierFactor(FittedDetector):
         places, far = self._near(Z)
         density = 1.0 / (np.maximum(far, self.arrays["reach"][places]).mean(axis=1) + 1e-10)
         factor = (self.arrays["density"][places] / density[:, None]).mean(axis=1)
-        magnitude: Floats = np.maximum(factor - 1.0, 0.0)
-        return magnitude
+        raw_score: Floats = np.maximum(factor - 1.0, 0.0)
+        return raw_score
 
     def _expected(self, Z: Floats) -> Floats:
         """The mean of the nearest normal events."""

@@ -25,7 +25,7 @@ PAIRS = 500  # events whose distances are looked at
 class OneClassSvm(FittedDetector):
     """Minus the logarithm of the kernel sum over the support vectors, relative to the machine's boundary.
 
-    On the boundary the magnitude is that of half the events outside; it grows with the distance without end, so that two far events
+    On the boundary the raw score is that of half the events outside; it grows with the distance without end, so that two far events
     do not tie. Nu and gamma are chosen without labels: those that best tell held-back events from planted ones.
 
     Parameters
@@ -90,22 +90,22 @@ class OneClassSvm(FittedDetector):
         }
 
     def _rate(self, Z: Floats) -> Floats:
-        magnitude = np.empty(len(Z))
+        raw_score = np.empty(len(Z))
         usual = np.empty((0, 0))
         gamma, boundary = self.arrays["numbers"]
-        _log_sums(Z, self.arrays["vectors"], self.arrays["log_weights"], gamma, boundary, magnitude, usual)
-        return magnitude
+        _log_sums(Z, self.arrays["vectors"], self.arrays["log_weights"], gamma, boundary, raw_score, usual)
+        return raw_score
 
     def _expected(self, Z: Floats) -> Floats:
         """The mean of the support vectors, each weighted by its kernel."""
-        magnitude, usual = np.empty(len(Z)), np.empty(Z.shape)
+        raw_score, usual = np.empty(len(Z)), np.empty(Z.shape)
         gamma, boundary = self.arrays["numbers"]
-        _log_sums(Z, self.arrays["vectors"], self.arrays["log_weights"], gamma, boundary, magnitude, usual)
+        _log_sums(Z, self.arrays["vectors"], self.arrays["log_weights"], gamma, boundary, raw_score, usual)
         return usual
 
 
 @njit(cache=True)
-def _log_sums(Z, vectors, log_weights, gamma, boundary, magnitude, usual):  # type: ignore[no-untyped-def]
+def _log_sums(Z, vectors, log_weights, gamma, boundary, raw_score, usual):  # type: ignore[no-untyped-def]
     part = np.empty(len(vectors))
     for i in range(Z.shape[0]):
         highest = -math.inf
@@ -120,7 +120,7 @@ def _log_sums(Z, vectors, log_weights, gamma, boundary, magnitude, usual):  # ty
             total += math.exp(part[v] - highest)
         # ln(1 + boundary / sum): 0 far inside, ln 2 on the boundary, without end outside
         beyond = boundary - highest - math.log(total)
-        magnitude[i] = beyond if beyond > 30.0 else math.log1p(math.exp(beyond))
+        raw_score[i] = beyond if beyond > 30.0 else math.log1p(math.exp(beyond))
         if usual.shape[0]:
             for j in range(Z.shape[1]):
                 usual[i, j] = 0.0

@@ -38,7 +38,7 @@ def synthetic_anomalies(Z: Floats, seed: int) -> Floats:
 
 
 def separation(usual: Floats, strange: Floats) -> float:
-    """Probability that a strange event has the higher magnitude (the area under the ROC curve)."""
+    """Probability that a strange event has the higher raw score (the area under the ROC curve)."""
     both = np.concatenate((usual, strange))
     _, place, count = np.unique(both, return_inverse=True, return_counts=True)
     rank = (np.cumsum(count) - (count - 1) / 2.0)[place]
@@ -54,6 +54,6 @@ def split_validation(Z: Floats, seed: int, share: float = 0.25) -> tuple[Floats,
 
 
 def without_strangest(Z: Floats, rate: Callable[[Floats], Floats], trim: float) -> Floats:
-    """Without the share `trim` of the events with the highest magnitudes."""
+    """Without the share `trim` of the events with the highest raw scores."""
     kept = max(1, len(Z) - int(trim * len(Z)))
     return Z[np.sort(np.argsort(rate(Z), kind="stable")[:kept])]

@@ -23,7 +23,7 @@ TRAINING = "detectors.network.torch_training"
 class NetworkDetector(FittedDetector):
     """A network that predicts what each field of an event should be; the residuals are the anomaly.
 
-    Each field's residual is taken in units of its own 99 % quantile in held-back data; the magnitude is the mean of the three
+    Each field's residual is taken in units of its own 99 % quantile in held-back data; the raw score is the mean of the three
     largest. Training holds back a part of the history to stop early, and leaves out the share `trim` of each batch with the
     largest losses, so that anomalies in the history are not learned.
 
@@ -166,8 +166,8 @@ class NetworkDetector(FittedDetector):
         """Mean of the three largest."""
         if sizes.shape[1] > TOP:
             sizes = np.sort(np.partition(sizes, -TOP, axis=1)[:, -TOP:], axis=1)
-        magnitude: Floats = sizes.mean(axis=1)
-        return magnitude
+        raw_score: Floats = sizes.mean(axis=1)
+        return raw_score
 
     def _weights(self, Z: Floats) -> Floats:
         """Squared residuals, in units of the usual."""

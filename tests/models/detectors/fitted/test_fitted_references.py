@@ -9,6 +9,7 @@ from streamgauge.models.detectors.fitted.gaussian_mixture import RIDGE, Gaussian
 from streamgauge.models.detectors.fitted.isolation_forest import IsolationForest
 from streamgauge.models.detectors.fitted.local_outlier_factor import LocalOutlierFactor
 from streamgauge.models.detectors.fitted.one_class_svm import OneClassSvm
+from streamgauge.models.detectors.fitted.synthetic_anomalies import separation, synthetic_anomalies
 from streamgauge.models.detectors.network.autoencoder import Autoencoder
 from streamgauge.models.detectors.network.gan import Gan
 from streamgauge.models.detectors.network.network_detector import CHUNK
@@ -17,7 +18,6 @@ from streamgauge.models.detectors.network.variational_autoencoder import Variati
 from streamgauge.models.detectors.sequence.lstm_autoencoder import LstmAutoencoder
 from streamgauge.models.detectors.sequence.masked_transformer import MaskedTransformer
 from streamgauge.models.detectors.sequence.temporal_cnn import TemporalCnn
-from streamgauge.models.detectors.fitted.synthetic_anomalies import separation, synthetic_anomalies
 
 from tests.checks.fitted import waves
 
