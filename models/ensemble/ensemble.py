@@ -1,4 +1,4 @@
-"""Several detectors, one opinion."""
+"""The evidence of several members becomes one."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from streamgauge.models.contract import Flags, Floats
 
 @njit(cache=True)
 def combine(sizes: Floats, present: Flags, weights: Floats) -> Floats:
-    """Weighted mean of the members' opinions, over the members that have one.
+    """Weighted mean of the members' evidence, over the members that have some.
 
     Parameters
     ----------
     sizes : float64[n, members]
-        Comparable between members: evidence in nats, or logarithms of raw scores relative to a quantile.
+        Evidence, or anything else that is comparable between members.
     present : bool[n, members]
-        Whether the member has an opinion on the event.
+        Whether the member has scored the event.
     weights : float64[members]
         At least 0, not all 0.
 
     Returns
     -------
     float64[n]
-        NaN where no member has an opinion.
+        NaN where no member has scored the event.
     """
     combined = np.empty(sizes.shape[0])
     for i in range(sizes.shape[0]):
@@ -40,9 +40,9 @@ def combine(sizes: Floats, present: Flags, weights: Floats) -> Floats:
 
 @njit(cache=True)
 def strongest_evidence(evidence: Floats, present: Flags) -> Floats:
-    """What the most surprised member alone is worth: its evidence less the logarithm of how many were asked (Bonferroni).
+    """The largest evidence of a single member, less the logarithm of the number of members (Bonferroni).
 
-    A mean hides what one member sees and the others cannot, such as a value far beyond all others.
+    A mean hides what only one member can find, such as a value far beyond all others.
 
     Parameters
     ----------
@@ -68,19 +68,19 @@ def strongest_evidence(evidence: Floats, present: Flags) -> Floats:
 
 @njit(cache=True)
 def interval(combined: Floats, evidence: Floats, present: Flags) -> Floats:
-    """Where 90 % of ensembles of such members would see an event: 1.645 standard errors of the members' mean around what they said.
+    """Interval that the evidence of 90 % of ensembles of such members lies in: 1.645 standard errors of the members' mean.
 
     Parameters
     ----------
     combined : float64[n]
-        Of all together.
+        Evidence of the ensemble.
     evidence : float64[n, members]
     present : bool[n, members]
 
     Returns
     -------
     float64[n, 2]
-        Lower and upper combined, at least 0; no width where fewer than two members have an opinion.
+        Lower and upper end, at least 0; both are `combined` where fewer than two members have scored the event.
     """
     edges = np.empty((len(combined), 2))
     for i in range(len(combined)):
@@ -98,7 +98,7 @@ def interval(combined: Floats, evidence: Floats, present: Flags) -> Floats:
 
 @njit(cache=True)
 def disagree(evidence: Floats, present: Flags) -> Floats:
-    """How far the members that have an opinion are apart.
+    """How much the members disagree that have scored the event.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def disagree(evidence: Floats, present: Flags) -> Floats:
     Returns
     -------
     float64[n]
-        0 (all equally surprised) to 1 (one is, another is not at all).
+        0 (all have the same evidence) to 1 (one has some, another has none).
     """
     apart = np.zeros(evidence.shape[0])
     for i in range(evidence.shape[0]):
@@ -123,7 +123,7 @@ def disagree(evidence: Floats, present: Flags) -> Floats:
 
 
 def vote(evidence: Floats, present: Flags, weights: Floats, limit: float) -> Floats:
-    """Weighted share of the members with an opinion that are at least so surprised.
+    """Weighted share of the members, of those that have scored the event, with at least so much evidence.
 
     Parameters
     ----------
@@ -131,12 +131,12 @@ def vote(evidence: Floats, present: Flags, weights: Floats, limit: float) -> Flo
     present : bool[n, members]
     weights : float64[members]
     limit : float
-        Surprise, in nats, that counts as a vote.
+        Evidence that counts as a vote.
 
     Returns
     -------
     float64[n]
-        0 to 1; NaN where no member has an opinion.
+        0 to 1; NaN where no member has scored the event.
     """
     share: Floats = combine((np.nan_to_num(evidence) >= limit).astype(np.float64), present, weights)
     return share
@@ -154,7 +154,7 @@ def consensus(evidence: Floats, present: Flags, weights: Floats) -> Floats:
     Returns
     -------
     float64[n]
-        NaN where no member has an opinion.
+        NaN where no member has scored the event.
     """
     said = np.where(present, evidence, -np.inf)
     order = np.argsort(-said, axis=1, kind="stable")

@@ -11,15 +11,15 @@ ROUNDS = 20  # of adding a member, when weights are chosen by labels
 
 
 def weights_by_labels(evidence: Floats, labels: Flags) -> Floats:
-    """Weights that give the mean of the members the highest average precision: members are added one by one, the same ones again, too.
+    """Weights that give the mean of the members the highest average precision: members are added one by one, also repeatedly.
 
-    The weight of a member is how often it was added, up to where the average precision was highest. It begins with the best one alone:
-    what others add to it, they have. Members that say the same share what one of them alone would get.
+    The weight of a member is how often it was added, up to where the average precision was highest. The best member is the first one:
+    the others weigh as much as they improve it. Members with the same evidence share the weight that one of them alone would get.
 
     Parameters
     ----------
     evidence : float64[n, members]
-        NaN where a member has no opinion.
+        NaN where a member has not scored the event.
     labels : bool[n]
         Of both kinds.
 
@@ -52,7 +52,7 @@ def weights_by_labels(evidence: Floats, labels: Flags) -> Floats:
 
 
 def weights_by_agreement(evidence: Floats) -> Floats:
-    """Weights without labels: how well a member agrees with the others, and how little it repeats any one of them.
+    """Weights without labels: how well a member agrees with the others, and how little it repeats any of them.
 
     A member's worth is the median of its rank correlations with the others, at least 0.05: one that agrees with nobody is mostly
     noise. It is divided by the sum of its squared correlations with all members, itself included: those that repeat each other count less.
@@ -60,7 +60,7 @@ def weights_by_agreement(evidence: Floats) -> Floats:
     Parameters
     ----------
     evidence : float64[n, members]
-        NaN where a member has no opinion.
+        NaN where a member has not scored the event.
 
     Returns
     -------

@@ -12,7 +12,7 @@ from streamgauge.models.contract import Floats
 def tree_shap(
     Z: Floats, roots: Any, feature: Any, cut: Any, left: Any, right: Any, size: Floats, value: Floats
 ) -> Floats:
-    """What each field adds to the trees' mean value for each event.
+    """How much each field adds to the trees' mean value, for each event.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ def tree_shap(
     cut : float64[nodes]
         Values at most this go left.
     size : float64[nodes]
-        Events that each node was grown from.
+        Events that passed each node when the trees were grown.
     value : float64[nodes]
-        Looked at in leaves only.
+        Only that of leaves counts.
 
     Returns
     -------

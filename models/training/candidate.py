@@ -1,4 +1,4 @@
-"""A trained model with all that is to be known of it: fitted, calibrated, judged on held-back data, in all its variants."""
+"""A candidate: a trained model, calibrated and judged on validation data, in all its variants."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Past:
     groups : int64[n]
         Entity of each row.
     labels : float64[n] or None
-        Above 0 for anomalies: such rows are judged by, and never trained on.
+        Above 0 for anomalies: such rows judge the model, and are never trained on.
     source, licence, left_out : str
         See `History`.
     first, last : int or None
@@ -67,10 +67,10 @@ def make_candidate(
     say: Progress = silent,
     request: str | None = None,
 ) -> tuple[Manifest, Variants]:
-    """Train a detector, and all that belongs to it.
+    """Train a detector, and make its manifest and variants.
 
-    The last quarter of the history is held back: it calibrates, and it judges. Networks also come in 8 bits and as a student a
-    quarter their size, each with what it costs and what it loses.
+    The last quarter of the history is validation data: the model is calibrated and judged on it. Networks also come in 8 bits and as a
+    student of a quarter of their size, each with its own figures.
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ def make_candidate(
     parent : int, optional
         Version that the new one comes from.
     say : callable
-        Told of progress.
+        Is called with what is being done, and the share of the work that is done.
     request : str, optional
-        To retrain, that this answers.
+        Retrain request that this answers.
 
     Raises
     ------
@@ -172,7 +172,7 @@ def windows_of(model: FittedDetector, X: Floats, groups: Ints) -> Floats:
 
 
 def _events(model: FittedDetector, past: Past, cut: int) -> tuple[Floats, Floats | None]:
-    """The held-back events, and their labels."""
+    """The validation data, and their labels."""
     X, groups = past.X[cut:], past.groups[cut:]
     labels = None if past.labels is None else past.labels[cut:]
     if not model.sequence:
@@ -185,7 +185,7 @@ def _events(model: FittedDetector, past: Past, cut: int) -> tuple[Floats, Floats
 def _variant(
     model: FittedDetector, raw_scores: Floats, of_full: Floats, usual: Floats, labels: Floats | None
 ) -> tuple[dict[str, bytes], dict[str, float | None]]:
-    """Files and figures of one variant, with its raw scores of the held-back events, and those of the full one."""
+    """Files and figures of one variant, from its raw scores of the validation data, and those of the full one."""
     calm = _calm(raw_scores, labels)
     calibrator = TailCalibrator(50_000, 100)
     calibrator.rate_learn_many(calm)
@@ -210,7 +210,7 @@ def _variant(
 
 
 def _calm(raw_scores: Floats, labels: Floats | None) -> Floats:
-    """Those of events that are not labelled anomalous."""
+    """The raw scores of events that are not labelled anomalous."""
     return raw_scores if labels is None else raw_scores[labels <= 0]
 
 

@@ -1,4 +1,4 @@
-"""Empirical tail: how few values of each field were ever as low, or as high."""
+"""Empirical tail: how few past values of each field were as low, or as high."""
 
 from __future__ import annotations
 

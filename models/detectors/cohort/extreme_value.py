@@ -1,4 +1,4 @@
-"""Extreme value: one field of a record lies farther from its mean than that field ever does, whatever the others say."""
+"""Extreme value: one field of an event is farther from its mean than that field usually gets."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from streamgauge.models.calibration.calibration import BINS, rate_learn
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.robust_cohort import ADAPT, COUNT, RobustCohort, moved, standardised
 
-WINSORISED = 3.0  # deviations at which a value is learned at the most
-NUMBERS = 8  # that a tail keeps beside its bins
+WINSORISED = 3.0  # standard deviations from the mean as which a value is learned at most
+NUMBERS = 8  # of a tail, besides its bins
 RARE, LEAST = 1e-3, 0.02  # see `TailCalibrator`
 
 
 class ExtremeValue(RobustCohort):
-    """How rare the distance of a field from its running mean is, among that field's own: the rarest, less ln of their number.
+    """Evidence of the deviation of each field from its running mean: the largest, less ln of the number of fields.
 
-    An ensemble of densities asks how strange a record is as a whole, and one enormous field among many hardly counts there; nor does
-    it beside another that is often far off. In the job this detector is heard beside the ensemble, for incidents only. The
-    distance is in nats; the score is ``m / (m + 6)``.
+    Densities ask how strange an event is as a whole: one enormous field among many hardly counts there. So this detector is no member
+    of the ensemble: its evidence alone can open an incident. The score is ``m / (m + 6)``.
 
     Parameters
     ----------
     memory : int
-        Values of a field that its tail remembers.
+        Values of a field that are remembered.
     warmup : int
-        Events to learn before it rates any.
+        Events to learn before anything is scored.
 
     Notes
     -----
@@ -58,7 +57,7 @@ class ExtremeValue(RobustCohort):
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
         arrays = [getattr(self, name) for name in self.arrays]
-        if not learn:  # rating learns, so it does on a copy: each event by itself
+        if not learn:  # the kernels learn what they score, so each event is scored on a copy
             told = [self._rated_once(x[None, :], [array.copy() for array in arrays]) for x in X]
             return np.concatenate([m for m, _ in told] or [np.empty(0)]), np.vstack([w for _, w in told] or [X])
         raw_score, weights = self._rated_once(X, arrays)

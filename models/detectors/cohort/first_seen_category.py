@@ -14,23 +14,23 @@ from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
 from streamgauge.models.persistence.codec import pack, unpack
 
 HASHES = 4  # bits set for each category
-FULL = 0.5  # share of bits set, at which a filter is put aside
+FULL = 0.5  # share of bits set at which a new filter begins
 
 
 class FirstSeenCategory(ScoredCohort):
     """Minus ln of the rate at which a field shows new categories, when one is new; 0 for a known one.
 
-    A category is a number that stands for entity, field and value together. Those seen are kept in two Bloom filters: when the
-    running one is half full it replaces the older one, so what is not seen for long is forgotten. A field whose every value is
-    new (an identifier) tells nothing. The memory is fixed: with more categories than fit, some new ones pass as known, never
-    the other way round.
+    A category is a number that stands for entity, field and value together. Those seen are kept in two Bloom filters. When the newer
+    one is half full, it replaces the older one: what is not seen for long is forgotten. A field whose every value is new (an
+    identifier) gives no evidence. The memory is fixed: with more categories than fit, some new ones pass for known ones, but never the
+    reverse.
 
     Parameters
     ----------
     bits : int
-        Of each filter; a power of two. A million holds about 170,000 categories.
+        Size of each filter; a power of two. A million bits hold about 170,000 categories.
     memory : int
-        Events of a field over which its rate of new categories is taken.
+        Events of a field over which its rate of new categories is measured.
     warmup : int
         Events before anything is scored.
 

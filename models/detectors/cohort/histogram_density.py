@@ -1,4 +1,4 @@
-"""Histogram density: how thinly each field's own histogram is filled at the event."""
+"""Histogram density: how few past values each field's histogram has at the event."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamgauge.models.detectors.cohort.loda import Loda
 class HistogramDensity(Loda):
     """Mean over the columns of minus the logarithm of each column's density at the event.
 
-    LODA with the columns themselves in place of random projections: blind to relations between fields, and hard to distract by
+    LODA with the columns themselves in place of random projections: it ignores relations between fields, and is disturbed little by
     fields that do not matter. The score is ``m / (m + 6)``.
 
     Parameters

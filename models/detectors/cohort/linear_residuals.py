@@ -12,28 +12,28 @@ from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.robust_cohort import ADAPT, COUNT, RobustCohort, moved, standardised, weight_of
 
 REFRESH = 128  # events between computations of the residuals' matrix
-SETTLE = 32  # events from the first matrix on until the usual size of residuals is known
+SETTLE = 32  # events after the first matrix until the usual size of residuals is known
 
 
 class LinearResiduals(RobustCohort):
-    """Running mean and covariance of all columns, and residuals ``A z`` of the standardised event ``z``.
+    """Running mean and covariance of all columns; residuals ``A z`` of the standardised event ``z``.
 
     Parameters
     ----------
     ridge : float
         Added to the diagonal of the correlation matrix.
     gain : float
-        Least weight of a new event; the past is remembered evenly before.
+        Least weight of a new event; until then, all events of the past weigh the same.
     warmup : int
         Events to learn before anything is scored; the first matrix is computed 32 events earlier.
 
     Attributes
     ----------
     lagged : bool
-        Whether the second half of the columns are the values before.
+        Whether the second half of the columns are the values of the event before.
     pooled : int
-        The raw score is the mean of so many of the largest residuals, each divided by three times its usual size; 0: the root of the
-        mean squared residual.
+        The raw score is the mean of so many of the largest residuals, each divided by three times its usual size. If 0, it is the root
+        of the mean squared residual.
     """
 
     lagged: ClassVar[bool] = False
@@ -56,7 +56,7 @@ class LinearResiduals(RobustCohort):
         ----------
         correlation : float64[w, w]
         fields : int
-            The first columns; where `lagged`, the others are the values before.
+            The first columns; where `lagged`, the others are the values of the event before.
         ridge : float
 
         Returns
@@ -130,7 +130,7 @@ class LinearResiduals(RobustCohort):
         return None if self._mean is None else len(self._scale)
 
     def _columns_of(self, X: Floats, forward: bool) -> Floats:
-        """The rows beside the rows before them."""
+        """The rows, each with the row before it."""
         if not self.lagged:
             return X
         last = X[:1] if self._last is None else self._last[None, :]

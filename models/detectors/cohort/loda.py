@@ -18,16 +18,16 @@ from streamgauge.models.detectors.cohort.robust_cohort import (
 )
 
 BINS, REACH = 128, 10.0  # of each histogram; standard deviations it covers on each side
-PRIOR = 2.0  # events that the histograms start with, spread as by Laplace: the farther, the stranger, seen or not,
-SPREAD = PRIOR * REACH / BINS  # of which a bin so far away holds exp(-distance);
-BEFORE = SPREAD * np.exp(-np.abs((np.arange(BINS) + 0.5) / BINS * 2.0 - 1.0) * REACH)  # what each bin holds
+PRIOR = 2.0  # events that the histograms start with, in a Laplace distribution: what is farther is always stranger;
+SPREAD = PRIOR * REACH / BINS  # a bin at this distance holds exp(-distance) of it;
+BEFORE = SPREAD * np.exp(-np.abs((np.arange(BINS) + 0.5) / BINS * 2.0 - 1.0) * REACH)  # what each bin starts with
 
 
 class Loda(RobustCohort):
     """Mean of minus the logarithm of the density of the event's random projections.
 
-    Columns are standardised by their running mean and deviation. Half of the projections take one column each, every column as
-    often as any other; the others a random sum of about the root of all columns. The score is ``m / (m + 6)``.
+    Columns are standardised by their running mean and deviation. Half of the projections are one column each, every column equally
+    often; the others are random sums of about the root of the number of columns. The score is ``m / (m + 6)``.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ class Loda(RobustCohort):
     Notes
     -----
     Pevny, Loda: Lightweight on-line detector of anomalies, Machine Learning 102, 2016; its explanation compares, for each field,
-    the projections that use it with those that do not. Single columns among the projections are ours: over ten tabular sets they
-    gain 0.03 of AUROC.
+    the projections that use it with those that do not. Projections of single columns are our addition: over ten tabular sets they gain
+    0.03 of AUROC.
     """
 
     name: ClassVar[str] = "loda"
@@ -66,7 +66,7 @@ class Loda(RobustCohort):
         return 8 * (int(projections) * (BINS + 2 * int(used) + 1) + 2 * width)
 
     def widen(self, width: int) -> None:
-        """See `ScoredCohort`; the projections are drawn anew: only mean and deviation are kept."""
+        """See `ScoredCohort`; new projections are drawn; only mean and variance are kept."""
         mean, variance = self._mean, self._variance
         assert mean is not None
         self._build(width)
@@ -83,7 +83,7 @@ class Loda(RobustCohort):
         self._counts, self._totals = np.zeros((projections, BINS)), np.zeros(projections)
 
     def draw_projections(self, width: int) -> tuple[Ints, Floats]:
-        """Columns of each projection, and their factors; from a factor of 0 on, there are no more."""
+        """Columns of each projection, int64[projections, used], and their factors; unused places have the factor 0."""
         random = np.random.default_rng([self.seed, width])
         used, single = math.ceil(math.sqrt(width)), self.projections // 2
         columns, along = np.zeros((self.projections, used), np.int64), np.zeros((self.projections, used))

@@ -1,4 +1,4 @@
-"""Online Gaussian mixture: how little density a few bells, learned as they go, give an event."""
+"""Online Gaussian mixture: how low the density of a few normal distributions, learned event by event, is at an event."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ LEAST_VARIANCE = 0.01  # of a component, in variances of the column
 class OnlineGaussianMixture(RobustCohort):
     """Mean over the columns of minus the logarithm of a mixture's density, with diagonal covariances.
 
-    Columns are standardised by their running mean and deviation; the components start at events of the warm-up that are far from
-    each other, and follow by stochastic expectation-maximisation. The score is ``m / (m + 3)`` of the density's distance from its highest.
+    Columns are standardised by their running mean and deviation; the components start at events of the warm-up that are far from each
+    other, and follow by stochastic expectation-maximisation. The raw score is 0 where the density can be no higher. The score is ``m /
+    (m + 3)``.
 
     Parameters
     ----------
     components : int
-        Bells.
+        Normal distributions.
     gain : float
         Least step of a component.
     warmup : int

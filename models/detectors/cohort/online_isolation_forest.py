@@ -1,4 +1,4 @@
-"""Online isolation forest: trees over a sample of the stream, one of them grown anew from time to time."""
+"""Online isolation forest: trees over a sample of the stream; they are replaced one after the other."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LN2 = math.log(2.0)
 class OnlineIsolationForest(RobustCohort):
     """How few random cuts set an event apart from a sample of the stream.
 
-    The sample is a reservoir of all events learned, in which strange ones have little chance to stay. Every `renew` events the
-    oldest tree is grown anew from a random part of it. The score is that of isolation forests, ``2 ** (-depth / c(n))``. What is missing
-    counts as the mean when a tree was last grown.
+    The sample is a reservoir of all events learned, in which strange ones have little chance to stay. Every `renew` events, the oldest
+    tree is replaced by a new one from a random part of it. The score is that of isolation forests, ``2 ** (-depth / c(n))``. A missing
+    value counts as the mean at the time when a tree was last grown.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class OnlineIsolationForest(RobustCohort):
     reservoir : int
         Events in the sample.
     renew : int
-        Events between two growths.
+        Events between two replacements.
     memory : int
         The sample is drawn evenly from about so many last events, or from all when there are fewer.
     seed : int
@@ -76,7 +76,7 @@ class OnlineIsolationForest(RobustCohort):
         return 8 * (forest.reservoir + 2) * width + 16 * forest.n_trees * ((2 << forest._height) - 1)
 
     def widen(self, width: int) -> None:
-        """See `ScoredCohort`; in the sample the new fields are missing, and all trees are grown anew."""
+        """See `ScoredCohort`; in the sample the new fields are missing, and all trees are replaced."""
         super().widen(width)
         if self.learned >= self.part:
             self._grow_all()
@@ -236,7 +236,10 @@ def _rate(  # type: ignore[no-untyped-def]
     raw_score,
     weights,
 ):
-    """Rate events between two growths, tree by tree: one tree stays in the cache for all of them; then learn them in order."""
+    """Score the events between two replacements, then learn them in order.
+
+    Each tree scores all of them at once, so that it stays in the cache.
+    """
     n, width = X.shape
     known = np.zeros(n, np.bool_)
     Z = np.empty((n, width))
@@ -275,7 +278,7 @@ def _rate(  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _walk(Z, feature, cut, size, logs, depths, totals, weights):  # type: ignore[no-untyped-def]
-    """Depth of each event summed over the trees, and for each field the nats by which its cuts left fewer than half behind.
+    """Depth of each event, summed over the trees; for each field, the logarithm of how much less than half its cuts left with the event.
 
     `logs` and `depths` are those of numbers of events; ``logs[0]`` is such that an empty side counts as ln of all there were.
     """

@@ -1,4 +1,4 @@
-"""What cohort detectors share that standardise their columns and learn little from what is strange."""
+"""What cohort detectors share that standardise their columns and learn strange events with little weight."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RobustCohort(ScoredCohort):
 
 @njit(cache=True)
 def standardised(x, mean, variance, count):  # type: ignore[no-untyped-def]
-    """Distance from the mean in deviations, clipped; 0 where missing; the root of the count where nothing ever varied."""
+    """Deviation from the mean, in standard deviations, clipped; 0 where missing; the root of the count where nothing ever varied."""
     if math.isnan(x):
         return 0.0
     far, deviation = x - mean, deviation_of(variance, mean)
@@ -74,7 +74,7 @@ def standardised(x, mean, variance, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
-    """By how much a value is off the mean, limited as `z` is; 0 where missing."""
+    """Difference of a value from the mean, limited as `z` is; 0 where missing."""
     if math.isnan(x):
         return 0.0
     deviation = deviation_of(variance, mean)
@@ -85,7 +85,7 @@ def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def learn_moments(x, z, mean, variance, gain):  # type: ignore[no-untyped-def]
-    """Let mean and variance of every column that is there follow one event."""
+    """Learn an event into mean and variance of every column that it has."""
     for j in range(len(x)):
         if not math.isnan(x[j]):
             far = moved(x[j], z[j], mean[j], variance[j])
@@ -108,10 +108,10 @@ def count_in(counts, total, place, weight, memory):  # type: ignore[no-untyped-d
 
 @njit(cache=True)
 def weight_of(raw_score, numbers, rated_before, limit):  # type: ignore[no-untyped-def]
-    """Weight that an event is learned with; what is usual learns the raw score, limited to three times itself.
+    """Weight that an event is learned with; its raw score is learned into the usual one, limited to three times that.
 
-    Full up to `limit` times the usual raw score, then falling with its fourth power; where `limit` is 0 the raw score is in nats, and
-    the weight is full up to one nat more than usual, then ten times less for each 0.77 nats.
+    The weight is 1 up to `limit` times the usual raw score, then falls with its fourth power. A `limit` of 0 is for raw scores that are
+    logarithms: the weight is 1 up to the usual one plus 1, then falls to a tenth with each 0.77.
     """
     usual = numbers[USUAL]
     if usual == 0.0:

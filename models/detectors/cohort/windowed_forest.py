@@ -1,4 +1,4 @@
-"""What half-space trees have in common, whoever walks them: all they know is the last two windows of events."""
+"""What half-space trees have in common: everything they know are the last two windows of events."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from streamgauge.models.persistence.codec import pack, unpack
 class WindowedForest(CohortDetector):
     """A forest whose masses are those of the last full window.
 
-    A window's masses depend on that window alone, so the saved state is the events of the last full window and of the
-    running one, and restoring is learning them again.
+    A window's masses depend on that window alone. So the saved state are the events of the last full window and of the running one; to
+    restore is to learn them again.
 
     Parameters
     ----------
@@ -52,12 +52,12 @@ class WindowedForest(CohortDetector):
 
     @property
     def rebuilt_from(self) -> int:
-        """Events learned before the last full window: they do not matter any more."""
+        """Number of events learned before the last full window: they do not matter any more."""
         return max(0, self.learned // self.window_size - 1) * self.window_size
 
     @abstractmethod
     def recent(self) -> tuple[int, Floats]:
-        """`rebuilt_from`, and the events since: all that matters."""
+        """`rebuilt_from`, and the events since then, float64[n, d]: all that matters."""
 
     def replay(self, first: int, X: Floats) -> None:
         """Become the detector that learned `first` events and then `X`; `first` is a multiple of the window size."""
@@ -89,7 +89,7 @@ class WindowedForest(CohortDetector):
         return raw_score, weights
 
     def widened(self, width: int) -> Self:
-        """See `CohortDetector`; trees are drawn anew and taught with what the old ones saw last."""
+        """See `CohortDetector`; new trees are drawn, and learn the last events again."""
         first, recent = self.recent()
         wide = np.full((len(recent), width), np.nan)
         wide[:, : recent.shape[1]] = recent

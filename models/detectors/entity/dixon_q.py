@@ -32,9 +32,9 @@ EVIDENCE = -np.log(np.array(LEVELS))
 
 
 class DixonQ(WindowDetector):
-    """Minus the logarithm of the level at which Dixon's Q would reject the new value.
+    """Minus the logarithm of the significance level at which Dixon's Q test would reject the new value.
 
-    The sample are the last `window` values and the new one; ``Q = gap / range``. Levels between those of the table are interpolated, and
+    The sample is the last `window` values and the new one; ``Q = gap / range``. Levels between those of the table are interpolated, and
     beyond its last one continued. A value that is not the least or the largest has Q = 0. The score is ``m / (m + 3)``: a half at
     five per cent.
 

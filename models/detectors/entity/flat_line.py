@@ -1,4 +1,4 @@
-"""Flat line: a value that repeats for longer than it ever did."""
+"""Flat line: a value that repeats for longer than ever before."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 LAST, RUN, LONGEST, REPEATS = 1, 2, 3, 4
-LEAST = 0.5  # probability of a repetition that is assumed
-USUAL = 0.3  # share of repetitions from which on standing still is how the field is
+LEAST = 0.5  # assumed probability of a repetition
+USUAL = 0.3  # a field with this share of repetitions has no flat line
 
 
 class FlatLine(EntityDetector):
-    """How unlikely the run of equal values is, beyond the longest run before it.
+    """How unlikely a run of equal values is, beyond the longest run before it.
 
-    In nats: each value beyond the longest run counts ln 2, as if the field repeated its last value half of the time; one that did so in
-    three of ten events or more before has no flat line. One run makes the longest at most twice as long. The score is
-    ``m / (m + 6)``.
+    The raw score is evidence: each value beyond the longest run counts ln 2, as if the field repeated its last value half of the time.
+    A field that repeated its value in three of ten events or more has no flat line. One run makes the longest run at most twice as
+    long. The score is ``m / (m + 6)``.
 
     Parameters
     ----------
     usual : int
-        Runs up to this length are no news.
+        Runs up to this length are usual.
     warmup : int
         Values needed before a field is scored.
 

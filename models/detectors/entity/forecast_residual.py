@@ -1,4 +1,4 @@
-"""Forecast residual: what an autoregression, learned as it goes, did not foresee."""
+"""Forecast residual: what an autoregression, learned value by value, did not forecast."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
-ANCHOR, SPREAD, ERROR, NUMBERS = 1, 2, 3, 4  # first value; mean absolute value and residual; then lags, weights, P
-CLIP = 5.0  # usual residuals beyond which one teaches no more
+ANCHOR, SPREAD, ERROR, NUMBERS = (
+    1,
+    2,
+    3,
+    4,
+)  # first value; mean absolute value and residual; then lags, weights and their covariance
+CLIP = 5.0  # a residual is learned as so many usual ones at most
 PRIOR = 100.0  # of the weights' covariance
 
 

@@ -12,7 +12,7 @@ from streamgauge.models.detectors.entity.sliding_window import WindowDetector, h
 
 
 class InterquartileRange(WindowDetector):
-    """Distance from the nearer of two percentiles, in ranges between them; 0 between them.
+    """How far a value is beyond the nearer of two percentiles, in units of the range between them; 0 between them.
 
     Taken over the last `window` values before the value is learned. Where the percentiles coincide, a value that differs counts as
     the root of the number of values. The score is ``m / (m + 1.5)``: a half at Tukey's fence.

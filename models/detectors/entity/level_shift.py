@@ -12,13 +12,13 @@ from streamgauge.models.detectors.deviation import deviation_of
 from streamgauge.models.detectors.entity.two_spans import TwoSpans
 
 LONG, VARIANCE, SHORT = 1, 2, 3
-CLIP = 4.0  # deviations beyond which a single value shifts no mean further
+CLIP = 4.0  # standard deviations that a single value counts at most
 
 
 class LevelShift(TwoSpans):
     """Difference of a short and a long exponentially weighted mean, in standard errors of the short one.
 
-    Single values are limited to four deviations, so that a spike is no shift. The score is ``m / (m + 6)``.
+    Single values count as four standard deviations at most, so that a spike is no shift. The score is ``m / (m + 6)``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Peer deviation: an entity leaves the group that it usually goes with."""
+"""Peer deviation: an entity leaves the peers that it usually follows."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from streamgauge.models.detectors.deviation import deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 MEAN, COVARIANCE, PEERS, PEERS_MEAN, VARIANCE, ALL, SHORT, SHORT_VARIANCE = range(1, 9)
-CLIP = 4.0  # deviations beyond which a value changes nothing further
+CLIP = 4.0  # standard deviations that a single value counts at most
 BOUND = 0.5  # share of a field's variance that the peers must explain
 
 
 class PeerDeviation(EntityDetector):
-    """What the peers do not explain of the last values, in its own deviations.
+    """What the peers do not explain of the last values, in usual variations of that.
 
-    Each field follows its peers' level (`models.cohort_level`) with a slope of its own, learned as it goes; a short mean of what is
-    left is compared with how far such means usually go. A field that its peers explain by less than half has none to
-    leave, and no opinion. Without levels, it is a short mean's distance from the whole past's. The score is ``m / (m + 5)``.
+    Each field follows the level of its peers (`CohortLevel`) with a slope of its own, which is learned value by value. A short mean of
+    what is left is divided by how large such means usually are. A field of which the peers explain less than half is not scored.
+    Without levels, a short mean is compared with that of the whole past. The score is ``m / (m + 5)``.
 
     Parameters
     ----------
     short : float
         Values that the short mean spans.
     memory : int
-        Values that slope and deviation remember.
+        Values that slope and variance remember.
     warmup : int
         Values needed before a field is scored.
 
@@ -60,9 +60,9 @@ class PeerDeviation(EntityDetector):
     def from_peers(
         self, state: Floats, rows: Ints, X: Floats, levels: Floats, learn: bool = True, bound: float = BOUND
     ) -> tuple[Floats, Floats]:
-        """Distances and expected values against the peers' levels, float64[n, d], NaN where there are none; see `deviations`.
+        """Deviations and expected values by the levels of the peers, float64[n, d]; NaN where there are none. See `deviations`.
 
-        `bound` is the share of a field's variance that the levels must explain.
+        `bound` is the share of a field's variance that the levels must explain for the field to be scored.
         """
         deviations, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
         gain = 2.0 / (self.short + 1.0)

@@ -1,4 +1,4 @@
-"""Seasonal profile: distance from what is usual at this hour of this weekday."""
+"""Seasonal profile: deviation from what is usual at this hour of this weekday."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 HOUR = 3_600_000
 DAY, WEEK = 24, 168
-# variance of residuals, mean, the hour it is, values in it, hours seen, variance of the hours' own part and of the weekdays'
-# how far the last values were off, for how many of them by much, and the mean square of it
+# variance of residuals, mean, the running hour, values in it, hours seen, variance of the hours' own part and of the weekdays',
+# mean deviation of the last values, for how many values it has been far, and its mean square
 RESIDUAL, LEVEL, NOW, INSIDE, HOURS, DAILY, WEEKLY, OFFSET, BEYOND, WANDER = range(1, 11)
 DAYS = 11  # for each hour of the day: mean, variance of residuals, visits
 WEEKS = DAYS + 3 * DAY  # for each hour of the week: mean, visits
-# A mean deviation of so many usual deviations, for so many values, is a new level of all hours,
+# A mean deviation of so many standard deviations, for so many values, is a new level of all hours,
 SHIFTED, SETTLED = 1.5, 120.0
 WANDERED = 4.0  # if it is also so many times as large as it usually gets.
-SPANNED = 50.0  # last values whose mean deviation is no news
-CLIP = 5.0  # deviations beyond which a value changes a profile no further,
-YOUNG = 2.0  # once its hour was visited more often than this
+SPANNED = 50.0  # values of the mean deviation that is taken off
+CLIP = 5.0  # standard deviations that a value counts at most in a profile,
+YOUNG = 2.0  # once its hour was visited more often than so many times
 
 
 class SeasonalProfile(EntityDetector):
-    """Distance from the running mean of the hour of the week, in the deviations of the hour of the day; UTC.
+    """Deviation from the running mean of the hour of the week, in standard deviations of the hour of the day; UTC.
 
-    An hour of the week borrows from the hour of the day as long as weekdays differ by no more than noise does, that one likewise
-    from the mean of all, and between the middles of two hours the profile is a straight line. In an hour of the week that is visited
-    for the first time there is no opinion. The distance is what the mean deviation of the last fifty values does not explain: a new
-    level is no anomaly of the hour, and when it has lasted, all hours are taken to it. Values far off change the profile by five
-    deviations at most. The score is ``m / (m + 3)``.
+    As long as weekdays differ no more than by noise, the profile of an hour of the week is drawn towards that of the hour of the day,
+    and that one likewise towards the mean of all. Between the middles of two hours the profile is a straight line. Nothing is scored in
+    an hour of the week that is visited for the first time. The mean deviation of the last fifty values is taken off: a new level is no
+    anomaly of the hour. When a new level has lasted, all hours move to it. A value changes the profile by five standard deviations at
+    most. The score is ``m / (m + 3)``.
 
     Parameters
     ----------
     memory : float
         Visits of an hour that its profile remembers.
     visits : int
-        Visits after which an hour of the day has a deviation of its own.
+        Visits after which an hour of the day has a variance of its own.
     warmup : int
         Values needed before a field is scored.
 
     Notes
     -----
-    Seasonal averages with exponential forgetting: Brown, Smoothing, forecasting and prediction, 1963; means that borrow from
+    Seasonal averages with exponential forgetting: Brown, Smoothing, forecasting and prediction, 1963; means that are drawn towards
     coarser ones: James and Stein, Berkeley Symposium, 1961.
     """
 
@@ -73,7 +73,7 @@ class SeasonalProfile(EntityDetector):
     def profile(
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool = True
     ) -> tuple[Floats, Floats, Floats]:
-        """What `deviations` returns, and how far each value is from the profile alone, in deviations, float64[n, d]."""
+        """What `deviations` returns, and the deviation of each value from the profile alone, in standard deviations, float64[n, d]."""
         deviations, expected, standard = (np.full(X.shape, np.nan) for _ in range(3))
         hours, part = np.divmod(times, HOUR)
         _seasonal(
@@ -108,7 +108,7 @@ def _usual(cell, hour):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _shift(cell):  # type: ignore[no-untyped-def]
-    """Take all hours to the new level."""
+    """Move all hours to the new level."""
     step = cell[OFFSET]
     cell[LEVEL] += step
     for k in range(DAY):

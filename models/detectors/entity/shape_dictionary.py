@@ -1,4 +1,4 @@
-"""Shape dictionary: how far the last values are from every shape that the field has drawn."""
+"""Shape dictionary: how far the last values are from every shape that the field has shown."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ANCHOR, MEAN, SQUARES, HELD, NUMBERS = 1, 2, 3, 4, 5  # then the ring, and each 
 
 
 class ShapeDictionary(EntityDetector):
-    """Distance of the last `samples` values, their mean removed, from the nearest known shape.
+    """Difference of the last `samples` values, less their mean, from the nearest known shape.
 
-    It is the root of the mean square, in deviations of all history. A shape farther than `near` from all is taken into the
-    dictionary, in place of the one least recently matched when it is full. Heartbeats and cycles are what value novelty
-    misses. The score is ``m / (m + 0.5)``.
+    It is the root of the mean square, in standard deviations of all history. A shape farther than `near` from all others enters the
+    dictionary; when that is full, it replaces the shape that was matched least recently. So usual values in an unusual order are found,
+    which value novelty misses. The score is ``m / (m + 0.5)``.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ class ShapeDictionary(EntityDetector):
     shapes : int
         Most shapes known.
     near : float
-        Distance, in deviations, below which two shapes count as one.
+        Difference, in standard deviations, below which two shapes count as one.
     stride : int
-        A shape is looked at every so many values; in between, the last distance stands.
+        Shapes are compared every so many values; in between, the last difference is kept.
     warmup : int
         Values needed before a field is scored, beyond those of one shape.
 

@@ -1,4 +1,4 @@
-"""Gaussian mixture fitted to a history: how far an event's density lies below the densest of it."""
+"""Gaussian mixture fitted to a history: how far the density at an event is below the highest one of the history."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ FULL = 64  # fields up to which components have a full covariance
 
 
 class GaussianMixture(FittedDetector):
-    """Minus ln of the mixture's density, less its lowest value in the history.
+    """Minus ln of the mixture's density, less the lowest such value in the history.
 
-    The number of components is the one with the least Bayesian information criterion. What a field is expected to be follows from
-    all others, in the component that the event most likely belongs to.
+    The number of components is the one with the least Bayesian information criterion. The expected value of a field follows from all
+    others, in the component that the event most likely belongs to.
 
     Parameters
     ----------
     components : int, optional
         Chosen from 1 to 8 unless given.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
 
@@ -99,7 +99,7 @@ class GaussianMixture(FittedDetector):
         return raw_score
 
     def _weights(self, Z: Floats) -> Floats:
-        """Terms of the squared Mahalanobis distance from the nearest component; those that shorten it count 0."""
+        """Terms of the squared Mahalanobis distance from the likeliest component; negative ones count 0."""
         return np.maximum(self._told(Z)[1], 0.0)
 
     def _expected(self, Z: Floats) -> Floats:
@@ -108,7 +108,7 @@ class GaussianMixture(FittedDetector):
 
 @njit(cache=True)
 def _rate(Z, means, precision, log_weights, below, weights, expected):  # type: ignore[no-untyped-def]
-    """Minus ln of the density; of the likeliest component, terms of the distance and the value that the others tell of each field."""
+    """Fill in minus ln of the density, terms of the distance from the likeliest component, and each field's value given the others."""
     components, d = means.shape
     full = precision.shape[1] == d and d > 1
     part, pulled = np.empty(components), np.empty((components, d))

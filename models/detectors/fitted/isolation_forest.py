@@ -1,4 +1,4 @@
-"""Isolation forest: how few random cuts set an event apart; scikit-learn's trees, walked by a kernel."""
+"""Isolation forest: how few random cuts set an event apart; trees grown by scikit-learn, scored by a kernel."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class IsolationForest(FittedDetector):
     part : int
         Events that each tree is grown from.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
 

@@ -1,4 +1,4 @@
-"""Local outlier factor: how much thinner the data is around an event than around its neighbours."""
+"""Local outlier factor: how much lower the density is around an event than around its neighbours."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ NEIGHBOURS = (10, 20, 35, 50)  # numbers that are tried
 
 
 class LocalOutlierFactor(FittedDetector):
-    """The factor less one; 0 is as dense as the neighbours' surroundings.
+    """The factor less one: 0 where the density is that around the neighbours.
 
-    The number of neighbours is chosen without labels: the one that best tells held-back events from planted ones.
+    The number of neighbours is chosen without labels: the one that best separates validation data from synthetic anomalies.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class LocalOutlierFactor(FittedDetector):
     events : int
         Of the history that are kept; each event is compared with all of them.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
 

@@ -25,8 +25,8 @@ PAIRS = 500  # events whose distances are looked at
 class OneClassSvm(FittedDetector):
     """Minus the logarithm of the kernel sum over the support vectors, relative to the machine's boundary.
 
-    On the boundary the raw score is that of half the events outside; it grows with the distance without end, so that two far events
-    do not tie. Nu and gamma are chosen without labels: those that best tell held-back events from planted ones.
+    On the boundary the raw score is ln 2. It grows with the distance without end, so that two far events get different ones. Nu and
+    gamma are chosen without labels: those that best separate validation data from synthetic anomalies.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class OneClassSvm(FittedDetector):
     gamma : float, optional
         ``1 / (2 width^2)`` of the kernel; chosen from quantiles of the distances between events unless given.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
 

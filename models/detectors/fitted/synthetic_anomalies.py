@@ -11,10 +11,10 @@ MARGIN = 0.1  # of a field's range, by which the anomalies go beyond it
 
 
 def synthetic_anomalies(Z: Floats, seed: int) -> Floats:
-    """As many anomalies as there are events: half of them values of other events mixed, half of them even over the fields' ranges.
+    """As many anomalies as there are events: half are mixed from values of other events, half are even over the fields' ranges.
 
-    Mixing breaks the relations between fields, and is left out where there is only one. In runs, float64[n, steps, d], only the last
-    event is changed.
+    Mixing breaks the relations between fields; with a single field there is none. In runs, float64[n, steps, d], only the last event is
+    replaced.
 
     Notes
     -----

@@ -16,11 +16,11 @@ DESCENT, RATE = 40, 0.1  # steps and their size when a code is improved
 
 
 class Gan(EventNetwork):
-    """A generator makes events from codes, a critic tells them from real ones, an encoder finds the code of an event.
+    """A generator makes events from codes, a critic separates them from real ones, an encoder finds the code of an event.
 
-    An event is given the encoder's code, made again, and compared: field by field, and by what the critic sees in both, which
-    counts like a further field. For candidates, events beyond the 99 % quantile of the history, the code is then improved by
-    steps down the gradient of the squared residual, so that an event which the encoder merely failed to place is cleared.
+    The encoder finds the code of an event, the generator makes an event from it, and both events are compared: field by field, and by
+    the critic's features, whose difference counts like a further field. For events beyond the 99 % quantile of the history, the code is
+    then improved by steps down the gradient of the squared residual: the encoder may have found a poor code for a usual event.
 
     Parameters are those of `EventNetwork`.
 

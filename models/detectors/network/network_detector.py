@@ -11,7 +11,9 @@ from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, 
 from streamgauge.models.detectors.fitted.normalisation import Normalisation
 from streamgauge.models.lazy_modules import load_module
 
-CHUNK = 64  # rows that a network is run on at once, always: so an event's score never depends on the size of its batch
+CHUNK = (
+    64  # rows that a network is always run on at once, so that an event's score never depends on the size of its batch
+)
 TOP = 3  # fields whose mean residual counts
 USUAL = 0.99  # quantile of the residuals that is their unit,
 LEAST = 0.02  # plus so many scales
@@ -21,16 +23,16 @@ TRAINING = "detectors.network.torch_training"
 
 
 class NetworkDetector(FittedDetector):
-    """A network that predicts what each field of an event should be; the residuals are the anomaly.
+    """A network that predicts what each field of an event should be; the raw score follows from the residuals.
 
-    Each field's residual is taken in units of its own 99 % quantile in held-back data; the raw score is the mean of the three
-    largest. Training holds back a part of the history to stop early, and leaves out the share `trim` of each batch with the
-    largest losses, so that anomalies in the history are not learned.
+    Each field's residual is divided by its own 99 % quantile in the history; the raw score is the mean of the three largest. Training
+    keeps a part of the history as validation data, to stop early, and leaves out the share `trim` of each batch with the largest
+    losses, so that anomalies in the history are not learned.
 
     Attributes
     ----------
     hidden : int or None
-        Size of the network; follows from the number of fields unless given.
+        Size of the network; it follows from the number of fields unless given.
     epochs : int
         Times that training goes through the history, at the most.
     """
@@ -57,7 +59,7 @@ class NetworkDetector(FittedDetector):
         """Numbers in the network."""
 
     def _target(self, Z: Floats) -> Floats:
-        """What the network predicts: the event itself, unless told otherwise."""
+        """What the network predicts: the event itself."""
         return Z[:, -1] if self.sequence else Z
 
     def size(self, width: int) -> int:
@@ -66,7 +68,7 @@ class NetworkDetector(FittedDetector):
 
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:
-        """See `FittedDetector`; weights are held twice, as bytes and by ONNX Runtime, beside what a chunk of rows needs."""
+        """See `FittedDetector`; the weights are in memory twice, as bytes and in ONNX Runtime; a chunk of rows needs more."""
         detector = cls(**settings)
         hidden = detector.size(width)
         row = 4 * detector.steps * (4 * width + 8 * hidden)
@@ -170,7 +172,7 @@ class NetworkDetector(FittedDetector):
         return raw_score
 
     def _weights(self, Z: Floats) -> Floats:
-        """Squared residuals, in units of the usual."""
+        """Squared residuals, in their units."""
         return self._sizes(Z)[:, : Z.shape[-1]] ** 2
 
     def _expected(self, Z: Floats) -> Floats:
@@ -178,7 +180,7 @@ class NetworkDetector(FittedDetector):
 
 
 class EventNetwork(NetworkDetector):
-    """A network that judges each event by itself.
+    """A network that scores each event by itself.
 
     Parameters
     ----------
@@ -187,7 +189,7 @@ class EventNetwork(NetworkDetector):
     epochs : int
         At the most.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
     """
@@ -204,18 +206,18 @@ class EventNetwork(NetworkDetector):
 
 
 class RunNetwork(NetworkDetector):
-    """A network that judges an event by those of its entity before.
+    """A network that scores an event by those of its entity before it.
 
     Parameters
     ----------
     steps : int
-        Events in a run, the judged one included.
+        Events in a run, the scored one included.
     hidden : int, optional
         Size of the layers; 8 and two a field unless given, 64 at most.
     epochs : int
         At the most.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
     """

@@ -79,7 +79,7 @@ class GanNetwork(nn.Module):  # type: ignore[misc]
         return self.features[0], self.critic
 
     def forward(self, x: Any) -> Any:
-        """Reproduced events, what the critic sees otherwise in them, and their codes."""
+        """Reproduced events, their difference from the events in the critic's features, and the codes."""
         code = self.encoder(x)
         again = self.generator(code)
         return again, self.features(x) - self.features(again), code

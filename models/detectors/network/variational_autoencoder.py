@@ -13,8 +13,8 @@ from streamgauge.models.lazy_modules import load_module
 class VariationalAutoencoder(EventNetwork):
     """An autoencoder whose codes are normal distributions.
 
-    Beside the residuals, the code's divergence from a standard normal distribution counts like a further field. Scoring takes
-    the mean of the code, so that it is no matter of chance.
+    The code's divergence from a standard normal distribution counts like the residual of a further field. Scoring takes the mean of the
+    code, so that nothing is random.
 
     Parameters are those of `EventNetwork`.
 

@@ -1,4 +1,4 @@
-"""Transformer with masked self-supervised training: how far an event is from what its past tells of it."""
+"""Transformer with masked self-supervised training: how far an event is from what follows from those before it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Temporal convolutions: how far an event is from what a network forecast of the events before."""
+"""Temporal convolutions: how far an event is from a forecast from the events before it."""
 
 from __future__ import annotations
 

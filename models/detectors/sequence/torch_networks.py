@@ -79,7 +79,7 @@ class TransformerNetwork(nn.Module):  # type: ignore[misc]
         return self.out(self.layer(shown))
 
     def forward(self, x: Any) -> Any:
-        """The last event as the others tell it, float32[n, d]."""
+        """The last event as it follows from the others, float32[n, d]."""
         return self.reconstruct(x, self.last.unsqueeze(0).expand(x.shape[0], -1))[:, -1]
 
     def losses(self, z: Any) -> Any:
