@@ -40,7 +40,7 @@ def entity_us(name: str, batch: int) -> tuple[float, int]:
 
 def cohort_us(name: str, batch: int, events: int) -> tuple[float, int]:
     detector = COHORT[name]()
-    width = COLUMNS[detector.takes] * FIELDS
+    width = COLUMNS[detector.input_kind] * FIELDS
     X = np.random.default_rng(0).uniform(0.2, 0.8, (2 * events, width))
     began = 0.0
     for start in range(0, 2 * events, batch):

@@ -29,12 +29,12 @@ from streamgauge.jobs.studies.train import past_of_topic, registry_of, train
 from streamgauge.models.calibration.thresholds import compare_thresholds
 from streamgauge.models.catalog import FITTED
 from streamgauge.models.detectors.fitted.fitted_detector import Progress
+from streamgauge.models.detectors.fitted.synthetic_anomalies import separation, synthetic_anomalies
 from streamgauge.models.errors import ModelError, StreamgaugeError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
-from streamgauge.models.training.candidate import HELD_BACK, Past, windows_of
+from streamgauge.models.training.candidate import VALIDATION_SHARE, Past, windows_of
 from streamgauge.models.training.contamination import Examined, examine
-from streamgauge.models.training.planted import planted, separation
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import ModelVersion
 from streamgauge.udfs.control.shares import is_canary
@@ -225,11 +225,11 @@ class Keeper:
     def _separations(self, name: str, live: int, answer: Manifest, past: Past) -> tuple[float, float]:
         """How well the new version and the one at work separate planted anomalies from the same held-back events."""
         new, old = (self.registry.load(name, version).detector for version in (answer.version, live))
-        cut = len(past.X) - int(HELD_BACK * len(past.X))
+        cut = len(past.X) - int(VALIDATION_SHARE * len(past.X))
         columns = [past.features.index(feature) for feature in answer.features]
         said = []
         usual = windows_of(new, past.X[cut:][:, columns], past.groups[cut:])
-        strange = new.normalisation.undo(planted(new.normalisation.apply(usual), new.seed))
+        strange = new.normalisation.undo(synthetic_anomalies(new.normalisation.apply(usual), new.seed))
         at = [answer.features.index(feature) for feature in self.registry.manifest(name, live).features]
         for detector, order in ((new, list(range(len(columns)))), (old, at)):
             said.append(separation(detector.rate_many(usual[..., order]), detector.rate_many(strange[..., order])))

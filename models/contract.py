@@ -18,7 +18,7 @@ MOST_BYTES = 500_000_000  # of one model in memory
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-Kind = Literal["point", "contextual", "collective", "relative", "drift"]  # of anomaly, that a detector can see
+Kind = Literal["point", "contextual", "collective", "relative", "drift"]  # of anomalies
 
 
 class Detector(ABC):
@@ -30,25 +30,25 @@ class Detector(ABC):
     ----------
     name : str
         Its name in settings and alerts.
-    sees : str
-        The kind of anomaly it looks for.
+    anomaly_kind : str
+        The kind of anomaly that it looks for.
     beside : bool
-        Whether it is no member of the ensemble, but heard beside it, by itself, for incidents; so is all that looks for another kind
-        than points.
+        Whether it is no member of the ensemble: its evidence alone can open an incident. True for every detector of another kind than
+        "point".
     """
 
     name: ClassVar[str]
-    sees: ClassVar[Kind] = "point"
+    anomaly_kind: ClassVar[Kind] = "point"
     beside: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.beside = cls.beside or cls.sees != "point"
+        cls.beside = cls.beside or cls.anomaly_kind != "point"
 
     @property
     @abstractmethod
     def ready(self) -> bool:
-        """Whether scores mean something yet."""
+        """Whether it has learned enough to score."""
 
     @abstractmethod
     def learn_many(self, X: Floats) -> None:
@@ -61,7 +61,7 @@ class Detector(ABC):
 
     @abstractmethod
     def score_many(self, X: Floats) -> Floats:
-        """Score events against what is known now, learning nothing.
+        """Score events by what is known now; nothing is learned.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class Detector(ABC):
     def score_learn_many(self, X: Floats) -> Floats:
         """Score, then learn, event by event, in one pass; events before `ready` score 0.
 
-        Equal to calling `score_many` and `learn_many` for one row after the other, whatever the batch.
+        Equal to calling `score_many` and `learn_many` for one row after the other: the cut into batches does not matter.
         """
 
     @abstractmethod
@@ -99,7 +99,7 @@ class Detector(ABC):
 
     @abstractmethod
     def to_state(self) -> bytes:
-        """All that was learned, versioned; never pickle."""
+        """Everything that was learned, as versioned bytes; never pickle."""
 
     @classmethod
     @abstractmethod
@@ -132,7 +132,7 @@ def checked(X: Floats, width: int | None, name: str) -> Floats:
     Raises
     ------
     WidthError
-        It is no matrix, or has another number of columns than `width`.
+        It is no matrix, or its number of columns is not `width`.
     """
     X = np.ascontiguousarray(X, dtype=np.float64)
     if X.ndim != 2:

@@ -2,7 +2,7 @@
 
 
 class StreamgaugeError(Exception):
-    """Base of all; the message says what is wrong and what to do about it."""
+    """Base of all errors; the message says what is wrong and what to do about it."""
 
 
 class SettingsError(StreamgaugeError):
@@ -30,4 +30,4 @@ class WidthError(StreamgaugeError):
 
 
 class ModelError(StreamgaugeError):
-    """A trained model is not there, or must not be used: damaged, tampered with, unsigned, too new, or too large."""
+    """A trained model is missing, or must not be used: damaged, tampered with, unsigned, too new, or too large."""

@@ -21,7 +21,7 @@ def check(settings: Settings) -> None:
         section = getattr(settings.detectors, name)
         if section is None:
             continue
-        size = kind.bytes_for(min(most, kind.max_fields) * COLUMNS[kind.takes], **section.model_dump(exclude=OWN))
+        size = kind.bytes_for(min(most, kind.max_fields) * COLUMNS[kind.input_kind], **section.model_dump(exclude=OWN))
         if size > MOST_BYTES:
             raise ValueError(
                 f"detectors.{name} would take {size / 1e6:.0f} MB for each partition with event.max_fields {most}; "

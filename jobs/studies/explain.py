@@ -283,7 +283,7 @@ def _bound(found: Explanation, names: list[str], score: Callable[[Floats], Float
     data = found.alert["data"]
     x, usual = (np.array([data[of][n] for n in names], np.float64) for of in ("actual", "expected"))
     bounds: list[Counterfactual] = counterfactuals(score, x, usual, score_of(-np.log(data["threshold"])))
-    found.counterfactuals = [bound.told(names) for bound in bounds]
+    found.counterfactuals = [bound.sentence(names) for bound in bounds]
     found.bounds = [(names[bound.field], bound.bound) for bound in bounds]
 
 

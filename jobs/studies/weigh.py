@@ -8,7 +8,7 @@ import numpy as np
 from sklearn import metrics
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.models.contract import Flags, Floats
-from streamgauge.models.ensemble.ensemble import weights_by_agreement, weights_by_labels
+from streamgauge.models.ensemble.weights import weights_by_agreement, weights_by_labels
 from streamgauge.models.errors import InputError
 
 LEAST, MOST = 0.01, 10.0  # weights that are proposed

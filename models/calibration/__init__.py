@@ -1,5 +1,10 @@
-"""Scores to tail probabilities, and thresholds.
+"""Raw scores to tail probabilities, and thresholds.
 
-In: magnitudes of a detector, in order.
-Out: the probability of a magnitude at least as large; where to draw the line.
+In: raw scores of a detector, in order.
+Out: evidence: minus the logarithm of the probability of a raw score at least as large; thresholds.
 """
+
+__all__ = [
+    "calibration",
+    "thresholds",
+]

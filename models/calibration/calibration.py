@@ -1,4 +1,4 @@
-"""From a detector's score to the probability of a score at least as extreme, learned from the stream itself."""
+"""From raw scores to evidence: how rare a raw score is, learned from the stream itself."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from streamgauge.models.contract import Floats
 from streamgauge.models.persistence.codec import pack, unpack
 
 BINS = 1024
-LOW, HIGH = -14.0, 14.0  # range of ln(magnitude) that the bins resolve, 2.8 % each
-TAIL = 0.01  # above this quantile the tail is a generalised Pareto distribution,
-TAIL_LEAST = 20  # or above the quantile that leaves so many scores
-WINSORISED = 0.125  # share of the tail that is cut back to its own quantile
-BURST = 5.0  # times its usual rate that the tail may be learned at,
-SPAN = 200.0  # taken over about so many scores
-STEEPEST = 1.0  # shape of the tail at the most
-REFRESH = 64  # the table of quantiles is drawn anew after so many scores
+LOW, HIGH = -14.0, 14.0  # range of ln(raw score) that the bins resolve, 2.8 % each
+TAIL = 0.01  # share of the raw scores that are the tail, which is a generalised Pareto distribution;
+TAIL_LEAST = 20  # with few raw scores, the tail has at least so many of them
+WINSORISED = 0.125  # share of the tail, the largest raw scores, that is cut back to one value
+BURST = 5.0  # the tail is learned at so many times its usual rate at most;
+SPAN = 200.0  # that rate is measured over about so many raw scores
+STEEPEST = 1.0  # largest shape of the tail
+REFRESH = 64  # raw scores between two updates of the table
 
 # places in `TailCalibrator._numbers`
 COUNT, SINCE, THRESHOLD, EXCESS, TAIL_SHARE, LEARNED, SHAPE, RATE = range(8)
 
 
 class TailCalibrator:
-    """Streaming tail probabilities of magnitudes (numbers from 0 up, high is extreme).
+    """Streaming tail probabilities of raw scores (numbers from 0 up, high is extreme).
 
-    The body is the empirical distribution over logarithmic bins; beyond the 99 % quantile a generalised Pareto tail is fitted to
-    the excesses (as a forecast from so many excesses: with few, it is heavier), so that a probability far smaller than one over
-    the number of scores can be stated, and two extremes are still told apart. The past is halved whenever it holds twice `memory` scores.
+    Up to the 99 % quantile, the distribution is the empirical one, over logarithmic bins. Beyond it, a generalised Pareto tail is
+    fitted to the excesses. So the probability can be far smaller than one over the number of raw scores, and two extreme ones still get
+    different probabilities. The fewer excesses there are, the heavier is the tail. When `memory` is reached twice, the past is halved.
 
-    When the tail comes at more than five times its usual rate, it is learned at five times that rate: a burst of some thousand
-    anomalies does not become usual, a lasting change does.
+    When the tail comes at more than five times its usual rate, it is learned at five times that rate: a burst of a thousand anomalies
+    does not become usual, but a lasting change does.
 
-    Each magnitude is rated against those before it, then learned: how a stream is cut into batches does not matter.
+    Each raw score is compared with those before it, then learned: how a stream is cut into batches does not matter.
 
     Parameters
     ----------
     memory : int
-        Scores that count, at the least, once there are as many.
+        Raw scores that are remembered at least.
     warmup : int
-        Scores to learn before a probability below 1 is stated.
+        Raw scores to learn before any evidence is above 0.
     rare : float
-        A score with a smaller tail probability is learned with less weight, the rarer the less,
+        A raw score with a smaller tail probability is learned with less weight: anomalies stay rare.
     least : float
-        but with so much at least: anomalies stay rare, and what lasts becomes usual.
+        Least weight: what lasts becomes usual.
     """
 
     name: ClassVar[str] = "tail_calibrator"
@@ -64,36 +64,44 @@ class TailCalibrator:
 
     @property
     def learned(self) -> int:
-        """Scores learned in all."""
+        """Raw scores learned in all."""
         return int(self._numbers[LEARNED])
 
     @property
     def ready(self) -> bool:
-        """Whether `warmup` scores have been learned."""
+        """Whether `warmup` raw scores have been learned."""
         return self.learned >= self.warmup
 
-    def rate_learn_many(self, magnitudes: Floats) -> Floats:
-        """Minus the natural logarithm of each tail probability; learns as it goes.
+    def rate_learn_many(self, raw_scores: Floats) -> Floats:
+        """Evidence of each raw score, by those before it; then it is learned.
 
         Parameters
         ----------
-        magnitudes : float64[n]
-            NaN is neither rated nor learned.
+        raw_scores : float64[n]
+            NaN is skipped.
 
         Returns
         -------
         float64[n]
-            Surprise in nats, 0 and up; 0 before `ready`; NaN for NaN.
+            Evidence, at least 0: minus the natural logarithm of the tail probability. 0 before `ready`; NaN for NaN.
         """
-        surprise = np.empty(len(magnitudes))
+        evidence = np.empty(len(raw_scores))
         rate_learn(
-            magnitudes, self._counts, self._sums, self._above, self._numbers, self.memory, self.warmup,
-            -math.log(self.rare), self.least, surprise,
-        )  # fmt: skip
-        return surprise
+            raw_scores,
+            self._counts,
+            self._sums,
+            self._above,
+            self._numbers,
+            self.memory,
+            self.warmup,
+            -math.log(self.rare),
+            self.least,
+            evidence,
+        )
+        return evidence
 
     def to_state(self) -> bytes:
-        """All that was learned, versioned."""
+        """Everything that was learned, as versioned bytes."""
         arrays: dict[str, npt.NDArray[Any]] = {
             "counts": self._counts,
             "sums": self._sums,
@@ -105,7 +113,7 @@ class TailCalibrator:
 
     @classmethod
     def from_state(cls, state: bytes) -> Self:
-        """The calibrator that `to_state` saved; StateError where the bytes are no such thing."""
+        """The calibrator that `to_state` saved; StateError where the bytes are none."""
         meta, arrays = unpack(state, cls.name, cls.state_version)
         calibrator = cls(**meta)
         calibrator._counts, calibrator._sums = arrays["counts"], arrays["sums"]
@@ -113,41 +121,41 @@ class TailCalibrator:
         return calibrator
 
 
-def magnitude(score: Floats) -> Floats:
-    """Odds of a score from 0 to 1: unbounded, so that extremes stay apart."""
+def odds(score: Floats) -> Floats:
+    """Odds of scores, float64[n] from 0 to 1: unbounded, so that extreme ones stay apart."""
     odds: Floats = score / np.maximum(1.0 - score, 1e-15)
     return odds
 
 
 @njit(cache=True)
-def rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, rare, least, surprise):  # type: ignore[no-untyped-def]
-    """The kernel of `TailCalibrator.rate_learn_many`, on its arrays; surprise is filled in."""
-    for i in range(len(magnitudes)):
-        m = magnitudes[i]
+def rate_learn(raw_scores, counts, sums, above, numbers, memory, warmup, rare, least, evidence):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    """The kernel of `TailCalibrator.rate_learn_many`, on its arrays; `evidence` is filled in."""
+    for i in range(len(raw_scores)):
+        m = raw_scores[i]
         if math.isnan(m):
-            surprise[i] = math.nan
+            evidence[i] = math.nan
             continue
         place = 0
         if m > 0.0:
             place = int(min(max((math.log(m) - LOW) / (HIGH - LOW) * BINS, 0.0), BINS - 1.0))
-        surprise[i] = 0.0
+        evidence[i] = 0.0
         weight = 1.0
         if numbers[LEARNED] >= warmup:
             beyond = m > numbers[THRESHOLD] and numbers[EXCESS] > 0.0
             if beyond:
                 shape = numbers[SHAPE] + 1.0 / (numbers[TAIL_SHARE] * numbers[COUNT])
                 far = math.log1p(shape * (m - numbers[THRESHOLD]) / numbers[EXCESS]) / shape
-                surprise[i] = far - math.log(numbers[TAIL_SHARE])
+                evidence[i] = far - math.log(numbers[TAIL_SHARE])
             else:
                 # half of the own bin counts as above; never rarer than where an exponential tail begins
                 share = (above[place] + 0.5 * counts[place] + 0.5) / (numbers[COUNT] + 1.0)
                 if numbers[EXCESS] > 0.0:
                     share = max(share, numbers[TAIL_SHARE])
-                surprise[i] = -math.log(min(1.0, share))
+                evidence[i] = -math.log(min(1.0, share))
             numbers[RATE] += (beyond - numbers[RATE]) / SPAN
             if beyond and numbers[RATE] > BURST * numbers[TAIL_SHARE]:
                 weight = BURST * numbers[TAIL_SHARE] / numbers[RATE]
-        weight *= max(least, math.exp(min(0.0, rare - surprise[i])))
+        weight *= max(least, math.exp(min(0.0, rare - evidence[i])))
         counts[place] += weight
         sums[place] += weight * m
         numbers[COUNT] += weight
@@ -165,10 +173,10 @@ def rate_learn(magnitudes, counts, sums, above, numbers, memory, warmup, rare, l
 
 @njit(cache=True)
 def _refresh(counts, sums, above, numbers):  # type: ignore[no-untyped-def]
-    """Draw the table anew: scores above each bin, and the tail.
+    """Update the table: how many raw scores lie above each bin, and the tail.
 
-    The highest eighth of the tail counts as if it stood at the tail's own 7/8 quantile, and scale and shape are what gives such a mean: a
-    few enormous scores must not make the next large one look usual.
+    The highest eighth of the tail counts as if it stood at the tail's own 7/8 quantile; scale and shape are those that give such a
+    mean. Otherwise, a few enormous raw scores would make the next large one look usual.
     """
     wanted = max(TAIL * numbers[COUNT], min(TAIL_LEAST, 0.25 * numbers[COUNT]))
     running, total, cap, capped = 0.0, 0.0, -1.0, 0.0
@@ -200,7 +208,7 @@ def _refresh(counts, sums, above, numbers):  # type: ignore[no-untyped-def]
 def _fit(mean, cap, rest, numbers):  # type: ignore[no-untyped-def]
     """Scale and shape of a generalised Pareto tail from the mean excess, where a share `rest` beyond `cap` counts as `cap`.
 
-    The shape is at least 0: a tail that ends is not believed.
+    The shape is at least 0: the tail has no end.
     """
     numbers[EXCESS] = mean / (1.0 - rest)  # of an exponential tail, shape 0
     if mean <= 0.0 or cap <= 0.0 or mean / cap >= (rest - 1.0) / math.log(rest):
@@ -214,7 +222,7 @@ def _fit(mean, cap, rest, numbers):  # type: ignore[no-untyped-def]
             low = shape
         else:
             high = shape
-    # a heavy tail is believed as far as it is certain: less one standard error
+    # only what is certain of a heavy tail counts: the shape less one standard error
     low -= (1.0 + low) / math.sqrt(numbers[TAIL_SHARE] * numbers[COUNT])
     if low > 0.0:
         ratio = low * (1.0 - rest ** (1.0 - low)) / ((1.0 - low) * (rest**-low - 1.0))

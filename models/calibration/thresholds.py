@@ -1,4 +1,4 @@
-"""Where to draw the line between usual and anomalous scores."""
+"""Thresholds between usual and anomalous scores."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def tail_threshold(scores: Floats, risk: float, body: float = 0.98) -> float:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a trial of two thresholds says.
+    """Result of a trial of two thresholds.
 
     Attributes
     ----------
@@ -164,8 +164,8 @@ def wilson(hits: int, of: int, confidence: float = 0.95) -> tuple[float, float, 
 
     Notes
     -----
-    Wilson, Journal of the American Statistical Association 22, 1927; `scipy.stats.binomtest` tests the share besides, which the scoring
-    thread need not wait for.
+    Wilson, Journal of the American Statistical Association 22, 1927; `scipy.stats.binomtest` tests the share besides, which takes
+    longer.
     """
     if of == 0:
         return 0.5, 0.0, 1.0

@@ -1,5 +1,14 @@
 """The algorithms, in rooms by what they look at.
 
-In: arrays of values, an event a row.
-Out: a magnitude for each event, and each field's part in it.
+In: arrays of values, a row an event.
+Out: a raw score for each event, and the part of each field in it.
 """
+
+__all__ = [
+    "cohort",
+    "deviation",
+    "entity",
+    "fitted",
+    "network",
+    "sequence",
+]

@@ -1,4 +1,4 @@
-"""Standard deviations, where rounding is none."""
+"""Standard deviations that are more than rounding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from numba import njit
 
-ROUNDING = 1e-9  # of the mean: a smaller deviation is rounding
+ROUNDING = 1e-9  # share of the mean: a smaller standard deviation is rounding
 
 
 @njit(cache=True)

@@ -1,5 +1,10 @@
-"""How several detectors become one.
+"""How several members become one.
 
 In: the evidence of each member.
-Out: one evidence, disagreement and an interval.
+Out: one evidence, how far the members disagree, and an interval.
 """
+
+__all__ = [
+    "ensemble",
+    "weights",
+]

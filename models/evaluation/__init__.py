@@ -1,5 +1,13 @@
-"""How good scores and alerts are, and why an event scored as it did.
+"""How good scores and alerts are, and why an event was scored as it was.
 
 In: scores with labels; models with events.
-Out: figures; shares of fields; distances between data sets.
+Out: figures; shares of fields; how far data have moved.
 """
+
+__all__ = [
+    "drift",
+    "evaluation",
+    "explanation",
+    "nab_score",
+    "tree_shap",
+]

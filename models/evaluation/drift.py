@@ -50,7 +50,7 @@ def reference_of(X: Floats, bins: int = BINS) -> Reference:
     Parameters
     ----------
     X : float64[n, d]
-        NaN and infinities are not looked at.
+        NaN and infinities are ignored.
     bins : int
         Of each field.
     """
@@ -67,8 +67,8 @@ def reference_of(X: Floats, bins: int = BINS) -> Reference:
 def population_stability(expected: Floats, counts: Floats) -> Floats:
     """Population stability index of each field: the sum of (a - e) ln(a / e) over the bins.
 
-    Below 0.1 nothing has moved, above 0.25 it has, by common usage. Half a value is added to each bin, so that an empty one is not
-    infinitely far off.
+    By common usage, below 0.1 nothing has moved, and above 0.25 the data have moved. Half a value is added to each bin, so that an
+    empty one is not infinitely far off.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def kolmogorov_smirnov(expected: Floats, counts: Floats) -> Floats:
 
 @njit(cache=True)
 def _bin(x, edges):  # type: ignore[no-untyped-def]
-    """Bin of a value; a walk along few edges is faster than a search."""
+    """Bin of a value; with few edges, comparing one after the other is faster than a search."""
     if math.isnan(x):
         return -1
     place = 0

@@ -19,7 +19,7 @@ def judge(labels: Flags, scores: Floats, flags: Flags, missed: float = 10.0, fal
     labels : bool[n]
     scores : float64[n]
     flags : bool[n]
-        Rows that alerted.
+        Rows that are anomalous by the threshold.
     missed, false : float
         Cost of an anomaly without an alert, and of an alert without an anomaly.
 

@@ -1,4 +1,4 @@
-"""What would have had to be otherwise: the least change of one field after which an event would not have been an anomaly."""
+"""Counterfactuals: the least change of one field after which an event would not have been anomalous."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from streamgauge.models.contract import Flags, Floats
 
-# shares of the way from expected to actual value that are looked at: also a little beyond the expected one, which may itself be off
+# places between the expected value (0) and the actual one (1) that are tried; also some beyond the expected one, which may be off
 WAYS = np.concatenate((-np.geomspace(0.25, 1e-3, 8), [0.0], np.geomspace(1e-3, 1.0, 24)))
-HALVINGS = 12  # of the gap in which the bound lies
+HALVINGS = 12  # of the interval in which the bound lies
 
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """One field that alone would have sufficed.
+    """One field whose change alone would have sufficed.
 
     Attributes
     ----------
     field : int
         Its column.
     bound : float
-        The value, nearest to the actual one, at which and beyond which (towards the expected one) the event is none.
+        The value nearest to the actual one at which, and beyond which towards the expected one, the event is not anomalous.
     above : bool
         Whether the actual value is above the bound.
     """
@@ -31,15 +31,15 @@ class Counterfactual:
     bound: float
     above: bool
 
-    def told(self, names: list[str]) -> str:
-        """As a sentence's end: ``latency <= 240``."""
+    def sentence(self, names: list[str]) -> str:
+        """As a condition: ``latency <= 240``."""
         return f"{names[self.field]} {'<=' if self.above else '>='} {self.bound:.6g}"
 
 
 def counterfactuals(
     score: Callable[[Floats], Floats], x: Floats, expected: Floats, threshold: float
 ) -> list[Counterfactual]:
-    """Fields that alone would have sufficed, those that had to change least first.
+    """Fields whose change alone would have sufficed; the one that had to change least comes first.
 
     Each field is moved between its expected and its actual value, all others as they were; the bound is the place nearest to the
     actual value where the score stays below the threshold.
@@ -51,14 +51,14 @@ def counterfactuals(
     x : float64[d]
         The event.
     expected : float64[d]
-        NaN where nothing is known: such a field is left alone.
+        NaN where nothing is known: such a field is not changed.
     threshold : float
-        The event is an anomaly at and above it.
+        The event is anomalous at this score and above.
 
     Returns
     -------
     list of Counterfactual
-        Empty where no field alone suffices, or the event is no anomaly.
+        Empty where no field alone suffices, or the event is not anomalous.
 
     Notes
     -----

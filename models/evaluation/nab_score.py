@@ -14,7 +14,7 @@ REACH = 3.0  # window widths after a window until a false alarm counts in full
 
 @dataclass(frozen=True)
 class Profile:
-    """What a found window, a false alarm and a missed window weigh."""
+    """Weights of a found window, a false alarm and a missed window."""
 
     found: float
     false: float
@@ -52,8 +52,8 @@ def judged_from(rows: int) -> int:
 def nab_score(series: list[Series], profile: Profile, threshold: float | None = None) -> tuple[float, float | None]:
     """Score of a detector over a corpus: 0 never alerts, 100 is perfect.
 
-    An alert in a window is worth the more the earlier it comes, and each window counts once, by its best alert; an alert
-    outside costs, less so just after a window.
+    An alert in a window is worth more when it comes earlier; each window counts once, by its best alert. An alert outside of windows
+    has a cost, which is smaller just after a window.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def _sigmoid(position: Floats) -> Floats:
 
 
 def _rows(series: list[Series]) -> tuple[Floats, Floats, Ints, int]:
-    """Of all judged rows: the score, what an alert there is worth before weighting, and the window it lies in (-1 none)."""
+    """Of all judged rows: the score, the value of an alert there before weighting, and the window that it lies in (-1: none)."""
     parts, count = [], 0
     for one in series:
         n = len(one.scores)

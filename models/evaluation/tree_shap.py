@@ -12,7 +12,7 @@ from streamgauge.models.contract import Floats
 def tree_shap(
     Z: Floats, roots: Any, feature: Any, cut: Any, left: Any, right: Any, size: Floats, value: Floats
 ) -> Floats:
-    """What each field adds to the trees' mean value for each event.
+    """How much each field adds to the trees' mean value, for each event.
 
     Parameters
     ----------
@@ -23,9 +23,9 @@ def tree_shap(
     cut : float64[nodes]
         Values at most this go left.
     size : float64[nodes]
-        Events that each node was grown from.
+        Events that passed each node when the trees were grown.
     value : float64[nodes]
-        Looked at in leaves only.
+        Only that of leaves counts.
 
     Returns
     -------
@@ -99,13 +99,13 @@ def _unwound_sum(zero, one, weight, length, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _put(whole, parts, at, node, level, length, f, z, o):  # type: ignore[no-untyped-def]
+def _put(whole, parts, at, node, level, length, f, z, o):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     whole[at, 0], whole[at, 1], whole[at, 2], whole[at, 3] = node, level, length, f
     parts[at, 0], parts[at, 1] = z, o
 
 
 @njit(cache=True)
-def _shares(Z, roots, feature, cut, left, right, size, value, depth, shares):  # type: ignore[no-untyped-def]
+def _shares(Z, roots, feature, cut, left, right, size, value, depth, shares):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     # the path of splits to a node, one row a level: a child begins with a copy of its parent's
     fields = np.zeros((depth, depth + 1), np.int64)
     zeros, ones, weights = np.zeros((depth, depth + 1)), np.zeros((depth, depth + 1)), np.zeros((depth, depth + 1))

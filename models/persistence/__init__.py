@@ -1,5 +1,12 @@
-"""State and models as bytes, and the registry that keeps them. No pickle.
+"""State and models as bytes, and the registry that keeps them. Nothing is pickled.
 
 In: arrays and plain values.
 Out: versioned bytes; signed model folders.
 """
+
+__all__ = [
+    "codec",
+    "manifest",
+    "registry",
+    "signature",
+]

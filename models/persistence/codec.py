@@ -28,7 +28,7 @@ def pack(kind: str, version: int, meta: dict[str, Any], arrays: dict[str, npt.ND
     Parameters
     ----------
     kind : str
-        Whose state it is; `unpack` refuses any other.
+        Name of what the state belongs to; `unpack` refuses any other.
     version : int
         Version of the kind's format.
     meta : dict

@@ -1,4 +1,4 @@
-"""What is written down of a trained model: everything that is needed to use it, and to know where it comes from."""
+"""The manifest of a trained model: everything that is needed to use it, and to know where it comes from."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class History(_Part):
 
 
 class Distribution(_Part):
-    """How each feature of the training data was distributed (`models.drift.Reference`).
+    """How each feature of the training data was distributed (`models.evaluation.drift.Reference`).
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class Variant(_Part):
     size : int
         Bytes of all files.
     figures : dict
-        What it costs, and how well it separates planted anomalies from held-back data.
+        What it costs, and how well it separates synthetic anomalies from validation data.
     """
 
     files: dict[str, str]
@@ -85,19 +85,19 @@ class Manifest(_Part):
     features : list of str
         In the order that the detector takes them.
     steps : int
-        Events of an entity that are judged together; 1 is each by itself.
+        Events of an entity that are scored together; 1 if each is scored by itself.
     centre, scale : list of float
         Normalisation of each feature.
     curve : list of dict
         Losses by epoch.
     memory : int
-        Bytes that the full variant takes when loaded, predicted before it was made.
+        Bytes that the full variant needs when loaded, predicted before it was made.
     parent : int or None
-        Version that it came from.
+        Version that this one replaces.
     request : str or None
-        To retrain, that it answers.
+        Retrain request that it answers.
     distribution, distribution_of_scores : Distribution or None
-        Of the training data, and of the magnitudes of the held-back data (one row), to tell drift by.
+        Of the training data, and of the raw scores of the validation data (one row); drift is measured against them.
     signature, key : str or None
         Ed25519, base64: of all the rest, and the public key that fits it.
     """
@@ -128,7 +128,7 @@ class Manifest(_Part):
     key: str | None = None
 
     def signed_part(self) -> bytes:
-        """What a signature is made of: all but the signature, in one normal form; what is not there is left out."""
+        """The bytes that are signed: everything but the signature, in one normal form; missing values are left out."""
         return json.dumps(
             self.model_dump(mode="json", exclude={"signature"}, exclude_none=True), sort_keys=True
         ).encode()

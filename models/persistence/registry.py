@@ -2,12 +2,11 @@
 
 Under the root, each model has ``NAME/files/SHA256`` (contents, by what they are), ``NAME/versions/NUMBER.json`` (manifests, which
 name their files) and ``NAME/aliases/ALIAS.json``. A version exists once its manifest does, which is put there in one step after
-all files: a reader never sees half of it, and of two writers each gets a number of its own.
+all files: a reader never finds half of it, and each of two writers gets a number of its own.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import os
@@ -28,13 +27,14 @@ from streamgauge.models.contract import MOST_BYTES
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector
 from streamgauge.models.errors import ModelError, StateError
 from streamgauge.models.evaluation.drift import Reference
+from streamgauge.models.lazy_modules import load_module
 from streamgauge.models.persistence.manifest import Manifest, Variant, named
 
 CALIBRATOR = "calibrator.bin"
 GRACE = 3600.0  # seconds for which files that no manifest names are kept: their writer may not have finished
 KEPT_HISTORY = 50  # earlier versions that an alias remembers
 SUFFIX = ".json"
-SCORE = "(score)"  # the row of a reference that is of the model's magnitudes
+SCORE = "(score)"  # name of the row of a reference for the model's raw scores
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ class LoadedModel:
     variant : str
     detector : FittedDetector
     calibrator : TailCalibrator
-        That knows the magnitudes of held-back usual data.
+        It has learned the raw scores of the validation data.
     reference : Reference or None
-        How its magnitudes were distributed on held-back data, and the fields of its training data.
+        How its raw scores were distributed on the validation data, and the fields of its training data.
     watched : list of str
-        What each row of the reference is of.
+        Name of each row of the reference.
     """
 
     manifest: Manifest
@@ -85,7 +85,7 @@ class Registry:
     # ---- looking ------------------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Models there are."""
+        """Names of all models."""
         return self._listed("")
 
     def versions(self, name: str) -> list[int]:
@@ -94,7 +94,7 @@ class Registry:
         return sorted(int(file.removesuffix(SUFFIX)) for file in found if re.fullmatch(r"\d+\.json", file))
 
     def manifest(self, name: str, version: int) -> Manifest:
-        """What is written down of a version; its signature is checked where keys are trusted.
+        """The manifest of a version; its signature is checked where there are trusted keys.
 
         Raises
         ------
@@ -201,20 +201,17 @@ class Registry:
                 if not self._fs.exists(self._path(path)):
                     self._write(path, data)
             described[variant] = Variant(files=digests, size=sum(map(len, files.values())), figures=figures)
-        key = None if sign_key is None else _private_key(sign_key)
+        key = None if sign_key is None else load_module("persistence.signature").read_key(sign_key)
         while True:
             version = max(self.versions(name), default=0) + 1
-            changes: dict[str, Any] = {"version": version, "variants": described, "signature": None}
+            published = manifest.model_copy(update={"version": version, "variants": described, "signature": None})
             if key is not None:
-                changes["key"] = base64.b64encode(key.public_key().public_bytes_raw()).decode()
-            told = manifest.model_copy(update=changes)
-            if key is not None:
-                told = told.model_copy(update={"signature": base64.b64encode(key.sign(told.signed_part())).decode()})
-            if self._create(self._version(name, version), told.model_dump_json(indent=1).encode()):
-                return told
+                published = load_module("persistence.signature").signed(published, key)
+            if self._create(self._version(name, version), published.model_dump_json(indent=1).encode()):
+                return published
 
     def point(self, name: str, alias: str, version: int, by: str = "", why: str = "") -> None:
-        """Let an alias stand for a version from now on."""
+        """Make an alias stand for a version."""
         if not re.fullmatch(r"[a-z][a-z0-9_-]*", alias):
             raise ModelError(f"{alias!r} cannot be an alias: small letters, digits, '_' and '-', a letter first")
         self.manifest(name, version)
@@ -223,12 +220,12 @@ class Registry:
         self._write(f"{name}/aliases/{alias}{SUFFIX}", json.dumps(told, indent=1).encode())
 
     def drop(self, name: str, alias: str) -> None:
-        """Let there be no such alias any more; nothing where there is none."""
+        """Remove an alias, if there is one."""
         if alias in self._alias_names(name):
             self._fs.rm_file(self._path(f"{name}/aliases/{alias}{SUFFIX}"))
 
     def rollback(self, name: str, alias: str, by: str = "", why: str = "rollback") -> int:
-        """Let an alias stand for the version that it stood for before; returns that version."""
+        """Make an alias stand for the version that it stood for before; returns that version."""
         told = self._alias(name, alias)
         current = told[0]["version"] if told else None
         before = next((one["version"] for one in told if one["version"] != current), None)
@@ -245,7 +242,7 @@ class Registry:
                 loaded.detector.rate_many(_any_events(loaded.manifest))
 
     def collect_garbage(self, name: str, keep: int = 5) -> list[str]:
-        """Delete versions that no alias stands for, but for the newest, and files that no version names.
+        """Delete old versions that no alias stands for, and files that no version names.
 
         Parameters
         ----------
@@ -256,7 +253,7 @@ class Registry:
         Returns
         -------
         list of str
-            What was deleted, below the root.
+            Paths that were deleted, below the root.
         """
         held = {one["version"] for alias in self._alias_names(name) for one in self._alias(name, alias)[:2]}
         versions = self.versions(name)
@@ -360,39 +357,17 @@ class Registry:
             )
         if manifest.key not in self.trusted_keys:
             raise ModelError(f"{where} is signed with the key {manifest.key}, which is none of the trusted ones")
-        from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
-
-        try:
-            key = Ed25519PublicKey.from_public_bytes(base64.b64decode(manifest.key))
-            key.verify(base64.b64decode(manifest.signature), manifest.signed_part())
-        except (InvalidSignature, ValueError) as error:
-            raise ModelError(f"{where}: the signature does not fit: its manifest was changed") from error
+        load_module("persistence.signature").check(manifest, where)
 
 
 def _reference(manifest: Manifest) -> tuple[Reference | None, tuple[str, ...]]:
-    """What drift is told by, and of what each of its rows is; models of earlier releases know less of themselves."""
+    """What drift is measured against, and the name of each of its rows; manifests of earlier releases have less."""
     known = [one for one in (manifest.distribution_of_scores, manifest.distribution) if one is not None]
     if manifest.distribution is None:
         return None, ()
     names = ((SCORE,) if manifest.distribution_of_scores else ()) + tuple(manifest.features)
     edges, shares = (np.vstack([getattr(one, of) for one in known]) for of in ("edges", "shares"))
     return Reference(edges, shares), names
-
-
-def _private_key(path: Path) -> Any:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
-
-    try:
-        key = load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(
-            f"the key {path} cannot be read ({error}); make one: openssl genpkey -algorithm ed25519"
-        ) from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ModelError(f"{path} is no Ed25519 key; make one: openssl genpkey -algorithm ed25519")
-    return key
 
 
 def _any_events(manifest: Manifest) -> Any:

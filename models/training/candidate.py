@@ -1,4 +1,4 @@
-"""A trained model with all that is to be known of it: fitted, calibrated, judged on held-back data, in all its variants."""
+"""A candidate: a trained model, calibrated and judged on validation data, in all its variants."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from streamgauge.models.calibration.calibration import TailCalibrator
 from streamgauge.models.catalog import FITTED
 from streamgauge.models.contract import MOST_BYTES, Floats, Ints
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress, silent, windows
+from streamgauge.models.detectors.fitted.synthetic_anomalies import separation, synthetic_anomalies
 from streamgauge.models.detectors.network.network_detector import NetworkDetector
 from streamgauge.models.errors import InputError, NotReadyError
 from streamgauge.models.evaluation.drift import reference_of
 from streamgauge.models.persistence.manifest import Distribution, History, Manifest
 from streamgauge.models.persistence.registry import CALIBRATOR
-from streamgauge.models.training.planted import planted, separation
 
-HELD_BACK = 0.25  # last share of the history, which is not trained on
+VALIDATION_SHARE = 0.25  # last share of the history, which is not trained on
 TIMED = 2048  # events whose scoring is timed
 MOST_JUDGED = 20_000
 LIBRARIES = ("streamgauge", "numpy", "scikit-learn", "torch", "onnxruntime", "onnx")
@@ -40,7 +40,7 @@ class Past:
     groups : int64[n]
         Entity of each row.
     labels : float64[n] or None
-        Above 0 for anomalies: such rows are judged by, and never trained on.
+        Above 0 for anomalies: such rows judge the model, and are never trained on.
     source, licence, left_out : str
         See `History`.
     first, last : int or None
@@ -67,10 +67,10 @@ def make_candidate(
     say: Progress = silent,
     request: str | None = None,
 ) -> tuple[Manifest, Variants]:
-    """Train a detector, and all that belongs to it.
+    """Train a detector, and make its manifest and variants.
 
-    The last quarter of the history is held back: it calibrates, and it judges. Networks also come in 8 bits and as a student a
-    quarter their size, each with what it costs and what it loses.
+    The last quarter of the history is validation data: the model is calibrated and judged on it. Networks also come in 8 bits and as a
+    student of a quarter of their size, each with its own figures.
 
     Parameters
     ----------
@@ -84,9 +84,9 @@ def make_candidate(
     parent : int, optional
         Version that the new one comes from.
     say : callable
-        Told of progress.
+        Is called with what is being done, and the share of the work that is done.
     request : str, optional
-        To retrain, that this answers.
+        Retrain request that this answers.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def make_candidate(
         )
     if not width:
         raise InputError("the history has no numeric field to train on")
-    cut = len(past.X) - int(HELD_BACK * len(past.X))
+    cut = len(past.X) - int(VALIDATION_SHARE * len(past.X))
     usual_rows = np.ones(cut, np.bool_) if past.labels is None else past.labels[:cut] <= 0
     X, groups = past.X[:cut][usual_rows], past.groups[:cut][usual_rows]
     model.fit(X, groups, say)
@@ -127,25 +127,42 @@ def make_candidate(
             _plain(f(finite, axis=0, initial=e, where=~np.isnan(finite)))
             for f, e in ((np.min, np.inf), (np.max, -np.inf))
         )
-    magnitudes = model.rate_many(usual)
-    variants: Variants = {"full": _variant(model, magnitudes, magnitudes, usual, labels)}
+    raw_scores = model.rate_many(usual)
+    variants: Variants = {"full": _variant(model, raw_scores, raw_scores, usual, labels)}
     if isinstance(model, NetworkDetector):
         taught = windows_of(model, X, groups)
         for variant, other in (("int8", model.quantised(taught)), ("student", model.student(taught, say))):
-            variants[variant] = _variant(other, other.rate_many(usual), magnitudes, usual, labels)
-    reference, rated = reference_of(X), reference_of(_calm(magnitudes, labels)[:, None])
+            variants[variant] = _variant(other, other.rate_many(usual), raw_scores, usual, labels)
+    reference, rated = reference_of(X), reference_of(_calm(raw_scores, labels)[:, None])
     manifest = Manifest(
-        name=name, detector=detector, settings=model.settings(), features=past.features, steps=model.steps,
-        centre=model.normalisation.centre.tolist(), scale=model.normalisation.scale.tolist(),
+        name=name,
+        detector=detector,
+        settings=model.settings(),
+        features=past.features,
+        steps=model.steps,
+        centre=model.normalisation.centre.tolist(),
+        scale=model.normalisation.scale.tolist(),
         history=History(
-            source=past.source, rows=len(past.X), first=past.first, last=past.last, low=low, high=high,
-            licence=past.licence, left_out=left_out,
+            source=past.source,
+            rows=len(past.X),
+            first=past.first,
+            last=past.last,
+            low=low,
+            high=high,
+            licence=past.licence,
+            left_out=left_out,
         ),
-        seed=model.seed, chosen=model.chosen, curve=[dict(epoch) for epoch in model.curve], figures=variants["full"][1],
-        memory=memory, parent=parent, request=request, libraries=_libraries(),
+        seed=model.seed,
+        chosen=model.chosen,
+        curve=[dict(epoch) for epoch in model.curve],
+        figures=variants["full"][1],
+        memory=memory,
+        parent=parent,
+        request=request,
+        libraries=_libraries(),
         distribution=Distribution(edges=reference.edges.tolist(), shares=reference.shares.tolist()),
         distribution_of_scores=Distribution(edges=rated.edges.tolist(), shares=rated.shares.tolist()),
-    )  # fmt: skip
+    )
     return manifest, variants
 
 
@@ -155,7 +172,7 @@ def windows_of(model: FittedDetector, X: Floats, groups: Ints) -> Floats:
 
 
 def _events(model: FittedDetector, past: Past, cut: int) -> tuple[Floats, Floats | None]:
-    """The held-back events, and their labels."""
+    """The validation data, and their labels."""
     X, groups = past.X[cut:], past.groups[cut:]
     labels = None if past.labels is None else past.labels[cut:]
     if not model.sequence:
@@ -166,21 +183,21 @@ def _events(model: FittedDetector, past: Past, cut: int) -> tuple[Floats, Floats
 
 
 def _variant(
-    model: FittedDetector, magnitudes: Floats, of_full: Floats, usual: Floats, labels: Floats | None
+    model: FittedDetector, raw_scores: Floats, of_full: Floats, usual: Floats, labels: Floats | None
 ) -> tuple[dict[str, bytes], dict[str, float | None]]:
-    """Files and figures of one variant, with its magnitudes of the held-back events, and those of the full one."""
-    calm = _calm(magnitudes, labels)
+    """Files and figures of one variant, from its raw scores of the validation data, and those of the full one."""
+    calm = _calm(raw_scores, labels)
     calibrator = TailCalibrator(50_000, 100)
     calibrator.rate_learn_many(calm)
     files = model.to_files() | {CALIBRATOR: calibrator.to_state()}
     Z = model.normalisation.apply(usual)
-    strange = model.normalisation.undo(planted(Z, model.seed))
+    strange = model.normalisation.undo(synthetic_anomalies(Z, model.seed))
     figures: dict[str, float | None] = {"separates_planted": separation(calm, model.rate_many(strange))}
     if labels is not None and 0 < (labels > 0).sum() < len(labels):
-        figures["roc_auc"] = float(roc_auc_score(labels > 0, magnitudes))
-        figures["pr_auc"] = float(average_precision_score(labels > 0, magnitudes))
-    if magnitudes is not of_full:
-        both = np.column_stack((magnitudes, of_full)).argsort(axis=0).argsort(axis=0)
+        figures["roc_auc"] = float(roc_auc_score(labels > 0, raw_scores))
+        figures["pr_auc"] = float(average_precision_score(labels > 0, raw_scores))
+    if raw_scores is not of_full:
+        both = np.column_stack((raw_scores, of_full)).argsort(axis=0).argsort(axis=0)
         figures["rank_correlation_with_full"] = float(np.corrcoef(both.T)[0, 1])
     batch = usual[np.arange(TIMED) % len(usual)]
     took = []
@@ -192,9 +209,9 @@ def _variant(
     return files, {name: None if value is None or np.isnan(value) else value for name, value in figures.items()}
 
 
-def _calm(magnitudes: Floats, labels: Floats | None) -> Floats:
-    """Those of events that are not labelled anomalous."""
-    return magnitudes if labels is None else magnitudes[labels <= 0]
+def _calm(raw_scores: Floats, labels: Floats | None) -> Floats:
+    """The raw scores of events that are not labelled anomalous."""
+    return raw_scores if labels is None else raw_scores[labels <= 0]
 
 
 def _plain(numbers: Floats) -> list[float | None]:

@@ -1,4 +1,4 @@
-"""What of some data may be trained on: who sends most does not decide, nor who sends again, nor a few that are far from the rest."""
+"""Which data may be trained on: no single entity, no repeated events and no strange minority may decide what is usual."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.errors import InputError
 from streamgauge.models.evaluation.drift import population_stability, reference_of
 
-MOST_OF_ONE, TIMES_EVEN = 0.2, 3.0  # share of the events that one entity may have, or so many times an even share
+MOST_OF_ONE, TIMES_EVEN = 0.2, 3.0  # largest share of the events of one entity, or so many times an even share
 MOST_REPEATED = 0.5  # share of events that are exact copies of others
-# A minority beyond a gap of so many robust deviations, where nothing was before, is an incident, or poison; that many are no minority.
+# A minority beyond a gap of so many robust deviations, where nothing was before, is an incident or poison; MINORITY is its largest share.
 FAR, MINORITY = 8.0, 0.4
 WIDE = 0.5  # of the way from the middle, that a gap spans
 FEW = 0.005  # share of events beyond a gap that are just the ends of a distribution
@@ -19,17 +19,16 @@ FEW = 0.005  # share of events beyond a gap that are just the ends of a distribu
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What was found in data.
+    """Result of examining data.
 
     Attributes
     ----------
     kept : bool[n]
-        Without what an entity has beyond its share, its oldest events; and without a minority that is far from the rest.
+        False for the oldest events of an entity that has too many, and for a minority that is far from the rest.
     crowded, far, repeated : float
-        Shares of the events that are left out because of the one and the other, and that are copies.
+        Shares of the events: of entities that have too many; of such a minority; copies of others.
     moving : float
-        Population stability index between the two halves, of the field that moves most: above 0.25 the data have not settled, or follow
-        the hour.
+        Population stability index between the two halves, of the field that moves most; above 0.25, the data change over time.
     """
 
     kept: Flags
@@ -40,13 +39,13 @@ class Examined:
 
     @property
     def figures(self) -> dict[str, float]:
-        """For people."""
+        """The shares, rounded, by name."""
         told = {"crowded": self.crowded, "far": self.far, "repeated": self.repeated, "moving": self.moving}
         return {name: round(number, 4) for name, number in told.items()}
 
 
 def examine(X: Floats, groups: Ints, low: Floats | None = None, high: Floats | None = None) -> Examined:
-    """Look at data before a model is trained on them.
+    """Examine data before a model is trained on them.
 
     Parameters
     ----------
@@ -55,12 +54,12 @@ def examine(X: Floats, groups: Ints, low: Floats | None = None, high: Floats | N
     groups : int64[n]
         Entity of each row.
     low, high : float64[d], optional
-        Range of each field in the data that were trained on before: within it, nothing is far from the rest; NaN is unknown.
+        Range of each field in the data of the last training: values within it are never far from the rest; NaN is unknown.
 
     Raises
     ------
     InputError
-        Most of it is repeated.
+        Most of the events are copies of others.
     """
     even = _even(groups)
     part = X[even]
@@ -83,7 +82,7 @@ def examine(X: Floats, groups: Ints, low: Floats | None = None, high: Floats | N
 
 
 def _even(groups: Ints) -> Flags:
-    """The newest events of each entity, as many as it may have."""
+    """True for the newest events of each entity, as many as it may have."""
     n = len(groups)
     entities, counts = np.unique(groups, return_counts=True)
     kept = np.ones(n, np.bool_)
@@ -95,7 +94,7 @@ def _even(groups: Ints) -> Flags:
 
 
 def _varied(X: Floats) -> bool:
-    """Whether copies are no matter of course: some field has many values."""
+    """Whether some field has many values, so that copies are unlikely."""
     return any(len(np.unique(column[~np.isnan(column)])) > len(X) / 10 for column in X.T)
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from streamgauge.models.contract import MOST_BYTES, Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, windows
+from streamgauge.models.detectors.fitted.synthetic_anomalies import separation
 from streamgauge.models.errors import NotReadyError, StateError, WidthError
-from streamgauge.models.training.planted import separation
 
 Kind = type[FittedDetector]
 Settings = dict[str, Any]

@@ -287,7 +287,7 @@ def _lengths(names: list[bytes]) -> npt.NDArray[Any]:
 
 
 @njit(cache=True)
-def _touch(  # type: ignore[no-untyped-def]
+def _touch(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     rows, times, late_after, forget_after, quarantine, clock, turn, touched, turns, head, fields, late, seen, held
 ):  # fmt: skip
     for i in range(len(rows)):

@@ -170,7 +170,7 @@ class Lifecycle:
 
 
 @njit(cache=True)
-def _follow(  # type: ignore[no-untyped-def]
+def _follow(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     head, levels, rows, seen, alertable, violated, kinds, suppressed, held, away, quarantine, times, offsets, partitions, needed,
     evidence, quiet_events, warmup, hits, window, config, anomalous, place, change, incident, peak,
 ):  # fmt: skip

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from numba import njit
 from streamgauge.models.calibration.calibration import TailCalibrator
 from streamgauge.models.contract import Flags, Floats, Kind
-from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, most_surprised, vote
+from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, strongest_evidence, vote
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.scoring.opinions import EVIDENCE, Verdicts
 from streamgauge.udfs.settings.pipeline import CalibrationSettings
@@ -131,11 +131,11 @@ class Calibrators:
         evidence = self.together.rate_learn_many(combined)
         if self.method == "mean":
             evidence = np.fmax(evidence, combined - MERGED)
-        evidence = np.fmax(evidence, most_surprised(each, heard & of.alone & ~of.leads))
+        evidence = np.fmax(evidence, strongest_evidence(each, heard & of.alone & ~of.leads))
         alertable = evidence
         if (asked & of.leads).any():
             own = combine(each, ready & of.leads, self.weights)
-            beside = most_surprised(each, heard & (of.trained | of.nats) & ~of.leads)
+            beside = strongest_evidence(each, heard & (of.trained | of.nats) & ~of.leads)
             certain = own if alert_evidence is None else np.fmin(own, alert_evidence)
             alertable = np.where(np.isnan(own), evidence, np.maximum(certain, beside))
             evidence = np.where(np.isnan(own), evidence, np.maximum(own, beside))

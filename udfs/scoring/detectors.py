@@ -105,10 +105,10 @@ class Detectors:
         self.weights = np.array(list(weights.values()))
         self.nats = np.array([ONLINE[name].in_nats for name in weights], dtype=np.bool_)
         self.leads = np.array([name in ENTITY and ENTITY[name].in_nats and not ENTITY[name].beside for name in weights])
-        self.sees: list[Kind] = [ONLINE[name].sees for name in weights]
+        self.sees: list[Kind] = [ONLINE[name].anomaly_kind for name in weights]
         self.beside = np.array([ONLINE[name].beside for name in weights], dtype=np.bool_)
         self.peers = Peers()
-        self.categorical = any(detector.takes == "categories" for detector in self.cohort.values())
+        self.categorical = any(detector.input_kind == "categories" for detector in self.cohort.values())
         for name, version in (versions or {}).items():
             self.swap(name, version["version"], version["settings"])
 
@@ -162,7 +162,7 @@ class Detectors:
         given = {"values": X, "residuals": X, "own": X}
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
-            if kind not in self._on[detector.name] or (detector.sees != "point" and X.shape[1] > MOST_WATCHED):
+            if kind not in self._on[detector.name] or (detector.anomaly_kind != "point" and X.shape[1] > MOST_WATCHED):
                 continue
             if isinstance(detector, PeerDeviation):
                 left = given["residuals"]
@@ -177,7 +177,7 @@ class Detectors:
                 # NaN before the hour is known: a detector of residuals waits until then
                 given["residuals"] = given["own"] = X - expected
             else:
-                own = Inputs(part, slots, given[detector.takes], times, quarantined)
+                own = Inputs(part, slots, given[detector.input_kind], times, quarantined)
                 opinion = RichOpinion(detector, *_scored(detector.rate_learn_entities, detector, own))
             opinions.append(opinion)
         if levels is None:
@@ -197,18 +197,18 @@ class Detectors:
         taken: dict[str, Floats] = {"features": features, "categories": categories}
         said: list[tuple[Floats, Floats] | None] = []
         for name, detector in self.cohort.items():
-            of = categories if detector.takes == "categories" else features
+            of = categories if detector.input_kind == "categories" else features
             if kind not in self._on[name] or d > detector.max_fields or not of.size:
                 said.append(None)
                 continue
-            if detector.takes not in taken:
+            if detector.input_kind not in taken:
                 levels = taken["levels"] = unsquashed(features[:, ::CHANNELS])
                 taken["levels and lasts"] = np.hstack((levels, levels - unsquashed(features[:, 1::CHANNELS])))
-            given = taken[detector.takes]
+            given = taken[detector.input_kind]
             if detector.width not in (None, given.shape[1]):
                 self.cohort[name] = detector.widened(given.shape[1])
             magnitude, weights = self.cohort[name].rate_learn_many(given)
-            if detector.takes == "features":
+            if detector.input_kind == "features":
                 weights = weights.reshape(len(weights), d, CHANNELS).sum(axis=2)
             said.append((magnitude, weights))
         return said
@@ -276,14 +276,14 @@ class Detectors:
         for one in said:
             k = self.names.index(one.detector.name)
             deviations, raw_score = one.deviations, one.raw_score
-            if one.detector.takes == "levels":
+            if one.detector.input_kind == "levels":
                 deviations = self.peers.among(deviations, first)
                 raw_score = one.detector.pool(deviations)
             opinions.raw_scores[seated, k] = raw_score
             opinions.contributions[k] = _spread(deviations * deviations, seated, n)
             if self.leads[k]:
                 opinions.alert_evidence[seated] = one.detector.pool(one.deviations)
-            if self.leads[k] or one.detector.sees == "contextual":  # the most specific expectations there are
+            if self.leads[k] or one.detector.anomaly_kind == "contextual":  # the most specific expectations there are
                 expected[seated] = np.where(np.isnan(one.expected), expected[seated], one.expected)
 
     def _add_cohort(self, kind: str, features: Floats, categories: Floats, opinions: Opinions) -> None:
@@ -293,7 +293,7 @@ class Detectors:
         for k, (name, opinion) in enumerate(zip(self.cohort, said, strict=True), len(self.light) + len(self.rich)):
             if opinion is None:
                 continue
-            if self.cohort[name].takes == "categories":
+            if self.cohort[name].input_kind == "categories":
                 opinions.raw_scores[:, k], opinions.categories = opinion
             else:
                 opinions.raw_scores[usable, k] = opinion[0]

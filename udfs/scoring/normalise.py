@@ -85,7 +85,21 @@ def _squash(value: float) -> float:
 
 
 @njit(cache=True)
-def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady, known, prior, held):  # type: ignore[no-untyped-def]
+def _learn_prior(pool, x, delta, count, warmup):  # type: ignore[no-untyped-def]
+    """The cohort learns from a value of an entity that is past its warm-up."""
+    pool[3] += count < warmup + 1.0
+    apart, pooled = x - pool[1], math.sqrt(pool[2])
+    if pool[0] >= warmup and pooled > 0.0:
+        apart = min(max(apart, -CLIP * pooled), CLIP * pooled)
+    step = max(1.0 / (pool[0] + 1.0), FOLLOWS)
+    pool[0] += 1.0
+    pool[1] += step * apart
+    pool[2] = (1.0 - step) * (pool[2] + step * apart * apart)
+    pool[4] += step * (delta * delta - pool[4])
+
+
+@njit(cache=True)
+def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady, known, prior, held):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             for channel in range(CHANNELS):
@@ -124,16 +138,7 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes, ste
                 cell[3], cell[4] = x, short
                 continue
             if count >= warmup:
-                pool = prior[f]
-                pool[3] += count < warmup + 1.0
-                apart, pooled = x - pool[1], math.sqrt(pool[2])
-                if pool[0] >= warmup and pooled > 0.0:
-                    apart = min(max(apart, -CLIP * pooled), CLIP * pooled)
-                step = max(1.0 / (pool[0] + 1.0), FOLLOWS)
-                pool[0] += 1.0
-                pool[1] += step * apart
-                pool[2] = (1.0 - step) * (pool[2] + step * apart * apart)
-                pool[4] += step * (delta * delta - pool[4])
+                _learn_prior(prior[f], x, delta, count, warmup)
             stretch = scale if count >= warmup and scale > 0.0 else math.inf
             if x < cell[6]:
                 cell[6] = max(x, cell[6] - stretch)

@@ -1,5 +1,26 @@
-"""Detectors of all entities together: one model over their normalised values.
+"""Detectors of a cohort: one model over the normalised values of all entities of a partition.
 
-In: features in [0, 1], an event a row.
-Out: a magnitude for each event, and weights of fields.
+In: columns of numbers, a row an event.
+Out: a raw score for each event, and weights of its fields.
 """
+
+__all__ = [
+    "cohort_detector",
+    "cohort_level",
+    "conditional_residual",
+    "empirical_tail",
+    "extreme_value",
+    "first_seen_category",
+    "half_space_trees",
+    "histogram_density",
+    "linear_residuals",
+    "loda",
+    "mahalanobis",
+    "online_gaussian_mixture",
+    "online_isolation_forest",
+    "river_half_space_trees",
+    "robust_cohort",
+    "scored_cohort",
+    "vector_autoregression",
+    "windowed_forest",
+]

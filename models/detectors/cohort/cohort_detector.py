@@ -1,4 +1,4 @@
-"""What detectors of a cohort have in common: one model for all entities of a log, over their normalised values."""
+"""What detectors of a cohort have in common: one model for all entities of a partition, over their normalised values."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any, ClassVar, Literal, Self
 
 from streamgauge.models.contract import Detector, Floats
 
-TAKES = Literal["features", "levels", "levels and lasts", "categories"]
+InputKind = Literal["features", "levels", "levels and lasts", "categories"]
 
 
 class CohortDetector(Detector):
     """A detector with one model for many entities.
 
-    In the job it is given what the entities' own normalisation leaves: all features in [0, 1], or the levels in
-    standard deviations, or these and the entity's levels before; or numbers that stand for the text fields' values. Used
-    through `Detector`'s methods it takes any columns, and where it needs the values before, keeps those of the row before.
+    In the job, its input are the entities' normalised values, as `input_kind` says. Through `Detector`'s methods it takes any columns;
+    where it needs the values of the event before, it keeps those of the row before.
 
     Attributes
     ----------
-    takes : {"features", "levels", "levels and lasts", "categories"}
-        What the job gives it.
+    input_kind : {"features", "levels", "levels and lasts", "categories"}
+        What the job gives it: features in [0, 1]; levels, in standard deviations; levels, and those of the entity's event before;
+        numbers that stand for the values of text fields.
     in_nats : bool
-        Whether the magnitude is a surprise in its own right and needs no calibration.
+        Whether the raw score already is evidence, and needs no calibration.
     max_fields : int
-        Most fields it is run on.
+        With more fields, the job does not run it.
     learned : int
         Events learned so far.
     """
 
-    takes: ClassVar[TAKES] = "levels"
+    input_kind: ClassVar[InputKind] = "levels"
     in_nats: ClassVar[bool] = False
     max_fields: ClassVar[int] = 4096
     learned: int
@@ -54,21 +54,21 @@ class CohortDetector(Detector):
 
     @abstractmethod
     def rate_learn_many(self, X: Floats) -> tuple[Floats, Floats]:
-        """Rate, then learn, event by event.
+        """Raw scores and weights of events; each event is scored, then learned.
 
         Parameters
         ----------
         X : float64[n, w]
-            As `takes` says; NaN is missing.
+            As `input_kind` says; NaN is missing.
 
         Returns
         -------
-        magnitude : float64[n]
+        raw_score : float64[n]
             At least 0, high is anomalous; NaN before the detector is ready.
         weights : float64[n, fields]
-            Each field's unscaled weight in it, at least 0.
+            Each field's unscaled part in the raw score, at least 0.
         """
 
     @abstractmethod
     def widened(self, width: int) -> Self:
-        """The same detector for `width` columns, more than it has; what it knows of the old ones it keeps where it can."""
+        """The same detector for `width` columns, more than it has; what it knows of the old ones is kept where possible."""

@@ -1,4 +1,4 @@
-"""Where the entities of a log stand together: the level that each is compared with."""
+"""The common level of the entities of a partition, which each of them is compared with."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats
 
-LEAST_PEERS = 8.0  # entities of which a group consists at the least
+LEAST_PEERS = 8.0  # fewer entities have no level
 SPANNED = 0.5  # events of each entity that the level looks back on
 MOST_SPANNED = 4096.0
-CLIP = 3.0  # a value moves the level by so many deviations at the most
+CLIP = 3.0  # standard deviations from the level that a value counts at most
 
 
 class CohortLevel:
-    """A running mean of the entities' normalised values, over about the last ones of half of them.
+    """A running mean of the entities' normalised values, over about as many events as half of the entities.
 
-    A value counts as three deviations from the level at the most.
+    A value counts as three standard deviations from the level at most.
 
     Attributes
     ----------
@@ -32,14 +32,14 @@ class CohortLevel:
         self.sums = np.zeros((0, 2))
 
     def rate_learn_many(self, Z: Floats, fresh: Flags) -> Floats:
-        """The level before each event, in row order; learns as it goes.
+        """The level before each event, in row order; then the event is learned.
 
         Parameters
         ----------
         Z : float64[n, d]
-            In deviations of each entity's own past; NaN where unknown.
+            In standard deviations of each entity's own past; NaN where unknown.
         fresh : bool[n]
-            Whether the entity is one more.
+            Whether the event is the first one of its entity.
 
         Returns
         -------

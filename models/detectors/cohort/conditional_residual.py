@@ -1,4 +1,4 @@
-"""Conditional residual: what is left of a field when all others, and all values before, are taken into account."""
+"""Conditional residual: what all other fields, and the values of the event before, do not explain of a field."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.models.detectors.cohort.cohort_detector import TAKES
+from streamgauge.models.detectors.cohort.cohort_detector import InputKind
 from streamgauge.models.detectors.cohort.linear_residuals import LinearResiduals
 
 
 class ConditionalResidual(LinearResiduals):
     """Residual of each field given all the others at the same moment and all of them a step before.
 
-    ``r_j = (P z)_j / P_jj`` with ``P`` the inverse of the correlation matrix plus a ridge; each divided by its own usual
-    size; the three largest are averaged. The score is ``m / (m + 3)``.
+    ``r_j = (P z)_j / P_jj`` with ``P`` the inverse of the correlation matrix plus a ridge; each is divided by its own usual size; the
+    mean of the three largest is the raw score. The score is ``m / (m + 3)``.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class ConditionalResidual(LinearResiduals):
     """
 
     name: ClassVar[str] = "conditional_residual"
-    takes: ClassVar[TAKES] = "levels and lasts"
+    input_kind: ClassVar[InputKind] = "levels and lasts"
     lagged: ClassVar[bool] = True
     max_fields: ClassVar[int] = 64
 

@@ -1,4 +1,4 @@
-"""Empirical tail: how few values of each field were ever as low, or as high."""
+"""Empirical tail: how few past values of each field were as low, or as high."""
 
 from __future__ import annotations
 
@@ -56,19 +56,29 @@ class EmpiricalTail(RobustCohort):
         self._counts, self._totals = np.zeros((width, BINS)), np.zeros(width)
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        magnitude, weights = np.empty(len(X)), np.zeros(X.shape)
+        raw_score, weights = np.empty(len(X)), np.zeros(X.shape)
         _rate(
-            X, self._mean, self._variance, self._counts, self._totals, self._numbers, self.learned, self.warmup, self.memory,
-            learn, magnitude, weights,
-        )  # fmt: skip
+            X,
+            self._mean,
+            self._variance,
+            self._counts,
+            self._totals,
+            self._numbers,
+            self.learned,
+            self.warmup,
+            self.memory,
+            learn,
+            raw_score,
+            weights,
+        )
         self.learned += len(X) if learn else 0
-        return magnitude, weights
+        return raw_score, weights
 
 
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]
-    X, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, magnitude, weights
-):  # fmt: skip
+def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    X, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, raw_score, weights
+):
     width = X.shape[1]
     z, bins = np.zeros(width), np.zeros(width, np.int64)
     for i in range(X.shape[0]):
@@ -90,10 +100,10 @@ def _rate(  # type: ignore[no-untyped-def]
                 weights[i, j] = max(0.0, -math.log(2.0 * tail / (totals[j] + 1.0)))
                 total += weights[i, j]
         rated = rated and known > 0
-        magnitude[i] = total / known if rated else math.nan
+        raw_score[i] = total / known if rated else math.nan
         if not learn or known == 0:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - warmup, 4.0) if rated else 1.0
+        weight = weight_of(raw_score[i], numbers, learned + i - warmup, 4.0) if rated else 1.0
         gain = weight * max(1.0 / (numbers[COUNT] + 1.0), 1.0 / memory)
         numbers[COUNT] += 1.0
         learn_moments(X[i], z, mean, variance, gain)

@@ -1,4 +1,4 @@
-"""Extreme value: one field of a record lies farther from its mean than that field ever does, whatever the others say."""
+"""Extreme value: one field of an event is farther from its mean than that field usually gets."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ from streamgauge.models.calibration.calibration import BINS, rate_learn
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.robust_cohort import ADAPT, COUNT, RobustCohort, moved, standardised
 
-WINSORISED = 3.0  # deviations at which a value is learned at the most
-NUMBERS = 8  # that a tail keeps beside its bins
+WINSORISED = 3.0  # standard deviations from the mean as which a value is learned at most
+NUMBERS = 8  # of a tail, besides its bins
 RARE, LEAST = 1e-3, 0.02  # see `TailCalibrator`
 
 
 class ExtremeValue(RobustCohort):
-    """How rare the distance of a field from its running mean is, among that field's own: the rarest, less ln of their number.
+    """Evidence of the deviation of each field from its running mean: the largest, less ln of the number of fields.
 
-    An ensemble of densities asks how strange a record is as a whole, and one enormous field among many hardly counts there; nor does
-    it beside another that is often far off. In the job this detector is heard beside the ensemble, for incidents only. The
-    distance is in nats; the score is ``m / (m + 6)``.
+    Densities ask how strange an event is as a whole: one enormous field among many hardly counts there. So this detector is no member
+    of the ensemble: its evidence alone can open an incident. The score is ``m / (m + 6)``.
 
     Parameters
     ----------
     memory : int
-        Values of a field that its tail remembers.
+        Values of a field that are remembered.
     warmup : int
-        Events to learn before it rates any.
+        Events to learn before anything is scored.
 
     Notes
     -----
@@ -58,28 +57,38 @@ class ExtremeValue(RobustCohort):
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
         arrays = [getattr(self, name) for name in self.arrays]
-        if not learn:  # rating learns, so it does on a copy: each event by itself
+        if not learn:  # the kernels learn what they score, so each event is scored on a copy
             told = [self._rated_once(x[None, :], [array.copy() for array in arrays]) for x in X]
             return np.concatenate([m for m, _ in told] or [np.empty(0)]), np.vstack([w for _, w in told] or [X])
-        magnitude, weights = self._rated_once(X, arrays)
+        raw_score, weights = self._rated_once(X, arrays)
         self.learned = int(self._numbers[COUNT])
-        return magnitude, weights
+        return raw_score, weights
 
     def _rated_once(self, X: Floats, arrays: list[Floats]) -> tuple[Floats, Floats]:
         mean, variance, numbers, counts, sums, above, tails = arrays
         before = numbers[COUNT]
-        distances, surprises, magnitude = np.full(X.shape, np.nan), np.zeros(X.shape), np.empty(len(X))
-        _distances(X, mean, variance, numbers, self.warmup, distances)
+        deviations, evidence, raw_score = np.full(X.shape, np.nan), np.zeros(X.shape), np.empty(len(X))
+        _deviations(X, mean, variance, numbers, self.warmup, deviations)
         _rarest(
-            distances, counts, sums, above, tails, self.memory, self.warmup, -math.log(RARE), LEAST, surprises, magnitude,
-        )  # fmt: skip
+            deviations,
+            counts,
+            sums,
+            above,
+            tails,
+            self.memory,
+            self.warmup,
+            -math.log(RARE),
+            LEAST,
+            evidence,
+            raw_score,
+        )
         if before < self.warmup:
-            magnitude[before + np.arange(len(X)) < self.warmup] = np.nan
-        return magnitude, surprises
+            raw_score[before + np.arange(len(X)) < self.warmup] = np.nan
+        return raw_score, evidence
 
 
 @njit(cache=True)
-def _distances(X, mean, variance, numbers, warmup, distances):  # type: ignore[no-untyped-def]
+def _deviations(X, mean, variance, numbers, warmup, deviations):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         count = numbers[COUNT]
         step = max(1.0 / (count + 1.0), ADAPT)
@@ -88,7 +97,7 @@ def _distances(X, mean, variance, numbers, warmup, distances):  # type: ignore[n
             if math.isnan(x):
                 continue
             z = standardised(x, mean[f], variance[f], count)
-            distances[i, f] = abs(z)
+            deviations[i, f] = abs(z)
             if count < warmup:
                 away = x - mean[f] if abs(x) < math.inf else 0.0
             else:
@@ -99,19 +108,19 @@ def _distances(X, mean, variance, numbers, warmup, distances):  # type: ignore[n
 
 
 @njit(cache=True)
-def _rarest(distances, counts, sums, above, tails, memory, warmup, rare, least, surprises, magnitude):  # type: ignore[no-untyped-def]
-    n, width = distances.shape
+def _rarest(deviations, counts, sums, above, tails, memory, warmup, rare, least, evidence, raw_score):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    n, width = deviations.shape
     column, told = np.empty(n), np.empty(n)
     asked = np.zeros(n)
-    magnitude[:] = 0.0
+    raw_score[:] = 0.0
     for f in range(width):
         for i in range(n):
-            column[i] = distances[i, f]
+            column[i] = deviations[i, f]
         rate_learn(column, counts[f], sums[f], above[f], tails[f], memory, warmup, rare, least, told)
         for i in range(n):
             if not math.isnan(column[i]):
                 asked[i] += 1.0
-                surprises[i, f] = told[i]
-                magnitude[i] = max(magnitude[i], told[i])
+                evidence[i, f] = told[i]
+                raw_score[i] = max(raw_score[i], told[i])
     for i in range(n):
-        magnitude[i] = max(magnitude[i] - math.log(max(asked[i], 1.0)), 0.0)
+        raw_score[i] = max(raw_score[i] - math.log(max(asked[i], 1.0)), 0.0)

@@ -8,29 +8,29 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from numba import njit
-from streamgauge.models.contract import Floats, checked, share
-from streamgauge.models.detectors.cohort.cohort_detector import TAKES, CohortDetector
-from streamgauge.models.errors import NotReadyError
+from streamgauge.models.contract import Floats
+from streamgauge.models.detectors.cohort.cohort_detector import InputKind
+from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
 from streamgauge.models.persistence.codec import pack, unpack
 
 HASHES = 4  # bits set for each category
-FULL = 0.5  # share of bits set, at which a filter is put aside
+FULL = 0.5  # share of bits set at which a new filter begins
 
 
-class FirstSeenCategory(CohortDetector):
+class FirstSeenCategory(ScoredCohort):
     """Minus ln of the rate at which a field shows new categories, when one is new; 0 for a known one.
 
-    A category is a number that stands for entity, field and value together. Those seen are kept in two Bloom filters: when the
-    running one is half full it replaces the older one, so what is not seen for long is forgotten. A field whose every value is
-    new (an identifier) tells nothing. The memory is fixed: with more categories than fit, some new ones pass as known, never
-    the other way round.
+    A category is a number that stands for entity, field and value together. Those seen are kept in two Bloom filters. When the newer
+    one is half full, it replaces the older one: what is not seen for long is forgotten. A field whose every value is new (an
+    identifier) gives no evidence. The memory is fixed: with more categories than fit, some new ones pass for known ones, but never the
+    reverse.
 
     Parameters
     ----------
     bits : int
-        Of each filter; a power of two. A million holds about 170,000 categories.
+        Size of each filter; a power of two. A million bits hold about 170,000 categories.
     memory : int
-        Events of a field over which its rate of new categories is taken.
+        Events of a field over which its rate of new categories is measured.
     warmup : int
         Events before anything is scored.
 
@@ -41,7 +41,7 @@ class FirstSeenCategory(CohortDetector):
 
     name: ClassVar[str] = "first_seen_category"
     state_version: ClassVar[int] = 1
-    takes: ClassVar[TAKES] = "categories"
+    input_kind: ClassVar[InputKind] = "categories"
     in_nats: ClassVar[bool] = True
     half_score: ClassVar[float] = 6.0
 
@@ -60,54 +60,36 @@ class FirstSeenCategory(CohortDetector):
     def width(self) -> int | None:  # noqa: D102
         return None if self._counts is None else len(self._counts)
 
-    @property
-    def ready(self) -> bool:  # noqa: D102
-        return self.learned >= self.warmup
-
-    def rate_learn_many(self, X: Floats) -> tuple[Floats, Floats]:  # noqa: D102
-        X = checked(X, self.width, self.name)
-        if self._counts is None:
-            self._build(X.shape[1])
-        return self._rate(X, True)
-
     def _build(self, width: int) -> None:
         self._counts = np.zeros((width, 2))  # events, and new categories among them
         self._filters = np.zeros((2, self.bits // 8), np.uint8)
         self._numbers = np.zeros(1, np.int64)  # bits set in the running filter
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        magnitude, weights = np.full(len(X), np.nan), np.zeros(X.shape)
+        raw_score, weights = np.full(len(X), np.nan), np.zeros(X.shape)
         _rate(
-            X.view(np.int64), np.isnan(X), self._counts, self._filters, self._numbers, self.learned, self.warmup, self.memory, learn,
-            magnitude, weights,
-        )  # fmt: skip
+            X.view(np.int64),
+            np.isnan(X),
+            self._counts,
+            self._filters,
+            self._numbers,
+            self.learned,
+            self.warmup,
+            self.memory,
+            learn,
+            raw_score,
+            weights,
+        )
         self.learned += len(X) if learn else 0
-        return magnitude, weights
+        return raw_score, weights
 
-    def learn_many(self, X: Floats) -> None:  # noqa: D102
-        self.rate_learn_many(X)
-
-    def score_learn_many(self, X: Floats) -> Floats:  # noqa: D102
-        return self._score(self.rate_learn_many(X)[0])
-
-    def score_many(self, X: Floats) -> Floats:  # noqa: D102
-        return self._score(self._rated(X)[0])
-
-    def explain_many(self, X: Floats) -> Floats:
-        """The surprise of each field's category, scaled to add up to the score."""
-        magnitude, weights = self._rated(X)
-        return share(weights, self._score(magnitude))
-
-    def widened(self, width: int) -> Self:
-        """See `CohortDetector`; all that was seen is kept."""
-        new = type(self)(**self.settings())
-        if self._counts is not None:
-            new._build(width)
-            new.learned = self.learned
-            assert new._counts is not None
-            new._counts[: len(self._counts)] = self._counts
-            new._filters[:], new._numbers[:] = self._filters, self._numbers
-        return new
+    def widen(self, width: int) -> None:
+        """See `ScoredCohort`; all that was seen is kept."""
+        counts, filters, numbers = self._counts, self._filters, self._numbers
+        assert counts is not None
+        self._build(width)
+        self._filters, self._numbers = filters.copy(), numbers.copy()
+        self._counts = np.vstack((counts, np.zeros((width - len(counts), 2))))
 
     def to_state(self) -> bytes:  # noqa: D102
         meta = {"settings": self.settings(), "learned": self.learned}
@@ -130,17 +112,6 @@ class FirstSeenCategory(CohortDetector):
             detector._numbers = arrays["numbers"]
         return detector
 
-    def _rated(self, X: Floats) -> tuple[Floats, Floats]:
-        X = checked(X, self.width, self.name)
-        if not self.ready:
-            raise NotReadyError(f"{self.name} needs {self.warmup} events, it has learned {self.learned}")
-        return self._rate(X, False)
-
-    def _score(self, magnitude: Floats) -> Floats:
-        size = np.nan_to_num(magnitude, nan=0.0)
-        score: Floats = size / (size + self.half_score)
-        return score
-
 
 @njit(cache=True)
 def _bit(code, k, bits):  # type: ignore[no-untyped-def]
@@ -152,7 +123,7 @@ def _bit(code, k, bits):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _rate(codes, missing, counts, filters, numbers, learned, warmup, memory, learn, magnitude, weights):  # type: ignore[no-untyped-def]
+def _rate(codes, missing, counts, filters, numbers, learned, warmup, memory, learn, raw_score, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     bits = filters.shape[1] * 8
     for i in range(codes.shape[0]):
         known, largest = 0, 0.0
@@ -188,4 +159,4 @@ def _rate(codes, missing, counts, filters, numbers, learned, warmup, memory, lea
                 filters[0] = 0
                 numbers[0] = 0
         if learned + i >= warmup and known > 0:
-            magnitude[i] = largest
+            raw_score[i] = largest

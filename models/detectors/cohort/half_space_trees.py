@@ -26,11 +26,10 @@ class HalfSpaceTrees(WindowedForest):
     Scores equal `river.anomaly.HalfSpaceTrees` with the same parameters and seed, features named in column order. A missing
     value (NaN) takes the branch that more of the current window took, as in River.
 
-    River counts every event in every node it passes and visits every node at the end of a window. Here a window's
-    events are kept as they are, and sorted down the trees once, when the window is full, and only as far as scores
-    will look: below a node with less than a tenth of the window nobody reads. Only events with missing values need
-    the running counts; they are made when the first such event of a window arrives. The last two windows of events
-    determine everything: they are the saved state.
+    River counts every event in every node that it passes, and visits every node at the end of a window. Here, a window's events are
+    kept, and sorted down the trees once, when the window is full. No score looks below a node with less than a tenth of the window, so
+    sorting stops there. Only events with missing values need counts of the running window; they are made when the first such event of a
+    window arrives. The last two windows of events determine everything: they are the saved state.
 
     Parameters
     ----------
@@ -68,7 +67,7 @@ class HalfSpaceTrees(WindowedForest):
         return self.score_learn_explain_many(X)[0]
 
     def score_learn_explain_many(self, X: Floats) -> tuple[Floats, Floats]:
-        """See `WindowedForest`; the weight is how much rarer the splits on a feature made the event."""
+        """See `WindowedForest`; the weight of a feature is how much rarer its splits made the event."""
         X = checked(X, self._width, self.name)
         if self._trees is None:
             self._build(X.shape[1])
@@ -83,7 +82,7 @@ class HalfSpaceTrees(WindowedForest):
         return scores, weights
 
     def explain_many(self, X: Floats) -> Floats:
-        """Share of each feature: by how much less than half of a node's mass its splits left the event with."""
+        """Share of each feature: how much less than half of a node's mass its splits left to the event."""
         score, weights = self._run(self._scorable(X), learn=False)
         return share(weights, score)
 
@@ -116,7 +115,7 @@ class HalfSpaceTrees(WindowedForest):
         return (1.0 - total / largest if self.ready else np.zeros(len(X))), weights
 
     def _counts(self, window: int) -> npt.NDArray[np.int32]:
-        """Running counts of this window, made from its events when they are first needed."""
+        """Counts of the running window, made from its events when they are first needed."""
         assert self._trees is not None
         if self._live is None:
             self._live = np.zeros((self.n_trees, (2 << self.height) - 1, 2), np.int32)
@@ -225,8 +224,8 @@ def _count(X, features, thresholds, live, window):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)
-def _score_count(X, features, thresholds, mass, live, window, window_size, learn, total, weights):  # type: ignore[no-untyped-def]
-    """As `_score`, with the way of missing values found from the running counts, which grow if `learn`."""
+def _score_count(X, features, thresholds, mass, live, window, window_size, learn, total, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    """Like `_score`; missing values go where the running counts are larger. The counts grow if `learn`."""
     limit, internal = 0.1 * window_size, features.shape[1]
     for tree in range(features.shape[0]):
         for i in range(X.shape[0]):
@@ -246,7 +245,7 @@ def _score_count(X, features, thresholds, mass, live, window, window_size, learn
 
 @njit(cache=True)
 def _close(X, features, thresholds, mass, window, window_size):  # type: ignore[no-untyped-def]
-    """Sort a full window down each tree, to where a node holds too little for its children to be read."""
+    """Sort a full window down each tree, as far as scores look."""
     limit, internal = 0.1 * window_size, features.shape[1]
     order = np.arange(X.shape[0])
     nodes, lows, highs = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
@@ -274,7 +273,7 @@ def _close(X, features, thresholds, mass, window, window_size):  # type: ignore[
 
 @njit(cache=True)
 def _close_counted(live, mass, window, window_size):  # type: ignore[no-untyped-def]
-    """The running counts become the reference, as far down as scores will look."""
+    """The running counts become the reference, as far down as scores look."""
     limit, size = 0.1 * window_size, mass.shape[1]
     nodes = np.empty(64, np.int64)
     for tree in range(mass.shape[0]):

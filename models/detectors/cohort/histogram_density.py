@@ -1,4 +1,4 @@
-"""Histogram density: how thinly each field's own histogram is filled at the event."""
+"""Histogram density: how few past values each field's histogram has at the event."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamgauge.models.detectors.cohort.loda import Loda
 class HistogramDensity(Loda):
     """Mean over the columns of minus the logarithm of each column's density at the event.
 
-    LODA with the columns themselves in place of random projections: blind to relations between fields, and hard to distract by
+    LODA with the columns themselves in place of random projections: it ignores relations between fields, and is disturbed little by
     fields that do not matter. The score is ``m / (m + 6)``.
 
     Parameters
@@ -32,5 +32,5 @@ class HistogramDensity(Loda):
     def __init__(self, memory: int = 20_000, warmup: int = 128) -> None:
         super().__init__(0, memory, warmup)
 
-    def _draw(self, width: int) -> tuple[Ints, Floats]:
+    def draw_projections(self, width: int) -> tuple[Ints, Floats]:  # noqa: D102
         return np.arange(width, dtype=np.int64)[:, None], np.ones((width, 1))

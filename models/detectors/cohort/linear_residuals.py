@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -12,28 +12,28 @@ from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.robust_cohort import ADAPT, COUNT, RobustCohort, moved, standardised, weight_of
 
 REFRESH = 128  # events between computations of the residuals' matrix
-SETTLE = 32  # events from the first matrix on until the usual size of residuals is known
+SETTLE = 32  # events after the first matrix until the usual size of residuals is known
 
 
 class LinearResiduals(RobustCohort):
-    """Running mean and covariance of all columns, and residuals ``A z`` of the standardised event ``z``.
+    """Running mean and covariance of all columns; residuals ``A z`` of the standardised event ``z``.
 
     Parameters
     ----------
     ridge : float
         Added to the diagonal of the correlation matrix.
     gain : float
-        Least weight of a new event; the past is remembered evenly before.
+        Least weight of a new event; until then, all events of the past weigh the same.
     warmup : int
         Events to learn before anything is scored; the first matrix is computed 32 events earlier.
 
     Attributes
     ----------
     lagged : bool
-        Whether the second half of the columns are the values before.
+        Whether the second half of the columns are the values of the event before.
     pooled : int
-        The magnitude is the mean of so many of the largest residuals, each divided by three times its usual size; 0: the root of the
-        mean squared residual.
+        The raw score is the mean of so many of the largest residuals, each divided by three times its usual size. If 0, it is the root
+        of the mean squared residual.
     """
 
     lagged: ClassVar[bool] = False
@@ -56,7 +56,7 @@ class LinearResiduals(RobustCohort):
         ----------
         correlation : float64[w, w]
         fields : int
-            The first columns; where `lagged`, the others are the values before.
+            The first columns; where `lagged`, the others are the values of the event before.
         ridge : float
 
         Returns
@@ -68,22 +68,18 @@ class LinearResiduals(RobustCohort):
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
         return 8 * 4 * width * width  # covariance, matrix, and two more while the matrix is computed
 
-    def widened(self, width: int) -> Self:  # noqa: D102
-        new = type(self)(**self.settings())
-        if self._mean is None:
-            return new
-        new._build(width)
-        new.learned = self.learned
-        place, fields = np.arange(len(self._mean)), len(self._scale)
+    def widen(self, width: int) -> None:  # noqa: D102
+        mean, cov, scale, numbers = self._mean, self._cov, self._scale, self._numbers
+        assert mean is not None
+        self._last = None
+        self._build(width)
+        place, fields = np.arange(len(mean)), len(scale)
         if self.lagged:
             place[fields:] += width // 2 - fields
-        assert new._mean is not None
-        new._mean[place] = self._mean
-        new._cov[np.ix_(place, place)] = self._cov
-        new._scale[:fields] = self._scale
-        new._numbers[:] = self._numbers
-        new._refresh()
-        return new
+        self._mean = np.zeros(width)
+        self._mean[place], self._cov[np.ix_(place, place)] = mean, cov
+        self._scale[:fields], self._numbers[:] = scale, numbers
+        self._refresh()
 
     def _build(self, width: int) -> None:
         fields = width // 2 if self.lagged else width
@@ -92,7 +88,7 @@ class LinearResiduals(RobustCohort):
         self._matrix = np.zeros((fields, width))
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        magnitude, weights = np.empty(len(X)), np.zeros((len(X), len(self._scale)))
+        raw_score, weights = np.empty(len(X)), np.zeros((len(X), len(self._scale)))
         start = 0
         while start < len(X):
             stop = len(X)
@@ -102,15 +98,26 @@ class LinearResiduals(RobustCohort):
                 stop = min(stop, start + wait)
             part = slice(start, stop)
             _rate(
-                X[part], self._mean, self._cov, self._scale, self._numbers, self._matrix, self.learned, self.warmup, self.gain,
-                self.pooled, learn, magnitude[part], weights[part],
-            )  # fmt: skip
+                X[part],
+                self._mean,
+                self._cov,
+                self._scale,
+                self._numbers,
+                self._matrix,
+                self.learned,
+                self.warmup,
+                self.gain,
+                self.pooled,
+                learn,
+                raw_score[part],
+                weights[part],
+            )
             if learn:
                 self.learned += stop - start
                 if self.learned == self.warmup - SETTLE or (self.learned > self.warmup and self.learned % REFRESH == 0):
                     self._refresh()
             start = stop
-        return magnitude, weights
+        return raw_score, weights
 
     def _refresh(self) -> None:
         deviation = np.sqrt(np.diag(self._cov))
@@ -123,7 +130,7 @@ class LinearResiduals(RobustCohort):
         return None if self._mean is None else len(self._scale)
 
     def _columns_of(self, X: Floats, forward: bool) -> Floats:
-        """The rows beside the rows before them."""
+        """The rows, each with the row before it."""
         if not self.lagged:
             return X
         last = X[:1] if self._last is None else self._last[None, :]
@@ -134,9 +141,9 @@ class LinearResiduals(RobustCohort):
 
 
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]
-    X, mean, cov, scale, numbers, matrix, learned, warmup, least, pooled, learn, magnitude, weights
-):  # fmt: skip
+def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    X, mean, cov, scale, numbers, matrix, learned, warmup, least, pooled, learn, raw_score, weights
+):
     width, fields = X.shape[1], scale.shape[0]
     z, delta, size, residual = np.zeros(width), np.zeros(width), np.zeros(fields), np.zeros(fields)
     for i in range(X.shape[0]):
@@ -145,7 +152,7 @@ def _rate(  # type: ignore[no-untyped-def]
             z[j] = standardised(X[i, j], mean[j], cov[j, j], numbers[COUNT])
             delta[j] = moved(X[i, j], z[j], mean[j], cov[j, j])
             known += j < fields and not math.isnan(X[i, j])
-        magnitude[i] = math.nan
+        raw_score[i] = math.nan
         total = 0.0
         for k in range(fields):
             residual[k] = size[k] = 0.0
@@ -158,14 +165,14 @@ def _rate(  # type: ignore[no-untyped-def]
             total += weights[i, k]
         rated = learned + i >= warmup and known > 0
         if rated and pooled == 0:
-            magnitude[i] = math.sqrt(total / fields)
+            raw_score[i] = math.sqrt(total / fields)
         elif rated:
             top = np.sort(size) if fields > pooled else size
             first = max(0, fields - pooled)
-            magnitude[i] = top[first:].sum() / (fields - first)
+            raw_score[i] = top[first:].sum() / (fields - first)
         if not learn or known == 0:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - warmup, 2.0) if rated else 1.0
+        weight = weight_of(raw_score[i], numbers, learned + i - warmup, 2.0) if rated else 1.0
         gain = weight * max(1.0 / (numbers[COUNT] + 1.0), least)
         numbers[COUNT] += 1.0
         since = learned + i - (warmup - SETTLE)  # events since the first matrix

@@ -1,4 +1,4 @@
-"""Mahalanobis distance: how far an event is from the centre of all, in the metric of their running covariance."""
+"""Mahalanobis distance: how far an event is from the centre of all events, in the metric of their running covariance."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamgauge.models.detectors.cohort.linear_residuals import LinearResiduals
 
 
 class Mahalanobis(LinearResiduals):
-    """Root of the mean squared whitened value, with the covariance learned as it goes and made robust and regular.
+    """Root of the mean squared whitened value, with a covariance that is learned event by event, robust and regularised.
 
     The residuals are ``P^(1/2) z``, with ``P`` the inverse of the correlation matrix plus a ridge: their squares add up to the
     squared distance, and each belongs to a field. The score is ``m / (m + 3)``.

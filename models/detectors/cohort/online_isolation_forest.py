@@ -1,9 +1,9 @@
-"""Online isolation forest: trees over a sample of the stream, one of them grown anew from time to time."""
+"""Online isolation forest: trees over a sample of the stream; they are replaced one after the other."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
@@ -17,9 +17,9 @@ LN2 = math.log(2.0)
 class OnlineIsolationForest(RobustCohort):
     """How few random cuts set an event apart from a sample of the stream.
 
-    The sample is a reservoir of all events learned, in which strange ones have little chance to stay. Every `renew` events the
-    oldest tree is grown anew from a random part of it. The score is that of isolation forests, ``2 ** (-depth / c(n))``. What is missing
-    counts as the mean when a tree was last grown.
+    The sample is a reservoir of all events learned, in which strange ones have little chance to stay. Every `renew` events, the oldest
+    tree is replaced by a new one from a random part of it. The score is that of isolation forests, ``2 ** (-depth / c(n))``. A missing
+    value counts as the mean at the time when a tree was last grown.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class OnlineIsolationForest(RobustCohort):
     reservoir : int
         Events in the sample.
     renew : int
-        Events between two growths.
+        Events between two replacements.
     memory : int
         The sample is drawn evenly from about so many last events, or from all when there are fewer.
     seed : int
@@ -75,12 +75,11 @@ class OnlineIsolationForest(RobustCohort):
         forest = cls(**settings)
         return 8 * (forest.reservoir + 2) * width + 16 * forest.n_trees * ((2 << forest._height) - 1)
 
-    def widened(self, width: int) -> Self:
-        """See `CohortDetector`; in the sample the new fields are missing, and all trees are grown anew."""
-        new = super().widened(width)
-        if new.learned >= new.part:
-            new._grow_all()
-        return new
+    def widen(self, width: int) -> None:
+        """See `ScoredCohort`; in the sample the new fields are missing, and all trees are replaced."""
+        super().widen(width)
+        if self.learned >= self.part:
+            self._grow_all()
 
     def _build(self, width: int) -> None:
         nodes = (2 << self._height) - 1
@@ -97,7 +96,7 @@ class OnlineIsolationForest(RobustCohort):
         return math.ceil(math.log2(self.part))
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        magnitude, weights = np.full(len(X), np.nan), np.zeros(X.shape)
+        raw_score, weights = np.full(len(X), np.nan), np.zeros(X.shape)
         start = 0
         while start < len(X):
             stop = min(len(X), start + self.renew - self.learned % self.renew) if learn else len(X)
@@ -105,9 +104,24 @@ class OnlineIsolationForest(RobustCohort):
                 stop = min(stop, start + self.part - self.learned)
             part = slice(start, stop)
             _rate(
-                X[part], self._mean, self._fill, self._numbers, self._sample, self._feature, self._cut, self._size, self._logs,
-                self._depths, self.learned, self.part, self.memory, self.seed, learn, magnitude[part], weights[part],
-            )  # fmt: skip
+                X[part],
+                self._mean,
+                self._fill,
+                self._numbers,
+                self._sample,
+                self._feature,
+                self._cut,
+                self._size,
+                self._logs,
+                self._depths,
+                self.learned,
+                self.part,
+                self.memory,
+                self.seed,
+                learn,
+                raw_score[part],
+                weights[part],
+            )
             if learn:
                 self.learned += stop - start
                 if self.learned == self.part:
@@ -115,7 +129,7 @@ class OnlineIsolationForest(RobustCohort):
                 elif self.learned > self.part and self.learned % self.renew == 0:
                     self._grow(self.learned // self.renew % self.n_trees)
             start = stop
-        return magnitude, weights
+        return raw_score, weights
 
     def _grow_all(self) -> None:
         for tree in range(self.n_trees):
@@ -126,9 +140,15 @@ class OnlineIsolationForest(RobustCohort):
         held = int(min(self._numbers[2], self.reservoir))
         if held >= 2:
             _grow(
-                self._sample[:held], self._mean, self.part, self.seed + 7919 * tree, self.learned, self._feature[tree], self._cut[tree],
+                self._sample[:held],
+                self._mean,
+                self.part,
+                self.seed + 7919 * tree,
+                self.learned,
+                self._feature[tree],
+                self._cut[tree],
                 self._size[tree],
-            )  # fmt: skip
+            )
 
 
 @njit(cache=True)
@@ -197,10 +217,29 @@ def _grow(sample, mean, part, seed, learned, feature, cut, size):  # type: ignor
 
 
 @njit(cache=True)
-def _rate(  # type: ignore[no-untyped-def]
-    X, mean, fill, numbers, sample, feature, cut, size, logs, depths, learned, part, memory, seed, learn, magnitude, weights
-):  # fmt: skip
-    """Rate events between two growths, tree by tree: one tree stays in the cache for all of them; then learn them in order."""
+def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    X,
+    mean,
+    fill,
+    numbers,
+    sample,
+    feature,
+    cut,
+    size,
+    logs,
+    depths,
+    learned,
+    part,
+    memory,
+    seed,
+    learn,
+    raw_score,
+    weights,
+):
+    """Score the events between two replacements, then learn them in order.
+
+    Each tree scores all of them at once, so that it stays in the cache.
+    """
     n, width = X.shape
     known = np.zeros(n, np.bool_)
     Z = np.empty((n, width))
@@ -210,11 +249,11 @@ def _rate(  # type: ignore[no-untyped-def]
             known[i] |= not missing
             Z[i, j] = fill[j] if missing else X[i, j]
     if learned >= part:
-        _walk(Z, feature, cut, size, logs, depths, magnitude, weights)
+        _walk(Z, feature, cut, size, logs, depths, raw_score, weights)
         usual_depth = depths[part]
         for i in range(n):
-            score = 2.0 ** (-magnitude[i] / feature.shape[0] / usual_depth)
-            magnitude[i] = score / max(1.0 - score, 1e-12) if known[i] else math.nan
+            score = 2.0 ** (-raw_score[i] / feature.shape[0] / usual_depth)
+            raw_score[i] = score / max(1.0 - score, 1e-12) if known[i] else math.nan
             if not known[i]:
                 weights[i] = 0.0
     if not learn:
@@ -222,7 +261,7 @@ def _rate(  # type: ignore[no-untyped-def]
     for i in range(n):
         if not known[i]:
             continue
-        weight = weight_of(magnitude[i], numbers, learned + i - part, 2.0) if learned >= part else 1.0
+        weight = weight_of(raw_score[i], numbers, learned + i - part, 2.0) if learned >= part else 1.0
         numbers[0] += 1.0
         for j in range(width):
             if not math.isnan(X[i, j]) and abs(X[i, j]) < math.inf:
@@ -239,7 +278,7 @@ def _rate(  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _walk(Z, feature, cut, size, logs, depths, totals, weights):  # type: ignore[no-untyped-def]
-    """Depth of each event summed over the trees, and for each field the nats by which its cuts left fewer than half behind.
+    """Depth of each event, summed over the trees; for each field, the logarithm of how much less than half its cuts left with the event.
 
     `logs` and `depths` are those of numbers of events; ``logs[0]`` is such that an empty side counts as ln of all there were.
     """

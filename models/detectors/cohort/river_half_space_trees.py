@@ -1,4 +1,4 @@
-"""River's own half-space trees behind our contract: the reference, always selectable."""
+"""River's own half-space trees as one of our detectors: the reference for ours."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RiverHalfSpaceTrees(WindowedForest):
         return self.score_learn_many(X), np.ones(X.shape)
 
     def explain_many(self, X: Floats) -> Floats:
-        """By how much each score falls when a feature is missing, at least 0, scaled to add up to the score."""
+        """How much each score falls when a feature is missing, at least 0, scaled to add up to the score."""
         X = self._scorable(X)
         scores = self.score_many(X)
         drops = np.empty(X.shape)
@@ -88,7 +88,7 @@ class RiverHalfSpaceTrees(WindowedForest):
             del self._recent[: 2 * self.window_size]
 
     def _plant(self, width: int) -> None:
-        """Build the trees as River does at its first event, but over every column, present in that event or not."""
+        """Build the trees as River does at its first event, but over all columns, also those that are missing in that event."""
         model = self._model
         model.trees = [
             make_padded_tree(

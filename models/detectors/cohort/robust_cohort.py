@@ -1,90 +1,46 @@
-"""What cohort detectors share that standardise their columns and learn little from what is strange."""
+"""What cohort detectors share that standardise their columns and learn strange events with little weight."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from typing import ClassVar, Self
 
-import numpy as np
 from numba import njit
-from streamgauge.models.contract import Floats, checked, share
-from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
+from streamgauge.models.contract import Floats
+from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
 from streamgauge.models.detectors.deviation import deviation_of
-from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
 CLIP = 20.0  # standard deviations beyond which a value counts no more
 ADAPT = 0.001  # least weight of an event in what is usual
-COUNT, USUAL = range(2)  # places in `RobustCohort._numbers`: events learned, usual magnitude
+COUNT, USUAL = range(2)  # places in `RobustCohort._numbers`: events learned, usual raw score
 
 
-class RobustCohort(CohortDetector):
+class RobustCohort(ScoredCohort):
     """Running mean and deviation of every column; an event much stranger than usual is learned with little weight.
 
-    So a burst of anomalies does not become the norm, while a lasting change does, in the end, because what is usual follows.
-    The score is ``m / (m + half_score)`` of the magnitude m.
+    So a burst of anomalies does not become usual, while a lasting change does, after some time, because what is usual follows.
 
     Attributes
     ----------
     arrays : tuple of str
-        Attributes that are the state, besides `learned`; the first tells the width.
+        Attributes that are the state, besides `learned`; the length of the first is the width.
     """
 
     state_version: ClassVar[int] = 1
-    half_score: ClassVar[float] = 3.0
     arrays: ClassVar[tuple[str, ...]] = ("_mean", "_numbers")
-    warmup: int
     _mean: Floats | None = None
-
-    @abstractmethod
-    def _build(self, width: int) -> None:
-        """Make the arrays."""
-
-    @abstractmethod
-    def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
-        """Rate events, and learn them if asked to; counts `learned` on."""
 
     @property
     def width(self) -> int | None:  # noqa: D102
         return None if self._mean is None else len(self._mean)
 
-    @property
-    def ready(self) -> bool:  # noqa: D102
-        return self._mean is not None and self.learned >= self.warmup
-
-    def rate_learn_many(self, X: Floats) -> tuple[Floats, Floats]:  # noqa: D102
-        X = checked(X, self.width, self.name)
-        if self._mean is None:
-            self._build(X.shape[1])
-        return self._rate(X, learn=True)
-
-    def widened(self, width: int) -> Self:
-        """See `CohortDetector`; every array is kept, as the first part of the wider one."""
-        new = type(self)(**self.settings())
-        if self._mean is not None:
-            new._build(width)
-            new.learned = self.learned
-            for name in self.arrays:
-                old = getattr(self, name)
-                getattr(new, name)[tuple(map(slice, old.shape))] = old
-        return new
-
-    def learn_many(self, X: Floats) -> None:  # noqa: D102
-        self.score_learn_many(X)
-
-    def score_learn_many(self, X: Floats) -> Floats:  # noqa: D102
-        return self._score(
-            self.rate_learn_many(self._columns_of(checked(X, self._fields(), self.name), forward=True))[0]
-        )
-
-    def score_many(self, X: Floats) -> Floats:  # noqa: D102
-        return self._score(self._rated(X)[0])
-
-    def explain_many(self, X: Floats) -> Floats:
-        """Each field's share of the magnitude, times the score."""
-        magnitude, weights = self._rated(X)
-        return share(weights, self._score(magnitude))
+    def widen(self, width: int) -> None:
+        """See `ScoredCohort`; every array is kept, as the first part of the wider one."""
+        before = {name: getattr(self, name) for name in self.arrays}
+        self._build(width)
+        for name, array in before.items():
+            getattr(self, name)[tuple(map(slice, array.shape))] = array
 
     def to_state(self) -> bytes:  # noqa: D102
         meta = {"settings": self.settings(), "learned": self.learned}
@@ -102,29 +58,10 @@ class RobustCohort(CohortDetector):
             setattr(detector, name, array)
         return detector
 
-    def _fields(self) -> int | None:
-        """Columns that `Detector`'s methods take; None before the first event."""
-        return self.width
-
-    def _columns_of(self, X: Floats, forward: bool) -> Floats:
-        """The columns that belong to rows given through `Detector`'s methods; `forward` when they are learned."""
-        return X
-
-    def _rated(self, X: Floats) -> tuple[Floats, Floats]:
-        X = checked(X, self._fields(), self.name)
-        if not self.ready:
-            raise NotReadyError(f"{self.name} needs {self.warmup} events, it has learned {self.learned}")
-        return self._rate(np.ascontiguousarray(self._columns_of(X, forward=False)), learn=False)
-
-    def _score(self, magnitude: Floats) -> Floats:
-        size = np.nan_to_num(magnitude, nan=0.0)
-        score: Floats = size / (size + self.half_score)
-        return score
-
 
 @njit(cache=True)
 def standardised(x, mean, variance, count):  # type: ignore[no-untyped-def]
-    """Distance from the mean in deviations, clipped; 0 where missing; the root of the count where nothing ever varied."""
+    """Deviation from the mean, in standard deviations, clipped; 0 where missing; the root of the count where nothing ever varied."""
     if math.isnan(x):
         return 0.0
     far, deviation = x - mean, deviation_of(variance, mean)
@@ -137,7 +74,7 @@ def standardised(x, mean, variance, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
-    """By how much a value is off the mean, limited as `z` is; 0 where missing."""
+    """Difference of a value from the mean, limited as `z` is; 0 where missing."""
     if math.isnan(x):
         return 0.0
     deviation = deviation_of(variance, mean)
@@ -148,7 +85,7 @@ def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def learn_moments(x, z, mean, variance, gain):  # type: ignore[no-untyped-def]
-    """Let mean and variance of every column that is there follow one event."""
+    """Learn an event into mean and variance of every column that it has."""
     for j in range(len(x)):
         if not math.isnan(x[j]):
             far = moved(x[j], z[j], mean[j], variance[j])
@@ -170,17 +107,17 @@ def count_in(counts, total, place, weight, memory):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def weight_of(magnitude, numbers, rated_before, limit):  # type: ignore[no-untyped-def]
-    """Weight that an event is learned with; what is usual learns the magnitude, limited to three times itself.
+def weight_of(raw_score, numbers, rated_before, limit):  # type: ignore[no-untyped-def]
+    """Weight that an event is learned with; its raw score is learned into the usual one, limited to three times that.
 
-    Full up to `limit` times the usual magnitude, then falling with its fourth power; where `limit` is 0 the magnitude is in nats, and
-    the weight is full up to one nat more than usual, then ten times less for each 0.77 nats.
+    The weight is 1 up to `limit` times the usual raw score, then falls with its fourth power. A `limit` of 0 is for raw scores that are
+    logarithms: the weight is 1 up to the usual one plus 1, then falls to a tenth with each 0.77.
     """
     usual = numbers[USUAL]
     if usual == 0.0:
-        numbers[USUAL] = magnitude
+        numbers[USUAL] = raw_score
         return 1.0
-    numbers[USUAL] += max(1.0 / (1.0 + rated_before), ADAPT) * (min(magnitude, 3.0 * usual) - usual)
+    numbers[USUAL] += max(1.0 / (1.0 + rated_before), ADAPT) * (min(raw_score, 3.0 * usual) - usual)
     if limit == 0.0:
-        return min(1.0, math.exp(-3.0 * (magnitude - usual - 1.0)))
-    return 1.0 if magnitude <= limit * usual else (limit * usual / magnitude) ** 4
+        return min(1.0, math.exp(-3.0 * (raw_score - usual - 1.0)))
+    return 1.0 if raw_score <= limit * usual else (limit * usual / raw_score) ** 4

@@ -1,4 +1,4 @@
-"""Vector autoregressive residual: what is left of each field when it is forecast from all fields a step before."""
+"""Vector autoregressive residual: what a forecast from all fields of the event before does not explain of a field."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.models.detectors.cohort.cohort_detector import TAKES
+from streamgauge.models.detectors.cohort.cohort_detector import InputKind
 from streamgauge.models.detectors.cohort.linear_residuals import LinearResiduals
 
 
 class VectorAutoregression(LinearResiduals):
-    """Residual of a ridge regression of every field on all fields a step before, learned as it goes.
+    """Residual of a ridge regression of every field on all fields of the event before, learned event by event.
 
-    ``e = z - B z'`` with ``B = C_zz' (C_z'z' + ridge I)^-1``; each residual is divided by its own usual size; the three largest are
-    averaged. The score is ``m / (m + 3)``.
+    ``e = z - B z'`` with ``B = C_zz' (C_z'z' + ridge I)^-1``; each residual is divided by its own usual size; the mean of the three
+    largest is the raw score. The score is ``m / (m + 3)``.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class VectorAutoregression(LinearResiduals):
     """
 
     name: ClassVar[str] = "vector_autoregression"
-    takes: ClassVar[TAKES] = "levels and lasts"
+    input_kind: ClassVar[InputKind] = "levels and lasts"
     lagged: ClassVar[bool] = True
     max_fields: ClassVar[int] = 64
 

@@ -1,4 +1,4 @@
-"""What half-space trees have in common, whoever walks them: all they know is the last two windows of events."""
+"""What half-space trees have in common: everything they know are the last two windows of events."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from abc import abstractmethod
 from typing import ClassVar, Self
 
 import numpy as np
-from streamgauge.models.calibration.calibration import magnitude
+from streamgauge.models.calibration.calibration import odds
 from streamgauge.models.contract import Floats, checked
-from streamgauge.models.detectors.cohort.cohort_detector import TAKES, CohortDetector
+from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector, InputKind
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -16,8 +16,8 @@ from streamgauge.models.persistence.codec import pack, unpack
 class WindowedForest(CohortDetector):
     """A forest whose masses are those of the last full window.
 
-    A window's masses depend on that window alone, so the saved state is the events of the last full window and of the
-    running one, and restoring is learning them again.
+    A window's masses depend on that window alone. So the saved state are the events of the last full window and of the running one; to
+    restore is to learn them again.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class WindowedForest(CohortDetector):
     """
 
     state_version = 1
-    takes: ClassVar[TAKES] = "features"
+    input_kind: ClassVar[InputKind] = "features"
 
     def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 250, seed: int = 42) -> None:
         self.n_trees = n_trees
@@ -52,12 +52,12 @@ class WindowedForest(CohortDetector):
 
     @property
     def rebuilt_from(self) -> int:
-        """Events learned before the last full window: they do not matter any more."""
+        """Number of events learned before the last full window: they do not matter any more."""
         return max(0, self.learned // self.window_size - 1) * self.window_size
 
     @abstractmethod
     def recent(self) -> tuple[int, Floats]:
-        """`rebuilt_from`, and the events since: all that matters."""
+        """`rebuilt_from`, and the events since then, float64[n, d]: all that matters."""
 
     def replay(self, first: int, X: Floats) -> None:
         """Become the detector that learned `first` events and then `X`; `first` is a multiple of the window size."""
@@ -81,15 +81,15 @@ class WindowedForest(CohortDetector):
         return self._width
 
     def rate_learn_many(self, X: Floats) -> tuple[Floats, Floats]:
-        """See `CohortDetector`; the magnitude is the odds of the score."""
+        """See `CohortDetector`; the raw score is the odds of the score."""
         unready = max(0, self.window_size - self.learned)
         score, weights = self.score_learn_explain_many(X)
-        odds = magnitude(score)
-        odds[:unready] = np.nan
-        return odds, weights
+        raw_score = odds(score)
+        raw_score[:unready] = np.nan
+        return raw_score, weights
 
     def widened(self, width: int) -> Self:
-        """See `CohortDetector`; trees are drawn anew and taught with what the old ones saw last."""
+        """See `CohortDetector`; new trees are drawn, and learn the last events again."""
         first, recent = self.recent()
         wide = np.full((len(recent), width), np.nan)
         wide[:, : recent.shape[1]] = recent

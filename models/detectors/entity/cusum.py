@@ -1,4 +1,4 @@
-"""CUSUM: a run of deviations to one side, each too small to be told by itself."""
+"""CUSUM: a run of deviations to one side, each too small to be found by itself."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 MEAN, VARIANCE, UP, UP_LENGTH, DOWN, DOWN_LENGTH, SINCE, SINCE_VALUES = range(1, 9)
 BLOCK = 9  # sum, values, variance of means, blocks
-CLIP = 3.0  # deviations that a single value counts at the most
-LENGTH = 32.0  # values of a block: how much means vary tells what runs are usual
-RECALLED = 40.0  # blocks whose means count
+CLIP = 3.0  # standard deviations that a single value counts at most
+LENGTH = 32.0  # values of a block: from how much the means of blocks vary follows which runs are usual
+RECALLED = 40.0  # blocks that are remembered
 LEAST_BLOCKS = 3.0
-SUSPECT = 5.0  # a sum from which on nothing is learned
-MOST = 25.0  # the largest sum: a run must be over soon after its last value
+SUSPECT = 5.0  # from this sum on, nothing is learned
+MOST = 25.0  # the largest sum, so that it falls soon after the last value of a run
 
 
 class Cusum(EntityDetector):
     """The larger of two cumulative sums of deviations from the mean, upwards and downwards, less an allowance.
 
-    A deviation is measured in those of means of 32 values, so that a field that wanders by nature needs longer runs to be
-    told. While a sum is suspicious, mean and deviation are not learned; after `settle` values it is a new level: that is
-    learned, and the sums begin anew. The score is ``m / (m + 10)``.
+    Deviations are divided by how much means of 32 values vary: a field that wanders by nature needs longer runs. While a sum is
+    suspicious, mean and variance are not learned. After `settle` values it is a new level: it is learned, and the sums start at 0. The
+    score is ``m / (m + 10)``.
 
-    The distance is in nats: the sum times twice the allowance, as the sum of a field without a shift exceeds h with a
-    probability of about ``exp(-2 allowance h)``.
+    The raw score is evidence: the sum times twice the allowance. The sum of a field without a shift exceeds h with a probability of
+    about ``exp(-2 allowance h)``.
 
     Parameters
     ----------
     allowance : float
-        Deviations that are no news: half of the smallest shift worth telling.
+        Taken off each deviation: half of the smallest shift that is to be found, in standard deviations.
     settle : int
         Values after which a shift is the new level.
     memory : int
-        Values that mean and deviation remember.
+        Values that mean and variance remember.
     warmup : int
         Values needed before a field is scored.
 
@@ -53,8 +53,8 @@ class Cusum(EntityDetector):
     half_score: ClassVar[float] = 10.0
     pooled = "rarest"
     in_nats: ClassVar[bool] = True
-    sees = "collective"
-    takes = "own"
+    anomaly_kind = "collective"
+    input_kind = "own"
 
     def __init__(self, allowance: float = 0.35, settle: int = 200, memory: int = 5000, warmup: int = 100) -> None:
         self.allowance = allowance
@@ -66,7 +66,7 @@ class Cusum(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return BLOCK + 4
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         sums, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
@@ -75,7 +75,7 @@ class Cusum(EntityDetector):
 
 
 @njit(cache=True)
-def _sums(state, rows, X, allowance, settle, memory, warmup, learn, sums, expected):  # type: ignore[no-untyped-def]
+def _sums(state, rows, X, allowance, settle, memory, warmup, learn, sums, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]

@@ -28,13 +28,13 @@ CRITICAL = np.array(
          0.418, 0.411, 0.404, 0.399, 0.393, 0.388, 0.384, 0.380, 0.376, 0.372],
     ]
 )  # fmt: skip
-SURPRISE = -np.log(np.array(LEVELS))
+EVIDENCE = -np.log(np.array(LEVELS))
 
 
 class DixonQ(WindowDetector):
-    """Minus the logarithm of the level at which Dixon's Q would reject the new value.
+    """Minus the logarithm of the significance level at which Dixon's Q test would reject the new value.
 
-    The sample are the last `window` values and the new one; ``Q = gap / range``. Levels between those of the table are interpolated, and
+    The sample is the last `window` values and the new one; ``Q = gap / range``. Levels between those of the table are interpolated, and
     beyond its last one continued. A value that is not the least or the largest has Q = 0. The score is ``m / (m + 3)``: a half at
     five per cent.
 
@@ -56,16 +56,16 @@ class DixonQ(WindowDetector):
     def __init__(self, window: int = 20, warmup: int = 10) -> None:
         super().__init__(window, warmup)
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        distance, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
-        _dixon(state, rows, X, self.window, self.warmup, learn, CRITICAL, SURPRISE, distance, expected)
-        return distance, expected
+        deviations, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _dixon(state, rows, X, self.window, self.warmup, learn, CRITICAL, EVIDENCE, deviations, expected)
+        return deviations, expected
 
 
 @njit(cache=True)
-def _dixon(state, rows, X, window, warmup, learn, critical, surprise, distance, expected):  # type: ignore[no-untyped-def]
+def _dixon(state, rows, X, window, warmup, learn, critical, evidence, deviations, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]
@@ -76,19 +76,19 @@ def _dixon(state, rows, X, window, warmup, learn, critical, surprise, distance, 
                 low, high = values[0], values[-1]
                 expected[i, f] = values[len(values) // 2]
                 gap = x - high if x > high else min(0.0, x - low)
-                distance[i, f] = 0.0
+                deviations[i, f] = 0.0
                 if gap != 0.0:
                     q = abs(gap) / (max(x, high) - min(x, low))
                     row = critical[:, len(values) + 1 - 3]
                     last_q, last_s, told = 0.0, 0.0, -1.0
                     for level in range(len(row)):
                         if q <= row[level]:
-                            told = last_s + (q - last_q) / (row[level] - last_q) * (surprise[level] - last_s)
+                            told = last_s + (q - last_q) / (row[level] - last_q) * (evidence[level] - last_s)
                             break
-                        last_q, last_s = row[level], surprise[level]
+                        last_q, last_s = row[level], evidence[level]
                     if told < 0.0:  # beyond one per cent, as from two to one
-                        slope = (surprise[-1] - surprise[-2]) / (row[-1] - row[-2])
-                        told = surprise[-1] + slope * (q - row[-1])
-                    distance[i, f] = math.copysign(told, gap)
+                        slope = (evidence[-1] - evidence[-2]) / (row[-1] - row[-2])
+                        told = evidence[-1] + slope * (q - row[-1])
+                    deviations[i, f] = math.copysign(told, gap)
             if learn:
                 push(cell, x, window)

@@ -1,4 +1,4 @@
-"""What detectors of single fields have in common: a few numbers for each entity and field, walked by one kernel."""
+"""What detectors of single fields have in common: a few numbers for each entity and field, updated by one kernel."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from streamgauge.models.contract import Detector, Floats, Ints, checked, share
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
-TOP = 3  # fields whose mean distance counts, where the largest alone would be noise
+TOP = 3  # fields whose mean deviation counts, where the largest alone would be noise
 
 
 class EntityDetector(Detector):
     """A detector that looks at each field of each entity by itself.
 
     One instance used through `Detector`'s methods holds one entity; the job keeps the numbers of many entities in one array and
-    calls `rate_learn_entities`. The score of an event is ``m / (m + half_score)`` of its magnitude ``m``: the largest
-    distance over the fields, or what else `pooled` says.
+    calls `rate_learn_entities`. The score of an event is ``m / (m + half_score)`` of its raw score ``m``: the largest deviation over
+    the fields, or what `pooled` says.
 
     Attributes
     ----------
     tier : {"light", "rich"}
         Light: a few numbers, for millions of entities. Rich: some kilobytes, for as many entities as memory is given.
     half_score : float
-        The magnitude that scores 0.5.
+        The raw score whose score is 0.5.
     pooled : {"largest", "top", "rarest"}
-        How the fields' distances become one: the largest; the mean of the three largest; the largest, in nats, less what so many
-        fields would show by chance, ln of their number.
+        How the fields' deviations become one raw score: the largest; the mean of the three largest; the largest, which is evidence,
+        less ln of the number of fields, which is what so many fields show by chance.
     in_nats : bool
-        Whether the magnitude is a surprise in its own right (minus ln of a probability) and needs no calibration.
+        Whether the raw score already is evidence (minus ln of a probability) and needs no calibration.
     quarantined : bool
-        Whether it need not learn from a suspicious stretch: it knows what is usual. What adds up evidence, or must learn a novelty at
-        once, is not.
-    takes : {"values", "residuals", "levels", "own"}
-        What the job gives it: values; what the seasonal profile leaves of them; the same, beside the level of the entity's
-        peers; what neither the hour nor the peers explain.
+        Whether it does not learn quarantined events. False for detectors that add up evidence over events, or that must learn a new
+        value at once.
+    input_kind : {"values", "residuals", "levels", "own"}
+        What the job gives it: values; what the seasonal profile does not explain of them (residuals); residuals with the level of the
+        entity's peers; what neither the profile nor the peers explain.
     """
 
     tier: ClassVar[Literal["light", "rich"]] = "light"
@@ -45,7 +45,7 @@ class EntityDetector(Detector):
     pooled: ClassVar[Literal["largest", "top", "rarest"]] = "largest"
     in_nats: ClassVar[bool] = False
     quarantined: ClassVar[bool] = False
-    takes: ClassVar[Literal["values", "residuals", "levels", "own"]] = "values"
+    input_kind: ClassVar[Literal["values", "residuals", "levels", "own"]] = "values"
     warmup: int
     _state: Floats | None = None
     _clock: int = 0
@@ -56,8 +56,8 @@ class EntityDetector(Detector):
         """float64 numbers kept for each entity and field; the first counts what was learned."""
 
     @abstractmethod
-    def distances(self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool) -> tuple[Floats, Floats]:
-        """Distance of each value from what was expected, in row order.
+    def deviations(self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool) -> tuple[Floats, Floats]:
+        """Deviation of each value from its expected value, in row order.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class EntityDetector(Detector):
 
         Returns
         -------
-        distance : float64[n, d]
+        deviations : float64[n, d]
             Signed where below and above differ; NaN where missing or not ready.
         expected : float64[n, d]
             NaN where nothing is known.
@@ -82,47 +82,49 @@ class EntityDetector(Detector):
     def rate_learn_entities(
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool = True
     ) -> tuple[Floats, Floats, Floats]:
-        """Rate, then learn, events of many entities in row order; see `distances`.
+        """Score, then learn, events of many entities in row order; see `deviations`.
 
         Returns
         -------
-        magnitude : float64[n]
+        raw_score : float64[n]
             At least 0; NaN where no field has learned enough.
-        distance, expected : float64[n, d]
+        deviations, expected : float64[n, d]
         """
         infinite = np.isinf(X)
-        if infinite.any():  # beyond everything, and nothing to learn from
+        if infinite.any():  # the largest deviation there is, and never learned
             X = np.where(infinite, np.nan, X)
-        size, distance, expected = self.sizes(state, rows, X, times, learn)
-        size[infinite] = distance[infinite] = np.inf
-        return self.pool(size), distance, expected
+        size, deviations, expected = self.raw_scores(state, rows, X, times, learn)
+        size[infinite] = deviations[infinite] = np.inf
+        return self.pool(size), deviations, expected
 
-    def sizes(self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool) -> tuple[Floats, Floats, Floats]:
-        """What events are ranked by, beside what `distances` returns: the distance itself, unless a detector is surer of a part of it.
+    def raw_scores(
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
+    ) -> tuple[Floats, Floats, Floats]:
+        """Raw score of each field, and what `deviations` returns. They differ where an alert may rest on less than the raw score.
 
         Returns
         -------
-        size, distance, expected : float64[n, d]
+        raw_scores, deviations, expected : float64[n, d]
         """
-        distance, expected = self.distances(state, rows, X, times, learn)
-        return distance, distance, expected
+        deviations, expected = self.deviations(state, rows, X, times, learn)
+        return deviations, deviations, expected
 
-    def pool(self, distance: Floats) -> Floats:
-        """One magnitude of the distances of an event's fields, float64[n]; NaN where there are none."""
-        sizes = np.abs(distance)
+    def pool(self, deviations: Floats) -> Floats:
+        """One raw score for each event from those of its fields, float64[n, d]; NaN where there are none."""
+        sizes = np.abs(deviations)
         unknown = np.isnan(sizes)
         none = unknown.all(axis=1)
         sizes[unknown] = 0.0
-        magnitude: Floats = sizes.max(axis=1, initial=0.0)
+        raw_score: Floats = sizes.max(axis=1, initial=0.0)
         if self.pooled == "rarest":
             fields = np.maximum((~unknown).sum(axis=1), 1)
-            magnitude = np.maximum(magnitude - np.log(fields), 0.0)
+            raw_score = np.maximum(raw_score - np.log(fields), 0.0)
         elif self.pooled == "top" and sizes.shape[1] > TOP:
-            magnitude = np.partition(sizes, -TOP, axis=1)[:, -TOP:].mean(axis=1)
+            raw_score = np.partition(sizes, -TOP, axis=1)[:, -TOP:].mean(axis=1)
         elif self.pooled == "top" and sizes.shape[1]:
-            magnitude = sizes.mean(axis=1)
-        magnitude[none] = np.nan
-        return magnitude
+            raw_score = sizes.mean(axis=1)
+        raw_score[none] = np.nan
+        return raw_score
 
     @property
     def ready(self) -> bool:
@@ -143,16 +145,16 @@ class EntityDetector(Detector):
         if self._state is None:
             self._state = np.zeros((1, X.shape[1], self.numbers_per_feature))
         times = self._clock + 1000 * np.arange(1, len(X) + 1) if times is None else times
-        magnitude, _, _ = self.rate_learn_entities(self._state, np.zeros(len(X), np.int64), X, times)
+        raw_score, _, _ = self.rate_learn_entities(self._state, np.zeros(len(X), np.int64), X, times)
         self._clock = int(times[-1]) if len(times) else self._clock
-        return self._score(magnitude)
+        return self._score(raw_score)
 
     def explain_many(self, X: Floats, times: Ints | None = None) -> Floats:
-        """Each field's share of the sum of squared distances, times the score."""
-        score, distance = self._scored(X, times)
-        largest = np.nanmax(np.abs(distance), axis=1, keepdims=True, initial=1e-300)
+        """Each field's share of the sum of squared deviations, times the score."""
+        score, deviations = self._scored(X, times)
+        largest = np.nanmax(np.abs(deviations), axis=1, keepdims=True, initial=1e-300)
         with np.errstate(invalid="ignore"):
-            relative = np.where(np.isinf(distance), 1.0, distance / largest)
+            relative = np.where(np.isinf(deviations), 1.0, deviations / largest)
         return share(relative * relative, score)
 
     def to_state(self) -> bytes:  # noqa: D102
@@ -167,7 +169,7 @@ class EntityDetector(Detector):
         return detector
 
     def _needed(self) -> float:
-        """What the first number is when a field has learned enough."""
+        """The first number of the state, when a field has learned enough."""
         return float(self.warmup)
 
     def _scored(self, X: Floats, times: Ints | None) -> tuple[Floats, Floats]:
@@ -179,11 +181,11 @@ class EntityDetector(Detector):
             )
         times = np.full(len(X), self._clock + 1000) if times is None else times
         rows = np.zeros(len(X), np.int64)
-        magnitude, distance, _ = self.rate_learn_entities(self._state, rows, X, times, learn=False)
-        return self._score(magnitude), distance
+        raw_score, deviations, _ = self.rate_learn_entities(self._state, rows, X, times, learn=False)
+        return self._score(raw_score), deviations
 
-    def _score(self, magnitude: Floats) -> Floats:
-        size = np.nan_to_num(magnitude, nan=0.0, posinf=np.inf)
+    def _score(self, raw_score: Floats) -> Floats:
+        size = np.nan_to_num(raw_score, nan=0.0, posinf=np.inf)
         with np.errstate(invalid="ignore"):
             score: Floats = np.where(np.isinf(size), 1.0, size / (size + self.half_score))
         return score

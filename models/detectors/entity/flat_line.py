@@ -1,4 +1,4 @@
-"""Flat line: a value that repeats for longer than it ever did."""
+"""Flat line: a value that repeats for longer than ever before."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 LAST, RUN, LONGEST, REPEATS = 1, 2, 3, 4
-LEAST = 0.5  # probability of a repetition that is assumed
-USUAL = 0.3  # share of repetitions from which on standing still is how the field is
+LEAST = 0.5  # assumed probability of a repetition
+USUAL = 0.3  # a field with this share of repetitions has no flat line
 
 
 class FlatLine(EntityDetector):
-    """How unlikely the run of equal values is, beyond the longest run before it.
+    """How unlikely a run of equal values is, beyond the longest run before it.
 
-    In nats: each value beyond the longest run counts ln 2, as if the field repeated its last value half of the time; one that did so in
-    three of ten events or more before has no flat line. One run makes the longest at most twice as long. The score is
-    ``m / (m + 6)``.
+    The raw score is evidence: each value beyond the longest run counts ln 2, as if the field repeated its last value half of the time.
+    A field that repeated its value in three of ten events or more has no flat line. One run makes the longest run at most twice as
+    long. The score is ``m / (m + 6)``.
 
     Parameters
     ----------
     usual : int
-        Runs up to this length are no news.
+        Runs up to this length are usual.
     warmup : int
         Values needed before a field is scored.
 
@@ -40,7 +40,7 @@ class FlatLine(EntityDetector):
     state_version: ClassVar[int] = 2
     in_nats: ClassVar[bool] = True
     pooled = "rarest"
-    sees = "collective"
+    anomaly_kind = "collective"
 
     def __init__(self, usual: int = 5, warmup: int = 20) -> None:
         self.usual = usual
@@ -50,16 +50,16 @@ class FlatLine(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return 5
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        surprise, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
-        _runs(state, rows, X, self.usual, self.warmup, learn, surprise)
-        return surprise, expected
+        evidence, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _runs(state, rows, X, self.usual, self.warmup, learn, evidence)
+        return evidence, expected
 
 
 @njit(cache=True)
-def _runs(state, rows, X, usual, warmup, learn, surprise):  # type: ignore[no-untyped-def]
+def _runs(state, rows, X, usual, warmup, learn, evidence):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]
@@ -71,10 +71,10 @@ def _runs(state, rows, X, usual, warmup, learn, surprise):  # type: ignore[no-un
             if not same:
                 longest = max(longest, min(cell[RUN], 2.0 * longest))
             if cell[0] >= warmup:
-                surprise[i, f] = 0.0
+                evidence[i, f] = 0.0
                 before = cell[0] + 1.0 - run  # values, and repetitions among them
                 if before >= warmup and cell[REPEATS] + same - (run - 1.0) < USUAL * before:
-                    surprise[i, f] = max(0.0, run - longest) * -math.log(LEAST)
+                    evidence[i, f] = max(0.0, run - longest) * -math.log(LEAST)
             if learn:
                 cell[0] += 1.0
                 cell[LAST], cell[RUN], cell[LONGEST] = x, run, longest

@@ -1,4 +1,4 @@
-"""Forecast residual: what an autoregression, learned as it goes, did not foresee."""
+"""Forecast residual: what an autoregression, learned value by value, did not forecast."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
-ANCHOR, SPREAD, ERROR, NUMBERS = 1, 2, 3, 4  # first value; mean absolute value and residual; then lags, weights, P
-CLIP = 5.0  # usual residuals beyond which one teaches no more
+ANCHOR, SPREAD, ERROR, NUMBERS = (
+    1,
+    2,
+    3,
+    4,
+)  # first value; mean absolute value and residual; then lags, weights and their covariance
+CLIP = 5.0  # a residual is learned as so many usual ones at most
 PRIOR = 100.0  # of the weights' covariance
 
 
@@ -48,16 +53,38 @@ class ForecastResidual(EntityDetector):
         p = self.lags + 1
         return NUMBERS + self.lags + p + p * p
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        distance, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
-        _forecast(state, rows, X, self.lags, self.forget, self.warmup, learn, distance, expected)
-        return distance, expected
+        deviations, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _forecast(state, rows, X, self.lags, self.forget, self.warmup, learn, deviations, expected)
+        return deviations, expected
+
+
+@njit(cache=True, inline="always")
+def _regress(weights, P, u, k, p, forget, error, unit):  # type: ignore[no-untyped-def]
+    """A step of recursive least squares: `P` is the weights' covariance, row after row, `error` that of the forecast.
+
+    A covariance is at most 1e6: it stays finite where the last values hardly vary.
+    """
+    if weights[p - 1] == 0.0 and P[0] == 0.0:
+        for j in range(p):
+            P[j * p + j] = PRIOR
+    below = forget
+    for a in range(p):
+        k[a] = 0.0
+        for b in range(p):
+            k[a] += P[a * p + b] * u[b]
+        below += u[a] * k[a]
+    for a in range(p):
+        weights[a] += k[a] / below * error / unit
+        for b in range(a + 1):
+            P[a * p + b] = min((P[a * p + b] - k[a] * k[b] / below) / forget, 1e6)
+            P[b * p + a] = P[a * p + b]
 
 
 @njit(cache=True)
-def _forecast(state, rows, X, lags, forget, warmup, learn, distance, expected):  # type: ignore[no-untyped-def]
+def _forecast(state, rows, X, lags, forget, warmup, learn, deviations, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     p = lags + 1
     u, k = np.empty(p), np.empty(p)
     for i in range(X.shape[0]):
@@ -70,42 +97,29 @@ def _forecast(state, rows, X, lags, forget, warmup, learn, distance, expected): 
             value, spread = x - anchor, cell[SPREAD]
             unit = spread if spread > 1e-9 * abs(anchor) else 0.0  # less is rounding
             last = cell[NUMBERS : NUMBERS + lags]
-            w, P = cell[NUMBERS + lags : NUMBERS + lags + p], cell[NUMBERS + lags + p :]
+            weights, P = cell[NUMBERS + lags : NUMBERS + lags + p], cell[NUMBERS + lags + p :]
             u[lags] = 1.0
             foreseen = 0.0
             if unit > 0.0:
                 for j in range(lags):
                     u[j] = last[j] / unit
                 for j in range(p):
-                    foreseen += w[j] * u[j]
+                    foreseen += weights[j] * u[j]
             foreseen *= unit
             error = value - foreseen
             if count >= warmup:
                 expected[i, f] = anchor + foreseen
-                distance[i, f] = 0.0
+                deviations[i, f] = 0.0
                 if cell[ERROR] > 1e-9 * abs(anchor):
-                    distance[i, f] = error / cell[ERROR]
+                    deviations[i, f] = error / cell[ERROR]
                 elif error != 0.0:
-                    distance[i, f] = math.copysign(math.sqrt(count), error)
+                    deviations[i, f] = math.copysign(math.sqrt(count), error)
             if not learn:
                 continue
             if count >= warmup and cell[ERROR] > 0.0:
                 error = min(max(error, -CLIP * cell[ERROR]), CLIP * cell[ERROR])
             if count >= lags and unit > 0.0:
-                if w[lags] == 0.0 and P[0] == 0.0:
-                    for j in range(p):
-                        P[j * p + j] = PRIOR
-                below = forget
-                for a in range(p):
-                    k[a] = 0.0
-                    for b in range(p):
-                        k[a] += P[a * p + b] * u[b]
-                    below += u[a] * k[a]
-                for a in range(p):
-                    w[a] += k[a] / below * error / unit
-                    for b in range(a + 1):
-                        P[a * p + b] = min((P[a * p + b] - k[a] * k[b] / below) / forget, 1e6)
-                        P[b * p + a] = P[a * p + b]
+                _regress(weights, P, u, k, p, forget, error, unit)
                 cell[ERROR] += max(1.0 / (count - lags + 1.0), 0.005) * (abs(error) - cell[ERROR])
             size = min(abs(value), 10.0 * spread) if count >= warmup and spread > 0.0 else abs(value)
             cell[SPREAD] = spread + (size - spread) / (count + 1.0)

@@ -1,4 +1,4 @@
-"""Grubbs' test: whether a value is an outlier of the sample that it and its past make."""
+"""Grubbs' test: whether a value is an outlier among the values before it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from scipy.special import stdtr
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.entity.sliding_window import WindowDetector, held, push
 
-LEAST = 1e-300  # probability below which none is told apart
+LEAST = 1e-300  # smaller probabilities count as this one
 
 
 class Grubbs(WindowDetector):
     """Minus the logarithm of the probability of Grubbs' two-sided test for the new value.
 
-    The sample are the last `window` values and the new one. With ``G = |x - mean| / s``, the probability that the most extreme of n normal
-    values is as far is at most ``2 n`` times the tail of Student's t with n - 2 degrees of freedom at
-    ``sqrt(n (n - 2) G^2 / ((n - 1)^2 - n G^2))``. The score is ``m / (m + 3)``: about a half at five per cent.
+    The sample is the last `window` values and the new one. With ``G = |x - mean| / s``, the probability that the most extreme of n
+    normal values is as far off is at most ``2 n`` times the tail of Student's t with n - 2 degrees of freedom at ``sqrt(n (n - 2) G^2 /
+    ((n - 1)^2 - n G^2))``. The score is ``m / (m + 3)``: about a half at five per cent.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Grubbs(WindowDetector):
     name: ClassVar[str] = "grubbs"
     half_score: ClassVar[float] = 3.0
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         t, size, expected = np.full(X.shape, np.nan), np.full(X.shape, 3.0), np.full(X.shape, np.nan)
@@ -46,7 +46,7 @@ class Grubbs(WindowDetector):
 
 
 @njit(cache=True)
-def _student(state, rows, X, window, warmup, learn, t, size, expected):  # type: ignore[no-untyped-def]
+def _student(state, rows, X, window, warmup, learn, t, size, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]

@@ -12,7 +12,7 @@ from streamgauge.models.detectors.entity.sliding_window import WindowDetector, h
 
 
 class InterquartileRange(WindowDetector):
-    """Distance from the nearer of two percentiles, in ranges between them; 0 between them.
+    """How far a value is beyond the nearer of two percentiles, in units of the range between them; 0 between them.
 
     Taken over the last `window` values before the value is learned. Where the percentiles coincide, a value that differs counts as
     the root of the number of values. The score is ``m / (m + 1.5)``: a half at Tukey's fence.
@@ -39,16 +39,16 @@ class InterquartileRange(WindowDetector):
         self.low = low
         self.high = high
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        distance, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
-        _outside(state, rows, X, self.window, self.low, self.high, self.warmup, learn, distance, expected)
-        return distance, expected
+        deviations, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _outside(state, rows, X, self.window, self.low, self.high, self.warmup, learn, deviations, expected)
+        return deviations, expected
 
 
 @njit(cache=True)
-def _outside(state, rows, X, window, low, high, warmup, learn, distance, expected):  # type: ignore[no-untyped-def]
+def _outside(state, rows, X, window, low, high, warmup, learn, deviations, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]
@@ -60,10 +60,10 @@ def _outside(state, rows, X, window, low, high, warmup, learn, distance, expecte
                 expected[i, f] = quantile(values, 0.5)
                 far = x - above if x > above else min(0.0, x - below)
                 if far == 0.0:
-                    distance[i, f] = 0.0
+                    deviations[i, f] = 0.0
                 elif above - below > 1e-9 * abs(above):  # less is rounding
-                    distance[i, f] = far / (above - below)
+                    deviations[i, f] = far / (above - below)
                 else:
-                    distance[i, f] = math.copysign(math.sqrt(len(values)), far)
+                    deviations[i, f] = math.copysign(math.sqrt(len(values)), far)
             if learn:
                 push(cell, x, window)

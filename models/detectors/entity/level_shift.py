@@ -12,13 +12,13 @@ from streamgauge.models.detectors.deviation import deviation_of
 from streamgauge.models.detectors.entity.two_spans import TwoSpans
 
 LONG, VARIANCE, SHORT = 1, 2, 3
-CLIP = 4.0  # deviations beyond which a single value shifts no mean further
+CLIP = 4.0  # standard deviations that a single value counts at most
 
 
 class LevelShift(TwoSpans):
     """Difference of a short and a long exponentially weighted mean, in standard errors of the short one.
 
-    Single values are limited to four deviations, so that a spike is no shift. The score is ``m / (m + 6)``.
+    Single values count as four standard deviations at most, so that a spike is no shift. The score is ``m / (m + 6)``.
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ class LevelShift(TwoSpans):
     """
 
     name: ClassVar[str] = "level_shift"
-    sees = "collective"
+    anomaly_kind = "collective"
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         shift, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
@@ -44,7 +44,7 @@ class LevelShift(TwoSpans):
 
 
 @njit(cache=True)
-def _shift(state, rows, X, fast, slow, warmup, learn, shift, expected):  # type: ignore[no-untyped-def]
+def _shift(state, rows, X, fast, slow, warmup, learn, shift, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     error = math.sqrt(fast / (2.0 - fast))  # of the short mean, in deviations
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):

@@ -1,4 +1,4 @@
-"""Modified z-score: distance from the median, in median absolute deviations."""
+"""Modified z-score: how far a value is from the median, in median absolute deviations."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class ModifiedZScore(WindowDetector):
 
     Notes
     -----
-    Iglewicz and Hoaglin, How to detect and handle outliers, 1993, who advise 3.5 as the limit.
+    Iglewicz and Hoaglin, How to detect and handle outliers, 1993, who advise 3.5 as the threshold.
     """
 
     name: ClassVar[str] = "modified_z_score"
     half_score: ClassVar[float] = 3.5
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         z, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)

@@ -1,4 +1,4 @@
-"""Peer deviation: an entity leaves the group that it usually goes with."""
+"""Peer deviation: an entity leaves the peers that it usually follows."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from streamgauge.models.detectors.deviation import deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 MEAN, COVARIANCE, PEERS, PEERS_MEAN, VARIANCE, ALL, SHORT, SHORT_VARIANCE = range(1, 9)
-CLIP = 4.0  # deviations beyond which a value changes nothing further
+CLIP = 4.0  # standard deviations that a single value counts at most
 BOUND = 0.5  # share of a field's variance that the peers must explain
 
 
 class PeerDeviation(EntityDetector):
-    """What the peers do not explain of the last values, in its own deviations.
+    """What the peers do not explain of the last values, in usual variations of that.
 
-    Each field follows its peers' level (`models.cohort_level`) with a slope of its own, learned as it goes; a short mean of what is
-    left is compared with how far such means usually go. A field that its peers explain by less than half has none to
-    leave, and no opinion. Without levels, it is a short mean's distance from the whole past's. The score is ``m / (m + 5)``.
+    Each field follows the level of its peers (`CohortLevel`) with a slope of its own, which is learned value by value. A short mean of
+    what is left is divided by how large such means usually are. A field of which the peers explain less than half is not scored.
+    Without levels, a short mean is compared with that of the whole past. The score is ``m / (m + 5)``.
 
     Parameters
     ----------
     short : float
         Values that the short mean spans.
     memory : int
-        Values that slope and deviation remember.
+        Values that slope and variance remember.
     warmup : int
         Values needed before a field is scored.
 
@@ -40,8 +40,8 @@ class PeerDeviation(EntityDetector):
     name: ClassVar[str] = "peer_deviation"
     tier: ClassVar[Literal["light", "rich"]] = "rich"
     half_score: ClassVar[float] = 5.0
-    sees = "relative"
-    takes = "levels"
+    anomaly_kind = "relative"
+    input_kind = "levels"
 
     def __init__(self, short: float = 5.0, memory: int = 2000, warmup: int = 100) -> None:
         self.short = short
@@ -52,7 +52,7 @@ class PeerDeviation(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return 9
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         return self.from_peers(state, rows, X, np.zeros(X.shape), learn, bound=0.0)
@@ -60,18 +60,18 @@ class PeerDeviation(EntityDetector):
     def from_peers(
         self, state: Floats, rows: Ints, X: Floats, levels: Floats, learn: bool = True, bound: float = BOUND
     ) -> tuple[Floats, Floats]:
-        """Distances and expected values against the peers' levels, float64[n, d], NaN where there are none; see `distances`.
+        """Deviations and expected values by the levels of the peers, float64[n, d]; NaN where there are none. See `deviations`.
 
-        `bound` is the share of a field's variance that the levels must explain.
+        `bound` is the share of a field's variance that the levels must explain for the field to be scored.
         """
-        distance, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        deviations, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
         gain = 2.0 / (self.short + 1.0)
-        _leave(state, rows, X, levels, gain, self.memory, self.warmup, learn, bound, distance, expected)
-        return distance, expected
+        _leave(state, rows, X, levels, gain, self.memory, self.warmup, learn, bound, deviations, expected)
+        return deviations, expected
 
 
 @njit(cache=True)
-def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, distance, expected):  # type: ignore[no-untyped-def]
+def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, deviations, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, level, cell = X[i, f], levels[i, f], state[rows[i], f]
@@ -90,11 +90,11 @@ def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, dis
             if count >= warmup and cell[VARIANCE] <= (1.0 - bound) * cell[ALL]:
                 expected[i, f] = usual
                 error = math.sqrt(cell[SHORT_VARIANCE])
-                distance[i, f] = 0.0
+                deviations[i, f] = 0.0
                 if error > 1e-9 * abs(mean):
-                    distance[i, f] = short / error
+                    deviations[i, f] = short / error
                 elif short != 0.0:
-                    distance[i, f] = math.copysign(math.sqrt(count), short)
+                    deviations[i, f] = math.copysign(math.sqrt(count), short)
             if not learn:
                 continue
             gain = max(1.0 / (count + 1.0), 1.0 / memory)

@@ -1,4 +1,4 @@
-"""Rolling z-score: the distance of a value from its own recent past, in standard deviations."""
+"""Rolling z-score: the deviation of a value from its own recent past, in standard deviations."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 
 class RollingZScore(EntityDetector):
-    """Distance of each value from the mean of its past, in standard deviations; the largest over the features counts.
+    """Deviation of each value from the mean of its past, in standard deviations; the largest over the features counts.
 
     The past is weighted exponentially (`memory="exponential"`: equal to pandas' ``ewm(alpha, adjust=True)`` with
     biased variance) or is the last `window` values (`memory="window"`: pandas' ``rolling(window)`` with ``ddof=0``). Both are taken
     before the value itself is learned. Where the past never varied, a value that differs counts as the square root
-    of the number of values seen: the most that a sample of that size can show. The score is ``z / (z + 3)``.
+    of the number of values seen: the most that is possible in a sample of that size. The score is ``z / (z + 3)``.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class RollingZScore(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return 3 if self.memory == "exponential" else self.window + 1
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         z, expected = np.empty(X.shape), np.empty(X.shape)

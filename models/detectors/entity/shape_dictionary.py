@@ -1,4 +1,4 @@
-"""Shape dictionary: how far the last values are from every shape that the field has drawn."""
+"""Shape dictionary: how far the last values are from every shape that the field has shown."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ANCHOR, MEAN, SQUARES, HELD, NUMBERS = 1, 2, 3, 4, 5  # then the ring, and each 
 
 
 class ShapeDictionary(EntityDetector):
-    """Distance of the last `samples` values, their mean removed, from the nearest known shape.
+    """Difference of the last `samples` values, less their mean, from the nearest known shape.
 
-    It is the root of the mean square, in deviations of all history. A shape farther than `near` from all is taken into the
-    dictionary, in place of the one least recently matched when it is full. Heartbeats and cycles are what value novelty
-    misses. The score is ``m / (m + 0.5)``.
+    It is the root of the mean square, in standard deviations of all history. A shape farther than `near` from all others enters the
+    dictionary; when that is full, it replaces the shape that was matched least recently. So usual values in an unusual order are found,
+    which value novelty misses. The score is ``m / (m + 0.5)``.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ class ShapeDictionary(EntityDetector):
     shapes : int
         Most shapes known.
     near : float
-        Distance, in deviations, below which two shapes count as one.
+        Difference, in standard deviations, below which two shapes count as one.
     stride : int
-        A shape is looked at every so many values; in between, the last distance stands.
+        Shapes are compared every so many values; in between, the last difference is kept.
     warmup : int
         Values needed before a field is scored, beyond those of one shape.
 
@@ -39,7 +39,7 @@ class ShapeDictionary(EntityDetector):
     """
 
     name: ClassVar[str] = "shape_dictionary"
-    sees = "collective"
+    anomaly_kind = "collective"
     tier: ClassVar[Literal["light", "rich"]] = "rich"
     half_score: ClassVar[float] = 0.5
 
@@ -56,22 +56,72 @@ class ShapeDictionary(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return NUMBERS + 1 + self.samples + self.shapes * (self.samples + 1)
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        distance = np.full(X.shape, np.nan)
+        deviations = np.full(X.shape, np.nan)
         _shapes(
-            state, rows, X, self.samples, self.shapes, self.near, self.stride, self.samples + self.warmup, learn, distance
-        )  # fmt: skip
-        return distance, np.full(X.shape, np.nan)
+            state,
+            rows,
+            X,
+            self.samples,
+            self.shapes,
+            self.near,
+            self.stride,
+            self.samples + self.warmup,
+            learn,
+            deviations,
+        )
+        return deviations, np.full(X.shape, np.nan)
 
     def _needed(self) -> float:
         return float(self.samples + self.warmup)
 
 
 @njit(cache=True)
-def _shapes(state, rows, X, samples, shapes, near, stride, warmup, learn, distance):  # type: ignore[no-untyped-def]
+def _draw(shape, ring, count, value):  # type: ignore[no-untyped-def]
+    """The last values, the oldest first and the new one last, less their mean."""
+    samples, total = len(shape), 0.0
+    for j in range(samples):
+        shape[j] = ring[int(count + 1.0 + j) % samples] if j < samples - 1 else value
+        total += shape[j]
+    for j in range(samples):
+        shape[j] -= total / samples
+
+
+@njit(cache=True)
+def _nearest(shape, known):  # type: ignore[no-untyped-def]
+    """Sum of squared differences from the nearest known shape, and its number; infinity and -1 where none is known."""
+    nearest, which = math.inf, -1
+    for s in range(len(known)):
+        squares = 0.0
+        for j in range(len(shape)):
+            squares += (shape[j] - known[s, 1 + j]) ** 2
+            if squares > nearest:
+                break
+        if squares < nearest:
+            nearest, which = squares, s
+    return nearest, which
+
+
+@njit(cache=True)
+def _place_of_new(cell, matched):  # type: ignore[no-untyped-def]
+    """Number that a new shape gets: the next one, or that of the shape matched least recently."""
+    held = int(cell[HELD])
+    if held < len(matched):
+        cell[HELD] += 1.0
+        return held
+    which = 0
+    for s in range(1, len(matched)):
+        if matched[s] < matched[which]:
+            which = s
+    return which
+
+
+@njit(cache=True)
+def _shapes(state, rows, X, samples, shapes, near, stride, warmup, learn, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     shape = np.empty(samples)
+    begin = NUMBERS + 1 + samples
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x, cell = X[i, f], state[rows[i], f]
@@ -80,52 +130,31 @@ def _shapes(state, rows, X, samples, shapes, near, stride, warmup, learn, distan
             count = cell[0]
             anchor = x if count == 0.0 else cell[ANCHOR]
             value = x - anchor
-            told = cell[NUMBERS]
-            ring = cell[NUMBERS + 1 : NUMBERS + 1 + samples]
-            looks = count + 1.0 >= samples and count % stride == 0.0
-            deviation = math.sqrt(cell[SQUARES] / count) if count > 0.0 else 0.0
-            nearest, which = math.inf, -1
-            if looks:
-                total = 0.0
-                for j in range(samples):  # the oldest first; the new value last
-                    shape[j] = ring[int(count + 1.0 + j) % samples] if j < samples - 1 else value
-                    total += shape[j]
-                for j in range(samples):
-                    shape[j] -= total / samples
-                for s in range(int(cell[HELD])):
-                    begin = NUMBERS + 1 + samples + s * (samples + 1)
-                    squares = 0.0
-                    for j in range(samples):
-                        squares += (shape[j] - cell[begin + 1 + j]) ** 2
-                        if squares > nearest:
-                            break
-                    if squares < nearest:
-                        nearest, which = squares, s
-                told = 0.0
+            last = cell[NUMBERS]
+            ring = cell[NUMBERS + 1 : begin]
+            known = cell[begin:].reshape(shapes, samples + 1)  # when each was last matched, and its values
+            compared = count + 1.0 >= samples and count % stride == 0.0
+            which = -1
+            if compared:
+                _draw(shape, ring, count, value)
+                nearest, which = _nearest(shape, known[: int(cell[HELD])])
+                deviation = math.sqrt(cell[SQUARES] / count) if count > 0.0 else 0.0
+                last = 0.0
                 if which >= 0 and deviation > 1e-9 * abs(anchor):  # less is rounding
-                    told = math.sqrt(nearest / samples) / deviation
+                    last = math.sqrt(nearest / samples) / deviation
                 elif which >= 0 and nearest > 0.0:
-                    told = 1.0
+                    last = 1.0
             if count >= warmup:
-                distance[i, f] = told
+                deviations[i, f] = last
             if not learn:
                 continue
-            if looks:
-                if which < 0 or told > near:
-                    which = int(cell[HELD])
-                    if which < shapes:
-                        cell[HELD] += 1.0
-                    else:
-                        which = 0
-                        for s in range(1, shapes):
-                            step = samples + 1
-                            if cell[NUMBERS + 1 + samples + s * step] < cell[NUMBERS + 1 + samples + which * step]:
-                                which = s
-                    begin = NUMBERS + 1 + samples + which * (samples + 1)
-                    cell[begin + 1 : begin + 1 + samples] = shape
-                cell[NUMBERS + 1 + samples + which * (samples + 1)] = count + 1.0
+            if compared:
+                if which < 0 or last > near:
+                    which = _place_of_new(cell, known[:, 0])
+                    known[which, 1:] = shape
+                known[which, 0] = count + 1.0
             ring[int(count) % samples] = value
             delta = value - cell[MEAN]
             cell[MEAN] += delta / (count + 1.0)
             cell[SQUARES] += delta * (value - cell[MEAN])
-            cell[0], cell[ANCHOR], cell[NUMBERS] = count + 1.0, anchor, told
+            cell[0], cell[ANCHOR], cell[NUMBERS] = count + 1.0, anchor, last

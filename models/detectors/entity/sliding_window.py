@@ -1,4 +1,4 @@
-"""The last values of an entity's field, for detectors that look at them all: a ring in the field's state."""
+"""The last values of a field, for detectors that need all of them: a ring in the field's state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
-RING = 1  # place of the ring in a field's state, after the count; after the ring, its values sorted
+RING = 1  # place of the ring in a field's state, after the count; after the ring come its values, sorted
 
 
 class WindowDetector(EntityDetector):
@@ -37,7 +37,7 @@ class WindowDetector(EntityDetector):
 
 @njit(cache=True)
 def push(cell, x, window):  # type: ignore[no-untyped-def]
-    """Learn a value: into the ring of `window` values, the oldest out, and to its place among them."""
+    """Learn a value: in the ring it replaces the oldest one, and it gets its place among the sorted values."""
     count = int(cell[0])
     oldest, values = RING + count % window, cell[RING + window :]
     at, size = count, min(count + 1, window)

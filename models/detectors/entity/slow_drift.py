@@ -1,4 +1,4 @@
-"""Slow drift: the mean of a long stretch moves away from where it has always been."""
+"""Slow drift: the mean of many values moves away from where it has always been."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from streamgauge.models.detectors.deviation import deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 ANCHOR, VARIANCE, SLOW, BLOCK, INSIDE, BETWEEN, BLOCKS, BEYOND = range(1, 9)
-CLIP = 3.0  # deviations that a single value counts at the most
-SURE = 8.0  # deviations at which a drift is beyond doubt
+CLIP = 3.0  # standard deviations that a single value counts at most
+SURE = 8.0  # deviation at which a drift is certain
 LEAST_BLOCKS = 4.0
-FREEDOM = 8.0  # of Student's distribution that the deviation of means, known from few, leaves to the distance
+FREEDOM = 8.0  # degrees of Student's distribution: the variance of means is known from few of them
 
 
 class SlowDrift(EntityDetector):
-    """Distance of a slow mean from an anchor, in the deviations that means of so many values usually have.
+    """Deviation of a slow mean from an anchor, in standard deviations of means of so many values.
 
-    The anchor is the mean of the whole past, up to `memory` values, less what is suspicious; it follows a drift so slowly that a ramp of
-    a tenth of a deviation in `span` values is told. A drift that stays beyond doubt for `span` values is the new anchor. The
-    distance is in nats, by Student's distribution, as the deviation is known from few means. The score is ``m / (m + 6)``.
+    The anchor is the mean of the whole past, up to `memory` values; suspicious ones have less weight. It follows so slowly that a ramp
+    of a tenth of a standard deviation in `span` values is found. A drift that stays certain for `span` values is the new anchor. The
+    raw score is evidence by Student's distribution, as the variance is known from few means. The score is ``m / (m + 6)``.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class SlowDrift(EntityDetector):
     half_score: ClassVar[float] = 6.0
     in_nats: ClassVar[bool] = True
     pooled = "rarest"
-    sees = "drift"
-    takes = "residuals"
+    anomaly_kind = "drift"
+    input_kind = "residuals"
 
     def __init__(self, span: int = 300, memory: int = 10_000, warmup: int = 1200) -> None:
         self.span = span
@@ -56,16 +56,16 @@ class SlowDrift(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return 9
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        distance, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
-        _drift(state, rows, X, self.span, self.memory, self.warmup, learn, distance, expected)
-        return distance, expected
+        deviations, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+        _drift(state, rows, X, self.span, self.memory, self.warmup, learn, deviations, expected)
+        return deviations, expected
 
 
 @njit(cache=True)
-def _drift(state, rows, X, span, memory, warmup, learn, distance, expected):  # type: ignore[no-untyped-def]
+def _drift(state, rows, X, span, memory, warmup, learn, deviations, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     gain = 2.0 / (span + 1.0)
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
@@ -80,7 +80,7 @@ def _drift(state, rows, X, span, memory, warmup, learn, distance, expected):  # 
             near = x
             if deviation > 0.0 and count >= 20.0:
                 near = min(max(x, slow - CLIP * deviation), slow + CLIP * deviation)
-            # while young, the slow mean is a plain one
+            # in the beginning, the slow mean is a plain one
             slow += max(gain, 1.0 / (count + 1.0)) * (near - slow)
             far = 0.0
             if count >= warmup and cell[BLOCKS] >= LEAST_BLOCKS:
@@ -91,7 +91,7 @@ def _drift(state, rows, X, span, memory, warmup, learn, distance, expected):  # 
                     far = (slow - anchor) / error
                 elif slow != anchor:
                     far = math.copysign(math.sqrt(count) * gain, slow - anchor)
-                distance[i, f] = math.copysign(0.5 * (FREEDOM + 1.0) * math.log1p(far * far / FREEDOM), far)
+                deviations[i, f] = math.copysign(0.5 * (FREEDOM + 1.0) * math.log1p(far * far / FREEDOM), far)
             if not learn:
                 continue
             cell[SLOW] = slow
@@ -103,7 +103,7 @@ def _drift(state, rows, X, span, memory, warmup, learn, distance, expected):  # 
                 continue
             step = max(1.0 / (count + 1.0), 1.0 / memory)
             cell[0] = count + 1.0
-            # what is far off moves the anchor less: a slow poison must not carry it along
+            # what is far off moves the anchor less, so that slow poisoning cannot carry it along
             cell[ANCHOR] = anchor + step * away / max(1.0, 0.5 * abs(far))
             spread = near - slow
             cell[VARIANCE] += max(1.0 / (count + 1.0), 1.0 / memory) * (spread * spread - cell[VARIANCE])

@@ -16,7 +16,7 @@ MEAN, LONG, SHORT = 1, 2, 3
 class SpreadChange(TwoSpans):
     """Logarithm of the ratio of a short and a long exponentially weighted variance, in standard errors of normal values.
 
-    Positive where the field has become wilder, negative where it has become calmer. The score is ``m / (m + 6)``.
+    Positive where the spread has grown, negative where it has shrunk. The score is ``m / (m + 6)``.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ class SpreadChange(TwoSpans):
     """
 
     name: ClassVar[str] = "spread_change"
-    sees = "collective"
+    anomaly_kind = "collective"
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
         change = np.full(X.shape, np.nan)

@@ -8,7 +8,7 @@ from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 
 class TwoSpans(EntityDetector):
-    """Compares a short with a long past of each field. The score is ``m / (m + 6)``.
+    """Compares a short past of each field with a long one. The score is ``m / (m + 6)``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One-shot value novelty: how far a value is from every value that its entity has shown."""
+"""Value novelty: how far a value is from every value that its entity has shown."""
 
 from __future__ import annotations
 
@@ -14,34 +14,33 @@ HOUR = 3_600_000
 DAY, WEEK = 24, 168  # bins of the two profiles
 CHANNELS = 3  # value; value minus its hour-of-day profile; value minus its hour-of-week profile
 BANDWIDTHS = 2  # of the standard deviation, of the root of the fourth moment
-LEAST_HELD, MOST_HELD = 10.0, 5000.0  # values for which a high novelty is remembered, at the least and most
-OVERSTATED = math.log(10.0)  # by which the density alone overstates how rare a value of a stationary series is
-UNSEEN = 3.0  # values that a gap between those seen may hold, with 95 % certainty: the rule of three
-STALE = 0.25  # what a novelty counts that is lower than one remembered
-FLOOR = 1e-6  # weight of a value never seen
-RECENT, SINCE = 2, 3  # the highest novelty of late, and the count at which it came
+LEAST_HELD, MOST_HELD = 10.0, 5000.0  # values for which the highest novelty is remembered, at least and at most
+OVERSTATED = math.log(10.0)  # how much the density alone overstates the evidence of a value of a stationary series
+UNSEEN = 3.0  # values that may lie in a gap between those seen, with 95 % certainty: the rule of three
+STALE = 0.25  # share that counts of a novelty that is lower than the one remembered
+FLOOR = 1e-6  # least kernel sum
+RECENT, SINCE = 2, 3  # the highest recent novelty, and the count at which it came
 MOMENTS, SIZES = 4, 4 + 3 * CHANNELS  # places of mean, variance sum, fourth moment; of the dictionaries' sizes
 PROFILES = SIZES + CHANNELS * BANDWIDTHS
 DICTIONARIES = PROFILES + 2 * (DAY + WEEK)
 
 
 class ValueNovelty(EntityDetector):
-    """Minus the logarithm of the density of all past values at the new one, each value learned at once.
+    """Minus the logarithm of the density of all past values at the new one; each value is learned at once.
 
-    A novelty silences itself: the second time it is no news, and a level shift alerts once. The density is a kernel sum
-    over a sorted dictionary of weighted centroids, ``-ln((sum_j w_j exp(-|u - c_j| / h) + 1e-6) / n)``, taken of the value, of what
-    is left of it after its running hour-of-day profile, and of what is left after its hour-of-week profile, each at
-    two bandwidths: 0.05 times the standard deviation of all history, and 0.03 times the fourth root of its fourth
-    moment over three. The six are averaged. A value that is less novel than another not long ago (`refractory`) is hardly news: its
-    novelty counts a quarter.
+    A novel value is no longer novel the second time, and a level shift alerts once. The density is a kernel sum over a sorted
+    dictionary of weighted centroids, ``-ln((sum_j w_j exp(-|u - c_j| / h) + 1e-6) / n)``, of the value, of its difference from the
+    running profile of the hour of the day, and of that from the profile of the hour of the week, each at two bandwidths: 0.05 times the
+    standard deviation of all history, and 0.03 times the fourth root of its fourth moment over three. The six are averaged. The novelty
+    of a value that is less novel than a recent one (`refractory`) counts a quarter.
 
-    The distance is in nats, and needs no calibration: less ln 10, by which the density overstates how rare values of stationary
-    series are (normal, autoregressive, Poisson, seasonal), ``exp(-distance)`` is about the rate of values so novel.
+    The novelty is evidence, and needs no calibration: ln 10 is taken off, by which the density overstates how rare values of stationary
+    series are (normal, autoregressive, Poisson, seasonal); then ``exp(-novelty)`` is about the rate of values so novel.
 
-    Events are ranked by that. An alert rests on less where the value lies between values that were seen, with none of them in reach:
-    nobody was there yet, but that no value belongs there takes more events to know. With 95 % certainty the gap holds no more than three
-    in n; spread evenly, they count as ``3 h / gap`` in the kernel sums. Beyond the lowest and the highest value nothing is added, nor to
-    a value that is usual, only not at its hour.
+    It is the raw score. The alert evidence is less where the value lies in a gap between values that were seen, with none of them near:
+    that the gap was empty so far does not prove that no value belongs there. With 95 % certainty no more than three in n values lie in
+    the gap; spread evenly, they count as ``3 h / gap`` in the kernel sums. Nothing is added beyond the lowest and the highest value,
+    nor for a value that is usual, but not at its hour.
 
     Parameters
     ----------
@@ -74,20 +73,20 @@ class ValueNovelty(EntityDetector):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return DICTIONARIES + CHANNELS * BANDWIDTHS * 2 * self.centroids
 
-    def distances(  # noqa: D102
+    def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        _, sure, expected = self.sizes(state, rows, X, times, learn)
-        return sure, expected
+        _, alert, expected = self.raw_scores(state, rows, X, times, learn)
+        return alert, expected
 
-    def sizes(  # noqa: D102
+    def raw_scores(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats, Floats]:
-        novelty, sure, expected = np.empty(X.shape), np.empty(X.shape), np.empty(X.shape)
+        novelty, alert, expected = np.empty(X.shape), np.empty(X.shape), np.empty(X.shape)
         _novelty(
-            state, rows, X, times // HOUR, self.centroids, self.refractory, self.warmup, learn, novelty, sure, expected
+            state, rows, X, times // HOUR, self.centroids, self.refractory, self.warmup, learn, novelty, alert, expected
         )
-        return novelty, sure, expected
+        return novelty, alert, expected
 
 
 @njit(cache=True)
@@ -129,7 +128,7 @@ def _add(values, weights, size, most, u, h, place, nearest):  # type: ignore[no-
             between = values[j + 1] - values[j]
             if between < gap:
                 closest, gap = j, between
-        # an insertion into the narrowest gap of all widens nothing: the new value joins its neighbour then
+        # the new value lies in the narrowest gap of all: it joins its neighbour
         if abs(u - values[nearest]) < gap:
             weights[nearest] += 1.0
             values[nearest] += (u - values[nearest]) / weights[nearest]
@@ -149,8 +148,8 @@ def _add(values, weights, size, most, u, h, place, nearest):  # type: ignore[no-
 
 
 @njit(cache=True)
-def _surprise(cell, k, most, u, h, n, learn):  # type: ignore[no-untyped-def]
-    """Minus ln of the density at `u` of a cell's k-th dictionary, and what of it is sure; `u` is learned, if it is to be."""
+def _evidence(cell, k, most, u, h, n, learn):  # type: ignore[no-untyped-def]
+    """Minus ln of the density at `u` by a cell's k-th dictionary, and its part that an alert may rest on; learns `u` if `learn`."""
     begin, size = DICTIONARIES + 2 * most * k, int(cell[SIZES + k])
     values, weights = cell[begin : begin + most], cell[begin + most : begin + 2 * most]
     mass, place, nearest = _density(values, weights, size, u, h)
@@ -172,7 +171,7 @@ def _bandwidth(which, n, moments, anchor):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _learn_moments(moments, n, u):  # type: ignore[no-untyped-def]
-    """Let mean, variance sum and fourth moment take up the (n + 1)-th value."""
+    """Learn the (n + 1)-th value into mean, variance sum and fourth moment."""
     delta = u - moments[0]
     moments[0] += delta / (n + 1.0)
     moments[1] += delta * (u - moments[0])
@@ -181,7 +180,7 @@ def _learn_moments(moments, n, u):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _silenced(cell, n, total, refractory, learn):  # type: ignore[no-untyped-def]
-    """A novelty, or what it counts soon after a higher one, which the cell remembers."""
+    """What a novelty counts: less soon after a higher one, which the cell remembers."""
     held = min(max(refractory * n, LEAST_HELD), MOST_HELD) if refractory > 0.0 else 0.0
     if total > cell[RECENT] or n - cell[SINCE] > held:
         if learn:
@@ -191,12 +190,12 @@ def _silenced(cell, n, total, refractory, learn):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True)
-def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, sure, expected):  # type: ignore[no-untyped-def]
+def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, alert, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     channel = np.empty(CHANNELS)
     for i in range(X.shape[0]):
         by_day, by_week = hours[i] % DAY, DAY + hours[i] % WEEK
         for f in range(X.shape[1]):
-            novelty[i, f] = sure[i, f] = expected[i, f] = math.nan
+            novelty[i, f] = alert[i, f] = expected[i, f] = math.nan
             x = X[i, f]
             if math.isnan(x):
                 continue
@@ -210,23 +209,23 @@ def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, su
             channel[2] = value - profile[by_week] if visits[by_week] > 0.0 else 0.0
             if n > 0.0:
                 expected[i, f] = anchor + (profile[by_week] if visits[by_week] > 0.0 else cell[MOMENTS])
-            total = certain = 0.0
+            total = alert_total = 0.0
             new = True
             for c in range(CHANNELS):
                 moments = cell[MOMENTS + 3 * c : MOMENTS + 3 * c + 3]
                 for b in range(BANDWIDTHS):
                     k, h = c * BANDWIDTHS + b, _bandwidth(b, n, moments, anchor)
-                    one, sure_of_it = _surprise(cell, k, most, channel[c], h, n, learn)
-                    total += one
-                    certain += sure_of_it if new else one
+                    whole, alert_part = _evidence(cell, k, most, channel[c], h, n, learn)
+                    total += whole
+                    alert_total += alert_part if new else whole
                 if learn:
                     _learn_moments(moments, n, channel[c])
-                if c == 0:  # no value within reach; else it is the hour that is strange
+                if c == 0:  # no value is near; else it is the hour that is unusual
                     new = total > BANDWIDTHS * math.log(max(n, 1.0))
             if n >= warmup:
                 total = max(0.0, total / (CHANNELS * BANDWIDTHS) - OVERSTATED)
                 novelty[i, f] = _silenced(cell, n, total, refractory, learn)
-                sure[i, f] = min(novelty[i, f], max(0.0, certain / (CHANNELS * BANDWIDTHS) - OVERSTATED))
+                alert[i, f] = min(novelty[i, f], max(0.0, alert_total / (CHANNELS * BANDWIDTHS) - OVERSTATED))
             if learn:
                 cell[0], cell[1] = n + 1.0, anchor
                 visits[by_day] += 1.0

@@ -1,5 +1,16 @@
-"""Detectors that are trained once on a history and only score after.
+"""Detectors that are trained once on a history and only score afterwards.
 
 In: a history to fit; then values.
-Out: a magnitude for each event; arrays to save.
+Out: a raw score for each event; arrays to save.
 """
+
+__all__ = [
+    "fitted_detector",
+    "gaussian_mixture",
+    "isolation_forest",
+    "local_outlier_factor",
+    "normalisation",
+    "one_class_svm",
+    "sklearn_fits",
+    "synthetic_anomalies",
+]

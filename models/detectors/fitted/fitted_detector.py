@@ -1,4 +1,4 @@
-"""What detectors have in common that are trained on a history and only score after: artefacts, not objects."""
+"""What detectors have in common that are trained once on a history and only score afterwards."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from streamgauge.models.contract import Floats, Ints, checked, share
+from streamgauge.models.detectors.fitted.normalisation import Normalisation
 from streamgauge.models.errors import NotReadyError, StateError, WidthError
 from streamgauge.models.persistence.codec import pack, unpack
-from streamgauge.models.training.normalisation import Normalisation
 
-ARRAYS = "arrays.bin"  # file of an artefact; networks lie beside it as .onnx
+ARRAYS = "arrays.bin"  # file of an artefact; each network is a file .onnx
 LEAST_ROWS = 64
 
-Progress = Callable[[str, float], None]  # what is being done, and the share of all that is done
+Progress = Callable[[str, float], None]  # what is being done, and the share of the work that is done
 
 
 def silent(what: str, done: float) -> None:
-    """Progress that nobody looks at."""
+    """Ignore the progress."""
 
 
 class FittedDetector(ABC):
     """A detector with `fit`, after which nothing changes it.
 
-    The score of an event is ``m / (m + half_score)`` of its magnitude m. All fields are normalised by the model's own
-    `Normalisation`; what is missing counts as usual. Scoring needs numpy, numba and onnxruntime only.
+    The score of an event is ``m / (m + half_score)`` of its raw score m. All fields are normalised by the model's own `Normalisation`;
+    a missing value counts as its centre. Scoring needs numpy, numba and onnxruntime only.
 
     Attributes
     ----------
     name : str
     half_score : float
-        The magnitude that scores 0.5.
+        The raw score whose score is 0.5.
     sequence : bool
-        Whether an event is judged together with those before it: rows are then float64[steps, d], the last one the event.
+        Whether an event is scored together with those before it: each is then float64[steps, d], whose last row is the event.
     needs_torch : bool
         Whether training needs it.
     max_rows : int
-        Rows of the history that training looks at, evenly chosen.
+        Rows of the history that are trained on at most, evenly chosen.
     arrays : dict of str to array
         What was learned.
     networks : dict of str to bytes
         ONNX, by file name without its suffix.
     curve : list of dict
-        Loss of training and of held-back data by epoch, where there are epochs.
+        Losses of training and validation data by epoch, where there are epochs.
     chosen : dict
         What training chose by itself.
     """
@@ -83,12 +83,12 @@ class FittedDetector(ABC):
 
     @abstractmethod
     def _rate(self, Z: Floats) -> Floats:
-        """Magnitudes of normalised events, at least 0; the same for an event whatever the others of the batch."""
+        """Raw scores of normalised events, at least 0; that of an event does not depend on the others of the batch."""
 
     def _weights(self, Z: Floats) -> Floats:
-        """Each field's part in the magnitude, float64[n, d], at least 0: by how much it falls when the field is as expected."""
+        """Each field's part in the raw score, float64[n, d], at least 0: how much it falls when the field is as expected."""
         expected = self._expected(Z)
-        magnitude = self._rate(Z)
+        raw_score = self._rate(Z)
         weights = np.zeros(expected.shape)
         for j in range(expected.shape[1]):
             other = Z.copy()
@@ -96,17 +96,17 @@ class FittedDetector(ABC):
                 other[:, -1, j] = expected[:, j]
             else:
                 other[:, j] = expected[:, j]
-            weights[:, j] = np.maximum(magnitude - self._rate(other), 0.0)
+            weights[:, j] = np.maximum(raw_score - self._rate(other), 0.0)
         return weights
 
     def _expected(self, Z: Floats) -> Floats:
-        """What each field of each event would usually be, normalised, float64[n, d]; the fields' centres unless a model knows better."""
+        """Expected value of each field of each event, normalised, float64[n, d]; here the fields' centres."""
         return np.zeros((Z.shape[0], Z.shape[-1]))
 
     @classmethod
     @abstractmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:
-        """Memory that such a model will take, before it is made.
+        """Memory that such a model will need, before it is made.
 
         Parameters
         ----------
@@ -138,16 +138,16 @@ class FittedDetector(ABC):
     def fit(self, X: Floats, groups: Ints | None = None, say: Progress = silent) -> Self:
         """Learn what is usual.
 
-        A share `trim` of the history, what looks strangest, is not learned from: a few anomalies in it do no harm.
+        The share `trim` of the history with the highest raw scores is not learned from: a few anomalies in it do no harm.
 
         Parameters
         ----------
         X : float64[n, d]
             A history, in order. NaN is missing.
         groups : int64[n], optional
-            The entity of each row; one for all unless given. Only sequences look at it.
+            The entity of each row; one entity unless given. Only sequences need it.
         say : callable
-            Told of progress.
+            Is called with what is being done, and the share of the work that is done.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class FittedDetector(ABC):
         return self
 
     def rate_many(self, X: Floats) -> Floats:
-        """Magnitudes of events.
+        """Raw scores of events.
 
         Parameters
         ----------
@@ -208,7 +208,7 @@ class FittedDetector(ABC):
         return share(self._weights(Z), self._score(self._rate(Z)))
 
     def expected_many(self, X: Floats) -> Floats:
-        """What each field of each event was expected to be, float64[n, d], in the fields' own units."""
+        """Expected value of each field of each event, float64[n, d], in the fields' own units."""
         return self.normalisation.undo(self._expected(self._normalised(X)))
 
     def settings(self) -> dict[str, Any]:
@@ -262,7 +262,7 @@ class FittedDetector(ABC):
 
     @classmethod
     def from_state(cls, state: bytes) -> Self:
-        """What `to_state` gave; StateError where the bytes are no such thing."""
+        """The detector that `to_state` saved; StateError where the bytes are none."""
         _, files = unpack(state, f"{cls.name} files", cls.state_version)
         return cls.from_files({name: data.tobytes() for name, data in files.items()})
 
@@ -277,8 +277,8 @@ class FittedDetector(ABC):
             )
         return normalisation.apply(X)
 
-    def _score(self, magnitude: Floats) -> Floats:
-        score: Floats = magnitude / (magnitude + self.half_score)
+    def _score(self, raw_score: Floats) -> Floats:
+        score: Floats = raw_score / (raw_score + self.half_score)
         return score
 
 

@@ -1,33 +1,33 @@
-"""Gaussian mixture fitted to a history: how far an event's density lies below the densest of it."""
+"""Gaussian mixture fitted to a history: how far the density at an event is below the highest one of the history."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
-from streamgauge.models.training.planted import usual_only
+from streamgauge.models.detectors.fitted.synthetic_anomalies import without_strangest
+from streamgauge.models.lazy_modules import load_module
 
 RIDGE = 1e-3  # added to every variance, of normalised values
 FULL = 64  # fields up to which components have a full covariance
 
 
 class GaussianMixture(FittedDetector):
-    """Minus ln of the mixture's density, less its lowest value in the history.
+    """Minus ln of the mixture's density, less the lowest such value in the history.
 
-    The number of components is the one with the least Bayesian information criterion. What a field is expected to be follows from
-    all others, in the component that the event most likely belongs to.
+    The number of components is the one with the least Bayesian information criterion. The expected value of a field follows from all
+    others, in the component that the event most likely belongs to.
 
     Parameters
     ----------
     components : int, optional
         Chosen from 1 to 8 unless given.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
 
@@ -52,14 +52,11 @@ class GaussianMixture(FittedDetector):
         return 8 * components * width * (2 + (width if width <= FULL else 1)) + 16 * width
 
     def _train(self, Z: Floats, say: Progress) -> None:
-        from sklearn.mixture import GaussianMixture as Fitter  # noqa: PLC0415  a second to import
-
-        kind = "full" if Z.shape[1] <= FULL else "diag"
+        fits = load_module("detectors.fitted.sklearn_fits")
+        covariance = "full" if Z.shape[1] <= FULL else "diag"
 
         def fitted(rows: Floats, components: int) -> Any:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a fit that has not converged is judged like the others
-                return Fitter(components, covariance_type=kind, reg_covar=RIDGE, random_state=self.seed).fit(rows)
+            return fits.gaussian_mixture(rows, components, covariance, RIDGE, self.seed)
 
         choice = self.components
         if choice is None:
@@ -71,7 +68,7 @@ class GaussianMixture(FittedDetector):
         self.chosen = {"components": choice}
         self._keep(fitted(Z, choice), Z)
         if self.trim:
-            kept = usual_only(Z, self._rate, self.trim)
+            kept = without_strangest(Z, self._rate, self.trim)
             self._keep(fitted(kept, choice), kept)
         say("choosing components", 1.0)
 
@@ -98,11 +95,11 @@ class GaussianMixture(FittedDetector):
         return below, weights, expected
 
     def _rate(self, Z: Floats) -> Floats:
-        magnitude: Floats = np.maximum(self._told(Z)[0] + self.arrays["densest"][0], 0.0)
-        return magnitude
+        raw_score: Floats = np.maximum(self._told(Z)[0] + self.arrays["densest"][0], 0.0)
+        return raw_score
 
     def _weights(self, Z: Floats) -> Floats:
-        """Terms of the squared Mahalanobis distance from the nearest component; those that shorten it count 0."""
+        """Terms of the squared Mahalanobis distance from the likeliest component; negative ones count 0."""
         return np.maximum(self._told(Z)[1], 0.0)
 
     def _expected(self, Z: Floats) -> Floats:
@@ -111,7 +108,7 @@ class GaussianMixture(FittedDetector):
 
 @njit(cache=True)
 def _rate(Z, means, precision, log_weights, below, weights, expected):  # type: ignore[no-untyped-def]
-    """Minus ln of the density; of the likeliest component, terms of the distance and the value that the others tell of each field."""
+    """Fill in minus ln of the density, terms of the distance from the likeliest component, and each field's value given the others."""
     components, d = means.shape
     full = precision.shape[1] == d and d > 1
     part, pulled = np.empty(components), np.empty((components, d))

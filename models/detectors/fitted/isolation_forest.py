@@ -1,4 +1,4 @@
-"""Isolation forest: how few random cuts set an event apart; scikit-learn's trees, walked by a kernel."""
+"""Isolation forest: how few random cuts set an event apart; trees grown by scikit-learn, scored by a kernel."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
+from streamgauge.models.detectors.fitted.synthetic_anomalies import without_strangest
 from streamgauge.models.evaluation.tree_shap import tree_shap
-from streamgauge.models.training.planted import usual_only
+from streamgauge.models.lazy_modules import load_module
 
 NODE_BYTES = 40
 
@@ -26,7 +27,7 @@ class IsolationForest(FittedDetector):
     part : int
         Events that each tree is grown from.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
 
@@ -55,13 +56,12 @@ class IsolationForest(FittedDetector):
         self._grow(Z)
         if self.trim:
             say("growing trees", 0.5)
-            self._grow(usual_only(Z, self._rate, self.trim))
+            self._grow(without_strangest(Z, self._rate, self.trim))
         say("growing trees", 1.0)
 
     def _grow(self, Z: Floats) -> None:
-        from sklearn.ensemble import IsolationForest as Grower  # noqa: PLC0415  a second to import
-
-        grown = Grower(n_estimators=self.n_trees, max_samples=min(self.part, len(Z)), random_state=self.seed).fit(Z)
+        fits = load_module("detectors.fitted.sklearn_fits")
+        grown = fits.isolation_forest(Z, self.n_trees, self.part, self.seed)
         trees = [estimator.tree_ for estimator in grown.estimators_]
         starts = np.cumsum([0, *(tree.node_count for tree in trees)])
 
@@ -86,8 +86,8 @@ class IsolationForest(FittedDetector):
         total = np.empty(len(Z))
         _walk(Z, a["roots"], a["feature"], a["cut"], a["left"], a["right"], a["depth"], total)
         score = 2.0 ** (-total / (len(a["roots"]) * a["usual"][0]))
-        magnitude: Floats = score / np.maximum(1.0 - score, 1e-15)
-        return magnitude
+        raw_score: Floats = score / np.maximum(1.0 - score, 1e-15)
+        return raw_score
 
     def _weights(self, Z: Floats) -> Floats:
         a = self.arrays

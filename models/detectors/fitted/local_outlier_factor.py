@@ -1,4 +1,4 @@
-"""Local outlier factor: how much thinner the data is around an event than around its neighbours."""
+"""Local outlier factor: how much lower the density is around an event than around its neighbours."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
-from streamgauge.models.training.planted import held_back, planted, separation, usual_only
+from streamgauge.models.detectors.fitted.synthetic_anomalies import (
+    separation,
+    split_validation,
+    synthetic_anomalies,
+    without_strangest,
+)
 
 NEIGHBOURS = (10, 20, 35, 50)  # numbers that are tried
 
 
 class LocalOutlierFactor(FittedDetector):
-    """The factor less one; 0 is as dense as the neighbours' surroundings.
+    """The factor less one: 0 where the density is that around the neighbours.
 
-    The number of neighbours is chosen without labels: the one that best tells held-back events from planted ones.
+    The number of neighbours is chosen without labels: the one that best separates validation data from synthetic anomalies.
 
     Parameters
     ----------
@@ -26,7 +31,7 @@ class LocalOutlierFactor(FittedDetector):
     events : int
         Of the history that are kept; each event is compared with all of them.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
 
@@ -56,8 +61,8 @@ class LocalOutlierFactor(FittedDetector):
         if self.neighbours:
             choice, found = self.neighbours, math.nan
         else:
-            learn, judge = held_back(Z, self.seed)
-            strange = planted(judge, self.seed)
+            learn, judge = split_validation(Z, self.seed)
+            strange = synthetic_anomalies(judge, self.seed)
             tried = []
             for n, k in enumerate(k for k in NEIGHBOURS if k < len(learn) // 2):
                 say("choosing neighbours", n / (len(NEIGHBOURS) + 1))
@@ -67,7 +72,7 @@ class LocalOutlierFactor(FittedDetector):
         self.chosen = {"neighbours": choice, "separation": found}
         self._keep(Z, choice)
         if self.trim:
-            self._keep(usual_only(Z, self._rate, self.trim), choice)
+            self._keep(without_strangest(Z, self._rate, self.trim), choice)
         say("choosing neighbours", 1.0)
 
     def _keep(self, Z: Floats, k: int) -> None:
@@ -93,8 +98,8 @@ class LocalOutlierFactor(FittedDetector):
         places, far = self._near(Z)
         density = 1.0 / (np.maximum(far, self.arrays["reach"][places]).mean(axis=1) + 1e-10)
         factor = (self.arrays["density"][places] / density[:, None]).mean(axis=1)
-        magnitude: Floats = np.maximum(factor - 1.0, 0.0)
-        return magnitude
+        raw_score: Floats = np.maximum(factor - 1.0, 0.0)
+        return raw_score
 
     def _expected(self, Z: Floats) -> Floats:
         """The mean of the nearest normal events."""

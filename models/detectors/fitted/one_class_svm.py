@@ -9,7 +9,13 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
-from streamgauge.models.training.planted import held_back, planted, separation, usual_only
+from streamgauge.models.detectors.fitted.synthetic_anomalies import (
+    separation,
+    split_validation,
+    synthetic_anomalies,
+    without_strangest,
+)
+from streamgauge.models.lazy_modules import load_module
 
 NUS = (0.01, 0.05, 0.1, 0.2)
 QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.9)  # of the distances between events: widths that are tried
@@ -19,8 +25,8 @@ PAIRS = 500  # events whose distances are looked at
 class OneClassSvm(FittedDetector):
     """Minus the logarithm of the kernel sum over the support vectors, relative to the machine's boundary.
 
-    On the boundary the magnitude is that of half the events outside; it grows with the distance without end, so that two far events
-    do not tie. Nu and gamma are chosen without labels: those that best tell held-back events from planted ones.
+    On the boundary the raw score is ln 2. It grows with the distance without end, so that two far events get different ones. Nu and
+    gamma are chosen without labels: those that best separate validation data from synthetic anomalies.
 
     Parameters
     ----------
@@ -29,7 +35,7 @@ class OneClassSvm(FittedDetector):
     gamma : float, optional
         ``1 / (2 width^2)`` of the kernel; chosen from quantiles of the distances between events unless given.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
 
@@ -55,8 +61,8 @@ class OneClassSvm(FittedDetector):
         return cls.max_rows * 8 * (width + 1) + 16 * width
 
     def _train(self, Z: Floats, say: Progress) -> None:
-        learn, judge = held_back(Z, self.seed)
-        strange = planted(judge, self.seed)
+        learn, judge = split_validation(Z, self.seed)
+        strange = synthetic_anomalies(judge, self.seed)
         some = learn[: min(PAIRS, len(learn))]
         squares = ((some[:, None] - some[None]) ** 2).sum(axis=2)[np.triu_indices(len(some), 1)]
         spans = np.maximum(np.quantile(squares, QUANTILES), 1e-3)
@@ -72,13 +78,11 @@ class OneClassSvm(FittedDetector):
         self.chosen = {"nu": nu, "gamma": -gamma, "separation": found}
         self._machine(Z, nu, -gamma)
         if self.trim:
-            self._machine(usual_only(Z, self._rate, self.trim), nu, -gamma)
+            self._machine(without_strangest(Z, self._rate, self.trim), nu, -gamma)
         say("choosing nu and gamma", 1.0)
 
     def _machine(self, Z: Floats, nu: float, gamma: float) -> None:
-        from sklearn.svm import OneClassSVM  # noqa: PLC0415  a second to import
-
-        machine = OneClassSVM(nu=nu, gamma=gamma, cache_size=500).fit(Z)
+        machine = load_module("detectors.fitted.sklearn_fits").one_class_svm(Z, nu, gamma)
         self.arrays = {
             "vectors": np.ascontiguousarray(machine.support_vectors_),
             "log_weights": np.log(machine.dual_coef_[0]),
@@ -86,22 +90,22 @@ class OneClassSvm(FittedDetector):
         }
 
     def _rate(self, Z: Floats) -> Floats:
-        magnitude = np.empty(len(Z))
+        raw_score = np.empty(len(Z))
         usual = np.empty((0, 0))
         gamma, boundary = self.arrays["numbers"]
-        _log_sums(Z, self.arrays["vectors"], self.arrays["log_weights"], gamma, boundary, magnitude, usual)
-        return magnitude
+        _log_sums(Z, self.arrays["vectors"], self.arrays["log_weights"], gamma, boundary, raw_score, usual)
+        return raw_score
 
     def _expected(self, Z: Floats) -> Floats:
         """The mean of the support vectors, each weighted by its kernel."""
-        magnitude, usual = np.empty(len(Z)), np.empty(Z.shape)
+        raw_score, usual = np.empty(len(Z)), np.empty(Z.shape)
         gamma, boundary = self.arrays["numbers"]
-        _log_sums(Z, self.arrays["vectors"], self.arrays["log_weights"], gamma, boundary, magnitude, usual)
+        _log_sums(Z, self.arrays["vectors"], self.arrays["log_weights"], gamma, boundary, raw_score, usual)
         return usual
 
 
 @njit(cache=True)
-def _log_sums(Z, vectors, log_weights, gamma, boundary, magnitude, usual):  # type: ignore[no-untyped-def]
+def _log_sums(Z, vectors, log_weights, gamma, boundary, raw_score, usual):  # type: ignore[no-untyped-def]
     part = np.empty(len(vectors))
     for i in range(Z.shape[0]):
         highest = -math.inf
@@ -116,7 +120,7 @@ def _log_sums(Z, vectors, log_weights, gamma, boundary, magnitude, usual):  # ty
             total += math.exp(part[v] - highest)
         # ln(1 + boundary / sum): 0 far inside, ln 2 on the boundary, without end outside
         beyond = boundary - highest - math.log(total)
-        magnitude[i] = beyond if beyond > 30.0 else math.log1p(math.exp(beyond))
+        raw_score[i] = beyond if beyond > 30.0 else math.log1p(math.exp(beyond))
         if usual.shape[0]:
             for j in range(Z.shape[1]):
                 usual[i, j] = 0.0

@@ -1,5 +1,16 @@
 """Detectors that are neural networks over the fields of one event: trained with torch, scored by ONNX Runtime.
 
 In: a history to fit; then values.
-Out: a reconstruction error for each event.
+Out: a raw score for each event, from what the network cannot reproduce.
 """
+
+__all__ = [
+    "autoencoder",
+    "gan",
+    "gan_training",
+    "network_detector",
+    "onnx_session",
+    "torch_networks",
+    "torch_training",
+    "variational_autoencoder",
+]

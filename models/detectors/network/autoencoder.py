@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from streamgauge.models.detectors.network.network_detector import EventNetwork
+from streamgauge.models.lazy_modules import load_module
 
 
 class Autoencoder(EventNetwork):
@@ -24,12 +25,5 @@ class Autoencoder(EventNetwork):
         outer = 2 * hidden + 4
         return 2 * (width * outer + outer * hidden) + 2 * outer + hidden + width
 
-    def _module(self, width: int) -> Any:
-        from torch import nn  # noqa: PLC0415
-
-        hidden = self.size(width)
-        outer = 2 * hidden + 4
-        return nn.Sequential(
-            nn.Linear(width, outer), nn.SiLU(), nn.Linear(outer, hidden),
-            nn.Linear(hidden, outer), nn.SiLU(), nn.Linear(outer, width),
-        )  # fmt: skip
+    def new_module(self, width: int) -> Any:  # noqa: D102
+        return load_module("detectors.network.torch_networks").AutoencoderNetwork(width, self.size(width))

@@ -9,19 +9,18 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import Progress
-from streamgauge.models.detectors.network.network_detector import LEAST, USUAL, EventNetwork
+from streamgauge.models.detectors.network.network_detector import CHUNK, LEAST, TRAINING, USUAL, EventNetwork
+from streamgauge.models.lazy_modules import load_module
 
-ADVERSARIAL = 0.05  # weight of deceiving the critic, beside giving events back
-CODE = 0.01  # weight of keeping codes near those that events are made from
 DESCENT, RATE = 40, 0.1  # steps and their size when a code is improved
 
 
 class Gan(EventNetwork):
-    """A generator makes events from codes, a critic tells them from real ones, an encoder finds the code of an event.
+    """A generator makes events from codes, a critic separates them from real ones, an encoder finds the code of an event.
 
-    An event is given the encoder's code, made again, and compared: field by field, and by what the critic sees in both, which
-    counts like a further field. For candidates, events beyond the 99 % quantile of the history, the code is then improved by
-    steps down the gradient of the squared residual, so that an event which the encoder merely failed to place is cleared.
+    The encoder finds the code of an event, the generator makes an event from it, and both events are compared: field by field, and by
+    the critic's features, whose difference counts like a further field. For events beyond the 99 % quantile of the history, the code is
+    then improved by steps down the gradient of the squared residual: the encoder may have found a poor code for a usual event.
 
     Parameters are those of `EventNetwork`.
 
@@ -38,91 +37,19 @@ class Gan(EventNetwork):
         outer = 2 * hidden + 8
         return outer * (width + hidden + 1) + hidden + outer * (hidden + width + 1) + width + outer * (width + 2) + 1
 
-    def _module(self, width: int) -> Any:
-        import torch  # noqa: PLC0415
-        from torch import nn  # noqa: PLC0415
-
-        hidden = self.size(width)
-        outer = 2 * hidden + 8
-
-        class Network(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.encoder = nn.Sequential(nn.Linear(width, outer), nn.SiLU(), nn.Linear(outer, hidden))
-                self.generator = nn.Sequential(nn.Linear(hidden, outer), nn.SiLU(), nn.Linear(outer, width))
-                self.sees = nn.Sequential(nn.Linear(width, outer), nn.SiLU())
-                self.critic = nn.Linear(outer, 1)
-
-            def forward(self, x: Any) -> Any:
-                code = self.encoder(x)
-                again = self.generator(code)
-                return again, self.sees(x) - self.sees(again), code
-
-        module = Network()
-        for layer in (module.sees[0], module.critic):
-            torch.nn.utils.parametrizations.spectral_norm(layer)
-        return module
+    def new_module(self, width: int) -> Any:  # noqa: D102
+        return load_module("detectors.network.torch_networks").GanNetwork(width, self.size(width))
 
     def _train(self, Z: Floats, say: Progress) -> None:
-        from streamgauge.models.training import training  # noqa: PLC0415  needs torch
-        from torch.nn.utils.parametrize import remove_parametrizations  # noqa: PLC0415
-
-        with training.seeded(self.seed) as torch:
-            module = self._module(Z.shape[1])
-            self.curve = self._play(torch, module, torch.as_tensor(Z, dtype=torch.float32), say)
-        for layer in (module.sees[0], module.critic):
-            remove_parametrizations(layer, "weight")
-        self._take(training.exported(module, Z[:8]), Z)
-        first, last = module.generator[0], module.generator[2]
-        for name, numbers in (("w1", first.weight), ("b1", first.bias), ("w2", last.weight), ("b2", last.bias)):
-            self.arrays[name] = np.ascontiguousarray(numbers.detach().numpy(), dtype=np.float64)
+        torch_training, gan_training = load_module(TRAINING), load_module("detectors.network.gan_training")
+        with torch_training.seeded(self.seed):
+            module = self.new_module(Z.shape[1])
+            self.curve = gan_training.train(module, Z, self.trim, self.epochs, say)
+        gan_training.finish(module)
+        self.use(torch_training.exported(module, Z[:8], CHUNK), self.normalisation, Z)
+        self.arrays |= gan_training.generator_arrays(module)
         self.arrays["candidate"] = np.quantile(self._pooled(self._sizes(Z)), [USUAL])
         say("training", 1.0)
-
-    def _play(self, torch: Any, module: Any, events: Any, say: Progress) -> list[dict[str, float]]:
-        from streamgauge.models.training import training  # noqa: PLC0415
-        from torch.nn.functional import relu, smooth_l1_loss  # noqa: PLC0415
-
-        judge, learn = training.halves(torch.randperm(len(events)))
-        critic = [*module.sees.parameters(), *module.critic.parameters()]
-        makers = [*module.encoder.parameters(), *module.generator.parameters()]
-        steps = [torch.optim.Adam(part, training.RATE, betas=(0.5, 0.99)) for part in (critic, makers)]
-        size = module.encoder[2].out_features
-        curve: list[dict[str, float]] = []
-        best = training.Best(module)
-        for epoch in range(self.epochs):
-            module.train()
-            total = 0.0
-            for rows in torch.split(learn[torch.randperm(len(learn))], training.BATCH):
-                real = events[rows]
-                made = module.generator(torch.randn(len(rows), size))
-                against = relu(1.0 - module.critic(module.sees(real))).mean()
-                against = against + relu(1.0 + module.critic(module.sees(made.detach()))).mean()
-                steps[0].zero_grad()
-                against.backward()
-                steps[0].step()
-                code = module.encoder(real)
-                each = smooth_l1_loss(module.generator(code), real, reduction="none").mean(dim=1)
-                each = each + CODE * (code**2).mean(dim=1)
-                if self.trim and epoch:
-                    each = training.smallest(each, self.trim)
-                made = module.generator(torch.randn(len(rows), size))
-                loss = each.mean() - ADVERSARIAL * module.critic(module.sees(made)).mean()
-                steps[1].zero_grad()
-                loss.backward()
-                steps[1].step()
-                total += float(each.detach().mean()) * len(rows)
-            module.eval()
-            with torch.no_grad():
-                again = module.generator(module.encoder(events[judge]))
-                each = smooth_l1_loss(again, events[judge], reduction="none").mean(dim=1)
-                held = float(training.smallest(each, self.trim).mean())
-            curve.append({"train": total / len(learn), "held_back": held})
-            say("training", (epoch + 1) / self.epochs)
-            if best.has_passed(held):
-                break
-        best.restore()
-        return curve
 
     def _residuals(self, Z: Floats) -> Floats:
         again, seen, _ = self._run(Z)

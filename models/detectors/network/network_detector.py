@@ -8,27 +8,31 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
-from streamgauge.models.errors import StateError
+from streamgauge.models.detectors.fitted.normalisation import Normalisation
+from streamgauge.models.lazy_modules import load_module
 
-CHUNK = 64  # rows that a network is run on at once, always: so an event's score never depends on the size of its batch
+CHUNK = (
+    64  # rows that a network is always run on at once, so that an event's score never depends on the size of its batch
+)
 TOP = 3  # fields whose mean residual counts
 USUAL = 0.99  # quantile of the residuals that is their unit,
 LEAST = 0.02  # plus so many scales
 MOST = 20.0  # units that a residual counts at most
 NETWORK = "network"
+TRAINING = "detectors.network.torch_training"
 
 
 class NetworkDetector(FittedDetector):
-    """A network that predicts what each field of an event should be; the residuals are the anomaly.
+    """A network that predicts what each field of an event should be; the raw score follows from the residuals.
 
-    Each field's residual is taken in units of its own 99 % quantile in held-back data; the magnitude is the mean of the three
-    largest. Training holds back a part of the history to stop early, and leaves out the share `trim` of each batch with the
-    largest losses, so that anomalies in the history are not learned.
+    Each field's residual is divided by its own 99 % quantile in the history; the raw score is the mean of the three largest. Training
+    keeps a part of the history as validation data, to stop early, and leaves out the share `trim` of each batch with the largest
+    losses, so that anomalies in the history are not learned.
 
     Attributes
     ----------
     hidden : int or None
-        Size of the network; follows from the number of fields unless given.
+        Size of the network; it follows from the number of fields unless given.
     epochs : int
         Times that training goes through the history, at the most.
     """
@@ -39,8 +43,11 @@ class NetworkDetector(FittedDetector):
     _session: Any = None
 
     @abstractmethod
-    def _module(self, width: int) -> Any:
-        """A new torch module: takes float32[n, d] or float32[n, steps, d], gives the prediction of `_target`."""
+    def new_module(self, width: int) -> Any:
+        """A new torch module for so many fields.
+
+        It takes float32[n, d] or float32[n, steps, d] and gives the prediction of `_target`; its `losses` are those of each event.
+        """
 
     @abstractmethod
     def _size(self, width: int) -> int:
@@ -52,7 +59,7 @@ class NetworkDetector(FittedDetector):
         """Numbers in the network."""
 
     def _target(self, Z: Floats) -> Floats:
-        """What the network predicts: the event itself, unless told otherwise."""
+        """What the network predicts: the event itself."""
         return Z[:, -1] if self.sequence else Z
 
     def size(self, width: int) -> int:
@@ -61,29 +68,34 @@ class NetworkDetector(FittedDetector):
 
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:
-        """See `FittedDetector`; weights are held twice, as bytes and by ONNX Runtime, beside what a chunk of rows needs."""
+        """See `FittedDetector`; the weights are in memory twice, as bytes and in ONNX Runtime; a chunk of rows needs more."""
         detector = cls(**settings)
         hidden = detector.size(width)
         row = 4 * detector.steps * (4 * width + 8 * hidden)
         return 8 * cls.parameters(width, hidden, detector.steps) + CHUNK * row + 2**20
 
     def _train(self, Z: Floats, say: Progress) -> None:
-        from streamgauge.models.training import training  # noqa: PLC0415  needs torch
+        torch_training = load_module(TRAINING)
+        with torch_training.seeded(self.seed):
+            module = self.new_module(Z.shape[-1])
+        self.curve = torch_training.train(
+            module, Z, lambda z, rows: module.losses(z), self.seed, self.trim, self.epochs, say
+        )
+        self.use(torch_training.exported(module, Z[:8], CHUNK), self.normalisation, Z)
 
-        with training.seeded(self.seed):
-            module = self._module(Z.shape[-1])
-        self.curve = training.train(module, Z, self._loss, self.seed, self.trim, self.epochs, say)
-        self._take(training.exported(module, Z[:8]), Z)
+    def use(self, network: bytes, normalisation: Normalisation, Z: Floats) -> None:
+        """Score with a network from now on.
 
-    def _loss(self, module: Any, z: Any) -> Any:
-        """Loss of each event of a batch, torch float32[n]: Huber's, which large residuals do not rule."""
-        from torch.nn.functional import smooth_l1_loss  # noqa: PLC0415
-
-        target = z[:, -1] if self.sequence else z
-        return smooth_l1_loss(module(z), target, reduction="none").flatten(1).mean(dim=1)
-
-    def _take(self, network: bytes, Z: Floats) -> None:
-        """Serve a network from now on, with the usual residuals of `Z`."""
+        Parameters
+        ----------
+        network : bytes
+            ONNX.
+        normalisation : Normalisation
+            That it was trained with.
+        Z : float64[n, d] or float64[n, steps, d]
+            Normalised usual events: their residuals become the units.
+        """
+        self._normalisation = normalisation
         self.networks = {NETWORK: network}
         self._session = None
         self.arrays = {"usual": np.quantile(self._residuals(Z), USUAL, axis=0)}
@@ -96,43 +108,33 @@ class NetworkDetector(FittedDetector):
         Parameters
         ----------
         X : float64[n, d] or float64[n, steps, d]
-            Usual events, whose range the activations are given.
+            Usual events: the activations get their range.
         """
-        from streamgauge.models.training import training  # noqa: PLC0415
-
         Z = self._normalised(X)
         small = type(self)(**self.settings())
-        small._normalisation, small.curve, small.chosen = self._normalisation, self.curve, {**self.chosen, "bits": 8}
-        small._take(training.quantised(self.networks[NETWORK], Z), Z)
+        small.curve, small.chosen = self.curve, {**self.chosen, "bits": 8}
+        small.use(load_module(TRAINING).quantised(self.networks[NETWORK], Z), self.normalisation, Z)
         return small
 
     def student(self, X: Floats, say: Progress) -> Self:
-        """A network of a quarter the size that was taught to answer as this one does.
+        """A network of a quarter of the size that is trained to answer as this one does.
 
         Parameters
         ----------
         X : float64[n, d] or float64[n, steps, d]
             Usual events.
         say : callable
-            Told of progress.
+            Is called with the progress.
         """
-        import torch  # noqa: PLC0415
-        from streamgauge.models.training import training  # noqa: PLC0415
-
+        torch_training = load_module(TRAINING)
         Z = self._normalised(X)
         small = type(self)(**{**self.settings(), "hidden": max(1, self.size(Z.shape[-1]) // 4)})
-        small._normalisation, small.chosen = self._normalisation, {**self.chosen, "student": True}
-        answers = torch.as_tensor(self._run(Z)[0])
-        with training.seeded(self.seed):
-            module = small._module(Z.shape[-1])
-
-        def loss(network: Any, z: Any, rows: Any) -> Any:
-            out = network(z)
-            out = out[0] if isinstance(out, tuple) else out
-            return torch.nn.functional.smooth_l1_loss(out, answers[rows], reduction="none").flatten(1).mean(dim=1)
-
-        small.curve = training.train(module, Z, loss, self.seed, 0.0, self.epochs, say, by_row=True)
-        small._take(training.exported(module, Z[:8]), Z)
+        small.chosen = {**self.chosen, "student": True}
+        with torch_training.seeded(self.seed):
+            module = small.new_module(Z.shape[-1])
+        losses = torch_training.taught_by(module, self._run(Z)[0])
+        small.curve = torch_training.train(module, Z, losses, self.seed, 0.0, self.epochs, say)
+        small.use(torch_training.exported(module, Z[:8], CHUNK), self.normalisation, Z)
         return small
 
     # ---- scoring ------------------------------------------------------------------------------------------------------
@@ -140,7 +142,9 @@ class NetworkDetector(FittedDetector):
     def _run(self, Z: Floats) -> list[Floats]:
         """The network's outputs, float64."""
         if self._session is None:
-            self._session = session(self.networks[NETWORK], self.name)
+            self._session = load_module("detectors.network.onnx_session").open_session(
+                self.networks[NETWORK], self.name
+            )
         n = len(Z)
         padded = np.zeros((-(-max(n, 1) // CHUNK) * CHUNK, *Z.shape[1:]), np.float32)
         padded[:n] = Z
@@ -164,11 +168,11 @@ class NetworkDetector(FittedDetector):
         """Mean of the three largest."""
         if sizes.shape[1] > TOP:
             sizes = np.sort(np.partition(sizes, -TOP, axis=1)[:, -TOP:], axis=1)
-        magnitude: Floats = sizes.mean(axis=1)
-        return magnitude
+        raw_score: Floats = sizes.mean(axis=1)
+        return raw_score
 
     def _weights(self, Z: Floats) -> Floats:
-        """Squared residuals, in units of the usual."""
+        """Squared residuals, in their units."""
         return self._sizes(Z)[:, : Z.shape[-1]] ** 2
 
     def _expected(self, Z: Floats) -> Floats:
@@ -176,7 +180,7 @@ class NetworkDetector(FittedDetector):
 
 
 class EventNetwork(NetworkDetector):
-    """A network that judges each event by itself.
+    """A network that scores each event by itself.
 
     Parameters
     ----------
@@ -185,7 +189,7 @@ class EventNetwork(NetworkDetector):
     epochs : int
         At the most.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
     """
@@ -202,18 +206,18 @@ class EventNetwork(NetworkDetector):
 
 
 class RunNetwork(NetworkDetector):
-    """A network that judges an event by those of its entity before.
+    """A network that scores an event by those of its entity before it.
 
     Parameters
     ----------
     steps : int
-        Events in a run, the judged one included.
+        Events in a run, the scored one included.
     hidden : int, optional
         Size of the layers; 8 and two a field unless given, 64 at most.
     epochs : int
         At the most.
     trim : float
-        Share of the history, the strangest, that is not learned from.
+        Share of the history that is not learned from: the events with the highest raw scores.
     seed : int
         Of all random choices.
     """
@@ -233,16 +237,3 @@ class RunNetwork(NetworkDetector):
 
     def _size(self, width: int) -> int:
         return min(64, 8 + 2 * width)
-
-
-def session(network: bytes, name: str) -> Any:
-    """An ONNX Runtime session on one thread; StateError where the bytes are no network that it can run."""
-    import onnxruntime  # noqa: PLC0415  a tenth of a second to import
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own errors have no common base but this
-        raise StateError(f"the network of {name} cannot be loaded: {str(error)[:300]}") from error

@@ -7,15 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.network.network_detector import EventNetwork
-
-BETA = 0.05  # weight of the code's divergence in the loss
+from streamgauge.models.lazy_modules import load_module
 
 
 class VariationalAutoencoder(EventNetwork):
     """An autoencoder whose codes are normal distributions.
 
-    Beside the residuals, the code's divergence from a standard normal distribution counts like a further field. Scoring takes
-    the mean of the code, so that it is no matter of chance.
+    The code's divergence from a standard normal distribution counts like the residual of a further field. Scoring takes the mean of the
+    code, so that nothing is random.
 
     Parameters are those of `EventNetwork`.
 
@@ -32,34 +31,8 @@ class VariationalAutoencoder(EventNetwork):
         outer = 2 * hidden + 4
         return 2 * width * outer + 3 * outer * hidden + 2 * outer + 2 * hidden + width
 
-    def _module(self, width: int) -> Any:
-        import torch  # noqa: PLC0415
-        from torch import nn  # noqa: PLC0415
-
-        hidden = self.size(width)
-        outer = 2 * hidden + 4
-
-        class Network(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.encoder = nn.Sequential(nn.Linear(width, outer), nn.SiLU())
-                self.mean, self.spread = nn.Linear(outer, hidden), nn.Linear(outer, hidden)
-                self.decoder = nn.Sequential(nn.Linear(hidden, outer), nn.SiLU(), nn.Linear(outer, width))
-
-            def forward(self, x: Any) -> Any:
-                told = self.encoder(x)
-                mean, spread = self.mean(told), self.spread(told).clamp(-8.0, 8.0)
-                code = mean + torch.randn_like(mean) * (0.5 * spread).exp() if self.training else mean
-                return self.decoder(code), mean, spread
-
-        return Network()
-
-    def _loss(self, module: Any, z: Any) -> Any:
-        from torch.nn.functional import smooth_l1_loss  # noqa: PLC0415
-
-        again, mean, spread = module(z)
-        divergence = 0.5 * (mean**2 + spread.exp() - spread - 1.0).sum(dim=1)
-        return smooth_l1_loss(again, z, reduction="none").mean(dim=1) + BETA * divergence / z.shape[1]
+    def new_module(self, width: int) -> Any:  # noqa: D102
+        return load_module("detectors.network.torch_networks").VariationalNetwork(width, self.size(width))
 
     def _residuals(self, Z: Floats) -> Floats:
         again, mean, spread = self._run(Z)

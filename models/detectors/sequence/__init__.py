@@ -1,5 +1,12 @@
-"""Neural networks over the last events of an entity.
+"""Detectors that are neural networks over the last events of an entity: trained with torch, scored by ONNX Runtime.
 
 In: windows of values: events, steps, fields.
-Out: a reconstruction or prediction error for each event.
+Out: a raw score for each window, from what the network cannot reproduce or forecast.
 """
+
+__all__ = [
+    "lstm_autoencoder",
+    "masked_transformer",
+    "temporal_cnn",
+    "torch_networks",
+]

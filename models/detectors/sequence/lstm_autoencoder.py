@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.network.network_detector import RunNetwork
+from streamgauge.models.lazy_modules import load_module
 
 
 class LstmAutoencoder(RunNetwork):
@@ -27,31 +28,8 @@ class LstmAutoencoder(RunNetwork):
     def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102
         return 4 * hidden * (width + hidden + 2) + 4 * hidden * (2 * hidden + 2) + width * (hidden + 1)
 
-    def _module(self, width: int) -> Any:
-        from torch import nn  # noqa: PLC0415
-
-        hidden = self.size(width)
-
-        class Network(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.reader, self.writer = (
-                    nn.LSTM(width, hidden, batch_first=True),
-                    nn.LSTM(hidden, hidden, batch_first=True),
-                )
-                self.out = nn.Linear(hidden, width)
-
-            def forward(self, x: Any) -> Any:
-                _, (code, _) = self.reader(x)
-                written, _ = self.writer(code[0].unsqueeze(1).expand(-1, x.shape[1], -1))
-                return self.out(written)
-
-        return Network()
-
-    def _loss(self, module: Any, z: Any) -> Any:
-        from torch.nn.functional import smooth_l1_loss  # noqa: PLC0415
-
-        return smooth_l1_loss(module(z), z, reduction="none").flatten(1).mean(dim=1)
+    def new_module(self, width: int) -> Any:  # noqa: D102
+        return load_module("detectors.sequence.torch_networks").LstmNetwork(width, self.size(width))
 
     def _residuals(self, Z: Floats) -> Floats:
         away: Floats = np.sqrt(((Z - self._run(Z)[0]) ** 2).mean(axis=1))

@@ -1,12 +1,12 @@
-"""Transformer with masked self-supervised training: how far an event is from what its past tells of it."""
+"""Transformer with masked self-supervised training: how far an event is from what follows from those before it."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from streamgauge.models.detectors.network.network_detector import RunNetwork
+from streamgauge.models.lazy_modules import load_module
 
-MASKED = 0.3  # share of the events of a run that training hides, beside the last
 HEADS = 2
 
 
@@ -35,38 +35,7 @@ class MaskedTransformer(RunNetwork):
     def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102
         return hidden * (2 * width + 8 * hidden + 13 + steps) + width
 
-    def _module(self, width: int) -> Any:
-        import torch  # noqa: PLC0415
-        from torch import nn  # noqa: PLC0415
-
-        hidden, steps = self.size(width), self.steps
-
-        class Network(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.into, self.out = nn.Linear(width, hidden), nn.Linear(hidden, width)
-                self.place = nn.Embedding(steps, hidden)
-                self.unknown = nn.Embedding(1, hidden)
-                self.layer = nn.TransformerEncoderLayer(
-                    hidden, HEADS, 2 * hidden, dropout=0.0, batch_first=True, norm_first=True
-                )
-                self.register_buffer("last", torch.arange(steps) == steps - 1)
-
-            def reconstruct(self, x: Any, hide: Any) -> Any:
-                told = torch.where(hide.unsqueeze(-1), self.unknown.weight[0], self.into(x)) + self.place.weight
-                return self.out(self.layer(told))
-
-            def forward(self, x: Any) -> Any:
-                return self.reconstruct(x, self.last.unsqueeze(0).expand(x.shape[0], -1))[:, -1]
-
-        return Network()
-
-    def _loss(self, module: Any, z: Any) -> Any:
-        import torch  # noqa: PLC0415
-        from torch.nn.functional import smooth_l1_loss  # noqa: PLC0415
-
-        if not module.training:
-            return super()._loss(module, z)
-        hide = (torch.rand(z.shape[:2]) < MASKED) | module.last
-        each = smooth_l1_loss(module.reconstruct(z, hide), z, reduction="none").mean(dim=2)
-        return (each * hide).sum(dim=1) / hide.sum(dim=1)
+    def new_module(self, width: int) -> Any:  # noqa: D102
+        return load_module("detectors.sequence.torch_networks").TransformerNetwork(
+            width, self.size(width), self.steps, HEADS
+        )

@@ -1,10 +1,11 @@
-"""Temporal convolutions: how far an event is from what a network forecast of the events before."""
+"""Temporal convolutions: how far an event is from a forecast from the events before it."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from streamgauge.models.detectors.network.network_detector import RunNetwork
+from streamgauge.models.lazy_modules import load_module
 
 
 class TemporalCnn(RunNetwork):
@@ -24,22 +25,5 @@ class TemporalCnn(RunNetwork):
     def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102
         return hidden * (3 * width + 1) + hidden * (3 * hidden + 1) + width * (hidden * max(1, steps - 7) + 1)
 
-    def _module(self, width: int) -> Any:
-        from torch import nn  # noqa: PLC0415
-        from torch.nn.functional import pad  # noqa: PLC0415
-
-        hidden, steps = self.size(width), self.steps
-        left = max(0, 8 - steps)  # so that the layers' reach of 7 events fits
-
-        class Network(nn.Module):  # type: ignore[misc]
-            def __init__(self) -> None:
-                super().__init__()
-                self.first, self.second = nn.Conv1d(width, hidden, 3), nn.Conv1d(hidden, hidden, 3, dilation=2)
-                self.out = nn.Linear(hidden * (steps - 1 + left - 6), width)
-                self.act = nn.SiLU()
-
-            def forward(self, x: Any) -> Any:
-                before = pad(x[:, :-1].transpose(1, 2), (left, 0))
-                return self.out(self.act(self.second(self.act(self.first(before)))).flatten(1))
-
-        return Network()
+    def new_module(self, width: int) -> Any:  # noqa: D102
+        return load_module("detectors.sequence.torch_networks").ConvolutionNetwork(width, self.size(width), self.steps)

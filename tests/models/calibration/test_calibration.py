@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.models.calibration.calibration import TailCalibrator, magnitude
+from streamgauge.models.calibration.calibration import TailCalibrator, odds
 from streamgauge.models.errors import StateError
 
 
@@ -19,10 +19,10 @@ def test_promises_hold_within_a_factor_of_two_on_unseen_normal_data(draw, promis
         "exponential": lambda: random.exponential(3.0, n),
         "halfnormal": lambda: np.abs(random.normal(size=n)),
         "lognormal": lambda: random.lognormal(0.0, 0.5, n),
-        "odds": lambda: magnitude(random.beta(2, 8, n)),
+        "odds": lambda: odds(random.beta(2, 8, n)),
     }[draw]()
-    surprise = TailCalibrator().rate_learn_many(values)[1000:]
-    assert promise / 2 <= (surprise >= -np.log(promise)).mean() <= promise * 2
+    evidence = TailCalibrator().rate_learn_many(values)[1000:]
+    assert promise / 2 <= (evidence >= -np.log(promise)).mean() <= promise * 2
 
 
 @given(st.lists(st.integers(1, 2999), max_size=6), st.integers(1, 2999))
@@ -47,9 +47,9 @@ def test_two_extremes_are_told_apart_and_in_order():
 
 def test_nothing_is_stated_before_the_warm_up():
     calibrator = TailCalibrator(warmup=50)
-    surprise = calibrator.rate_learn_many(np.linspace(0, 10, 51))
-    assert (surprise[:50] == 0).all()
-    assert surprise[50] > 0
+    evidence = calibrator.rate_learn_many(np.linspace(0, 10, 51))
+    assert (evidence[:50] == 0).all()
+    assert evidence[50] > 0
     assert calibrator.ready
 
 
@@ -77,9 +77,9 @@ def test_a_first_change_after_a_constant_past_is_rare():
     assert calibrator.rate_learn_many(np.array([1.0]))[0] > -np.log(2e-4)
 
 
-def test_constant_magnitudes_are_no_surprise():
-    surprise = TailCalibrator().rate_learn_many(np.zeros(5000))
-    assert surprise.max() < 1.0
+def test_constant_magnitudes_are_no_evidence():
+    evidence = TailCalibrator().rate_learn_many(np.zeros(5000))
+    assert evidence.max() < 1.0
 
 
 def test_a_foreign_state_is_refused():

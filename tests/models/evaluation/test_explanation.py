@@ -32,7 +32,7 @@ def test_the_bound_of_a_distance_is_the_threshold_itself(x, threshold):
     assert one.field == f
     assert one.above == (x[f] > 0)
     assert threshold - abs(x[f]) / 1000 <= abs(one.bound) < threshold
-    assert one.told(["a", "b", "c"]).startswith(f"{'abc'[f]} {'<=' if x[f] > 0 else '>='} ")
+    assert one.sentence(["a", "b", "c"]).startswith(f"{'abc'[f]} {'<=' if x[f] > 0 else '>='} ")
 
 
 @pytest.mark.parametrize(

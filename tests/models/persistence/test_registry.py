@@ -142,7 +142,7 @@ def _changed(folder: Path, **changes: object) -> None:
         ({"detector": "clairvoyant"}, "does not know: upgrade"),
         ({"features": ["a", "b"]}, "takes 3 features and 1 steps, its manifest names 2"),
         ({"version": 7}, "is that of pumps version 7"),
-        ({"surprise": 1}, "damaged: surprise"),
+        ({"evidence": 1}, "damaged: evidence"),
         ({"settings": {"n_trees": 100_000_000}}, "would take .* MB, a model may take 500 MB"),
         ({"variants": {}}, "no variant 'full'"),
     ],

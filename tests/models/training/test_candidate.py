@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from streamgauge.models.catalog import FITTED
 from streamgauge.models.errors import InputError, NotReadyError
-from streamgauge.models.training.candidate import HELD_BACK, Past, make_candidate
+from streamgauge.models.training.candidate import VALIDATION_SHARE, Past, make_candidate
 
 random = np.random.default_rng(0)
 
@@ -45,7 +45,7 @@ def test_networks_come_in_three_variants_each_with_what_it_costs():
 def test_the_last_part_is_held_back():
     one = past()
     other = Past(one.X.copy(), one.features, one.groups)
-    other.X[int((1 - HELD_BACK) * 600) :] += 100.0
+    other.X[int((1 - VALIDATION_SHARE) * 600) :] += 100.0
     trained = [
         make_candidate("m", "isolation_forest", p, {"n_trees": 5})[1]["full"][0]["arrays.bin"] for p in (one, other)
     ]

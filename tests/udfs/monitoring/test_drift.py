@@ -19,10 +19,13 @@ SETTINGS = DriftSettings(every=EVERY, rest=5)
 REFERENCE = reference_of(np.random.default_rng(9).normal(size=(5000, 2)))
 
 
-def watched(
-    X, entities, cuts=(), watch=None, version=1, begin=0, alerts=None, reference=REFERENCE, names=("a", "b"), right=None
-):
-    """Requests for events, cut into batches."""
+def watched(X, entities, cuts=(), watch=None, version=1, **given):
+    """Requests for events, cut into batches.
+
+    Given may be: begin (offset of the first event), alerts and right (of each event), reference and names.
+    """
+    begin, alerts, right = given.get("begin", 0), given.get("alerts"), given.get("right")
+    reference, names = given.get("reference", REFERENCE), given.get("names", ("a", "b"))
     right = np.ones(len(X), np.bool_) if right is None else right
     alerts = np.zeros(len(X), np.bool_) if alerts is None else alerts
     watch = watch or DriftWatch(SETTINGS, "m", Origin("events", "job", 3))

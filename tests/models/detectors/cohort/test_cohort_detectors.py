@@ -28,11 +28,11 @@ def test_mahalanobis_is_the_distance_in_the_metric_of_the_covariance():
     X = correlated()
     detector = Mahalanobis(ridge=1e-6)
     detector.learn_many(X[:1920])
-    magnitude, parts = detector._rate(X[1920:], learn=False)
+    raw_score, parts = detector._rate(X[1920:], learn=False)
     away = X[1920:] - detector._mean
     squares = np.einsum("ij,jk,ik->i", away, np.linalg.inv(detector._cov), away)
-    np.testing.assert_allclose(magnitude**2 * 5, squares, rtol=1e-2)
-    np.testing.assert_allclose(parts.sum(axis=1), magnitude**2 * 5, rtol=1e-9)
+    np.testing.assert_allclose(raw_score**2 * 5, squares, rtol=1e-2)
+    np.testing.assert_allclose(parts.sum(axis=1), raw_score**2 * 5, rtol=1e-9)
 
 
 def test_mahalanobis_learns_numpys_covariance_where_nothing_is_strange():
@@ -95,9 +95,9 @@ def test_the_empirical_tail_counts_how_many_were_as_far():
     detector = EmpiricalTail()
     detector.learn_many(X)
     for x in (-2.0, 0.5, 1.5):
-        _, surprise = detector._rate(np.array([[x, 0, 0, 0, 0, 0]]), learn=False)
+        _, evidence = detector._rate(np.array([[x, 0, 0, 0, 0, 0]]), learn=False)
         tail = min((X[:, 0] <= x).mean(), (X[:, 0] >= x).mean())
-        assert np.exp(-surprise[0, 0]) / 2 == pytest.approx(tail, rel=0.15)
+        assert np.exp(-evidence[0, 0]) / 2 == pytest.approx(tail, rel=0.15)
 
 
 @pytest.mark.parametrize("kind", RECORDS)
@@ -126,6 +126,6 @@ def test_new_columns_are_taken_in_without_a_new_start(name):
     narrow.rate_learn_many(X[:, :6])
     wide = narrow.widened(8)
     assert wide.width == 8
-    magnitude, weights = wide.rate_learn_many(X)
-    assert np.isfinite(magnitude[-1000:]).all()
-    assert weights.shape == (2100, 4 if wide.takes == "levels and lasts" else 8)
+    raw_score, weights = wide.rate_learn_many(X)
+    assert np.isfinite(raw_score[-1000:]).all()
+    assert weights.shape == (2100, 4 if wide.input_kind == "levels and lasts" else 8)

@@ -1,4 +1,4 @@
-"""A category that its entity has never shown is a surprise where new ones are rare."""
+"""A category that its entity has never shown is a evidence where new ones are rare."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def test_the_surprise_of_a_new_category_is_the_rate_of_new_ones_by_the_rule_of_s
     detector = FirstSeenCategory(memory=10_000)
     detector.learn_many(X)
     new = len(np.unique(X))
-    magnitude, weights = detector.rate_learn_many(np.array([[99.0], [99.0], [3.0]]))
+    raw_score, weights = detector.rate_learn_many(np.array([[99.0], [99.0], [3.0]]))
     expected = -math.log((new + 1) / 2002)
-    np.testing.assert_allclose(magnitude, [expected, 0.0, 0.0])
+    np.testing.assert_allclose(raw_score, [expected, 0.0, 0.0])
     np.testing.assert_allclose(weights[:, 0], [expected, 0.0, 0.0])
 
 
 def test_a_field_whose_every_value_is_new_tells_nothing():
-    magnitude, _ = FirstSeenCategory().rate_learn_many(np.arange(5000.0)[:, None])
-    assert np.nanmax(magnitude) < 0.05
+    raw_score, _ = FirstSeenCategory().rate_learn_many(np.arange(5000.0)[:, None])
+    assert np.nanmax(raw_score) < 0.05
 
 
 def test_what_was_seen_is_known_and_almost_all_that_was_not_is_new():
@@ -53,5 +53,5 @@ def test_new_fields_join_and_what_was_known_stays(width):
     detector.learn_many(X)
     wide = detector.widened(width + 1)
     assert (wide.width, wide.learned) == (width + 1, 500)
-    magnitude, _ = wide.rate_learn_many(np.hstack((X[:50], np.full((50, 1), np.nan))))
-    assert magnitude.max() == 0.0
+    raw_score, _ = wide.rate_learn_many(np.hstack((X[:50], np.full((50, 1), np.nan))))
+    assert raw_score.max() == 0.0

@@ -17,11 +17,11 @@ from streamgauge.models.detectors.entity.spread_change import SpreadChange
 HOUR = 3_600_000
 
 
-def distances(detector, x, times=None):
+def deviations(detector, x, times=None):
     state, n = np.zeros((1, 1, detector.numbers_per_feature)), len(x)
     times = np.zeros(n, np.int64) if times is None else times
     X = np.asarray(x, dtype=np.float64)[:, None]
-    distance, expected = detector.distances(state, np.zeros(n, np.int64), X, times, learn=True)
+    distance, expected = detector.deviations(state, np.zeros(n, np.int64), X, times, learn=True)
     return distance[:, 0], expected[:, 0]
 
 
@@ -31,7 +31,7 @@ def noise(n, seed=0):
 
 def test_a_flat_line_grows_with_its_length_and_starts_anew():
     x = np.concatenate((noise(100), np.full(30, 7.0), noise(50, 1)))
-    told, _ = distances(FlatLine(), x)
+    told, _ = deviations(FlatLine(), x)
     assert told[:100][20:].max() == 0
     assert told[105] == pytest.approx(np.log(2))  # the sixth of them
     assert told[129] == pytest.approx(25 * np.log(2))
@@ -40,20 +40,20 @@ def test_a_flat_line_grows_with_its_length_and_starts_anew():
 
 def test_a_field_that_repeats_needs_longer_runs_and_one_that_always_does_has_none():
     x = np.concatenate((noise(400), np.repeat(noise(10), 10), noise(400)))
-    told, _ = distances(FlatLine(), np.append(x, np.full(40, 3.3)))
+    told, _ = deviations(FlatLine(), np.append(x, np.full(40, 3.3)))
     assert told[-1] == pytest.approx(30 * np.log(2))
-    told, _ = distances(FlatLine(), np.append(np.repeat(noise(40), 10), np.full(400, 3.3)))
+    told, _ = deviations(FlatLine(), np.append(np.repeat(noise(40), 10), np.full(400, 3.3)))
     assert told[20:].max() == 0
 
 
 def test_a_field_that_never_moved_does_not_stand_still():
-    told, _ = distances(FlatLine(), np.full(500, 7.0))
+    told, _ = deviations(FlatLine(), np.full(500, 7.0))
     assert told[20:].max() == 0
 
 
 def test_a_sensor_that_stood_still_for_a_week_is_told_again():
     x = np.concatenate((noise(2000), np.full(2000, 7.0), noise(3000, 1), np.full(100, 3.0)))
-    told, _ = distances(FlatLine(), x)
+    told, _ = deviations(FlatLine(), x)
     assert told[3999] > 100
     assert told[-1] > 20
 
@@ -62,24 +62,24 @@ def test_a_level_shift_is_told_and_a_spike_is_not():
     x = noise(600)
     x[300] += 50
     x[500:] += 3
-    told, _ = distances(LevelShift(), x)
+    told, _ = deviations(LevelShift(), x)
     assert abs(told[300:330]).max() < 6
     assert told[500:560].max() > 8
 
 
 def test_a_change_of_spread_is_told_with_its_direction():
-    wilder, _ = distances(SpreadChange(), np.concatenate((noise(400), 4 * noise(60, 1))))
-    calmer, _ = distances(SpreadChange(), np.concatenate((noise(400), 0.1 * noise(60, 1))))
+    wilder, _ = deviations(SpreadChange(), np.concatenate((noise(400), 4 * noise(60, 1))))
+    calmer, _ = deviations(SpreadChange(), np.concatenate((noise(400), 0.1 * noise(60, 1))))
     assert wilder[400:].max() > 6
     assert calmer[400:].min() < -6
-    assert abs(distances(SpreadChange(), noise(2000, 3))[0][100:]).max() < 6
+    assert abs(deviations(SpreadChange(), noise(2000, 3))[0][100:]).max() < 6
 
 
 def test_the_profile_knows_the_hours_of_the_week():
     hours = np.arange(24 * 7 * 12)
     x = np.where(hours % 168 < 120, 100.0, 20.0) + noise(len(hours))
     x[24 * 7 * 11 + 130] = 100.0  # a working day's value at the weekend
-    told, expected = distances(SeasonalProfile(), x, hours * HOUR)
+    told, expected = deviations(SeasonalProfile(), x, hours * HOUR)
     assert np.isnan(told[: 24 * 7]).all()  # no hour of the week was visited before
     weeks = 24 * 7 * 4
     assert weeks + np.nanargmax(np.abs(told[weeks:])) == 24 * 7 * 11 + 130
@@ -91,12 +91,12 @@ def test_the_forecast_leaves_nothing_but_the_innovations():
     e = noise(300)
     for i in range(2, 300):
         x[i] = 1.5 * x[i - 1] - 0.8 * x[i - 2] + e[i]
-    _, expected = distances(ForecastResidual(lags=2, forget=0.999), x)
+    _, expected = deviations(ForecastResidual(lags=2, forget=0.999), x)
     errors = (x - expected)[100:]
     assert errors.std() == pytest.approx(e[100:].std(), rel=0.1)
     np.testing.assert_allclose(expected[200:], (1.5 * x[199:-1] - 0.8 * x[198:-2]), atol=0.8)
     x[250] += 15
-    assert np.nanargmax(np.abs(distances(ForecastResidual(lags=2), x)[0])) in range(250, 253)
+    assert np.nanargmax(np.abs(deviations(ForecastResidual(lags=2), x)[0])) in range(250, 253)
 
 
 def beats(n=60, odd=None):
@@ -108,14 +108,14 @@ def beats(n=60, odd=None):
 
 
 def test_a_heartbeat_of_usual_values_in_an_unusual_order_is_found():
-    told, _ = distances(ShapeDictionary(samples=20, stride=1), beats(odd=50))
+    told, _ = deviations(ShapeDictionary(samples=20, stride=1), beats(odd=50))
     assert np.nanargmax(told) in range(1000, 1040)
     assert told[1000:1040].max() > 3 * np.nanmax(told[200:1000])
 
 
 def test_the_nearest_shape_is_the_nearest_of_all_windows():
     x = noise(200)
-    told, _ = distances(ShapeDictionary(samples=8, shapes=500, near=0.0, stride=1, warmup=20), x)
+    told, _ = deviations(ShapeDictionary(samples=8, shapes=500, near=0.0, stride=1, warmup=20), x)
     windows = np.lib.stride_tricks.sliding_window_view(x - x[0], 8)
     windows = windows - windows.mean(axis=1, keepdims=True)
     for i in range(60, 200):
@@ -126,7 +126,7 @@ def test_the_nearest_shape_is_the_nearest_of_all_windows():
 def test_weekdays_that_do_not_differ_share_the_profile_of_the_day():
     times = np.arange(24 * 12 * 14) * (HOUR // 12)
     x = 50 + 20 * np.sin(times / HOUR / 24 * 2 * np.pi) + noise(len(times))
-    told, expected = distances(SeasonalProfile(), x, times)
+    told, expected = deviations(SeasonalProfile(), x, times)
     after = times > 7 * 24 * HOUR
     usual = 50 + 20 * np.sin(times / HOUR / 24 * 2 * np.pi)
     assert np.sqrt(np.mean((expected - usual)[after] ** 2)) < 0.7
@@ -136,7 +136,7 @@ def test_weekdays_that_do_not_differ_share_the_profile_of_the_day():
 def test_a_run_of_small_deviations_is_told_once_and_then_its_level_is_learned():
     x = noise(3000)
     x[1000:] += 1.5
-    told, _ = distances(Cusum(), x)
+    told, _ = deviations(Cusum(), x)
     assert abs(told[:1000][200:]).max() < 12
     assert told[1000:1040].max() > 15
     assert abs(told[1400:]).max() < 12
@@ -147,7 +147,7 @@ def test_a_field_that_wanders_by_nature_needs_longer_runs():
     e = noise(4000)
     for i in range(1, 4000):
         wandering[i] = 0.9 * wandering[i - 1] + e[i]
-    told, _ = distances(Cusum(), wandering)
+    told, _ = deviations(Cusum(), wandering)
     assert abs(told[1000:]).max() < 15
 
 
@@ -155,7 +155,7 @@ def test_a_ramp_is_a_drift_before_it_has_moved_by_two_deviations_and_a_spike_is_
     x = noise(8000)
     x[3500] += 100
     x[5000:7000] += np.linspace(0, 4, 2000)
-    told, expected = distances(SlowDrift(), x)
+    told, expected = deviations(SlowDrift(), x)
     assert abs(told[1300:5000]).max() < 6
     found = 5000 + int(np.argmax(told[5000:] > 6))
     assert (found - 5000) / 2000 * 4 < 2.0

@@ -17,10 +17,10 @@ series = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).nor
 windows = st.integers(5, 29)
 
 
-def distances(detector, x):
+def deviations(detector, x):
     state, n = np.zeros((1, 1, detector.numbers_per_feature)), len(x)
     zeros = np.zeros(n, np.int64)
-    return detector.distances(state, zeros, np.asarray(x, dtype=np.float64)[:, None], zeros, learn=True)[0][:, 0]
+    return detector.deviations(state, zeros, np.asarray(x, dtype=np.float64)[:, None], zeros, learn=True)[0][:, 0]
 
 
 @given(st.lists(st.integers(-3, 3) | st.floats(-1e9, 1e9), max_size=60), st.integers(1, 12))
@@ -38,7 +38,7 @@ def past(x, window):
 
 @given(series, windows)
 def test_modified_z_score_equals_scipy(x, window):
-    told = distances(ModifiedZScore(window, warmup=5), x)
+    told = deviations(ModifiedZScore(window, warmup=5), x)
     for i, value, before in past(x, window):
         mad = stats.median_abs_deviation(before)
         assert told[i] == pytest.approx(0.6745 * (value - np.median(before)) / mad, rel=1e-9)
@@ -46,7 +46,7 @@ def test_modified_z_score_equals_scipy(x, window):
 
 @given(series, windows, st.floats(0.05, 0.4))
 def test_interquartile_range_equals_numpy(x, window, low):
-    told = distances(InterquartileRange(window, low, 1 - low, warmup=5), x)
+    told = deviations(InterquartileRange(window, low, 1 - low, warmup=5), x)
     for i, value, before in past(x, window):
         below, above = np.quantile(before, [low, 1 - low])
         far = max(0.0, value - above) + min(0.0, value - below)
@@ -55,7 +55,7 @@ def test_interquartile_range_equals_numpy(x, window, low):
 
 @given(series, windows)
 def test_grubbs_equals_the_formula_on_the_sample(x, window):
-    told = distances(Grubbs(window, warmup=5), x)
+    told = deviations(Grubbs(window, warmup=5), x)
     for i, value, before in past(x, window):
         sample = np.append(before, value)
         n = len(sample)
@@ -69,7 +69,7 @@ def test_dixon_gives_the_level_at_each_critical_value(window, level):
     """A past from 0 to 1, and a value whose gap is the critical share of the range."""
     q = CRITICAL[level, window + 1 - 3]
     x = np.append(np.linspace(0, 1, window), 1 / (1 - q))
-    told = distances(DixonQ(window, warmup=window), x)[-1]
+    told = deviations(DixonQ(window, warmup=window), x)[-1]
     assert told == pytest.approx(-np.log(LEVELS[level]), rel=1e-6)
 
 
@@ -87,6 +87,6 @@ def test_dixons_table_holds_for_normal_samples(n):
 )
 def test_below_is_negative_and_the_middle_is_nothing(detector):
     x = np.append(np.random.default_rng(0).normal(size=40), [-9.0, 9.0])
-    told = distances(detector, x)
+    told = deviations(detector, x)
     assert told[-2] < -3 < 3 < told[-1] or isinstance(detector, InterquartileRange | DixonQ)
     assert told[-2] < 0 < told[-1]

@@ -17,7 +17,7 @@ def told_of(x, times=None, **parameters):
     state = np.zeros((1, 1, detector.numbers_per_feature))
     times = np.zeros(len(x), np.int64) if times is None else times
     X = np.asarray(x, dtype=np.float64)[:, None]
-    return [told[:, 0] for told in detector.sizes(state, np.zeros(len(x), np.int64), X, times, learn=True)]
+    return [told[:, 0] for told in detector.raw_scores(state, np.zeros(len(x), np.int64), X, times, learn=True)]
 
 
 def novelty(x, times=None, **parameters):

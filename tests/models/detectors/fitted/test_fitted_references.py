@@ -9,14 +9,15 @@ from streamgauge.models.detectors.fitted.gaussian_mixture import RIDGE, Gaussian
 from streamgauge.models.detectors.fitted.isolation_forest import IsolationForest
 from streamgauge.models.detectors.fitted.local_outlier_factor import LocalOutlierFactor
 from streamgauge.models.detectors.fitted.one_class_svm import OneClassSvm
+from streamgauge.models.detectors.fitted.synthetic_anomalies import separation, synthetic_anomalies
 from streamgauge.models.detectors.network.autoencoder import Autoencoder
 from streamgauge.models.detectors.network.gan import Gan
-from streamgauge.models.detectors.network.network_detector import session
+from streamgauge.models.detectors.network.network_detector import CHUNK
+from streamgauge.models.detectors.network.onnx_session import open_session
 from streamgauge.models.detectors.network.variational_autoencoder import VariationalAutoencoder
 from streamgauge.models.detectors.sequence.lstm_autoencoder import LstmAutoencoder
 from streamgauge.models.detectors.sequence.masked_transformer import MaskedTransformer
 from streamgauge.models.detectors.sequence.temporal_cnn import TemporalCnn
-from streamgauge.models.training.planted import planted, separation
 
 from tests.checks.fitted import waves
 
@@ -97,13 +98,13 @@ NETWORKS = [
 @pytest.mark.parametrize("detector", NETWORKS, ids=lambda d: f"{d.name} {d.steps}")
 def test_onnx_runtime_gives_what_torch_gives(detector):
     import torch
-    from streamgauge.models.training import training
+    from streamgauge.models.detectors.network import torch_training as training
 
     X = waves(300, 4)
     Z = windows(X, None, detector.steps, 300) if detector.sequence else X
     with training.seeded(1):
-        module = detector._module(4).eval()
-    network = session(training.exported(module, Z[:3]), detector.name)
+        module = detector.new_module(4).eval()
+    network = open_session(training.exported(module, Z[:3], CHUNK), detector.name)
     inputs = torch.as_tensor(Z[:100], dtype=torch.float32)
     with torch.no_grad():
         expected = module(inputs)
@@ -114,7 +115,7 @@ def test_onnx_runtime_gives_what_torch_gives(detector):
 
 @pytest.mark.parametrize("detector", NETWORKS, ids=lambda d: f"{d.name} {d.steps}")
 def test_a_network_has_as_many_numbers_as_predicted(detector):
-    module = detector._module(5)
+    module = detector.new_module(5)
     count = sum(p.numel() for p in module.parameters())
     assert count == detector.parameters(5, detector.size(5), detector.steps)
 
@@ -150,7 +151,7 @@ def test_smaller_networks_rank_events_almost_as_the_full_one_does(kind, hidden, 
     full = kind(hidden=hidden, epochs=40).fit(waves(900, width))
     X = waves(500, width, seed=2)
     events = windows(X, None, full.steps, 500) if full.sequence else X
-    strange = full.normalisation.undo(planted(full.normalisation.apply(events), 0))
+    strange = full.normalisation.undo(synthetic_anomalies(full.normalisation.apply(events), 0))
     of_full = separation(full.rate_many(events), full.rate_many(strange))
     for small in (full.quantised(events), full.student(events, silent)):
         assert separation(small.rate_many(events), small.rate_many(strange)) > of_full - 0.1

@@ -1,4 +1,4 @@
-"""Artificial anomalies, to choose between models and to compare them where there are no labels."""
+"""Synthetic anomalies, to choose between models and to compare them where there are no labels."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 from streamgauge.models.contract import Floats
 
-MARGIN = 0.1  # of a field's range, beyond which nothing is planted
+MARGIN = 0.1  # of a field's range, by which the anomalies go beyond it
 
 
-def planted(Z: Floats, seed: int) -> Floats:
-    """As many anomalies as there are events: half of them values of other events mixed, half of them even over the fields' ranges.
+def synthetic_anomalies(Z: Floats, seed: int) -> Floats:
+    """As many anomalies as there are events: half are mixed from values of other events, half are even over the fields' ranges.
 
-    Mixing breaks the relations between fields, and is left out where there is only one. In runs, float64[n, steps, d], only the last
-    event is changed.
+    Mixing breaks the relations between fields; with a single field there is none. In runs, float64[n, steps, d], only the last event is
+    replaced.
 
     Notes
     -----
@@ -38,7 +38,7 @@ def planted(Z: Floats, seed: int) -> Floats:
 
 
 def separation(usual: Floats, strange: Floats) -> float:
-    """Probability that a strange event has the higher magnitude (the area under the ROC curve)."""
+    """Probability that a strange event has the higher raw score (the area under the ROC curve)."""
     both = np.concatenate((usual, strange))
     _, place, count = np.unique(both, return_inverse=True, return_counts=True)
     rank = (np.cumsum(count) - (count - 1) / 2.0)[place]
@@ -46,14 +46,14 @@ def separation(usual: Floats, strange: Floats) -> float:
     return float((rank[m:].sum() - n * (n + 1) / 2) / (m * n))
 
 
-def held_back(Z: Floats, seed: int, share: float = 0.25) -> tuple[Floats, Floats]:
-    """Two parts of the events, drawn by chance: to learn from, and to judge by."""
+def split_validation(Z: Floats, seed: int, share: float = 0.25) -> tuple[Floats, Floats]:
+    """Two random parts of the events, float64[n, ...]: to learn from, and the share that validates."""
     order = np.random.default_rng(seed).permutation(len(Z))
     cut = max(1, round(share * len(Z)))
     return Z[np.sort(order[cut:])], Z[np.sort(order[:cut])]
 
 
-def usual_only(Z: Floats, rate: Callable[[Floats], Floats], trim: float) -> Floats:
-    """Without the share `trim` of the events with the highest magnitudes."""
+def without_strangest(Z: Floats, rate: Callable[[Floats], Floats], trim: float) -> Floats:
+    """Without the share `trim` of the events with the highest raw scores."""
     kept = max(1, len(Z) - int(trim * len(Z)))
     return Z[np.sort(np.argsort(rate(Z), kind="stable")[:kept])]

@@ -1,4 +1,4 @@
-"""What a fitted model learned of its fields' centres and scales."""
+"""Centre and scale of each field of a fitted model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from streamgauge.models.contract import Floats
 
 MAD_TO_DEVIATION = 1.4826  # of a normal distribution
-CLIP = 20.0  # scales beyond which a value counts no more
+CLIP = 20.0  # scales that a value counts at most
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Centre and scale of each field, from its median and its median absolute deviation: anomalies in the data move them little.
+    """Centre and scale of each field, from its median and its median absolute deviation: anomalies in the data change them little.
 
     Attributes
     ----------
@@ -55,6 +55,6 @@ class Normalisation:
         return np.where(np.isnan(Z), 0.0, Z)
 
     def undo(self, Z: Floats) -> Floats:
-        """Values that lie so many scales from their centre."""
+        """Values whose normalised form is `Z`."""
         X: Floats = self.centre + self.scale * Z
         return X

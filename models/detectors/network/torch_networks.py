@@ -1,0 +1,85 @@
+"""The torch modules of the networks that judge each event by itself, and their losses. Only training needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import smooth_l1_loss
+
+BETA = 0.05  # weight of the code's divergence in the loss of a variational autoencoder
+
+
+def huber(predicted: Any, target: Any) -> Any:
+    """Huber's loss of each event, torch float32[n]: large residuals do not rule it."""
+    return smooth_l1_loss(predicted, target, reduction="none").flatten(1).mean(dim=1)
+
+
+class AutoencoderNetwork(nn.Sequential):  # type: ignore[misc]
+    """See `Autoencoder`.
+
+    Parameters
+    ----------
+    width : int
+        Fields.
+    hidden : int
+        Numbers in the narrowest layer.
+    """
+
+    def __init__(self, width: int, hidden: int) -> None:
+        outer = 2 * hidden + 4
+        narrow = (nn.Linear(width, outer), nn.SiLU(), nn.Linear(outer, hidden))
+        super().__init__(*narrow, nn.Linear(hidden, outer), nn.SiLU(), nn.Linear(outer, width))
+
+    def losses(self, z: Any) -> Any:
+        """Loss of each event of float32[n, d]."""
+        return huber(self(z), z)
+
+
+class VariationalNetwork(nn.Module):  # type: ignore[misc]
+    """See `VariationalAutoencoder`; parameters are those of `AutoencoderNetwork`."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        outer = 2 * hidden + 4
+        self.encoder = nn.Sequential(nn.Linear(width, outer), nn.SiLU())
+        self.mean, self.spread = nn.Linear(outer, hidden), nn.Linear(outer, hidden)
+        self.decoder = nn.Sequential(nn.Linear(hidden, outer), nn.SiLU(), nn.Linear(outer, width))
+
+    def forward(self, x: Any) -> Any:
+        """Reproduced events, and mean and logarithm of the variance of their codes."""
+        encoded = self.encoder(x)
+        mean, spread = self.mean(encoded), self.spread(encoded).clamp(-8.0, 8.0)
+        code = mean + torch.randn_like(mean) * (0.5 * spread).exp() if self.training else mean
+        return self.decoder(code), mean, spread
+
+    def losses(self, z: Any) -> Any:
+        """Loss of each event of float32[n, d]: how badly it is reproduced, and how unusual its code is."""
+        again, mean, spread = self(z)
+        divergence = 0.5 * (mean**2 + spread.exp() - spread - 1.0).sum(dim=1)
+        return huber(again, z) + BETA * divergence / z.shape[1]
+
+
+class GanNetwork(nn.Module):  # type: ignore[misc]
+    """See `Gan`; parameters are those of `AutoencoderNetwork`. `gan_training` trains it."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        outer = 2 * hidden + 8
+        self.encoder = nn.Sequential(nn.Linear(width, outer), nn.SiLU(), nn.Linear(outer, hidden))
+        self.generator = nn.Sequential(nn.Linear(hidden, outer), nn.SiLU(), nn.Linear(outer, width))
+        self.features = nn.Sequential(nn.Linear(width, outer), nn.SiLU())
+        self.critic = nn.Linear(outer, 1)
+        for layer in self.normed_layers():
+            nn.utils.parametrizations.spectral_norm(layer)
+
+    def normed_layers(self) -> tuple[Any, Any]:
+        """Layers with spectral normalisation while they are trained."""
+        return self.features[0], self.critic
+
+    def forward(self, x: Any) -> Any:
+        """Reproduced events, their difference from the events in the critic's features, and the codes."""
+        code = self.encoder(x)
+        again = self.generator(code)
+        return again, self.features(x) - self.features(again), code
