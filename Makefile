@@ -1,6 +1,7 @@
 # `make help` lists the targets, from the comments after ##. Everything lives in .venv and .streamgauge.
 PYTHON ?= python3.11
 BIN := .venv/bin
+export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 NEEDS := setup.py constraints.txt install.sh
 
 .PHONY: demo test unit integration lint ci schema docs bench kernels clean help
@@ -9,7 +10,7 @@ demo: .venv/.installed  ## a local Kafka and Flink, eight real series through th
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
 
 test: .venv/.installed-dev  ## all tests, those on a real Kafka and Flink cluster included
-	$(BIN)/pytest
+	$(BIN)/pytest --durations=20
 
 unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink
 	$(BIN)/pytest -m "not integration"
@@ -22,7 +23,7 @@ lint: .venv/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p streamgauge.models -p streamgauge.udfs -p streamgauge.jobs
 
-ci: lint test  ## what CI runs: lint, then test
+ci: lint test  ## what CI runs: lint, types, all tests with the 20 slowest
 
 schema: .venv/.installed  ## write the JSON Schemas in flink-conf and the page of settings in docs anew
 	$(BIN)/python -m streamgauge.jobs.settings.schemas

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 from streamgauge.jobs.commands.app import app
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -107,30 +106,19 @@ def test_every_command_and_option_that_is_named_exists(file):
     wrong = []
     for code in code_in(file):
         for call in re.findall(r"(?<![\w/.])(?:\.venv/bin/)?streamgauge (?=[a-z])([^#|;]*)", code):
-            words = call.partition(" -- ")[0].split()
-            command, taken = command_of(words)
-            options = {word.partition("=")[0].rstrip(",") for word in words if word.startswith("--")}
-            if command is None or taken == 0 or not options <= known_options(command):
+            words = [word.rstrip(",.:") for word in call.partition(" -- ")[0].split()]
+            options = {word.partition("=")[0] for word in words if word.startswith("--")}
+            known = options_of(*[word for word in words[:2] if re.fullmatch(r"[a-z]+", word)])
+            if known is None or not options <= known:
                 wrong.append(call)
     assert wrong == []
 
 
-def command_of(words: list[str]) -> tuple[Any | None, int]:
-    """The command that a line calls, and how many of its words name it; None where a group has no such command."""
-    command: Any = typer.main.get_command(app)
-    taken = 0
-    for word in words:
-        if not hasattr(command, "commands"):
-            break
-        below = command.commands.get(word.rstrip(",.:"))
-        if below is None:
-            return (None if re.fullmatch(r"[a-z]+", word) else command), taken
-        command, taken = below, taken + 1
-    return command, taken
-
-
-def known_options(command: Any) -> set[str]:
-    return {"--help"} | {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+@cache
+def options_of(*words: str) -> frozenset[str] | None:
+    """Options of the command that is called by some words; None where there is no such command."""
+    said = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200", "NO_COLOR": "1"})
+    return frozenset(re.findall(r"--[a-z][a-z-]*", said.output)) if said.exit_code == 0 else None
 
 
 def test_the_readme_is_short():
