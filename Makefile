@@ -1,36 +1,42 @@
-# make demo | test | lint | bench | kernels | clean        everything lives in .venv and .streamgauge
+# `make help` lists the targets, from the comments after ##. Everything lives in .venv and .streamgauge.
 PYTHON ?= python3.11
 BIN := .venv/bin
 export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 NEEDS := setup.py constraints.txt install.sh
 
-.PHONY: demo test unit integration lint schema bench kernels clean
+.PHONY: demo test unit integration lint ci schema docs bench kernels clean help
 
-demo: .venv/.installed
+demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job; KEEP=1 leaves the cluster running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
 
-test: .venv/.installed-dev
-	$(BIN)/pytest
+test: .venv/.installed-dev  ## all tests, those on a real Kafka and Flink cluster included
+	$(BIN)/pytest --durations=20
 
-unit: .venv/.installed-dev
+unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink
 	$(BIN)/pytest -m "not integration"
 
-integration: .venv/.installed-dev
+integration: .venv/.installed-dev  ## the tests on a real Kafka and Flink cluster
 	$(BIN)/pytest -m integration
 
-lint: .venv/.installed-dev
+lint: .venv/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p streamgauge.models -p streamgauge.udfs -p streamgauge.jobs
 
-schema: .venv/.installed
-	$(BIN)/python -m streamgauge.jobs.settings.schemas
+ci: lint test  ## what CI runs: lint, types, all tests with the 20 slowest
 
-kernels:
+schema: .venv/.installed  ## write the JSON Schemas in flink-conf and the page of settings in docs anew
+	$(BIN)/python -m streamgauge.jobs.settings.schemas
+	$(BIN)/python -m streamgauge.jobs.settings.reference
+
+docs: .venv-docs/.installed  ## build the documents into site/; a broken link fails
+	.venv-docs/bin/zensical build --strict --clean
+
+kernels:  ## delete compiled kernels
 	find . -name '*.nb[ci]' -delete
 	rm -rf $(STREAMGAUGE_HOME)/numba
 
-bench: .venv/.installed-dev
+bench: .venv/.installed-dev  ## all benchmarks that need no data of others; this takes long
 	$(BIN)/python -m benchmarks.detectors
 	$(BIN)/python -m benchmarks.half_space_trees
 	$(BIN)/python -m benchmarks.entities
@@ -41,12 +47,21 @@ bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks.closed_loop
 	$(BIN)/python -m benchmarks.million
 
-clean:
+clean:  ## stop the local cluster, and delete all that was installed, built and written
 	-$(BIN)/streamgauge down
-	rm -rf .streamgauge .venv build *.egg-info demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .streamgauge .venv .venv-docs .cache site build *.egg-info demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
 
 .venv/.installed: $(NEEDS)
 	PYTHON=$(PYTHON) ./install.sh
 
 .venv/.installed-dev: $(NEEDS)
 	PYTHON=$(PYTHON) ./install.sh dev
+
+# apart, so that the tools of the documents never decide which versions the job gets
+.venv-docs/.installed: constraints-docs.txt
+	[ -x .venv-docs/bin/python ] || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install -q --disable-pip-version-check -r constraints-docs.txt
+	touch $@

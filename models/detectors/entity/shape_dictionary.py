@@ -65,7 +65,6 @@ class ShapeDictionary(EntityDetector):
             rows,
             X,
             self.samples,
-            self.shapes,
             self.near,
             self.stride,
             self.samples + self.warmup,
@@ -90,13 +89,13 @@ def _draw(shape, ring, count, value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _nearest(shape, known):  # type: ignore[no-untyped-def]
+def _nearest(shape, known, held):  # type: ignore[no-untyped-def]
     """Sum of squared differences from the nearest known shape, and its number; infinity and -1 where none is known."""
     nearest, which = math.inf, -1
-    for s in range(len(known)):
-        squares = 0.0
+    for s in range(held):
+        squares, at = 0.0, s * (len(shape) + 1) + 1
         for j in range(len(shape)):
-            squares += (shape[j] - known[s, 1 + j]) ** 2
+            squares += (shape[j] - known[at + j]) ** 2
             if squares > nearest:
                 break
         if squares < nearest:
@@ -119,7 +118,7 @@ def _place_of_new(cell, matched):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _shapes(state, rows, X, samples, shapes, near, stride, warmup, learn, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _shapes(state, rows, X, samples, near, stride, warmup, learn, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     shape = np.empty(samples)
     begin = NUMBERS + 1 + samples
     for i in range(X.shape[0]):
@@ -132,12 +131,12 @@ def _shapes(state, rows, X, samples, shapes, near, stride, warmup, learn, deviat
             value = x - anchor
             last = cell[NUMBERS]
             ring = cell[NUMBERS + 1 : begin]
-            known = cell[begin:].reshape(shapes, samples + 1)  # when each was last matched, and its values
+            known = cell[begin:]  # of each shape: when it was last matched, and its values; a slice cannot be reshaped here
             compared = count + 1.0 >= samples and count % stride == 0.0
             which = -1
             if compared:
                 _draw(shape, ring, count, value)
-                nearest, which = _nearest(shape, known[: int(cell[HELD])])
+                nearest, which = _nearest(shape, known, int(cell[HELD]))
                 deviation = math.sqrt(cell[SQUARES] / count) if count > 0.0 else 0.0
                 last = 0.0
                 if which >= 0 and deviation > 1e-9 * abs(anchor):  # less is rounding
@@ -150,9 +149,10 @@ def _shapes(state, rows, X, samples, shapes, near, stride, warmup, learn, deviat
                 continue
             if compared:
                 if which < 0 or last > near:
-                    which = _place_of_new(cell, known[:, 0])
-                    known[which, 1:] = shape
-                known[which, 0] = count + 1.0
+                    which = _place_of_new(cell, known[:: samples + 1])
+                    at = which * (samples + 1) + 1
+                    known[at : at + samples] = shape
+                known[which * (samples + 1)] = count + 1.0
             ring[int(count) % samples] = value
             delta = value - cell[MEAN]
             cell[MEAN] += delta / (count + 1.0)

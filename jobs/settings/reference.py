@@ -1,0 +1,266 @@
+"""The page docs/settings.md: every key of the settings with its meaning, default, unit and range. Run it to write the page anew."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.models.catalog import CATALOG, COHORT
+from streamgauge.udfs.settings.base import Duration
+
+PAGE = Path("docs/settings.md")
+HEAD = """# Settings
+
+<!-- `make schema` writes this page from the settings' models; edit the descriptions there. -->
+
+A job reads one YAML file. What the file leaves out has the default on this page. `flink-conf/detection.yaml` holds all defaults and can be
+copied. An unknown key, or a value out of range, stops the submission with a message that names the key, the value and what is allowed.
+
+The environment overrides the file: `STREAMGAUGE__KAFKA__BOOTSTRAP=broker:9092` sets `kafka.bootstrap`. Values are read as YAML.
+
+A duration is a number and a unit: `10 ms`, `5 s`, `2 m`, `1 h` or `30 d`. `null` switches off what it stands for.
+
+The schema for editors is `flink-conf/detection.schema.json`. Words are explained in the [glossary](glossary.md).
+"""
+DURATION = get_args(Duration)[1]  # marks a field that holds a duration
+STEPS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000))
+BOUNDS = (
+    ("ge", "at least {}"),
+    ("gt", "above {}"),
+    ("le", "at most {}"),
+    ("lt", "below {}"),
+    ("multiple_of", "a multiple of {}"),
+)
+
+# Where the name of a key says all and the model has no description.
+MEANINGS = {
+    "job.name": "Name of the job in Flink and in alerts.",
+    "job.parallelism": "Tasks that score side by side; each needs a TaskManager.",
+    "job.delivery": "Whether a failure may repeat alerts, with the same ids, or Kafka transactions prevent that.",
+    "kafka.topics.events": "Events to score.",
+    "kafka.topics.alerts": "One message for each change of an incident.",
+    "kafka.topics.dead_letters": "Records that were set aside, each with its reason.",
+    "kafka.topics.late": "Events that came too late to be scored.",
+    "kafka.topics.scores": "Scores of events, if `output.scores` asks for them.",
+    "kafka.topics.control": "Messages that change the running job.",
+    "models.use.NAME.variant": "The network as it was trained, with weights of 8 bits, or a smaller network that learned from it.",
+    "models.use.NAME.streams": "Kinds of streams the model runs on.",
+    "decide.rules[].id": "Name of the rule in alerts.",
+    "decide.rules[].severity": "Severity of an incident that the rule raises.",
+    "decide.maintenance[].start": "When it begins, with a time zone.",
+    "decide.maintenance[].end": "When it ends, with a time zone.",
+    "decide.maintenance[].why": "A note for people.",
+    "windows.NAME.size": "Length of a window: 1 to 100 times `every`, without a remainder.",
+    "output.scores": "Whether the score of each event, of a sample of them, or of none is written.",
+}  # fmt: skip
+DEFAULTS = {"windows.NAME.every": "as `size`"}  # where a default follows from another key
+UNITS = {
+    "event.max_fields": "fields", "event.max_bytes": "bytes", "entity.most": "entities", "entity.quarantine": "events",
+    "entity.rich_memory": "MB", "batch.shards": "shards", "job.parallelism": "tasks", "models.history": "events",
+    "featurize.half_life": "events", "featurize.short": "events", "featurize.warmup": "values", "calibration.memory": "scores",
+    "calibration.warmup": "scores", "decide.threshold": "probability", "decide.quiet_events": "events", "decide.warmup": "events",
+    "decide.hits": "events", "decide.within": "events", "decide.budget": "alerts a day", "decide.importance": "steps",
+    "decide.fields.NAME.absolute": "the field's own", "decide.fields.NAME.relative": "share", "silence.after": "times",
+    "silence.events": "events", "drift.every": "events", "drift.spans": "spans", "drift.entities": "share", "drift.rest": "spans",
+    "track": "events", "output.sample": "share", "retrain.least": "events", "retrain.most": "events", "retrain.compare": "events",
+    "retrain.canary": "share", "retrain.alerts": "times", "retrain.few": "alerts",
+}  # fmt: skip
+PARAMETERS = {
+    "half_life": "values", "window": "values", "warmup": "values", "window_size": "events", "memory": "values", "short": "values",
+    "long": "values", "lags": "values", "settle": "values", "span": "values", "samples": "values", "stride": "values",
+    "visits": "values", "usual": "values", "reservoir": "events", "part": "events", "renew": "events", "allowance": "deviations",
+    "refractory": "share", "n_trees": "trees", "height": "levels", "projections": "projections", "centroids": "centroids",
+    "components": "components", "shapes": "shapes", "bits": "bits",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Key:
+    """One line of the page.
+
+    Attributes
+    ----------
+    name : str
+        With all its sections: ``decide.threshold``.
+    meaning, default, unit, range : str
+        As the page shows them.
+    """
+
+    name: str
+    meaning: str
+    default: str
+    unit: str
+    range: str
+
+
+def keys() -> Iterator[tuple[str, str, list[Key]]]:
+    """Sections in the order of the models.
+
+    Yields
+    ------
+    name, about : str
+        Of the section; the empty name holds the keys that are in none.
+    keys : list of Key
+    """
+    yield from _section("", Settings, None)
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    above = set()
+    for name, about, found in keys():
+        level = "###" if name.partition(".")[0] in above else "##"
+        above.add(name)
+        parts.append(f"{level} {f'`{name}`' if name else 'Keys without a section'}\n\n{about}\n")
+        if found:
+            rows = [f"| `{k.name}` | {k.meaning} | {k.default} | {k.unit} | {k.range} |" for k in found]
+            parts.append(
+                "\n".join(["| key | meaning | default | unit | range |", "|---|---|---|---|---|", *rows]) + "\n"
+            )
+    return "\n".join(parts)
+
+
+def _section(name: str, model: type[BaseModel], default: Any) -> Iterator[tuple[str, str, list[Key]]]:
+    """A section and those below it; `default` is the section as it is by default, None where it is off or has no default."""
+    own: list[Key] = []
+    below: list[tuple[str, type[BaseModel], Any]] = []
+    for key, field in model.model_fields.items():
+        inner, path = _model_in(field.annotation), f"{name}.{key}" if name else key
+        value = getattr(default, key) if default is not None else field.get_default(call_default_factory=True)
+        if inner is None or get_origin(field.annotation) in (dict, tuple):
+            own.append(_key(path, field, value))
+        if inner is not None:
+            origin = get_origin(field.annotation)
+            many = f"{path}.NAME" if origin is dict else f"{path}[]" if origin is tuple else ""
+            below.append((many or path, inner, None if many else value))
+    if name or own:
+        yield name, _about(name, model, default), own
+    for path, inner, value in below:
+        yield from _section(path, inner, value)
+
+
+def _about(name: str, model: type[BaseModel], default: Any) -> str:
+    if not name:
+        return "They stand at the top level of the file."
+    text = _line(inspect.getdoc(model) or "")
+    if name.startswith("detectors."):
+        on = (
+            f"On by default, for {', '.join(default.streams)}."
+            if default is not None
+            else "Off by default; `{}` turns it on."
+        )
+        note = Settings.model_fields["detectors"].default.__class__.model_fields[name.split(".")[1]].description
+        return " ".join(filter(None, (text, note, on)))
+    if default is None and name in Settings.model_fields:
+        text += " Off by default."
+    return text
+
+
+def _key(path: str, field: FieldInfo, value: Any) -> Key:
+    marks = [*_marks(field.annotation), *field.metadata]
+    duration = DURATION in marks
+    unit = "duration" if duration else UNITS.get(path, "")
+    meaning = field.description or MEANINGS.get(path, "")
+    if path.startswith("detectors."):
+        _, detector, name = path.split(".")
+        meaning = meaning or _parameter(detector, name)
+        if not _choices(field.annotation):
+            unit = "events" if detector in COHORT and name in ("memory", "warmup") else PARAMETERS.get(name, "")
+    default = DEFAULTS.get(path) or _shown(value, duration)
+    return Key(path, _line(meaning), default, unit, _range(field.annotation, marks, duration))
+
+
+def _marks(annotation: Any) -> list[Any]:
+    """What is annotated in an optional type, or of the values of a dict."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        found = _marks(arguments[0])
+        for mark in arguments[1:]:
+            found += mark.metadata if isinstance(mark, FieldInfo) else [mark]
+        return found
+    if origin is dict:
+        return _marks(arguments[1])
+    return [mark for part in arguments for mark in _marks(part)] if origin in (Union, UnionType) else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a type holds, if it holds one."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _choices(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return [f"`{choice}`" for choice in get_args(annotation)]
+    return [choice for part in get_args(annotation) for choice in _choices(part)]
+
+
+def _range(annotation: Any, marks: list[Any], duration: bool) -> str:
+    said = [
+        text.format(_shown(getattr(mark, name), duration).strip("`"))
+        for name, text in BOUNDS
+        for mark in marks
+        if getattr(mark, name, None) is not None
+    ]
+    if choices := _choices(annotation):
+        said.append(
+            "one of " + ", ".join(choices) if get_origin(annotation) in (Literal, dict) else "of " + ", ".join(choices)
+        )
+    if (annotation is str or get_origin(annotation) is tuple) and any(getattr(m, "min_length", None) for m in marks):
+        said.append("not empty")
+    if NoneType in get_args(annotation):
+        said.append("or `null`")
+    return ", ".join(said)
+
+
+def _shown(value: Any, duration: bool = False) -> str:
+    if value is PydanticUndefined:
+        return "must be given"
+    if value is None:
+        return "`null`"
+    if duration:
+        for unit, length in STEPS:
+            if value and value % length == 0:
+                return f"`{value // length} {unit}`"
+        return f"`{value} ms`"
+    match value:
+        case bool():
+            return f"`{str(value).lower()}`"
+        case int() | float():
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+            return f"`{text}`"
+        case tuple():
+            return f"`[{', '.join(map(str, value))}]`"
+        case dict():
+            return "`{}`"
+    return f"`{value}`" if value else "empty"
+
+
+def _parameter(detector: str, name: str) -> str:
+    """What the docstring of a detector says of a parameter."""
+    for base in CATALOG[detector].__mro__:
+        text = inspect.cleandoc(base.__doc__ or "")
+        found = re.search(rf"^(?:\w+, )*{name}(?:, \w+)* :.*\n((?:    .*\n?)+)", text, re.MULTILINE)
+        if found:
+            return found[1]
+    return {"seed": "Seed of the random numbers; the same seed gives the same scores."}.get(name, "")
+
+
+def _line(text: str) -> str:
+    """A text on one line of a table."""
+    return re.sub(r"\s+", " ", text).strip().replace("|", "\\|").replace("``", "`")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference(), encoding="utf-8")
