@@ -24,8 +24,9 @@ from streamgauge.udfs.entities.columns import (
 )
 from streamgauge.udfs.entities.knowledge import Entities, Forgotten
 from streamgauge.udfs.events.schema import Alignment
+from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.output.alert import alert_id
-from streamgauge.udfs.output.cloud_event import Origin, rfc3339
+from streamgauge.udfs.output.cloud_event import Origin
 
 DONE = {"show": "shown", "forget": "forgotten", "release": "released", "rewind": "rewound"}
 

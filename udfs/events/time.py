@@ -1,4 +1,4 @@
-"""The time of an event: ISO 8601 text, or an epoch whose unit follows from its size."""
+"""Times: an event's own, as ISO 8601 text or an epoch whose unit follows from its size; and how times are written."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def epoch_milliseconds(value: Any) -> int:
         if abs(number) < limit:
             return round(number * factor)
     raise ValueError(f"no time: {shown(value)}")
+
+
+def rfc3339(milliseconds: int) -> str:
+    """A moment in milliseconds as RFC 3339 text, in UTC."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def event_times(

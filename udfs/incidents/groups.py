@@ -6,8 +6,7 @@ import functools
 from typing import Any
 
 from streamgauge.models.persistence.codec import pack, unpack
-from streamgauge.udfs.events.time import epoch_milliseconds
-from streamgauge.udfs.output.cloud_event import rfc3339
+from streamgauge.udfs.events.time import epoch_milliseconds, rfc3339
 
 MOST_NAMED, MOST_GROUPS = 50, 200  # entities that a group names, and groups that are followed,
 KEPT = 86_400_000  # for so many milliseconds after their last incident

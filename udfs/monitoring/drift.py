@@ -11,7 +11,8 @@ from streamgauge.models.calibration.thresholds import compare_thresholds
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.evaluation.drift import Reference, kolmogorov_smirnov, population_stability
 from streamgauge.models.persistence.registry import SCORE
-from streamgauge.udfs.output.cloud_event import Origin, rfc3339
+from streamgauge.udfs.events.time import rfc3339
+from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.settings.pipeline import DriftSettings
 
 BUCKETS = 512  # that entities fall into, when those that moved are counted

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.output.limits import cut_text, encode
-
-
-def rfc3339(milliseconds: int) -> str:
-    """A moment as CloudEvents writes it, in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ from streamgauge.udfs.entities.columns import (
 )
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.records import Events, RawBatch
+from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.budget import Budget
 from streamgauge.udfs.incidents.judge import Judged
 from streamgauge.udfs.incidents.kinds import KIND_BITS, OPENED, RETRACTED, UPDATED
 from streamgauge.udfs.incidents.lifecycle import Decisions
 from streamgauge.udfs.output.alert import score_of
-from streamgauge.udfs.output.cloud_event import Origin, rfc3339
+from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.stages import Stages
 from streamgauge.udfs.pipeline.step_clock import StepClock

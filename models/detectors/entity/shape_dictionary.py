@@ -131,7 +131,9 @@ def _shapes(state, rows, X, samples, near, stride, warmup, learn, deviations):  
             value = x - anchor
             last = cell[NUMBERS]
             ring = cell[NUMBERS + 1 : begin]
-            known = cell[begin:]  # of each shape: when it was last matched, and its values; a slice cannot be reshaped here
+            known = cell[
+                begin:
+            ]  # of each shape: when it was last matched, and its values; a slice cannot be reshaped here
             compared = count + 1.0 >= samples and count % stride == 0.0
             which = -1
             if compared:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.persistence.codec import unpack
+from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.budget import DAY, Budget
 from streamgauge.udfs.incidents.groups import AllGroups, Groups
 from streamgauge.udfs.output.alert import important
-from streamgauge.udfs.output.cloud_event import rfc3339
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch

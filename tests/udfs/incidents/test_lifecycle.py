@@ -11,10 +11,10 @@ from streamgauge.udfs.entities.columns import STATUS
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.records import Events
+from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.kinds import COLLECTIVE, DRIFT, OPENED, POINT, RESOLVED, UPDATED, kind_of
 from streamgauge.udfs.incidents.lifecycle import Candidates, Lifecycle
 from streamgauge.udfs.output.alert import alert_id, score_of, severity_of
-from streamgauge.udfs.output.cloud_event import rfc3339
 from streamgauge.udfs.settings.pipeline import DecideSettings
 
 from tests.streams import Run, stream
