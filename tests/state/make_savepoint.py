@@ -19,7 +19,8 @@ import numpy as np
 from streamgauge.jobs.cluster import local_cluster
 from streamgauge.jobs.cluster.local_cluster import Cluster
 from streamgauge.jobs.kafka.topics import ensure
-from streamgauge.jobs.settings.loading import TopicSettings, validated
+from streamgauge.jobs.settings.kafka import TopicSettings
+from streamgauge.jobs.settings.loading import validated
 
 from tests.integration.conftest import free_ports
 from tests.integration.live import Live, values
