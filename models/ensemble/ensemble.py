@@ -156,11 +156,11 @@ def consensus(evidence: Floats, present: Flags, weights: Floats) -> Floats:
     float64[n]
         NaN where no member has scored the event.
     """
-    said = np.where(present, evidence, -np.inf)
-    order = np.argsort(-said, axis=1, kind="stable")
-    falling = np.take_along_axis(said, order, axis=1)
-    held = np.take_along_axis(np.where(present, weights, 0.0), order, axis=1).cumsum(axis=1)
-    total = held[:, -1:] if held.shape[1] else np.zeros((len(said), 1))
-    at = np.argmax(held >= 0.5 * total, axis=1)
-    middle: Floats = falling[np.arange(len(said)), at] if held.shape[1] else np.full(len(said), np.nan)
+    known = np.where(present, evidence, -np.inf)
+    order = np.argsort(-known, axis=1, kind="stable")
+    falling = np.take_along_axis(known, order, axis=1)
+    reached = np.take_along_axis(np.where(present, weights, 0.0), order, axis=1).cumsum(axis=1)
+    total = reached[:, -1:] if reached.shape[1] else np.zeros((len(known), 1))
+    at = np.argmax(reached >= 0.5 * total, axis=1)
+    middle: Floats = falling[np.arange(len(known)), at] if reached.shape[1] else np.full(len(known), np.nan)
     return np.where((total[:, 0] > 0) & np.isfinite(middle), middle, np.nan)

@@ -33,20 +33,20 @@ def weights_by_labels(evidence: Floats, labels: Flags) -> Floats:
     Caruana, Niculescu-Mizil, Crew and Ksikes, Ensemble selection from libraries of models, ICML 2004. A logistic regression on the
     evidence (stacking) had a lower average precision on unseen records in seven of ten tabular sets.
     """
-    present, said = ~np.isnan(evidence), np.nan_to_num(evidence)
-    sums, heard = np.zeros(len(said)), np.zeros(len(said))
+    present, known = ~np.isnan(evidence), np.nan_to_num(evidence)
+    sums, counted = np.zeros(len(known)), np.zeros(len(known))
     counts = np.zeros(evidence.shape[1])
     best, chosen = -1.0, counts
     for _ in range(ROUNDS):
-        told = [
-            round(average_precision_score(labels, (sums + said[:, k]) / np.maximum(heard + present[:, k], 1.0)), 9)
+        precisions = [
+            round(average_precision_score(labels, (sums + known[:, k]) / np.maximum(counted + present[:, k], 1.0)), 9)
             for k in range(len(counts))
         ]
-        k = max(range(len(counts)), key=lambda k: (told[k], -counts[k]))
-        sums, heard = sums + said[:, k], heard + present[:, k]
+        k = max(range(len(counts)), key=lambda k: (precisions[k], -counts[k]))
+        sums, counted = sums + known[:, k], counted + present[:, k]
         counts[k] += 1.0
-        if told[k] > best:
-            best, chosen = told[k], counts.copy()
+        if precisions[k] > best:
+            best, chosen = precisions[k], counts.copy()
     selected: Floats = chosen / chosen.mean()
     return selected
 

@@ -58,14 +58,14 @@ def intervals(
     """
     random = np.random.default_rng(seed)
     blocks = np.array_split(np.arange(len(labels)), max(1, len(labels) // BLOCK))
-    told = []
+    drawn = []
     for _ in range(rounds):
         rows = np.concatenate([blocks[k] for k in random.integers(0, len(blocks), len(blocks))])
-        told.append(judge(labels[rows], scores[rows], flags[rows]))
+        drawn.append(judge(labels[rows], scores[rows], flags[rows]))
     tails = [50 * (1 - confidence), 50 * (1 + confidence)]
     found = {}
     for name in ("precision", "recall", "f1", "mcc", "kappa", "roc_auc", "pr_auc"):
-        values = np.array([one[name] for one in told])
+        values = np.array([one[name] for one in drawn])
         values = values[~np.isnan(values)]
         low, high = np.percentile(values, tails).tolist() if len(values) else (float("nan"), float("nan"))
         found[name] = (low, high)

@@ -73,8 +73,8 @@ def counterfactuals(
         def fires(ways: Floats, f: int = f, usual: float = usual, actual: float = actual) -> Flags:
             tried = np.repeat(x[None], len(ways), axis=0)
             tried[:, f] = usual + ways * (actual - usual)
-            told: Flags = score(tried) >= threshold
-            return told
+            anomalous: Flags = score(tried) >= threshold
+            return anomalous
 
         calm = np.flatnonzero(~fires(WAYS))
         if not len(calm):

@@ -144,12 +144,12 @@ class Manifest(_Part):
         """
         try:
             plain = json.loads(text)
-            told = plain.get("format")
+            found = plain.get("format")
         except (ValueError, AttributeError) as error:
             raise ModelError(f"the manifest of {where} is damaged: {error}") from error
-        if isinstance(told, int) and told > FORMAT:
+        if isinstance(found, int) and found > FORMAT:
             raise ModelError(
-                f"the manifest of {where} has format {told}, this code reads {FORMAT}: upgrade Streamgauge"
+                f"the manifest of {where} has format {found}, this code reads {FORMAT}: upgrade Streamgauge"
             )
         try:
             return cls.model_validate(plain)

@@ -130,11 +130,11 @@ class Registry:
         """
         if isinstance(which, int) or which.isdigit():
             return self.manifest(name, int(which)).version
-        told = self._alias(name, which)
-        if not told:
+        entries = self._alias(name, which)
+        if not entries:
             known = ", ".join(f"{a} ({v})" for a, v in self.aliases(name).items()) or "none"
             raise ModelError(f"{name} has no alias {which!r} in {self.url}; aliases: {known}")
-        return int(told[0]["version"])
+        return int(entries[0]["version"])
 
     def load(self, name: str, version: int, variant: str = "full") -> LoadedModel:
         """A version, its files checked against the manifest.
@@ -151,11 +151,11 @@ class Registry:
         if manifest.detector not in FITTED:
             raise ModelError(f"{where} is a {manifest.detector}, which this code does not know: upgrade Streamgauge")
         kind = FITTED[manifest.detector]
-        told = manifest.variants[variant]
-        memory = max(told.size, kind.bytes_for(len(manifest.features), **manifest.settings))
+        described = manifest.variants[variant]
+        memory = max(described.size, kind.bytes_for(len(manifest.features), **manifest.settings))
         if memory > MOST_BYTES:
             raise ModelError(f"{where} would take {memory / 1e6:.0f} MB, a model may take {MOST_BYTES / 1e6:.0f} MB")
-        files = {file: self._content(name, digest, f"{where}, {file}") for file, digest in told.files.items()}
+        files = {file: self._content(name, digest, f"{where}, {file}") for file, digest in described.files.items()}
         try:
             detector = kind.from_files(files)
             calibrator = TailCalibrator.from_state(files.get(CALIBRATOR, b""))
@@ -216,8 +216,8 @@ class Registry:
             raise ModelError(f"{alias!r} cannot be an alias: small letters, digits, '_' and '-', a letter first")
         self.manifest(name, version)
         now = {"version": version, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": by, "why": why}
-        told = [now, *self._alias(name, alias)][:KEPT_HISTORY]
-        self._write(f"{name}/aliases/{alias}{SUFFIX}", json.dumps(told, indent=1).encode())
+        entries = [now, *self._alias(name, alias)][:KEPT_HISTORY]
+        self._write(f"{name}/aliases/{alias}{SUFFIX}", json.dumps(entries, indent=1).encode())
 
     def drop(self, name: str, alias: str) -> None:
         """Remove an alias, if there is one."""
@@ -226,9 +226,9 @@ class Registry:
 
     def rollback(self, name: str, alias: str, by: str = "", why: str = "rollback") -> int:
         """Make an alias stand for the version that it stood for before; returns that version."""
-        told = self._alias(name, alias)
-        current = told[0]["version"] if told else None
-        before = next((one["version"] for one in told if one["version"] != current), None)
+        entries = self._alias(name, alias)
+        current = entries[0]["version"] if entries else None
+        before = next((one["version"] for one in entries if one["version"] != current), None)
         if before is None:
             raise ModelError(f"{name}: the alias {alias!r} never stood for another version")
         self.point(name, alias, before, by, why)

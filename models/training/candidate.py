@@ -120,7 +120,9 @@ def make_candidate(
     )
     usual, labels = _events(model, past, cut)
     if len(usual) < 2:
-        raise NotReadyError(f"{len(usual)} events are held back to calibrate by: the history is too short")
+        raise NotReadyError(
+            f"{len(usual)} events of validation data are too few to calibrate: the history is too short"
+        )
     finite = np.where(np.isfinite(past.X), past.X, np.nan)
     with np.errstate(all="ignore"):
         low, high = (

@@ -40,8 +40,8 @@ class Examined:
     @property
     def figures(self) -> dict[str, float]:
         """The shares, rounded, by name."""
-        told = {"crowded": self.crowded, "far": self.far, "repeated": self.repeated, "moving": self.moving}
-        return {name: round(number, 4) for name, number in told.items()}
+        shares = {"crowded": self.crowded, "far": self.far, "repeated": self.repeated, "moving": self.moving}
+        return {name: round(number, 4) for name, number in shares.items()}
 
 
 def examine(X: Floats, groups: Ints, low: Floats | None = None, high: Floats | None = None) -> Examined:

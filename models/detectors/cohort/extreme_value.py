@@ -58,8 +58,8 @@ class ExtremeValue(RobustCohort):
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
         arrays = [getattr(self, name) for name in self.arrays]
         if not learn:  # the kernels learn what they score, so each event is scored on a copy
-            told = [self._rated_once(x[None, :], [array.copy() for array in arrays]) for x in X]
-            return np.concatenate([m for m, _ in told] or [np.empty(0)]), np.vstack([w for _, w in told] or [X])
+            each = [self._rated_once(x[None, :], [array.copy() for array in arrays]) for x in X]
+            return np.concatenate([m for m, _ in each] or [np.empty(0)]), np.vstack([w for _, w in each] or [X])
         raw_score, weights = self._rated_once(X, arrays)
         self.learned = int(self._numbers[COUNT])
         return raw_score, weights
@@ -110,17 +110,17 @@ def _deviations(X, mean, variance, numbers, warmup, deviations):  # type: ignore
 @njit(cache=True)
 def _rarest(deviations, counts, sums, above, tails, memory, warmup, rare, least, evidence, raw_score):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     n, width = deviations.shape
-    column, told = np.empty(n), np.empty(n)
+    column, each = np.empty(n), np.empty(n)
     asked = np.zeros(n)
     raw_score[:] = 0.0
     for f in range(width):
         for i in range(n):
             column[i] = deviations[i, f]
-        rate_learn(column, counts[f], sums[f], above[f], tails[f], memory, warmup, rare, least, told)
+        rate_learn(column, counts[f], sums[f], above[f], tails[f], memory, warmup, rare, least, each)
         for i in range(n):
             if not math.isnan(column[i]):
                 asked[i] += 1.0
-                evidence[i, f] = told[i]
-                raw_score[i] = max(raw_score[i], told[i])
+                evidence[i, f] = each[i]
+                raw_score[i] = max(raw_score[i], each[i])
     for i in range(n):
         raw_score[i] = max(raw_score[i] - math.log(max(asked[i], 1.0)), 0.0)

@@ -80,15 +80,15 @@ def _dixon(state, rows, X, window, warmup, learn, critical, evidence, deviations
                 if gap != 0.0:
                     q = abs(gap) / (max(x, high) - min(x, low))
                     row = critical[:, len(values) + 1 - 3]
-                    last_q, last_s, told = 0.0, 0.0, -1.0
+                    last_q, last_s, found = 0.0, 0.0, -1.0
                     for level in range(len(row)):
                         if q <= row[level]:
-                            told = last_s + (q - last_q) / (row[level] - last_q) * (evidence[level] - last_s)
+                            found = last_s + (q - last_q) / (row[level] - last_q) * (evidence[level] - last_s)
                             break
                         last_q, last_s = row[level], evidence[level]
-                    if told < 0.0:  # beyond one per cent, as from two to one
+                    if found < 0.0:  # beyond one per cent, as from two to one
                         slope = (evidence[-1] - evidence[-2]) / (row[-1] - row[-2])
-                        told = evidence[-1] + slope * (q - row[-1])
-                    deviations[i, f] = math.copysign(told, gap)
+                        found = evidence[-1] + slope * (q - row[-1])
+                    deviations[i, f] = math.copysign(found, gap)
             if learn:
                 push(cell, x, window)

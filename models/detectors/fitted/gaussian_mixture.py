@@ -86,24 +86,24 @@ class GaussianMixture(FittedDetector):
             "log_weights": np.log(mixture.weights_) + half_log - 0.5 * d * math.log(2.0 * math.pi),
             "densest": np.zeros(1),
         }
-        self.arrays["densest"] = -self._told(Z)[0].min(keepdims=True)
+        self.arrays["densest"] = -self._likeliest(Z)[0].min(keepdims=True)
 
-    def _told(self, Z: Floats) -> tuple[Floats, Floats, Floats]:
+    def _likeliest(self, Z: Floats) -> tuple[Floats, Floats, Floats]:
         a = self.arrays
         below, weights, expected = np.empty(len(Z)), np.empty(Z.shape), np.empty(Z.shape)
         _rate(Z, a["means"], a["precision"], a["log_weights"], below, weights, expected)
         return below, weights, expected
 
     def _rate(self, Z: Floats) -> Floats:
-        raw_score: Floats = np.maximum(self._told(Z)[0] + self.arrays["densest"][0], 0.0)
+        raw_score: Floats = np.maximum(self._likeliest(Z)[0] + self.arrays["densest"][0], 0.0)
         return raw_score
 
     def _weights(self, Z: Floats) -> Floats:
         """Terms of the squared Mahalanobis distance from the likeliest component; negative ones count 0."""
-        return np.maximum(self._told(Z)[1], 0.0)
+        return np.maximum(self._likeliest(Z)[1], 0.0)
 
     def _expected(self, Z: Floats) -> Floats:
-        return self._told(Z)[2]
+        return self._likeliest(Z)[2]
 
 
 @njit(cache=True)

@@ -42,7 +42,7 @@ def test_networks_come_in_three_variants_each_with_what_it_costs():
     assert manifest.history.rows == 600
 
 
-def test_the_last_part_is_held_back():
+def test_the_last_part_is_validation_data():
     one = past()
     other = Past(one.X.copy(), one.features, one.groups)
     other.X[int((1 - VALIDATION_SHARE) * 600) :] += 100.0

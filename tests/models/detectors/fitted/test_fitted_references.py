@@ -153,11 +153,11 @@ def test_smaller_networks_rank_events_almost_as_the_full_one_does(kind, hidden, 
     events = windows(X, None, full.steps, 500) if full.sequence else X
     strange = full.normalisation.undo(synthetic_anomalies(full.normalisation.apply(events), 0))
     of_full = separation(full.rate_many(events), full.rate_many(strange))
-    for small in (full.quantised(events), full.student(events, silent)):
+    quantised, student = full.quantised(events), full.student(events, silent)
+    for small in (quantised, student):
         assert separation(small.rate_many(events), small.rate_many(strange)) > of_full - 0.1
         again = kind.from_files(small.to_files())
         np.testing.assert_array_equal(again.rate_many(events), small.rate_many(events))
-    assert full.quantised(events).chosen["bits"] == 8
-    student = full.student(events, silent)
+    assert quantised.chosen["bits"] == 8
     assert student.hidden == hidden // 4
     assert len(student.networks["network"]) < len(full.networks["network"])
