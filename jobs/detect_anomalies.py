@@ -1,3 +1,4 @@
+# ruff: noqa: E402  the path is mended before what is found on it is imported
 """The job: Kafka events in, alerts out. Read it from top to bottom, as the data flows.
 
 Submit it with `streamgauge submit`, or with Flink's own client:
@@ -10,6 +11,9 @@ import argparse
 import functools
 import sys
 from pathlib import Path
+
+# Flink's client puts the folder of this script on the path, where its room `kafka` would hide the package kafka
+sys.path[:] = [place for place in sys.path if Path(place).resolve() != Path(__file__).resolve().parent]
 
 from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
