@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,6 +48,10 @@ def train(
         bool, typer.Option(help="Answer the job's requests to retrain, and move versions to live or back.")
     ] = False,
     once: Annotated[bool, typer.Option(help="With --watch: end when there is nothing to do.")] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="With --watch: where Prometheus finds /metrics; 0 is a free port."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a model on files or on Kafka, judge it on held-back data, and publish it as the `candidate`; or `--watch`."""
@@ -58,8 +63,10 @@ def train(
             raise InputError("--watch takes what the job asks for: name no model, files or offsets with it")
         if once and not watch:
             raise InputError("--once goes with --watch")
+        if metrics_port is not None and not watch:
+            raise InputError("--metrics-port goes with --watch")
         if watch:
-            _watch(load(settings), registry, once)
+            _watch(load(settings), registry, once, metrics_port)
             return
         if name is None or detector is None:
             raise InputError("name the model and the detector: `streamgauge train pumps autoencoder`, or use --watch")
@@ -325,13 +332,18 @@ def _described(manifest: Any) -> Table:
     return table
 
 
-def _watch(settings: Any, registry: str | None, once: bool) -> None:
-    from streamgauge.jobs.retrain_models import Keeper  # noqa: PLC0415
+def _watch(settings: Any, registry: str | None, once: bool, metrics_port: int | None) -> None:
+    from streamgauge.jobs.retrain_models import Trainer  # noqa: PLC0415
+    from streamgauge.jobs.retraining.metrics import serve  # noqa: PLC0415
 
-    keeper = Keeper(settings, registry, lambda text: console.print(text, highlight=False, soft_wrap=True))
-    console.print(f"following {settings.kafka.topics.retrain_requests}; interrupt to end", highlight=False)
-    try:
-        done = keeper.run(once)
-    except KeyboardInterrupt:
-        return
+    trainer = Trainer(settings, registry, lambda text: console.print(text, highlight=False, soft_wrap=True))
+    with ExitStack() as stack:
+        if metrics_port is not None:
+            port = stack.enter_context(serve(trainer.metrics, metrics_port))
+            console.print(f"metrics on http://localhost:{port}/metrics", highlight=False)
+        console.print(f"following {settings.kafka.topics.retrain_requests}; interrupt to end", highlight=False)
+        try:
+            done = trainer.run(once)
+        except KeyboardInterrupt:
+            return
     console.print(f"{done} messages dealt with")

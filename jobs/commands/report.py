@@ -23,6 +23,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """One page about a period: alerts, precision, recall, calibration, latency, models, and what feedback changed."""
+    from streamgauge.jobs.pages.report_page import page  # noqa: PLC0415
     from streamgauge.jobs.settings.loading import load  # noqa: PLC0415
     from streamgauge.jobs.studies import report as reporting  # noqa: PLC0415
     from streamgauge.udfs.settings.base import milliseconds  # noqa: PLC0415
@@ -41,7 +42,10 @@ def report(
                 loaded, begin, replay, lambda done, total: bar.update(task, completed=done, total=total, visible=True)
             )
         figures = reporting.figures_of(found)
-        output.write_text(reporting.page(found, figures, loaded.job.name, begin, now), encoding="utf-8")
+        output.write_text(page(found, figures, loaded.job.name, begin, now), encoding="utf-8")
     if as_json:
         print_json(figures)
     console.print(f"wrote {output}: {figures['alerts']} incidents in {figures['events']} tracked events")
+    for model, counts in figures["retraining"].items():
+        for why, times in counts["rejected"].items():
+            console.print(f"{model}: {times} candidate{'s' * (times > 1)} rejected, {why}", highlight=False)

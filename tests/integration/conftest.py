@@ -31,9 +31,11 @@ def free_ports() -> dict[str, int]:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     home: Path = tmp_path_factory.mktemp("cluster")
-    shared_jars = PROJECT / ".streamgauge" / "jars"
-    local_cluster.jars(shared_jars.parent)
-    (home / "jars").symlink_to(shared_jars)
+    shared = PROJECT / ".streamgauge"
+    local_cluster.jars(shared)
+    (shared / "numba").mkdir(exist_ok=True)
+    for folder in ("jars", "numba"):  # what takes long to fetch or to compile is kept from one run to the next
+        (home / folder).symlink_to(shared / folder)
     before = os.environ.get("STREAMGAUGE_HOME")
     os.environ["STREAMGAUGE_HOME"] = str(home)
     try:

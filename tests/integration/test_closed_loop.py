@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from streamgauge.jobs.kafka.topics import send_control
-from streamgauge.jobs.retrain_models import Keeper
+from streamgauge.jobs.retrain_models import Trainer
 from streamgauge.jobs.studies.train import train
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past
@@ -81,8 +81,8 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
         drift={"every": 300}, retrain={"least": 3000, "compare": 2000, "wait": "60 s"}, decide={"threshold": 1e-3},
         output={"scores": "none"}, track=1000,
     )  # fmt: skip
-    keeper, seeds = Keeper(live.settings), iter(range(1, 10_000))
-    with live.job() as job, background(lambda: keeper.run(once=True)):
+    trainer, seeds = Trainer(live.settings), iter(range(1, 10_000))
+    with live.job() as job, background(lambda: trainer.run(once=True)):
         live.send(events(4000, 0))
         assert live.counted(job, "scored") > 0
         with background(lambda: live.send(events(1500, next(seeds), centre=1.5), rate=1500)):

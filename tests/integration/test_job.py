@@ -9,9 +9,9 @@ import urllib.request
 
 import pytest
 from streamgauge.models.catalog import ONLINE
-from tests.udfs.events.test_decode import DEAD
 
 from tests.integration.live import Live, events, values
+from tests.udfs.events.test_decode import DEAD
 
 
 def test_end_to_end_live_equals_the_pipeline_in_process(cluster, tmp_path):

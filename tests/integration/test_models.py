@@ -15,9 +15,9 @@ from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past
 from streamgauge.udfs.control.feedback import Source, Stretch
 from streamgauge.udfs.control.messages import ModelVersion
-from tests.models.detectors.fitted.test_fitted_checks import SMALL as SMALL_MODELS
 
 from tests.integration.live import Live, events, values
+from tests.models.detectors.fitted.test_fitted_checks import SMALL as SMALL_MODELS
 
 
 @pytest.fixture(scope="module")
