@@ -9,7 +9,7 @@ demo: .venv/.installed
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
 
 test: .venv/.installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest --durations=20
 
 unit: .venv/.installed-dev
 	$(BIN)/pytest -m "not integration"

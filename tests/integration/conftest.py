@@ -11,6 +11,8 @@ import pytest
 from streamgauge.jobs.cluster import local_cluster
 from streamgauge.jobs.cluster.local_cluster import PORTS, PROJECT, Cluster
 
+from tests.integration.live import close_all
+
 
 def free_ports() -> dict[str, int]:
     """Ports nobody listens on; Prometheus needs a run of them, one a Flink process."""
@@ -41,6 +43,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     try:
         yield local_cluster.up(2, free_ports(), home)
     finally:
+        close_all()
         local_cluster.down(home)
         if before is None:
             del os.environ["STREAMGAUGE_HOME"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import time
 import urllib.request
@@ -10,7 +11,7 @@ import urllib.request
 import pytest
 from streamgauge.models.catalog import ONLINE
 
-from tests.integration.live import Live, events, values
+from tests.integration.live import PATIENCE, Live, events, values
 from tests.udfs.events.test_decode import DEAD
 
 
@@ -43,16 +44,15 @@ def _metrics(live, job):
         if not vertex["name"].startswith("score batch"):
             continue
         path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
-        deadline, there = 30, False
-        while deadline and not there:
+        deadline, there = time.monotonic() + PATIENCE, False
+        while not there and time.monotonic() < deadline:
             there = found.get("events") == 4000  # asked for once more then: parts of an answer may be older than others
             names = [m["id"] for m in live.rest.call(path) if ".score_batch." in m["id"]]
             answer = [
                 m for i in range(0, len(names), 20) for m in live.rest.call(f"{path}?get={','.join(names[i : i + 20])}")
             ]
             found = {m["id"].split(".score_batch.")[1]: float(m["value"]) for m in answer}
-            deadline -= 1
-            time.sleep(0.5)
+            time.sleep(0.0 if there else 0.5)
     return found
 
 
@@ -124,10 +124,14 @@ def test_control_messages_hold_from_the_first_batch_and_while_it_runs(cluster, t
         live.control({"type": "nonsense"})
         live.control({"type": "rules", "rules": [{"id": "second", "when": "x == 9"}]})
         letters = live.until(live.topics.dead_letters, bool)
-        for n in range(60):  # the message travels by itself: ask until it has arrived
-            live.send([(f"b{n}", {"entity": f"b{n}", "x": 9})])
-            if len(alerts := live.read(live.topics.alerts)) > 1:
-                break
+
+        def arrived(alerts):
+            """The message travels by itself: ask until it has arrived."""
+            live.send([(name := f"b{next(numbers)}", {"entity": name, "x": 9})])
+            return len(alerts) > 1
+
+        numbers = itertools.count()
+        alerts = live.until(live.topics.alerts, arrived)
     assert json.loads(first.value)["data"]["rules"] == ["first"]
     assert json.loads(alerts[-1].value)["data"]["rules"] == ["second"]
     letter = json.loads(letters[0].value)

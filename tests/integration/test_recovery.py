@@ -12,9 +12,9 @@ from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import ClusterError
 
-from tests.integration.live import Live, events, under_load, values
+from tests.integration.live import PATIENCE, Live, events, under_load, values
 
-EVENTS, RATE = 16_000, 800.0
+EVENTS, RATE = 6_000, 800.0
 
 
 def kill_busy_taskmanager(live, job):
@@ -23,8 +23,9 @@ def kill_busy_taskmanager(live, job):
     [vertex] = [v["id"] for v in vertices if v["name"].startswith("score batch")]
     where = live.rest.call(f"/jobs/{job}/vertices/{vertex}/taskmanagers")["taskmanagers"][0]["taskmanager-id"]
     [process] = [p for p in live.cluster.roles("taskmanager") if where.startswith(p.role)]
-    psutil.Process(process.pid).kill()
-    psutil.wait_procs([psutil.Process(process.pid)] if psutil.pid_exists(process.pid) else [], timeout=10)
+    killed = psutil.Process(process.pid)
+    killed.kill()
+    psutil.wait_procs([killed])
     live.cluster.processes.remove(process)
     local_cluster.add_taskmanager(live.cluster, wait=False)
 
@@ -32,17 +33,17 @@ def kill_busy_taskmanager(live, job):
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
 def test_a_taskmanager_killed_under_load_loses_no_alert(cluster, tmp_path, delivery):
     live = Live(cluster, tmp_path, job={"delivery": delivery}, output={"scores": "none"})
-    with live.job() as job, under_load(live, EVENTS, RATE) as sender:
-        for _ in range(2):
-            time.sleep(6)
-            assert sender.is_alive()
-            live.rest.wait_running(job)
-            kill_busy_taskmanager(live, job)
-        sender.join()
+    with live.job() as job:
+        with under_load(live, RATE, EVENTS):
+            for _ in range(2):
+                live.more(live.topics.alerts, 20)  # it works on what has come since the last kill
+                live.rest.wait_running(job, PATIENCE)
+                kill_busy_taskmanager(live, job)
+            live.more(live.topics.alerts, 20)
         expected = live.expected()
         alerts = live.until(live.topics.alerts, lambda r: len({x.value for x in r}) >= len(expected.alerts))
-        live.rest.wait_running(job)
-    assert expected.events == EVENTS
+        live.rest.wait_running(job, PATIENCE)
+    assert expected.events >= EVENTS
     assert len(expected.alerts) > 100
     if delivery == "exactly_once":
         assert values(alerts) == expected.alerts
@@ -52,33 +53,35 @@ def test_a_taskmanager_killed_under_load_loses_no_alert(cluster, tmp_path, deliv
 
 def test_the_broker_restarted_under_load_loses_nothing(cluster, tmp_path):
     live = Live(cluster, tmp_path, output={"scores": "none"})
-    with live.job(), under_load(live, 8_000, RATE) as sender:
-        time.sleep(4)
-        [broker] = cluster.roles("kafka")
-        psutil.Process(broker.pid).kill()
-        time.sleep(1)
-        local_cluster.start_kafka(cluster, local_cluster.java(), local_cluster.jars(cluster.home))
-        local_cluster.wait_for_kafka(cluster)
-        sender.join(180)
+    with live.job():
+        with under_load(live, RATE, 4_000):
+            live.more(live.topics.alerts, 20)
+            [broker] = cluster.roles("kafka")
+            process = psutil.Process(broker.pid)
+            process.kill()
+            psutil.wait_procs([process])
+            local_cluster.start_kafka(cluster, local_cluster.java(), local_cluster.jars(cluster.home))
+            local_cluster.wait_for_kafka(cluster)
+            live.more(live.topics.alerts, 20)
         expected = live.expected()
         alerts = live.until(live.topics.alerts, lambda r: len({x.value for x in r}) >= len(expected.alerts))
-    assert expected.events >= 8_000
+    assert expected.events >= 4_000
     assert sorted({r.value for r in alerts}) == expected.alerts
 
 
 def test_stopped_with_a_savepoint_and_restored_at_twice_the_parallelism_equals_never_stopped(cluster, tmp_path):
     live = Live(cluster, tmp_path, job={"delivery": "exactly_once"})
-    with under_load(live, 8_000, RATE):
+    with under_load(live, RATE):
         with live.job() as job:
-            time.sleep(4)
-            savepoint = live.rest.stop(job)
+            live.more(live.topics.alerts, 20)
+            savepoint = live.rest.stop(job, seconds=PATIENCE)
         changed = live.settings.model_dump(mode="json")
         changed["job"]["parallelism"] = 2
         file = tmp_path / "twice.yaml"
         file.write_text(json.dumps(changed))
         with live.job(validated(changed, "twice"), file, from_savepoint=savepoint) as job:
-            time.sleep(6)
-            savepoint = live.rest.stop(job)
+            live.more(live.topics.alerts, 20)
+            savepoint = live.rest.stop(job, seconds=PATIENCE)
     with live.job(from_savepoint=savepoint):
         expected = live.expected()
         scores = live.until(live.topics.scores, lambda r: len(r) >= len(expected.scores))
@@ -100,7 +103,7 @@ def test_another_number_of_shards_is_refused_with_the_reason(cluster, tmp_path):
     file.write_text(json.dumps(changed))
     with live.job(validated(changed, "shards"), file, from_savepoint=savepoint, wait=False) as job:
         live.send(events(200))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while "batch.shards" not in (reason := live.rest.failure(job)) and time.monotonic() < deadline:
             time.sleep(0.5)
     assert "saved with batch.shards 2, the settings say 1" in reason
@@ -110,7 +113,9 @@ def test_too_few_slots_are_named(cluster, tmp_path):
     live = Live(cluster, tmp_path, job={"parallelism": 4}, batch={"shards": 4})
     job = submit(live.settings, live.file, jobmanager=cluster.jobmanager, wait=False)
     try:
+        while live.rest.job_state(job) == "INITIALIZING":
+            time.sleep(0.2)
         with pytest.raises(ClusterError, match="no free slot"):
-            live.rest.wait_running(job, 5)
+            live.rest.wait_running(job, 1)
     finally:
         live.rest.cancel(job)
