@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,18 @@ class Live:
             sorted(text for _, text in result.late),
             len(records),
         )
+
+
+@contextmanager
+def together(*lives: Live) -> Iterator[list[str]]:
+    """A job of each, submitted at the same time: one TaskManager has one slot, so that as many can run as there are of those."""
+    with ExitStack() as stack, ThreadPoolExecutor(len(lives)) as pool:
+        jobs = [live.job() for live in lives]
+        submitted = [pool.submit(job.__enter__) for job in jobs]
+        for job, one in zip(jobs, submitted, strict=True):
+            if one.exception() is None:
+                stack.push(job.__exit__)
+        yield [one.result() for one in submitted]
 
 
 class ScoredLog:

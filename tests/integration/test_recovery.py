@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 
 import psutil
 import pytest
@@ -12,7 +13,7 @@ from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import ClusterError
 
-from tests.integration.live import PATIENCE, Live, events, under_load, values
+from tests.integration.live import PATIENCE, Live, events, together, under_load, values
 
 EVENTS, RATE = 6_000, 800.0
 
@@ -30,25 +31,35 @@ def kill_busy_taskmanager(live, job):
     local_cluster.add_taskmanager(live.cluster, wait=False)
 
 
-@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
-def test_a_taskmanager_killed_under_load_loses_no_alert(cluster, tmp_path, delivery):
-    live = Live(cluster, tmp_path, job={"delivery": delivery}, output={"scores": "none"})
-    with live.job() as job:
-        with under_load(live, RATE, EVENTS):
-            for _ in range(2):
+def has_distinct(records, n):
+    return len({record.value for record in records}) >= n
+
+
+def test_taskmanagers_killed_under_load_lose_no_alert_and_repeat_none_where_delivery_is_exactly_once(cluster, tmp_path):
+    at_least, exactly = lives = [
+        Live(cluster, tmp_path, job={"delivery": delivery}, output={"scores": "none"})
+        for delivery in ("at_least_once", "exactly_once")
+    ]
+    with together(*lives) as jobs:
+        with under_load(at_least, RATE, EVENTS), under_load(exactly, RATE, EVENTS):
+            for live, job in [*zip(lives, jobs, strict=True)] * 2:
                 live.more(live.topics.alerts, 20)  # it works on what has come since the last kill
                 live.rest.wait_running(job, PATIENCE)
                 kill_busy_taskmanager(live, job)
-            live.more(live.topics.alerts, 20)
-        expected = live.expected()
-        alerts = live.until(live.topics.alerts, lambda r: len({x.value for x in r}) >= len(expected.alerts))
-        live.rest.wait_running(job, PATIENCE)
-    assert expected.events >= EVENTS
-    assert len(expected.alerts) > 100
-    if delivery == "exactly_once":
-        assert values(alerts) == expected.alerts
-    else:  # a repeat is the same to the last bit, and so has the same id
-        assert sorted({r.value for r in alerts}) == expected.alerts
+            for live in lives:
+                live.more(live.topics.alerts, 20)
+        expected = [live.expected() for live in lives]
+        alerts = [
+            live.until(live.topics.alerts, partial(has_distinct, n=len(one.alerts)))
+            for live, one in zip(lives, expected, strict=True)
+        ]
+        for live, job in zip(lives, jobs, strict=True):
+            live.rest.wait_running(job, PATIENCE)
+    assert all(one.events >= EVENTS and len(one.alerts) > 100 for one in expected)
+    assert (
+        sorted({r.value for r in alerts[0]}) == expected[0].alerts
+    )  # a repeat is the same to the last bit: the same id
+    assert values(alerts[1]) == expected[1].alerts
 
 
 def test_the_broker_restarted_under_load_loses_nothing(cluster, tmp_path):
@@ -64,12 +75,12 @@ def test_the_broker_restarted_under_load_loses_nothing(cluster, tmp_path):
             local_cluster.wait_for_kafka(cluster)
             live.more(live.topics.alerts, 20)
         expected = live.expected()
-        alerts = live.until(live.topics.alerts, lambda r: len({x.value for x in r}) >= len(expected.alerts))
+        alerts = live.until(live.topics.alerts, partial(has_distinct, n=len(expected.alerts)))
     assert expected.events >= 4_000
     assert sorted({r.value for r in alerts}) == expected.alerts
 
 
-def test_stopped_with_a_savepoint_and_restored_at_twice_the_parallelism_equals_never_stopped(cluster, tmp_path):
+def test_restored_at_twice_the_parallelism_equals_never_stopped_and_other_shards_are_refused(cluster, tmp_path):
     live = Live(cluster, tmp_path, job={"delivery": "exactly_once"})
     with under_load(live, RATE):
         with live.job() as job:
@@ -82,21 +93,14 @@ def test_stopped_with_a_savepoint_and_restored_at_twice_the_parallelism_equals_n
         with live.job(validated(changed, "twice"), file, from_savepoint=savepoint) as job:
             live.more(live.topics.alerts, 20)
             savepoint = live.rest.stop(job, seconds=PATIENCE)
-    with live.job(from_savepoint=savepoint):
+    with live.job(from_savepoint=savepoint) as job:
         expected = live.expected()
-        scores = live.until(live.topics.scores, lambda r: len(r) >= len(expected.scores))
-        alerts = live.until(live.topics.alerts, lambda r: len(r) >= len(expected.alerts))
+        scores = live.at_least(live.topics.scores, len(expected.scores))
+        alerts = live.at_least(live.topics.alerts, len(expected.alerts))
+        savepoint = live.rest.stop(job, seconds=PATIENCE)
     assert values(scores) == expected.scores
     assert values(alerts) == expected.alerts
     assert len(expected.alerts) > 50
-
-
-def test_another_number_of_shards_is_refused_with_the_reason(cluster, tmp_path):
-    live = Live(cluster, tmp_path)
-    with live.job() as job:
-        live.send(events(500))
-        live.until(live.topics.scores, lambda r: len(r) >= 500)
-        savepoint = live.rest.stop(job)
     changed = live.settings.model_dump(mode="json")
     changed["batch"]["shards"] = 1
     file = tmp_path / "shards.yaml"
