@@ -41,7 +41,8 @@ def test_other_partitions_and_repeats_are_answered_by_the_same_version(trainer):
 
 
 def test_killed_after_the_training_it_goes_on_with_what_was_trained(trainer):
-    train(trainer.registry, "m", "isolation_forest", past(centre=2.0, seed=1), request="m/1/inputs/0/0")
+    moved = past(centre=2.0, seed=1)
+    train(trainer.registry, "m", "isolation_forest", moved, {"n_trees": 20}, request="m/1/inputs/0/0")
     trainer.take(requested())
     assert trainer.registry.versions("m") == [1, 2]
     assert [step for step, _ in trainer.steps] == ["shadowed"]
