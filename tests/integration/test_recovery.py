@@ -15,7 +15,10 @@ from streamgauge.models.errors import ClusterError
 
 from tests.integration.live import PATIENCE, Live, events, together, under_load, values
 
-EVENTS, RATE = 6_000, 800.0
+EVENTS, RATE = (
+    4_000,
+    400.0,
+)  # enough to be under way at each kill; what piles up on a slow machine has to be scored, too
 
 
 def kill_busy_taskmanager(live, job):
