@@ -119,17 +119,18 @@ def test_control_messages_hold_from_the_first_batch_and_while_it_runs(cluster, t
     assert "nonsense" in letter["message"]
 
 
+@pytest.fixture(scope="class")
+def two(cluster, tmp_path_factory):
+    home = tmp_path_factory.mktemp("two")
+    declared = {"fields": {"x": "number"}, "late_after": "1 h"}
+    plain = Live(cluster, home, event=declared, batch={"window": "200 ms"})
+    by_entity = Live(cluster, home, batch={"sharding": "entity"})
+    with together(plain, by_entity):
+        yield plain, by_entity
+
+
 class TestTwoJobsAtOnce:
     """Both in thread mode, each on a TaskManager that had other jobs before."""
-
-    @pytest.fixture(scope="class")
-    def two(self, cluster, tmp_path_factory):
-        home = tmp_path_factory.mktemp("two")
-        declared = {"fields": {"x": "number"}, "late_after": "1 h"}
-        plain = Live(cluster, home, event=declared, batch={"window": "200 ms"})
-        by_entity = Live(cluster, home, batch={"sharding": "entity"})
-        with together(plain, by_entity):
-            yield plain, by_entity
 
     def test_bad_input_goes_to_the_dead_letters_with_reason_offset_and_bytes_and_every_offset_is_accounted_for(
         self, two
