@@ -1,4 +1,4 @@
-"""The loop closed, in process: the job's pipeline and the keeper, event by event, without Kafka and Flink between them.
+"""The loop closed, in process: the job's pipeline and the trainer, event by event, without Kafka and Flink between them.
 
 Two streams of made-up machines: one whose data move for good half way, one in which they move as far, and back. What a retrained model
 finds afterwards is compared with one that was trained on the new data from the beginning; what is told meanwhile, with a job that has no
@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from sklearn.metrics import average_precision_score
-from streamgauge.jobs.retrain_models import Keeper
+from streamgauge.jobs.retrain_models import Trainer
 from streamgauge.jobs.settings.loading import Settings, validated
 from streamgauge.jobs.studies.train import train
 from streamgauge.models.contract import Flags, Floats, Ints
@@ -60,23 +60,23 @@ class Played:
     seconds: float = 0.0
 
 
-class InProcess(Keeper):
-    """The keeper beside a pipeline in the same process."""
+class InProcess(Trainer):
+    """The trainer beside a pipeline in the same process."""
 
     def __init__(
         self, settings: Settings, pipeline: ScoringPipeline, played: Played, X: Floats, entities: Ints
     ) -> None:
-        super().__init__(settings)
+        super().__init__(settings, clock=lambda: float(self.now))  # one event a second
         self.pipeline, self.played, self.X, self.entities = pipeline, played, X, entities
         self.now = 0
 
     def send(self, message: ModelVersion) -> None:
         self.pipeline.apply(message)
 
-    def tell(self, step: str, name: str, data: dict[str, Any]) -> None:
+    def publish(self, step: str, name: str, data: dict[str, Any], at: int) -> None:
         self.played.steps.append((step, self.now, data))
 
-    def heard(self, since: int) -> list[Feedback]:
+    def feedback_since(self, since: int) -> list[Feedback]:
         return []
 
     def past(self, data: dict[str, Any]) -> Past:
@@ -85,16 +85,16 @@ class InProcess(Keeper):
 
 
 def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int | None = None) -> Played:
-    """A stream through the pipeline, and the keeper after each batch."""
+    """A stream through the pipeline, and the trainer after each batch."""
     pipeline, played = ScoringPipeline(settings.pipeline(), saves=False), Played(np.full(len(X), np.nan))
-    keeper = InProcess(settings, pipeline, played, X, entities)
+    trainer = InProcess(settings, pipeline, played, X, entities)
     encode = msgspec.json.Encoder().encode
     member = pipeline.member_names.index(MODEL)
     names = [f"m{e}" for e in entities.tolist()]
     texts = [encode({"entity": e, **dict(zip(FIELDS, x, strict=True))}) for e, x in zip(names, X.tolist(), strict=True)]
     for begin in range(0, len(X), BATCH):
         if bad_at is not None and begin == bad_at:
-            _let_bad(keeper)
+            _let_bad(trainer)
         offsets = np.arange(begin, min(begin + BATCH, len(X)))
         raw = RawBatch(texts[begin : begin + BATCH], np.zeros(len(offsets), np.int64), offsets, START + offsets)
         began = time.process_time()
@@ -104,22 +104,23 @@ def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int 
             played.surprise[begin + rows] = members[:, member]
         data = [json.loads(text)["data"] for _, text in result.alerts]
         played.opened += [alert for alert in data if alert["state"] == "opened"]
-        keeper.now = begin + len(offsets)
-        played.requested += [keeper.now] * len(result.requests)
+        trainer.now = begin + len(offsets)
+        played.requested += [trainer.now] * len(result.requests)
         for _, text in (*result.requests, *result.notices) if loop else ():
-            keeper.take(json.loads(text))
+            trainer.take(json.loads(text))
+        trainer.answer_due()
     return played
 
 
-def _let_bad(keeper: InProcess) -> None:
+def _let_bad(trainer: InProcess) -> None:
     """Put a model to work that was trained on almost nothing, with the one before as its shadow."""
-    good = keeper.registry.aliases(MODEL)["live"]
+    good = trainer.registry.aliases(MODEL)["live"]
     random = np.random.default_rng(1)
     past = Past(random.normal(0, 0.01, (4000, 4)) - 3, FIELDS, random.integers(0, ENTITIES, 4000))
-    bad = train(keeper.registry, MODEL, "isolation_forest", past).version
+    bad = train(trainer.registry, MODEL, "isolation_forest", past).version
     for role, version in (("shadow", good), ("live", bad)):
-        keeper.registry.point(MODEL, role, version)
-        keeper.send(ModelVersion(type="model", model=MODEL, role=role, version=version))
+        trainer.registry.point(MODEL, role, version)
+        trainer.send(ModelVersion(type="model", model=MODEL, role=role, version=version))
 
 
 def drift_and_incident(seed: int, plot: Path | None = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.topics import ensure, records_since, send_control
-from streamgauge.jobs.retrain_models import Keeper
+from streamgauge.jobs.retrain_models import Trainer
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies.demo import on_own_topics
 from streamgauge.jobs.studies.train import train
@@ -107,9 +107,9 @@ def play(seed: int) -> dict[str, Any]:
         settings, file = on_own_topics(settings, cluster, f"closed_loop-{time.time_ns() // 10**6}")
         ensure(settings.kafka, PARTITIONS)
         stack.callback(FlinkRest(cluster.jobmanager).cancel, submit(settings, file, jobmanager=cluster.jobmanager))
-        keeper = Keeper(settings, say=lambda text: console.log(text, highlight=False))
+        trainer = Trainer(settings, say=lambda text: console.log(text, highlight=False))
         over = threading.Event()
-        loop = threading.Thread(target=lambda: [keeper.run(once=True) for _ in iter(over.is_set, True)])
+        loop = threading.Thread(target=lambda: [trainer.run(once=True) for _ in iter(over.is_set, True)])
         loop.start()
         stack.callback(loop.join, 60)
         stack.callback(over.set)

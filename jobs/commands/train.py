@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,8 @@ from streamgauge.jobs.commands.columns import LabelledColumns
 from streamgauge.jobs.commands.models import described, promote_to
 from streamgauge.jobs.commands.options import AsJson, Registry, SettingsFile, with_options
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, need_files, print_json
-from streamgauge.jobs.retrain_models import Keeper
+from streamgauge.jobs.retrain_models import Trainer
+from streamgauge.jobs.retraining.metrics import serve
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies import train as training
 from streamgauge.models.errors import InputError
@@ -62,6 +63,10 @@ class Loop:
         bool, typer.Option(help="Answer the job's requests to retrain, and move versions to live or back.")
     ] = False
     once: Annotated[bool, typer.Option(help="With --watch: end when there is nothing to do.")] = False
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="With --watch: where Prometheus finds /metrics; 0 is a free port."),
+    ] = None
 
 
 @app.command(epilog="Example: `streamgauge train pumps autoencoder history.csv --entity-column pump --registry models`")
@@ -84,8 +89,10 @@ def train(
             raise InputError("--watch takes what the job asks for: name no model, files or offsets with it")
         if loop.once and not loop.watch:
             raise InputError("--once goes with --watch")
+        if loop.metrics_port is not None and not loop.watch:
+            raise InputError("--metrics-port goes with --watch")
         if loop.watch:
-            _watch(load(settings), publication.registry, loop.once)
+            _watch(load(settings), publication.registry, loop)
             return
         if name is None or detector is None:
             raise InputError("name the model and the detector: `streamgauge train pumps autoencoder`, or use --watch")
@@ -135,11 +142,15 @@ def _reading() -> Iterator[Reading]:
         yield Reading(bar)
 
 
-def _watch(settings: Settings, registry: str | None, once: bool) -> None:
-    keeper = Keeper(settings, registry, lambda text: console.print(text, highlight=False, soft_wrap=True))
-    console.print(f"following {settings.kafka.topics.retrain_requests}; interrupt to end", highlight=False)
-    try:
-        done = keeper.run(once)
-    except KeyboardInterrupt:
-        return
+def _watch(settings: Settings, registry: str | None, loop: Loop) -> None:
+    trainer = Trainer(settings, registry, lambda text: console.print(text, highlight=False, soft_wrap=True))
+    with ExitStack() as stack:
+        if loop.metrics_port is not None:
+            port = stack.enter_context(serve(trainer.metrics, loop.metrics_port))
+            console.print(f"metrics on http://localhost:{port}/metrics", highlight=False)
+        console.print(f"following {settings.kafka.topics.retrain_requests}; interrupt to end", highlight=False)
+        try:
+            done = trainer.run(loop.once)
+        except KeyboardInterrupt:
+            return
     console.print(f"{done} messages dealt with")

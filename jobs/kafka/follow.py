@@ -104,9 +104,10 @@ def records_of(kafka: KafkaSettings, alert_id: str) -> list[dict[str, Any]]:
         The broker or the topic is not there.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for received in follow(kafka, from_beginning=True, idle_seconds=2.0):
-        if received is not None and received.alert["data"]["alert_id"].startswith(alert_id):
-            found.setdefault(received.alert["data"]["alert_id"], []).append(received.alert)
+    for record in records_since(kafka, kafka.topics.alerts):
+        alert = json.loads(record.value)
+        if alert["data"]["alert_id"].startswith(alert_id):
+            found.setdefault(alert["data"]["alert_id"], []).append(alert)
     if not found:
         raise InputError(
             f"there is no alert {alert_id!r} on {kafka.topics.alerts} (`streamgauge alerts --json` lists them)"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 from streamgauge.jobs.pages.html import axes_of, png
-
-if TYPE_CHECKING:
-    from streamgauge.jobs.studies.report import Found
+from streamgauge.jobs.studies.report import Found
 
 COLOURS = {"point": "#1f6feb", "contextual": "#2d936c", "collective": "#e0a100", "relative": "#8250df", "drift": "#d1495b",
            "conditional": "#5b6b7b"}  # fmt: skip

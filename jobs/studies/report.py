@@ -1,4 +1,4 @@
-"""One page about a period of a running job: what it told, how good that was, what changed."""
+"""What lies on the topics about a period of a running job, and its figures: the alerts, how good they were, what changed."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from jinja2 import Environment
 from streamgauge.jobs.kafka.feedback import newest_feedback, votes
 from streamgauge.jobs.kafka.topics import records_since
-from streamgauge.jobs.pages.html import PLAIN, STYLE
-from streamgauge.jobs.pages.report_plots import plots
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.effect import Effect, effect_of_feedback
 from streamgauge.models.calibration.thresholds import wilson
@@ -23,23 +19,8 @@ from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.monitoring.quality import TRACKED
 
 HISTORIC = 3600.0  # seconds by which events that are told of may be old, for their age to be latency
-MOST_ROWS = 20  # of a table
-
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Streamgauge report</title>
-{{ style|safe }}
-<h1>{{ job }}, {{ since }} to {{ until }}</h1>
-<p class="sub">{{ events }} events tracked, {{ opened }} incidents opened, threshold {{ threshold }}</p>
-<h2>Figures</h2>
-<table><tr><th>figure</th><th>value</th><th>95 % interval</th><th>from</th></tr>
-{% for row in figures %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-<div class="plots">{% for plot in plots %}<img alt="{{ plot.name }}" src="data:image/png;base64,{{ plot.png }}">{% endfor %}</div>
-{% for table in tables %}{% if table.rows %}<h2>{{ table.title }}</h2>
-<table><tr>{% for name in table.head %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for row in table.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>{% if table.note %}<p class="sub">{{ table.note }}</p>{% endif %}{% endif %}{% endfor %}
-</html>
-"""
+RETRAINING = ("trained", "shadowed", "canary", "promoted", "settled", "rejected", "rolled_back", "deferred", "failed")
+STEP = "io.streamgauge.model."
 
 
 @dataclass(slots=True)
@@ -147,30 +128,8 @@ def figures_of(found: Found) -> dict[str, Any]:
         "calibration": {p: n / (float(p) * events) for p, n in sorted(rarer.items(), reverse=True)} if events else {},
         "latency_seconds": latency,
         "entities": _coverage(found), "feedback": dict(Counter(word.verdict for word in found.words)),
-        "effect_of_feedback": None if found.effect is None else asdict(found.effect),
+        "effect_of_feedback": None if found.effect is None else asdict(found.effect), "retraining": _retraining(found),
     }  # fmt: skip
-
-
-def page(found: Found, figures: dict[str, Any], job: str, since: int, until: int) -> str:
-    """The HTML page.
-
-    Parameters
-    ----------
-    found : Found
-    figures : dict
-        `figures_of` it.
-    job : str
-    since, until : int
-        Milliseconds.
-    """
-    with mpl.rc_context(PLAIN):
-        shown = plots(found, since, until)
-    newest = found.tracked[-1][1]["threshold"] if found.tracked else "unknown"
-    template = Environment(autoescape=True).from_string(PAGE)
-    return template.render(
-        style=STYLE, job=job, since=_moment(since), until=_moment(until), events=figures["events"], opened=figures["alerts"],
-        threshold=newest, figures=_rows(figures), plots=shown, tables=_tables(found, figures),
-    )  # fmt: skip
 
 
 def _interval(hits: int, of: int) -> list[float] | None:
@@ -188,64 +147,17 @@ def _coverage(found: Found) -> dict[str, int]:
     return {what: sum(one[what] for one in newest.values()) for what in ("known", "warm", "rich")}
 
 
-def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    rows = []
-
-    def add(name: str, told: list[float] | None, source: str) -> None:
-        if told is not None:
-            rows.append((name, f"{told[0]:.3f}", f"{told[1]:.3f} to {told[2]:.3f}", source))
-
-    add("precision", figures["precision"], f"{figures['judged']} alerts that people judged")
-    for of, told in figures["recall"].items():
-        add(f"recall, {of}", told, "known anomalies, planted on the side")
-    if figures["false_alarms_per_event"] is not None:
-        rows.append(("false alarms", f"{figures['false_alarms_per_event']:.2g} per event", "", "alerts and precision"))
-    for power, ratio in figures["calibration"].items():
-        rows.append((f"events rarer than {power}, over the promise", f"{ratio:.2f}", "", "tracked events"))
-    for name, seconds in (figures["latency_seconds"] or {}).items():
-        rows.append((f"event to alert, {name}", f"{seconds:.3f} s", "", "alerts"))
-    covered = figures["entities"]
-    rows.append(
-        ("entities known, warm, rich", f"{covered['known']}, {covered['warm']}, {covered['rich']}", "", "tracked")
-    )
-    return rows
-
-
-def _tables(found: Found, figures: dict[str, Any]) -> list[dict[str, Any]]:
-    opened = [event["data"] for _, event in found.alerts if event["data"]["state"] == "opened"]
-    blamed = Counter(
-        max(data["contributions"], key=data["contributions"].get) for data in opened if data["contributions"]
-    )
-    tables: list[dict[str, Any]] = [
-        {"title": "Incidents", "head": ("kind", "opened"), "rows": list(figures["kinds"].items())},
-        {"title": "Severities", "head": ("severity", "opened"), "rows": list(figures["severities"].items())},
-        {"title": "Entities with the most incidents", "head": ("entity", "opened"),
-         "rows": Counter(data["entity"] for data in opened).most_common(MOST_ROWS)},
-        {"title": "Fields to blame", "head": ("field", "incidents"), "rows": blamed.most_common(MOST_ROWS)},
-        {"title": "Recall by member", "head": ("member", "recall", "from", "to"),
-         "rows": [(name, *(f"{x:.3f}" for x in told)) for name, told in figures["recall_by_member"].items()],
-         "note": "Each looks for anomalies of its own kind; of all that were planted."},
-        {"title": "Models", "head": ("time", "model", "step", "version", "why"), "rows": [_step(*step) for step in found.steps
-                                                                                     if not step[1]["type"].endswith("compared")]},
-    ]  # fmt: skip
-    if found.effect is not None:
-        effect = found.effect
-        tables.append({
-            "title": "What feedback changed", "head": ("", "incidents"),
-            "rows": [("without feedback", effect.alerts_without), ("with all of it", effect.alerts_with),
-                     ("avoided, found false by people", effect.avoided["false"]),
-                     ("avoided, judged by nobody", effect.avoided["unjudged"]),
-                     ("lost, found true by people", effect.avoided["true"]), ("added", effect.added)],
-            "note": f"{effect.events} events scored twice: as if all had been known from the beginning, and nothing.",
-        })  # fmt: skip
-    return tables
-
-
-def _step(at: int, event: dict[str, Any]) -> tuple[str, ...]:
-    data = event["data"]
-    return (_moment(at), data["model"], event["type"].rpartition(".")[2].replace("_", " "), str(data.get("version", "")),
-            str(data.get("why") or data.get("reason") or ""))  # fmt: skip
-
-
-def _moment(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+def _retraining(found: Found) -> dict[str, dict[str, Any]]:
+    """By model: how often each step was taken, and how many candidates were rejected for each reason."""
+    models: dict[str, dict[str, Any]] = {}
+    for _, event in found.steps:
+        step, data = event["type"].removeprefix(STEP), event["data"]
+        if step in RETRAINING:
+            counts = models.setdefault(data["model"], {"steps": Counter(), "rejected": Counter()})
+            counts["steps"][step] += 1
+            if step == "rejected":
+                counts["rejected"][data["why"]] += 1
+    return {
+        model: {"steps": dict(counts["steps"]), "rejected": dict(counts["rejected"].most_common())}
+        for model, counts in sorted(models.items())
+    }

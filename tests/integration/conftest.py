@@ -12,6 +12,8 @@ from streamgauge.jobs.cluster import local_cluster
 from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.cluster.local_cluster import PORTS, Cluster
 
+from tests.integration.live import close_all
+
 
 def free_ports() -> dict[str, int]:
     """Ports nobody listens on; Prometheus needs a run of them, one a Flink process."""
@@ -32,12 +34,17 @@ def free_ports() -> dict[str, int]:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     home: Path = tmp_path_factory.mktemp("cluster")
-    (home / "jars").symlink_to(local_cluster.jars(writable(None)))
+    shared = writable(None)
+    local_cluster.jars(shared)
+    (shared / "numba").mkdir(exist_ok=True)
+    for folder in ("jars", "numba"):  # what takes long to fetch or to compile is kept from one run to the next
+        (home / folder).symlink_to(shared / folder)
     before = os.environ.get("STREAMGAUGE_HOME")
     os.environ["STREAMGAUGE_HOME"] = str(home)
     try:
         yield local_cluster.up(2, free_ports(), home)
     finally:
+        close_all()
         local_cluster.down(home)
         if before is None:
             del os.environ["STREAMGAUGE_HOME"]

@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,14 @@ from tests.streams import SMALL
 STREAMGAUGE = str(Path(sys.executable).with_name("streamgauge"))
 _numbers = itertools.count(1)
 PARTITIONS = 4
+PATIENCE = 240.0  # seconds after which a test gives up waiting; no result depends on how long anything took
+_open: list[Live] = []
+
+
+def close_all() -> None:
+    """Close the clients of all that were made."""
+    while _open:
+        _open.pop().close()
 
 
 class Live:
@@ -64,7 +73,17 @@ class Live:
         self.settings: Settings = validated(values, name)
         self.topics = self.settings.kafka.topics
         ensure(self.settings.kafka, PARTITIONS)
-        self.producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, acks="all", linger_ms=2, retries=1000)
+        self.producer = KafkaProducer(
+            bootstrap_servers=cluster.bootstrap, acks="all", linger_ms=2, retries=10_000, delivery_timeout_ms=600_000
+        )
+        self._readers: dict[str, tuple[KafkaConsumer, list[Any]]] = {}
+        _open.append(self)
+
+    def close(self) -> None:
+        """Close its clients."""
+        self.producer.close(5)
+        for consumer, _ in self._readers.values():
+            consumer.close()
 
     @contextmanager
     def job(self, settings: Settings | None = None, file: Path | None = None, **options: Any) -> Iterator[str]:
@@ -75,55 +94,65 @@ class Live:
         finally:
             self.rest.cancel(number)
 
-    def send(self, payloads: Iterable[tuple[str | None, Any]], rate: float | None = None) -> None:
-        """Keys and payloads (bytes as they are, anything else as JSON) to the events topic."""
+    def send(
+        self,
+        payloads: Iterable[tuple[str | None, Any]],
+        rate: float | None = None,
+        over: threading.Event | None = None,
+    ) -> None:
+        """Keys and payloads (bytes as they are, anything else as JSON) to the events topic, until all are sent or it is over."""
         started = time.monotonic()
         for n, (key, payload) in enumerate(payloads):
+            if over is not None and over.is_set():
+                break
             value = payload if payload is None or isinstance(payload, bytes) else json.dumps(payload).encode()
             self.producer.send(self.topics.events, value, None if key is None else key.encode())
             if rate is not None and (wait := started + n / rate - time.monotonic()) > 0.005:
                 time.sleep(wait)
-        self.producer.flush(60)
+        self.producer.flush(PATIENCE)
 
     def control(self, message: dict[str, Any]) -> None:
         """Send a control message."""
-        self.producer.send(self.topics.control, json.dumps(message).encode(), message["type"].encode()).get(30)
+        self.producer.send(self.topics.control, json.dumps(message).encode(), message["type"].encode()).get(PATIENCE)
 
-    def read(self, topic: str, committed: bool = True) -> list[Any]:
-        """All records on a topic now, by partition and offset."""
-        isolation = "read_committed" if committed else "read_uncommitted"
-        consumer = KafkaConsumer(
-            bootstrap_servers=self.cluster.bootstrap, isolation_level=isolation, enable_auto_commit=False
-        )
-        try:
-            places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
-            consumer.assign(places)
-            consumer.seek_to_beginning(*places)
-            records: list[Any] = []
-            quiet = 0
-            while quiet < 3:
-                batch = [r for part in consumer.poll(400).values() for r in part]
-                records += batch
-                quiet = 0 if batch else quiet + 1
-            return sorted(records, key=lambda r: (r.partition, r.offset))
-        finally:
-            consumer.close()
+    def read(self, topic: str) -> list[Any]:
+        """All committed records on a topic up to its present end, by partition and offset."""
+        if topic not in self._readers:
+            consumer = KafkaConsumer(
+                bootstrap_servers=self.cluster.bootstrap, isolation_level="read_committed", enable_auto_commit=False
+            )
+            consumer.assign([TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)])
+            consumer.seek_to_beginning()
+            self._readers[topic] = (consumer, [])
+        consumer, records = self._readers[topic]
+        ends = consumer.end_offsets(list(consumer.assignment()))
+        deadline = time.monotonic() + PATIENCE
+        while any(consumer.position(place) < end for place, end in ends.items()):
+            came = [r for part in consumer.poll(400).values() for r in part]
+            records += came
+            assert time.monotonic() < deadline, f"{topic} is not read to its end within {PATIENCE:g} s"
+        records.sort(key=lambda r: (r.partition, r.offset))
+        return list(records)
 
-    def until(self, topic: str, enough: Callable[[list[Any]], bool], seconds: float = 90) -> list[Any]:
+    def until(self, topic: str, enough: Callable[[list[Any]], bool], seconds: float = PATIENCE) -> list[Any]:
         """Records of a topic as soon as they are enough; all there are when the time is over."""
         deadline = time.monotonic() + seconds
         while not enough(records := self.read(topic)) and time.monotonic() < deadline:
-            time.sleep(0.3)
+            time.sleep(0.2)
         return records
 
     def at_least(self, topic: str, n: int) -> list[Any]:
         """Records of a topic as soon as there are `n`."""
         return self.until(topic, lambda records: len(records) >= n)
 
-    def counted(self, job: str, name: str, seconds: float = 20) -> int:
-        """A counter of the job as soon as it is not 0; metrics are a second or two behind."""
-        deadline = time.monotonic() + seconds
-        while not (count := self.rest.operator_counter(job, name)) and time.monotonic() < deadline:
+    def more(self, topic: str, n: int = 1) -> list[Any]:
+        """Records of a topic as soon as there are `n` more than now."""
+        return self.at_least(topic, len(self.read(topic)) + n)
+
+    def counted(self, job: str, name: str, least: int = 1) -> int:
+        """A counter of the job as soon as it is at least so much; metrics are a second or two behind."""
+        deadline = time.monotonic() + PATIENCE
+        while (count := self.rest.operator_counter(job, name)) < least and time.monotonic() < deadline:
             time.sleep(0.5)
         return count
 
@@ -143,6 +172,18 @@ class Live:
             sorted(text for _, text in result.late),
             len(records),
         )
+
+
+@contextmanager
+def together(*lives: Live) -> Iterator[list[str]]:
+    """A job of each, submitted at the same time: one TaskManager has one slot, so that as many can run as there are of those."""
+    with ExitStack() as stack, ThreadPoolExecutor(len(lives)) as pool:
+        jobs = [live.job() for live in lives]
+        submitted = [pool.submit(job.__enter__) for job in jobs]
+        for job, one in zip(jobs, submitted, strict=True):
+            if one.exception() is None:
+                stack.push(job.__exit__)
+        yield [one.result() for one in submitted]
 
 
 class ScoredLog:
@@ -172,14 +213,27 @@ def events(n: int, entities: int = 20, seed: int = 0) -> Iterator[tuple[str, dic
 
 
 @contextmanager
-def under_load(live: Live, n: int, rate: float) -> Iterator[threading.Thread]:
-    """Send events beside what the caller does; at the end all are sent."""
-    sender = threading.Thread(target=live.send, args=(events(n), rate))
+def under_load(live: Live, rate: float, least: int = 0) -> Iterator[None]:
+    """Send events beside what the caller does, and `least` of them in any case; at the end all are sent."""
+    over, errors = threading.Event(), []
+
+    def work() -> None:
+        endless = events(10**9)
+        try:
+            live.send(itertools.islice(endless, least), rate)
+            live.send(endless, rate, over)
+        except Exception as error:
+            errors.append(error)
+
+    sender = threading.Thread(target=work)
     sender.start()
     try:
-        yield sender
+        yield
     finally:
-        sender.join(180)
+        over.set()
+        sender.join(2 * PATIENCE)
+    assert not errors
+    assert not sender.is_alive()
 
 
 def streamgauge(*arguments: Any, code: int = 0) -> str:

@@ -25,7 +25,8 @@ def test_submit_replay_alerts_doctor_status_stop_and_go_on(cluster, tmp_path, se
     settings = ("--settings", live.file)
     job = json.loads(streamgauge("submit", *settings, "--json"))["job"]
     streamgauge("replay", series, *settings, "--time-column", "time")
-    lines = streamgauge("alerts", *settings, "--from-beginning", "--idle", "10", "--json").splitlines()
+    live.until(live.topics.alerts, lambda records: any(b"9999" in record.value for record in records))
+    lines = streamgauge("alerts", *settings, "--from-beginning", "--idle", "5", "--json").splitlines()
     opened = [json.loads(line) for line in lines if '"opened"' in line]
     spike = [a["data"] for a in opened if a["data"]["actual"].get("pressure") == 9999]
     assert [(data["entity"], data["kind"]) for data in spike] == [("pump", "point")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import time
 import urllib.request
@@ -10,17 +11,23 @@ import urllib.request
 import pytest
 from streamgauge.models.catalog import ONLINE
 
-from tests.integration.live import Live, events, values
+from tests.integration.live import PATIENCE, Live, events, together, values
 from tests.udfs.events.test_decode import DEAD
 
 
-def test_end_to_end_live_equals_the_pipeline_in_process(cluster, tmp_path):
-    live = Live(cluster, tmp_path)
-    with live.job() as job:
+def test_two_jobs_on_the_same_taskmanagers_in_both_modes_equal_the_pipeline_in_process(cluster, tmp_path):
+    live = Live(cluster, tmp_path)  # thread mode, RocksDB
+    other = Live(cluster, tmp_path, job={"execution": "process", "state_backend": "heap"})
+    with together(live, other) as (job, _):
         live.send(events(4000))
+        other.send(events(1500, seed=3))
         expected = live.expected()
-        scores = live.until(live.topics.scores, lambda r: len(r) >= len(expected.scores))
-        alerts = live.until(live.topics.alerts, lambda r: len(r) >= len(expected.alerts))
+        scores = live.at_least(live.topics.scores, len(expected.scores))
+        alerts = live.at_least(live.topics.alerts, len(expected.alerts))
+        beside = other.expected()
+        assert values(other.at_least(other.topics.scores, len(beside.scores))) == beside.scores
+        assert values(other.at_least(other.topics.alerts, len(beside.alerts))) == beside.alerts
+        assert beside.alerts
         metrics = _metrics(live, job)
         prometheus = _prometheus(cluster)
     assert values(scores) == expected.scores
@@ -43,16 +50,15 @@ def _metrics(live, job):
         if not vertex["name"].startswith("score batch"):
             continue
         path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
-        deadline, there = 30, False
-        while deadline and not there:
+        deadline, there = time.monotonic() + PATIENCE, False
+        while not there and time.monotonic() < deadline:
             there = found.get("events") == 4000  # asked for once more then: parts of an answer may be older than others
             names = [m["id"] for m in live.rest.call(path) if ".score_batch." in m["id"]]
             answer = [
                 m for i in range(0, len(names), 20) for m in live.rest.call(f"{path}?get={','.join(names[i : i + 20])}")
             ]
             found = {m["id"].split(".score_batch.")[1]: float(m["value"]) for m in answer}
-            deadline -= 1
-            time.sleep(0.5)
+            time.sleep(0.0 if there else 0.5)
     return found
 
 
@@ -84,36 +90,6 @@ def test_every_detector_runs_in_the_job_by_settings_alone(cluster, tmp_path):
     assert said == set(ONLINE)
 
 
-def test_bad_input_goes_to_the_dead_letters_with_reason_offset_and_bytes_and_every_offset_is_accounted_for(
-    cluster, tmp_path
-):
-    live = Live(cluster, tmp_path, event={"fields": {"x": "number"}, "late_after": "1 h"}, batch={"window": "200 ms"})
-    bad = {reason: [p for p in ps if p is None or len(p) < 900_000] for reason, ps in DEAD.items()}
-    bad["wrong_type"] = [b'{"entity":"a","x":"text"}']
-    sent = []
-    now = 1_000 * int(time.time())
-    for payloads in bad.values():
-        for payload in payloads:
-            sent += [("k", {"entity": "a", "x": 1.0, "ts": now}), ("k", payload), ("k", {"entity": "b", "x": 2.0})]
-    sent.append(("k", {"entity": "a", "x": 1.0, "ts": now - 2 * 3_600_000}))
-    with live.job():
-        live.send(sent)
-        live.until(live.topics.scores, lambda r: len(r) >= 2 * sum(map(len, bad.values())))
-        dead = live.until(live.topics.dead_letters, lambda r: len(r) >= sum(map(len, bad.values())))
-        late = live.until(live.topics.late, lambda r: len(r) >= 1)
-        scores = live.read(live.topics.scores)
-    letters = [json.loads(r.value) for r in dead]
-    original = {(r.partition, r.offset): r.value for r in live.read(live.topics.events)}
-    for letter in letters:
-        payload = original[letter["partition"], letter["offset"]]
-        assert payload in bad[letter["reason"]]
-        assert letter["payload"] == (None if payload is None else base64.b64encode(payload).decode())
-    assert {letter["reason"] for letter in letters} == set(bad) - {"too_large"}
-    places = [(r["partition"], r["offset"]) for r in map(json.loads, values([*scores, *dead, *late]))]
-    assert sorted(places) == sorted(original)
-    assert json.loads(late[0].value)["late_by_ms"] == 2 * 3_600_000
-
-
 def test_control_messages_hold_from_the_first_batch_and_while_it_runs(cluster, tmp_path):
     live = Live(cluster, tmp_path)
     live.control({"type": "rules", "rules": [{"id": "old", "when": "x > 5"}]})
@@ -124,46 +100,78 @@ def test_control_messages_hold_from_the_first_batch_and_while_it_runs(cluster, t
         live.control({"type": "nonsense"})
         live.control({"type": "rules", "rules": [{"id": "second", "when": "x == 9"}]})
         letters = live.until(live.topics.dead_letters, bool)
-        for n in range(60):  # the message travels by itself: ask until it has arrived
-            live.send([(f"b{n}", {"entity": f"b{n}", "x": 9})])
-            if len(alerts := live.read(live.topics.alerts)) > 1:
-                break
+
+        numbers = itertools.count()
+
+        def later(alerts):
+            return [data for data in (json.loads(r.value)["data"] for r in alerts) if data["entity"] != "a"]
+
+        def arrived(alerts):
+            """The message travels by itself: ask until it has arrived."""
+            live.send([(name := f"b{next(numbers)}", {"entity": name, "x": 9})])
+            return later(alerts)
+
+        alerts = later(live.until(live.topics.alerts, arrived))
     assert json.loads(first.value)["data"]["rules"] == ["first"]
-    assert json.loads(alerts[-1].value)["data"]["rules"] == ["second"]
+    assert {tuple(data["rules"]) for data in alerts} == {("second",)}
     letter = json.loads(letters[0].value)
     assert (letter["reason"], letter["topic"]) == ("bad_control", live.topics.control)
     assert "nonsense" in letter["message"]
 
 
-def test_sharding_by_entity_scores_an_entity_in_one_place_though_its_producers_do_not_key(cluster, tmp_path):
-    live = Live(cluster, tmp_path, batch={"sharding": "entity"})
-    usual = [(None, {"entity": f"e{i % 3}", "x": float(i % 5)}) for i in range(900)]
-    with live.job():
+@pytest.fixture(scope="class")
+def two(cluster, tmp_path_factory):
+    home = tmp_path_factory.mktemp("two")
+    declared = {"fields": {"x": "number"}, "late_after": "1 h"}
+    plain = Live(cluster, home, event=declared, batch={"window": "200 ms"})
+    by_entity = Live(cluster, home, batch={"sharding": "entity"})
+    with together(plain, by_entity):
+        yield plain, by_entity
+
+
+class TestTwoJobsAtOnce:
+    """Both in thread mode, each on a TaskManager that had other jobs before."""
+
+    def test_bad_input_goes_to_the_dead_letters_with_reason_offset_and_bytes_and_every_offset_is_accounted_for(
+        self, two
+    ):
+        live, _ = two
+        bad = {reason: [p for p in ps if p is None or len(p) < 900_000] for reason, ps in DEAD.items()}
+        bad["wrong_type"] = [b'{"entity":"a","x":"text"}']
+        sent = []
+        now = 1_000 * int(time.time())
+        for payloads in bad.values():
+            for payload in payloads:
+                sent += [("k", {"entity": "a", "x": 1.0, "ts": now}), ("k", payload), ("k", {"entity": "b", "x": 2.0})]
+        sent.append(("k", {"entity": "a", "x": 1.0, "ts": now - 2 * 3_600_000}))
+        live.send(sent)
+        live.until(live.topics.scores, lambda r: len(r) >= 2 * sum(map(len, bad.values())))
+        dead = live.until(live.topics.dead_letters, lambda r: len(r) >= sum(map(len, bad.values())))
+        late = live.until(live.topics.late, lambda r: len(r) >= 1)
+        scores = live.read(live.topics.scores)
+        letters = [json.loads(r.value) for r in dead]
+        original = {(r.partition, r.offset): r.value for r in live.read(live.topics.events)}
+        for letter in letters:
+            payload = original[letter["partition"], letter["offset"]]
+            assert payload in bad[letter["reason"]]
+            assert letter["payload"] == (None if payload is None else base64.b64encode(payload).decode())
+        assert {letter["reason"] for letter in letters} == set(bad) - {"too_large"}
+        places = [(r["partition"], r["offset"]) for r in map(json.loads, values([*scores, *dead, *late]))]
+        assert sorted(places) == sorted(original)
+        assert json.loads(late[0].value)["late_by_ms"] == 2 * 3_600_000
+
+    def test_sharding_by_entity_scores_an_entity_in_one_place_though_its_producers_do_not_key(self, two):
+        _, live = two
+        usual = [(None, {"entity": f"e{i % 3}", "x": float(i % 5)}) for i in range(900)]
         live.send(usual)
         live.until(live.topics.scores, lambda r: len(r) >= 900)
         live.send([(None, {"entity": "e1", "x": 5000.0}), (None, b"{broken")])
         alerts = live.until(live.topics.alerts, lambda r: any(b"5000" in x.value for x in r))
         [letter] = live.until(live.topics.dead_letters, bool)
         scores = live.until(live.topics.scores, lambda r: len(r) >= 901)
-    found = [data for data in (json.loads(r.value)["data"] for r in alerts) if data["actual"] == {"x": 5000.0}]
-    assert [data["entity"] for data in found] == ["e1"]
-    assert 0.0 <= found[0]["expected"]["x"] <= 4.0  # the order in which the partitions' values came is Kafka's
-    assert found[0]["confidence"] > 0.5  # all 300 events of the entity were seen in one place
-    assert len(scores) == 901
-    assert json.loads(letter.value)["reason"] == "not_json"
-
-
-@pytest.mark.parametrize("backend", ["heap", "rocksdb"])
-def test_process_mode_and_a_second_job_on_the_same_taskmanagers(cluster, tmp_path, backend):
-    live = Live(
-        cluster, tmp_path, job={"execution": "process" if backend == "heap" else "thread", "state_backend": backend}
-    )
-    other = Live(cluster, tmp_path)
-    with live.job(), other.job():
-        for one in (live, other):
-            one.send(events(1500, seed=3))
-        for one in (live, other):
-            expected = one.expected()
-            assert values(one.at_least(one.topics.scores, len(expected.scores))) == expected.scores
-            assert values(one.at_least(one.topics.alerts, len(expected.alerts))) == expected.alerts
-            assert expected.alerts
+        found = [data for data in (json.loads(r.value)["data"] for r in alerts) if data["actual"] == {"x": 5000.0}]
+        assert [data["entity"] for data in found] == ["e1"]
+        assert 0.0 <= found[0]["expected"]["x"] <= 4.0  # the order in which the partitions' values came is Kafka's
+        assert found[0]["confidence"] > 0.5  # all 300 events of the entity were seen in one place
+        assert len(scores) == 901
+        assert json.loads(letter.value)["reason"] == "not_json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -14,7 +15,7 @@ from streamgauge.jobs.kafka.topics import records_since, send_feedback
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.control.feedback import Feedback
 
-from tests.integration.live import Live, events, streamgauge
+from tests.integration.live import PATIENCE, Live, events, streamgauge
 
 pytestmark = pytest.mark.integration
 
@@ -32,22 +33,24 @@ def test_an_entity_is_shown_rewound_and_forgotten_in_the_running_job_and_after_a
     with live.job() as job:
         live.send(usual + noise)
         live.at_least(live.topics.alerts, 1)
-        assert live.counted(job, "held_back") > 20
-        [shown] = ask(kafka, "pump", "show")
+        live.at_least(live.topics.scores, 460)
+        assert live.counted(job, "held_back", 21) > 20
+        [shown] = ask(kafka, "pump", "show", PATIENCE)
         assert (shown["events"], shown["held_back"]) == (460, True)
         assert shown["rewind_to"]
-        [rewound] = ask(kafka, "pump", "rewind")
+        [rewound] = ask(kafka, "pump", "rewind", PATIENCE)
         assert rewound["done"]
-        [after] = ask(kafka, "pump", "show")
+        [after] = ask(kafka, "pump", "show", PATIENCE)
         assert (after["incident"], after["held_back"]) == (None, False)
         assert after["fields"]["x"]["deviation"] < 3
-        [_] = ask(kafka, "pump", "forget")
+        [_] = ask(kafka, "pump", "forget", PATIENCE)
         live.send([("pump", {"entity": "pump", "x": 7.0})])
         live.at_least(live.topics.scores, 461)
         savepoint = live.rest.stop(job)
     with live.job(from_savepoint=savepoint):
         live.send([("pump", {"entity": "pump", "x": 8.0})])
-        [again] = ask(kafka, "pump", "show")
+        live.at_least(live.topics.scores, 462)
+        [again] = ask(kafka, "pump", "show", PATIENCE)
         assert (again["events"], again["fields"]["x"]["last"]) == (2, 8.0)
         with pytest.raises(InputError, match="no running job knows an entity 'nobody'"):
             ask(kafka, "nobody", "show", 3)
@@ -65,9 +68,9 @@ def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_
     with live.job() as job:
         live.send(first + renamed + added + full)
         alerts = live.at_least(live.topics.alerts, 2)
-        assert live.counted(job, "entities_evicted") > 5000
+        assert live.counted(job, "entities_evicted", 5001) > 5000
         notices = live.until(live.topics.notices, lambda r: "new" in {d.get("field") for d in data(r)})
-        assert live.counted(job, "scored") == 12_002
+        assert live.counted(job, "scored", 12_002) == 12_002
     changes = {(d["change"], d["field"]) for d in data(notices) if "change" in d}
     assert changes >= {("added", "latency"), ("added", "new"), ("retyped", "latency")}
     assert "lat_ms" not in {field for _, field in changes}
@@ -80,7 +83,8 @@ def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_
 
 def test_incidents_on_all_partitions_are_told_as_one_group_also_after_a_restart(cluster, tmp_path):
     live = Live(cluster, tmp_path, decide={"threshold": 1e-9, "rules": [{"id": "full", "when": "used > 99"}]})
-    full = [(name, {"entity": name, "used": 100.0}) for name in "abcdefgh"]
+    begin = int(time.time() * 1000)  # the times are the events' own: a restart may take long
+    full = [(name, {"entity": name, "ts": begin + 500 * k, "used": 100.0}) for k, name in enumerate("abcdefgh")]
 
     def groups(records):
         told = [json.loads(record.value) for record in records]
@@ -126,14 +130,19 @@ def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_
         live.producer.send(live.topics.feedback, b"nonsense", b"k").get(30)
         [letter] = live.at_least(live.topics.dead_letters, 1)
         assert "feedback: message: Invalid JSON" in json.loads(letter.value)["message"]
-        before = len(live.read(live.topics.alerts))
+        before = {(r.partition, r.offset) for r in live.read(live.topics.alerts)}
+
+        def opened(records):
+            """Entities of the incidents that opened since then."""
+            new = data(r for r in records if (r.partition, r.offset) not in before)
+            return [alert["entity"] for alert in new if alert["state"] == "opened"]
+
         live.send(strange(104.4) + usual(30))
         live.at_least(live.topics.scores, 924)
-        assert live.counted(job, "feedback_messages") == 4
-        assert len([d for d in data(live.read(live.topics.alerts)[before:]) if d["state"] == "opened"]) == 0
+        assert live.counted(job, "feedback_messages", 4) == 4
+        assert opened(live.read(live.topics.alerts)) == []
         live.send(strange(1e6))
-        new = live.until(live.topics.alerts, lambda r: "pump" in [d["entity"] for d in data(r[before:])])[before:]
-        assert [d["entity"] for d in data(new) if d["state"] == "opened"] == ["pump"]
+        assert opened(live.until(live.topics.alerts, lambda r: "pump" in opened(r))) == ["pump"]
     assert [message.verdict for message in confirmed(kafka)] == []
     page = tmp_path / "report.html"
     told = json.loads(streamgauge("report", "--settings", live.file, "--since", "1h", "--output", page, "--json"))
@@ -153,21 +162,28 @@ def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_pa
     streamgauge("trial", "start", "0.02", "0.0001", *settings)
     with live.job() as job:
         live.send(events(6000, entities=40))
-        opened = live.until(live.topics.alerts, lambda records: sum(b'"opened"' in r.value for r in records) >= 20)
-        told = [alert for alert in data(opened) if alert["state"] == "opened"]
+        assert live.counted(job, "scored", 6000) == 6000
+
+        def counted():
+            return {arm: live.counted(job, f"trial_{arm}") for arm in "ab"}
+
+        def opened(records):
+            return [alert for alert in data(records) if alert["state"] == "opened"]
+
+        told = opened(live.until(live.topics.alerts, lambda r: len(opened(r)) == sum(counted().values())))
+        assert len(told) > 30
         assert {(alert["trial"], alert["threshold"]) for alert in told} == {("a", 0.02), ("b", 0.0001)}
-        for alert in told:
+        for alert in told[:30]:
             right = max(map(abs, alert["actual"].values())) > 100  # what was planted
             word = {key: alert[key] for key in ("alert_id", "entity", "kind", "tail_probability")}
             send_feedback(live.settings.kafka, Feedback(**word, verdict="true" if right else "false", by="ann"))
         standing = json.loads(streamgauge("trial", "show", *settings, "--json"))
         arms = standing["arms"]
-        assert sum(arm["judged"] for arm in arms.values()) == len(told)
+        assert sum(arm["judged"] for arm in arms.values()) == 30
         precision = {name: arm["right"] / arm["judged"] for name, arm in arms.items()}
         assert standing["verdict"]["difference"] == pytest.approx(precision["b"] - precision["a"])
         assert standing["verdict"]["low"] < standing["verdict"]["difference"] < standing["verdict"]["high"]
-        counted = {arm: live.counted(job, f"trial_{arm}") for arm in "ab"}
-        assert counted == {name: arm["alerts"] for name, arm in arms.items()}
+        assert counted() == {name: arm["alerts"] for name, arm in arms.items()}
         streamgauge("trial", "end", *settings, "--keep", "b")
         streamgauge("trial", "show", *settings, code=2)
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from streamgauge.jobs.studies.train import train
+from streamgauge.models.persistence.registry import Registry
+
+from tests.jobs.retraining.in_memory import InMemory, past
 
 
 @pytest.fixture
@@ -44,3 +48,10 @@ def table(tmp_path):
     file = tmp_path / "cards.csv"
     frame.to_csv(file, index=False)
     return file
+
+
+@pytest.fixture
+def trainer(tmp_path):
+    registry = Registry(str(tmp_path))
+    registry.point("m", "live", train(registry, "m", "isolation_forest", past(), {"n_trees": 20}).version)
+    return InMemory(tmp_path)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
-from streamgauge.jobs.retrain_models import Keeper
-from streamgauge.jobs.settings.loading import validated
+from streamgauge.jobs.retraining import rating
+from streamgauge.jobs.retraining.rating import Comparison
 from streamgauge.jobs.studies.train import train
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.registry import Registry
@@ -15,208 +13,140 @@ from streamgauge.models.training.candidate import Past
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.shares import is_canary
 
-START = 1_760_000_000_000
-
-
-def past(n=1500, centre=0.0, seed=0):
-    random = np.random.default_rng(seed)
-    return Past(random.normal(centre, 1, (n, 2)), ["a", "b"], random.integers(0, 5, n), last=START + n)
-
-
-class Beside(Keeper):
-    """A keeper that writes down what it would send."""
-
-    def __init__(self, folder, canary=0.0, variant="full", **retrain):
-        raw = {"models": {"registry": str(folder), "use": {"m": {"variant": variant}}}}
-        raw["retrain"] = {"canary": canary} | retrain
-        super().__init__(validated(raw, "the test"))
-        self.sent, self.steps, self.data, self.words = [], [], past(centre=2.0, seed=1), []
-
-    def send(self, message):
-        self.sent.append((message.role, message.version, *([message.share] if message.share else [])))
-
-    def heard(self, since):
-        assert abs(since / 1000 - time.time()) < 60
-        return self.words
-
-    def tell(self, step, name, data):
-        self.steps.append((step, data))
-
-    def past(self, data):
-        if isinstance(self.data, Exception):
-            raise self.data
-        return self.data
+from tests.jobs.retraining.in_memory import START, InMemory, compared, past, requested, shadowed
 
 
 @pytest.fixture
-def keeper(tmp_path):
-    registry = Registry(str(tmp_path))
-    registry.point("m", "live", train(registry, "m", "isolation_forest", past()).version)
-    return Beside(tmp_path)
-
-
-@pytest.fixture
-def careful(keeper, tmp_path):
-    """A keeper that lets a version be a canary first, with one that has just become it."""
-    careful = Beside(tmp_path, canary=0.25)
+def careful(trainer, tmp_path):
+    """A trainer that lets a version be a canary first, with one that has just become it."""
+    careful = InMemory(tmp_path, canary=0.25)
     careful.take(requested())
     careful.take(compared(1, 2))
     return careful
 
 
-def requested(version=1, log=0, began=0):
-    data = {
-        "request": f"m/{version}/inputs/{log}/{began}", "model": "m", "reason": "inputs", "version": version,
-        "since": "2025-10-09T08:53:20.000Z",
-        "offsets": {str(log): [began, began + 100]},
-    }  # fmt: skip
-    return {"type": "io.streamgauge.retrain.requested", "data": data}
+def test_a_request_is_answered_by_a_version_that_is_the_shadow_then(trainer):
+    trainer.take(requested())
+    assert [step for step, _ in trainer.steps] == ["trained", "shadowed"]
+    assert trainer.sent == [("shadow", 2)]
+    assert trainer.registry.aliases("m") == {"candidate": 2, "live": 1, "shadow": 2}
+    assert trainer.registry.manifest("m", 2).request == "m/1/inputs/0/0"
 
 
-def compared(live, shadow, alerts=(0, 0), right=(40, 40), events=10_000, probes=100):
-    data = {
-        "model": "m", "live": live, "shadow": shadow, "threshold": 1e-4, "events": events, "both": 0, "only_live": alerts[0],
-        "only_shadow": alerts[1], "probes": probes, "live_right": right[0], "shadow_right": right[1],
-    }  # fmt: skip
-    return {"type": "io.streamgauge.model.compared", "data": data}
+def test_other_partitions_and_repeats_are_answered_by_the_same_version(trainer):
+    for partition in (0, 1, 0):
+        trainer.take(requested(partition=partition))
+    assert trainer.registry.versions("m") == [1, 2]
+    assert trainer.sent == [("shadow", 2)]
 
 
-def shadowed(keeper):
-    keeper.take(requested())
-    keeper.sent.clear()
-    keeper.steps.clear()
-    return keeper
+def test_killed_after_the_training_it_goes_on_with_what_was_trained(trainer):
+    moved = past(centre=2.0, seed=1)
+    train(trainer.registry, "m", "isolation_forest", moved, {"n_trees": 20}, request="m/1/inputs/0/0")
+    trainer.take(requested())
+    assert trainer.registry.versions("m") == [1, 2]
+    assert [step for step, _ in trainer.steps] == ["shadowed"]
 
 
-def test_a_request_is_answered_by_a_version_that_is_the_shadow_then(keeper):
-    keeper.take(requested())
-    assert [step for step, _ in keeper.steps] == ["trained", "shadowed"]
-    assert keeper.sent == [("shadow", 2)]
-    assert keeper.registry.aliases("m") == {"candidate": 2, "live": 1, "shadow": 2}
-    assert keeper.registry.manifest("m", 2).request == "m/1/inputs/0/0"
+def test_a_request_for_a_version_that_is_live_no_more_is_nothing(trainer):
+    trainer.take(requested(version=7))
+    assert (trainer.registry.versions("m"), trainer.sent, trainer.steps) == ([1], [], [])
 
 
-def test_other_partitions_and_repeats_are_answered_by_the_same_version(keeper):
-    for log in (0, 1, 0):
-        keeper.take(requested(log=log))
-    assert keeper.registry.versions("m") == [1, 2]
-    assert keeper.sent == [("shadow", 2)]
-
-
-def test_killed_after_the_training_it_goes_on_with_what_was_trained(keeper):
-    train(keeper.registry, "m", "isolation_forest", past(centre=2.0, seed=1), request="m/1/inputs/0/0")
-    keeper.take(requested())
-    assert keeper.registry.versions("m") == [1, 2]
-    assert [step for step, _ in keeper.steps] == ["shadowed"]
-
-
-def test_a_request_for_a_version_that_is_live_no_more_is_nothing(keeper):
-    keeper.take(requested(version=7))
-    assert (keeper.registry.versions("m"), keeper.sent, keeper.steps) == ([1], [], [])
-
-
-def test_poison_is_left_out_of_what_is_trained_on_and_the_manifest_says_so(keeper):
-    strange = np.random.default_rng(2).random(len(keeper.data.X)) < 0.1
-    keeper.data.X[strange, 0] += 80.0
-    keeper.take(requested())
-    step, told = keeper.steps[0]
+def test_poison_is_left_out_of_what_is_trained_on_and_the_manifest_says_so(trainer):
+    strange = np.random.default_rng(2).random(len(trainer.data.X)) < 0.1
+    trainer.data.X[strange, 0] += 80.0
+    trainer.take(requested())
+    step, told = trainer.steps[0]
     assert (step, told["reason"], told["rows"]) == ("trained", "inputs", int((~strange).sum()))
     assert told["data"]["far"] == pytest.approx(strange.mean(), abs=1e-4)
-    history = keeper.registry.manifest("m", 2).history
+    history = trainer.registry.manifest("m", 2).history
     assert history.high[0] < 40
     assert history.left_out == f"{strange.mean():.1%} far from the rest"
 
 
-def test_data_that_are_mostly_repeats_are_refused_and_the_one_at_work_stays(keeper):
-    keeper.data.X[500:] = keeper.data.X[np.arange(500, 1500) % 500]
-    keeper.take(requested())
-    [(step, told)] = keeper.steps
+def test_data_that_are_mostly_repeats_are_refused_and_the_one_at_work_stays(trainer):
+    trainer.data.X[500:] = trainer.data.X[np.arange(500, 1500) % 500]
+    trainer.take(requested())
+    [(step, told)] = trainer.steps
     assert step == "failed"
     assert "67% of the events are copies of others" in told["why"]
-    assert keeper.registry.versions("m") == [1]
+    assert trainer.registry.versions("m") == [1]
 
 
-def test_what_goes_wrong_is_told_and_the_loop_goes_on(keeper):
-    keeper.data = NotReadyError("the history is too short")
-    keeper.take(requested())
-    assert keeper.steps == [("failed", {"why": "the history is too short", "request": "m/1/inputs/0/0"})]
+def test_what_goes_wrong_is_told_and_the_loop_goes_on(trainer):
+    trainer.data = NotReadyError("the history is too short")
+    trainer.take(requested())
+    figures = {"why": "the history is too short", "request": "m/1/inputs/0/0", "rejections": 1}
+    assert trainer.steps == [("failed", figures)]
 
 
-def test_a_shadow_takes_the_place_when_it_keeps_its_promise_with_the_old_one_beside_it(keeper):
-    shadowed(keeper).take(compared(1, 2, alerts=(50, 3), events=5000))
-    assert keeper.sent == []
-    keeper.take(compared(1, 2, alerts=(50, 3), events=5000))
-    assert keeper.sent == [("live", 2), ("shadow", 1)]
-    assert [step for step, _ in keeper.steps] == ["promoted"]
-    aliases = keeper.registry.aliases("m")
+def test_a_shadow_takes_the_place_when_it_keeps_its_promise_with_the_old_one_beside_it(trainer):
+    shadowed(trainer).take(compared(1, 2, alerts=(50, 3), events=5000))
+    assert trainer.sent == []
+    trainer.take(compared(1, 2, alerts=(50, 3), events=5000))
+    assert trainer.sent == [("live", 2), ("shadow", 1)]
+    assert [step for step, _ in trainer.steps] == ["promoted"]
+    aliases = trainer.registry.aliases("m")
     assert (aliases["live"], aliases["shadow"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
     ("probes", "right", "at_once"), [(100, (30, 70), True), (100, (45, 60), False), (40, (0, 40), False)]
 )
-def test_a_shadow_that_surely_sees_more_need_not_wait_for_its_turn(keeper, probes, right, at_once):
-    shadowed(keeper).take(compared(1, 2, right=right, events=2000, probes=probes))
-    assert [step for step, _ in keeper.steps] == ["promoted"] * at_once
+def test_a_shadow_that_surely_sees_more_need_not_wait_for_its_turn(trainer, probes, right, at_once):
+    shadowed(trainer).take(compared(1, 2, right=right, events=2000, probes=probes))
+    assert [step for step, _ in trainer.steps] == ["promoted"] * at_once
 
 
-def test_a_shadow_that_sees_more_because_it_alerts_at_everything_is_taken_off(keeper):
-    shadowed(keeper).take(compared(1, 2, alerts=(0, 40), right=(10, 90), events=2000))
-    assert [step for step, _ in keeper.steps] == ["rejected"]
+def test_a_shadow_that_sees_more_because_it_alerts_at_everything_is_taken_off(trainer):
+    shadowed(trainer).take(compared(1, 2, alerts=(0, 40), right=(10, 90), events=2000))
+    assert [step for step, _ in trainer.steps] == ["rejected"]
 
 
 @pytest.mark.parametrize(
     ("alerts", "right", "why"),
     [((20, 30), (40, 40), "more alerts than promised"), ((20, 1), (80, 60), "blinder than the one at work")],
 )
-def test_a_shadow_that_floods_or_is_blind_is_taken_off(keeper, alerts, right, why):
-    shadowed(keeper).take(compared(1, 2, alerts=alerts, right=right))
-    assert keeper.sent == [("shadow", None)]
-    [(step, data)] = keeper.steps
+def test_a_shadow_that_floods_or_is_blind_is_taken_off(trainer, alerts, right, why):
+    shadowed(trainer).take(compared(1, 2, alerts=alerts, right=right))
+    assert trainer.sent == [("shadow", None)]
+    [(step, data)] = trainer.steps
     assert (step, data["why"]) == ("rejected", why)
-    assert keeper.registry.aliases("m")["live"] == 1
+    assert trainer.registry.aliases("m")["live"] == 1
 
 
 @pytest.mark.parametrize(("alerts", "right"), [((60, 3), (40, 40)), ((0, 0), (30, 60))])
-def test_one_that_floods_or_is_blind_after_it_took_the_place_is_rolled_back(keeper, alerts, right):
-    shadowed(keeper).take(compared(1, 2))
-    keeper.sent.clear()
-    keeper.take(compared(2, 1, alerts=alerts, right=right, events=2000))
-    assert keeper.sent == [("live", 1), ("shadow", None)]
-    assert [step for step, _ in keeper.steps] == ["promoted", "rolled_back"]
-    assert keeper.registry.aliases("m")["live"] == 1
+def test_one_that_floods_or_is_blind_after_it_took_the_place_is_rolled_back(trainer, alerts, right):
+    shadowed(trainer).take(compared(1, 2))
+    trainer.sent.clear()
+    trainer.take(compared(2, 1, alerts=alerts, right=right, events=2000))
+    assert trainer.sent == [("live", 1), ("shadow", None)]
+    assert [step for step, _ in trainer.steps] == ["promoted", "rolled_back"]
+    assert trainer.registry.aliases("m")["live"] == 1
 
 
-def test_one_that_does_well_stays_alone(keeper):
-    shadowed(keeper).take(compared(1, 2))
-    keeper.sent.clear()
-    keeper.take(compared(2, 1))
-    assert (keeper.sent, keeper.steps[-1][0]) == ([("shadow", None)], "settled")
+def test_one_that_does_well_stays_alone(trainer):
+    shadowed(trainer).take(compared(1, 2))
+    trainer.sent.clear()
+    trainer.take(compared(2, 1))
+    assert (trainer.sent, trainer.steps[-1][0]) == ([("shadow", None)], "settled")
 
 
-def test_what_the_job_told_of_other_versions_does_not_count(keeper):
-    shadowed(keeper).take(compared(1, 3))
-    keeper.take(compared(2, 1))
-    assert (keeper.sent, keeper.steps) == ([], [])
+def test_what_the_job_told_of_other_versions_does_not_count(trainer):
+    shadowed(trainer).take(compared(1, 3))
+    trainer.take(compared(2, 1))
+    assert (trainer.sent, trainer.steps) == ([], [])
 
 
-def test_a_version_that_was_taken_off_is_not_tried_again_but_who_asks_again_gets_another(keeper):
-    shadowed(keeper).take(compared(1, 2, alerts=(20, 30)))
-    keeper.take(requested(log=1, began=50))
-    assert keeper.registry.versions("m") == [1, 2]
-    keeper.take(requested(began=900))
-    assert keeper.registry.versions("m") == [1, 2, 3]
-    assert keeper.sent[-1] == ("shadow", 3)
-
-
-def test_killed_between_alias_and_message_it_tells_the_jobs_again(keeper):
-    shadowed(keeper).registry.point("m", "live", 2)
-    keeper.reconcile()
-    assert keeper.sent == [("live", 2), ("shadow", None)]
-    keeper.registry.point("m", "live", 1)
-    keeper.sent.clear()
-    keeper.reconcile()
-    assert keeper.sent == [("live", 1), ("shadow", 2)]
+def test_killed_between_alias_and_message_it_tells_the_jobs_again(trainer):
+    shadowed(trainer).registry.point("m", "live", 2)
+    trainer.reconcile()
+    assert trainer.sent == [("live", 2), ("shadow", None)]
+    trainer.registry.point("m", "live", 1)
+    trainer.sent.clear()
+    trainer.reconcile()
+    assert trainer.sent == [("live", 1), ("shadow", 2)]
 
 
 def said(k, right, canary):
@@ -266,26 +196,41 @@ def test_a_canary_whose_alerts_people_find_false_is_taken_off(careful, share, ta
 
 
 def test_killed_while_there_is_a_canary_it_goes_on_with_it(careful, tmp_path):
-    again = Beside(tmp_path, canary=0.25)
+    again = InMemory(tmp_path, canary=0.25)
     again.reconcile()
     assert again.sent == [("live", 1), ("shadow", 2, 0.25)]
     again.take(compared(1, 2))
     assert [step for step, _ in again.steps] == ["promoted"]
 
 
-def test_how_far_the_two_agree_is_told_with_each_step(keeper):
+def test_how_far_the_two_agree_is_told_with_each_step(trainer):
     event = compared(1, 2, alerts=(3, 1))
     event["data"]["both"] = 4
-    shadowed(keeper).take(event)
-    assert keeper.steps[-1][1]["agreement"] == 0.5
+    shadowed(trainer).take(event)
+    assert trainer.steps[-1][1]["agreement"] == 0.5
 
 
-def test_a_version_that_is_much_slower_is_not_tried(keeper):
-    keeper._cost = lambda name, version: {1: 4.0, 2: 13.0}[version]
-    keeper.take(requested())
-    step, data = keeper.steps[-1]
-    assert (step, data["why"], data["us_per_event"]) == ("rejected", "it is slower than the one at work", 13.0)
-    assert keeper.sent == []
+def test_a_version_that_is_much_slower_is_not_tried(tmp_path):
+    """200 times as many trees cost at least 10 times as much, whatever else the machine does."""
+    registry = Registry(str(tmp_path))
+    registry.point("m", "live", train(registry, "m", "isolation_forest", past(), {"n_trees": 3}).version)
+    train(registry, "m", "isolation_forest", past(centre=2.0, seed=1), {"n_trees": 600}, request="m/1/inputs/0/0")
+    trainer = InMemory(tmp_path)
+    trainer.take(requested())
+    step, data = trainer.steps[-1]
+    assert (step, data["gate"], data["why"]) == ("rejected", "cost", "it is slower than the one at work")
+    assert data["us_per_event"] > 3 * data["live_us_per_event"]
+    assert trainer.sent == []
+
+
+@pytest.mark.parametrize(
+    ("cost", "live_cost", "parse_cost", "gate"),
+    [(2.9, 1.0, 1.0, None), (3.1, 1.0, 1.0, "cost"), (3.1, 1.0, 1.6, None), (None, 1.0, 1.0, "variant")],
+)
+def test_what_a_version_may_cost_is_a_ratio(cost, live_cost, parse_cost, gate):
+    for slower in (1.0, 50.0):  # a machine, and one under load
+        costs = [None if c is None else c * slower for c in (cost, live_cost, parse_cost)]
+        assert Comparison(0.9, 0.9, *costs).gate() == gate
 
 
 def ring(n=1500, seed=0, reach=1.0):
@@ -297,50 +242,52 @@ def ring(n=1500, seed=0, reach=1.0):
 
 
 def trial(tmp_path, live="gaussian_mixture", settings=None, **options):
-    """A keeper with a model at work of one kind, and data that have moved."""
+    """A trainer with a model at work of one kind, and data that have moved."""
     registry = Registry(str(tmp_path))
     registry.point("m", "live", train(registry, "m", live, ring(), settings).version)
-    keeper = Beside(tmp_path, **options)
-    keeper.data = ring(seed=1, reach=3.0)
-    return keeper
+    trainer = InMemory(tmp_path, **options)
+    trainer.data = ring(seed=1, reach=3.0)
+    return trainer
 
 
-def test_candidates_of_other_kinds_are_trained_too_and_the_best_becomes_the_shadow(tmp_path):
-    keeper = trial(tmp_path, settings={"components": 1}, candidates=["local_outlier_factor"])
-    keeper._cost = lambda name, version: 1.0
-    keeper.take(requested())
-    steps = [(step, data["detector"]) for step, data in keeper.steps]
+def test_candidates_of_other_kinds_are_trained_too_and_the_best_becomes_the_shadow(tmp_path, monkeypatch):
+    trainer = trial(tmp_path, settings={"components": 1}, candidates=["local_outlier_factor"])
+    monkeypatch.setattr(rating, "SLOWER", 1e9)  # what it costs is not asked here
+    trainer.take(requested())
+    steps = [(step, data["detector"]) for step, data in trainer.steps]
     own, other = "gaussian_mixture", "local_outlier_factor"
     assert steps == [("trained", own), ("trained", other), ("rejected", own), ("shadowed", other)]
-    rejected, shadowed = (data for step, data in keeper.steps if step != "trained")
+    rejected, shadowed = (data for step, data in trainer.steps if step != "trained")
     assert shadowed["separates_planted"] > rejected["separates_planted"] + 0.02
-    assert keeper.sent == [("shadow", shadowed["version"])]
+    assert trainer.sent == [("shadow", shadowed["version"])]
 
 
-def test_the_kind_at_work_stays_where_another_is_not_clearly_better(tmp_path):
-    keeper = trial(tmp_path, "local_outlier_factor", candidates=["isolation_forest"])
-    keeper._cost = lambda name, version: 1.0
-    keeper.take(requested())
-    assert keeper.steps[-1][0] == "shadowed"
-    assert keeper.steps[-1][1]["detector"] == "local_outlier_factor"
+def test_the_kind_at_work_stays_where_another_is_not_clearly_better(tmp_path, monkeypatch):
+    trainer = trial(tmp_path, "local_outlier_factor", candidates=["isolation_forest"])
+    monkeypatch.setattr(rating, "SLOWER", 1e9)  # what it costs is not asked here
+    trainer.take(requested())
+    assert trainer.steps[-1][0] == "shadowed"
+    assert trainer.steps[-1][1]["detector"] == "local_outlier_factor"
 
 
 def test_killed_between_two_candidates_it_trains_the_missing_one(tmp_path):
-    keeper = trial(tmp_path, candidates=["isolation_forest"])
-    train(keeper.registry, "m", "gaussian_mixture", keeper.data, request="m/1/inputs/0/0")
-    keeper.take(requested())
-    assert [data["detector"] for step, data in keeper.steps if step == "trained"] == ["isolation_forest"]
-    keeper.take(requested(log=1))
-    assert keeper.registry.versions("m") == [1, 2, 3]
+    trainer = trial(tmp_path, candidates=["isolation_forest"])
+    train(trainer.registry, "m", "gaussian_mixture", trainer.data, request="m/1/inputs/0/0")
+    trainer.take(requested())
+    assert [data["detector"] for step, data in trainer.steps if step == "trained"] == ["isolation_forest"]
+    trainer.take(requested(partition=1))
+    assert trainer.registry.versions("m") == [1, 2, 3]
 
 
 def test_a_candidate_that_cannot_be_made_or_used_is_told_and_the_others_go_on(tmp_path):
-    keeper = trial(tmp_path, candidates=["temporal_cnn"])
-    keeper.take(requested())
-    [failed] = [data for step, data in keeper.steps if step == "failed"]
+    trainer = trial(tmp_path, candidates=["temporal_cnn"])
+    trainer.take(requested())
+    [failed] = [data for step, data in trainer.steps if step == "failed"]
     assert failed["detector"] == "temporal_cnn"
-    assert keeper.steps[-1][0] == "shadowed"
-    quick = trial(tmp_path / "quick", live="autoencoder", variant="int8", candidates=["isolation_forest"])
+    assert trainer.steps[-1][0] == "shadowed"
+    quick = trial(
+        tmp_path / "quick", live="autoencoder", settings={"epochs": 2}, variant="int8", candidates=["isolation_forest"]
+    )
     quick.take(requested())
     assert {data["why"] for step, data in quick.steps if step == "rejected"} == {
         "it does not come in the variant 'int8' that the job uses"
@@ -348,12 +295,12 @@ def test_a_candidate_that_cannot_be_made_or_used_is_told_and_the_others_go_on(tm
 
 
 def test_a_training_that_takes_too_long_is_ended_and_told(tmp_path):
-    keeper = trial(tmp_path, live="autoencoder", time="1 ms")
-    keeper.take(requested())
-    [(step, told)] = keeper.steps
+    trainer = trial(tmp_path, live="autoencoder", settings={"epochs": 2}, time="1 ms")
+    trainer.take(requested())
+    [(step, told)] = trainer.steps
     assert step == "failed"
     assert "as long as retrain.time allows" in told["why"]
-    assert keeper.registry.versions("m") == [1]
+    assert trainer.registry.versions("m") == [1]
 
 
 def test_a_frozen_model_is_left_alone_until_it_is_thawed(careful):

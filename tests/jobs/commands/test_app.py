@@ -94,6 +94,7 @@ def test_wrong_settings_are_exit_code_2(monkeypatch):
         (("replay", "x.csv", "--speed-up", "2"), "needs --time-column"),
         (("replay", "x.csv"), "no such file: x.csv"),
         (("trial", "start", "2", "0.1"), "trial.a: Input should be less than 1 (is 2.0)"),
+        (("train", "m", "loda", "--metrics-port", "0"), "--metrics-port goes with --watch"),
         (("report", "--since", "soon"), "--since 'soon': a duration is a number and a unit"),
     ],
 )

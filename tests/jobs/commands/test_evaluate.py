@@ -16,7 +16,7 @@ def cards(tmp_path):
     random = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
-            "card": [f"c{i % 3}" for i in range(3000)],
+            "card": [f"c<{i % 3}>" for i in range(3000)],
             "amount": random.normal(100, 10, 3000),
             "items": random.normal(3, 1, 3000),
         }
@@ -32,7 +32,7 @@ def evaluate(*arguments):
     return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
 
 
-def test_the_page_has_all_figures_and_plots(cards, tmp_path):
+def test_the_page_has_all_figures_and_plots_and_no_name_from_the_data_is_markup(cards, tmp_path):
     page = tmp_path / "out" / "page.html"
     done = evaluate(cards, "--entity-column", "card", "--label-column", "fraud", "--page", page, "--json")
     assert done.exit_code == 0, done.output
@@ -44,7 +44,8 @@ def test_the_page_has_all_figures_and_plots(cards, tmp_path):
     html = page.read_text()
     assert html.count("data:image/png;base64,") == 6
     assert "best F1 (labels)" in html
-    assert "<td>c1</td>" in html
+    assert "<td>c&lt;1&gt;</td>" in html
+    assert "c<1>" not in html
     assert told["kinds"]["point"]["true"] >= 8
     assert set(told["members"]) == {"loda", "histogram_density", "online_isolation_forest", "extreme_value"}
     assert told["members"]["histogram_density"]["roc_auc"] > 0.95
@@ -91,7 +92,8 @@ def test_labels_that_are_no_numbers_are_refused(cards, tmp_path):
 
 def test_a_page_that_cannot_be_written_is_named(cards, tmp_path):
     (tmp_path / "file").write_text("")
-    done = evaluate(cards, "--label-column", "fraud", "--page", tmp_path / "file" / "page.html")
+    pd.read_csv(cards).iloc[1900:2300].to_csv(few := tmp_path / "few.csv", index=False)
+    done = evaluate(few, "--label-column", "fraud", "--page", tmp_path / "file" / "page.html")
     assert done.exit_code == 1
     assert "file: " in done.output
     assert "Traceback" not in done.output

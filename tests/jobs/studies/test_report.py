@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from streamgauge.jobs.pages.report_page import page
 from streamgauge.jobs.studies.effect import compared
-from streamgauge.jobs.studies.report import Found, figures_of, page
+from streamgauge.jobs.studies.report import Found, figures_of
 from streamgauge.udfs.control.feedback import Feedback, Source
 
 BEGIN, HOUR = 1_790_000_000_000, 3_600_000
@@ -35,6 +36,11 @@ def said(k, verdict, by="ann", source=None):
     )
 
 
+def rejection(why):
+    data = {"model": "pumps", "version": 3, "why": why}
+    return {"type": "io.streamgauge.model.rejected", "data": data}
+
+
 @pytest.fixture
 def found():
     step = {
@@ -44,7 +50,10 @@ def found():
     return Found(
         alerts=[alert(k, "drift" if k == 3 else "point") for k in range(4)] + [alert(0, state="resolved")],
         tracked=[tracked(k, "point" if k % 2 else "drift", k != 0, partition=k % 2) for k in range(4)],
-        steps=[(BEGIN, step)],
+        steps=[
+            (BEGIN, step),
+            *((BEGIN + k, rejection(why)) for k, why in enumerate(("too slow", "too many", "too slow"))),
+        ],
         words=[said(0, "true"), said(1, "false"), said(1, "true", "ben"), said(2, "false"), said(99, "true")],
         effect=compared({("e", 0, 1), ("e", 0, 2)}, {("e", 0, 1)}, [], 500),
     )
@@ -74,6 +83,12 @@ def test_recall_calibration_latency_and_coverage_come_from_what_was_tracked(foun
     assert figures["kinds"] == {"point": 3, "drift": 1}
 
 
+def test_rejections_of_candidates_are_counted_by_their_reason(found):
+    assert figures_of(found)["retraining"] == {
+        "pumps": {"steps": {"promoted": 1, "rejected": 3}, "rejected": {"too slow": 2, "too many": 1}}
+    }
+
+
 def test_replayed_history_has_no_latency_and_an_empty_period_no_figures(found):
     found.alerts = [alert(k, late=90 * 86_400) for k in range(3)]
     assert figures_of(found)["latency_seconds"] is None
@@ -89,7 +104,15 @@ def test_replayed_history_has_no_latency_and_an_empty_period_no_figures(found):
 
 def test_the_page_shows_all_of_it_and_lets_no_text_be_markup(found):
     html = page(found, figures_of(found), "job", BEGIN - 1000, BEGIN + 4 * HOUR)
-    for text in ("What feedback changed", "promoted", "e0", "recall, drift", "event to alert, p99"):
+    for text in (
+        "What feedback changed",
+        "promoted",
+        "e0",
+        "recall, drift",
+        "event to alert, p99",
+        "Rejected candidates",
+        "too slow",
+    ):
         assert text in html
     assert html.count("data:image/png") == 6
     assert "<b>few alerts</b>" not in html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import hypothesis
@@ -114,11 +115,16 @@ def test_what_is_told_of_a_return_does_not_depend_on_what_comes_with_it():
     assert [state for _, state, _ in told(together)] == ["opened", "resolved"]
 
 
+@functools.cache
+def uncut():
+    raw = stream(stops={"pump": (100, 150), "slow": (120, 180)})
+    return raw, Run(settings()).feed(raw)
+
+
 @hypothesis.settings(max_examples=10)
 @given(st.lists(st.integers(1, 450), max_size=6), st.integers(1, 450))
 def test_batches_and_restarts_do_not_matter(cuts, stop):
-    raw = stream(stops={"pump": (100, 150), "slow": (120, 180)})
-    whole = Run(settings()).feed(raw)
+    raw, whole = uncut()
     cut = Run(settings()).feed(raw, cuts)
     before = Run(settings()).feed(raw.take(np.arange(stop)))
     after = Run(settings(), before.saved).feed(raw.take(np.arange(stop, len(raw))))

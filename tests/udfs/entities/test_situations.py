@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import hypothesis
@@ -59,13 +60,18 @@ def test_much_is_usual_while_travelling_and_contextual_at_home():
     assert 2900 not in [d["source"]["offset"] for d in told(Run(settings()).feed(raw))]
 
 
+@functools.cache
+def uncut(seed):
+    chosen, raw = settings("travelling", base=SMALL), batch(payments(600, seed))
+    return chosen, raw, Run(chosen).feed(raw)
+
+
 @hypothesis.example(cuts=[472], seed=1)
 @given(st.lists(st.integers(1, 599), max_size=8), st.integers(0, 4))
 @hypothesis.settings(max_examples=15)
 def test_neither_batches_nor_restarts_matter(cuts, seed):
-    raw = batch(payments(600, seed))
-    chosen = settings("travelling", base=SMALL)
-    whole, cut = Run(chosen).feed(raw), Run(chosen).feed(raw, cuts)
+    chosen, raw, whole = uncut(seed)
+    cut = Run(chosen).feed(raw, cuts)
     assert cut.outputs() == whole.outputs()
     assert cut.pipeline.canonical() == whole.pipeline.canonical()
     stop = cuts[0] if cuts else 300
@@ -117,11 +123,17 @@ def test_an_entity_in_another_situation_is_not_silent_one_that_sends_nothing_is(
     assert silent(run) == [("lost", "opened", 4), ("lost", "resolved", 51)]
 
 
+@functools.cache
+def uncut_journeys():
+    raw = journeys()
+    return raw, Run(watched()).feed(raw)
+
+
 @given(st.lists(st.integers(1, 340), max_size=6), st.integers(1, 340))
 @hypothesis.settings(max_examples=10)
 def test_silence_in_situations_does_not_depend_on_batches_and_restarts(cuts, stop):
-    raw = journeys()
-    whole, cut = Run(watched()).feed(raw), Run(watched()).feed(raw, cuts)
+    raw, whole = uncut_journeys()
+    cut = Run(watched()).feed(raw, cuts)
     before = Run(watched()).feed(raw.take(np.arange(stop)))
     after = Run(watched(), before.saved).feed(raw.take(np.arange(stop, len(raw))))
     assert cut.alerts == before.alerts + after.alerts == whole.alerts

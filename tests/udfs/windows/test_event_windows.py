@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import hypothesis
@@ -33,12 +34,12 @@ def with_budget(chosen, alerts):
     return chosen.model_copy(update={"decide": chosen.decide.model_copy(update={"budget": alerts})})
 
 
-def events(minutes=190, seed=0, burst=None, gap=None):
-    """(time, event) of three entities; `burst` and `gap` are the minutes in which pump sends ten times as often, or nothing."""
+def events(minutes=190, seed=0, burst=None, gap=None, entities=("fan", "pump", "valve")):
+    """(time, event) of some entities; `burst` and `gap` are the minutes in which pump sends ten times as often, or nothing."""
     random = np.random.default_rng(seed)
     made = []
     for t in range(0, minutes * MINUTE, EVERY):
-        for entity in ("fan", "pump", "valve"):
+        for entity in entities:
             times = 1
             if entity == "pump" and t // MINUTE in (burst, gap):
                 times = 10 if t // MINUTE == burst else 0
@@ -87,14 +88,24 @@ def test_a_burst_of_usual_events_is_a_collective_anomaly_of_its_window():
     assert run.counts["windows"] == 3 * 189
 
 
+TWO = ("fan", "pump")
+
+
+@functools.cache
+def uncut(seed, every, by):
+    """Settings, a stream with late events, and its run in one batch."""
+    made, small = events(80, seed=seed, burst=40, gap=55, entities=TWO), settings(every, SMALL)
+    stream = raw(made, late(made, 40, by))
+    return small, stream, Run(small).feed(stream)
+
+
 @given(
-    st.lists(st.integers(1, 2900), max_size=8), st.integers(0, 3), st.sampled_from(["1 m", "20 s"]), st.sampled_from([2, 4])
+    st.lists(st.integers(1, 1950), max_size=8), st.integers(0, 3), st.sampled_from(["1 m", "20 s"]), st.sampled_from([2, 4])
 )  # fmt: skip
 @hypothesis.settings(max_examples=15)
 def test_neither_batches_nor_restarts_matter(cuts, seed, every, by):
-    made, small = events(80, seed=seed, burst=40, gap=55), settings(every, SMALL)
-    stream = raw(made, late(made, 40, by))
-    whole, cut = Run(small).feed(stream), Run(small).feed(stream, cuts)
+    small, stream, whole = uncut(seed, every, by)
+    cut = Run(small).feed(stream, cuts)
     assert cut.outputs() == whole.outputs()
     assert cut.pipeline.canonical() == whole.pipeline.canonical()
     stop = cuts[0] if cuts else 1000
@@ -105,12 +116,17 @@ def test_neither_batches_nor_restarts_matter(cuts, seed, every, by):
     assert {alert["state"] for alert in told(whole)} >= {"opened"}
 
 
-@given(st.lists(st.integers(1, 2900), max_size=5))
+@functools.cache
+def uncut_with_budget():
+    small, stream = with_budget(settings(base=SMALL), 500.0), raw(events(80, burst=60, entities=TWO))
+    return small, stream, Run(small).feed(stream)
+
+
+@given(st.lists(st.integers(1, 1950), max_size=5))
 @hypothesis.settings(max_examples=8)
 def test_alerts_of_windows_count_in_the_budget_whatever_the_batches(cuts):
-    made, small = events(80, burst=60), with_budget(settings(base=SMALL), 500.0)
-    stream = raw(made)
-    whole, cut = Run(small).feed(stream), Run(small).feed(stream, cuts)
+    small, stream, whole = uncut_with_budget()
+    cut = Run(small).feed(stream, cuts)
     assert cut.pipeline.canonical() == whole.pipeline.canonical()
     stop = cuts[0] if cuts else 1000
     before = Run(small).feed(stream.take(np.arange(stop)))
@@ -128,17 +144,22 @@ def test_alerts_of_windows_count_in_the_budget_whatever_the_batches(cuts):
     assert partition.stages.budget.achieved * days + pending == pytest.approx(len(opened), abs=0.01)
 
 
+@functools.cache
+def in_order():
+    return Run(settings(base=SMALL)).feed(raw(events(80, burst=40, entities=TWO)))
+
+
 @given(st.integers(0, 10_000))
 @hypothesis.settings(max_examples=15)
 def test_events_out_of_order_by_no_more_than_the_bound_give_the_same_alerts(seed):
-    made, small = events(80, burst=40), settings(base=SMALL)
+    made, small = events(80, burst=40, entities=TWO), settings(base=SMALL)
     delays = np.random.default_rng(seed).integers(0, 10_000, len(made))
     order = np.argsort([t + d for (t, _), d in zip(made, delays.tolist(), strict=True)], kind="stable").tolist()
 
     def without_places(run):
         return [{k: v for k, v in alert.items() if k != "source"} for alert in told(run)]
 
-    straight = without_places(Run(small).feed(raw(made)))
+    straight = without_places(in_order())
     assert without_places(Run(small).feed(raw(made, order))) == straight != []
 
 
@@ -182,7 +203,7 @@ def test_more_of_a_burst_that_was_told_updates_it():
 @given(st.integers(2, 12))
 @hypothesis.settings(max_examples=8)
 def test_what_comes_after_the_bound_is_late_and_every_offset_ends_in_one_place(by):
-    made = events(80)
+    made = events(80, entities=TWO)
     run = Run(settings(base=SMALL)).feed(raw(made, late(made, 60, by)))
     assert bool(run.late) == (by > 5)
     places = [json.loads(text)["offset"] for _, text in (*run.scores, *run.late)]

@@ -1,0 +1,131 @@
+"""How long the trainer waits after a rejection before it answers the next request for the same model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+FIRST_WAIT = 60_000  # milliseconds after the first rejection; each further one doubles it,
+LONGEST_WAIT = 86_400_000  # up to a day
+REMEMBERED = 2 * LONGEST_WAIT  # milliseconds without a rejection after which none counts any more
+REJECTING = ("rejected", "rolled_back", "failed")
+Clock = Callable[[], float]
+
+
+@dataclass
+class _Model:
+    """What is remembered of one model.
+
+    Attributes
+    ----------
+    count : int
+        Rejections since the last success.
+    last : int
+        When the last one was, milliseconds.
+    requests : set of str
+        Requests whose candidate was rejected.
+    versions : set of int
+        Versions that were rejected.
+    deferred : dict or None
+        Data of the newest request that waits for its answer.
+    """
+
+    count: int = 0
+    last: int = -REMEMBERED
+    requests: set[str] = field(default_factory=set)
+    versions: set[int] = field(default_factory=set)
+    deferred: dict[str, Any] | None = None
+
+
+class Backoff:
+    """Waits that follow from the trainer's own notices, so that they are the same after a restart.
+
+    A request counts once, however many of its candidates were rejected. A training that failed and a version that was rolled back count
+    as rejections. A version that has proved itself in its place (`settled`) ends the waiting.
+
+    Parameters
+    ----------
+    clock : callable
+        Seconds since 1970.
+    """
+
+    def __init__(self, clock: Clock = time.time) -> None:
+        self.clock = clock
+        self._models: dict[str, _Model] = {}
+
+    def note(self, step: str, model: str, data: dict[str, Any], at: int) -> None:
+        """Take a notice of the trainer into account.
+
+        Parameters
+        ----------
+        step : str
+            Its type, without ``io.streamgauge.model.``.
+        model : str
+        data : dict
+            A notice that is read back holds the number of rejections so far, so that older ones need not be read.
+        at : int
+            When it was written, milliseconds.
+        """
+        known = self._models.setdefault(model, _Model())
+        request = data.get("request")
+        if step == "deferred":
+            known.deferred = data["asked"]
+        elif known.deferred is not None and request == known.deferred["request"] and _answers(step, data):
+            known.deferred = None
+        if step == "settled":
+            known.count = 0
+        elif step in ("rejected", "rolled_back"):
+            version = int(data["live" if step == "rolled_back" else "version"])
+            known.versions.add(version)
+            if "instead" not in data:  # otherwise another candidate of the same request was good enough
+                self._count(known, request or f"version {version}", data, at)
+        elif step == "failed" and request is not None and "detector" not in data:
+            self._count(known, request, data, at)
+
+    def _count(self, known: _Model, request: str, data: dict[str, Any], at: int) -> None:
+        if at - known.last >= REMEMBERED:
+            known.count = 0
+        known.count = data.get("rejections", known.count + (request not in known.requests))
+        known.requests.add(request)
+        known.last = at
+
+    def rejections(self, model: str) -> int:
+        """Requests in a row whose candidate was rejected."""
+        known = self._known(model)
+        return known.count if self.clock() * 1000 - known.last < REMEMBERED else 0
+
+    def seconds_left(self, model: str) -> float:
+        """How long the next request for a model has to wait, in seconds; 0 if it may be answered."""
+        if not (count := self.rejections(model)):
+            return 0.0
+        wait = min(FIRST_WAIT << min(count - 1, 32), LONGEST_WAIT)
+        return max(0.0, (self._known(model).last + wait) / 1000 - self.clock())
+
+    def is_rejected(self, model: str, what: str | int) -> bool:
+        """Whether the candidate of a request, or a version, was rejected."""
+        known = self._known(model)
+        return what in known.versions if isinstance(what, int) else what in known.requests
+
+    def due(self) -> list[dict[str, Any]]:
+        """Data of the requests whose wait is over, at most one a model."""
+        return [
+            known.deferred
+            for model, known in self._models.items()
+            if known.deferred is not None and not self.seconds_left(model)
+        ]
+
+    def forget(self, request: dict[str, Any]) -> None:
+        """A deferred request was dealt with."""
+        known = self._known(request["model"])
+        if known.deferred == request:
+            known.deferred = None
+
+    def _known(self, model: str) -> _Model:
+        return self._models.get(model) or _Model()
+
+
+def _answers(step: str, data: dict[str, Any]) -> bool:
+    """Whether a notice ends what its request asked for; other kinds of detector may fail beside the answer."""
+    return step in ("shadowed", "rejected", "declined") or (step == "failed" and "detector" not in data)

@@ -1,0 +1,91 @@
+"""What a candidate is trained on: the events since the drift began, without those that are no example of what is usual."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from kafka import TopicPartition
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.feedback import confirmed
+from streamgauge.jobs.kafka.follow import not_learned
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.jobs.studies.train import past_of_topic
+from streamgauge.models.persistence.manifest import Manifest
+from streamgauge.models.training.candidate import Past
+from streamgauge.models.training.contamination import Examined, examine
+from streamgauge.udfs.events.time import epoch_milliseconds
+
+
+def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
+    """Events of all partitions since the drift began, as soon as there are enough of them, or `retrain.wait` is over.
+
+    Parameters
+    ----------
+    settings : Settings
+    request : dict
+        Data of the request to retrain.
+    """
+    gates = settings.retrain
+    deadline = time.monotonic() + gates.wait / 1000
+    while True:
+        ranges = _ranges(settings, request)
+        rows = sum(end - begin for begin, end in ranges.values())
+        if rows >= gates.least or time.monotonic() > deadline:
+            share = min(1.0, gates.most / max(rows, 1))
+            newest = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
+            quarantined = not_learned(settings.kafka, epoch_milliseconds(request["since"]))
+            return past_of_topic(settings, newest, confirmed=confirmed(settings.kafka), quarantined=quarantined)
+        time.sleep(1.0)
+
+
+def _ranges(settings: Settings, request: dict[str, Any]) -> dict[int, tuple[int, int]]:
+    """First offset since the drift began, and the one after the last, of each partition with events."""
+    topic = settings.kafka.topics.events
+    [(partition, (first, _))] = request["offsets"].items()
+    with clients.consumer(settings.kafka, f"read {topic!r}") as consumer:
+        places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
+        here = TopicPartition(topic, max(int(partition), 0))
+        consumer.assign([here])
+        consumer.seek(here, max(first, consumer.beginning_offsets([here])[here]))
+        found: list[Any] = []
+        while not found:
+            found = [r for batch in consumer.poll(1000, max_records=1).values() for r in batch]
+        since = consumer.offsets_for_times(dict.fromkeys(places, found[0].timestamp))
+        ends = consumer.end_offsets(places)
+    begins = {p: ends[p] if since[p] is None else since[p].offset for p in places}
+    begins[here] = max(begins[here], first)
+    return {p.partition: (begins[p], ends[p]) for p in places if begins[p] < ends[p]}
+
+
+def examined(past: Past, old: Manifest) -> tuple[Past, Examined]:
+    """Leave out of some data what is not to be trained on (`models.training.contamination`).
+
+    Parameters
+    ----------
+    past : Past
+    old : Manifest
+        Of the version before: what was usual in its data is not far from the rest.
+
+    Returns
+    -------
+    Past
+        What is kept, with a note about what was left out.
+    Examined
+        The figures behind it.
+    """
+    at = {name: k for k, name in enumerate(old.features)}
+    low, high = (
+        np.array(
+            [np.nan if name not in at or edge[at[name]] is None else edge[at[name]] for name in past.features], float
+        )
+        for edge in (old.history.low, old.history.high)
+    )
+    found = examine(past.X, past.groups, low, high)
+    notes = [past.left_out] * bool(past.left_out)
+    notes += [f"{found.crowded:.1%} of entities that send most"] * bool(found.crowded)
+    notes += [f"{found.far:.1%} far from the rest"] * bool(found.far)
+    kept = replace(past, X=past.X[found.kept], groups=past.groups[found.kept], left_out="; ".join(notes))
+    return kept, found

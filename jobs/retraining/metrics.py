@@ -1,0 +1,107 @@
+"""What the trainer counts, for Prometheus to scrape from its own endpoint."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from streamgauge.models.errors import InputError
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class TrainerMetrics:
+    """Counters of the trainer, and the wait of each model.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Models that the job uses: their figures are there from the beginning.
+    seconds_left : callable
+        The wait of a model, in seconds.
+    """
+
+    def __init__(self, models: list[str], seconds_left: Callable[[str], float]) -> None:
+        self._models, self._seconds_left = set(models), seconds_left
+        self._trained: Counter[str] = Counter()
+        self._rejected: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
+
+    def note(self, step: str, model: str, data: dict[str, Any]) -> None:
+        """Count a step of the trainer."""
+        with self._lock:
+            self._models.add(model)
+            if step == "trained":
+                self._trained[model] += 1
+            elif step == "rejected":
+                self._rejected[model, data["gate"]] += 1
+
+    def text(self) -> str:
+        """All of them, as Prometheus reads it."""
+        with self._lock:
+            models, trained, rejected = sorted(self._models), dict(self._trained), sorted(self._rejected.items())
+        lines = _described("trained_total", "counter", "Versions that were trained.")
+        lines += [_sample("trained_total", trained.get(model, 0), model=model) for model in models]
+        lines += _described(
+            "rejected_total", "counter", "Candidates that were rejected, by the gate they did not pass."
+        )
+        lines += [_sample("rejected_total", count, model=model, reason=gate) for (model, gate), count in rejected]
+        lines += _described("backoff_seconds", "gauge", "Seconds until the next request for the model is answered.")
+        lines += [_sample("backoff_seconds", round(self._seconds_left(model), 3), model=model) for model in models]
+        return "\n".join([*lines, ""])
+
+
+@contextmanager
+def serve(metrics: TrainerMetrics, port: int) -> Iterator[int]:
+    """Answer GET /metrics on a port of this machine while the block runs; yields the port, which is a free one for 0.
+
+    Raises
+    ------
+    InputError
+        The port is in use.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.split("?")[0] != "/metrics":
+                self.send_error(404, "ask for /metrics")
+                return
+            body = metrics.text().encode()
+            self.send_response(200)
+            self.send_header("Content-Type", CONTENT_TYPE)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Scrapes are not written to the trainer's output."""
+
+    try:
+        server = ThreadingHTTPServer(("", port), Handler)
+    except OSError as error:
+        raise InputError(f"--metrics-port {port} cannot be opened: {error.strerror}") from error
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _described(name: str, kind: str, meaning: str) -> list[str]:
+    return [f"# HELP streamgauge_retrain_{name} {meaning}", f"# TYPE streamgauge_retrain_{name} {kind}"]
+
+
+def _sample(name: str, value: float, **labels: str) -> str:
+    shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+    return f"streamgauge_retrain_{name}{{{shown}}} {value}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

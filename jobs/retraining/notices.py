@@ -1,0 +1,37 @@
+"""The trainer's own notices, read back when it starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from streamgauge.jobs.kafka.topics import records_since
+from streamgauge.jobs.settings.kafka import KafkaSettings
+
+STEP = "io.streamgauge.model."
+_STEP_BYTES = STEP.encode()
+
+
+def steps_since(kafka: KafkaSettings, since: int) -> Iterator[dict[str, Any]]:
+    """Notices about models that came at a time, or later, in order; only they are parsed, the topic holds many others.
+
+    Parameters
+    ----------
+    kafka : KafkaSettings
+    since : int
+        Milliseconds.
+
+    Yields
+    ------
+    dict
+        A CloudEvent.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer.
+    """
+    for record in records_since(kafka, kafka.topics.notices, since):
+        if _STEP_BYTES in record.value:
+            yield json.loads(record.value)

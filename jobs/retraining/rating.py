@@ -1,0 +1,116 @@
+"""How a candidate compares with the version at work: on the same validation data, measured side by side."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from streamgauge.models.contract import Floats
+from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector
+from streamgauge.models.detectors.fitted.synthetic_anomalies import separation, synthetic_anomalies
+from streamgauge.models.persistence.manifest import Manifest
+from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.training.candidate import VALIDATION_SHARE, Past, windows_of
+
+AS_GOOD = 0.02  # by how much a candidate may separate synthetic anomalies worse, and still be tried
+SLOWER = 3.0  # times the cost of the version at work that a candidate may have,
+PARSED = 2.0  # or so many times the cost of parsing the events, which the job does anyway
+TIMED = 1024  # events whose scoring is timed
+ROUNDS = 7  # in each of which all are timed, one after the other: what slows the machine slows them alike
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate beside the version at work.
+
+    Attributes
+    ----------
+    separates, live_separates : float
+        Probability that a synthetic anomaly has the higher raw score, of each.
+    cost, live_cost : float or None
+        Microseconds of CPU that an event takes in the variant that the job uses; None without that variant.
+    parse_cost : float
+        Microseconds of CPU to parse the same event.
+    """
+
+    separates: float
+    live_separates: float
+    cost: float | None
+    live_cost: float | None
+    parse_cost: float
+
+    def gate(self) -> str | None:
+        """The gate that the candidate does not pass: variant, separation or cost; None if it passes all."""
+        if self.cost is None or self.live_cost is None:
+            return "variant"
+        if self.separates + AS_GOOD < self.live_separates:
+            return "separation"
+        if self.cost > max(SLOWER * self.live_cost, PARSED * self.parse_cost):
+            return "cost"
+        return None
+
+
+def compare(registry: Registry, candidate: Manifest, live: Manifest, past: Past, variant: str) -> Comparison:
+    """Judge a candidate and the version at work on the same validation data.
+
+    Parameters
+    ----------
+    registry : Registry
+    candidate, live : Manifest
+    past : Past
+        Its last quarter is validation data.
+    variant : str
+        That the job uses.
+    """
+    new, old = (registry.load(one.name, one.version).detector for one in (candidate, live))
+    cut = len(past.X) - int(VALIDATION_SHARE * len(past.X))
+    columns = [past.features.index(feature) for feature in candidate.features]
+    X = past.X[cut:][:, columns]
+    usual = windows_of(new, X, past.groups[cut:])
+    strange = new.normalisation.undo(synthetic_anomalies(new.normalisation.apply(usual), new.seed))
+    at = [candidate.features.index(feature) for feature in live.features]
+    separates = [
+        separation(detector.rate_many(usual[..., order]), detector.rate_many(strange[..., order]))
+        for detector, order in ((new, slice(None)), (old, at))
+    ]
+    batch = usual[np.arange(TIMED) % len(usual)]
+    jobs = [
+        None if variant not in one.variants else _scoring(registry.load(one.name, one.version, variant).detector, batch[..., order])
+        for one, order in ((candidate, slice(None)), (live, at))
+    ]  # fmt: skip
+    cost, live_cost, parse_cost = side_by_side([*jobs, _parsing(candidate.features, X)])
+    assert parse_cost is not None
+    return Comparison(separates[0], separates[1], cost, live_cost, parse_cost)
+
+
+def side_by_side(jobs: list[Callable[[], Any] | None]) -> list[float | None]:
+    """Microseconds of CPU that each job takes for one of its `TIMED` events; None for None.
+
+    The time is that of this process, which others on the machine do not add to, and of the quickest of some rounds in turn.
+    """
+    best: list[float | None] = [None] * len(jobs)
+    for _ in range(ROUNDS):
+        for k, job in enumerate(jobs):
+            if job is None:
+                continue
+            began = time.process_time()
+            job()
+            took = (time.process_time() - began) / TIMED * 1e6
+            before = best[k]
+            best[k] = took if before is None else min(before, took)
+    return [None if one is None else round(one, 3) for one in best]
+
+
+def _scoring(detector: FittedDetector, batch: Floats) -> Callable[[], Any]:
+    contiguous = np.ascontiguousarray(batch)
+    return lambda: detector.rate_many(contiguous)
+
+
+def _parsing(features: list[str], X: Floats) -> Callable[[], Any]:
+    rows = X[np.arange(TIMED) % len(X)].tolist()
+    texts = [json.dumps(dict(zip(features, row, strict=True))).encode() for row in rows]
+    return lambda: [json.loads(text) for text in texts]

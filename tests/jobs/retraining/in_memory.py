@@ -1,0 +1,77 @@
+"""A trainer that keeps in memory what it would send, and the messages it is given."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import numpy as np
+from streamgauge.jobs.retrain_models import Trainer
+from streamgauge.jobs.settings.loading import validated
+from streamgauge.models.training.candidate import Past
+from streamgauge.udfs.events.decode import epoch_milliseconds
+from streamgauge.udfs.output.cloud_event import cloud_event
+
+START = 1_760_000_000_000
+
+
+def past(n=1500, centre=0.0, seed=0):
+    random = np.random.default_rng(seed)
+    return Past(random.normal(centre, 1, (n, 2)), ["a", "b"], random.integers(0, 5, n), last=START + n)
+
+
+class InMemory(Trainer):
+    """A trainer that writes down what it would send."""
+
+    def __init__(self, folder, canary=0.0, variant="full", **retrain):
+        raw = {"models": {"registry": str(folder), "use": {"m": {"variant": variant}}}}
+        raw["retrain"] = {"canary": canary} | retrain
+        self.now, self.notices = START / 1000, []
+        super().__init__(validated(raw, "the test"), clock=lambda: self.now)
+        self.sent, self.steps, self.data, self.words = [], [], past(centre=2.0, seed=1), []
+
+    def send(self, message):
+        self.sent.append((message.role, message.version, *([message.share] if message.share else [])))
+
+    def feedback_since(self, since):
+        [became, *_] = self.registry.history("m", "canary")
+        assert since == int(datetime.fromisoformat(became["at"]).timestamp() * 1000)
+        return self.words
+
+    def publish(self, step, name, data, at):
+        self.steps.append((step, data))
+        self.notices.append(
+            json.loads(cloud_event("id", f"model.{step}", name, at, {"model": name, **data}, job="j", topic="t"))
+        )
+
+    def past_steps(self, since):
+        return [notice for notice in self.notices if epoch_milliseconds(notice["time"]) >= since]
+
+    def past(self, data):
+        if isinstance(self.data, Exception):
+            raise self.data
+        return self.data
+
+
+def requested(version=1, partition=0, began=0):
+    data = {
+        "request": f"m/{version}/inputs/{partition}/{began}", "model": "m", "reason": "inputs", "version": version,
+        "since": "2025-10-09T08:53:20.000Z",
+        "offsets": {str(partition): [began, began + 100]},
+    }  # fmt: skip
+    return {"type": "io.streamgauge.retrain.requested", "data": data}
+
+
+def compared(live, shadow, alerts=(0, 0), right=(40, 40), events=10_000, probes=100):
+    data = {
+        "model": "m", "live": live, "shadow": shadow, "threshold": 1e-4, "events": events, "both": 0, "only_live": alerts[0],
+        "only_shadow": alerts[1], "probes": probes, "live_right": right[0], "shadow_right": right[1],
+    }  # fmt: skip
+    return {"type": "io.streamgauge.model.compared", "data": data}
+
+
+def shadowed(trainer):
+    trainer.take(requested())
+    trainer.sent.clear()
+    trainer.steps.clear()
+    return trainer

@@ -1,0 +1,46 @@
+"""The trainer's own endpoint, as Prometheus asks it."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+import pytest
+from streamgauge.jobs.retraining.metrics import TrainerMetrics, serve
+from streamgauge.models.errors import InputError
+
+
+@pytest.fixture
+def metrics():
+    return TrainerMetrics(["pumps"], lambda model: 12.5 if model == "pumps" else 0.0)
+
+
+def test_models_without_any_step_have_their_figures_too(metrics):
+    assert metrics.text().splitlines() == [
+        "# HELP streamgauge_retrain_trained_total Versions that were trained.",
+        "# TYPE streamgauge_retrain_trained_total counter",
+        'streamgauge_retrain_trained_total{model="pumps"} 0',
+        "# HELP streamgauge_retrain_rejected_total Candidates that were rejected, by the gate they did not pass.",
+        "# TYPE streamgauge_retrain_rejected_total counter",
+        "# HELP streamgauge_retrain_backoff_seconds Seconds until the next request for the model is answered.",
+        "# TYPE streamgauge_retrain_backoff_seconds gauge",
+        'streamgauge_retrain_backoff_seconds{model="pumps"} 12.5',
+    ]
+
+
+def test_names_are_escaped(metrics):
+    metrics.note("trained", 'a"b\\c', {})
+    assert 'streamgauge_retrain_trained_total{model="a\\"b\\\\c"} 1' in metrics.text().splitlines()
+
+
+def test_they_are_served_and_nothing_else_is(metrics):
+    metrics.note("rejected", "pumps", {"gate": "cost"})
+    with serve(metrics, 0) as port:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+            assert answer.read().decode() == metrics.text()
+        with pytest.raises(urllib.error.HTTPError, match="404") as refused:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/other", timeout=30)
+        refused.value.close()
+        with pytest.raises(InputError, match=f"--metrics-port {port} cannot be opened"), serve(metrics, port):
+            pass
