@@ -30,10 +30,12 @@ REPORT_SECONDS = 10.0
 def kernel_cache(home: Path) -> Path:
     """Folder of the compiled kernels of this very code.
 
-    Numba does not see that a kernel which another file imports has changed, so each state of the code has its own folder.
+    Numba does not see that a kernel which another file imports has changed, so each state of the code has its own folder. It finds a
+    kernel by the place of its source, so each installation has its own, too.
     """
-    digest = hashlib.blake2b(version("numba").encode(), digest_size=8)
-    for file in kernel_sources():
+    sources = kernel_sources()
+    digest = hashlib.blake2b(f"{version('numba')} {sources[0]}".encode(), digest_size=8)
+    for file in sources:
         digest.update(file.read_bytes())
     return home / "numba" / digest.hexdigest()
 
@@ -80,7 +82,8 @@ def compiling(
     cache = kernel_cache(home)
     name = "all" if settings is None else hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
     ready = cache / f"ready-{name}"
-    if ready.exists() or (cache / "ready-all").exists():
+    installed = max(file.stat().st_ctime for file in kernel_sources())  # numba compiles again what was written again
+    if any(done.exists() and done.stat().st_mtime > installed for done in (ready, cache / "ready-all")):
         yield
         return
     cache.mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,26 @@ def test_what_is_compiled_once_is_only_loaded_after(tmp_path):
     assert sorted(kernel_cache(tmp_path).rglob("*.nb[ci]")) == compiled
 
 
+def test_another_installation_of_the_same_code_has_kernels_of_its_own(tmp_path, monkeypatch):
+    caches = []
+    for place in ("one", "other"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "kernel.py").write_text("A = 1")
+        monkeypatch.setattr(kernels, "kernel_sources", lambda folder=tmp_path / place: [folder / "kernel.py"])
+        caches.append(kernel_cache(tmp_path))
+    assert caches[0] != caches[1]
+
+
+def test_what_was_installed_again_is_compiled_again(tmp_path):
+    cache = kernel_cache(tmp_path)
+    cache.mkdir(parents=True)
+    (cache / "ready-all").touch()
+    os.utime(cache / "ready-all", (1, 1))
+    said: list[str] = []
+    with compiling(tmp_path, SMALL, said.append):
+        assert said
+
+
 def test_a_failure_is_told_and_the_job_goes_on_without(tmp_path):
     said: list[str] = []
     broken = '{"detectors": {"no_such": {}}}'
