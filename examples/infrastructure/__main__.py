@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 import numpy as np
-from streamgauge.jobs.studies.demo import SERIES, windows_of
+from streamgauge.jobs.cluster.resources import demo_series
+from streamgauge.jobs.studies.demo import windows_of
 
 from examples.play import Planted, Stream, main
 
@@ -18,7 +19,7 @@ def stream() -> Stream:
     start = (int(time.time() * 1000) // DAY - 345) * DAY
     events: list[tuple[str, int, dict[str, Any]]] = []
     planted: list[Planted] = []
-    for file in sorted(SERIES.glob("*.csv")):
+    for file in sorted(demo_series().glob("*.csv")):
         frame, windows = windows_of(file)
         stamps = frame["timestamp"].to_numpy(dtype="datetime64[ms]").astype(np.int64)
         moved = start + stamps - stamps[0] // (7 * DAY) * 7 * DAY

@@ -24,9 +24,9 @@ class TopicSettings(Section):
     notices: str = Field(
         "notices",
         min_length=1,
-        description="Changes of the schema, groups of incidents, answers, comparisons of models.",
+        description="Changes of the schema, groups of incidents, answers, quality, steps of models.",
     )
-    feedback: str = Field("feedback", min_length=1, description="What people say of alerts.")
+    feedback: str = Field("feedback", min_length=1, description="Feedback: what people say of alerts.")
     retrain_requests: str = Field("retrain-requests", min_length=1, description="Models whose data have drifted.")
 
     @model_validator(mode="after")

@@ -25,13 +25,15 @@ _SECRET = ("password", "secret", "jaas", "token", "key")
 class BatchSettings(Section):
     """How events are grouped before Python sees them."""
 
-    window: Duration = Field(8, ge=1, le=60_000, description="Events of so long are scored together.")
+    window: Duration = Field(
+        8, ge=1, le=60_000, description="Time for which events are collected before they are scored together."
+    )
     sharding: Literal["partition", "entity"] = Field(
         "partition",
         description="partition: state follows Kafka's partitions, producers key by entity, replays are exact. "
         "entity: the payload's entity decides; for topics that are not keyed by entity.",
     )
-    shards: int = Field(2, ge=1, le=128, description="Units of state and parallelism; fixed for the life of a state.")
+    shards: int = Field(2, ge=1, le=128, description="Number of shards, fixed for the life of a state.")
 
 
 class JobSettings(Section):
@@ -43,10 +45,12 @@ class JobSettings(Section):
     execution: Literal["thread", "process"] = Field("thread", description="Where Python runs (docs/adr/002).")
     state_backend: Literal["heap", "rocksdb"] = Field(
         "rocksdb",
-        description="rocksdb checkpoints only what changed; heap stalls nothing while it does, and holds some 100,000 entities.",
+        description="rocksdb holds millions of entities, but checkpoints delay some events; heap delays none, but holds some 100,000.",
     )
     checkpoint_interval: Duration | None = Field(
-        None, ge=100, description="1 s by default when exactly_once (alerts become visible then), 10 s otherwise."
+        None,
+        ge=100,
+        description="Time between two checkpoints; null is 1 s with exactly_once (alerts become visible then), and 10 s otherwise.",
     )
 
     @property
@@ -58,29 +62,33 @@ class JobSettings(Section):
 class RetrainSettings(Section):
     """How `streamgauge train --watch` answers requests, and when a new version takes the place of the one at work."""
 
-    least: int = Field(4_000, ge=100, description="Events since the drift began that are waited for,")
-    wait: Duration = Field(600_000, ge=0, description="but no longer than this.")
-    most: int = Field(50_000, ge=100, description="Events that are trained on.")
+    least: int = Field(
+        4_000, ge=100, description="Events since the drift began that the trainer waits for, but no longer than `wait`."
+    )
+    wait: Duration = Field(600_000, ge=0, description="Longest time that the trainer waits for events.")
+    most: int = Field(50_000, ge=100, description="Largest number of events to train on.")
     candidates: tuple[str, ...] = Field(
         (),
-        description="Detectors that are trained beside the kind at work; one that separates planted anomalies better replaces it.",
+        description="Other detectors that are trained too; one that separates synthetic anomalies better replaces the live kind.",
     )
     time: Duration = Field(1_800_000, gt=0, description="How long the training of one version may take.")
     compare: int = Field(
         10_000,
         ge=100,
-        description="Events for which a version is compared with the one at work, at each step: as its shadow, as a canary, in its place.",
+        description="Events for which a version is compared with the live one at each step: as shadow, as canary, as live.",
     )
     canary: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="Share of the entities for which it is heard before it takes the place; 0 skips that.",
+        description="Share of the entities for which a new version counts before it is live; 0 skips the canary.",
     )
     alerts: float = Field(
-        5.0, gt=0, description="Times as many alerts of its own as promised that it may raise meanwhile,"
+        5.0,
+        gt=0,
+        description="A new version may raise this many times the promised number of alerts, or `few` if that is more.",
     )
-    few: int = Field(10, ge=0, description="or so many, where fewer are promised.")
+    few: int = Field(10, ge=0, description="Alerts that a new version may raise in any case.")
 
 
 class Settings(PipelineSettings):

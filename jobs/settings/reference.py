@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from streamgauge.jobs.settings.loading import Settings
+from streamgauge.jobs.settings.walk import holds_many, section_in
 from streamgauge.models.catalog import CATALOG, COHORT
 from streamgauge.udfs.settings.base import Duration
 
@@ -135,9 +136,9 @@ def _section(name: str, model: type[BaseModel], default: Any) -> Iterator[tuple[
     own: list[Key] = []
     below: list[tuple[str, type[BaseModel], Any]] = []
     for key, field in model.model_fields.items():
-        inner, path = _model_in(field.annotation), f"{name}.{key}" if name else key
+        inner, path = section_in(field.annotation), f"{name}.{key}" if name else key
         value = getattr(default, key) if default is not None else field.get_default(call_default_factory=True)
-        if inner is None or get_origin(field.annotation) in (dict, tuple):
+        if inner is None or holds_many(field.annotation):
             own.append(_key(path, field, value))
         if inner is not None:
             origin = get_origin(field.annotation)
@@ -145,8 +146,8 @@ def _section(name: str, model: type[BaseModel], default: Any) -> Iterator[tuple[
             below.append((many or path, inner, None if many else value))
     if name or own:
         yield name, _about(name, model, default), own
-    for path, inner, value in below:
-        yield from _section(path, inner, value)
+    for path, section, value in below:
+        yield from _section(path, section, value)
 
 
 def _about(name: str, model: type[BaseModel], default: Any) -> str:
@@ -191,13 +192,6 @@ def _marks(annotation: Any) -> list[Any]:
     if origin is dict:
         return _marks(arguments[1])
     return [mark for part in arguments for mark in _marks(part)] if origin in (Union, UnionType) else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The section that a type holds, if it holds one."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 def _choices(annotation: Any) -> list[str]:

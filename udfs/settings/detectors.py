@@ -11,7 +11,7 @@ from streamgauge.udfs.settings.base import Positive, Section, StreamKind
 class DetectorSection(Section):
     """What every detector has: its weight, and the kinds of streams it runs on."""
 
-    weight: float = Field(1.0, gt=0, description="In the ensemble.")
+    weight: float = Field(1.0, gt=0, description="Weight in the ensemble.")
     streams: tuple[StreamKind, ...] = Field(
         ("series", "fields", "records"), description="Kinds of streams it runs on.", min_length=1
     )
@@ -49,7 +49,7 @@ class LinearResidualsSettings(DetectorSection):
     """Mahalanobis distance, vector autoregression, conditional residual: one running covariance for the cohort."""
 
     ridge: float = Field(0.1, gt=0)
-    gain: float = Field(1e-4, gt=0, lt=1, description="Least weight of a new event.")
+    gain: float = Field(1e-4, gt=0, lt=1, description="Smallest weight of a new event.")
     warmup: int = Field(128, ge=64)
 
 
@@ -149,7 +149,7 @@ class SeasonalProfileSettings(DetectorSection):
 class CusumSettings(DetectorSection):
     """Runs of small deviations, per entity and field; rich tier."""
 
-    allowance: float = Field(0.35, gt=0, description="Deviations that are no news.")
+    allowance: float = Field(0.35, gt=0, description="Deviations that do not add to the sum.")
     settle: int = Field(200, ge=10, description="Values after which a shift is the new level.")
     memory: int = Field(5000, ge=100)
     warmup: Positive = 100

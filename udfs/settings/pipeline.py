@@ -29,53 +29,62 @@ class EventSettings(Section):
     )
     rename: dict[str, str] = Field(
         default_factory=dict,
-        description="Other names of fields, by the other name: what a field was or will be called.",
+        description="Old or new names of fields, by that name: {lat_ms: latency} reads lat_ms as latency.",
     )
     context: tuple[str, ...] = Field(
         (),
-        description="Fields that say in which situation an entity is, as travelling: what is usual is kept for each one's values.",
+        description="Fields whose values are the situation of an entity, such as travelling; what is usual is kept for each situation.",
     )
     ignore: tuple[str, ...] = Field((), description="Fields never to look at.")
     max_fields: int = Field(1024, ge=1, le=4096, description="Numeric fields looked at; further ones are ignored.")
     max_bytes: int = Field(1_000_000, ge=100, description="Largest payload.")
     max_past: Duration = Field(30_672_000_000, description="Event time may be this far before Kafka's timestamp.")
     max_future: Duration = Field(86_400_000, description="Event time may be this far after Kafka's timestamp.")
-    late_after: Duration = Field(86_400_000, description="Older than the entity's newest by more than this is late.")
+    late_after: Duration = Field(
+        86_400_000, description="An event that is older than the newest of its entity by more than this is late."
+    )
     out_of_order: Duration = Field(
-        5_000, ge=0, description="With windows: event time is so far behind the newest event; a window ends by it."
+        5_000,
+        ge=0,
+        description="With windows: how far event time is behind the newest event. A window ends when event time has passed its end.",
     )
     amend_within: Duration = Field(
         600_000,
         ge=0,
-        description="With windows: an event behind that by no more than this amends what was told; older than this is late.",
+        description="With windows: an event behind event time by at most this corrects windows and their alerts; an older one is late.",
     )
 
 
 class EntitySettings(Section):
     """What is kept for each entity."""
 
-    forget_after: Duration = Field(30 * 86_400_000, description="An entity unseen for so long starts anew.")
+    forget_after: Duration = Field(
+        30 * 86_400_000, description="An entity that sends nothing for this long is forgotten."
+    )
     most: int = Field(
         2_000_000,
         ge=1000,
-        description="Entities known in each log; beyond, those that were away for longest begin anew, from what their cohort is like.",
+        description="Largest number of entities in a partition. Beyond it, those that were away for longest are forgotten.",
     )
     quarantine: int = Field(
         200,
         ge=0,
         le=100_000,
-        description="Events of an incident, after its first 16, that are scored but not learned, unless they turn out to be a new level.",
+        description="Largest number of quarantined events of an incident. They begin after its first 16, and are scored but not learned.",
     )
     rich_memory: float = Field(
-        256, ge=0, le=1_000_000, description="MB for entities of the rich tier, in each log; the others are light."
+        256,
+        ge=0,
+        le=1_000_000,
+        description="Memory for entities of the rich tier in each partition; the others are light.",
     )
 
 
 class FeaturizeSettings(Section):
     """Robust normalisation per entity, the input of cohort models."""
 
-    half_life: float = Field(20_000.0, ge=1, description="Events after which a value counts half in centre and scale.")
-    short: float = Field(5.0, ge=1, description="Events that the short rolling mean spans.")
+    half_life: float = Field(20_000.0, ge=1, description="Events after which a value counts half for centre and scale.")
+    short: float = Field(5.0, ge=1, description="Events in the short rolling mean.")
     warmup: Positive = Field(20, description="Values of an entity needed before its features are used.")
 
 
@@ -84,22 +93,27 @@ class ModelUse(Section):
 
     alias: str = Field("live", min_length=1, description="Alias, or number, of the version to start with.")
     shadow: str | None = Field(
-        None, description="Alias, or number, of a version that is scored beside it but never alerts."
+        None, description="Alias, or number, of a version that is scored beside it and counts for nothing."
     )
     variant: Literal["full", "int8", "student"] = "full"
-    weight: float = Field(1.0, gt=0, description="In the ensemble.")
+    weight: float = Field(1.0, gt=0, description="Weight in the ensemble.")
     streams: tuple[StreamKind, ...] = Field(("series", "fields", "records"), min_length=1)
 
 
 class ModelsSettings(Section):
     """Trained models, from the registry."""
 
-    registry: str | None = Field(None, description="A folder, or any URL of fsspec's; readable from every TaskManager.")
-    trusted_keys: tuple[str, ...] = Field(
-        (), description="Ed25519 public keys, base64; if there are any, what none of them signed is refused."
+    registry: str | None = Field(
+        None, description="A folder, or a URL such as s3://bucket/models, that every TaskManager can read."
     )
-    history: int = Field(0, ge=0, le=1024, description="Events kept of each rich entity, for models of sequences.")
-    use: dict[str, ModelUse] = Field(default_factory=dict, description="By name in the registry.")
+    trusted_keys: tuple[str, ...] = Field(
+        (),
+        description="Ed25519 public keys in base64. If there are any, a version that none of them signed is refused.",
+    )
+    history: int = Field(0, ge=0, le=1024, description="Last events kept of each rich entity, for models of runs.")
+    use: dict[str, ModelUse] = Field(
+        default_factory=dict, description="Models that are used, by their name in the registry."
+    )
 
     @model_validator(mode="after")
     def _named(self) -> ModelsSettings:
@@ -113,26 +127,30 @@ class EnsembleSettings(Section):
 
     method: Literal["mean", "vote", "consensus"] = Field(
         "mean",
-        description="mean of the surprises by weight; vote: share of the weight that finds 1 in 100 or rarer; "
-        "consensus: the surprise that half of the weight has or exceeds.",
+        description="mean: weighted mean of the evidence; vote: share of the weight that finds 1 in 100 or rarer; "
+        "consensus: the evidence that half of the weight reaches.",
     )
 
 
 class CalibrationSettings(Section):
     """How scores become tail probabilities."""
 
-    memory: int = Field(50_000, ge=100, description="Scores that count.")
+    memory: int = Field(50_000, ge=100, description="Scores that a calibrator remembers.")
     warmup: int = Field(100, ge=20, description="Scores needed before anything can alert.")
 
 
 class FieldSettings(Section):
     """What must be so for a field to raise an incident."""
 
-    direction: Literal["both", "above", "below"] = Field("both", description="Of its value, against the expected one.")
+    direction: Literal["both", "above", "below"] = Field(
+        "both", description="Side of the expected value on which a deviation counts."
+    )
     absolute: float = Field(
         0.0, ge=0, description="Smallest difference from the expected value that matters, in the field's unit."
     )
-    relative: float = Field(0.0, ge=0, description="The same, as a share of the expected value.")
+    relative: float = Field(
+        0.0, ge=0, description="Smallest difference that matters, as a share of the expected value."
+    )
 
 
 class Maintenance(Section):
@@ -165,32 +183,39 @@ class DecideSettings(Section):
 
     threshold: Probability = Field(1e-4, description="Tail probability at or below which an event raises an incident.")
     quiet_events: int = Field(
-        20, ge=1, le=10_000, description="Events in a row that end it, each far from the threshold."
+        20,
+        ge=1,
+        le=10_000,
+        description="Quiet events in a row that end an incident, each well away from the threshold.",
     )
     warmup: Positive = Field(30, description="Events of an entity before it may alert.")
-    hits: int = Field(1, ge=1, le=60, description="So many anomalous events open an incident,")
-    within: int = Field(1, ge=1, le=60, description="among so many last ones of the entity.")
+    hits: int = Field(
+        1, ge=1, le=60, description="Anomalous events that open an incident, among the last `within` of the entity."
+    )
+    within: int = Field(1, ge=1, le=60, description="Last events of the entity, among which `hits` must be anomalous.")
     fields: dict[str, FieldSettings] = Field(
         default_factory=dict,
-        description="By field: direction and smallest effect; an event counts if one that matters is to blame.",
+        description="By field: direction and smallest effect. An event counts if a field is to blame that fulfils them.",
     )
     group_within: Duration = Field(
         300_000,
         ge=0,
-        description="Incidents that open within so long of each other are a group, with a likely root; 0 is none.",
+        description="Incidents that open within this time of each other are a group with a likely root; 0 turns groups off.",
     )
     budget: float | None = Field(
         None,
         gt=0,
-        description="Alerts a day, shared evenly by the partitions; the threshold then follows what is achieved.",
+        description="Wanted alerts a day, shared evenly by the partitions. The threshold then follows what is achieved.",
     )
     importance: dict[str, Annotated[int, Field(ge=-3, le=3)]] = Field(
         default_factory=dict,
-        description="Steps of severity by entity, with * and ? as in file names; the first that fits: {db-*: 1, test-*: -3}.",
+        description="Steps of severity by entity, with * and ? as in file names; the first that fits counts: {db-*: 1, test-*: -3}.",
     )
-    rules: tuple[Rule, ...] = Field((), description="What an event must not be; the control topic replaces them.")
+    rules: tuple[Rule, ...] = Field(
+        (), description="Expressions that no event may fulfil. A control message replaces them all."
+    )
     maintenance: tuple[Maintenance, ...] = Field(
-        (), description="Times without incidents; the control topic replaces them."
+        (), description="Times in which nothing opens an incident. A control message replaces them all."
     )
 
     @model_validator(mode="after")
@@ -203,9 +228,11 @@ class DecideSettings(Section):
 class SilenceSettings(Section):
     """When an entity that sends nothing is told; by arrival, Kafka's timestamps."""
 
-    after: float = Field(3.0, ge=1, description="Times its longest usual gap,")
-    at_least: Duration = Field(300_000, ge=1_000, description="but not before so long.")
-    events: int = Field(50, ge=2, description="Events of an entity before it can be told.")
+    after: float = Field(
+        3.0, ge=1, description="Times its longest usual gap after which an entity is silent, but not before `at_least`."
+    )
+    at_least: Duration = Field(300_000, ge=1_000, description="Shortest silence that is reported.")
+    events: int = Field(50, ge=2, description="Events of an entity before its silence is reported.")
 
 
 def _aggregate(value: str) -> str:
@@ -221,9 +248,12 @@ class EventWindow(Section):
     """
 
     size: Duration = Field(ge=1_000)
-    every: Duration = Field(0, ge=1_000, description="From one window's begin to the next; `size` unless given.")
+    every: Duration = Field(
+        0, ge=1_000, description="Time from the begin of one window to the begin of the next; `size` unless given."
+    )
     aggregates: dict[str, tuple[Annotated[str, AfterValidator(_aggregate)], ...]] = Field(
-        default_factory=dict, description="By field: sum, mean, deviation, min, max, distinct, p50, p95, p99.9, ..."
+        default_factory=dict,
+        description="By field, one or more of: sum, mean, deviation, min, max, distinct, or a quantile such as p95.",
     )
 
     @model_validator(mode="before")
@@ -247,24 +277,33 @@ class DriftSettings(Section):
         2_000,
         ge=100,
         le=10_000_000,
-        description="Events of a span that is compared with the training data, in each log.",
+        description="Events of a span that is compared with the training data, in each partition.",
     )
-    index: float = Field(0.25, gt=0, description="Population stability index of a field from which on it has moved,")
-    spans: int = Field(3, ge=2, le=1000, description="for so many spans in a row,")
+    index: float = Field(
+        0.25, gt=0, description="A field has moved in a span whose population stability index is at least this."
+    )
+    spans: int = Field(
+        3,
+        ge=2,
+        le=1000,
+        description="Spans in a row in which a field must have moved before a retraining is requested.",
+    )
     entities: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="with so large a share of the entities: fewer are an incident.",
+        description="Share of the entities that must have moved; fewer are an incident and no drift.",
     )
-    rest: int = Field(20, ge=1, description="Spans until the same may be asked again.")
+    rest: int = Field(20, ge=1, description="Spans before the same request may be made again.")
 
 
 class OutputSettings(Section):
     """What is written beside alerts."""
 
     scores: Literal["none", "sampled", "all"] = "none"
-    sample: Probability = Field(0.01, description="Share of events in the scores topic when sampled.")
+    sample: Probability = Field(
+        0.01, description="Share of the events whose scores are written when `scores` is sampled."
+    )
 
 
 class PipelineSettings(Section):
@@ -278,14 +317,16 @@ class PipelineSettings(Section):
     ensemble: EnsembleSettings = EnsembleSettings()
     calibration: CalibrationSettings = CalibrationSettings()
     decide: DecideSettings = DecideSettings()
-    silence: SilenceSettings | None = Field(None, description="Silent entities; null is not to look for them.")
+    silence: SilenceSettings | None = Field(None, description="Silent entities; null does not look for them.")
     windows: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], EventWindow] = Field(
-        default_factory=dict, description="Aggregates in windows of event time, by a name of yours."
+        default_factory=dict, description="Aggregates in windows of event time, under a name that you choose."
     )
-    drift: DriftSettings | None = Field(DriftSettings(), description="Of trained models; null is not to look for it.")
+    drift: DriftSettings | None = Field(
+        DriftSettings(), description="Drift of trained models; null does not look for it."
+    )
     track: Annotated[int, Field(ge=LOOK_EVERY, multiple_of=LOOK_EVERY)] | None = Field(
         20_000,
-        description="Events of a log from one telling of how good detection is to the next, each with a known anomaly scored on the side; "
-        "null is neither.",
+        description="Events of a partition between two notices about the quality of detection, each with a probe; "
+        "null turns both off.",
     )
     output: OutputSettings = OutputSettings()

@@ -9,8 +9,8 @@ import numpy as np
 from streamgauge.jobs.retrain_models import Trainer
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.training.candidate import Past
-from streamgauge.udfs.events.decode import epoch_milliseconds
-from streamgauge.udfs.output.cloud_event import cloud_event
+from streamgauge.udfs.events.time import epoch_milliseconds
+from streamgauge.udfs.output.cloud_event import Origin
 
 START = 1_760_000_000_000
 
@@ -41,7 +41,7 @@ class InMemory(Trainer):
     def publish(self, step, name, data, at):
         self.steps.append((step, data))
         self.notices.append(
-            json.loads(cloud_event("id", f"model.{step}", name, at, {"model": name, **data}, job="j", topic="t"))
+            json.loads(Origin("t", "j").event("id", f"model.{step}", name, at, {"model": name, **data}))
         )
 
     def past_steps(self, since):
