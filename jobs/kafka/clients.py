@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from streamgauge.jobs.settings.kafka import KafkaSettings
-from streamgauge.models.errors import ClusterError
-
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.errors import KafkaError
+from streamgauge.jobs.settings.kafka import KafkaSettings
+from streamgauge.models.errors import ClusterError
 
 # Flink's connector speaks Java's property names, kafka-python its own
 _PYTHON_NAMES = {

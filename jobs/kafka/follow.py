@@ -8,14 +8,13 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
+from kafka import TopicPartition
 from rich.table import Table
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.udfs.control.feedback import Source, Stretch
-
-from kafka import TopicPartition
 
 SEVERITIES = ("low", "medium", "high", "critical")
 COLOURS = {"low": "white", "medium": "yellow", "high": "dark_orange", "critical": "red"}

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from streamgauge.udfs.events.records import RawBatch
-
 from kafka import KafkaConsumer, TopicPartition
+from streamgauge.udfs.events.records import RawBatch
 
 
 def read_range(consumer: KafkaConsumer, place: TopicPartition, begin: int, end: int) -> Iterator[list[Any]]:

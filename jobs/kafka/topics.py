@@ -7,15 +7,14 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from kafka import TopicPartition
+from kafka.admin import NewTopic
+from kafka.errors import TopicAlreadyExistsError
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import ControlMessage, key_of
-
-from kafka import TopicPartition
-from kafka.admin import NewTopic
-from kafka.errors import TopicAlreadyExistsError
 
 SILENT = 30  # seconds without a record after which a topic that was not read to its end is given up
 
