@@ -14,6 +14,7 @@ REFUSING = f"import sys; sys.modules |= dict.fromkeys({REFUSED})\n"  # None ther
 ROOMS = ("streamgauge.jobs.kafka", "streamgauge.jobs.settings", "streamgauge.udfs.settings", "streamgauge.udfs.control")
 NOT_FOR_CLIENTS = (
     "streamgauge.udfs.control.entity_actions",  # changes the state inside the job
+    "streamgauge.udfs.control.inbox",  # reads messages inside the job
     "streamgauge.jobs.settings.limits",  # asks the detectors; only where numba is
 )
 

@@ -33,7 +33,8 @@ def encode(record: dict[str, Any]) -> bytes:
         kept = max(room // 4 * 4, 0)  # whole groups of base64
         short[PAYLOAD] = payload[:kept]
         if kept < len(payload):
-            short["payload_bytes_missing"] = (len(payload) - kept) * 3 // 4
+            missing = (len(payload) - kept) * 3 // 4 - payload[-2:].count("=")
+            short["payload_bytes_missing"] = missing
     return _encoder.encode(short)
 
 
