@@ -15,6 +15,7 @@ ROOMS = ("streamgauge.jobs.kafka", "streamgauge.jobs.settings", "streamgauge.udf
 NOT_FOR_CLIENTS = (
     "streamgauge.udfs.control.entity_actions",  # changes the state inside the job
     "streamgauge.udfs.control.inbox",  # reads messages inside the job
+    "streamgauge.jobs.settings.reference",  # writes the page of settings
     "streamgauge.jobs.settings.limits",  # asks the detectors; only where numba is
 )
 
