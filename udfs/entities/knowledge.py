@@ -116,9 +116,8 @@ class Entities:
 
     def keep_points(self, events: Events, rows: Ints, quarantined: Flags) -> None:
         """Keep a rewind point of each entity whose quarantine begins with these events."""
-        for row in dict.fromkeys(
-            rows[quarantined].tolist()
-        ):  # in the order of events, because a restart changes the rows
+        # In the order of events, because an entity may have another row after a restart.
+        for row in dict.fromkeys(rows[quarantined].tolist()):
             if self.store.head[row, HISTORY] >> QUARANTINED_AFTER & 1 == 0:
                 slot = int(self.store.head[row, SLOT]) - 1
                 rich = self.rich.fields[slot] if slot >= 0 else np.empty((0, self.rich.width))

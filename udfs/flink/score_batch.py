@@ -32,7 +32,7 @@ NOTICES = OutputTag("notices", MESSAGE)
 REQUESTS = OutputTag("retrain requests", MESSAGE)
 OPENED = OutputTag("opened", MESSAGE)
 CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
-LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
+SHARD_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 SHARDS_KEY = "shards"
 SCHEMA = b'"io.streamgauge.schema.'  # this text is in each notice of a schema change
 NEW = b'"io.streamgauge.alert.opened"'  # this text is in each alert of an incident that opens
@@ -57,7 +57,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def open(self, context: RuntimeContext) -> None:
         """Load the libraries on the scoring thread, and read the messages so far."""
         self._thread = ThreadPoolExecutor(1, "scoring")
-        self._state = context.get_map_state(LOG_STATE)
+        self._state = context.get_map_state(SHARD_STATE)
         settings = json.loads(self._scoring.settings_json)
         self._grouped = settings["decide"]["group_within"] > 0
         detectors = [name for name, section in settings["detectors"].items() if section is not None]

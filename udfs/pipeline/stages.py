@@ -39,12 +39,7 @@ from streamgauge.udfs.scoring.scorer import Fields, Scorer
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import LOOK_EVERY, PipelineSettings
 
-CONFIGURED = {
-    "detectors",
-    "ensemble",
-    "featurize",
-    "models",
-}  # sections of the settings that the id of an alert depends on
+CONFIGURED = {"detectors", "ensemble", "featurize", "models"}  # sections of the settings in the id of an alert
 
 
 class Reporter(Protocol):

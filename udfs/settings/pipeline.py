@@ -64,7 +64,7 @@ class EntitySettings(Section):
     most: int = Field(
         2_000_000,
         ge=1000,
-        description="Largest number of entities in a partition. Beyond it, those that were away for longest are forgotten.",
+        description="Largest number of entities in a partition. Beyond it, those whose last event is oldest are forgotten.",
     )
     quarantine: int = Field(
         200,

@@ -80,8 +80,8 @@ def test_silence_of_the_whole_topic_is_reported_as_time_passes():
     assert {entity for entity, _, _ in reports(run)} == {"steady", "pump", "slow"}
     run.take(run.pipeline.tick({0: 10 * MINUTE}))
     assert len(reports(run)) == 3  # each once
-    back = stream(90)
-    run.feed(back.take(np.flatnonzero(back.stamps > START + 80 * MINUTE)))
+    later = stream(90)
+    run.feed(later.take(np.flatnonzero(later.stamps > START + 80 * MINUTE)))
     assert [state for _, state, _ in reports(run)] == ["opened"] * 3 + ["resolved"] * 3
     again = Run(settings(), run.saved)
     assert again.pipeline.canonical() == run.pipeline.canonical()
