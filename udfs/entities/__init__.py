@@ -1,5 +1,5 @@
-"""Stage 2: what is known of each entity.
+"""Stage 2: the state of each entity.
 
 In: entities, times and arrivals of events.
-Out: the row of each event's entity in arrays of state; late events; entities that have fallen silent.
+Out: for each event, the row of its entity in the arrays of state; late events; entities that have fallen silent.
 """

@@ -1,7 +1,7 @@
-"""State of a cohort, saved as a log: what the cohort's models were fed, and a snapshot now and then.
+"""The state of a cohort, saved as a journal: the learned inputs of each batch, and now and then a snapshot of the models.
 
-Forests and calibrators are large, and a batch changes them everywhere; what a batch feeds them is small. Restoring is:
-read the snapshot, feed the rest again.
+Forests and calibrators are large, and every batch changes them in many places, but the inputs of a batch are small. To restore
+a cohort, its snapshot is read, and the inputs after it are learned again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ NONE: Floats = np.empty((0, 0))
 
 
 class CohortInputs(NamedTuple):
-    """What the cohort detectors learn from some events: the kind of stream, features, categories of text fields."""
+    """What the cohort detectors learn from some events.
+
+    Attributes
+    ----------
+    kind : str
+        Kind of the stream.
+    features : float64[n, features]
+    categories : float64[n, text fields]
+        See `Alignment.categories`.
+    """
 
     kind: str
     features: Floats
@@ -27,12 +36,19 @@ class CohortInputs(NamedTuple):
 
 
 class CohortJournal:
-    """Chunks of one log's journal since the last snapshot.
+    """The journal of one partition: a snapshot, and the chunks after it, one for each batch.
 
     Parameters
     ----------
     prefix : str
-        Of the keys: ``{prefix}j{number}`` are chunks, ``{prefix}c{part}`` is the snapshot.
+        Prefix of all keys: ``{prefix}j{number}`` are chunks, ``{prefix}c{part}`` are the parts of the snapshot.
+
+    Attributes
+    ----------
+    next : int
+        Number of the next chunk.
+    snapshot_wanted : bool
+        Whether the next save is a snapshot, whatever the number of events.
     """
 
     kind = "journal"
@@ -42,24 +58,24 @@ class CohortJournal:
         self.prefix = prefix
         self.next = 1
         self._chunks: list[int] = []
-        self._fresh = 0
+        self._events_since_snapshot = 0
         self.snapshot_wanted = False
 
     def due(self, events: int) -> bool:
-        """Whether to take a snapshot after further `events`, instead of writing a chunk."""
-        return self.snapshot_wanted or self._fresh + events >= SNAPSHOT_EVERY
+        """Whether the batch, with this many `events`, is saved as a snapshot instead of a chunk."""
+        return self.snapshot_wanted or self._events_since_snapshot + events >= SNAPSHOT_EVERY
 
     def append(self, learned: list[CohortInputs], raw_scores: Floats, writes: dict[str, bytes]) -> None:
-        """Save what a batch fed.
+        """Save the learned inputs of a batch.
 
         Parameters
         ----------
         learned : list of CohortInputs
-            To the cohort detectors, in order.
+            Inputs of the cohort detectors, in order.
         raw_scores : float64[n, members + canaries]
-            To the calibrators.
-        writes
-            Changes of the saved state are added.
+            Inputs of the calibrators.
+        writes : dict
+            The chunk is added to this part of the saved state.
         """
         arrays: dict[str, npt.NDArray[Any]] = {str(k): features for k, (_, features, _) in enumerate(learned)}
         arrays |= {f"c{k}": categories for k, (_, _, categories) in enumerate(learned) if categories.size}
@@ -67,34 +83,39 @@ class CohortJournal:
         writes[f"{self.prefix}j{self.next}"] = pack(self.kind, self.version, meta, {**arrays, "magnitudes": raw_scores})
         self._chunks.append(self.next)
         self.next += 1
-        self._fresh += len(raw_scores)
+        self._events_since_snapshot += len(raw_scores)
 
     def snapshot(self, parts: dict[str, bytes], writes: dict[str, bytes], deletes: list[str]) -> None:
-        """Save the models themselves; the chunks are needed no more."""
+        """Save the models themselves, by name, and delete the chunks, which are not needed any more."""
         for name, state in parts.items():
             writes[f"{self.prefix}c{name}"] = state
         deletes += [f"{self.prefix}j{number}" for number in self._chunks]
         self._chunks = []
-        self._fresh = 0
+        self._events_since_snapshot = 0
         self.snapshot_wanted = False
 
     def restore(self, chunks: dict[int, bytes], following: int) -> list[tuple[list[CohortInputs], Floats]]:
-        """What was fed since the snapshot, in order.
+        """Read the chunks after the snapshot.
 
         Parameters
         ----------
-        chunks : dict
+        chunks : dict of int to bytes
             By number.
         following : int
-            `next`, as it was.
+            `next` when the journal was saved.
+
+        Returns
+        -------
+        list of (list of CohortInputs, float64[n, members + canaries])
+            What must be learned again, in order: inputs of the cohort detectors and of the calibrators.
         """
         self._chunks, self.next = sorted(chunks), following
-        again = []
+        inputs = []
         for number in self._chunks:
             meta, arrays = unpack(chunks[number], self.kind, self.version)
             learned = [
                 CohortInputs(kind, arrays[str(k)], arrays.get(f"c{k}", NONE)) for k, kind in enumerate(meta["kinds"])
             ]
-            again.append((learned, arrays["magnitudes"]))
-            self._fresh += len(arrays["magnitudes"])
-        return again
+            inputs.append((learned, arrays["magnitudes"]))
+            self._events_since_snapshot += len(arrays["magnitudes"])
+        return inputs

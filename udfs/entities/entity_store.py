@@ -1,4 +1,4 @@
-"""What is known of each entity: packed in arrays, saved as a log of the rows that changed."""
+"""The state of all entities, packed in arrays and saved as segments of the rows that changed."""
 
 from __future__ import annotations
 
@@ -28,31 +28,33 @@ from streamgauge.udfs.entities.columns import (
 
 
 class EntityStore:
-    """State of all entities of one log.
+    """The state of all entities of one partition.
 
-    One writer owns it. Every entity has a row, and kernels work on the rows of a batch in place. What is saved is a log: each batch writes
-    one segment with the rows it touched, a row in a later segment replaces the earlier one, and segments that are mostly
-    replaced are folded into the next. So a batch costs one write, whatever the number of its entities.
+    Only one writer uses it. Every entity has a row, and kernels change the rows of a batch in place. Each batch saves one segment
+    with the rows that it changed; a row in a later segment replaces the earlier one. Old segments whose rows are mostly replaced
+    are merged into the next one. Therefore a batch costs one write, whatever the number of its entities.
 
     Parameters
     ----------
     width : int
-        float64 numbers for each entity and field.
+        Number of float64 values for each entity and field.
     timed : bool
-        Whether arrivals are saved.
+        Whether the columns about arrivals are saved for every entity.
 
     Attributes
     ----------
     head : int64[capacity, 20]
-        Counts, times, place in the rich tier (one more than the slot), which of the last events were anomalous (a bit each), how
-        often incidents followed each other (and at which event the last one ended), after which of the last events nothing was to be
-        learned (a bit each), arrival and offset of the last event, the longest usual gap, whether it is silent, and incident of each
-        entity.
+        Counts, times and the incident of each entity; the columns are described in `udfs.entities.columns`.
     levels : float64[capacity, 7]
-        Peak of the incident, what was last told of it, and how far what was not learned lies from the usual: number, mean, squares
-        about it, the last one, squares of the changes.
+        Evidence and deviations of the open incident; see the same module.
     fields : float64[capacity, fields, width]
         State of features and detectors.
+    names : list of str
+        Name of the entity in each row; empty if the row is free.
+    index : dict of str to int
+        Row of each entity.
+    clock : int
+        Newest event time of the partition, in milliseconds since 1970.
     """
 
     kind = "entities"
@@ -70,17 +72,19 @@ class EntityStore:
         self.fields = np.zeros((1024, 0, width))
         self._segment_of = np.zeros(1024, np.int64)
         self._touched = np.zeros(1024, np.int64)
-        self._turns = np.zeros((1024, 3), np.int64)  # turn, events in it, whether they are held
-        self._round = 0
+        self._counted = np.zeros(
+            (1024, 3), np.int64
+        )  # last call of `touch`, events in it, whether they are quarantined
+        self._call = 0
         self._segments: dict[int, Ints] = {}
         self._next_segment = 1
-        self._logged = 0
+        self._saved_rows = 0  # rows in all segments
 
     def __len__(self) -> int:
         return len(self.index)
 
     def rows(self, entities: list[str], n_fields: int) -> Ints:
-        """Row of each entity, new ones made, and room for `n_fields` fields.
+        """Find the row of each entity. A new entity is given one, and the arrays get room for `n_fields` fields.
 
         Returns
         -------
@@ -102,42 +106,70 @@ class EntityStore:
     def touch(
         self, rows: Ints, times: Ints, late_after: int, forget_after: int, quarantine: bool = True
     ) -> tuple[int, Ints, Ints, Flags]:
-        """Count events in order, find the late ones, and start entities anew that were away too long.
+        """Count events in order, and find those that are late or quarantined.
+
+        An entity that sent nothing for longer than `forget_after` starts from the beginning.
+
+        Parameters
+        ----------
+        rows : int64[n]
+            Row of each event's entity.
+        times : int64[n]
+            Event times, in milliseconds since 1970.
+        late_after, forget_after : int
+            Milliseconds.
+        quarantine : bool
+            Whether incidents quarantine events.
 
         Returns
         -------
         done : int
-            Events counted; the rest must wait until these are scored, because one of them starts an entity anew, or what these are
-            decides whether it is learned. With `quarantine`, an entity has no more than `QUARANTINED_AFTER` of them, all learned or none.
+            Number of events counted. The caller must score these before it counts the others. Counting stops before an event that
+            starts an entity from the beginning if the entity has earlier events in this call. With `quarantine` it also stops where the
+            scores of earlier events decide whether an event is quarantined: an entity has at most `QUARANTINED_AFTER` events in one
+            call, and all of them are quarantined or none.
         late : int64[done]
-            By how much an event is older than its entity's newest, where that is more than `late_after`; 0 otherwise. Late
-            events leave no trace.
+            Milliseconds by which a late event is older than the newest of its entity; 0 if the event is not late. Late events do not
+            change the entity.
         seen : int64[done]
-            Events of the entity so far, this one included; 0 for a late one.
-        held : bool[done]
-            Whether the event is not to be learned.
+            Number of events of the entity so far, this one included; 0 for a late event.
+        quarantined : bool[done]
+            Whether the event must not be learned.
         """
-        late, seen, held = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), np.zeros(len(rows), np.bool_)
-        self._round += 1
+        n = len(rows)
+        late, seen, quarantined = np.zeros(n, np.int64), np.zeros(n, np.int64), np.zeros(n, np.bool_)
+        self._call += 1
         done, self.clock = _touch(
-            rows, times, late_after, forget_after, quarantine, self.clock, self._round, self._touched, self._turns,
-            self.head, self.fields, late, seen, held,
-        )  # fmt: skip
-        return done, late[:done], seen[:done], held[:done]
+            rows,
+            times,
+            late_after,
+            forget_after,
+            quarantine,
+            self.clock,
+            self._call,
+            self._touched,
+            self._counted,
+            self.head,
+            self.fields,
+            late,
+            seen,
+            quarantined,
+        )
+        return done, late[:done], seen[:done], quarantined[:done]
 
-    def away(self, forget_after: int) -> Ints:
-        """Rows of entities that would start anew anyway, but for those with an incident."""
-        seen = self.head[: len(self.names)]
-        away = self.clock - seen[:, CLOCK] > forget_after
-        return np.flatnonzero((seen[:, SEEN] > 0) & (seen[:, STATUS] == 0) & away)
+    def absent(self, forget_after: int) -> Ints:
+        """Rows of the entities without an incident that sent nothing for more than `forget_after` milliseconds."""
+        head = self.head[: len(self.names)]
+        absent = self.clock - head[:, CLOCK] > forget_after
+        return np.flatnonzero((head[:, SEEN] > 0) & (head[:, STATUS] == 0) & absent)
 
     @property
     def known(self) -> int:
-        """Entities that have been seen."""
+        """Number of entities that have been seen."""
         return int((self.head[: len(self.names), SEEN] > 0).sum())
 
     def least_recent(self, most: int) -> Ints:
-        """Rows of the entities that were away for longest, but for those with an incident; a twentieth less than `most` stay."""
+        """Rows of the entities to forget so that 95 % of `most` stay: those whose last event is oldest and that have no incident."""
         head = self.head[: len(self.names)]
         rows = np.flatnonzero((head[:, SEEN] > 0) & (head[:, STATUS] == 0))
         n = min(self.known - (most - most // 20), len(rows))
@@ -146,12 +178,12 @@ class EntityStore:
         clocks = head[rows, CLOCK]
         limit = np.partition(clocks, n - 1)[n - 1]
         older, equal = rows[clocks < limit], rows[clocks == limit].tolist()
-        # rows of equal age by name: their places differ after a restart
+        # Among entities of equal age the name decides, because their rows are others after a restart.
         chosen = sorted(equal, key=self.names.__getitem__)[: n - len(older)]
         return np.concatenate((older, np.array(chosen, dtype=np.int64)))
 
     def forget(self, gone: Ints) -> tuple[list[str], Ints]:
-        """Give back the rows of entities; returns their names, and the slots they had."""
+        """Forget the entities in the rows `gone`; returns their names, and the slots that they had."""
         slots, names = self.head[gone, SLOT], [self.names[row] for row in gone.tolist()]
         self._drop(names)
         return names, slots[slots > 0] - 1
@@ -169,16 +201,16 @@ class EntityStore:
     def segment(
         self, touched: list[Ints], gone: list[str], prefix: str, writes: dict[str, bytes], deletes: list[str]
     ) -> None:
-        """Save the touched rows as one segment, and fold old segments that are mostly replaced.
+        """Save the rows that changed as one segment, and merge old segments into it where most of their rows were replaced.
 
         Parameters
         ----------
         touched : list of int64[n]
-            Rows.
+            Rows that changed.
         gone : list of str
-            Entities forgotten since the last segment: older segments may still hold them.
+            Entities forgotten since the last segment. They are named in the segment, because older segments may still hold them.
         prefix : str
-            Of the segments' keys.
+            Prefix of the segments' keys.
         writes, deletes
             Changes of the saved state are added.
         """
@@ -188,18 +220,18 @@ class EntityStore:
         self._next_segment += 1
         self._segment_of[changed] = number
         self._segments[number] = changed
-        self._logged += len(changed)
+        self._saved_rows += len(changed)
         parts = [changed]
-        while self._logged > 1.5 * len(self.index) + 1024:
+        while self._saved_rows > 1.5 * len(self.index) + 1024:
             oldest = next(iter(self._segments))
             if oldest == number:
                 break
             rows = self._segments.pop(oldest)
-            self._logged -= len(rows)
-            alive = rows[self._segment_of[rows] == oldest]
-            self._segment_of[alive] = number
-            self._logged += len(alive)
-            parts.append(alive)
+            self._saved_rows -= len(rows)
+            current = rows[self._segment_of[rows] == oldest]
+            self._segment_of[current] = number
+            self._saved_rows += len(current)
+            parts.append(current)
             deletes.append(f"{prefix}{oldest}")
         if len(parts) > 1:
             self._segments[number] = np.concatenate(parts)
@@ -221,12 +253,12 @@ class EntityStore:
         return pack(self.kind, self.version, {"clock": self.clock, "gone": gone}, arrays)
 
     def restore(self, segments: list[tuple[int, bytes]]) -> None:
-        """Read saved segments, given by number.
+        """Read saved segments, each with its number.
 
         Raises
         ------
         StateError
-            Damaged, or written for other detectors.
+            A segment is damaged, or was written for other detectors.
         """
         for number, state in sorted(segments):
             meta, arrays = unpack(state, self.kind, self.version)
@@ -252,15 +284,15 @@ class EntityStore:
             self.fields[rows, : fields.shape[1]] = fields
             self._segments[number] = rows
             self._segment_of[rows] = number
-            self._logged += len(rows)
+            self._saved_rows += len(rows)
             self.clock = max(self.clock, meta["clock"])
             self._next_segment = number + 1
 
     def canonical(self) -> bytes:
-        """All entities, sorted by name: equal for equal state, however it came about."""
+        """All entities, sorted by name: equal bytes for equal state, whatever the rows and slots of the entities."""
         rows = np.array([self.index[name] for name in sorted(self.index)], dtype=np.int64)
         slots = self.head[rows, SLOT]
-        self.head[rows, SLOT] = slots > 0  # which slot it is does not matter
+        self.head[rows, SLOT] = slots > 0
         state = self._pack(rows, [])
         self.head[rows, SLOT] = slots
         return state
@@ -273,7 +305,7 @@ class EntityStore:
             row = len(self.names)
             self.names.append(name)
             if row >= len(self.head):
-                for array in ("head", "levels", "fields", "_segment_of", "_touched", "_turns"):
+                for array in ("head", "levels", "fields", "_segment_of", "_touched", "_counted"):
                     old = getattr(self, array)
                     setattr(self, array, np.concatenate((old, np.zeros_like(old))))
         self.index[name] = row
@@ -281,37 +313,50 @@ class EntityStore:
 
 
 def _lengths(names: list[bytes]) -> npt.NDArray[Any]:
-    """Length of each name: in 16 bits, as ever, where all of them fit."""
+    """Length of each name in bytes: as 16 bits, as in older segments, or as 32 bits where one of them needs more."""
     lengths = np.fromiter(map(len, names), np.int64, len(names))
     return lengths.astype(np.uint16 if lengths.max(initial=0) < 1 << 16 else np.uint32)
 
 
 @njit(cache=True)
 def _touch(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    rows, times, late_after, forget_after, quarantine, clock, turn, touched, turns, head, fields, late, seen, held
-):  # fmt: skip
+    rows,
+    times,
+    late_after,
+    forget_after,
+    quarantine,
+    clock,
+    call,
+    touched,
+    counted,
+    head,
+    fields,
+    late,
+    seen,
+    quarantined,
+):
     for i in range(len(rows)):
         row, time = rows[i], times[i]
         now = max(clock, time)
-        again = head[row, SEEN] > 0 and now - head[row, CLOCK] > forget_after
-        if again and touched[row] == turn:
+        restarts = head[row, SEEN] > 0 and now - head[row, CLOCK] > forget_after
+        if restarts and touched[row] == call:
             return i, clock
-        is_late = not again and head[row, SEEN] > 0 and time < head[row, NEWEST] - late_after
-        if quarantine and not is_late and not again:
-            before = turns[row, 1] if turns[row, 0] == turn else 0
+        is_late = not restarts and head[row, SEEN] > 0 and time < head[row, NEWEST] - late_after
+        if quarantine and not is_late and not restarts:
+            before = counted[row, 1] if counted[row, 0] == call else 0
             if before == QUARANTINED_AFTER:
                 return i, clock
-            back = head[row, HISTORY] >> (QUARANTINED_AFTER - 1 - before) & 1
-            if before > 0 and back != turns[row, 2]:
+            is_quarantined = head[row, HISTORY] >> (QUARANTINED_AFTER - 1 - before) & 1
+            if before > 0 and is_quarantined != counted[row, 2]:
                 return i, clock
-            turns[row, 0], turns[row, 1], turns[row, 2] = turn, before + 1, back
-            held[i] = back
-        elif again:
+            counted[row, 0], counted[row, 1], counted[row, 2] = call, before + 1, is_quarantined
+            quarantined[i] = is_quarantined
+        elif restarts:
             head[row, SEEN] = head[row, RECENT] = head[row, FLAPS] = head[row, HISTORY] = 0
             fields[row, :, :] = 0.0
-            turns[row, 0], turns[row, 1], turns[row, 2] = turn, 1, 0
+            counted[row, 0], counted[row, 1], counted[row, 2] = call, 1, 0
         clock = now
-        touched[row] = turn
+        touched[row] = call
         if is_late:
             late[i] = head[row, NEWEST] - time
             continue

@@ -1,4 +1,4 @@
-"""All that one partition knows of its entities: state, rich state, situations, silence, rewind points."""
+"""All that one partition knows about its entities: state, rich state, situations, silence, rewind points."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from streamgauge.udfs.entities.situations import Situations
 from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
-COUNT_EVERY = 10_000  # events between looks at how many entities there are
-SWEEP_EVERY = 10 * COUNT_EVERY  # events between sweeps for entities that were away too long
+COUNT_EVERY = 10_000  # events between two checks of the number of entities
+SWEEP_EVERY = 10 * COUNT_EVERY  # events between two searches for entities that sent nothing for too long
 
 
 @dataclass(slots=True)
 class Changes:
-    """What a batch did to the state of entities, and is not saved yet.
+    """Changes of the entities' state that are not saved yet.
 
     Attributes
     ----------
     rows, arrived : list of int64[n]
-        Rows of the store that changed; and of the store of silence, where that is another one.
+        Rows that changed: in the store, and in the watch's own store if silence has one.
     forgotten, departed : list of str
-        Names that left the store; and the store of silence.
+        Names of the entities that were removed from these two stores.
     rich : list of RichInputs
         What the rich detectors learned.
     """
@@ -57,12 +57,13 @@ class Forgotten:
     Attributes
     ----------
     counter : str
-        Which counter they belong to.
+        Name of the counter for them.
     silences : list of Silence
-        That end with them.
+        Silences that end because the entity is forgotten.
     entities : int
+        Their number.
     slots : int
-        Slots of the rich tier that they gave back.
+        Number of slots of the rich tier that became free.
     """
 
     counter: str
@@ -72,15 +73,15 @@ class Forgotten:
 
 
 class Entities:
-    """What one source of events knows of its entities.
+    """All that one source of events knows about its entities.
 
     Parameters
     ----------
     settings : PipelineSettings
     light, rich : int
-        float64 numbers for each field of an entity, and of an entity of the rich tier.
+        Number of float64 values for each field: of every entity, and of an entity of the rich tier in addition.
     prefix : str
-        Of the keys of the saved state.
+        Prefix of the keys of the saved state.
 
     Attributes
     ----------
@@ -88,8 +89,9 @@ class Entities:
     rich : RichStore
     points : RewindPoints
     situations : Situations or None
-        Where `event.context` names fields.
+        None if `event.context` names no fields.
     silence : SilenceWatch or None
+        None if the settings do not ask for it.
     changes : Changes
     """
 
@@ -101,7 +103,7 @@ class Entities:
         self.rich = RichStore(rich, int(settings.entity.rich_memory * 2**20), prefix)
         self.points = RewindPoints(prefix)
         self.silence: SilenceWatch | None = None
-        if settings.silence is not None:  # an entity that is in another situation is not silent
+        if settings.silence is not None:
             self.silence = SilenceWatch(settings.silence, None if context else self.store)
         self.changes = Changes()
 
@@ -113,8 +115,9 @@ class Entities:
         return self.store.touch(rows, times, late_after, forget_after, self._entity.quarantine > 0)
 
     def keep_points(self, events: Events, rows: Ints, quarantined: Flags) -> None:
-        """Keep a rewind point of each entity whose events are quarantined from here on."""
-        for row in dict.fromkeys(rows[quarantined].tolist()):  # in the order of events: rows are others after a restart
+        """Keep a rewind point of each entity whose quarantine begins with these events."""
+        # In the order of events, because an entity may have another row after a restart.
+        for row in dict.fromkeys(rows[quarantined].tolist()):
             if self.store.head[row, HISTORY] >> QUARANTINED_AFTER & 1 == 0:
                 slot = int(self.store.head[row, SLOT]) - 1
                 rich = self.rich.fields[slot] if slot >= 0 else np.empty((0, self.rich.width))
@@ -122,32 +125,39 @@ class Entities:
                 self.points.keep(self.store.names[row], time, self.store.fields[row], rich)
 
     def seat(self, rows: Ints, seen: Ints, fields: int) -> tuple[Ints, Flags]:
-        """Slots of the events' entities in the rich tier; entities without one are given a slot while there is room.
+        """Find the slots of the events' entities in the rich tier. An entity without one is given a slot while there is room.
+
+        Parameters
+        ----------
+        rows, seen : int64[n]
+            Row of each event's entity, and the number of its events so far.
+        fields : int
+            Number of fields.
 
         Returns
         -------
         slots : int64[n]
-            -1 is none.
+            -1 if the entity has none.
         first : bool[n]
-            Whether the entity begins in its slot with the event.
+            Whether the event is the first of its entity in the slot.
         """
         self.rich.make_room(fields)
-        known = self.store.head[rows, SLOT]
+        places = self.store.head[rows, SLOT]
         first = seen == 1
-        if self.rich.room(fields) and (known == 0).any():
-            _, at = np.unique(rows[known == 0], return_index=True)
-            at = np.flatnonzero(known == 0)[np.sort(at)]
-            self.store.head[rows[at], SLOT] = self.rich.seat(known[at], fields)
-            known = self.store.head[rows, SLOT]
-            first[at] = True
-        slots: Ints = known - 1
+        if self.rich.room(fields) and (places == 0).any():
+            _, unseated = np.unique(rows[places == 0], return_index=True)
+            unseated = np.flatnonzero(places == 0)[np.sort(unseated)]
+            self.store.head[rows[unseated], SLOT] = self.rich.seat(places[unseated], fields)
+            places = self.store.head[rows, SLOT]
+            first[unseated] = True
+        slots: Ints = places - 1
         first &= slots >= 0
         self.rich.clear(slots[first])
         return slots, first
 
     @contextmanager
     def undone(self, rows: Ints, slots: Ints) -> Iterator[None]:
-        """What is learned within, of the entities in some rows and slots (-1 is none), is forgotten at the end."""
+        """Context in which learning is undone at the end, for the entities in these rows and slots (-1 if there is none)."""
         store, rich, seated = self.store.fields, self.rich.fields, slots[slots >= 0]
         light_before, rich_before = store[rows].copy(), rich[seated].copy()
         try:
@@ -158,17 +168,19 @@ class Entities:
     # ---- forgetting ---------------------------------------------------------------------------------------------------
 
     def sweep(self, events: int) -> list[Forgotten] | None:
-        """Now and then, forget entities that were away for too long, or the least recent ones where there are too many.
+        """Forget entities that sent nothing for too long, or the least recent ones if there are too many.
+
+        This happens at multiples of `COUNT_EVERY` events, so that it does not depend on how the stream is cut into batches.
 
         Parameters
         ----------
         events : int
-            Events of the partition so far.
+            Number of events of the partition so far.
 
         Returns
         -------
         list of Forgotten, or None
-            None where it was not time to look.
+            None if it was not time to do so.
         """
         if events % COUNT_EVERY:
             return None
@@ -176,17 +188,17 @@ class Entities:
         if self.silence and self.silence.apart:
             stores.append(self.silence.store)
         if events % SWEEP_EVERY == 0:
-            counter, gone = "entities_forgotten", [store.away(self._entity.forget_after) for store in stores]
+            counter, gone = "entities_forgotten", [store.absent(self._entity.forget_after) for store in stores]
         else:
             counter, none, most = "entities_evicted", np.empty(0, np.int64), self._entity.most
             gone = [store.least_recent(most) if store.known > most else none for store in stores]
-        done = [self.forget(gone[0], counter)]
+        forgotten = [self.forget(gone[0], counter)]
         if len(gone) > 1:
-            done.append(self.depart(gone[1]))
-        return done
+            forgotten.append(self.depart(gone[1]))
+        return forgotten
 
     def forget(self, gone: Ints, counter: str = "entities_forgotten") -> Forgotten:
-        """Forget the entities in some rows."""
+        """Forget the entities in the rows `gone` of the store."""
         silences = self.silence.give_up(gone) if self.silence and not self.silence.apart else []
         forgotten, slots = self.store.forget(gone)
         self.rich.leave(slots)
@@ -194,7 +206,7 @@ class Entities:
         return Forgotten(counter, silences, len(forgotten), len(slots))
 
     def depart(self, gone: Ints) -> Forgotten:
-        """Forget the entities in some rows of the store of silence, where that is another one."""
+        """Forget the entities in the rows `gone` of the watch's own store, if silence has one."""
         assert self.silence is not None
         silences, names = self.silence.forget(gone)
         self.changes.departed += names
@@ -203,20 +215,20 @@ class Entities:
     # ---- what a person does to an entity ------------------------------------------------------------------------------
 
     def rows_of(self, entity: str) -> list[int]:
-        """Rows in which something is known of an entity."""
+        """Rows in which something is known about an entity: one, or one for each of its situations."""
         row = self.store.index.get(entity)
         rows = self.situations.rows(entity) if self.situations else [] if row is None else [row]
         return [row for row in rows if self.store.head[row, SEEN]]
 
     def release(self, row: int) -> None:
-        """Learn again from an entity whose events are quarantined, for as long as its incident lasts."""
+        """End the quarantine of an entity: until its incident ends, its events are learned again."""
         head = self.store.head[row]
         head[HISTORY] = 0
         head[RELEASED] = int(head[STATUS] > 0)
         self.changes.rows.append(np.array([row]))
 
     def rewind(self, row: int) -> bool:
-        """Take an entity back to its rewind point, and end its incident; False where there is no such point."""
+        """Set an entity back to its rewind point, and end its incident; False if it has no such point."""
         self.changes.rows.append(np.array([row]))
         point = self.points.of.pop(self.store.names[row], None)
         if point is None:

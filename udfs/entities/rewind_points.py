@@ -1,4 +1,4 @@
-"""Rewind points: what was known of an entity when its events began to be quarantined."""
+"""Rewind points: the state of an entity before its events were quarantined."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ MOST = 100  # rewind points of a partition; the newest are kept
 
 @dataclass(slots=True)
 class RewindPoint:
-    """What was known of an entity.
+    """The state of an entity before its quarantine.
 
     Attributes
     ----------
     number : int
-        Of the point, counted from 1 in each partition.
+        Number of the point; 1, 2, ... in each partition.
     time : int
-        Of the event before which it was so, milliseconds.
-    fields : float64[d, numbers]
-    rich : float64[d, numbers]
-        No rows where the entity was light.
+        Time of the first quarantined event, in milliseconds since 1970.
+    fields : float64[d, width]
+        State in the `EntityStore`.
+    rich : float64[d, rich width]
+        State in the `RichStore`; no rows if the entity was light.
     """
 
     number: int
@@ -38,7 +39,12 @@ class RewindPoints:
     Parameters
     ----------
     prefix : str
-        Of the keys: ``{prefix}q{number}``.
+        Prefix of the keys: ``{prefix}q{number}``.
+
+    Attributes
+    ----------
+    of : dict of str to RewindPoint
+        By entity, oldest first.
     """
 
     kind = "point"
@@ -51,7 +57,7 @@ class RewindPoints:
         self._saved: set[int] = set()
 
     def keep(self, entity: str, time: int, fields: Floats, rich: Floats) -> None:
-        """Keep what is known of an entity; replaces its point before, and the oldest one where there are too many."""
+        """Keep the state of an entity. It replaces an earlier point of the entity; beyond `MOST` points the oldest is dropped."""
         self.of.pop(entity, None)
         self.of[entity] = RewindPoint(self._next, time, fields.copy(), rich.copy())
         self._next += 1
@@ -59,18 +65,18 @@ class RewindPoints:
             del self.of[next(iter(self.of))]
 
     def save(self, writes: dict[str, bytes], deletes: list[str]) -> None:
-        """Add what changed to the saved state."""
-        now = {point.number: (entity, point) for entity, point in self.of.items()}
-        for number in sorted(now.keys() - self._saved):
-            entity, point = now[number]
+        """Add the changes since the last save to the saved state."""
+        current = {point.number: (entity, point) for entity, point in self.of.items()}
+        for number in sorted(current.keys() - self._saved):
+            entity, point = current[number]
             meta = {"entity": entity, "time": point.time}
             arrays = {"fields": point.fields, "rich": point.rich}
             writes[f"{self.prefix}q{number}"] = pack(self.kind, self.version, meta, arrays)
-        deletes += [f"{self.prefix}q{number}" for number in sorted(self._saved - now.keys())]
-        self._saved = set(now)
+        deletes += [f"{self.prefix}q{number}" for number in sorted(self._saved - current.keys())]
+        self._saved = set(current)
 
     def restore(self, saved: dict[int, bytes]) -> None:
-        """Become what was saved, given by number."""
+        """Read the saved points, by number."""
         for number, state in sorted(saved.items()):
             meta, arrays = unpack(state, self.kind, self.version)
             self.of[meta["entity"]] = RewindPoint(number, meta["time"], arrays["fields"], arrays["rich"])
@@ -78,7 +84,7 @@ class RewindPoints:
         self._saved = set(saved)
 
     def canonical(self) -> bytes:
-        """All of them, in the order in which they were kept."""
+        """All points, in the order in which they were kept."""
         meta = {"points": [[entity, point.time] for entity, point in self.of.items()]}
         numbers = [array.ravel() for point in self.of.values() for array in (point.fields, point.rich)]
         return pack("points", self.version, meta, {"numbers": np.concatenate([np.empty(0), *numbers])})

@@ -1,4 +1,4 @@
-"""Entities of the rich tier: kilobytes of state each, saved as what they were fed and a snapshot of each now and then."""
+"""Entities of the rich tier: kilobytes of state each, saved as learned inputs and, now and then, a snapshot of each entity."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from streamgauge.udfs.events.stream_kind import KINDS
 
 
 class RichInputs(NamedTuple):
-    """What rich detectors learn from some events; saved, to be learned again after a restore.
+    """What rich detectors learn from some events. It is saved, and learned again after a restore.
 
     Attributes
     ----------
     kind : str
-        Of the stream.
+        Kind of the stream.
     slots : int64[n]
     first : bool[n]
-        Whether the entity begins in its slot with the event.
+        Whether the event is the first of its entity in the slot.
     quarantined : bool[n]
-        Whether the event is not learned; of one slot, all are or none.
+        Whether the event is scored but not learned. All events of one slot are quarantined, or none.
     times : int64[n]
-        Milliseconds.
+        Event times, in milliseconds since 1970.
     X : float64[n, d]
+        Values of the numeric fields; NaN is missing.
     levels : float64[n, d] or float64[n, 0]
-        Level of the peers at each event; no columns where entities are not compared.
+        Level of the peers at each event; no columns if entities are not compared with peers.
     """
 
     kind: str
@@ -40,29 +41,29 @@ class RichInputs(NamedTuple):
     levels: Floats
 
     def part(self, begin: int, end: int) -> RichInputs:
-        """The inputs of some of the events."""
+        """The inputs of the events from `begin` to before `end`."""
         slots, first, quarantined = self.slots[begin:end], self.first[begin:end], self.quarantined[begin:end]
         times, X, levels = self.times[begin:end], self.X[begin:end], self.levels[begin:end]
         return RichInputs(self.kind, slots, first, quarantined, times, X, levels)
 
 
-SNAPSHOT_BYTES = 256  # of snapshots written for each event
+SNAPSHOT_BYTES = 256  # bytes of snapshots that are written for each event
 
 
 class RichStore:
-    """State of the rich entities of one log, as many as the memory holds; who comes first has a place.
+    """State of the rich entities of one partition: the first ones that come, as many as the memory holds.
 
-    A batch changes kilobytes of each entity it touches, but what it feeds them is small. So each batch writes one chunk with its
-    events, and snapshots a few entities, in turn. Restoring is: read each entity's snapshot, feed it the chunks that came after.
+    A batch changes kilobytes of each entity, but its inputs are small. Therefore each batch saves one chunk with its inputs, and
+    snapshots of a few entities in turn. To restore an entity, its snapshot is read, and the inputs after it are learned again.
 
     Parameters
     ----------
     width : int
-        float64 numbers for each entity and field.
+        Number of float64 values for each entity and field.
     memory : int
         Bytes that the entities may take.
     prefix : str
-        Of the keys: ``{prefix}r{slot}`` are snapshots, ``{prefix}i{number}`` are chunks.
+        Prefix of the keys: ``{prefix}r{slot}`` are snapshots, ``{prefix}i{number}`` are chunks.
 
     Attributes
     ----------
@@ -75,9 +76,9 @@ class RichStore:
         self.width, self.memory, self.prefix = width, memory, prefix
         self.fields = np.zeros((0, 0, width))
         self._used = np.zeros(0, np.bool_)
-        self._covered = np.zeros(
-            0, np.int64
-        )  # chunk up to which a slot needs none: it is in its snapshot, or it was cleared after
+        # By slot: number of the newest chunk that is not needed to restore it. The snapshot contains that chunk, or the slot was
+        # cleared after it.
+        self._covered = np.zeros(0, np.int64)
         self._free: list[int] = []
         self._top = 0
         self._chunks: list[int] = []
@@ -91,7 +92,7 @@ class RichStore:
 
     @staticmethod
     def entities_in(memory: int, width: int, fields: int) -> int:
-        """Entities of so many fields that fit the memory."""
+        """How many entities with this many fields fit into `memory` bytes."""
         return memory // max(1, 8 * width * fields)
 
     def seat(self, slots: Ints, fields: int) -> Ints:
@@ -100,14 +101,14 @@ class RichStore:
         Parameters
         ----------
         slots : int64[n]
-            One more than the slot of each entity; 0 is none.
+            Slot + 1 of each entity; 0 if it has none.
         fields : int
-            Fields there are now.
+            Number of fields now.
 
         Returns
         -------
         int64[n]
-            `slots` with the new ones.
+            `slots` with the new ones filled in.
         """
         most = self.entities_in(self.memory, self.width, fields)
         slots = slots.copy()
@@ -125,11 +126,11 @@ class RichStore:
         return slots
 
     def room(self, fields: int) -> bool:
-        """Whether there is room for one more entity of so many fields."""
+        """Whether there is room for one more entity with this many fields."""
         return bool(self._free) or self._top < self.entities_in(self.memory, self.width, fields)
 
     def make_room(self, fields: int) -> None:
-        """Let the arrays hold every slot, with so many fields."""
+        """Make the arrays large enough for every slot and this many fields."""
         slots, d, _ = self.fields.shape
         if self._top <= slots and fields <= d:
             return
@@ -144,30 +145,30 @@ class RichStore:
             setattr(self, name, new)
 
     def leave(self, slots: Ints) -> None:
-        """Give slots back."""
+        """Give slots back, int64[n]."""
         self._used[slots] = False
         self._free.extend(slots.tolist())
 
     def clear(self, slots: Ints) -> None:
-        """Forget what is in the slots of entities that start anew."""
+        """Empty the slots of entities that start from the beginning."""
         self.fields[slots] = 0.0
         self._covered[slots] = self._next - 1
 
     def rewrite(self, slot: int, fields: Floats) -> None:
-        """Put other numbers into the slot of an entity; what it was fed before is void.
+        """Replace the state of an entity; the inputs that it learned before do not count any more.
 
         Parameters
         ----------
         slot : int
         fields : float64[d, width]
-            No more fields than there are now; the others are forgotten.
+            At most as many fields as there are now; the state of the others becomes empty.
         """
         self.fields[slot] = 0.0
         self.fields[slot, : len(fields)] = fields
         self._rewritten.add(slot)
 
     def save(self, learned: list[RichInputs], writes: dict[str, bytes], deletes: list[str]) -> None:
-        """Write what was fed since the last time, and the snapshots that are due.
+        """Save the learned inputs since the last save, and the snapshots that are due.
 
         Parameters
         ----------
@@ -175,7 +176,7 @@ class RichStore:
         writes, deletes
             Changes of the saved state are added.
         """
-        for slot in sorted(self._rewritten):  # as it is after what it is fed here
+        for slot in sorted(self._rewritten):  # its state has already learned these inputs
             self._covered[slot] = self._next if learned else self._next - 1
             writes[f"{self.prefix}r{slot}"] = self._snapshot(slot)
         self._rewritten.clear()
@@ -216,33 +217,34 @@ class RichStore:
         return pack("rich", self.version, {"chunk": int(self._covered[slot])}, {"fields": self.fields[slot]})
 
     def meta(self) -> dict[str, int]:
-        """What else must be saved."""
+        """What else must be saved, as plain values."""
         return {"next": self._next, "cursor": self._cursor, "credit": self._credit, "top": self._top}
 
     def restore(
         self, meta: dict[str, int], taken: Ints, fields: int, snapshots: dict[int, bytes], chunks: dict[int, bytes]
     ) -> list[RichInputs]:
-        """Read what was saved.
+        """Read the saved state.
 
         Parameters
         ----------
         meta : dict
+            As `meta` returned it.
         taken : int64[n]
-            Slots that entities hold.
+            Slots that belong to entities.
         fields : int
-            Fields there are now.
-        snapshots, chunks : dict
-            By slot; by number.
+            Number of fields now.
+        snapshots, chunks : dict of int to bytes
+            Snapshots by slot, chunks by number.
 
         Returns
         -------
         list of RichInputs
-            To be fed again, in order; before each, the slots of fresh entities must be cleared.
+            What must be learned again, in order. Before an event whose `first` is set, its slot must be emptied.
 
         Raises
         ------
         StateError
-            Damaged, or written for other detectors.
+            The state is damaged, or was written for other detectors.
         """
         self._next, self._cursor, self._credit, self._top = (meta[k] for k in ("next", "cursor", "credit", "top"))
         self.fields = np.zeros((self._top, fields, self.width))
@@ -260,45 +262,46 @@ class RichStore:
             self.fields[slot, : part.shape[0]] = part
             self._covered[slot] = saved["chunk"]
         self._chunks = sorted(chunks)
-        fed = [unpack(chunks[number], "inputs", self.version)[1] for number in self._chunks]
-        for number, arrays in zip(self._chunks, fed, strict=True):
+        saved_inputs = [unpack(chunks[number], "inputs", self.version)[1] for number in self._chunks]
+        for number, arrays in zip(self._chunks, saved_inputs, strict=True):
             cleared = arrays["slots"][arrays["fresh"]]
             self._covered[cleared] = np.maximum(self._covered[cleared], number - 1)
-        again = []
-        for number, arrays in zip(self._chunks, fed, strict=True):
+        inputs = []
+        for number, arrays in zip(self._chunks, saved_inputs, strict=True):
             slots = arrays["slots"].astype(np.int64)
             X, levels = _padded(arrays["X"], fields), arrays["levels"]
             levels = _padded(levels, fields) if levels.shape[1] else levels
-            news = np.flatnonzero(self._covered[slots] < number)
-            cuts = np.flatnonzero(np.diff(arrays["kinds"][news])) + 1
-            for part in np.split(news, sorted({*cuts.tolist(), *_switches(slots[news], arrays["held"][news])})):
+            needed = np.flatnonzero(self._covered[slots] < number)
+            cuts = np.flatnonzero(np.diff(arrays["kinds"][needed])) + 1
+            switches = _switches(slots[needed], arrays["held"][needed])
+            for part in np.split(needed, sorted({*cuts.tolist(), *switches})):
                 if len(part):
-                    fresh, held, times = (arrays[of][part] for of in ("fresh", "held", "times"))
+                    first, quarantined, times = (arrays[name][part] for name in ("fresh", "held", "times"))
                     kind = KINDS[arrays["kinds"][part[0]]]
-                    again.append(RichInputs(kind, slots[part], fresh, held, times, X[part], levels[part]))
-        return again
+                    inputs.append(RichInputs(kind, slots[part], first, quarantined, times, X[part], levels[part]))
+        return inputs
 
 
-def _switches(slots: Ints, held: Flags) -> list[int]:
-    """Where a part must end, because a slot in it begins to be held back from learning, or ends to be."""
+def _switches(slots: Ints, quarantined: Flags) -> list[int]:
+    """Positions of the events before which a part must end, because the quarantine of a slot in it begins or ends there."""
     cuts: list[int] = []
-    if held.any():
-        before: dict[int, bool] = {}
-        for i, (slot, back) in enumerate(zip(slots.tolist(), held.tolist(), strict=True)):
-            if before.get(slot, back) != back:
+    if quarantined.any():
+        flag_of: dict[int, bool] = {}
+        for i, (slot, flag) in enumerate(zip(slots.tolist(), quarantined.tolist(), strict=True)):
+            if flag_of.get(slot, flag) != flag:
                 cuts.append(i)
-                before = {}
-            before[slot] = back
+                flag_of = {}
+            flag_of[slot] = flag
     return cuts
 
 
 def _padded(part: Floats, fields: int) -> Floats:
-    """With so many columns; what is not there is NaN."""
+    """The same rows with this many columns; a new column is NaN."""
     padded = np.full((len(part), fields), np.nan)
     padded[:, : part.shape[1]] = part
     return padded
 
 
 def _stacked(parts: list[Floats]) -> Floats:
-    """Rows below each other, as wide as the widest."""
+    """All rows below each other, with as many columns as the widest part."""
     return np.vstack([_padded(part, max(part.shape[1] for part in parts)) for part in parts])

@@ -1,6 +1,6 @@
-"""Entities that stop sending: reported after their own usual gap, and again when they are back.
+"""Entities that stop sending. Each is reported after several times its own longest usual gap, and again when it is back.
 
-Time is that of arrival, Kafka's timestamps: a device whose clock is wrong must not make all others look silent.
+Time means arrival here, that is, Kafka's timestamps: one device with a wrong clock must not make all others look silent.
 """
 
 from __future__ import annotations
@@ -14,26 +14,28 @@ from streamgauge.udfs.entities.columns import ARRIVED, CLOCK, GAP, LAST, SEEN, S
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.settings.pipeline import Maintenance, SilenceSettings, in_maintenance
 
-FADES = 512  # the longest gap shrinks by this part of itself with each event that comes sooner
+FADES = 512  # with each event that comes sooner, the longest usual gap shrinks by one part in this many
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """An entity that has fallen silent, or is back.
+    """The begin or the end of an entity's silence.
 
     Attributes
     ----------
     entity : str
     ended : bool
-        Whether it is back, or forgotten.
-    since, now : int
-        Arrival of its last event; when the silence was noticed or ended; milliseconds.
+        Whether the silence has ended, because the entity is back or was forgotten.
+    since : int
+        Arrival of the last event before the silence, in milliseconds since 1970.
+    now : int
+        When the silence was noticed, or ended, in milliseconds since 1970.
     gap : int
-        Its longest usual gap, milliseconds.
+        Longest usual gap of the entity, in milliseconds.
     events : int
-        Events of it so far.
+        Number of events of the entity so far.
     offset : int
-        Of its last event before the silence.
+        Offset of the last event before the silence.
     """
 
     entity: str
@@ -52,15 +54,17 @@ class SilenceWatch:
     ----------
     settings : SilenceSettings
     store : EntityStore, optional
-        State of the entities. Without one, the watch has its own: where state is kept for each situation of an entity, an entity that
-        is in another situation is not silent.
+        State of the entities. Without it, the watch makes a store of its own. This is needed where state is kept by situation: an
+        entity that is in another situation is not silent.
 
     Attributes
     ----------
     clock : int
-        Newest arrival, milliseconds.
+        Newest arrival, in milliseconds since 1970.
     apart : bool
-        Whether the store is its own.
+        Whether the watch has a store of its own.
+    every : int
+        Milliseconds between two checks.
     """
 
     def __init__(self, settings: SilenceSettings, store: EntityStore | None) -> None:
@@ -68,20 +72,28 @@ class SilenceWatch:
         self.apart = store is None
         self.store = EntityStore(0, timed=True) if store is None else store
         self.clock = 0
-        self.every = max(1_000, settings.at_least // 4)  # milliseconds between looks
+        self.every = max(1_000, settings.at_least // 4)
 
     def rows(self, entities: list[str], rows: Ints) -> Ints:
-        """Row of each entity here, given its row where everything else is known of it."""
+        """Row of each entity in the watch's store; `rows` are those in the store of all other state."""
         return self.store.rows(entities, 0) if self.apart else rows
 
     def cuts(self, arrivals: Ints) -> tuple[Ints, Ints]:
-        """Events before which to look for silent entities, and the time it is then.
+        """Find the events before which silent entities are looked for.
 
         They depend on the arrivals only, not on how the partition is cut into batches.
 
+        Parameters
+        ----------
+        arrivals : int64[n]
+            In milliseconds since 1970.
+
         Returns
         -------
-        places, times : int64[m]
+        places : int64[m]
+            Positions of these events.
+        times : int64[m]
+            Time at each of them, in milliseconds since 1970.
         """
         clock = np.maximum.accumulate(np.maximum(arrivals, self.clock))
         ticks = clock // self.every
@@ -90,14 +102,14 @@ class SilenceWatch:
         return places, ticks[places] * self.every
 
     def look(self, now: int, maintenance: tuple[Maintenance, ...]) -> tuple[Ints, list[Silence]]:
-        """Entities that are silent by now and were not reported yet, in the order of their last events.
+        """Find the entities that are silent now and were not reported yet, in the order of their last events.
 
         Parameters
         ----------
         now : int
-            Arrival time, milliseconds.
+            Arrival time, in milliseconds since 1970.
         maintenance : tuple of Maintenance
-            In these times silence is not reported.
+            Times in which silence is not reported.
 
         Returns
         -------
@@ -108,47 +120,70 @@ class SilenceWatch:
         settings, names = self.settings, self.store.names
         head = self.store.head[: len(names)]
         longest = np.maximum(settings.after * head[:, GAP], settings.at_least)
-        over = (head[:, SEEN] >= settings.events) & (head[:, SILENT] == 0) & (now - head[:, ARRIVED] > longest)
-        rows = np.flatnonzero(over)
+        silent = (head[:, SEEN] >= settings.events) & (head[:, SILENT] == 0) & (now - head[:, ARRIVED] > longest)
+        rows = np.flatnonzero(silent)
         rows = rows[np.lexsort((head[rows, LAST], head[rows, ARRIVED]))]
         rows = rows[[not in_maintenance(maintenance, names[row], now) for row in rows.tolist()]]
         head[rows, SILENT] = now
         return rows, [self._silence(row, False, now, head[row]) for row in rows.tolist()]
 
     def returning(self, rows: Ints) -> list[tuple[int, Ints]]:
-        """Events with which silent entities come back, and each one's row of `EntityStore.head` before anything changes it."""
+        """Find the events with which silent entities come back; call it before anything changes the state of the entities.
+
+        Parameters
+        ----------
+        rows : int64[n]
+            Row of each event's entity in the watch's store.
+
+        Returns
+        -------
+        list of (int, int64[20])
+            Position of the event, and a copy of the entity's row of `EntityStore.head`.
+        """
         head = self.store.head
-        away = np.flatnonzero(head[rows, SILENT] > 0)
-        _, first = np.unique(rows[away], return_index=True)
-        return [(i, head[rows[i]].copy()) for i in away[np.sort(first)].tolist()]
+        of_silent = np.flatnonzero(head[rows, SILENT] > 0)
+        _, first = np.unique(rows[of_silent], return_index=True)
+        return [(i, head[rows[i]].copy()) for i in of_silent[np.sort(first)].tolist()]
 
     def learn(self, rows: Ints, arrivals: Ints, offsets: Ints, returning: list[tuple[int, Ints]]) -> list[Silence]:
-        """Take note of when events came, in row order; returns the silences that end with them.
+        """Learn when events arrived.
 
-        A gap that was reported as silence counts half: the next one like it is silence again, after a few more it is usual.
+        Half of a gap that was reported as silence counts as usual: the next such gap is reported again, after a few more it is usual.
+
+        Parameters
+        ----------
+        rows, arrivals, offsets : int64[n]
+            Row of each event's entity, arrival in milliseconds since 1970, and offset.
+        returning : list of (int, int64[20])
+            As `returning` found them; positions from n on are ignored.
+
+        Returns
+        -------
+        list of Silence
+            The silences that end with these events.
         """
         self.clock = max(self.clock, int(arrivals.max(initial=0)))
         head = self.store.head
         _gaps(head, rows, arrivals, offsets)
-        if self.apart:  # nobody else counts there
+        if self.apart:  # no other part counts the events of this store
             np.add.at(head[:, SEEN], rows, 1)
             head[rows, CLOCK] = head[rows, ARRIVED]
             self.store.clock = self.clock
-        back = [(i, before) for i, before in returning if i < len(rows)]
-        return [self._silence(int(rows[i]), True, int(arrivals[i]), before) for i, before in back]
+        returned = [(i, before) for i, before in returning if i < len(rows)]
+        return [self._silence(int(rows[i]), True, int(arrivals[i]), before) for i, before in returned]
 
     def forget(self, gone: Ints) -> tuple[list[Silence], list[str]]:
-        """Forget the entities in some rows of a store of its own: the silences that end so, and all their names."""
+        """Forget the entities in the rows `gone` of the watch's own store; returns the silences that end, and all their names."""
         return self.give_up(gone), self.store.forget(gone)[0]
 
     def give_up(self, rows: Ints) -> list[Silence]:
-        """Silences of entities that are about to be forgotten."""
+        """End the silences of entities that are about to be forgotten."""
         head = self.store.head
         silent = rows[head[rows, SILENT] > 0].tolist()
         return [self._silence(row, True, self.clock, head[row]) for row in silent]
 
     def _silence(self, row: int, ended: bool, now: int, before: Ints) -> Silence:
-        """`before` is the entity's row of `EntityStore.head` as it was in the silence."""
+        """Describe a silence; `before` is the entity's row of `EntityStore.head` during the silence."""
         last, arrived, gap, seen = before[[LAST, ARRIVED, GAP, SEEN]].tolist()
         return Silence(self.store.names[row], ended, arrived, now, gap, seen, last)
 

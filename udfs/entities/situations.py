@@ -1,4 +1,4 @@
-"""Entities in the situations that the settings declare: what is usual for an entity abroad need not be usual for it at home."""
+"""Situations of entities. What is usual for an entity in one situation, such as travelling, may be unusual in another."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from streamgauge.udfs.events.entity import digits
 from streamgauge.udfs.events.records import Events
 
 SEPARATOR = "\x1f"
-MOST_CHARACTERS = 10_000  # of a context value, in the name under which state is kept
+MOST_CHARACTERS = 10_000  # characters of a context value in the name under which state is kept
 
 
 class Situations:
-    """The situations in which the entities of one log have been seen.
+    """The situations in which the entities of one partition have been seen.
 
-    What is known of an entity is kept for each of its situations, as if each were an entity of its own.
+    An entity has separate state for each of its situations, as if each were an entity of its own.
 
     Parameters
     ----------
     fields : tuple of str
-        Whose values make a situation.
+        Context fields; their values are the situation.
     store : EntityStore
     warmup : int
-        Events in a situation after which its usual values count.
+        Number of events in a situation from which on its usual values are used.
     """
 
     def __init__(self, fields: tuple[str, ...], store: EntityStore, warmup: int) -> None:
@@ -34,45 +34,51 @@ class Situations:
         self._seen: dict[str, None] = {}
 
     def units(self, events: Events) -> list[str]:
-        """For each event, its entity in its situation."""
-        said = []
+        """Entity and situation of each event, as one name under which state is kept."""
+        names = []
         for entity, value in zip(events.entities, events.values, strict=True):
             situation = SEPARATOR.join([_text(value.get(name)) for name in self.fields])
             self._seen.setdefault(situation)
-            said.append(f"{entity}{SEPARATOR}{situation}")
-        return said
+            names.append(f"{entity}{SEPARATOR}{situation}")
+        return names
 
     def until_switch(self, events: Events, begin: int, end: int) -> int:
-        """Place of the first event, from `begin` to before `end`, whose entity was in another situation before it; `end` if there is none.
+        """Find the first event, from `begin` to before `end`, with which an entity changes its situation.
 
-        Up to there, what is known of other situations is the same at each event, however the log is cut into batches.
+        Before it, the state of an entity's other situations does not change, so results do not depend on how the partition is cut
+        into batches.
+
+        Returns
+        -------
+        int
+            Position of the event; `end` if there is none.
         """
-        held: dict[str, str] = {}
+        name_of: dict[str, str] = {}
         for place in range(begin, min(end, len(events))):
-            if held.setdefault(events.entities[place], events.keys[place]) != events.keys[place]:
+            if name_of.setdefault(events.entities[place], events.keys[place]) != events.keys[place]:
                 return place
         return end
 
     def restore(self) -> None:
-        """Learn the situations from the store."""
+        """Find the situations again from the names in the restored store."""
         self._seen = dict.fromkeys(self._split(name)[1] for name in sorted(self.store.index))
 
     def rows(self, entity: str) -> list[int]:
-        """Rows of an entity's situations."""
+        """Rows of the store that belong to an entity, one for each of its situations."""
         index = self.store.index
         rows = (index.get(f"{entity}{SEPARATOR}{situation}") for situation in self._seen)
         return [row for row in rows if row is not None]
 
     def usual_elsewhere(self, events: Events, rows: Ints, place: int, column: int, value: float) -> bool:
-        """Whether a field's value is usual for the entity of one of some events in another situation than that of the event.
+        """Whether a value of a field is usual for the entity in another situation than that of the event.
 
         Parameters
         ----------
         events : Events
         rows : int64[n]
-            Of the store.
+            Row of each event in the store.
         place, column : int
-            Of the event, and of the field.
+            Position of the event, and column of the field.
         value : float
         """
         for other in self.rows(events.entities[place]):
@@ -83,24 +89,23 @@ class Situations:
         return False
 
     def of(self, unit: str) -> tuple[str, dict[str, str]]:
-        """The entity, and its situation, that a name in the store stands for."""
+        """Entity and situation (value by context field) that a name in the store stands for."""
         entity, situation = self._split(unit)
         return entity, dict(zip(self.fields, situation.split(SEPARATOR), strict=True))
 
     def _split(self, unit: str) -> tuple[str, str]:
-        """Entity and situation of a name in the store; the entity may hold the separator, values of a situation do not."""
+        """Split a name into entity and situation. The entity may contain the separator; the values of a situation never do."""
         entity, *values = unit.rsplit(SEPARATOR, len(self.fields))
         return entity, SEPARATOR.join(values)
 
 
 def _text(value: Any) -> str:
-    """A context value in a name: a long one is cut, with a mark of the whole, so that two long values stay two situations."""
+    """A context value as part of a name. A long one is cut and gets a digest, so that two long values stay two situations."""
     if value is None:
         return ""
-    text = (digits(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)).replace(
-        SEPARATOR, " "
-    )
+    text = digits(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    text = text.replace(SEPARATOR, " ")
     if len(text) <= MOST_CHARACTERS:
         return text
-    mark = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
-    return f"{text[:MOST_CHARACTERS]}… {mark}"
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+    return f"{text[:MOST_CHARACTERS]}… {digest}"

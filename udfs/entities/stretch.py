@@ -1,4 +1,4 @@
-"""The rows that travel together: events of one schema, with what is known of their entities."""
+"""Events of one schema, together with what the stages know about their entities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streamgauge.udfs.events.records import Events
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Events in order, all of one schema, with what the stages need of them; equal lengths.
+    """Events in order, all of one schema, with what the stages need to know; all attributes have the same length n.
 
     Attributes
     ----------
@@ -18,17 +18,17 @@ class Stretch:
     X : float64[n, d]
         Values of the numeric fields; NaN is missing.
     offsets, partitions : int64[n]
-        Where each event lies on the topic.
+        Where each event is on the topic.
     rows : int64[n]
         Row of each event's entity in the `EntityStore`.
     seen : int64[n]
-        Events of the entity so far, this one included.
+        Number of events of the entity so far, this one included.
     quarantined : bool[n]
-        Whether the event is scored but not learned. Of one entity, all events of a stretch are, or none.
+        Whether the event is scored but not learned. In a stretch, all events of an entity are quarantined, or none.
     slots : int64[n]
-        Place of the entity in the `RichStore`; -1 is none.
+        Slot of the entity in the `RichStore`; -1 if it has none.
     first : bool[n]
-        Whether the entity has been given its slot with this event, or starts anew with it.
+        Whether the event is the first of its entity in the slot: it was given the slot now, or starts from the beginning.
     """
 
     events: Events

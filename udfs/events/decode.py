@@ -1,4 +1,4 @@
-"""Bytes to events: JSON with an entity and a time. What cannot be read becomes a dead letter with a reason."""
+"""Bytes to events: a payload is JSON with an entity and a time. A record that cannot be read becomes a dead letter with a reason."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from streamgauge.udfs.events.time import event_times
 from streamgauge.udfs.settings.pipeline import EventSettings
 
 MAX_DEPTH = 32
-# A name is built for every leaf of a nested object. A long key around many leaves would multiply the record's size,
-# so all names together may have so many characters for each byte of the record, and so many in any case.
+# Each leaf of a nested object gets a name that holds all keys above it. A long key above many leaves would multiply the
+# size of the record. Therefore all names together may have this many characters for each byte of the record, plus a minimum.
 NAMES_PER_BYTE, NAMES_AT_LEAST = 10, 10_000
 _NOT_FINITE = re.compile(rb"[:\[,]\s*-?(NaN|Infinity)")
 _decoder = msgspec.json.Decoder()
 
 
 class NamesTooLongError(Exception):
-    """The names of a nested record's fields take many times the record."""
+    """The names of a nested record's fields take many times the size of the record."""
 
 
 def decode(raw: RawBatch, settings: EventSettings) -> tuple[Events, list[DeadLetter]]:
@@ -37,20 +37,20 @@ def decode(raw: RawBatch, settings: EventSettings) -> tuple[Events, list[DeadLet
     Returns
     -------
     events : Events
-        The readable ones, in order.
+        The records that can be read, in their order.
     dead : list of DeadLetter
-        Reasons: empty, too_large, not_json, not_finite, too_deep, not_object,
-         no_entity, bad_time, time_out_of_range.
+        The others. Reasons: empty, too_large, not_json, not_finite, too_deep, not_object,
+        no_entity, bad_time, time_out_of_range.
     """
     dead: list[DeadLetter] = []
     values = _whole_batch(raw.payloads, settings.max_bytes)
     rows: list[int] | range = range(len(raw))
     if values is None:
         rows, values = _one_by_one(raw.payloads, settings.max_bytes, dead)
-    for other, name in settings.rename.items():
+    for old_name, name in settings.rename.items():
         for value in values:
-            if other in value and name not in value:
-                value[name] = value.pop(other)
+            if old_name in value and name not in value:
+                value[name] = value.pop(old_name)
     entities, bad = entities_of(values, settings.entity)
     times = event_times(values, settings, raw.stamps[rows], bad)
     if bad:
@@ -60,15 +60,15 @@ def decode(raw: RawBatch, settings: EventSettings) -> tuple[Events, list[DeadLet
 
 
 def _whole_batch(payloads: Sequence[bytes | None], max_bytes: int) -> list[dict[str, Any]] | None:
-    """All payloads in one call, or None where one of them needs a closer look."""
+    """Decode all payloads in one call, which is fast; None if one of them must be read by itself."""
     try:
         joined = b"\n".join(payloads)  # type: ignore[arg-type]
-        # Every line break must stand between two objects: then no payload can lend its text to the next one, each holds
-        # at least one value, and as many values as payloads means one each.
-        between = len(payloads) - 1
+        # Every line break must stand between two objects. Then no text of one payload is read as part of the next one, and
+        # each payload holds at least one value. If there are as many values as payloads, each payload holds exactly one.
+        line_breaks = len(payloads) - 1
         if not (joined.startswith(b"{") and joined.endswith(b"}")):
             return None
-        if joined.count(b"\n") != between or joined.count(b"}\n{") != between:
+        if joined.count(b"\n") != line_breaks or joined.count(b"}\n{") != line_breaks:
             return None
         if len(joined) > max_bytes and max(map(len, payloads)) > max_bytes:  # type: ignore[arg-type]
             return None
@@ -88,6 +88,7 @@ def _whole_batch(payloads: Sequence[bytes | None], max_bytes: int) -> list[dict[
 def _one_by_one(
     payloads: Sequence[bytes | None], max_bytes: int, dead: list[DeadLetter]
 ) -> tuple[list[int], list[dict[str, Any]]]:
+    """Decode payloads by themselves: the rows that can be read and their values; the others are added to `dead`."""
     rows, values = [], []
     for row, payload in enumerate(payloads):
         if not payload:
@@ -109,26 +110,31 @@ def _one_by_one(
         except RecursionError:
             dead.append(DeadLetter(row, "too_deep", f"nested deeper than {MAX_DEPTH} levels"))
         except ValueError as error:  # msgspec's errors, and bytes that are no UTF-8
-            infinite = isinstance(error, msgspec.ValidationError) or _NOT_FINITE.search(payload)
-            dead.append(DeadLetter(row, "not_finite" if infinite else "not_json", str(error)))
+            not_finite = isinstance(error, msgspec.ValidationError) or _NOT_FINITE.search(payload)
+            dead.append(DeadLetter(row, "not_finite" if not_finite else "not_json", str(error)))
     return rows, values
 
 
 def flatten(value: dict[str, Any], size: int) -> dict[str, Any]:
-    """Nested objects as one level, their keys joined by dots.
+    """Turn nested objects into one level; the keys of a leaf are joined by dots.
 
     Parameters
     ----------
     value : dict
     size : int
-        Bytes of the record.
+        Size of the record in bytes.
+
+    Returns
+    -------
+    dict
+        Values by name.
 
     Raises
     ------
     RecursionError
-        More than `MAX_DEPTH` levels.
+        There are more than `MAX_DEPTH` levels.
     NamesTooLongError
-        The names take many times the record.
+        The names take many times the size of the record.
     """
     flat: dict[str, Any] = {}
     most = NAMES_PER_BYTE * size + NAMES_AT_LEAST

@@ -11,7 +11,7 @@ MOST_SHOWN = 60  # characters of a value in a message
 
 
 def entities_of(values: list[dict[str, Any]], name: str) -> tuple[list[str], dict[int, tuple[str, str]]]:
-    """Entity of each event.
+    """Find the entity of each event.
 
     Parameters
     ----------
@@ -23,8 +23,9 @@ def entities_of(values: list[dict[str, Any]], name: str) -> tuple[list[str], dic
     Returns
     -------
     entities : list of str
+        One for each event. An entry is of use only if its event is not in `bad`.
     bad : dict
-        Reason and message of the events without a usable entity, by place.
+        Reason and message of each event without a usable entity, by its position in `values`.
     """
     entities: list[Any] = [value.get(name) for value in values]
     bad: dict[int, tuple[str, str]] = {}
@@ -51,12 +52,12 @@ def _text(entity: Any) -> str | None:
 
 
 def digits(number: int) -> str:
-    """An integer as text; Python refuses to write one of more than 4,300 digits, so a longer one is in hexadecimal."""
+    """An integer as text. A very large one is written in hexadecimal, because Python refuses to write more than 4,300 digits."""
     return hex(number) if abs(number).bit_length() > 10_000 else str(number)
 
 
 def shown(value: Any) -> str:
-    """A value in a message: JSON, cut to `MOST_SHOWN` characters."""
+    """A value as it is shown in a message: its JSON, at most `MOST_SHOWN` characters of it."""
     try:
         return msgspec.json.encode(value)[:MOST_SHOWN].decode(errors="replace")
     except (ValueError, OverflowError, TypeError):

@@ -1,4 +1,4 @@
-"""Records of Kafka, and the events that are read from them."""
+"""Kafka records, and the events that are read from them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from streamgauge.models.contract import Ints
 
 @dataclass(slots=True)
 class RawBatch:
-    """Kafka records as they came, in arrival order; equal lengths.
+    """Kafka records in arrival order; all attributes have the same length n.
 
     Attributes
     ----------
     payloads : sequence of bytes
-        None is a record without a value.
+        None stands for a record without a value.
     partitions, offsets : int64[n]
     stamps : int64[n]
-        Kafka's timestamps, milliseconds.
+        Kafka's timestamps, in milliseconds since 1970.
     """
 
     payloads: Sequence[bytes | None]
@@ -31,14 +31,24 @@ class RawBatch:
         return len(self.payloads)
 
     def take(self, rows: Ints) -> RawBatch:
-        """The records at some rows."""
+        """The records in the given rows, int64[m]."""
         payloads = [self.payloads[i] for i in rows.tolist()]
         return RawBatch(payloads, self.partitions[rows], self.offsets[rows], self.stamps[rows])
 
 
 @dataclass(slots=True)
 class DeadLetter:
-    """A record that cannot be scored."""
+    """A record that cannot be scored.
+
+    Attributes
+    ----------
+    row : int
+        Row of the record in its `RawBatch`.
+    reason : str
+        Short code, such as not_json.
+    message : str
+        The reason in words.
+    """
 
     row: int
     reason: str
@@ -46,7 +56,18 @@ class DeadLetter:
 
 
 class SchemaChange(NamedTuple):
-    """A change of the schema: added, vanished, returned or retyped; of which field; in words; at which of the events."""
+    """A change of the schema.
+
+    Attributes
+    ----------
+    change : {"added", "vanished", "returned", "retyped"}
+    field : str
+        Name of the field that changed.
+    text : str
+        The change in words.
+    place : int
+        Position, in the batch, of the event that made the change.
+    """
 
     change: str
     field: str
@@ -56,19 +77,19 @@ class SchemaChange(NamedTuple):
 
 @dataclass(slots=True)
 class Events:
-    """Decoded events, in order.
+    """Decoded events in the order of their records; all attributes have the same length n.
 
     Attributes
     ----------
     rows : int64[n]
         Row of each event in its `RawBatch`.
     values : list of dict
-        Flat fields by name, entity and time included.
+        Flat fields by name; the fields with entity and time are among them.
     entities : list of str
     times : int64[n]
-        Event times, milliseconds.
+        Event times, in milliseconds since 1970.
     units : list of str, optional
-        What is kept apart: entities in their situations (`udfs.entities.situations`), where situations are declared.
+        Entity and situation of each event as one name (`udfs.entities.situations`); None if the settings declare no situations.
     """
 
     rows: Ints
@@ -81,7 +102,7 @@ class Events:
         return len(self.values)
 
     def drop(self, places: set[int]) -> Events:
-        """Without the events at some places; the same object where there are none."""
+        """The events without those at the given places; the same object if there are no places."""
         if not places:
             return self
         keep = [i for i in range(len(self.values)) if i not in places]
@@ -98,5 +119,5 @@ class Events:
 
     @property
     def keys(self) -> list[str]:
-        """Under what is kept what is known: the units, or else the entities."""
+        """Names under which the state of the events' entities is kept: `units`, or `entities` if there are no situations."""
         return self.entities if self.units is None else self.units

@@ -1,4 +1,4 @@
-"""Events to a matrix: the schema of a stream may change at any record."""
+"""Events to a matrix of their numeric fields. The schema of a stream may change at any record."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from streamgauge.udfs.events.records import DeadLetter, Events, SchemaChange
 from streamgauge.udfs.settings.pipeline import EventSettings
 
 NUMBERS = {int, float, bool, type(None)}
-VANISHED_AFTER = 1000  # events in a row without a field, before that is announced
+VANISHED_AFTER = 1000  # events in a row without a field, after which a notice says that it vanished
 
 
 @dataclass
 class Schema:
-    """What fields a log has shown so far.
+    """The fields that a partition has shown so far.
 
     Attributes
     ----------
     numeric : list of str
         Columns of the matrix, in order of first appearance.
     other : dict of str to str
-        Fields that are no columns, and why: text, list, ignored.
+        Fields that are not columns, each with its kind: text, list or ignored.
     absent : dict of str to int
-        Events in a row that lacked a column.
+        By column: for how many events in a row it has been missing up to now.
     retyped : list of str
-        Columns that once held something else than a number.
+        Columns in which a value that is not a number has come.
     """
 
     numeric: list[str] = field(default_factory=list)
@@ -42,13 +42,13 @@ class Schema:
 
 
 class Alignment:
-    """Turns events into the matrix of their numeric fields, following the schema as it changes.
+    """Turns events into the matrix of their numeric fields, and follows the changes of the schema.
 
     Parameters
     ----------
     settings : EventSettings
     schema : Schema, optional
-        Where an earlier run left off.
+        The schema that an earlier run saved.
     """
 
     def __init__(self, settings: EventSettings, schema: Schema | None = None) -> None:
@@ -58,7 +58,13 @@ class Alignment:
         self._declared_text = [f for f, kind in settings.fields.items() if kind == "text"]
 
     def reject(self, events: Events) -> list[tuple[int, DeadLetter]]:
-        """Events whose declared fields hold another type, or that hold a number without a finite value."""
+        """Find the events in which a declared field has another type than the declared one.
+
+        Returns
+        -------
+        list of (int, DeadLetter)
+            Position in `events`, and the dead letter.
+        """
         rejected = []
         fields = self.settings.fields
         for i, value in enumerate(events.values if fields else ()):
@@ -74,54 +80,54 @@ class Alignment:
         return rejected
 
     def matrices(self, events: Events, changes: list[SchemaChange]) -> Iterator[tuple[int, int, Floats]]:
-        """Stretches of constant schema.
+        """Cut events into stretches of constant schema.
 
         Parameters
         ----------
         events : Events
         changes : list of SchemaChange
-            Changes of the schema are appended, each once in the life of a log.
+            The changes of the schema are added, each once in the life of a partition, in the order of events.
 
         Yields
         ------
         start, stop : int
-            Places in `events`.
+            The stretch begins at the position `start` in `events` and ends before `stop`.
         X : float64[stop - start, d]
-            Columns as in ``schema.numeric``; NaN marks a missing value.
+            Columns as in ``schema.numeric``; NaN is a missing value.
         """
         start = 0
         while start < len(events):
-            stop = self._admit(events, start, changes)
+            stop = self._add_new_fields(events, start, changes)
             yield start, stop, self._matrix(events.values[start:stop], start, changes)
             start = stop
-        changes.sort(key=attrgetter("place"))  # each step finds its own
+        changes.sort(key=attrgetter("place"))  # several steps add changes, each in its own order
 
     @property
     def text_fields(self) -> list[str]:
-        """Fields that hold text, in order of first appearance."""
+        """The first `event.max_fields` fields that hold text, in order of first appearance."""
         return [name for name, kind in self.schema.other.items() if kind == "text"][: self.settings.max_fields]
 
     def categories(self, events: Events) -> Floats:
-        """A number for each value of each text field, which stands for entity, field and value together.
+        """A number for each value of each text field. It stands for entity, field and value together.
 
         Returns
         -------
         float64[n, text fields]
-            NaN where there is none.
+            Whole numbers of 32 bits; NaN where an event has no text in the field.
         """
         names = self.text_fields
         codes = np.full((len(events), len(names)), np.nan)
-        marks = [name.encode() for name in names]
+        encoded_names = [name.encode() for name in names]
         for i, (entity, value) in enumerate(zip(events.entities, events.values, strict=True)):
-            owner = zlib.crc32(entity.encode())
+            entity_code = zlib.crc32(entity.encode())
             for j, name in enumerate(names):
                 item = value.get(name)
                 if isinstance(item, str):
-                    codes[i, j] = zlib.crc32(item.encode(), zlib.crc32(marks[j], owner))
+                    codes[i, j] = zlib.crc32(item.encode(), zlib.crc32(encoded_names[j], entity_code))
         return codes
 
-    def _admit(self, events: Events, start: int, changes: list[SchemaChange]) -> int:
-        """Take up new fields of the event at `start`; returns where the next event with new fields stands."""
+    def _add_new_fields(self, events: Events, start: int, changes: list[SchemaChange]) -> int:
+        """Add the new fields of the event at `start`; returns the position of the next event that brings a new column."""
         schema, values = self.schema, events.values
         known = self._reserved.union(schema.numeric, schema.other)
         rest = values[start:] if start else values
@@ -131,11 +137,11 @@ class Alignment:
             if value.keys() <= known:
                 continue
             if not any(self._is_column(name, value[name]) for name in value.keys() - known):
-                self._take(value, known, i, changes)
+                self._add_fields_of(value, known, i, changes)
                 continue
             if i > start:
                 return i
-            self._take(value, known, i, changes)
+            self._add_fields_of(value, known, i, changes)
         return len(values)
 
     def _is_column(self, name: str, item: Any) -> bool:
@@ -143,7 +149,7 @@ class Alignment:
         numeric = isinstance(item, int | float) and declared != "text"
         return numeric and len(self.schema.numeric) < self.settings.max_fields
 
-    def _take(self, value: dict[str, Any], known: set[str], place: int, changes: list[SchemaChange]) -> None:
+    def _add_fields_of(self, value: dict[str, Any], known: set[str], place: int, changes: list[SchemaChange]) -> None:
         schema = self.schema
         for name, item in value.items():
             if name in known or item is None:
@@ -216,7 +222,7 @@ class Alignment:
 
 
 def as_float(item: Any) -> float:
-    """A number as float64; an integer beyond its range counts as the largest."""
+    """A number as float64. An integer beyond the range of float64 becomes its largest or lowest number; None becomes NaN."""
     try:
         return math.nan if item is None else float(item)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""What kind of stream it is: one series, many fields in order, or records without order."""
+"""The kind of a stream: one series, several fields in order, or records without order."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import numpy as np
 from streamgauge.udfs.settings.pipeline import LOOK_EVERY
 
 SERIES, FIELDS, RECORDS = KINDS = ("series", "fields", "records")
-ORDERED = (
-    0.9  # values follow an order when they change by less than so much of what they differ from those some time ago
-)
+# Values are in order if the change from one to the next is below this share of their difference from values some time ago.
+ORDERED = 0.9
 
 
 class StreamKind:
-    """Tells what kind of stream a partition's events are, from the events alone; detectors run on the kinds that suit them.
+    """Finds the kind of a partition's stream from its events. The kind decides which detectors run.
 
-    A single field is a series. Several fields are in order when a value is nearer to the one before than to one some time ago:
-    for independent values, however they are distributed, it is as far from both. Until that is known, they count as records.
+    One field alone is a series. Several fields are in order if a value is nearer to the value before it than to a value some time
+    ago. Independent values are equally far from both, whatever their distribution. Until enough events have come, the kind is records.
 
     Attributes
     ----------
     kind : {"series", "fields", "records"}
     changes : float64[2]
-        Sums that `featurize` adds to.
+        `featurize` adds the differences between values to it: from the value before, and from a value some time ago.
     """
 
     def __init__(self) -> None:
@@ -33,17 +32,17 @@ class StreamKind:
         self.changes = np.zeros(2)
 
     def until_next_look(self) -> int:
-        """Events until the kind may change."""
+        """Number of events until the kind may change, 1 to `LOOK_EVERY`."""
         return LOOK_EVERY - self.events % LOOK_EVERY
 
     def count(self, events: int) -> None:
-        """So many events went through `featurize`; at most `until_next_look`."""
+        """Note that this many events went through `featurize`; at most `until_next_look`."""
         self.events += events
         if self.events % LOOK_EVERY == 0:
             self._look()
 
     def widen(self, fields: int) -> None:
-        """Take note of how many fields there are."""
+        """Note how many fields there are now."""
         if fields != self.fields:
             self.fields = fields
             self._look()
@@ -53,10 +52,10 @@ class StreamKind:
         self.kind = SERIES if self.fields == 1 else FIELDS if 0.0 < short < ORDERED * long else RECORDS
 
     def to_state(self) -> dict[str, Any]:
-        """All that was learned."""
+        """The whole state, as plain values."""
         return {"kind": self.kind, "fields": self.fields, "events": self.events, "changes": self.changes.tolist()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Become what `to_state` told."""
+        """Take over the state that `to_state` returned."""
         self.kind, self.fields, self.events = state["kind"], state["fields"], state["events"]
         self.changes = np.array(state["changes"])

@@ -1,4 +1,4 @@
-"""Times: an event's own, as ISO 8601 text or an epoch whose unit follows from its size; and how times are written."""
+"""Reads and writes times. The time of an event is ISO 8601 text or an epoch number, whose unit follows from its size."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ DAY = 86_400_000
 
 
 def epoch_milliseconds(value: Any) -> int:
-    """Milliseconds since 1970 of one time.
+    """Read one time.
 
     Parameters
     ----------
     value : str, int or float
-        ISO 8601 text (UTC where it names no zone), or an epoch number in seconds, milliseconds, microseconds or nanoseconds.
+        ISO 8601 text (UTC if it names no zone), or an epoch number in seconds, milliseconds, microseconds or nanoseconds.
+
+    Returns
+    -------
+    int
+        Milliseconds since 1970.
 
     Raises
     ------
@@ -48,7 +53,7 @@ def rfc3339(milliseconds: int) -> str:
 def event_times(
     values: list[dict[str, Any]], settings: EventSettings, stamps: Ints, bad: dict[int, tuple[str, str]]
 ) -> Ints:
-    """Time of each event; Kafka's timestamp where an event names none.
+    """Read the time of each event; Kafka's timestamp where an event has none.
 
     Parameters
     ----------
@@ -56,14 +61,14 @@ def event_times(
         Flat fields of each event.
     settings : EventSettings
     stamps : int64[n]
-        Kafka's timestamps, milliseconds.
+        Kafka's timestamps, in milliseconds since 1970.
     bad : dict
-        Reason and message of events without a usable time are added, by place. An event that is in it already keeps its reason.
+        By position: reason and message of each event without a usable time are added. An event that is in it already keeps its reason.
 
     Returns
     -------
     int64[n]
-        Milliseconds.
+        Milliseconds since 1970.
     """
     given = [value.get(settings.time) for value in values]
     times = _all_numbers(given)
@@ -85,7 +90,7 @@ def event_times(
 
 
 def _all_numbers(given: list[Any]) -> Ints | None:
-    """Milliseconds of times that are all numbers, as `epoch_milliseconds` gives them; None where each needs a look of its own."""
+    """Read times that are all numbers, with the results of `epoch_milliseconds`; None if they must be read one by one."""
     if not set(map(type, given)) <= {int, float}:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the Flink UI and Prometheus show of the scoring operator."""
+"""Metrics of the scoring operator, for the Flink UI and Prometheus."""
 
 from __future__ import annotations
 
@@ -61,18 +61,20 @@ LEVELS = (
     "budget_target",
     "budget_achieved",
 )
-LOOK_EVERY = 0.2  # seconds between updates of distributions: each is a crossing into the JVM
+LOOK_EVERY = 0.2  # seconds between updates of distributions, because each update is a call into the JVM
 
 
 class Metrics:
     """The metrics of one task.
 
-    Values that go up and down are distributions, which are pushed: a gauge would be asked for on a thread of Java's own.
+    Values that go up and down are distributions, because Python updates these itself. Flink would read a gauge on one of its own
+    threads.
 
     Parameters
     ----------
     group : MetricGroup
     models, detectors : list of str
+        Names of the trained models and of the detectors that are used.
     """
 
     def __init__(self, group: Any, models: list[str], detectors: list[str]) -> None:
@@ -105,23 +107,23 @@ class Metrics:
             self._counters[f"{prefix}.{name}"] = group.counter(name)
 
     def count(self, counts: dict[str, int]) -> None:
-        """Add what happened."""
+        """Add to the counters, by name; names without a counter are ignored."""
         for name, n in counts.items():
             if name in self._counters:
                 self._counters[name].inc(n)
 
     def update(self, result: Any, levels: dict[str, float], versions: dict[str, str], seconds: float) -> None:
-        """After each batch.
+        """Update the metrics after a batch.
 
         Parameters
         ----------
         result : BatchResult
         levels : dict of str to float
-            Values of `LEVELS`, but for the memory.
+            Values of `LEVELS`, except memory_mb.
         versions : dict of str to str
-            Of each trained model at work.
+            Version of each trained model in use.
         seconds : float
-            That the batch took.
+            Time that the batch took.
         """
         self.count(result.counts)
         self._counters["batches"].inc()

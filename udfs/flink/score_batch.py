@@ -1,6 +1,6 @@
-"""The Flink operator: reads state, hands a batch to the scoring thread, writes state, emits what comes back.
+"""The scoring operator: it reads state, passes a batch to the scoring thread, writes the changed state, and emits the results.
 
-All numerical work runs on one Python thread of the operator's own (docs/adr/002); state, metrics and output stay on Flink's thread.
+All numerical work runs on one Python thread that belongs to the operator (docs/adr/002). State, metrics and output stay on Flink's thread.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ NOTICES = OutputTag("notices", MESSAGE)
 REQUESTS = OutputTag("retrain requests", MESSAGE)
 OPENED = OutputTag("opened", MESSAGE)
 CONTROL_STATE = MapStateDescriptor("control", Types.STRING(), Types.STRING())
-LOG_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
+SHARD_STATE = MapStateDescriptor("logs", Types.STRING(), Types.PICKLED_BYTE_ARRAY())
 SHARDS_KEY = "shards"
-SCHEMA = b'"io.streamgauge.schema.'  # in a notice of a change of the schema
-NEW = b'"io.streamgauge.alert.opened"'  # in an alert of an incident that opens
+SCHEMA = b'"io.streamgauge.schema.'  # this text is in each notice of a schema change
+NEW = b'"io.streamgauge.alert.opened"'  # this text is in each alert of an incident that opens
 
 log = logging.getLogger(__name__)
 
 
 class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
-    """Scores batches of events, keyed by shard, with the control messages and the feedback in force.
+    """Scores batches of events, keyed by shard, and takes control messages and feedback.
 
     Parameters
     ----------
     scoring : Scoring
     read_messages : callable
-        Returns the records so far of control messages and feedback: topic, offset and text. It is called before the first batch.
+        Returns topic, offset and text of all control messages and feedback so far. It is called once, before the first batch.
     """
 
     def __init__(self, scoring: Scoring, read_messages: Callable[[], list[tuple[str, int, str]]]) -> None:
@@ -57,7 +57,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def open(self, context: RuntimeContext) -> None:
         """Load the libraries on the scoring thread, and read the messages so far."""
         self._thread = ThreadPoolExecutor(1, "scoring")
-        self._state = context.get_map_state(LOG_STATE)
+        self._state = context.get_map_state(SHARD_STATE)
         settings = json.loads(self._scoring.settings_json)
         self._grouped = settings["decide"]["group_within"] > 0
         detectors = [name for name, section in settings["detectors"].items() if section is not None]
@@ -65,26 +65,26 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         self._on_thread(self._load)
 
     def _on_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Run on the scoring thread, and wait."""
+        """Run on the scoring thread, and wait for the result."""
         return self._thread.submit(work, *arguments).result()
 
     def _load(self) -> None:
-        """On the scoring thread: numerical libraries must be imported where they run, so not at the top of this module."""
+        """Make the worker. This runs on the scoring thread, because numerical libraries must be imported on the thread that uses them."""
         _import_numba()
         self._worker = importlib.import_module("streamgauge.udfs.flink.worker").Worker(self._scoring)
         self._worker.hear_all(self._read_messages())
-        # The libraries' hundred thousands of objects never die. Without this, each collection looks through them for 50 ms.
+        # The libraries' hundreds of thousands of objects are never freed. Without this, each garbage collection takes 50 ms longer.
         gc.collect()
         gc.freeze()
 
     def process_broadcast_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        """Put a message in force (text, offset, topic), at the boundary of two batches."""
+        """Put a message (text, offset, topic) in force, between two batches."""
         text, offset, topic = value[0], value[1], value[2]
         answer = self._on_thread(self._worker.hear, topic, offset, text)
         if answer.dead_letter is not None:
             self._metrics.bad_control.inc()
             self._metrics.model_failures.inc(int(answer.model_failed))
-            # every task says so; the letters have the same key and offset
+            # Every task writes this dead letter; all of them have the same key and offset.
             yield DEAD_LETTERS, Row(topic, answer.dead_letter)
             return
         if answer.received is None:
@@ -100,15 +100,15 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             yield from self._records(result)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        """Score one batch: a row of parallel arrays (payload, place on the topic, timestamp), or a heartbeat."""
+        """Score one batch, given as parallel arrays (payload, place, timestamp), or let time pass if it is a heartbeat."""
         shard = ctx.get_current_key()
         shard = shard[0] if isinstance(shard, Row) else shard
         saved = None if self._worker.has(shard) else self._saved()
         started = time.perf_counter()
-        beat = value[1][0] == HEARTBEAT
-        work = self._worker.tick if beat else self._worker.score
+        is_heartbeat = value[1][0] == HEARTBEAT
+        work = self._worker.tick if is_heartbeat else self._worker.score
         done = self._on_thread(work, shard, value, saved)
-        if done is None:  # a record raised: what was saved before the batch is needed
+        if done is None:  # a record raised, so the state from before the batch is needed
             done = self._on_thread(work, shard, value, self._saved())
         result, levels = done
         took = time.perf_counter() - started
@@ -116,7 +116,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             self._state.remove(key)
         for key, state in result.writes.items():  # put_all fails in process mode (PyFlink 2.3)
             self._state.put(key, state)
-        if beat:
+        if is_heartbeat:
             self._metrics.count(result.counts)
         else:
             lag = int(time.time() * 1000) - int(max(value[2]))
@@ -126,7 +126,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         yield from self._records(result)
 
     def _records(self, result: Any) -> Iterator[Any]:
-        """All that is to be written."""
+        """All records to write, the side outputs with their tags."""
         for subject, notice in result.notices:
             if SCHEMA in notice:
                 log.warning("schema: %s: %s", subject, notice.decode())
@@ -146,7 +146,13 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             yield alert
 
     def _saved(self) -> dict[str, bytes]:
-        """State of the current shard."""
+        """Saved state of the current shard.
+
+        Raises
+        ------
+        StateError
+            It was saved with another number of shards.
+        """
         saved = dict(self._state.items())
         before, shards = saved.pop(SHARDS_KEY, None), str(self._scoring.shards)
         if before is None:
@@ -165,7 +171,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
 
 
 def _import_numba() -> None:
-    """Import numba with the real `print`, which it looks for: PyFlink's process mode has put a method in its place."""
+    """Import numba while `print` is Python's own function. Numba needs it, but PyFlink's process mode replaces it by a method."""
     replaced = builtins.print
     builtins.print = getattr(getattr(replaced, "__self__", None), "_print", replaced)
     try:

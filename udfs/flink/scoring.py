@@ -1,11 +1,11 @@
-"""What travels with the job graph to the operator. Imports no numerical library: it is unpickled on Flink's own thread."""
+"""What the operator receives with the job graph. It is unpickled on Flink's own thread, so this module imports no numerical library."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-HEARTBEAT = -1  # place that says only that time goes on
-PLACES = 65_536  # a record's place is offset * PLACES + partition: one array less to cross with
+HEARTBEAT = -1  # place in a batch without records, which only says that time passes
+PLACES = 65_536  # a record's place is offset * PLACES + partition, so that Flink passes one array instead of two
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Scoring:
     settings_json : str
         `PipelineSettings` as JSON.
     shards : int
-        Number of shards, fixed for the life of the state.
+        Number of shards; it stays the same for the life of the state.
     topic, feedback_topic, job : str
-        Named in alerts and dead letters; messages of other topics than that of feedback are control messages.
+        Named in alerts and dead letters. Messages on `feedback_topic` are feedback, all others are control messages.
     per_partition : bool
         See `ScoringPipeline`.
     """

@@ -1,4 +1,4 @@
-"""What the scoring thread does for the operator: arrays and bytes in, a result out. Imported on that thread only."""
+"""The work of the scoring thread: arrays and bytes in, a result out. This module is imported on that thread only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Done = tuple[BatchResult, dict[str, float]]
 
 
 class Worker:
-    """The task of an operator.
+    """Runs the task of an operator.
 
     Parameters
     ----------
@@ -32,15 +32,15 @@ class Worker:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Version of each trained model at work."""
+        """Version of each trained model in use."""
         return self._task.models.versions
 
     def has(self, shard: int) -> bool:
-        """Whether a shard is there; else its saved state is needed."""
+        """Whether a shard is in memory; if not, its saved state is needed."""
         return self._task.has(shard)
 
     def hear_all(self, messages: Iterable[tuple[str, int, str]]) -> None:
-        """Read the messages so far: topic, offset and text."""
+        """Put all messages so far in force: topic, offset and text of each."""
         for topic, offset, text in messages:
             self._task.hear(topic, offset, text)
 
@@ -49,7 +49,7 @@ class Worker:
         return self._task.hear(topic, offset, text)
 
     def score(self, shard: int, value: Any, saved: State | None) -> Done | None:
-        """Score a row of parallel arrays: payload, place, timestamp. None where the saved state is needed."""
+        """Score a batch, given as parallel arrays (payload, place, timestamp); None if the saved state is needed."""
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
         raw = RawBatch(value[0], places % PLACES, places // PLACES, stamps)
         try:
@@ -58,7 +58,7 @@ class Worker:
             return None
 
     def tick(self, shard: int, _: Any, saved: State | None) -> Done | None:
-        """Tell a shard that time goes on. None where the saved state is needed."""
+        """Let time pass for a shard; None if the saved state is needed."""
         try:
             return self._task.tick(shard, saved), {}
         except SavedStateWanted:

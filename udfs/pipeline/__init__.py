@@ -1,5 +1,5 @@
-"""How the stages are composed: a shard has partitions, a partition takes a batch through all stages.
+"""How the stages work together: a shard has partitions, and a partition takes a batch through all stages.
 
-In: a `RawBatch` of Kafka records, control messages, feedback.
-Out: a `BatchResult`: every record to write, every change of the saved state.
+In: a `RawBatch` of Kafka records; control messages; feedback.
+Out: a `BatchResult` with every record to write and every change of the saved state.
 """

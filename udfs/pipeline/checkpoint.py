@@ -1,6 +1,7 @@
 """How the state of one source of events is saved and restored.
 
-What is saved does not depend on where modules lie: each part is bytes with a kind and a version (`models.persistence.codec`).
+Each part of the saved state is bytes with a kind and a version (`models.persistence.codec`). It holds no names of modules or classes, so
+code can be moved.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ HEADER, HEADER_VERSION = "log", 5  # kind and version of the header of the saved
 
 @dataclass(slots=True)
 class Learned:
-    """What the cohort's models learned from a batch, and is not saved yet.
+    """Learned inputs of the cohort that are not saved yet.
 
     Attributes
     ----------
     features : list of CohortInputs
-        By the cohort detectors.
+        What the cohort detectors learned.
     raw_scores : list of float64[n, members + canaries]
-        By the calibrators.
+        What the calibrators learned.
     """
 
     features: list[CohortInputs] = field(default_factory=list)
     raw_scores: list[Floats] = field(default_factory=list)
 
     def add(self, kind: str, scored: Scored, cohort: bool) -> None:
-        """Add what was learned from a stretch; `cohort` says whether there are cohort detectors."""
+        """Add the inputs of a scored stretch; `cohort` says whether there are cohort detectors."""
         if cohort:
             usable = ~np.isnan(scored.features).all(axis=1)
             self.features.append(CohortInputs(kind, scored.features[usable], scored.categories))
@@ -48,7 +49,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The parts whose state a checkpoint holds.
+    """The parts whose state a checkpoint saves.
 
     Attributes
     ----------
@@ -56,7 +57,7 @@ class Saved:
     entities : Entities
     scorer : Scorer
     header : dict
-        What else the header says, as plain values.
+        State of all other parts, as plain values.
     """
 
     alignment: Alignment
@@ -71,7 +72,11 @@ class Checkpoint:
     Parameters
     ----------
     prefix : str
-        Of all keys.
+        Prefix of all keys.
+
+    Attributes
+    ----------
+    journal : CohortJournal
     """
 
     def __init__(self, prefix: str) -> None:
@@ -80,7 +85,7 @@ class Checkpoint:
         self._columns_saved = -1
 
     def save(self, parts: Saved, learned: Learned, writes: dict[str, bytes], deletes: list[str]) -> None:
-        """Add what changed since the last time to the saved state.
+        """Add the changes since the last save to the saved state.
 
         Parameters
         ----------
@@ -124,27 +129,27 @@ class Checkpoint:
             writes[f"{self.prefix}s"] = pack("schema", 1, saved, {})
 
     def restore(self, parts: Saved, saved: dict[str, bytes]) -> dict[str, Any]:
-        """Let the parts become what an earlier run saved.
+        """Read the state that an earlier run saved into the parts.
 
         Parameters
         ----------
         parts : Saved
             `header` is not used.
-        saved : dict
+        saved : dict of str to bytes
             Saved values by key, without the prefix.
 
         Returns
         -------
         dict
-            The header, for the parts that it describes itself.
+            The header, from which the caller restores all other parts.
 
         Raises
         ------
         StateError
-            Damaged, of an unknown format, or of other detectors.
+            The state is damaged, has an unknown format, or was saved by other detectors.
         """
         if "m" not in saved:
-            raise StateError(f"the saved state of log {self.prefix[:-1]} is incomplete: its header is missing")
+            raise StateError(f"the saved state of partition {self.prefix[:-1]} is incomplete: its header is missing")
         entities, scorer = parts.entities, parts.scorer
         header, arrays = unpack(saved["m"], HEADER, HEADER_VERSION)
         if header["members"] != scorer.members:
@@ -171,17 +176,15 @@ class Checkpoint:
         return header
 
     def _restore_rich(self, parts: Saved, saved: dict[str, bytes], meta: dict[str, int]) -> None:
-        """Read the snapshots of the rich entities, and learn again what came after each."""
+        """Read the snapshots of the rich entities, and learn the inputs after each snapshot again."""
         rich, scorer, store = parts.entities.rich, parts.scorer, parts.entities.store
         taken = store.head[: len(store.names), SLOT]
         snapshots, chunks = dict(_numbered(saved, "r")), dict(_numbered(saved, "i"))
         fields = len(parts.alignment.schema.numeric)
         for inputs in rich.restore(meta, taken[taken > 0] - 1, fields, snapshots, chunks):
             begin = 0
-            for end in (
-                *np.flatnonzero(inputs.first).tolist(),
-                len(inputs.slots),
-            ):  # an entity that begins clears its slot
+            # The slot of an entity is emptied before its first event, so the inputs are learned in parts between such events.
+            for end in (*np.flatnonzero(inputs.first).tolist(), len(inputs.slots)):
                 part = inputs.part(begin, end)
                 scorer.detectors.learn_rich(rich.fields, part, replay=True)
                 scorer.models.remember(rich.fields[:, :, scorer.detectors.rich_width :], part.slots, part.X)
@@ -190,7 +193,7 @@ class Checkpoint:
                 begin = end
 
     def _restore_cohort(self, scorer: Scorer, saved: dict[str, bytes], header: dict[str, Any]) -> None:
-        """Read the snapshot of the cohort's models, and learn again what came after it."""
+        """Read the snapshot of the cohort's models, and learn the inputs after it again."""
         detectors, calibrators = scorer.detectors, scorer.calibrators
         detectors.versions.update(header["versions"])
         for name, detector in detectors.cohort.items():
@@ -199,15 +202,22 @@ class Checkpoint:
         calibrators.weights = np.array(header.get("weights", calibrators.target))
         if "ccalibrators" in saved:
             calibrators.restore(saved["ccalibrators"])
-        own = len(calibrators.members)
+        members = len(calibrators.members)
         for inputs, raw_scores in self.journal.restore(dict(_numbered(saved, "j")), header["chunk"]):
             for kind, features, categories in inputs:
                 detectors.learn_cohort(kind, features, categories)
-            calibrators.calibrate(raw_scores[:, :own], raw_scores[:, own:] > 0)
+            calibrators.calibrate(raw_scores[:, :members], raw_scores[:, members:] > 0)
         scorer.served = header["served"]
 
     def canonical(self, parts: Saved, further: dict[str, bytes]) -> bytes:
-        """The whole state in one normal form: equal bytes for equal state, however the stream was cut into batches."""
+        """The whole state in one normal form: equal bytes for equal state, however the stream was cut into batches.
+
+        Parameters
+        ----------
+        parts : Saved
+        further : dict of str to bytes
+            State of other parts, by name.
+        """
         entities, scorer = parts.entities, parts.scorer
         store = entities.store
         slots = np.array([store.head[store.index[name], SLOT] for name in sorted(store.index)], np.int64)
@@ -228,5 +238,5 @@ class Checkpoint:
 
 
 def _numbered(saved: dict[str, bytes], letter: str) -> list[tuple[int, bytes]]:
-    """Saved values whose key is a letter and a number, by number."""
+    """Number and value of the saved values whose key is this letter and a number."""
     return [(int(key[1:]), value) for key, value in saved.items() if key[0] == letter and key[1:].isdigit()]

@@ -1,4 +1,4 @@
-"""One Kafka partition: its records become events, and these go through the stages and into windows."""
+"""One Kafka partition: its records become events, and the events go through all stages and into windows."""
 
 from __future__ import annotations
 
@@ -24,16 +24,19 @@ class Partition:
     ----------
     settings : PipelineSettings
     origin : Origin
+        Named in alerts; its partition is -1 for a shard of entities.
     in_force : InForce
+        What control messages and feedback put in force; shared with the other partitions of the shard.
     models : Models
-        Both shared with the other partitions of the task.
+        Trained models; shared with all partitions of the task.
     saves : bool
-        Whether results say what changed in the state.
+        Whether results contain the changes of the saved state.
 
     Attributes
     ----------
     stages : Stages
     windows : WindowPartitions or None
+        None if the settings name no windows.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Partition:
 
     @property
     def all_stages(self) -> list[Stages]:
-        """Those of the events, and of each kind of windows."""
+        """The stages of the events, and those of each kind of windows."""
         return [self.stages, *(self.windows.stages if self.windows else ())]
 
     def process(self, raw: RawBatch, result: BatchResult) -> None:
@@ -59,7 +62,7 @@ class Partition:
         raw : RawBatch
             Records of this partition, in the order of their offsets.
         result : BatchResult
-            What comes of them is added.
+            The results are added.
         """
         clock, stages = StepClock(result.seconds), self.stages
         stages.scorer.adopt_models()
@@ -85,7 +88,7 @@ class Partition:
         clock.lap("save")
 
     def _read(self, raw: RawBatch, result: BatchResult) -> Events:
-        """The events of a batch; the records that are none are dead letters."""
+        """Read the events of a batch; records that cannot be scored become dead letters."""
         events, dead = decode(raw, self._settings.event)
         rejected = self.stages.alignment.reject(events)
         if rejected:
@@ -97,7 +100,7 @@ class Partition:
         return events
 
     def _without_late(self, events: Events, late: Ints, raw: RawBatch, result: BatchResult) -> Events:
-        """Set the events aside that are too late for their windows, by so many milliseconds; 0 is not late."""
+        """Set late events aside; `late` is by how many milliseconds each event is late, 0 if it is not."""
         places = late.nonzero()[0].tolist()
         for i in places:
             row, topic = int(events.rows[i]), self._origin.topic
@@ -106,13 +109,13 @@ class Partition:
         return events.drop(set(places))
 
     def tick(self, elapsed: int, result: BatchResult) -> None:
-        """Nothing came for so many milliseconds: look for silent entities, and end windows."""
+        """Let time pass: no record came for `elapsed` milliseconds. Silent entities are reported, and windows end."""
         silence = self.stages.entities.silence
         if silence and silence.clock:
             self.stages.look_for_silence(silence.clock + elapsed, result)
         if self.windows:
             self.windows.tick(elapsed, result)
-        if result.counts:  # something was reported
+        if result.counts:  # without a report, nothing has changed
             self._save(result)
 
     # ---- saved state --------------------------------------------------------------------------------------------------
@@ -129,17 +132,17 @@ class Partition:
         self.stages.save(result, header)
 
     def restore(self, saved: dict[str, bytes]) -> None:
-        """Become what an earlier run saved.
+        """Read the state that an earlier run saved.
 
         Parameters
         ----------
-        saved : dict
+        saved : dict of str to bytes
             Saved values of this partition, by key without the prefix.
 
         Raises
         ------
         StateError
-            Damaged, of an unknown format, or of other detectors.
+            The state is damaged, has an unknown format, or was saved by other detectors.
         """
         header = self.stages.restore(saved)
         if self.windows and header.get("windows"):

@@ -1,4 +1,4 @@
-"""All partitions of a shard. Flink-free: the same object works in the job, in the backtest and in the tests."""
+"""All partitions of a shard. This module does not need Flink: the job, the backtest and the tests use the same object."""
 
 from __future__ import annotations
 
@@ -35,17 +35,20 @@ class ScoringPipeline:
     topic, job : str
         Named in alerts.
     per_partition : bool
-        Whether the state is kept for each Kafka partition, or for the shard as a whole.
+        Whether the shard has separate state for each Kafka partition, or one state for the whole shard.
     saves : bool
-        Whether results say what changed in the state.
+        Whether results contain the changes of the saved state.
     models : Models, optional
-        Shared with other shards; loaded unless given.
+        Trained models that other shards use too; they are loaded if not given.
 
     Attributes
     ----------
     in_force : InForce
+        What control messages and feedback put in force.
     partitions : dict of int to Partition
-        By number; -1 is the shard as a whole.
+        By number; -1 stands for the whole shard.
+    performance : list of PerformanceWatch
+        One for each trained model; none if drift is not watched.
     """
 
     def __init__(
@@ -66,21 +69,21 @@ class ScoringPipeline:
 
     @property
     def member_names(self) -> list[str]:
-        """Members of the ensemble, shadows included, in the order of their opinions."""
+        """Members of the ensemble, shadows included, in the order of the columns of raw scores."""
         return [*Detectors(self.settings.detectors).names, *self.models.names]
 
     def process(self, raw: RawBatch) -> BatchResult:
-        """Score a batch and learn from it.
+        """Score a batch, and learn from it.
 
         Parameters
         ----------
         raw : RawBatch
-            Records in arrival order; those of one partition in the order of their offsets.
+            Records in arrival order; those of one partition are in the order of their offsets.
 
         Returns
         -------
         BatchResult
-            Every record is scored, a dead letter, or late.
+            Every record of the batch is either scored, or a dead letter, or late.
         """
         result = BatchResult()
         if not self.per_partition:
@@ -98,14 +101,25 @@ class ScoringPipeline:
         return result
 
     def tick(self, elapsed: dict[int, int]) -> BatchResult:
-        """Nothing came on some partitions for so many milliseconds: report silent entities, and end windows."""
+        """Let time pass on partitions without records.
+
+        Parameters
+        ----------
+        elapsed : dict of int to int
+            By number of the partition: milliseconds since its last record.
+
+        Returns
+        -------
+        BatchResult
+            Reports of silent entities and of windows that ended.
+        """
         result = BatchResult()
         for number, milliseconds in elapsed.items():
             if number in self.partitions:
                 self.partitions[number].tick(milliseconds, result)
         return result
 
-    # ---- what people and programs say ---------------------------------------------------------------------------------
+    # ---- control messages and feedback --------------------------------------------------------------------------------
 
     def apply(self, message: ControlMessage) -> None:
         """Put a control message in force, from the next batch on.
@@ -113,7 +127,7 @@ class ScoringPipeline:
         Raises
         ------
         ModelError, SettingsError
-            It names what is not there, or a model that cannot be used; what was in force before stays.
+            The message names something that this job does not use, or a model that cannot be loaded. Nothing changes then.
         """
         check(message, self.settings)
         if isinstance(message, ModelVersion):
@@ -126,13 +140,13 @@ class ScoringPipeline:
                 stages.scorer.swap(message)
 
     def act(self, message: EntityAction, offset: int) -> BatchResult:
-        """Do what is asked with an entity, in each partition that knows it and has not done so.
+        """Do an action on an entity, once in each partition that knows the entity.
 
         Parameters
         ----------
         message : EntityAction
         offset : int
-            Of the message, on the control topic.
+            Offset of the message on the control topic. A partition ignores a message that it has done before.
         """
         result = BatchResult()
         for stages in self._all:
@@ -140,22 +154,22 @@ class ScoringPipeline:
         return result
 
     def hear(self, message: Feedback, offset: int) -> BatchResult:
-        """Take up what somebody says of an alert.
+        """Take the feedback on an alert.
 
-        The entity of a false alert is learned from again, once, where its events are quarantined. When a model has become worse by
-        what people say, the partition that knows the entity asks for a retraining.
+        A false alert ends the quarantine of its entity, once. If feedback shows that a model has become worse, the partition that
+        knows the entity requests a retraining.
 
         Parameters
         ----------
         message : Feedback
         offset : int
-            Of the message, on the feedback topic.
+            Offset of the message on the feedback topic.
         """
         result = BatchResult()
-        news = self.in_force.feedback.take(message)
+        is_new = self.in_force.feedback.take(message)
         worse = [(watch.model, found) for watch in self.performance if (found := watch.take(message))]
         for stages in self._all:
-            if news:
+            if is_new:
                 stages.scorer.take_weights()
             if not stages.hear(message, offset) or stages.window or not stages.entities.rows_of(message.entity):
                 continue
@@ -169,7 +183,7 @@ class ScoringPipeline:
     # ---- state --------------------------------------------------------------------------------------------------------
 
     def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:
-        """Become what an earlier run saved: all pairs of key and value that its results wrote and did not delete."""
+        """Read the state of an earlier run: all pairs of key and value that its results wrote and did not delete."""
         by_partition: dict[int, dict[str, bytes]] = {}
         for key, value in saved:
             first, _, rest = key.partition("/")
@@ -179,7 +193,7 @@ class ScoringPipeline:
 
     @property
     def entities(self) -> dict[str, int]:
-        """Entities known, how many of them are rich, and how many were past their warm-up at the last report of quality."""
+        """Number of known entities, of rich ones, and of those past their cold start when quality was last reported."""
         of = [partition.stages for partition in self.partitions.values()]
         return {
             "entities": sum(len(stages.entities.store) for stages in of),
@@ -189,7 +203,7 @@ class ScoringPipeline:
 
     @property
     def budgets(self) -> tuple[float, float] | None:
-        """Alerts a day that are wanted, and those achieved, over all partitions; None without a budget."""
+        """Wanted and achieved alerts a day of all partitions together; None without a budget."""
         budgets = [partition.stages.budget for partition in self.partitions.values() if partition.stages.budget]
         return (sum(b.target for b in budgets), sum(b.achieved for b in budgets)) if budgets else None
 

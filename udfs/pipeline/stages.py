@@ -1,4 +1,4 @@
-"""One source of events through the stages: entities, scoring, incidents, output."""
+"""Takes one source of events through the stages: entities, scoring, incidents, output."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ from streamgauge.udfs.scoring.scorer import Fields, Scorer
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import LOOK_EVERY, PipelineSettings
 
-CONFIGURED = {"detectors", "ensemble", "featurize", "models"}  # settings that decide about the identity of an alert
+CONFIGURED = {"detectors", "ensemble", "featurize", "models"}  # sections of the settings in the id of an alert
 
 
 class Reporter(Protocol):
-    """Adds to the alerts of a source of events."""
+    """Adds information to the alerts of a source of events."""
 
     def judged(self, stretch: Stretch, judged: Judged, decisions: Decisions) -> None:
-        """A stretch has been judged; its alerts are not written yet."""
+        """Take note of a judged stretch. It is called before the alerts of the stretch are written."""
 
     def complete(self, row: int, data: dict[str, Any]) -> None:
-        """Add to what an alert says; `row` is that of its event in the raw batch."""
+        """Add to the data of an alert; `row` is the row of its event in the raw batch."""
 
 
 class Stages:
-    """The stages of one source of events, and all that is known of it.
+    """The stages of one source of events, with their state.
 
     A source is a Kafka partition, a shard of entities, or one kind of windows of these.
 
@@ -63,10 +63,11 @@ class Stages:
     origin : Origin
         Named in alerts; its partition is -1 for a shard of entities.
     in_force : InForce
+        What control messages and feedback put in force; shared with the other partitions of the shard.
     models : Models
-        Both shared with the other partitions of the task.
+        Trained models; shared with all partitions of the task.
     window : str
-        Name of the windows whose aggregates are the events; empty for the events themselves.
+        Name of the windows whose aggregates are the events of this source; empty for a source of real events.
 
     Attributes
     ----------
@@ -74,14 +75,14 @@ class Stages:
     entities : Entities
     scorer : Scorer
     budget : Budget or None
-        Of the alerts of events and of windows together.
+        The budget for alerts of events and of windows together.
     quality : QualityTracker or None
     monitor : ModelMonitor
     feed_windows : callable or None
-        Takes each stretch that was scored, the partition's event time at its events, and the result.
+        It is called with each scored stretch, the partition's event time at each of its events, and the result.
     reporter : Reporter or None
     acted, judged : int
-        Offset of the newest control message, and of the newest feedback, that did something to an entity.
+        Offset of the newest action on an entity, and of the newest feedback, that were taken; -1 before the first one.
     """
 
     def __init__(
@@ -115,12 +116,12 @@ class Stages:
 
     @property
     def threshold(self) -> float:
-        """Tail probability in force: the control topic's, the budget's, or the settings' own."""
+        """The threshold in force, 0 to 1: from a control message, else from the budget, else from the settings."""
         return self.in_force.threshold or (self.budget and self.budget.threshold) or self.settings.decide.threshold
 
     @property
     def fields(self) -> Fields:
-        """Names of the fields that are looked at."""
+        """Names of the numeric fields and of the text fields that are scored."""
         return Fields(self.alignment.schema.numeric, self.alignment.text_fields)
 
     # ---- events -------------------------------------------------------------------------------------------------------
@@ -128,18 +129,19 @@ class Stages:
     def take(
         self, raw: RawBatch, events: Events, X: Floats, clocks: Ints, result: BatchResult, clock: StepClock
     ) -> None:
-        """Take events of one schema: find their entities, set the late ones aside, score the others.
+        """Take events of one schema: find their entities, set late ones aside, score the others.
 
         Parameters
         ----------
         raw : RawBatch
-            What the events were read from.
+            The records of the events.
         events : Events
         X : float64[n, d]
+            Values of the numeric fields; NaN is missing.
         clocks : int64[n]
-            Event time of the partition at each event, milliseconds.
+            Event time of the partition at each event, in milliseconds since 1970.
         result : BatchResult
-            What comes of them is added.
+            The results are added.
         clock : StepClock
         """
         d = X.shape[1]
@@ -179,7 +181,7 @@ class Stages:
         result.count("late", len(late))
 
     def _score(self, stretch: Stretch, result: BatchResult, clock: StepClock) -> Watched:
-        """Score a stretch, follow its incidents, write what comes of it."""
+        """Score a stretch, follow its incidents, and write alerts and scores."""
         scorer, kind, names = self.scorer, self.scorer.stream.kind, self.fields
         judged = self._judged(stretch, names, clock)
         scored = judged.scored
@@ -195,7 +197,7 @@ class Stages:
         self._add_scores(stretch, judged, decisions, result)
         if self.budget:
             self.budget.count(len(stretch), int((decisions.change == OPENED).sum()))
-        if scorer.stream.events % LOOK_EVERY == 0:  # the same events however the partition is cut into batches
+        if scorer.stream.events % LOOK_EVERY == 0:  # after the same events, however the partition is cut into batches
             scorer.move_weights()
         self.learned.add(kind, scored, bool(scorer.detectors.cohort))
         self.entities.changes.rows.append(stretch.rows)
@@ -222,15 +224,15 @@ class Stages:
             categories = self.alignment.categories(stretch.events)
         state = EntityState(self.entities.store.fields, self.entities.rich.fields)
         scored = self.scorer.score(stretch, names, categories, state, clock.lap)
-        elsewhere = None
+        usual_elsewhere = None
         if self.entities.situations:
-            elsewhere = functools.partial(self.entities.situations.usual_elsewhere, stretch.events, stretch.rows)
-        return self._judge.judge(stretch, names, scored, self.threshold, elsewhere)
+            usual_elsewhere = functools.partial(self.entities.situations.usual_elsewhere, stretch.events, stretch.rows)
+        return self._judge.judge(stretch, names, scored, self.threshold, usual_elsewhere)
 
     def write_alerts(
         self, decisions: Decisions, stretch: Stretch, names: Fields, judged: Judged, result: BatchResult
     ) -> None:
-        """Write the alerts of incidents that changed."""
+        """Write the alerts of the incidents that changed."""
         if self.reporter:
             self.reporter.judged(stretch, judged, decisions)
         if not len(decisions.place):
@@ -266,15 +268,23 @@ class Stages:
 
     @contextmanager
     def learning_undone(self, rows: Ints, slots: Ints) -> Iterator[None]:
-        """Whatever is learned within, of the entities in some rows and slots and of all together, is forgotten at the end."""
+        """Context in which learning is undone at the end, for the cohort and for the entities in these rows and slots."""
         with self.entities.undone(rows, slots), self.scorer.learning_undone():
             yield
 
     def judge_again(self, events: Events, X: Floats, rows: Ints) -> Judged:
-        """What is made of events of known entities that did not come just so; within `learning_undone`."""
-        no, zeros = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.int64)
+        """Judge events of known entities that are not part of the stream. Call it within `learning_undone`.
+
+        Parameters
+        ----------
+        events : Events
+        X : float64[n, d]
+        rows : int64[n]
+            Row of each event's entity in the store.
+        """
+        false, zeros = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.int64)
         seen, slots = self.entities.store.head[rows, SEEN], self.entities.store.head[rows, SLOT] - 1
-        stretch = Stretch(events, X, zeros, zeros, rows, seen, no, slots, no)
+        stretch = Stretch(events, X, zeros, zeros, rows, seen, false, slots, false)
         return self._judged(stretch, self.fields, StepClock({}))
 
     def _report_quality(self, quality: QualityTracker, stretch: Stretch, result: BatchResult) -> None:
@@ -295,7 +305,7 @@ class Stages:
     # ---- silence and forgetting ---------------------------------------------------------------------------------------
 
     def look_for_silence(self, now: int, result: BatchResult) -> None:
-        """Report the entities that are silent by now; `now` is arrival time, milliseconds."""
+        """Report the entities that are silent; `now` is arrival time, in milliseconds since 1970."""
         silence, changes = self.entities.silence, self.entities.changes
         assert silence is not None
         rows, silences = silence.look(now, self.in_force.maintenance)
@@ -311,14 +321,14 @@ class Stages:
         result.count("alerts.resolved", len(silences) - opened)
 
     def _sweep(self, result: BatchResult) -> bool:
-        """Now and then, forget entities; whether it was time to."""
-        done = self.entities.sweep(self.scorer.stream.events)
-        for forgotten in done or ():
+        """Forget entities if it is time to do so; returns whether it was."""
+        swept = self.entities.sweep(self.scorer.stream.events)
+        for forgotten in swept or ():
             self.add_forgotten(forgotten, result)
-        return done is not None
+        return swept is not None
 
     def add_forgotten(self, forgotten: Forgotten, result: BatchResult) -> None:
-        """Report entities that were forgotten."""
+        """Count entities that were forgotten, and report the silences that end with them."""
         self._report_silences(forgotten.silences, result)
         self.scorer.detectors.peers.count(-forgotten.slots)
         result.count(forgotten.counter, forgotten.entities)
@@ -326,12 +336,12 @@ class Stages:
     # ---- saved state --------------------------------------------------------------------------------------------------
 
     def save(self, result: BatchResult, windows: dict[str, Any] | None = None) -> None:
-        """Add what changed since the last time to the result; `windows` is what the header says of windows."""
+        """Add the changes since the last save to the result; `windows` is the part of the header about windows."""
         learned, self.learned = self.learned, Learned()
         self.checkpoint.save(self._parts(windows), learned, result.writes, result.deletes)
 
     def forget_changes(self) -> None:
-        """Nothing of what changed will be saved."""
+        """Drop the record of changes, because they need not be saved."""
         self.learned, self.entities.changes = Learned(), Changes()
 
     @property
@@ -341,7 +351,7 @@ class Stages:
         return bool(changes.rows or changes.forgotten)
 
     def restore(self, saved: dict[str, bytes]) -> dict[str, Any]:
-        """Become what an earlier run saved; see `Checkpoint.restore`."""
+        """Read the state that an earlier run saved, and return its header; see `Checkpoint.restore`."""
         header = self.checkpoint.restore(self._parts(None), saved)
         self.events, self.acted, self.judged = header["events"], header["acted"], header["judged"]
         self.alerts.groups.restore(header["groups"])
@@ -380,10 +390,10 @@ class Stages:
         }
         return Saved(self.alignment, self.entities, scorer, header)
 
-    # ---- what people say ----------------------------------------------------------------------------------------------
+    # ---- control messages and feedback --------------------------------------------------------------------------------
 
     def act(self, message: EntityAction, offset: int, result: BatchResult) -> None:
-        """Do what is asked with an entity, once; the answer is a notice. Nothing where the entity is not known here."""
+        """Do an action on an entity, once, and answer with a notice. If the entity is unknown here, nothing happens."""
         if offset <= self.acted:
             return
         self.acted = offset
@@ -398,7 +408,7 @@ class Stages:
             self.add_forgotten(self.entities.depart(np.array([row])), result)
 
     def hear(self, message: Feedback, offset: int) -> bool:
-        """Learn again from an entity whose alert was false, where its events are quarantined; False where that was done before."""
+        """End the quarantine of an entity whose alert was false; False if this message was taken before."""
         if offset <= self.judged:
             return False
         self.judged = offset
@@ -409,14 +419,14 @@ class Stages:
 
 
 class _Cursor:
-    """Goes through events of one schema, a stretch at a time.
+    """Goes through events of one schema, one stretch at a time.
 
-    A stretch ends where the next event must see what this stretch taught: where the kind of the stream may change, where it is time to
-    look for silence, where an entity changes its situation, starts anew, or begins or ends to be quarantined.
+    A stretch ends where the next event depends on what this stretch teaches: where the kind of the stream may change, where silent
+    entities are looked for, where an entity changes its situation or starts from the beginning, and where a quarantine begins or ends.
     """
 
     def __init__(self, stages: Stages, raw: RawBatch, events: Events, X: Floats, clocks: Ints) -> None:
-        self._of = stages
+        self._scorer = stages.scorer
         self._entities = stages.entities
         self.events, self.X, self.clocks = events, X, clocks
         self._arrivals, self._offsets = raw.stamps[events.rows], raw.offsets[events.rows]
@@ -426,34 +436,34 @@ class _Cursor:
         silence = self._entities.silence
         self._watched = silence.rows(events.entities, self._rows) if silence else self._rows
         self._looks, self._moments = silence.cuts(self._arrivals) if silence else (np.empty(0, np.int64),) * 2
-        self._coming = 0
+        self._next_look = 0
         self.returned: list[Silence] = []
 
     def find_rows(self) -> None:
-        """Find the rows of the coming events again: entities were forgotten."""
+        """Find the rows of the remaining events again, after entities were forgotten."""
         begin, silence = self.begin, self._entities.silence
         self._rows[begin:] = self._entities.store.rows(self.events.keys[begin:], self.X.shape[1])
         if silence:
             self._watched[begin:] = silence.rows(self.events.entities[begin:], self._rows[begin:])
 
     def moment_to_look(self) -> int | None:
-        """Arrival time if it is time to look for silence before the next event."""
-        self._coming = int(np.searchsorted(self._looks, self.begin))
-        if self._coming == len(self._looks) or self._looks[self._coming] != self.begin:
+        """Arrival time at which to look for silent entities before the next event; None if it is not time to do so."""
+        self._next_look = int(np.searchsorted(self._looks, self.begin))
+        if self._next_look == len(self._looks) or self._looks[self._next_look] != self.begin:
             return None
-        self._coming += 1
-        return int(self._moments[self._coming - 1])
+        self._next_look += 1
+        return int(self._moments[self._next_look - 1])
 
     def next_stretch(self) -> tuple[Stretch, Ints, list[tuple[int, str, int]]]:
-        """The next stretch, the partition's event time at each of its events, and the late events (row, entity, milliseconds)."""
+        """The next stretch, the partition's event time at each of its events, and the late events (row, entity, milliseconds late)."""
         begin, entities, silence = self.begin, self._entities, self._entities.silence
-        most = begin + self._of.scorer.stream.until_next_look()
-        if self._coming < len(self._looks):
-            most = min(most, int(self._looks[self._coming]))
+        limit = begin + self._scorer.stream.until_next_look()
+        if self._next_look < len(self._looks):
+            limit = min(limit, int(self._looks[self._next_look]))
         if entities.situations:
-            most = entities.situations.until_switch(self.events, begin, most)
-        returning = silence.returning(self._watched[begin:most]) if silence else []
-        done, late, seen, quarantined = entities.touch(self._rows[begin:most], self.events.times[begin:most])
+            limit = entities.situations.until_switch(self.events, begin, limit)
+        returning = silence.returning(self._watched[begin:limit]) if silence else []
+        done, late, seen, quarantined = entities.touch(self._rows[begin:limit], self.events.times[begin:limit])
         end = self.begin = begin + done
         part = slice(begin, end)
         self.returned = []
@@ -463,18 +473,18 @@ class _Cursor:
             if silence.apart:
                 entities.changes.arrived.append(self._watched[part])
         events, keep = self.events.slice(begin, end), np.flatnonzero(late == 0)
-        set_aside = []
+        late_events = []
         if late.any():
             places = np.flatnonzero(late).tolist()
-            set_aside = [(int(events.rows[i]), events.entities[i], int(late[i])) for i in places]
+            late_events = [(int(events.rows[i]), events.entities[i], int(late[i])) for i in places]
             events = events.drop(set(places))
             seen, quarantined = seen[keep], quarantined[keep]
         rows, X = self._rows[part][keep], self.X[part][keep]
         if quarantined.any():
             entities.keep_points(events, rows, quarantined)
         slots, first = np.full(len(rows), -1), np.zeros(len(rows), np.bool_)
-        if len(rows) and self._of.scorer.wants_slots and X.shape[1]:
+        if len(rows) and self._scorer.wants_slots and X.shape[1]:
             slots, first = entities.seat(rows, seen, X.shape[1])
         places_in_topic = self._offsets[part][keep], self._partitions[part][keep]
         stretch = Stretch(events, X, *places_in_topic, rows, seen, quarantined, slots, first)
-        return stretch, self.clocks[part][keep], set_aside
+        return stretch, self.clocks[part][keep], late_events

@@ -1,4 +1,4 @@
-"""How long each step of a batch takes."""
+"""Measures how long each step of a batch takes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import time
 
 
 class StepClock:
-    """Adds the time since the last lap to a step.
+    """Measures the time of steps that follow each other.
 
     Parameters
     ----------
     seconds : dict of str to float
-        By step; added to.
+        By step: seconds so far. The measured times are added.
     """
 
     def __init__(self, seconds: dict[str, float]) -> None:
@@ -19,7 +19,7 @@ class StepClock:
         self._last = time.perf_counter()
 
     def lap(self, step: str) -> None:
-        """Add the time since the last lap to a step."""
+        """Add the time since the last call to a step."""
         now = time.perf_counter()
         self._seconds[step] = self._seconds.get(step, 0.0) + now - self._last
         self._last = now

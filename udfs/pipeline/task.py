@@ -1,6 +1,6 @@
-"""All shards of one task of the job, and the boundary that nothing crosses: no record and no message can raise out of it.
+"""All shards of one task of the job. This is the boundary that no error crosses, whatever is in a record or a message.
 
-Flink-free: the operator hands over bytes and saved state, and gets records and changes of the state back.
+This module does not need Flink. The operator passes bytes and saved state, and gets records and changes of the state back.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from streamgauge.udfs.pipeline.shard import ScoringPipeline
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
-QUIET = 1.0  # seconds without a record after which a partition is told that time goes on
+QUIET = 1.0  # after this many seconds without a record, time passes for a partition by the clock of the machine
 
 log = logging.getLogger(__name__)
 State = dict[str, bytes]
 
 
-class SavedStateWanted(Exception):  # noqa: N818  it is no error: it asks the operator, on whose thread the state is
-    """A shard must be restored, and its saved state was not given."""
+class SavedStateWanted(Exception):  # noqa: N818  not an error but a request: only the operator can read the saved state
+    """A shard must be restored, but its saved state was not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,10 @@ class Job:
     Attributes
     ----------
     settings : PipelineSettings
-    topic, feedback_topic, name : str
+    topic, feedback_topic : str
+        Topics of events and of feedback.
+    name : str
+        Name of the job in alerts.
     per_partition : bool
         See `ScoringPipeline`.
     """
@@ -55,17 +58,18 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What comes of a message.
+    """The results of a message.
 
     Attributes
     ----------
     received : Received or None
-        None where it was read before, or cannot be put in force.
+        None if the message was read before, or cannot be put in force.
     results : list of BatchResult
+        One for each shard.
     dead_letter : str or None
-        JSON, where it cannot be put in force.
+        JSON of the dead letter, if the message cannot be put in force.
     model_failed : bool
-        Whether that is because of a model.
+        Whether a model is the reason why it cannot.
     """
 
     received: Received | None
@@ -90,27 +94,27 @@ class Task:
         self._last_record: dict[int, dict[int, float]] = {}
 
     def has(self, shard: int) -> bool:
-        """Whether a shard is there; else its saved state is needed."""
+        """Whether a shard is in memory; if not, its saved state is needed."""
         return shard in self._shards
 
     # ---- records ------------------------------------------------------------------------------------------------------
 
     def process(self, shard: int, raw: RawBatch, saved: State | None) -> BatchResult:
-        """Score a batch. A record that raises is a dead letter, and the others are scored as if it had not come.
+        """Score a batch. A record that raises an error becomes a dead letter; the others are scored as if it had not come.
 
         Parameters
         ----------
         shard : int
         raw : RawBatch
         saved : dict of str to bytes, optional
-            The shard's saved state as it was before the batch. It may be missing where the shard is there.
+            The shard's saved state before the batch. It is not needed if the shard is in memory and no record raises an error.
 
         Raises
         ------
         SavedStateWanted
-            A record raised, and the saved state was not given: call again with it.
+            The saved state is needed: call again with it.
         StateError
-            The saved state is damaged, or of other settings. This fault of the state itself, and nothing in a record, fails the task.
+            The saved state is damaged, or was saved with other settings. Only this fails the task; nothing in a record does.
         """
         answers: list[BatchResult] = []
         try:
@@ -121,7 +125,7 @@ class Task:
             result = self._shards[shard].process(raw)
         except (StateError, SavedStateWanted):
             raise
-        except Exception as error:  # whatever a record does to a stage; `_carefully` finds the record
+        except Exception as error:  # any error that a record causes in a stage; `_carefully` finds the record
             self._shards.pop(shard, None)
             stage, place = place_of(error)
             log.error("%s raised %s at %s: the batch is tried again in parts", stage, type(error).__name__, place)
@@ -133,7 +137,7 @@ class Task:
         return result
 
     def _carefully(self, shard: int, raw: RawBatch, saved: State) -> BatchResult:
-        """Score a batch in halves, down to the records that raise; after an attempt that raises, the shard is restored."""
+        """Score a batch in ever smaller halves, until the records that raise errors are found. After each error the shard is restored."""
         state, whole, attempts = dict(saved), BatchResult(), [np.arange(len(raw))]
         while attempts:
             rows = attempts.pop()
@@ -170,7 +174,7 @@ class Task:
         whole.count("events")
 
     def tick(self, shard: int, saved: State | None) -> BatchResult:
-        """Tell partitions without records that time goes on; `saved` as in `process`."""
+        """Let time pass for partitions without records; `saved` as in `process`."""
         answers: list[BatchResult] = []
         if shard not in self._shards:
             if saved is None:
@@ -186,16 +190,16 @@ class Task:
         self._last_record[shard].update(dict.fromkeys(numbers, time.monotonic()))
 
     def _restore(self, shard: int, state: State) -> list[BatchResult]:
-        """Make a shard of its saved state, and of what was said since; returns what comes of the latter."""
+        """Make a shard from its saved state and the messages in force; returns the results of the messages."""
         job = self.job
         pipeline = ScoringPipeline(job.settings, job.topic, job.name, job.per_partition, models=self.models)
-        for message in self.inbox.in_force.values():  # before what it decides about is restored
+        for message in self.inbox.in_force.values():  # first, because some of them decide how the state is read
             pipeline.apply(message)
         for received in self.inbox.feedback:
             assert isinstance(received.message, Feedback)
             pipeline.in_force.feedback.take(received.message)
         pipeline.restore(state.items())
-        answers = [_tell(pipeline, received) for received in (*self.inbox.feedback, *self.inbox.actions)]
+        answers = [_deliver(pipeline, received) for received in (*self.inbox.feedback, *self.inbox.actions)]
         self._shards[shard] = pipeline
         self._last_record[shard] = dict.fromkeys(pipeline.partitions, time.monotonic())
         return answers
@@ -203,31 +207,31 @@ class Task:
     # ---- messages -----------------------------------------------------------------------------------------------------
 
     def hear(self, topic: str, offset: int, text: str | None) -> Answer:
-        """Put a message in force, at the boundary of two batches. One that cannot be is a dead letter; what was in force stays."""
+        """Put a message in force, between two batches. If that is impossible, it becomes a dead letter and nothing changes."""
         received = None
         try:
             received = self.inbox.take(topic, offset, text)
             if received is None:
                 return Answer(None, [])
-            return Answer(received, [_tell(pipeline, received) for pipeline in self._shards.values()])
+            return Answer(received, [_deliver(pipeline, received) for pipeline in self._shards.values()])
         except (SettingsError, ModelError) as error:
             reason, message, model_failed = "bad_control", str(error), isinstance(error, ModelError)
-        except Exception as error:  # whatever a message does to a shard
+        except Exception as error:  # any error that a message causes in a shard
             stage, place = place_of(error)
             log.error(
                 "%s, offset %d: %s raised %s at %s", topic, offset, stage, type(error).__name__, place, exc_info=error
             )
             reason, message, model_failed = INTERNAL, f"{type(error).__name__}: {str(error)[:MOST_MESSAGE]}", False
-            self._shards.clear()  # a shard may have taken half of it: each is restored from its saved state
+            self._shards.clear()  # a shard may have taken half of the message, so each is restored from its saved state
         if received is not None:
             self.inbox.drop(received)
         log.error("%s; what was there before stays in force", message)
-        return Answer(None, [], _unread(topic, offset, text, reason, message), model_failed)
+        return Answer(None, [], _dead_letter(topic, offset, text, reason, message), model_failed)
 
     # ---- figures ------------------------------------------------------------------------------------------------------
 
     def levels(self) -> dict[str, float]:
-        """Entities and budgets of all shards."""
+        """Numbers of entities, and wanted and achieved alerts a day, of all shards together, by name of the metric."""
         levels = [pipeline.entities for pipeline in self._shards.values()]
         budgets = [budget for pipeline in self._shards.values() if (budget := pipeline.budgets)]
         wanted, achieved = (sum(column) for column in zip(*budgets, strict=True)) if budgets else (0, 0)
@@ -236,8 +240,8 @@ class Task:
         return sums | {"budget_target": wanted, "budget_achieved": achieved}
 
 
-def _tell(pipeline: ScoringPipeline, received: Received) -> BatchResult:
-    """Let a shard take a message."""
+def _deliver(pipeline: ScoringPipeline, received: Received) -> BatchResult:
+    """Give a message to a shard."""
     message = received.message
     if isinstance(message, Feedback):
         return pipeline.hear(message, received.offset)
@@ -248,7 +252,7 @@ def _tell(pipeline: ScoringPipeline, received: Received) -> BatchResult:
 
 
 def _add(result: BatchResult, answers: list[BatchResult]) -> None:
-    """Add to a batch what comes of messages that were heard before it."""
+    """Add the results of the messages that were delivered before a batch to the result of the batch."""
     for answer in answers:
         result.notices += answer.notices
         result.requests += answer.requests
@@ -260,7 +264,7 @@ def _merge(whole: BatchResult, part: BatchResult, rows: Ints) -> None:
         getattr(whole, name).extend(getattr(part, name))
     for name in ("evidence", "members", "alert_evidence", "anomalous"):
         getattr(whole, name).extend(getattr(part, name))
-    whole.rows += [rows[own] for own in part.rows]
+    whole.rows += [rows[part_rows] for part_rows in part.rows]
     for what, n in part.counts.items():
         whole.count(what, n)
     for name in ("seconds", "model_seconds"):
@@ -269,8 +273,8 @@ def _merge(whole: BatchResult, part: BatchResult, rows: Ints) -> None:
             total[step] = total.get(step, 0.0) + seconds
 
 
-def _unread(topic: str, offset: int, text: str | None, reason: str, message: str) -> str:
-    """The dead letter of a message to the job that cannot be put in force."""
+def _dead_letter(topic: str, offset: int, text: str | None, reason: str, message: str) -> str:
+    """The dead letter of a control message or feedback that cannot be put in force."""
     payload = base64.b64encode((text or "").encode(errors="replace")).decode()
     record = {"topic": topic, "partition": 0, "offset": offset, "reason": reason, "message": message}
     return json.dumps(record | {"payload": payload})

@@ -18,12 +18,12 @@ EVENTS = 300
 
 
 def warm_up(settings: PipelineSettings, models: Models) -> None:
-    """Run short streams through all there is.
+    """Run short streams through the whole pipeline.
 
     Parameters
     ----------
     settings : PipelineSettings
-        The detectors that they choose are compiled.
+        The kernels of the detectors in these settings are compiled.
     models : Models
     """
     small = HalfSpaceTreesSettings(n_trees=1, height=2, window_size=10)

@@ -1,4 +1,4 @@
-"""One kind of windows of one partition: a source whose events are the aggregates of each entity, when a window ends."""
+"""One kind of windows of one partition: a source of events. When a window ends, the aggregates of each entity are one event."""
 
 from __future__ import annotations
 
@@ -42,31 +42,32 @@ from streamgauge.udfs.windows.rows import WindowRows
 class WindowPartition:
     """One kind of windows of one partition.
 
-    Late events amend a window: its aggregates are judged again against what is known then, without learning from them twice, and the
-    alert is opened, updated or retracted under the identity that it has.
+    Late events amend a window that has ended. Its aggregates are judged again with the present state, but they are not learned
+    a second time. The alert is then opened, updated or retracted, and keeps its id.
 
     Parameters
     ----------
     name : str
-        Of the windows.
+        Name of the windows.
     settings : PipelineSettings
     origin : Origin
     in_force : InForce
     kept : KeptEvents
+        Events of the partition.
     budget : Budget, optional
-        Of the partition, which looks at it.
+        Budget of the partition. Alerts of windows count in it; the partition moves the threshold.
 
     Attributes
     ----------
     stages : Stages
     closed : int
-        End of the newest window that has ended, milliseconds; -1 before the first event.
+        End of the newest window that has ended, in milliseconds since 1970; -1 before the first event.
     columns : list of str
         Names of the aggregates.
     reports : dict of int to WindowReport
-        By end, of the windows that may still be amended.
+        By end of the window, for the windows that may still be amended.
     pending : set of (int, str)
-        End and entity of the windows that late events have changed, and that were not judged again since.
+        End of a window, and entity, whose aggregates late events have changed since they were last judged.
     """
 
     def __init__(
@@ -78,10 +79,10 @@ class WindowPartition:
         kept: KeptEvents,
         budget: Budget | None,
     ) -> None:
-        plain = _plain(settings)
+        own_settings = _for_aggregates(settings)
         self.name, self.of, self.kept = name, settings.windows[name], kept
-        self._origin, self._settings = origin, plain
-        self.stages = Stages(plain, origin, in_force, Models(plain.models), name)
+        self._origin, self._settings = origin, own_settings
+        self.stages = Stages(own_settings, origin, in_force, Models(own_settings.models), name)
         self.stages.budget, self.stages.reporter = budget, self
         self.closed = -1
         self.reports: dict[int, WindowReport] = {}
@@ -90,12 +91,14 @@ class WindowPartition:
         self._changed: set[int] = set()
         self._window = WindowRows(name, 0, 0, [], [], np.empty((0, 0)), np.empty(0, np.int64), np.empty(0, np.int64))
         self._offset = 0
-        self._before: list[dict[str, Any] | None] | None = None  # what was reported before an amendment, by row
+        # During an amendment: what was reported before, by row of the window.
+        self._before: list[dict[str, Any] | None] | None = None
         self.columns = [f"{name}.count"]
         self.columns += [f"{name}.{f}.{how}" for f, kinds in self.of.aggregates.items() for how in kinds]
-        self._know_columns()
+        self._add_columns()
 
-    def _know_columns(self) -> None:
+    def _add_columns(self) -> None:
+        """Add the aggregates to the schema, so that no notice announces them as new fields."""
         schema = self.stages.alignment.schema
         schema.numeric += [column for column in self.columns if column not in schema.numeric]
         schema.absent = dict.fromkeys(schema.numeric, 0)
@@ -103,24 +106,24 @@ class WindowPartition:
     # ---- windows that end ---------------------------------------------------------------------------------------------
 
     def begin(self, now: int) -> None:
-        """The first event came at this event time: windows that end from here on are scored."""
+        """Note the event time `now` of the first event; only windows that end later are scored."""
         if self.closed < 0:
             self.closed = now // self.of.every * self.of.every
 
     def note_late(self, entities: list[str], times: Ints) -> None:
-        """Remember which of the windows that have ended some events change."""
+        """Remember the windows that have ended and that these events change."""
         for i in np.flatnonzero(times // self.of.every * self.of.every + self.of.every <= self.closed).tolist():
             self.pending |= {(end, entities[i]) for end in ends_of(self.of, int(times[i])) if end <= self.closed}
 
     def close(self, now: int, offset: int, result: BatchResult) -> None:
-        """End the windows that event time has passed, after amending those that late events changed.
+        """Amend the windows that late events changed, then end the windows that event time has passed.
 
         Parameters
         ----------
         now : int
-            Event time, milliseconds.
+            Event time of the partition, in milliseconds since 1970.
         offset : int
-            Of the event that brought it there.
+            Offset of the last event.
         result : BatchResult
             Alerts are added.
         """
@@ -129,25 +132,26 @@ class WindowPartition:
         if closed <= self.closed:
             return
         self._offset = offset
-        own = BatchResult()
-        self._amend(own)
+        of_windows = BatchResult()
+        self._amend(of_windows)
         times = self.kept.times(self.closed + every - size, closed)
         ends = {end for time in times.tolist() for end in ends_of(self.of, time) if self.closed < end <= closed}
         self.closed = closed
         for end in sorted(ends):
-            self._score_window(self.kept.window(self.name, self.of, end), own)
-        result.alerts += own.alerts
-        for what, n in own.counts.items():
-            if what != "scored":
+            self._score_window(self.kept.window(self.name, self.of, end), of_windows)
+        result.alerts += of_windows.alerts
+        for what, n in of_windows.counts.items():
+            if what != "scored":  # this counter is for events only
                 result.count(what, n)
 
     def expire(self, before: int) -> None:
-        """No event that is older can come."""
+        """Drop the reports of windows that ended before this time, because no event can amend them any more."""
         for end in [end for end in self.reports if end <= before]:
             del self.reports[end]
             self._changed.discard(end)
 
     def _events(self, window: WindowRows, rows: list[int]) -> tuple[Events, Floats]:
+        """The rows of a window as events, and the matrix of their aggregates."""
         numeric = self.stages.alignment.schema.numeric
         X = np.full((len(rows), len(numeric)), np.nan)
         X[:, [numeric.index(column) for column in window.columns]] = window.values[rows]
@@ -167,10 +171,10 @@ class WindowPartition:
         self._changed.add(window.end)
         result.count("windows", m)
 
-    # ---- what the stages ask (see `Reporter`) -------------------------------------------------------------------------
+    # ---- what the stages call (see `Reporter`) ------------------------------------------------------------------------
 
     def judged(self, stretch: Stretch, judged: Judged, decisions: Decisions) -> None:
-        """Remember what is reported of the window, before its alerts are written."""
+        """Add values, scores and incidents to the report of the window, before its alerts are written."""
         report, store = self.reports[self._window.end], self.stages.entities.store
         scores = judged.scored.verdicts.strongest.tolist()
         for i, name in enumerate(stretch.events.entities):
@@ -180,7 +184,7 @@ class WindowPartition:
                 report.incident[name] = (int(head[OPENED_OFFSET]), int(head[STATUS]))
 
     def complete(self, row: int, data: dict[str, Any]) -> None:
-        """Add the window to what an alert says, and what was reported before it was amended."""
+        """Add the window to the data of an alert and, if it was amended, what was reported before."""
         window = self._window
         start, end = rfc3339(window.start), rfc3339(window.end)
         data["window"]["to"] = end
@@ -199,6 +203,7 @@ class WindowPartition:
     # ---- amendments ---------------------------------------------------------------------------------------------------
 
     def _amend(self, result: BatchResult) -> None:
+        """Judge again what late events have changed."""
         by_end: dict[int, list[str]] = {}
         for end, name in sorted(self.pending):
             by_end.setdefault(end, []).append(name)
@@ -213,10 +218,10 @@ class WindowPartition:
                 result.count("windows_amended", len(changed))
 
     def _amend_window(self, window: WindowRows, changed: list[int], report: WindowReport, result: BatchResult) -> None:
-        """Judge entities of a window again, and report what became of their alerts."""
+        """Judge entities of a window again, and write the changes of their alerts."""
         store = self.stages.entities.store
         known = [k for k in changed if window.entities[k] in store.index]
-        for k in sorted(set(changed) - set(known)):  # seen for the first time: nothing to compare it with
+        for k in sorted(set(changed) - set(known)):  # an unknown entity cannot be compared with its past
             report.values[window.entities[k]], report.scores[window.entities[k]] = window.actual(k), 0.0
         if not known:
             return
@@ -227,11 +232,11 @@ class WindowPartition:
         anomalous = judged.violations.any | (judged.anomalous & warm & ~judged.suppressed.events)
         place, change, incidents = [], [], []
         for i, name in enumerate(events.entities):
-            what = self._change(int(rows[i]), name, bool(anomalous[i]), report, int(judged.kinds[i]))
-            if what:
+            changed_alert = self._change(int(rows[i]), name, bool(anomalous[i]), report, int(judged.kinds[i]))
+            if changed_alert:
                 place.append(i)
-                change.append(what[0])
-                incidents.append(what[1])
+                change.append(changed_alert[0])
+                incidents.append(changed_alert[1])
         self._before = [None] * len(window.entities)
         for i, name in zip(known, events.entities, strict=True):
             if name in report.values:
@@ -256,26 +261,30 @@ class WindowPartition:
     ) -> None:
         n = len(rows)
         offsets, partitions = np.full(n, self._offset), np.full(n, self._origin.partition)
-        no = np.zeros(n, np.bool_)
-        stretch = Stretch(events, X, offsets, partitions, rows, seen, no, np.full(n, -1), no)
+        false = np.zeros(n, np.bool_)
+        stretch = Stretch(events, X, offsets, partitions, rows, seen, false, np.full(n, -1), false)
         self.stages.write_alerts(decisions, stretch, self.stages.fields, judged, result)
 
     def _judge_again(self, events: Events, X: Floats) -> tuple[Ints, Ints, Judged]:
-        """Rows of known entities, how often they were seen, and what is made of aggregates of theirs, without learning from them."""
+        """Judge aggregates of known entities, and learn nothing; returns rows, events so far, and the judgement."""
         store = self.stages.entities.store
         rows = store.rows(events.entities, X.shape[1])
         with self.stages.learning_undone(rows, store.head[rows, SLOT] - 1):
             return rows, store.head[rows, SEEN], self.stages.judge_again(events, X, rows)
 
     def evidence_of(self, entity: str, X: Floats) -> Floats:
-        """Alert evidence that each of some aggregates of an entity would have, against what is known now; nothing is learned.
+        """Find the alert evidence that aggregates of an entity would have now; nothing is learned.
 
         Parameters
         ----------
         entity : str
-            Seen before.
+            A known entity.
         X : float64[n, columns]
-            As `WindowRows.values`.
+            Aggregates to try, as in `WindowRows.values`.
+
+        Returns
+        -------
+        float64[n]
         """
         evidence = np.empty(len(X))
         for i, x in enumerate(X):
@@ -286,11 +295,17 @@ class WindowPartition:
         return evidence
 
     def _change(self, row: int, name: str, anomalous: bool, report: WindowReport, kind: int) -> tuple[int, Ints] | None:
-        """What becomes of an entity's alert, and its incident then; None where there is nothing to report."""
+        """Find how an amendment changes the alert of an entity.
+
+        Returns
+        -------
+        (int, int64[20]) or None
+            The change (`incidents.kinds`), and the entity's row of `EntityStore.head` with the incident. None if nothing changes.
+        """
         store, start = self.stages.entities.store, self._window.start
         head, levels = store.head[row], store.levels[row]
-        begun = report.incident.get(name)
-        if begun is None:
+        reported = report.incident.get(name)
+        if reported is None:
             if not anomalous or self._settings.decide.hits > 1:
                 return None
             opened = head[STATUS] == 0
@@ -299,15 +314,18 @@ class WindowPartition:
                 levels[PEAK] = levels[REPORTED] = 0.0
             report.incident[name] = (int(head[OPENED_OFFSET]), int(head[STATUS]))
             return OPENED if opened else UPDATED, head.copy()
-        was_open = bool(head[STATUS]) and int(head[OPENED_OFFSET]) == begun[0]
+        begin, status = reported
+        was_open = bool(head[STATUS]) and int(head[OPENED_OFFSET]) == begin
         incident = head.copy()
         if not was_open:
-            self._open(incident, begun[0], begun[1])
+            self._open(incident, begin, status)
         if anomalous:
             return UPDATED, incident
         del report.incident[name]
-        others = any(other.incident.get(name, (-1, 0))[0] == begun[0] for other in self.reports.values())
-        if others or begun[0] + self.of.size not in self.reports:
+        # The alert is retracted only if no other window supports its incident. This is known only while the report of the window
+        # that opened it is kept.
+        others = any(other.incident.get(name, (-1, 0))[0] == begin for other in self.reports.values())
+        if others or begin + self.of.size not in self.reports:
             return UPDATED, incident
         if was_open:
             head[STATUS:] = 0
@@ -315,7 +333,7 @@ class WindowPartition:
         return RETRACTED, incident
 
     def _open(self, head: Ints, start: int, status: int) -> None:
-        """Let a row of `EntityStore.head` have an incident that began with a window."""
+        """Write an incident that began with the window from `start` into a row of `EntityStore.head`."""
         head[STATUS:] = 0
         config, partition = self.stages.lifecycle.config, self._origin.partition
         head[STATUS], head[HITS], head[CONFIG], head[OPENED_PARTITION] = status, 1, config, partition
@@ -324,7 +342,7 @@ class WindowPartition:
     # ---- saved state --------------------------------------------------------------------------------------------------
 
     def save(self, result: BatchResult) -> None:
-        """Add what changed to the saved state."""
+        """Add the changes since the last save to the saved state."""
         prefix = self.stages.checkpoint.prefix
         for end in sorted(self._changed):
             result.writes[f"{prefix}t{end}"] = self.reports[end].to_state()
@@ -336,15 +354,15 @@ class WindowPartition:
         self._changed = set()
 
     def restore(self, saved: dict[str, bytes]) -> None:
-        """Become what was saved."""
+        """Read the saved state."""
         self.reports = {int(key[1:]): WindowReport.from_state(value) for key, value in saved.items() if key[0] == "t"}
         self._saved = set(self.reports)
         self.stages.restore(saved)
-        self._know_columns()
+        self._add_columns()
 
 
-def _plain(settings: PipelineSettings) -> PipelineSettings:
-    """The settings as they hold for aggregates: no windows of windows, and nothing that is looked for in the events themselves."""
+def _for_aggregates(settings: PipelineSettings) -> PipelineSettings:
+    """The settings that hold for aggregates: without windows, and without what concerns only the events themselves."""
     changes: dict[str, Any] = {
         "windows": {},
         "silence": None,

@@ -1,4 +1,4 @@
-"""All windows of one partition: its events are kept until their windows end, and until late events cannot amend them any more."""
+"""All windows of one partition. Events are kept until their windows have ended and cannot be amended any more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WindowPartitions:
     origin : Origin
     in_force : InForce
     budget : Budget, optional
-        Of the partition: alerts of windows count in it.
+        Budget of the partition; alerts of windows count in it too.
 
     Attributes
     ----------
@@ -48,12 +48,12 @@ class WindowPartitions:
         self._settings = settings.windows
         self._amend_within = settings.event.amend_within
         self._longest = max(window.size for window in settings.windows.values())
-        self._now = self._offset = -1  # event time and offset of the last event that was fed
+        self._now = self._offset = -1  # event time and offset of the last event
         self._deletes: list[str] = []
 
     @property
     def stages(self) -> list[Stages]:
-        """Stages of each kind of windows."""
+        """The stages of each kind of windows."""
         return [partition.stages for partition in self.of.values()]
 
     def feed(self, stretch: Stretch, clocks: Ints, result: BatchResult) -> None:
@@ -63,7 +63,7 @@ class WindowPartitions:
         ----------
         stretch : Stretch
         clocks : int64[n]
-            Event time of the partition at each event, milliseconds.
+            Event time of the partition at each event, in milliseconds since 1970.
         result : BatchResult
             Alerts are added.
         """
@@ -94,19 +94,19 @@ class WindowPartitions:
         self._deletes += self.kept.forget(oldest - self._longest)
 
     def tick(self, elapsed: int, result: BatchResult) -> None:
-        """Nothing came for so many milliseconds: event time goes on with them."""
+        """Let event time pass by `elapsed` milliseconds in which no record came, and end windows."""
         if self._now >= 0:
             self._close(self._now + elapsed, result)
 
     # ---- saved state --------------------------------------------------------------------------------------------------
 
     def header(self) -> dict[str, Any]:
-        """What the partition's header says of the windows."""
-        logs = {name: [one.closed, sorted(one.pending)] for name, one in self.of.items()}
-        return {"newest": self.clock.newest, "clock": self._now, "offset": self._offset, "logs": logs}
+        """The part of the partition's header about windows."""
+        windows = {name: [one.closed, sorted(one.pending)] for name, one in self.of.items()}
+        return {"newest": self.clock.newest, "clock": self._now, "offset": self._offset, "logs": windows}
 
     def save(self, result: BatchResult) -> None:
-        """Add what changed to the saved state."""
+        """Add the changes since the last save to the saved state."""
         self.kept.save(result.writes)
         result.deletes += self._deletes
         self._deletes = []
@@ -114,7 +114,7 @@ class WindowPartitions:
             partition.save(result)
 
     def restore(self, saved: dict[str, bytes], header: dict[str, Any]) -> None:
-        """Become what was saved, where the windows are still the same."""
+        """Read the saved state of the windows that are still in the settings."""
         self.clock.newest, self._now, self._offset = header["newest"], header["clock"], header["offset"]
         chunks = {int(key[1:]): value for key, value in saved.items() if key[0] == "v" and key[1:].isdigit()}
         self.kept.restore(chunks)

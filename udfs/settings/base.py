@@ -1,4 +1,4 @@
-"""The base of all settings and messages, and the kinds of values they hold."""
+"""The base of all settings and messages, and the types of their values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Section(BaseModel):
-    """Frozen; unknown keys are refused."""
+    """Base of all sections: values cannot be changed, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,7 +21,13 @@ _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 def milliseconds(value: Any) -> int:
-    """A duration, as 24h, in milliseconds; ValueError says what is allowed."""
+    """Read a duration such as 24h; returns milliseconds.
+
+    Raises
+    ------
+    ValueError
+        The value is no duration. The message says what is allowed.
+    """
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*", value) if isinstance(value, str) else None
@@ -41,11 +47,17 @@ StreamKind = Literal["series", "fields", "records"]
 
 
 def parsed(adapter: TypeAdapter[T], text: str | bytes, what: str) -> T:
-    """A message from its JSON; SettingsError says which key holds which value and what is allowed."""
+    """Read a message from JSON; `what` names the message in errors.
+
+    Raises
+    ------
+    SettingsError
+        It names the key, its value, and what is allowed.
+    """
     try:
         return adapter.validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "message"
-        said = str(first["msg"]).removeprefix("Value error, ")
-        raise SettingsError(f"{what}: {where}: {said} (is {first['input']!r})") from error
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise SettingsError(f"{what}: {where}: {reason} (is {first['input']!r})") from error

@@ -9,7 +9,7 @@ from streamgauge.udfs.settings.base import Positive, Section, StreamKind
 
 
 class DetectorSection(Section):
-    """What every detector has: its weight, and the kinds of streams it runs on."""
+    """What all detectors have in common: a weight, and the kinds of streams on which they run."""
 
     weight: float = Field(1.0, gt=0, description="Weight in the ensemble.")
     streams: tuple[StreamKind, ...] = Field(
@@ -70,7 +70,7 @@ class HistogramDensitySettings(DetectorSection):
 
 
 class ExtremeValueSettings(DetectorSection):
-    """One field farther off than it ever is, for the cohort; heard beside the ensemble, for incidents only."""
+    """One field far beyond its usual extremes, for the cohort; it can raise incidents by itself, and is not part of the score."""
 
     memory: int = Field(20_000, ge=100)
     warmup: int = Field(128, ge=10)
@@ -95,7 +95,7 @@ class EmpiricalTailSettings(DetectorSection):
 
 
 class WindowSettings(DetectorSection):
-    """Modified z-score, Grubbs: over the last values of each entity and field."""
+    """Modified z-score and Grubbs, over the last values of each entity and field."""
 
     window: int = Field(50, ge=5, le=10_000)
     warmup: Positive = 20
@@ -182,7 +182,7 @@ class ShapeDictionarySettings(DetectorSection):
 
 
 class OnlineGaussianMixtureSettings(DetectorSection):
-    """A few bells, for the cohort."""
+    """A mixture of a few normal distributions, for the cohort."""
 
     components: int = Field(4, ge=1, le=64)
     gain: float = Field(0.002, gt=0, lt=1)
@@ -202,14 +202,14 @@ class FirstSeenCategorySettings(DetectorSection):
     @classmethod
     def _power_of_two(cls, bits: int) -> int:
         if bits & (bits - 1):
-            raise ValueError("must be a power of two, as 1048576")
+            raise ValueError("must be a power of two, such as 1048576")
         return bits
 
 
 class DetectorSettings(Section):
-    """Which detectors run; leave one out, or set it to null, to do without it.
+    """Which detectors run. A detector that is set to null does not run; one that is left out has its default.
 
-    By default, each kind of stream has its own: one series, many fields in order, records without order.
+    By default, each kind of stream has its own detectors: one series, several fields in order, records without order.
     """
 
     rolling_z_score: RollingZScoreSettings | None = RollingZScoreSettings(streams=("series",))

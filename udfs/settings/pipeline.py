@@ -1,4 +1,4 @@
-"""Settings of what happens to a batch. Frozen; unknown keys are refused."""
+"""All settings that decide about scores and alerts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from streamgauge.udfs.settings.base import Duration, Positive, Probability, Sect
 from streamgauge.udfs.settings.detectors import DetectorSettings
 from streamgauge.udfs.settings.rules import Rule
 
-MOST_OVERLAP = 100  # windows that an event may be in
-LOOK_EVERY = 200  # events between decisions about what kind of stream it is; other counts are multiples of it
+MOST_OVERLAP = 100  # largest number of windows that may contain the same event
+LOOK_EVERY = 200  # events between two decisions about the kind of the stream; other intervals are multiples of it
 
 
 class EventSettings(Section):
@@ -56,7 +56,7 @@ class EventSettings(Section):
 
 
 class EntitySettings(Section):
-    """What is kept for each entity."""
+    """What is kept for each entity, and for how long."""
 
     forget_after: Duration = Field(
         30 * 86_400_000, description="An entity that sends nothing for this long is forgotten."
@@ -64,7 +64,7 @@ class EntitySettings(Section):
     most: int = Field(
         2_000_000,
         ge=1000,
-        description="Largest number of entities in a partition. Beyond it, those that were away for longest are forgotten.",
+        description="Largest number of entities in a partition. Beyond it, those whose last event is oldest are forgotten.",
     )
     quarantine: int = Field(
         200,
@@ -123,7 +123,7 @@ class ModelsSettings(Section):
 
 
 class EnsembleSettings(Section):
-    """How the members' opinions become one; what it gives is calibrated once more."""
+    """How the evidence of all members is combined. The result is calibrated once more."""
 
     method: Literal["mean", "vote", "consensus"] = Field(
         "mean",
@@ -140,7 +140,7 @@ class CalibrationSettings(Section):
 
 
 class FieldSettings(Section):
-    """What must be so for a field to raise an incident."""
+    """Which deviations of a field may raise an incident."""
 
     direction: Literal["both", "above", "below"] = Field(
         "both", description="Side of the expected value on which a deviation counts."
@@ -226,7 +226,7 @@ class DecideSettings(Section):
 
 
 class SilenceSettings(Section):
-    """When an entity that sends nothing is told; by arrival, Kafka's timestamps."""
+    """When an entity that sends nothing is reported. Time is Kafka's timestamp, not event time."""
 
     after: float = Field(
         3.0, ge=1, description="Times its longest usual gap after which an entity is silent, but not before `at_least`."
@@ -237,12 +237,12 @@ class SilenceSettings(Section):
 
 def _aggregate(value: str) -> str:
     if re.fullmatch(r"sum|mean|deviation|min|max|distinct|p\d{1,2}(\.\d+)?", value) is None:
-        raise ValueError("an aggregate is sum, mean, deviation, min, max, distinct, or a quantile as p95")
+        raise ValueError("an aggregate is sum, mean, deviation, min, max, distinct, or a quantile such as p95")
     return value
 
 
 class EventWindow(Section):
-    """What each entity did in windows of event time, looked at like an event of its own; the number of events always is.
+    """Aggregates of each entity in windows of event time, scored like events. The number of events is always one of them.
 
     A window begins at a multiple of `every` since 1970, in UTC.
     """
@@ -271,7 +271,7 @@ class EventWindow(Section):
 
 
 class DriftSettings(Section):
-    """When the data of a trained model count as drifted, and a retraining is asked for."""
+    """When the data of a trained model have drifted so far that a retraining is requested."""
 
     every: int = Field(
         2_000,
@@ -298,7 +298,7 @@ class DriftSettings(Section):
 
 
 class OutputSettings(Section):
-    """What is written beside alerts."""
+    """What is written in addition to alerts."""
 
     scores: Literal["none", "sampled", "all"] = "none"
     sample: Probability = Field(

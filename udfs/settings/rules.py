@@ -1,6 +1,6 @@
-"""Business rules, as people write them: what an event must not be, in the Common Expression Language.
+"""Business rules: expressions in the Common Expression Language that no event may fulfil.
 
-An expression is data: it can read the event's fields and the functions of the language, and nothing else.
+An expression can only read the fields of the event and call functions of the language.
 """
 
 from __future__ import annotations
@@ -12,10 +12,31 @@ from pydantic import Field, field_validator
 from streamgauge.udfs.settings.base import Section
 
 _FUNCTIONS = {
-    "size", "matches", "contains", "startsWith", "endsWith", "int", "double", "string", "bool", "duration", "timestamp", "type",
-    "getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getHours", "getMinutes", "getSeconds",
-    "dyn", "uint", "bytes",
-}  # fmt: skip
+    "size",
+    "matches",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "int",
+    "double",
+    "string",
+    "bool",
+    "duration",
+    "timestamp",
+    "type",
+    "getFullYear",
+    "getMonth",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getHours",
+    "getMinutes",
+    "getSeconds",
+    "dyn",
+    "uint",
+    "bytes",
+}
 LONGEST = 2000
 
 
@@ -42,14 +63,15 @@ class Rule(Section):
 
 
 def compiled(when: str) -> Any:
-    """The program of an expression.
+    """Compile an expression.
 
     Raises
     ------
     ValueError
         The text is no expression.
     """
-    cel = importlib.import_module("cel")  # not at the top: settings are read on threads that must not load extensions
+    # Imported here, because settings are also read on threads that must not load extension modules.
+    cel = importlib.import_module("cel")
     try:
         return cel.compile(when)
     except ValueError as error:

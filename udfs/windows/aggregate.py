@@ -1,7 +1,7 @@
-"""Events to aggregates: what each entity did in windows of event time.
+"""Events to aggregates: sums, counts and other figures of each entity in windows of event time.
 
-What comes out depends on which events lie in a window, never on the order in which they came: values are kept until a window ends,
-and sorted before they are added up.
+The results depend on the events in a window, but not on the order in which they came. For this, values are kept until a window
+ends, and sorted before they are added up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from streamgauge.udfs.windows.rows import WindowRows
 
 QUANTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)")
 DISTINCT = "distinct"
-TEXT = 2.0**53  # codes of texts lie beyond every whole number that a float64 tells from its neighbours
+TEXT = (
+    2.0**53
+)  # codes of texts are larger than every whole number that float64 represents exactly, so none equals a number
 
 
 def _mean(x: Floats, at: Ints, n: Ints) -> Floats:
@@ -32,19 +34,20 @@ def _mean(x: Floats, at: Ints, n: Ints) -> Floats:
 
 
 def _deviation(x: Floats, at: Ints, n: Ints) -> Floats:
-    away = x - np.repeat(_mean(x, at, n), n)
-    squares = np.add.reduceat(away * away, at)
+    difference = x - np.repeat(_mean(x, at, n), n)
+    squares = np.add.reduceat(difference * difference, at)
     return np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
 
 
 def _distinct(x: Floats, at: Ints, n: Ints) -> Floats:
-    new = np.append(1.0, x[1:] != x[:-1])
-    new[at] = 1.0
-    number: Floats = np.add.reduceat(new, at)
+    is_new = np.append(1.0, x[1:] != x[:-1])
+    is_new[at] = 1.0
+    number: Floats = np.add.reduceat(is_new, at)
     return number
 
 
-# of values sorted within each entity: all of them, where each entity's begin, how many it has
+# Each function takes the values of all entities, sorted within each entity (x), the position where the values of each entity
+# begin (at), and their number (n, at least 1).
 AGGREGATES: dict[str, Callable[[Floats, Ints, Ints], Floats]] = {
     "sum": lambda x, at, n: np.add.reduceat(x, at),
     "mean": _mean,
@@ -56,22 +59,26 @@ AGGREGATES: dict[str, Callable[[Floats, Ints, Ints], Floats]] = {
 
 
 def quantile(x: Floats, at: Ints, n: Ints, q: float) -> Floats:
-    """A quantile of each entity's values, as `numpy.quantile` has it.
+    """A quantile of each entity's values, as `numpy.quantile` computes it.
 
     Parameters
     ----------
     x : float64[values]
-        Sorted within each entity.
+        Values, sorted within each entity.
     at, n : int64[entities]
-        Where each entity's values begin, and how many there are; at least 1.
+        Position where each entity's values begin, and their number, at least 1.
     q : float
         0 to 1.
+
+    Returns
+    -------
+    float64[entities]
     """
     place = q * (n - 1)
     low = np.floor(place).astype(np.int64)
     a, b = x[at + low], x[at + np.minimum(low + 1, n - 1)]
-    part: Floats = a + (b - a) * (place - low)
-    return part
+    between: Floats = a + (b - a) * (place - low)
+    return between
 
 
 def aggregate(entities: Ints, x: Floats, how: str, m: int) -> Floats:
@@ -80,46 +87,54 @@ def aggregate(entities: Ints, x: Floats, how: str, m: int) -> Floats:
     Parameters
     ----------
     entities : int64[n]
-        0 to m - 1.
+        Number of the entity of each value, 0 to m - 1.
     x : float64[n]
-        NaN is none.
+        Values; NaN is missing.
     how : str
-        One of `AGGREGATES`, or p with the per cent of a quantile: p95.
+        One of `AGGREGATES`, or a quantile in per cent, such as p95.
     m : int
+        Number of entities.
 
     Returns
     -------
     float64[m]
-        NaN for an entity without a value, and for the deviation of one value.
+        NaN for an entity without a value, and for the deviation of a single value.
     """
-    told = np.full(m, np.nan)
-    there = ~np.isnan(x)
-    entities, x = entities[there], x[there]
+    aggregates = np.full(m, np.nan)
+    present = ~np.isnan(x)
+    entities, x = entities[present], x[present]
     if not len(x):
-        return told
+        return aggregates
     order = np.lexsort((x, entities))
     entities, x = entities[order], x[order]
     at = np.flatnonzero(np.concatenate(([True], entities[1:] != entities[:-1])))
     n = np.diff(np.append(at, len(x)))
     match = QUANTILE.fullmatch(how)
-    told[entities[at]] = quantile(x, at, n, float(match[1]) / 100) if match else AGGREGATES[how](x, at, n)
-    return told
+    aggregates[entities[at]] = quantile(x, at, n, float(match[1]) / 100) if match else AGGREGATES[how](x, at, n)
+    return aggregates
 
 
 def columns_of(windows: Iterable[EventWindow]) -> list[tuple[str, bool]]:
-    """What windows need of an event: fields, each as codes of its values, or as numbers."""
+    """Fields of an event that windows need; True if values are read as codes (texts too), False if they are read as numbers."""
     return sorted({(f, how == DISTINCT) for of in windows for f, hows in of.aggregates.items() for how in hows})
 
 
 class KeptEvents:
-    """What windows need of the events of one log, for as long as a window may need it.
+    """Events of one partition, as far as windows need them. An event is kept until no window can change because of it.
 
     Parameters
     ----------
     columns : list of (field, bool)
-        Fields that are looked at, and whether as codes of their values, texts included, or as numbers.
+        As `columns_of` returns them.
     prefix : str
-        Of the keys of what is saved: ``{prefix}v{number}``, one for each batch.
+        Prefix of the keys of the saved state: ``{prefix}v{number}``, one chunk for each batch.
+
+    Attributes
+    ----------
+    names : list of str
+        Entities, by number.
+    n : int
+        Number of events kept.
     """
 
     kind = "window events"
@@ -134,15 +149,15 @@ class KeptEvents:
         self._times = np.zeros(1024, np.int64)
         self._offsets = np.zeros(1024, np.int64)
         self._X = np.zeros((1024, len(columns)))
-        self._fresh = 0  # how many of the last ones are not saved
+        self._unsaved = 0  # number of the last events that are not saved yet
         self._next = 1
-        self._chunks: list[tuple[int, int]] = []  # number and newest time
+        self._chunks: list[tuple[int, int]] = []  # number and newest time of each
 
     def __len__(self) -> int:
         return self.n
 
     def read(self, events: Events) -> Floats:
-        """The columns of events: float64[n, columns], NaN is none."""
+        """Read the columns of events: float64[n, columns]; NaN is missing."""
         X = np.full((len(events), len(self.columns)), np.nan)
         for column, (field, coded) in enumerate(self.columns):
             read = _code if coded else _number
@@ -150,7 +165,16 @@ class KeptEvents:
         return X
 
     def add(self, entities: list[str], times: Ints, offsets: Ints, X: Floats) -> None:
-        """Keep events."""
+        """Keep events.
+
+        Parameters
+        ----------
+        entities : list of str
+        times, offsets : int64[n]
+            Event times, in milliseconds since 1970, and offsets.
+        X : float64[n, columns]
+            As `read` returned it.
+        """
         end = self.n + len(entities)
         if end > len(self._ids):
             for name in ("_ids", "_times", "_offsets", "_X"):
@@ -166,25 +190,26 @@ class KeptEvents:
         self._ids[part] = [self._index[name] for name in entities]
         self._times[part], self._offsets[part], self._X[part] = times, offsets, X
         self.n = end
-        self._fresh += len(entities)
+        self._unsaved += len(entities)
 
     def times(self, start: int, end: int) -> Ints:
-        """Times, one each, of events from `start` to before `end`."""
+        """Distinct times of the events from `start` to before `end`, in order, in milliseconds since 1970."""
         times = self._times[: self.n]
         distinct: Ints = np.unique(times[(times >= start) & (times < end)])
         return distinct
 
     def window(self, name: str, of: EventWindow, end: int, entities: list[str] | None = None) -> WindowRows:
-        """Aggregates of the events from `end - size` to before `end`, an entity a row, by name.
+        """Aggregates of the events from `end - size` to before `end`: one row for each entity, sorted by name.
 
         Parameters
         ----------
         name : str
+            Name of the window's settings.
         of : EventWindow
         end : int
-            Milliseconds.
+            In milliseconds since 1970.
         entities : list of str, optional
-            These alone.
+            Only these entities.
         """
         times = self._times[: self.n]
         places = np.flatnonzero((times >= end - of.size) & (times < end))
@@ -198,53 +223,51 @@ class KeptEvents:
         first, last = np.full(m, np.iinfo(np.int64).max), np.full(m, -1)
         np.minimum.at(first, rows, offsets)
         np.maximum.at(last, rows, offsets)
-        told = {f"{name}.count": np.bincount(rows, minlength=m).astype(np.float64)}
+        aggregates = {f"{name}.count": np.bincount(rows, minlength=m).astype(np.float64)}
         for field, kinds in of.aggregates.items():
             for how in kinds:
                 column = self.columns.index((field, how == DISTINCT))
-                told[f"{name}.{field}.{how}"] = aggregate(rows, X[:, column], how, m)
-        return WindowRows(
-            name, end - of.size, end, [self.names[ids[k]] for k in by_name], list(told),
-            np.column_stack(list(told.values())), first, last,
-        )  # fmt: skip
+                aggregates[f"{name}.{field}.{how}"] = aggregate(rows, X[:, column], how, m)
+        sorted_names, values = [self.names[ids[k]] for k in by_name], np.column_stack(list(aggregates.values()))
+        return WindowRows(name, end - of.size, end, sorted_names, list(aggregates), values, first, last)
 
     def forget(self, before: int) -> list[str]:
-        """Drop events that are older; returns keys of the saved state that are needed no more."""
+        """Drop the events older than a time; returns the keys of the saved state that are not needed any more."""
         gone = [number for number, newest in self._chunks if newest < before]
         self._chunks = [chunk for chunk in self._chunks if chunk[1] >= before]
-        alive = self._times[: self.n] >= before
-        alive[self.n - self._fresh :] = True  # not saved yet
-        left = int(alive.sum())
-        if 2 * left <= self.n:  # at half, so that moving them costs each event once
-            ids, self._ids[:left] = np.unique(self._ids[: self.n][alive], return_inverse=True)
+        kept = self._times[: self.n] >= before
+        kept[self.n - self._unsaved :] = True
+        left = int(kept.sum())
+        if 2 * left <= self.n:  # only when half of them are dropped, because each time moves all the others
+            ids, self._ids[:left] = np.unique(self._ids[: self.n][kept], return_inverse=True)
             self.names = [self.names[k] for k in ids.tolist()]
             self._index = {name: k for k, name in enumerate(self.names)}
             for array in (self._times, self._offsets, self._X):
-                array[:left] = array[: self.n][alive]
+                array[:left] = array[: self.n][kept]
             self.n = left
         return [f"{self.prefix}v{number}" for number in gone]
 
     def save(self, writes: dict[str, bytes]) -> None:
-        """Write what came since the last time."""
-        if not self._fresh:
+        """Save the events that came since the last save."""
+        if not self._unsaved:
             return
-        part = slice(self.n - self._fresh, self.n)
+        part = slice(self.n - self._unsaved, self.n)
         writes[f"{self.prefix}v{self._next}"] = self._pack(np.arange(part.start, part.stop))
         self._chunks.append((self._next, int(self._times[part].max())))
         self._next += 1
-        self._fresh = 0
+        self._unsaved = 0
 
     def restore(self, chunks: dict[int, bytes]) -> None:
-        """Become what was saved, given by number."""
+        """Read the saved chunks, by number."""
         for number, state in sorted(chunks.items()):
             meta, arrays = unpack(state, self.kind, self.version)
             self.add(meta["entities"], arrays["times"], arrays["offsets"], arrays["X"])
             self._chunks.append((number, int(arrays["times"].max())))
             self._next = number + 1
-        self._fresh = 0
+        self._unsaved = 0
 
     def canonical(self, since: int) -> bytes:
-        """The events not older than a time, in one order however they came."""
+        """The events from a time on, sorted by entity and offset: equal bytes in whatever order they came."""
         places = np.flatnonzero(self._times[: self.n] >= since)
         names = [self.names[k] for k in self._ids[places].tolist()]
         order = sorted(range(len(places)), key=lambda k: (names[k], int(self._offsets[places[k]])))
@@ -252,8 +275,10 @@ class KeptEvents:
 
     def _pack(self, places: Ints) -> bytes:
         arrays: dict[str, npt.NDArray[Any]] = {
-            "times": self._times[places], "offsets": self._offsets[places], "X": self._X[places],
-        }  # fmt: skip
+            "times": self._times[places],
+            "offsets": self._offsets[places],
+            "X": self._X[places],
+        }
         return pack(self.kind, self.version, {"entities": [self.names[k] for k in self._ids[places].tolist()]}, arrays)
 
 

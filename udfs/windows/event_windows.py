@@ -1,7 +1,7 @@
-"""Event time of a partition, and the windows that end with it.
+"""The event time of a partition, and the windows that end as it goes on.
 
-A window ends when event time has passed it: the newest time of the partition so far, less `event.out_of_order`. What comes later, within
-`event.amend_within`, changes the aggregates; what is older than that is late.
+Event time is the newest time of the partition's events, minus `event.out_of_order`. A window ends when event time has passed its
+end. An event that comes after that amends the aggregates if it is at most `event.amend_within` behind event time. An older event is late.
 """
 
 from __future__ import annotations
@@ -12,21 +12,26 @@ from streamgauge.udfs.settings.pipeline import EventSettings, EventWindow
 
 
 def ends_of(window: EventWindow, time: int) -> range:
-    """Ends of the windows that a time lies in."""
+    """Ends of the windows that contain a time; all in milliseconds since 1970."""
     first = time // window.every * window.every + window.every
     return range(first, first + window.size, window.every)
 
 
 def ending(closed: dict[str, int], windows: dict[str, EventWindow], clocks: Ints) -> list[int]:
-    """Places of the events at which windows end.
+    """Find the events with which windows end.
 
     Parameters
     ----------
     closed : dict of str to int
-        By window: end of the newest one that has ended, milliseconds.
+        By name of the window: end of the newest one that has ended, in milliseconds since 1970.
     windows : dict of str to EventWindow
     clocks : int64[n]
-        Event time at each event.
+        Event time of the partition at each event, in milliseconds since 1970.
+
+    Returns
+    -------
+    list of int
+        Positions of these events, in order.
     """
     places: set[int] = set()
     for name, window in windows.items():
@@ -37,7 +42,7 @@ def ending(closed: dict[str, int], windows: dict[str, EventWindow], clocks: Ints
 
 
 class EventClock:
-    """Event time of one partition, as far as windows need it.
+    """The event time of one partition, as windows need it.
 
     Parameters
     ----------
@@ -46,7 +51,7 @@ class EventClock:
     Attributes
     ----------
     newest : int
-        Newest time of all events, milliseconds; -1 before the first one.
+        Newest time of all events so far, in milliseconds since 1970; -1 before the first event.
     """
 
     def __init__(self, settings: EventSettings) -> None:
@@ -54,21 +59,22 @@ class EventClock:
         self._behind, self._amend_within = settings.out_of_order, settings.amend_within
 
     def admit(self, times: Ints, stamps: Ints) -> tuple[Ints, Ints]:
-        """Event time at each event, and by how much each is late; 0 is not late.
+        """Move event time on with some events, and find the late ones.
 
-        A time after the record's own timestamp moves event time no farther than that timestamp: one wrong clock must not end everybody's
-        windows.
+        An event moves event time at most to Kafka's timestamp of its record. Otherwise one device with a wrong clock would end the
+        windows of all others.
 
         Parameters
         ----------
         times, stamps : int64[n]
-            Of events, and Kafka's; milliseconds.
+            Event times, and Kafka's timestamps, in milliseconds since 1970.
 
         Returns
         -------
         clocks : int64[n]
+            Event time of the partition at each event, in milliseconds since 1970.
         late : int64[n]
-            Milliseconds before the newest event so far, where that is more than can be amended.
+            Milliseconds by which a late event is older than the newest one so far; 0 if it is not late.
         """
         if not len(times):
             return times, times

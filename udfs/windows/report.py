@@ -1,4 +1,4 @@
-"""What was reported of one window, so that late events can amend it."""
+"""What was reported about one window. It is kept so that late events can amend it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from streamgauge.models.persistence.codec import pack, unpack
 
 @dataclass(slots=True)
 class WindowReport:
-    """What was reported of one window.
+    """The report of one window.
 
     Attributes
     ----------
     values : dict of str to dict
-        Aggregates by entity.
+        By entity: value of each aggregate, by name.
     scores : dict of str to float
-        By entity.
+        By entity: score, 0 to 1.
     incident : dict of str to (int, int)
-        Of the entities that stood at or beyond the threshold: begin of the window that opened the incident, and its status.
+        By entity, if its window was anomalous: begin of the window that opened the incident, in milliseconds since 1970, and the
+        status of the incident.
     """
 
     values: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -29,12 +30,12 @@ class WindowReport:
     version = 1
 
     def to_state(self) -> bytes:
-        """All of it, versioned."""
+        """The whole report as bytes, with a version."""
         meta = {"values": self.values, "scores": self.scores, "incident": self.incident}
         return pack(self.kind, self.version, meta, {})
 
     @classmethod
     def from_state(cls, state: bytes) -> WindowReport:
-        """What `to_state` saved."""
+        """Read a report that `to_state` saved."""
         meta, _ = unpack(state, cls.kind, cls.version)
         return cls(meta["values"], meta["scores"], {name: (a, b) for name, (a, b) in meta["incident"].items()})

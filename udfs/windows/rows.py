@@ -1,4 +1,4 @@
-"""What entities did in one window of event time."""
+"""Aggregates of all entities in one window of event time."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from streamgauge.models.contract import Floats, Ints
 
 @dataclass(slots=True)
 class WindowRows:
-    """What entities did in one window of event time: an entity a row, by name.
+    """Aggregates of all entities in one window of event time: one row for each entity, sorted by name.
 
     Attributes
     ----------
     name : str
-        Of the window's settings.
+        Name of the window's settings.
     start, end : int
-        From, and before; milliseconds.
+        The window holds the events from `start` to before `end`, in milliseconds since 1970.
     entities : list of str
+        Entity of each row.
     columns : list of str
+        Names of the aggregates.
     values : float64[n, columns]
-        The first one is the number of events; NaN is missing.
+        The first column is the number of events; NaN is missing.
     first, last : int64[n]
-        Least and largest offset among its events.
+        Smallest and largest offset of the entity's events in the window.
     """
 
     name: str
@@ -36,6 +38,6 @@ class WindowRows:
     last: Ints
 
     def actual(self, row: int) -> dict[str, float]:
-        """The values of an entity, by name; without those that are missing."""
+        """Aggregates in a row, by name, without those that are missing."""
         values = zip(self.columns, self.values[row].tolist(), strict=True)
         return {name: value for name, value in values if not math.isnan(value)}

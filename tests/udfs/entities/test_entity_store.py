@@ -1,4 +1,4 @@
-"""The log of changed rows is the state."""
+"""The state of entities is saved as segments of the rows that changed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_restored_store_equals_the_one_that_was_saved(batches, seed):
     assert restored(saved).canonical() == store.canonical()
 
 
-def test_the_log_stays_in_proportion_to_the_entities():
+def test_the_saved_segments_stay_in_proportion_to_the_entities():
     store, saved = EntityStore(3), {}
     random = np.random.default_rng(0)
     for turn in range(400):
@@ -58,14 +58,14 @@ def test_the_log_stays_in_proportion_to_the_entities():
     assert sum(map(len, saved.values())) / len(store) < 512
 
 
-def test_late_events_leave_no_trace():
+def test_late_events_do_not_change_the_entity():
     store = EntityStore(3)
     rows, done, late, seen = touch(store, ["a", "a", "a", "b"], [2 * HOUR, HOUR, HOUR - 1, 0])
     assert (done, late.tolist(), seen.tolist()) == (4, [0, 0, HOUR + 1, 0], [1, 2, 0, 1])
     assert store.head[rows[0], SEEN] == 2
 
 
-def test_counting_stops_where_an_entity_starts_anew_in_mid_batch():
+def test_counting_stops_before_an_entity_starts_from_the_beginning_in_the_middle_of_a_batch():
     store = EntityStore(3)
     rows, done, _, _ = touch(store, ["a", "b", "a"], [1, 2, 30 * HOUR])
     assert done == 2
@@ -73,12 +73,12 @@ def test_counting_stops_where_an_entity_starts_anew_in_mid_batch():
     assert (done, seen.tolist()) == (1, [1])
 
 
-def test_swept_entities_give_their_rows_back_and_incidents_are_kept():
+def test_rows_of_forgotten_entities_are_used_again_and_entities_with_an_incident_are_kept():
     store = EntityStore(3)
     rows, *_ = touch(store, ["a", "b", "c"], [1, 2, 40 * HOUR])
     store.head[rows[1], STATUS] = 1
     store.head[rows[0], SLOT] = 8
-    gone, slots = store.forget(store.away(24 * HOUR))
+    gone, slots = store.forget(store.absent(24 * HOUR))
     assert (gone, slots.tolist()) == (["a"], [7])
     assert sorted(store.index) == ["b", "c"]
     again, *_ = touch(store, ["d"], [40 * HOUR])
@@ -93,7 +93,7 @@ def test_state_of_other_detectors_is_refused():
         EntityStore(5).restore([(1, saved["e1"])])
 
 
-def test_beyond_the_cap_those_away_for_longest_go_and_incidents_are_kept():
+def test_beyond_the_cap_the_least_recent_are_forgotten_and_entities_with_an_incident_are_kept():
     store = EntityStore(3)
     names = [f"e{i}" for i in range(40)]
     rows, *_ = touch(store, names, [i // 4 for i in range(40)])  # four of each age
@@ -101,10 +101,10 @@ def test_beyond_the_cap_those_away_for_longest_go_and_incidents_are_kept():
     gone, _ = store.forget(store.least_recent(20))
     assert store.known == 19
     assert "e0" not in gone
-    assert sorted(gone) == sorted([*names[1:20], "e20", "e21"])  # of equal age by name
+    assert sorted(gone) == sorted([*names[1:20], "e20", "e21"])  # among equal ages, by name
 
 
-def test_who_goes_does_not_depend_on_where_the_rows_lie():
+def test_which_entities_are_forgotten_does_not_depend_on_their_rows():
     names = [f"e{i}" for i in range(30)]
     gone = []
     for order in (names, names[::-1]):

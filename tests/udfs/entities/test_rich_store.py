@@ -1,4 +1,4 @@
-"""The rich tier holds as many entities as its memory, and is restored from snapshots and what came after."""
+"""The rich tier holds as many entities as fit into its memory, and is restored from snapshots and the inputs after them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def restored(rich, saved, taken):
     return again
 
 
-def test_who_comes_first_has_a_place_and_the_room_is_known_beforehand():
+def test_the_first_entities_get_the_slots_and_the_number_of_slots_is_known_beforehand():
     assert RichStore.entities_in(4 * WIDTH * 8, WIDTH, 1) == 4
     rich = store()
     assert rich.seat(np.zeros(6, np.int64), 1).tolist() == [1, 2, 3, 4, 0, 0]
@@ -64,7 +64,7 @@ def test_more_fields_leave_room_for_fewer():
 
 
 @pytest.mark.parametrize("turns", [1, 3, 40])
-def test_snapshots_and_what_came_after_are_the_state(turns):
+def test_snapshots_and_the_inputs_after_them_restore_the_state(turns):
     rich, saved = store(), {}
     slots = rich.seat(np.zeros(3, np.int64), 1) - 1
     for turn in range(turns):
@@ -83,7 +83,7 @@ def test_a_slot_given_to_another_entity_forgets_the_first():
     np.testing.assert_array_equal(restored(rich, saved, second).fields[second], rich.fields[second])
 
 
-def test_what_is_saved_does_not_grow_with_the_stream():
+def test_the_saved_state_does_not_grow_with_the_stream():
     rich, saved, sizes = store(), {}, []
     slots = rich.seat(np.zeros(4, np.int64), 1) - 1
     for turn in range(400):

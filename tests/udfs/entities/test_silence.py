@@ -1,4 +1,4 @@
-"""Who stops sending is told after its own usual gap, and when it is back."""
+"""An entity that stops sending is reported after its own usual gap, and again when it is back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def settings(**silence):
 
 
 def stream(minutes=200, stops=None, every=None):
-    """Entities that send every so many minutes; each stops and starts where `stops` says."""
+    """Entities that send at their interval in minutes; `stops` says in which minutes each of them sends nothing."""
     stops, every = stops or {}, every or {}
     events, stamps = [], []
     for minute in range(minutes):
@@ -36,16 +36,16 @@ def stream(minutes=200, stops=None, every=None):
     return batch(events, stamps=stamps)
 
 
-def told(run):
+def reports(run):
     return [
         (d["entity"], d["state"], round(d["actual"]["seconds without an event"] / 60, 1))
         for d in (json.loads(text)["data"] for _, text in run.alerts)
     ]
 
 
-def test_a_silent_entity_is_told_after_three_times_its_longest_gap_and_when_it_is_back():
+def test_a_silent_entity_is_reported_after_three_times_its_longest_gap_and_when_it_is_back():
     run = Run(settings()).feed(stream(stops={"pump": (100, 150)}))
-    assert told(run) == [("pump", "opened", 3.9), ("pump", "resolved", 51.0)]
+    assert reports(run) == [("pump", "opened", 3.9), ("pump", "resolved", 51.0)]
     first, last = (json.loads(text) for _, text in run.alerts)
     assert first["data"]["alert_id"] == last["data"]["alert_id"]
     assert first["id"] != last["id"]
@@ -54,65 +54,65 @@ def test_a_silent_entity_is_told_after_three_times_its_longest_gap_and_when_it_i
     assert run.counts["alerts.opened"] == run.counts["alerts.resolved"] == 1
 
 
-def test_an_entity_that_seldom_sends_is_given_its_own_time():
+def test_an_entity_that_sends_seldom_is_silent_only_after_a_longer_time():
     run = Run(settings()).feed(stream(400, stops={"slow": (240, 400)}, every={"slow": 8}))
-    [(entity, state, minutes)] = told(run)
+    [(entity, state, minutes)] = reports(run)
     assert (entity, state) == ("slow", "opened")
     assert 24 < minutes < 26
 
 
-def test_a_new_entity_is_not_expected_yet():
-    assert told(Run(settings()).feed(stream(stops={"pump": (15, 200)}))) == []
+def test_an_entity_in_cold_start_is_not_reported():
+    assert reports(Run(settings()).feed(stream(stops={"pump": (15, 200)}))) == []
 
 
-def test_who_was_silent_is_told_again_and_a_gap_that_recurs_becomes_usual():
+def test_a_silence_may_be_reported_again_and_a_gap_that_recurs_becomes_usual():
     night = [{"entity": e, "x": 1.0} for _ in range(8 * 60) for e in ("steady", "pump")]
     stamps = [START + (d * 24 * 60 + m) * MINUTE for d in range(8) for m in range(60) for _ in range(2)]
     run = Run(settings()).feed(batch(night, stamps=stamps))
-    assert {entity for entity, _, _ in told(run)} == {"steady", "pump"}
-    assert len(told(run)) == 4  # each once, and its return: the second night is usual
+    assert {entity for entity, _, _ in reports(run)} == {"steady", "pump"}
+    assert len(reports(run)) == 4  # each is reported once, and its return: the second night is usual
 
 
-def test_the_whole_topic_falls_silent_and_only_the_clock_goes_on():
+def test_silence_of_the_whole_topic_is_reported_as_time_passes():
     run = Run(settings()).feed(stream(60))
-    assert told(run) == []
+    assert reports(run) == []
     run.take(run.pipeline.tick({0: 3 * MINUTE + MINUTE // 2}))
-    assert {entity for entity, _, _ in told(run)} == {"steady", "pump", "slow"}
+    assert {entity for entity, _, _ in reports(run)} == {"steady", "pump", "slow"}
     run.take(run.pipeline.tick({0: 10 * MINUTE}))
-    assert len(told(run)) == 3  # each once
-    back = stream(90)
-    run.feed(back.take(np.flatnonzero(back.stamps > START + 80 * MINUTE)))
-    assert [state for _, state, _ in told(run)] == ["opened"] * 3 + ["resolved"] * 3
+    assert len(reports(run)) == 3  # each once
+    later = stream(90)
+    run.feed(later.take(np.flatnonzero(later.stamps > START + 80 * MINUTE)))
+    assert [state for _, state, _ in reports(run)] == ["opened"] * 3 + ["resolved"] * 3
     again = Run(settings(), run.saved)
     assert again.pipeline.canonical() == run.pipeline.canonical()
 
 
-def test_maintenance_is_silent():
+def test_silence_in_a_maintenance_is_not_reported():
     run = Run(settings())
     window = {"entities": "pu*", "start": "2025-10-01T00:00:00Z", "end": "2025-10-30T00:00:00Z"}
     run.pipeline.apply(parse(json.dumps({"type": "maintenance", "windows": [window]})))
-    assert told(run.feed(stream(stops={"pump": (100, 200)}))) == []
+    assert reports(run.feed(stream(stops={"pump": (100, 200)}))) == []
 
 
-def test_who_is_forgotten_while_silent_is_given_up():
+def test_the_alert_of_a_silent_entity_is_resolved_when_the_entity_is_forgotten():
     raw = settings().model_dump() | {"entity": {"forget_after": "2 h"}}
     run = Run(PipelineSettings.model_validate(raw)).feed(stream(300, stops={"pump": (100, 300)}))
-    assert told(run) == [("pump", "opened", 3.9)]
+    assert reports(run) == [("pump", "opened", 3.9)]
     stages = run.pipeline.partitions[0].stages
     result = run.pipeline.process(batch([]))
-    stages.add_forgotten(stages.entities.forget(stages.entities.store.away(7_200_000)), result)
+    stages.add_forgotten(stages.entities.forget(stages.entities.store.absent(7_200_000)), result)
     assert "pump" not in stages.entities.store.index
     assert [json.loads(text)["data"]["state"] for _, text in result.alerts] == ["resolved"]
 
 
-def test_what_is_told_of_a_return_does_not_depend_on_what_comes_with_it():
+def test_the_report_of_a_return_does_not_depend_on_the_other_events_of_the_batch():
     more = batch([{"entity": "pump", "x": 1.0}] * 3, offset=1000, stamps=[START + 201 * MINUTE] * 3)
     silent = stream(200, stops={"pump": (100, 200)})
     together, single = (Run(settings()).feed(silent) for _ in range(2))
     together.feed(more)
     single.feed(more, [1, 2])
     assert together.alerts == single.alerts
-    assert [state for _, state, _ in told(together)] == ["opened", "resolved"]
+    assert [state for _, state, _ in reports(together)] == ["opened", "resolved"]
 
 
 @functools.cache

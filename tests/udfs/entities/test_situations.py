@@ -1,4 +1,4 @@
-"""What is usual is kept for each situation that the settings declare."""
+"""An entity has usual values of its own in each situation that the settings declare."""
 
 from __future__ import annotations
 
@@ -24,40 +24,40 @@ def settings(*context, base=None):
 
 
 def payments(n=3000, seed=0):
-    """Of ten cards: ten times as much is spent while travelling, which is a tenth of the time."""
+    """Payments of ten cards. A tenth of them is made while travelling, and these are ten times as large."""
     random = np.random.default_rng(seed)
     made = []
     for i in range(n):
-        away = bool(random.random() < 0.1)
-        amount = float(random.normal(500, 20) if away else random.normal(50, 5))
+        travelling = bool(random.random() < 0.1)
+        amount = float(random.normal(500, 20) if travelling else random.normal(50, 5))
         made.append(
             {
                 "entity": f"card{i % 10}",
                 "amount": round(amount, 2),
                 "hops": float(random.normal(3, 1)),
-                "travelling": away,
+                "travelling": travelling,
             }
         )
     return made
 
 
-def told(run):
+def opened_alerts(run):
     return [d for d in (json.loads(text)["data"] for _, text in run.alerts) if d["state"] == "opened"]
 
 
-def test_much_is_usual_while_travelling_and_contextual_at_home():
+def test_a_large_amount_is_usual_while_travelling_and_a_contextual_anomaly_at_home():
     made = payments()
     made[2900] |= {"amount": 510.0, "travelling": False}
     raw = batch(made)
     run = Run(settings("travelling")).feed(raw)
-    late = [d for d in told(run) if d["source"]["offset"] >= 1000]
+    late = [d for d in opened_alerts(run) if d["source"]["offset"] >= 1000]
     [found] = [d for d in late if d["source"]["offset"] == 2900]
     assert (found["kind"], found["context"]) == ("contextual", {"travelling": False})
     assert found["expected"]["amount"] == pytest.approx(50, abs=5)
     assert found["entity"] == "card0"
     assert "travelling" not in found["actual"]
     assert len(late) <= 5
-    assert 2900 not in [d["source"]["offset"] for d in told(Run(settings()).feed(raw))]
+    assert 2900 not in [d["source"]["offset"] for d in opened_alerts(Run(settings()).feed(raw))]
 
 
 @functools.cache
@@ -103,7 +103,7 @@ def watched(**more):
 
 
 def journeys(minutes=200, lost=(100, 150)):
-    """Two cards, an event a minute each, abroad every second hour; one of them is lost for a while."""
+    """Two cards with an event a minute each. Both travel every second hour; one of them sends nothing for a while."""
     made, stamps = [], []
     for minute in range(minutes):
         for card in ("kept", "lost"):
@@ -118,7 +118,7 @@ def silent(run):
     return [(d["entity"], d["state"], round(d["actual"]["seconds without an event"] / 60)) for d in alerts]
 
 
-def test_an_entity_in_another_situation_is_not_silent_one_that_sends_nothing_is():
+def test_an_entity_is_silent_if_it_sends_nothing_in_any_situation():
     run = Run(watched()).feed(journeys())
     assert silent(run) == [("lost", "opened", 4), ("lost", "resolved", 51)]
 
@@ -140,7 +140,7 @@ def test_silence_in_situations_does_not_depend_on_batches_and_restarts(cuts, sto
     assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
 
 
-def test_who_is_forgotten_while_silent_in_any_situation_is_given_up_for_good():
+def test_an_entity_forgotten_while_silent_is_removed_from_the_store_of_silence_too():
     run = Run(watched()).feed(journeys(lost=(100, 200)))
     message = EntityAction(type="entity", entity="lost", action="forget", id="r")
     run.take(run.pipeline.act(message, 0))
@@ -151,7 +151,7 @@ def test_who_is_forgotten_while_silent_in_any_situation_is_given_up_for_good():
     assert again.canonical() == run.pipeline.partitions[0].canonical()
 
 
-def test_the_least_recent_are_forgotten_where_there_are_too_many(monkeypatch):
+def test_the_least_recent_entities_are_forgotten_if_there_are_too_many(monkeypatch):
     monkeypatch.setattr("streamgauge.udfs.entities.knowledge.COUNT_EVERY", 200)
     made = [{"entity": f"card{i}", "amount": 1.0, "travelling": False} for i in range(2000)]
     run = Run(watched(entity={"most": 1000})).feed(batch(made, stamps=START + 10 * np.arange(2000)))

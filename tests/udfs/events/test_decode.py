@@ -1,4 +1,4 @@
-"""Bytes to events: whatever comes, it is an event or a dead letter with a reason."""
+"""Bytes to events: every record becomes an event, or a dead letter with a reason."""
 
 from __future__ import annotations
 
@@ -20,15 +20,34 @@ GOOD = {"entity": "a", "x": 1}
 
 DEAD = {
     "empty": [None, b""],
-    "not_json": [b"{", b"nonsense", b"\xff\xfe", b'{"entity":"a"} trailing', b'{"entity":"a\xff"}', b'{"entity":"a"}{"entity":"b"}'],
+    "not_json": [
+        b"{",
+        b"nonsense",
+        b"\xff\xfe",
+        b'{"entity":"a"} trailing',
+        b'{"entity":"a\xff"}',
+        b'{"entity":"a"}{"entity":"b"}',
+    ],
     "not_finite": [b'{"entity":"a","x":NaN}', b'{"entity":"a","x":[1,-Infinity]}', b'{"entity":"a","x":1e999}'],
     "too_deep": [b'{"entity":"a","x":' + b'{"y":' * 100 + b"1" + b"}" * 101, b'{"entity":"a","x":' + b"[" * 400_000],
     "not_object": [b"[]", b"null", b'"text"', b"5"],
-    "no_entity": [b"{}", b'{"entity":null}', b'{"entity":""}', b'{"entity":1.5}', b'{"entity":true}', b'{"entity":"%s"}' % (b"x" * 257)],
-    "bad_time": [b'{"entity":"a","ts":"yesterday"}', b'{"entity":"a","ts":true}', b'{"entity":"a","ts":[1]}', b'{"entity":"a","ts":1e30}'],
+    "no_entity": [
+        b"{}",
+        b'{"entity":null}',
+        b'{"entity":""}',
+        b'{"entity":1.5}',
+        b'{"entity":true}',
+        b'{"entity":"%s"}' % (b"x" * 257),
+    ],
+    "bad_time": [
+        b'{"entity":"a","ts":"yesterday"}',
+        b'{"entity":"a","ts":true}',
+        b'{"entity":"a","ts":[1]}',
+        b'{"entity":"a","ts":1e30}',
+    ],
     "time_out_of_range": [b'{"entity":"a","ts":"2099-01-01"}', b'{"entity":"a","ts":0}'],
     "too_large": [b'{"entity":"a","x":"' + b"y" * 1_000_000 + b'"}'],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("reason", "payload"), [(r, p) for r, ps in DEAD.items() for p in ps])
@@ -45,20 +64,26 @@ objects = st.builds(msgspec.json.encode, st.dictionaries(st.text(max_size=6), js
 
 
 @given(st.lists(st.one_of(st.binary(max_size=60), st.none(), objects)))
-def test_any_payloads_are_events_or_dead_letters_each_once(payloads):
+def test_every_payload_becomes_one_event_or_one_dead_letter(payloads):
     events, dead = decode(batch(payloads), SETTINGS)
     assert sorted([*events.rows.tolist(), *(letter.row for letter in dead)]) == list(range(len(payloads)))
 
 
 PIECES = (
-    b'{"entity":"a"}', b'{"entity":', b'"b"}', b'{"entity":"c"}{"entity":"d"}', b"\n", b'{"entity":"e"\n}',
-    b'{"x":{"entity":"f"}', b"}",
-)  # fmt: skip
+    b'{"entity":"a"}',
+    b'{"entity":',
+    b'"b"}',
+    b'{"entity":"c"}{"entity":"d"}',
+    b"\n",
+    b'{"entity":"e"\n}',
+    b'{"x":{"entity":"f"}',
+    b"}",
+)
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8))
-def test_payloads_never_lend_each_other_text(payloads):
-    """Decoding together gives what decoding alone gives, for pieces that would fit together."""
+def test_payloads_are_never_read_across_their_ends(payloads):
+    """Payloads decoded together give the same events as payloads decoded alone, even if they would fit together."""
     together, _ = decode(batch(payloads), SETTINGS)
     alone = [value for p in payloads for value in decode(batch([p]), SETTINGS)[0].values]
     assert together.values == alone
@@ -69,7 +94,7 @@ def test_nested_objects_are_flattened_with_dots():
     assert events.values == [{"entity": "a", "http.status": 200, "http.size.in": 1}]
 
 
-def test_nesting_is_allowed_up_to_its_limit():
+def test_nesting_is_allowed_up_to_a_limit():
     value = {"x": 1}
     for _ in range(MAX_DEPTH):
         value = {"n": value}
@@ -78,28 +103,34 @@ def test_nesting_is_allowed_up_to_its_limit():
         flatten({"n": value}, 10_000)
 
 
-def test_an_integer_names_an_entity_too():
+def test_an_integer_is_a_valid_entity():
     assert decode(batch([{"entity": 42}]), SETTINGS)[0].entities == ["42"]
 
 
-def test_other_names_for_entity_and_time():
+def test_the_fields_with_entity_and_time_are_settings():
     settings = EventSettings(entity="card.id", time="at")
     events, dead = decode(batch([{"card": {"id": "c1"}, "at": START + 5}]), settings)
     assert (events.entities, events.times.tolist(), dead) == (["c1"], [START + 5], [])
 
 
-def test_without_a_time_kafkas_counts():
+def test_an_event_without_a_time_has_kafkas_timestamp():
     assert decode(batch([GOOD], stamps=[START + 7]), SETTINGS)[0].times.tolist() == [START + 7]
 
 
 TIMES = (
-    1760000000, 1760000000.0, 1760000000000, 1760000000000000, 1760000000000000000,
-    "2025-10-09T08:53:20Z", "2025-10-09T08:53:20", "2025-10-09T10:53:20.000+02:00",
-)  # fmt: skip
+    1760000000,
+    1760000000.0,
+    1760000000000,
+    1760000000000000,
+    1760000000000000000,
+    "2025-10-09T08:53:20Z",
+    "2025-10-09T08:53:20",
+    "2025-10-09T10:53:20.000+02:00",
+)
 
 
 @pytest.mark.parametrize("value", TIMES)
-def test_times_in_many_forms(value):
+def test_a_time_may_be_written_in_many_forms(value):
     assert epoch_milliseconds(value) == START
 
 
@@ -109,7 +140,7 @@ def test_times_in_many_forms(value):
         min_size=1,
     )
 )
-def test_times_that_are_all_numbers_are_read_as_one_by_one(values):
+def test_times_that_are_all_numbers_are_read_with_the_same_results_as_one_by_one(values):
     wide = EventSettings(max_past="1000000000 d", max_future="1000000000 d")
     events, dead = decode(batch([GOOD | {"ts": value} for value in values]), wide)
     assert not dead
@@ -117,7 +148,7 @@ def test_times_that_are_all_numbers_are_read_as_one_by_one(values):
 
 
 @pytest.mark.parametrize("value", [10**400, 1e20, 10**20, True])
-def test_a_number_that_is_no_time_is_a_dead_letter_among_others_that_are(value):
+def test_a_number_that_is_not_a_time_is_a_dead_letter_and_its_neighbours_are_not(value):
     events, dead = decode(batch([GOOD | {"ts": START}, GOOD | {"ts": value}]), SETTINGS)
     assert events.times.tolist() == [START]
     assert [letter.reason for letter in dead] == ["bad_time"]
@@ -130,6 +161,6 @@ def test_a_batch_keeps_its_order_and_offsets():
     np.testing.assert_array_equal(raw.offsets[events.rows], np.arange(50, 150))
 
 
-def test_json_of_any_writer_is_read():
+def test_json_may_hold_spaces_and_line_breaks():
     payload = json.dumps(GOOD, indent=2).encode()
     assert decode(batch([payload, b" " + payload + b"\n"]), SETTINGS)[0].values == [GOOD, GOOD]

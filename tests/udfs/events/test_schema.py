@@ -59,11 +59,11 @@ def test_a_retyped_field_is_announced_once_and_counts_as_missing():
 
 def test_a_vanished_field_is_announced_once_whatever_the_batches():
     alignment, _, _ = align([{"x": 1, "y": 1}])
-    told = [n for _ in range(40) for n in align([{"x": 1}] * 50, alignment)[2]]
-    assert told == [f"field 'y' vanished: absent from {VANISHED_AFTER} events in a row"]
+    notices = [n for _ in range(40) for n in align([{"x": 1}] * 50, alignment)[2]]
+    assert notices == [f"field 'y' vanished: absent from {VANISHED_AFTER} events in a row"]
 
 
-def test_a_number_beyond_float64_is_the_largest():
+def test_a_number_beyond_float64_becomes_its_largest_or_lowest_number():
     _, stretches, _ = align([{"x": 10**400}, {"x": -(10**400)}, {"x": 2**63}])
     np.testing.assert_array_equal(stretches[0][2][:, 0], [1.7976931348623157e308, -1.7976931348623157e308, 2.0**63])
 
@@ -92,13 +92,13 @@ def test_fields_beyond_the_limit_and_ignored_ones_are_left_out():
 def test_a_field_that_comes_back_is_announced_whatever_the_batches():
     values = [{"x": 1, "y": 1}, *({"x": 1} for _ in range(1500)), {"x": 1, "y": 2}, {"x": 1, "y": 3}]
     for pieces in ([values], [values[:700], values[700:1501], values[1501:]]):
-        alignment, told = Alignment(SETTINGS), []
+        alignment, notices = Alignment(SETTINGS), []
         for piece in pieces:
-            told += align(piece, alignment)[2]
-        assert told[2:] == ["field 'y' vanished: absent from 1000 events in a row", "field 'y' is there again"]
+            notices += align(piece, alignment)[2]
+        assert notices[2:] == ["field 'y' vanished: absent from 1000 events in a row", "field 'y' is there again"]
 
 
-def test_a_renamed_field_is_the_one_it_was():
+def test_a_renamed_field_stays_the_same_column():
     settings = EventSettings(rename={"lat_ms": "latency"})
     events, _ = decode(
         batch(
@@ -123,8 +123,8 @@ def test_any_split_gives_the_same_matrix_and_schema(values, cuts):
     def run(pieces):
         alignment, rows, notices = Alignment(SETTINGS), [], []
         for piece in pieces:
-            _, stretches, told = align(piece, alignment)
-            notices += told
+            _, stretches, new_notices = align(piece, alignment)
+            notices += new_notices
             rows += [
                 dict(zip(alignment.schema.numeric, row, strict=False)) for _, _, X in stretches for row in X.tolist()
             ]

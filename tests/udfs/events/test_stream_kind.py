@@ -1,4 +1,4 @@
-"""What kind of stream it is, told from the events alone."""
+"""The kind of a stream is found from its events alone."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from streamgauge.udfs.scoring.normalise import PRIOR, WIDTH, featurize
 from streamgauge.udfs.settings.pipeline import FeaturizeSettings
 
 
-def shape_of(X, cuts=()):
-    shape, state = StreamKind(), np.zeros((1, X.shape[1], WIDTH))
-    shape.widen(X.shape[1])
+def kind_of(X, cuts=()):
+    stream, state = StreamKind(), np.zeros((1, X.shape[1], WIDTH))
+    stream.widen(X.shape[1])
     for part in np.split(X, cuts or range(LOOK_EVERY, len(X), LOOK_EVERY)):
         featurize(
             state,
             np.zeros(len(part), np.int64),
             part,
             FeaturizeSettings(),
-            shape.changes,
+            stream.changes,
             np.zeros((part.shape[1], PRIOR)),
         )
-        shape.count(len(part))
-    return shape
+        stream.count(len(part))
+    return stream
 
 
 def walk(n=2000, d=4, keep=0.9):
@@ -43,25 +43,25 @@ def records(kind):
     }[kind]
 
 
-def test_one_field_is_a_series_at_once():
-    assert shape_of(np.ones((1, 1))).kind == SERIES
+def test_one_field_is_a_series_from_the_first_event():
+    assert kind_of(np.ones((1, 1))).kind == SERIES
 
 
-def test_fields_that_follow_themselves_are_in_order():
-    assert shape_of(walk()).kind == FIELDS
+def test_fields_whose_values_follow_each_other_are_in_order():
+    assert kind_of(walk()).kind == FIELDS
 
 
 @pytest.mark.parametrize("kind", ["normal", "heavy", "rare", "skewed"])
 def test_independent_events_are_records_however_they_are_distributed(kind):
-    assert shape_of(records(kind)).kind == RECORDS
+    assert kind_of(records(kind)).kind == RECORDS
 
 
-def test_until_it_is_known_they_are_records():
-    assert shape_of(walk(LOOK_EVERY - 1)).kind == RECORDS
+def test_until_the_kind_is_known_it_is_records():
+    assert kind_of(walk(LOOK_EVERY - 1)).kind == RECORDS
 
 
-def test_the_state_is_all_there_is():
-    before, after = shape_of(walk(1500), cuts=[1000]), StreamKind()
+def test_a_restored_kind_goes_on_as_if_never_stopped():
+    before, after = kind_of(walk(1500), cuts=[1000]), StreamKind()
     after.restore(before.to_state())
     assert after.to_state() == before.to_state()
     assert (after.kind, after.until_next_look()) == (FIELDS, LOOK_EVERY - 1500 % LOOK_EVERY)

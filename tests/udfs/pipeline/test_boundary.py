@@ -1,4 +1,4 @@
-"""The boundary that nothing crosses: no record, control message or feedback raises out of a task, and none disturbs the others."""
+"""The boundary that no error crosses: no record, control message or feedback fails a task, and none changes the results of others."""
 
 from __future__ import annotations
 
@@ -91,11 +91,6 @@ class Shard:
         records = [json.loads(text) for _, text in (*self.out.scores, *self.out.dead_letters, *self.out.late)]
         return sorted((record["partition"], record["offset"]) for record in records)
 
-    def of_others(self, hostile: set[int]) -> list[tuple[str, bytes]]:
-        """Scores and alerts of the records at other offsets."""
-        told = [(key, text) for key, text in self.out.scores if json.loads(text)["offset"] not in hostile]
-        return sorted(told)
-
 
 HOSTILE: list[Any] = [
     {"entity": "a", "disk": {"total": 5}},  # a rule over a nested field whose sibling is missing
@@ -118,9 +113,8 @@ HOSTILE: list[Any] = [
     {"entity": "\u0000\ud7ff💥", "x": 1},
     b'{"entity":"a","x":"\\ud800"}',
     b'{"entity":"a","entity":"b","x":1,"x":2}',
-    json.dumps(
-        {"entity": "a", "L" * 60_000: {str(i): i for i in range(10_000)}}
-    ).encode(),  # a long key around many leaves
+    # a long key above many leaves
+    json.dumps({"entity": "a", "L" * 60_000: {str(i): i for i in range(10_000)}}).encode(),
     b'{"entity":"a","x":"' + b"y" * 800_000 + b'"',  # a dead letter of an 800 kB record
     b'{"entity":"a","x":"' + b"y" * 1_100_000 + b'"}',  # too large
     b"\x00" * 50,
@@ -185,7 +179,7 @@ def usual(n: int = 60) -> list[dict[str, Any]]:
     hostile_records,
     st.lists(st.sampled_from(MESSAGES), max_size=6),
 )
-def test_whatever_comes_nothing_is_raised_and_every_offset_ends_once(places, records, messages):
+def test_no_input_raises_an_error_and_every_offset_ends_once(places, records, messages):
     values: list[Any] = usual()
     for place, record in zip(places, records, strict=False):
         values.insert(place, record)
@@ -197,7 +191,7 @@ def test_whatever_comes_nothing_is_raised_and_every_offset_ends_once(places, rec
     shard.take(raw.take(np.arange(half, len(values))))
     assert shard.places() == [(0, offset) for offset in range(len(values))]
     assert shard.out.counts["events"] == len(values)
-    again = Shard(saved=dict(shard.saved))  # and the state is whole
+    again = Shard(saved=dict(shard.saved))  # the saved state can be restored
     again.take(batch(usual(5), offset=len(values)))
     assert len(again.out.scores) == 5
 
@@ -236,7 +230,7 @@ STAGES = [
 
 @pytest.mark.parametrize(("owner", "stage", "where"), STAGES, ids=[stage for _, stage, _ in STAGES])
 @pytest.mark.parametrize("cuts", [(), (7, 20, 43)])
-def test_a_record_that_a_stage_did_not_expect_is_set_aside_and_the_others_are_as_without_it(
+def test_a_record_that_raises_an_error_is_set_aside_and_the_others_are_scored_as_without_it(
     monkeypatch, caplog, owner, stage, where, cuts
 ):
     values = usual(60)
@@ -263,7 +257,7 @@ def test_a_record_that_a_stage_did_not_expect_is_set_aside_and_the_others_are_as
     assert sorted(shard.out.scores) == sorted(without.out.scores)
 
 
-def test_a_message_that_a_shard_did_not_expect_is_set_aside_and_what_was_in_force_stays(monkeypatch):
+def test_a_message_that_raises_an_error_is_set_aside_and_nothing_changes(monkeypatch):
     shard = Shard().feed(batch(usual(30)))
     shard.hear("control", 0, '{"type":"threshold","value":0.03}')
     with monkeypatch.context() as patch:
@@ -290,7 +284,7 @@ def test_a_fault_of_the_state_itself_fails_the_task():
 # ---- memory -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_long_key_around_many_leaves_takes_no_more_than_twenty_times_the_record():
+def test_a_long_key_above_many_leaves_takes_at_most_twenty_times_the_memory_of_the_record():
     record = json.dumps({"entity": "a", "k" * 800_000: {str(i): i for i in range(10_000)}}).encode()
     raw = batch([record])
     decoding.decode(raw, CHOSEN.event)

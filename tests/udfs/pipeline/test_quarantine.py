@@ -1,4 +1,4 @@
-"""A suspicious stretch is scored but not learned, until it proves to be a new level, or time is up."""
+"""Events of a long incident are scored but not learned, until they prove to be a new level or a maximum is reached."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.streams import SMALL, Run, batch
 def settings(quarantine=200, **decide):
     raw = PipelineSettings().model_dump()
     raw["entity"]["quarantine"] = quarantine
-    raw["decide"] |= {"warmup": 590, **decide}  # nothing but the stretch alerts
+    raw["decide"] |= {"warmup": 590, **decide}  # only the anomalous stretch can alert
     return PipelineSettings.model_validate(raw)
 
 
@@ -42,54 +42,54 @@ def states(run):
 
 
 def ended(run):
-    told = [json.loads(text)["data"] for _, text in run.alerts]
-    return [data for data in told if data["state"] == "resolved"]
+    alerts = [json.loads(text)["data"] for _, text in run.alerts]
+    return [data for data in alerts if data["state"] == "resolved"]
 
 
-def test_an_erratic_stretch_is_scored_but_moves_neither_centre_nor_deviation():
+def test_an_erratic_stretch_is_scored_but_hardly_changes_the_variance():
     random = np.random.default_rng(1)
     stretch = 100 + 30 * random.normal(size=150)
     guarded, plain = (run(np.concatenate((usual(), stretch)), q, quiet_events=150) for q in (200, 0))
     before = run(usual())
     assert guarded.counts["held_back"] > 100
     assert "held_back" not in plain.counts
-    moved = [number(one, VARIANCE) - number(before, VARIANCE) for one in (guarded, plain)]
-    assert moved[0] < 0.1 * moved[1]
+    change = [number(one, VARIANCE) - number(before, VARIANCE) for one in (guarded, plain)]
+    assert change[0] < 0.1 * change[1]
     assert guarded.counts["scored"] == plain.counts["scored"] == 750
 
 
-def test_a_new_level_is_learned_after_fifty_events_and_a_ramp_or_noise_only_when_time_is_up():
+def test_a_new_level_is_learned_after_fifty_events_and_a_ramp_or_noise_only_after_the_maximum():
     random = np.random.default_rng(2)
     flat = 130 + random.normal(size=300)
     ramp = 110 + 0.2 * np.arange(300) + random.normal(size=300)
     noise = 100 + 40 * random.normal(size=300)
 
-    def held(stretch):
+    def quarantined(stretch):
         return run(np.concatenate((usual(), stretch)), quiet_events=400).counts["held_back"]
 
-    assert 50 <= held(flat) < 90
-    assert held(ramp) == held(noise) == 200
+    assert 50 <= quarantined(flat) < 90
+    assert quarantined(ramp) == quarantined(noise) == 200
 
 
-def test_who_went_back_to_the_old_level_is_as_before():
+def test_an_entity_that_returns_to_its_old_level_is_scored_as_before():
     stretch = 100 + 30 * np.random.default_rng(3).normal(size=100)
     guarded = run(np.concatenate((usual(), stretch, usual(seed=5))))
     assert states(guarded)[-1] == "resolved"
-    told = [data["held_back"] for data in ended(guarded)]
-    assert sum(told) == guarded.counts["held_back"] > 30
+    quarantined = [data["held_back"] for data in ended(guarded)]
+    assert sum(quarantined) == guarded.counts["held_back"] > 30
     assert abs(number(guarded, CENTRE) - 100) < 0.3
 
 
-def test_who_stays_at_a_new_level_was_learned_and_the_alert_says_so_when_it_ends():
+def test_a_new_level_that_stays_is_learned_and_the_resolved_alert_says_so():
     level = run(np.concatenate((usual(), 30 + usual(1000, seed=6))), quiet_events=200)
-    [told] = ended(level)
+    [resolved] = ended(level)
     assert level.counts["held_back"] >= 50
-    assert told["held_back"] == 0
+    assert resolved["held_back"] == 0
 
 
 @given(st.lists(st.integers(1, 899), max_size=10), st.integers(0, 5), st.sampled_from([40, 200]))
 @hypothesis.settings(max_examples=25)
-def test_neither_batches_nor_restarts_change_what_is_held_back(cuts, seed, quarantine):
+def test_neither_batches_nor_restarts_change_which_events_are_quarantined(cuts, seed, quarantine):
     random = np.random.default_rng(seed)
     values = np.concatenate((usual(400), 100 + 30 * random.normal(size=100), usual(200, 7), usual(200, 8) + 40))
     base = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"quarantine": quarantine})})
@@ -106,12 +106,12 @@ def test_neither_batches_nor_restarts_change_what_is_held_back(cuts, seed, quara
     assert after.pipeline.canonical() == whole.pipeline.canonical()
 
 
-def test_a_batch_holds_no_more_of_an_entity_than_can_be_told_apart():
+def test_one_call_of_touch_counts_at_most_sixteen_events_of_an_entity():
     store = EntityStore(1)
     rows = store.rows(["a"] * 20 + ["b"] * 5, 1)
-    done, _, seen, held = store.touch(rows, np.arange(25), 100, 100)
+    done, _, seen, quarantined = store.touch(rows, np.arange(25), 100, 100)
     assert done == QUARANTINED_AFTER
-    assert not held.any()
+    assert not quarantined.any()
     assert seen.tolist() == list(range(1, QUARANTINED_AFTER + 1))
     assert store.head[rows[0], SEEN] == QUARANTINED_AFTER
     assert store.touch(rows[done:], np.arange(done, 25), 100, 100)[0] == 25 - QUARANTINED_AFTER

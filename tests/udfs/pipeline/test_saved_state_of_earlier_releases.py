@@ -1,4 +1,4 @@
-"""A job goes on from what an earlier release saved, as if that release had gone on itself."""
+"""A job that restores the state of an earlier release gives the same results as that release would have given."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def alike(one: Any, other: Any) -> bool:
 
 
 def parsed(line: str) -> list[Any]:
-    """A record that came out: output, key and content."""
+    """One record of the results: output, key and content."""
     name, key, text = json.loads(line)
     return [name, key, json.loads(text)]
 
@@ -40,7 +40,7 @@ def test_the_fixtures_of_the_first_release_are_there():
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_the_rest_of_a_stream_gives_what_the_release_gave(path, monkeypatch):
+def test_the_rest_of_a_stream_gives_the_results_of_the_release(path, monkeypatch):
     monkeypatch.chdir(path.parent)  # the registry is named from there
     manifest, saved, rest, expected = read(path)
     run = resume(manifest, saved, rest)
@@ -48,6 +48,6 @@ def test_the_rest_of_a_stream_gives_what_the_release_gave(path, monkeypatch):
     if arithmetic() == manifest["arithmetic"]:
         assert got == expected
         assert digest(run.saved) == manifest["digest_after"]
-    else:  # this processor's last digits are not those of the processor that made the fixture
+    else:  # this processor rounds the last digits differently from the one that made the fixture
         differ = [pair for pair in zip(got, expected, strict=True) if not alike(*map(parsed, pair))]
         assert differ == []

@@ -20,8 +20,8 @@ from streamgauge.udfs.settings.pipeline import LOOK_EVERY, EnsembleSettings, Mod
 from tests.streams import SMALL, START, Run, batch, stream
 
 cuts = st.lists(st.integers(1, 399), max_size=12)
-widths = st.sampled_from([1, 3])  # a series, whose entities are rich; records
-# room for three rich entities in each log
+widths = st.sampled_from([1, 3])  # one field is a series with rich entities, three are records
+# room for three rich entities in each partition
 TIGHT = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"rich_memory": 0.025})})
 
 
@@ -47,7 +47,7 @@ def test_resuming_from_saved_state_equals_never_having_stopped(stop, where, seed
 
 
 @pytest.mark.parametrize("fields", [1, 3])
-def test_every_batch_by_itself_and_restored_after_each(fields):
+def test_restoring_after_each_event_changes_nothing(fields):
     raw, saved, alerts = stream(n=150, fields=fields), {}, []
     for i in range(len(raw)):
         run = Run(saved=saved).feed(raw.take(np.array([i])))
@@ -70,7 +70,7 @@ def test_every_offset_ends_in_exactly_one_place(seed, where):
     assert min(len(run.scores), len(run.dead)) > 0
 
 
-def test_the_stream_of_these_tests_has_everything_in_it():
+def test_the_stream_of_these_tests_contains_every_kind_of_result():
     states = {
         json.loads(text)["data"]["state"] for seed in range(6) for _, text in Run().feed(stream(seed=seed)).alerts
     }
@@ -78,12 +78,12 @@ def test_the_stream_of_these_tests_has_everything_in_it():
     assert states == {"opened", "updated", "resolved"}
     assert run.late
     assert {json.loads(text)["reason"] for _, text in run.dead} == {"not_json", "no_entity"}
-    told = [json.loads(text) for _, text in run.notices]
-    assert ("io.streamgauge.schema.added", "later") in [(event["type"], event["subject"]) for event in told]
+    notices = [json.loads(text) for _, text in run.notices]
+    assert ("io.streamgauge.schema.added", "later") in [(event["type"], event["subject"]) for event in notices]
 
 
 @given(st.integers(0, 5))
-def test_same_stream_same_bytes(seed):
+def test_the_same_stream_gives_the_same_bytes(seed):
     raw = stream(seed=seed)
     assert Run().feed(raw).saved == Run().feed(raw).saved
 
@@ -95,7 +95,7 @@ def test_scores_run_from_0_to_1():
     assert max(values) > 0.6
 
 
-def test_partitions_are_logs_of_their_own():
+def test_partitions_do_not_influence_each_other():
     raw = stream(partitions=2)
     both = Run().feed(raw)
     for p in (0, 1):
@@ -103,26 +103,26 @@ def test_partitions_are_logs_of_their_own():
         assert alone.pipeline.canonical()[p] == both.pipeline.canonical()[p]
 
 
-def test_an_entity_away_too_long_starts_anew():
+def test_an_entity_that_sent_nothing_for_too_long_starts_from_the_beginning():
     settings = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"forget_after": 60_000})})
     near = batch([{"entity": "a", "x": float(i % 3)} for i in range(30)])
     far = batch([{"entity": "a", "x": 50.0}], offset=30, stamps=[near.stamps[-1] + 60_001])
-    back = batch([{"entity": "a", "x": 50.0}], offset=30, stamps=[near.stamps[-1] + 60_000])
-    head = {}
-    for name, last in (("far", far), ("back", back)):
+    in_time = batch([{"entity": "a", "x": 50.0}], offset=30, stamps=[near.stamps[-1] + 60_000])
+    seen = {}
+    for name, last in (("far", far), ("in time", in_time)):
         run = Run(settings).feed(near)
         run.take(run.pipeline.process(last))
         store = run.pipeline.partitions[0].stages.entities.store
-        head[name] = int(store.head[store.index["a"], 0])
-    assert head == {"far": 1, "back": 31}
+        seen[name] = int(store.head[store.index["a"], 0])
+    assert seen == {"far": 1, "in time": 31}
 
 
 @given(st.integers(1, 899), st.lists(st.integers(1, 899), max_size=8))
-def test_seats_of_forgotten_entities_go_to_others_and_stay_with_them_after_a_restart(stop, where):
+def test_slots_of_forgotten_entities_are_given_to_others_whatever_the_restarts(stop, where):
     random = np.random.default_rng(0)
     events = [{"entity": f"{'old' if i < 300 else 'new'}{i % 5}", "x": float(random.normal())} for i in range(900)]
-    away = np.where(np.arange(900) < 300, 0, 40 * 86_400_000)
-    raw = batch(events, stamps=START + 1000 * np.arange(900) + away)
+    pause = np.where(np.arange(900) < 300, 0, 40 * 86_400_000)
+    raw = batch(events, stamps=START + 1000 * np.arange(900) + pause)
     first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, 900))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(knowledge, "COUNT_EVERY", LOOK_EVERY)
@@ -130,35 +130,35 @@ def test_seats_of_forgotten_entities_go_to_others_and_stay_with_them_after_a_res
         whole = Run(TIGHT).feed(raw, where)
         before = Run(TIGHT).feed(first, where)
         after = Run(TIGHT, before.saved).feed(rest, [w - stop for w in where])
-    assert whole.counts["entities_forgotten"] == 3  # two have an incident that is open
+    assert whole.counts["entities_forgotten"] == 3  # the two others have an open incident
     assert whole.pipeline.entities == {"entities": 7, "rich_entities": 3, "warm_entities": 0}
     assert after.pipeline.canonical() == whole.pipeline.canonical()
     assert sorted(before.scores + after.scores) == sorted(whole.scores)
 
 
-def test_a_rich_detector_keeps_to_its_streams_when_another_runs():
+def test_a_rich_detector_runs_only_on_its_kinds_of_streams_even_if_another_runs():
     chosen = {"value_novelty": {"streams": ["series"]}, "shape_dictionary": {"samples": 4, "warmup": 5}}
     only = DetectorSettings.model_validate(dict.fromkeys(DetectorSettings.model_fields) | chosen)
     run = Run(SMALL.model_copy(update={"detectors": only})).feed(stream(fields=2))
-    said = {name for _, text in run.scores for name in json.loads(text)["detectors"]}
-    assert said == {"shape_dictionary"}
+    detectors = {name for _, text in run.scores for name in json.loads(text)["detectors"]}
+    assert detectors == {"shape_dictionary"}
 
 
-def test_other_detectors_refuse_the_state_with_a_reason():
+def test_state_of_other_detectors_is_refused_with_a_reason():
     saved = Run().feed(stream(n=50)).saved
     other = SMALL.model_copy(update={"detectors": SMALL.detectors.model_copy(update={"half_space_trees": None})})
     with pytest.raises(StateError, match=r"rolling_z_score.*half_space_trees.*settings name"):
         Run(other, saved)
 
 
-def test_a_missing_part_of_the_state_is_refused():
+def test_state_with_a_missing_part_is_refused():
     saved = Run().feed(stream(n=50)).saved
     del saved["0/m"]
     with pytest.raises(StateError, match="incomplete"):
         Run(saved=saved)
 
 
-def test_a_rule_on_the_control_topic_alerts_at_once_and_by_name():
+def test_a_rule_from_a_control_message_alerts_at_once_and_is_named():
     run = Run()
     run.pipeline.apply(parse('{"type":"rules","rules":[{"id":"age","when": "age < 0"}]}'))
     run.feed(batch([{"entity": "a", "age": 3}, {"entity": "b", "age": -1}]))
@@ -168,7 +168,7 @@ def test_a_rule_on_the_control_topic_alerts_at_once_and_by_name():
     assert run.counts["alerts.opened"] == run.counts["alerts.conditional"] == 1
 
 
-def test_a_threshold_on_the_control_topic_takes_the_settings_place():
+def test_a_threshold_from_a_control_message_replaces_that_of_the_settings():
     raw = stream(seed=3)
     strict = Run()
     strict.pipeline.apply(parse('{"type":"threshold","value":1e-12}'))
@@ -184,7 +184,7 @@ def test_a_new_model_version_is_named_in_alerts_and_survives_a_restart():
     run.pipeline.apply(message)
     run.feed(raw.take(np.arange(200, 300)))
     again = Run(saved=run.saved)
-    again.pipeline.apply(message)  # read again at the start: must change nothing
+    again.pipeline.apply(message)  # it is read again at the start, and must change nothing
     rest = raw.take(np.arange(300, 400))
     assert again.feed(rest).pipeline.canonical() == run.feed(rest).pipeline.canonical()
     last = json.loads(again.alerts[-1][1])["data"]["detectors"]["half_space_trees"]
@@ -212,33 +212,33 @@ def test_a_wide_stream_keeps_its_columns():
 @pytest.mark.parametrize(
     "detectors", [{}, {"half_space_trees": None}, {"rolling_z_score": None, "river_half_space_trees": {}}]
 )
-def test_warming_up_works_for_any_detectors_and_reaches_every_kernel(detectors):
+def test_warming_up_works_for_any_detectors_and_compiles_every_kernel(detectors):
     warm_up(PipelineSettings.model_validate({"detectors": detectors}), Models(ModelsSettings()))
     if not detectors:
         from streamgauge.models.detectors.cohort import half_space_trees as trees
-        from streamgauge.udfs.entities import entity_store as context
-        from streamgauge.udfs.incidents import lifecycle as decide
-        from streamgauge.udfs.scoring import normalise as featurize
+        from streamgauge.udfs.entities import entity_store
+        from streamgauge.udfs.incidents import lifecycle
+        from streamgauge.udfs.scoring import normalise
 
         kernels = (
             trees._score,
             trees._score_count,
             trees._close_counted,
-            context._touch,
-            decide._follow,
-            featurize._featurize,
+            entity_store._touch,
+            lifecycle._follow,
+            normalise._featurize,
         )
         assert all(kernel.signatures for kernel in kernels)
 
 
-def test_weights_of_the_control_topic_take_the_settings_place_and_survive_a_restart():
+def test_weights_from_a_control_message_replace_those_of_the_settings_and_survive_a_restart():
     raw = stream(seed=4)
     message = parse('{"type":"weights","weights":{"loda":9,"online_isolation_forest":0.1}}')
     plain, run = Run().feed(raw), Run().feed(raw.take(np.arange(100)))
     run.pipeline.apply(message)
     run.feed(raw.take(np.arange(100, 300)))
     again = Run()
-    again.pipeline.apply(message)  # read at the start, before what it decides about is restored
+    again.pipeline.apply(message)  # read at the start, before the state is restored
     again.pipeline.restore(run.saved.items())
     again.saved = dict(run.saved)
     rest = raw.take(np.arange(300, 400))
@@ -301,7 +301,7 @@ def test_weights_move_in_steps_whatever_the_batches_and_restarts(where, stop):
     assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
 
 
-def test_weights_arrive_where_they_are_wanted():
+def test_weights_reach_the_wanted_values():
     raw = stream(n=6400, seed=5)
     run = Run(SMALL).feed(raw.take(np.arange(400)))
     run.pipeline.apply(parse('{"type": "weights", "weights": {"rolling_z_score": 9}}'))
@@ -311,10 +311,10 @@ def test_weights_arrive_where_they_are_wanted():
 
 
 @hypothesis.settings(max_examples=5)
-@example([], 559)  # one batch in which an entity begins to be held back from learning
-@example([], 1300)  # and one before a third field comes
+@example([], 559)  # the quarantine of an entity begins in the middle of a batch
+@example([], 1300)  # a third field comes in the middle of a batch
 @given(cuts, st.integers(1, 1999))
-def test_peers_are_the_same_whatever_the_batches_though_new_ones_come(where, stop):
+def test_the_level_of_peers_does_not_depend_on_batches_even_if_entities_are_added(where, stop):
     random = np.random.default_rng(0)
     raw = SMALL.model_dump(mode="json")
     quick = {"streams": ["fields", "records"], "warmup": 10}

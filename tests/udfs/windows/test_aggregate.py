@@ -1,4 +1,4 @@
-"""Aggregates of windows: equal to numpy's and pandas' own, whatever the order of events."""
+"""Aggregates of windows are equal to those of pandas, whatever the order of events."""
 
 from __future__ import annotations
 
@@ -25,22 +25,25 @@ REFERENCE = {
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 3), st.one_of(st.just(np.nan), st.sampled_from([-1.5, 0.0, 0.1, 2.0, 7e9]))), max_size=40),
+    st.lists(
+        st.tuples(st.integers(0, 3), st.one_of(st.just(np.nan), st.sampled_from([-1.5, 0.0, 0.1, 2.0, 7e9]))),
+        max_size=40,
+    ),
     st.sampled_from(sorted(REFERENCE)),
     st.randoms(use_true_random=False),
-)  # fmt: skip
-def test_an_aggregate_is_that_of_pandas_and_does_not_depend_on_the_order(rows, how, random):
+)
+def test_an_aggregate_equals_that_of_pandas_and_does_not_depend_on_the_order(rows, how, random):
     entities, x = np.array([e for e, _ in rows], np.int64), np.array([v for _, v in rows], np.float64)
-    told = aggregate(entities, x, how, 4)
+    actual = aggregate(entities, x, how, 4)
     frame = pd.DataFrame({"e": entities, "x": x}).dropna()
     expected = frame.groupby("e")["x"].agg(REFERENCE[how]).reindex(range(4)).to_numpy(np.float64)
-    np.testing.assert_allclose(told, expected, rtol=1e-12, atol=1e-6)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-6)
     shuffled = random.sample(range(len(rows)), len(rows))
-    assert aggregate(entities[shuffled], x[shuffled], how, 4).tobytes() == told.tobytes()
+    assert aggregate(entities[shuffled], x[shuffled], how, 4).tobytes() == actual.tobytes()
 
 
 def kept(rows, columns=(("x", False), ("x", True))):
-    """Events (entity, time, x), kept, with offsets in order."""
+    """A store that keeps events (entity, time, x) with offsets 0, 1, ..."""
     store = KeptEvents(list(columns), "0/")
     events = Events(
         np.arange(len(rows)), [{"x": x} for _, _, x in rows], [e for e, _, _ in rows], np.array([t for _, t, _ in rows])
@@ -52,7 +55,7 @@ def kept(rows, columns=(("x", False), ("x", True))):
 MINUTE = EventWindow.model_validate({"size": "1 m", "aggregates": {"x": ["sum", "distinct"]}})
 
 
-def test_a_window_holds_what_lies_in_it_by_entity_with_texts_only_told_apart():
+def test_a_window_aggregates_its_events_by_entity_and_texts_count_as_distinct_values_only():
     b = [("b", 60_000, 1.0), ("b", 60_001, "k"), ("b", 61_000, "k"), ("b", 61_000, True)]
     a = [("a", 119_999, 2), ("a", 120_000, 50), ("a", 59_999, 50)]
     store = kept(b + a)
@@ -64,13 +67,13 @@ def test_a_window_holds_what_lies_in_it_by_entity_with_texts_only_told_apart():
     assert window.actual(0) == {"m.count": 1.0, "m.x.sum": 2.0, "m.x.distinct": 1.0}
 
 
-def test_what_is_missing_is_not_told():
+def test_missing_aggregates_are_left_out():
     window = kept([("a", 0, None), ("a", 1, "text")]).window("m", MINUTE, 60_000)
     assert window.actual(0) == {"m.count": 2.0, "m.x.distinct": 1.0}
 
 
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=200), st.integers(0, 500), st.integers(1, 6))
-def test_forgetting_keeps_what_may_still_be_needed_and_what_is_saved_restores_it(times, before, batches):
+def test_forgetting_keeps_the_events_that_may_still_be_needed_and_saving_restores_them(times, before, batches):
     store, saved = KeptEvents([("x", False)], "0/"), {}
     for part in np.array_split(np.array(times), batches):
         store.add([f"e{t % 3}" for t in part.tolist()], part, part, part[:, None].astype(float))
@@ -85,11 +88,15 @@ def test_forgetting_keeps_what_may_still_be_needed_and_what_is_saved_restores_it
 
 
 @pytest.mark.parametrize(
-    ("size", "every", "said"),
-    [("10 s", "3 s", "without a remainder"), ("200 s", "1 s", "1 to 100 times every"), ("10 s", "20 s", "1 to 100 times")],
-)  # fmt: skip
-def test_windows_that_do_not_fit_are_refused(size, every, said):
-    with pytest.raises(ValueError, match=said):
+    ("size", "every", "message"),
+    [
+        ("10 s", "3 s", "without a remainder"),
+        ("200 s", "1 s", "1 to 100 times every"),
+        ("10 s", "20 s", "1 to 100 times"),
+    ],
+)
+def test_windows_that_do_not_fit_are_refused(size, every, message):
+    with pytest.raises(ValueError, match=message):
         EventWindow.model_validate({"size": size, "every": every})
     with pytest.raises(ValueError, match="an aggregate is sum, mean"):
         EventWindow.model_validate({"size": "1 m", "aggregates": {"x": ["median"]}})

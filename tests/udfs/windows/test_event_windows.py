@@ -1,4 +1,4 @@
-"""Windows of event time: scored like events, the same whatever the order and the batches, amended by what comes late."""
+"""Windows of event time are scored like events, do not depend on order or batches, and are amended by late events."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def with_budget(chosen, alerts):
 
 
 def events(minutes=190, seed=0, burst=None, gap=None, entities=("fan", "pump", "valve")):
-    """(time, event) of some entities; `burst` and `gap` are the minutes in which pump sends ten times as often, or nothing."""
+    """(time, event) of some entities. Pump sends ten times as often in the minute `burst`, and nothing in the minute `gap`."""
     random = np.random.default_rng(seed)
     made = []
     for t in range(0, minutes * MINUTE, EVERY):
@@ -52,29 +52,27 @@ def events(minutes=190, seed=0, burst=None, gap=None, entities=("fan", "pump", "
 
 
 def raw(made, order=None):
-    """A batch of events in an order; each arrives when the newest of those before it is over."""
+    """A batch of events in an order. Each arrives at its own time or that of the newest event before it, whichever is later."""
     made = made if order is None else [made[i] for i in order]
     times = np.array([t for t, _ in made])
     stamps = np.maximum.accumulate(times)
     return batch([{**event, "ts": int(t)} for t, event in made], stamps=stamps)
 
 
-def told(run, what="aggregate"):
+def alerts_of(run, what="aggregate"):
     alerts = [json.loads(text)["data"] for _, text in run.alerts]
     return [alert for alert in alerts if what in alert]
 
 
 def late(made, minute, by, entity="pump"):
-    """The order in which an entity's events of a minute come so many minutes later."""
-    keys = [
-        t + by * MINUTE if e["entity"] == entity and (t - BEGIN) // MINUTE == minute else t for t, e in made
-    ]  # fmt: skip
+    """The order of events if those of one entity in one minute come `by` minutes later."""
+    keys = [t + by * MINUTE if e["entity"] == entity and (t - BEGIN) // MINUTE == minute else t for t, e in made]
     return np.argsort(keys, kind="stable").tolist()
 
 
 def test_a_burst_of_usual_events_is_a_collective_anomaly_of_its_window():
     run = Run(settings()).feed(raw(events(burst=160)))
-    opened, *_, resolved = told(run)
+    opened, *_, resolved = alerts_of(run)
     begin, end = ("2025-10-09T11:33:00.000Z", "2025-10-09T11:34:00.000Z")
     assert (opened["entity"], opened["kind"], opened["state"]) == ("pump", "collective", "opened")
     assert opened["aggregate"] == {"window": "minute", "from": begin, "to": end, "events": 120}
@@ -100,8 +98,11 @@ def uncut(seed, every, by):
 
 
 @given(
-    st.lists(st.integers(1, 1950), max_size=8), st.integers(0, 3), st.sampled_from(["1 m", "20 s"]), st.sampled_from([2, 4])
-)  # fmt: skip
+    st.lists(st.integers(1, 1950), max_size=8),
+    st.integers(0, 3),
+    st.sampled_from(["1 m", "20 s"]),
+    st.sampled_from([2, 4]),
+)
 @hypothesis.settings(max_examples=15)
 def test_neither_batches_nor_restarts_matter(cuts, seed, every, by):
     small, stream, whole = uncut(seed, every, by)
@@ -113,7 +114,7 @@ def test_neither_batches_nor_restarts_matter(cuts, seed, every, by):
     after = Run(small, before.saved).feed(stream.take(np.arange(stop, len(stream))), cuts)
     assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
     assert after.pipeline.canonical() == whole.pipeline.canonical()
-    assert {alert["state"] for alert in told(whole)} >= {"opened"}
+    assert {alert["state"] for alert in alerts_of(whole)} >= {"opened"}
 
 
 @functools.cache
@@ -151,24 +152,24 @@ def in_order():
 
 @given(st.integers(0, 10_000))
 @hypothesis.settings(max_examples=15)
-def test_events_out_of_order_by_no_more_than_the_bound_give_the_same_alerts(seed):
+def test_events_out_of_order_within_the_bound_give_the_same_alerts(seed):
     made, small = events(80, burst=40, entities=TWO), settings(base=SMALL)
     delays = np.random.default_rng(seed).integers(0, 10_000, len(made))
     order = np.argsort([t + d for (t, _), d in zip(made, delays.tolist(), strict=True)], kind="stable").tolist()
 
     def without_places(run):
-        return [{k: v for k, v in alert.items() if k != "source"} for alert in told(run)]
+        return [{k: v for k, v in alert.items() if k != "source"} for alert in alerts_of(run)]
 
-    straight = without_places(in_order())
-    assert without_places(Run(small).feed(raw(made, order))) == straight != []
+    expected = without_places(in_order())
+    assert without_places(Run(small).feed(raw(made, order))) == expected != []
 
 
-def test_an_alert_of_a_window_whose_events_were_late_is_retracted_under_its_id_with_both_values():
+def test_an_alert_whose_window_is_amended_is_retracted_under_its_id_with_old_and_new_values():
     made = events()
     half = [k for k, (t, e) in enumerate(made) if e["entity"] == "pump" and (t - BEGIN) // MINUTE == 160][1:]
     keys = [t + (130_000 if k in half else 0) for k, (t, _) in enumerate(made)]
     run = Run(settings()).feed(raw(made, np.argsort(keys, kind="stable").tolist()))
-    opened, retracted = told(run)
+    opened, retracted = alerts_of(run)
     assert (opened["state"], retracted["state"]) == ("opened", "retracted")
     assert opened["alert_id"] == retracted["alert_id"]
     amended = retracted["amended"]
@@ -179,22 +180,22 @@ def test_an_alert_of_a_window_whose_events_were_late_is_retracted_under_its_id_w
     assert not run.late
 
 
-def test_a_burst_that_comes_late_opens_the_alert_that_it_would_have_opened_and_it_ends_like_any():
+def test_a_burst_that_comes_after_its_window_opens_the_same_alert_as_in_time_and_it_is_resolved():
     made = events(burst=160)
     run = Run(settings()).feed(raw(made, late(made, 160, 13 / 6)))
-    in_time = told(Run(settings()).feed(raw(made)))
-    opened, resolved = (a for a in told(run) if a["alert_id"] == in_time[0]["alert_id"])
+    in_time = alerts_of(Run(settings()).feed(raw(made)))
+    opened, resolved = (a for a in alerts_of(run) if a["alert_id"] == in_time[0]["alert_id"])
     assert (opened["state"], resolved["state"]) == ("opened", "resolved")
     assert opened["amended"]["was"] is None
     assert opened["actual"] == in_time[0]["actual"]
     assert opened["score"] == pytest.approx(in_time[0]["score"], abs=0.05)
 
 
-def test_more_of_a_burst_that_was_told_updates_it():
+def test_further_events_of_a_reported_burst_update_its_alert():
     made = events(burst=160)
     mine = [k for k, (t, e) in enumerate(made) if e["entity"] == "pump" and (t - BEGIN) // MINUTE == 160][90:]
     keys = [t + (130_000 if k in mine else 0) for k, (t, _) in enumerate(made)]
-    opened, updated, *_ = told(Run(settings()).feed(raw(made, np.argsort(keys, kind="stable").tolist())))
+    opened, updated, *_ = alerts_of(Run(settings()).feed(raw(made, np.argsort(keys, kind="stable").tolist())))
     assert (updated["state"], updated["alert_id"]) == ("updated", opened["alert_id"])
     counts = [updated["amended"][when]["actual"]["minute.count"] for when in ("was", "now")]
     assert counts == [90, 120]
@@ -202,7 +203,7 @@ def test_more_of_a_burst_that_was_told_updates_it():
 
 @given(st.integers(2, 12))
 @hypothesis.settings(max_examples=8)
-def test_what_comes_after_the_bound_is_late_and_every_offset_ends_in_one_place(by):
+def test_an_event_beyond_the_bound_is_late_and_every_offset_ends_once(by):
     made = events(80, entities=TWO)
     run = Run(settings(base=SMALL)).feed(raw(made, late(made, 60, by)))
     assert bool(run.late) == (by > 5)
@@ -210,27 +211,25 @@ def test_what_comes_after_the_bound_is_late_and_every_offset_ends_in_one_place(b
     assert sorted(places) == list(range(len(made)))
 
 
-def test_one_clock_that_is_ahead_ends_nobody_elses_window():
+def test_an_entity_whose_clock_is_ahead_does_not_end_the_windows_of_others():
     made = events(burst=160)
-    ahead = [
-        (t + 3 * 60 * MINUTE if e["entity"] == "fan" else t, e) for t, e in made if (t - BEGIN) // MINUTE < 170
-    ]  # fmt: skip
+    ahead = [(t + 3 * 60 * MINUTE if e["entity"] == "fan" else t, e) for t, e in made if (t - BEGIN) // MINUTE < 170]
     order = np.arange(len(ahead))
     stream = raw(ahead, order)
     stream.stamps = np.maximum.accumulate([t for t, e in made if (t - BEGIN) // MINUTE < 170])
     run = Run(settings()).feed(stream)
     assert not run.late
-    assert {(a["entity"], a["state"]) for a in told(run)} >= {("pump", "opened")}
+    assert {(a["entity"], a["state"]) for a in alerts_of(run)} >= {("pump", "opened")}
 
 
-def test_a_log_that_falls_silent_ends_its_windows_with_the_clock_and_later_events_amend_them():
+def test_windows_of_a_silent_partition_end_as_time_passes_and_later_events_amend_them():
     made = events(minutes=161, burst=160)
     run = Run(settings()).feed(raw(made))
-    assert not told(run)
+    assert not alerts_of(run)
     run.take(run.pipeline.tick({0: 5_000}))
-    assert not told(run)
+    assert not alerts_of(run)
     run.take(run.pipeline.tick({0: 15_000}))
-    [opened] = told(run)
+    [opened] = alerts_of(run)
     assert opened["aggregate"]["events"] == 120
     again = raw(
         [(BEGIN + 160 * MINUTE + 30_000, {"entity": "pump", "x": 10.0})]
@@ -238,7 +237,7 @@ def test_a_log_that_falls_silent_ends_its_windows_with_the_clock_and_later_event
     )
     again.offsets += len(made)
     run.feed(again)
-    updated = told(run, "amended")[0]
+    updated = alerts_of(run, "amended")[0]
     assert (updated["state"], updated["alert_id"]) == ("updated", opened["alert_id"])
     assert updated["actual"]["minute.count"] == 121
 
@@ -248,23 +247,23 @@ def test_rules_read_aggregates():
     raw_settings["decide"]["rules"] = [{"id": "too many", "when": "minute.count > 100.0", "severity": "critical"}]
     raw_settings["decide"]["threshold"] = 1e-12
     run = Run(PipelineSettings.model_validate(raw_settings)).feed(raw(events(burst=160)))
-    [opened] = [a for a in told(run) if a["state"] == "opened"]
+    [opened] = [a for a in alerts_of(run) if a["state"] == "opened"]
     assert (opened["kind"], opened["severity"], opened["rules"]) == ("conditional", "critical", ["too many"])
 
 
-def test_a_burst_like_one_that_was_found_false_is_not_told_again():
+def test_a_burst_like_one_whose_alert_was_false_raises_no_alert():
     made = events(burst=160)
     again = [(t + 10 * MINUTE, e) for t, e in made if (t - BEGIN) // MINUTE == 160][:90]
     made = sorted(made + again, key=lambda event: event[0])
     stream = raw(made)
     cut = next(k for k, (t, _) in enumerate(made) if t > BEGIN + 165 * MINUTE)
     plain = Run(settings(quiet_events=2)).feed(stream)
-    assert len([a for a in told(plain) if a["state"] == "opened" and a["entity"] == "pump"]) == 2
+    assert len([a for a in alerts_of(plain) if a["state"] == "opened" and a["entity"] == "pump"]) == 2
     run = Run(settings(quiet_events=2)).feed(stream.take(np.arange(cut)))
-    first = next(a for a in told(run) if a["state"] == "opened" and a["entity"] == "pump")
+    first = next(a for a in alerts_of(run) if a["state"] == "opened" and a["entity"] == "pump")
     field = max(first["contributions"], key=first["contributions"].get)
     for k, who in enumerate(("ann", "ben")):
-        word = {
+        feedback = {
             "alert_id": first["alert_id"],
             "entity": "pump",
             "kind": first["kind"],
@@ -272,11 +271,11 @@ def test_a_burst_like_one_that_was_found_false_is_not_told_again():
             "verdict": "false",
             "by": who,
         }
-        word |= {
+        feedback |= {
             "tail_probability": first["tail_probability"],
             "effect": abs(first["actual"][field] - first["expected"][field]),
         }
-        run.pipeline.hear(Feedback.model_validate(word), k)
+        run.pipeline.hear(Feedback.model_validate(feedback), k)
     run.feed(stream.take(np.arange(cut, len(made))))
-    assert len([a for a in told(run) if a["state"] == "opened" and a["entity"] == "pump"]) == 1
+    assert len([a for a in alerts_of(run) if a["state"] == "opened" and a["entity"] == "pump"]) == 1
     assert run.counts["muted.feedback"] > 0
