@@ -69,10 +69,13 @@ def test_incidents_that_open_together_are_a_group_whose_root_moved_first():
 def opened(entity, minute, partition=0):
     """The data of the alert of an incident that opens."""
     return {
-        "alert_id": f"{entity}-{minute}", "entity": entity, "contributions": {"load": 0.2, "errors": 0.8},
-        "window": {"from": rfc3339(START + 60_000 * minute)}, "source": {"partition": partition},
+        "alert_id": f"{entity}-{minute}",
+        "entity": entity,
+        "contributions": {"load": 0.2, "errors": 0.8},
+        "window": {"from": rfc3339(START + 60_000 * minute)},
+        "source": {"partition": partition},
         "group": {"id": f"of-{partition}"},
-    }  # fmt: skip
+    }
 
 
 def test_incidents_on_all_partitions_that_open_together_are_a_group():

@@ -219,9 +219,16 @@ def test_a_model_that_people_find_worse_is_asked_to_be_trained_again_by_the_log_
 
     def said(k, verdict):
         return Feedback(
-            alert_id=f"a{k}", entity="e1", kind="point", field="f0", tail_probability=1e-5, verdict=verdict, by=f"p{k % 5}",
-            agreed=("forest",), source={"partition": 0, "first": k, "last": k + 1},
-        )  # fmt: skip
+            alert_id=f"a{k}",
+            entity="e1",
+            kind="point",
+            field="f0",
+            tail_probability=1e-5,
+            verdict=verdict,
+            by=f"p{k % 5}",
+            agreed=("forest",),
+            source={"partition": 0, "first": k, "last": k + 1},
+        )
 
     words = [said(k, "true") for k in range(80)] + [said(k, "false") for k in range(80, 150)]
     [(key, text)] = [request for k, word in enumerate(words) for request in run.pipeline.hear(word, k).requests]
