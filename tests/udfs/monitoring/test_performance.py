@@ -11,9 +11,16 @@ from streamgauge.udfs.monitoring.performance import PerformanceWatch
 def said(k, verdict, agreed=True, by="p", source=True):
     names = {"agreed" if agreed else "disagreed": ("m",)}
     return Feedback(
-        alert_id=f"a{k}", entity="e", kind="point", field="x", tail_probability=1e-5, verdict=verdict, by=by,
-        source=Source(partition=0, first=k, last=k) if source else None, **names,
-    )  # fmt: skip
+        alert_id=f"a{k}",
+        entity="e",
+        kind="point",
+        field="x",
+        tail_probability=1e-5,
+        verdict=verdict,
+        by=by,
+        source=Source(partition=0, first=k, last=k) if source else None,
+        **names,
+    )
 
 
 def words(share, n, seed, by=lambda k: f"p{k % 5}", begin=0):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamgauge.jobs.settings.loading import validated
-from streamgauge.udfs.monitoring.probe import PLANTED
+from streamgauge.udfs.monitoring.probe import PROBE_KINDS
 
 from tests.streams import Run, batch
 
@@ -31,9 +31,12 @@ def seasonal(n=N, entities=5):
     stamps = 1_760_000_400_000 + (np.arange(n) // entities) * 600_000
     X = np.column_stack((50 + wave + random.normal(size=n), 5 + np.sin(together) + 0.1 * random.normal(size=n)))
     return batch(
-        [{"entity": f"e{i % entities}", "ts": int(stamps[i]), "load": x, "flow": y} for i, (x, y) in enumerate(X.tolist())],
+        [
+            {"entity": f"e{i % entities}", "ts": int(stamps[i]), "load": x, "flow": y}
+            for i, (x, y) in enumerate(X.tolist())
+        ],
         stamps=stamps,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def test_every_so_many_events_it_is_told_what_was_counted(tracked):
 
 def test_known_anomalies_of_each_kind_are_planted_and_found_when_there_is_something_to_know(tracked):
     probes = [record["probe"] for record in told(tracked) if record["probe"]]
-    assert {probe["kind"] for probe in probes} == set(PLANTED)
+    assert {probe["kind"] for probe in probes} == set(PROBE_KINDS)
     late = probes[len(probes) // 2 :]
     assert all(probe["found"] for probe in late if probe["kind"] in ("point", "collective"))
     assert all(any(probe["members"].values()) for probe in late if probe["found"])
