@@ -24,9 +24,16 @@ WORD = '{"alert_id":"a","entity":"e","kind":"point","tail_probability":1,"by":"x
 
 def said(verdict="false", by="ann", alert="a1", entity="e", field="x", tail=1e-5, effect=5.0, **more):
     return Feedback(
-        alert_id=alert, entity=entity, kind="point", field=field, verdict=verdict, by=by, tail_probability=tail, effect=effect,
+        alert_id=alert,
+        entity=entity,
+        kind="point",
+        field=field,
+        verdict=verdict,
+        by=by,
+        tail_probability=tail,
+        effect=effect,
         **more,
-    )  # fmt: skip
+    )
 
 
 def heard(*messages):
@@ -116,7 +123,7 @@ def test_only_the_newest_word_of_each_person_on_each_alert_counts(words):
         (WORD % '"ignore","until":"2026-01-01T00:00:00"', "it needs a zone"),
         ("nonsense", "feedback: message: Invalid JSON"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_named(text, told):
     with pytest.raises(SettingsError, match=told):
         parse_feedback(text)
