@@ -27,7 +27,7 @@ def classify(
     """The kind of each anomalous event.
 
     An event that breaks a rule is conditional. Any other event has the kind with the most evidence. Point and contextual anomalies are
-    told apart by the field with the largest share: the event is contextual if its value is usual for the entity, but not at this time or
+    distinguished by the field with the largest share: the event is contextual if its value is usual for the entity, but not at this time or
     not in this situation, and a point if the value is not usual.
 
     Parameters

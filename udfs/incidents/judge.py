@@ -44,7 +44,7 @@ class Judged:
 
     @property
     def alertable(self) -> Floats:
-        """Alert evidence for an incident of any kind, float64[n], as far as the severity of the event is not limited."""
+        """Alert evidence for an incident of any kind, float64[n], limited where the severity of the event is."""
         limited: Floats = np.minimum(self.scored.verdicts.strongest, self.suppressed.most_evidence)
         return limited
 

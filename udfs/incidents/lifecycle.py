@@ -42,7 +42,7 @@ FLAPS_AT_ONCE = 3  # an incident follows the last one if it opens within this ma
 FLAPS_MOST = 3  # the number of quiet events that an incident needs doubles at most this often
 # Quarantined events turn out to be a new level, and are learned from then on, if there are `LEVEL_EVENTS` of them, if their standard
 # deviation is at most `LEVEL_SPREAD` (in deviations of the entity), and if they have no trend: the sum of squares about their mean is at
-# most `LEVEL_TREND` times what the changes from each event to the next let expect.
+# most `LEVEL_TREND` times half the sum of squared changes from each event to the next. Without a trend, these two are about equal.
 LEVEL_EVENTS, LEVEL_SPREAD, LEVEL_TREND = 50, 2.0, 2.0
 # Evidence for ten times rarer. An event that is ten times rarer than the last one reported is worth an update; an event that is ten times
 # more usual than the threshold is quiet.
@@ -56,7 +56,7 @@ class Candidates:
     Attributes
     ----------
     alertable : float64[n]
-        Alert evidence, as far as the severity of the event is not limited.
+        Alert evidence, limited where the severity of the event is (`Suppressed.most_evidence`).
     evidence : float64[n]
         Evidence of the single event. It cannot open an incident, but it keeps an open one from ending.
     violated : bool[n]

@@ -104,8 +104,8 @@ def probe(
     Returns
     -------
     Probe or None
-        None if such an anomaly cannot be made: the entity is in its cold start, its fields are constant, or neither the hour nor the
-        peers let expect another value than the centre.
+        None if such an anomaly cannot be made: the entity is in its cold start, its fields are constant, or the value that is expected at
+        this hour, or among these peers, is the usual one.
     """
     kind, d, row = PROBE_KINDS[turn % len(PROBE_KINDS)], len(x), store.index[last.keys[0]]
     if store.head[row, SEEN] <= settings.decide.warmup:

@@ -24,8 +24,8 @@ STEP = 0.2  # share of the way to new weights that one step goes
 NEAR = 0.02  # relative difference at which the last step goes all the way
 AGREES = -math.log(0.01)  # evidence from which on a member agrees that an event is anomalous: a tail probability of 1 %
 
-# Settings of the calibrators of members beside the ensemble. They find the same anomaly in many events in a row, and all these events
-# together must not make such an anomaly look usual.
+# Settings of the calibrators of members outside the ensemble (see `Members.beside`). Such a member finds the same anomaly in many events
+# in a row. These many events must not make the anomaly look usual.
 RUNS = {"rare": 1e-3, "least": 0.02}
 
 

@@ -1,4 +1,4 @@
-"""Entities compared with their peers: the level that the peers have in common, and what they all miss of it at once."""
+"""Entities compared with their peers: the level that all have in common, and the deviations from it that all have in common."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Peers:
     level : CohortLevel
         Common level of the entities' residuals, which are what the hour does not explain, in deviations.
     strays : CohortLevel
-        Common level of the entities' deviations from what `level` lets expect. If all deviate at once, no single entity has left the
+        Common level of the entities' deviations from what is expected by `level`. If all deviate at once, no single entity has left the
         group.
     """
 
