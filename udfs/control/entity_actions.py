@@ -1,4 +1,4 @@
-"""What a person does to an entity while the job runs: show, forget, release, rewind."""
+"""Requests about an entity while the job runs: show it, forget it, release it from quarantine, rewind it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.output.alert import alert_id
 from streamgauge.udfs.output.cloud_event import Origin
 
+# What the answer to each action is called.
 DONE = {"show": "shown", "forget": "forgotten", "release": "released", "rewind": "rewound"}
 
 
@@ -49,13 +50,20 @@ class EntityActions:
         self._prefix = f"{origin.partition}/w:{window}/" if window else f"{origin.partition}/"
 
     def act(self, message: EntityAction, row: int) -> tuple[tuple[str, bytes], Forgotten | None]:
-        """Do what is asked with the entity in a row, and tell what was known of it before.
+        """Do what is asked with the entity in a row, and report what was known of it before.
+
+        Parameters
+        ----------
+        message : EntityAction
+        row : int
+            Row of the entity in the store.
 
         Returns
         -------
         notice : (str, bytes)
             Key and JSON of the answer.
         forgotten : Forgotten or None
+            The entity, if it was forgotten.
         """
         entities, forgotten = self._entities, None
         name, now = entities.store.names[row], entities.store.clock
@@ -74,15 +82,15 @@ class EntityActions:
         return (message.entity, text), forgotten
 
     def known_of(self, row: int) -> dict[str, Any]:
-        """What is known of the entity in a row, for people."""
+        """What is known of the entity in a row, for people to read: its events, its incident, and what is usual in each field."""
         entities = self._entities
         head, name = entities.store.head[row], entities.store.names[row]
         entity, situation = entities.situations.of(name) if entities.situations else (name, {})
         incident = None
         if head[STATUS]:
-            place = (int(head[k]) for k in (OPENED_PARTITION, OPENED_OFFSET))
-            incident = alert_id(entity, int(head[CONFIG]), self._origin.topic, *place)
-        point = entities.points.of.get(name)
+            opened_at = (int(head[k]) for k in (OPENED_PARTITION, OPENED_OFFSET))
+            incident = alert_id(entity, int(head[CONFIG]), self._origin.topic, *opened_at)
+        rewind_point = entities.points.of.get(name)
         fields = {}
         for field, cell in zip(self._alignment.schema.numeric, entities.store.fields[row].tolist(), strict=False):
             if cell[VALUES]:
@@ -104,6 +112,6 @@ class EntityActions:
             "tier": "rich" if head[SLOT] else "light",
             "incident": incident,
             "held_back": bool(head[HISTORY] & 1),
-            "rewind_to": None if point is None else rfc3339(point.time),
+            "rewind_to": None if rewind_point is None else rfc3339(rewind_point.time),
             "fields": fields,
         }

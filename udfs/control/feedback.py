@@ -1,6 +1,6 @@
-"""What people say of alerts, and what follows from it, within bounds: who says much, or wrong things, changes no more than these allow.
+"""People's feedback on alerts, and its effects. The effects are bounded, so that nobody can do harm with many or wrong messages.
 
-All of it follows from the messages on the topic, the newest of each person for each alert: nothing else has to be kept.
+The effects depend only on the newest message of each person on each alert. All of these are on the topic, so nothing else has to be saved.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pydantic import Field, TypeAdapter, model_validator
 from streamgauge.udfs.settings.base import Section, parsed
 
 TENFOLD = math.log(10.0)
-EACH = 6  # times ten, by which a pattern must be rarer than the threshold, at the most, for each person more who finds it false
-FARTHER = 2.0  # times as far off as what was found false is something else
-STEP = 0.05  # by how much a label moves the logarithm of a member's weight,
-MOST_BY = 10  # so many labels of one person at the most,
-MOST_MOVED = math.log(2.0)  # and so far in all
+EACH = 6  # powers of ten by which each person who calls a pattern false can lower its threshold, at most
+FARTHER = 2.0  # an event whose effect is more than this many times the largest one called false is not suppressed
+STEP = 0.05  # by how much one message moves the logarithm of a member's weight
+MOST_BY = 10  # messages of one person that count for a member's weight, at most
+MOST_MOVED = math.log(2.0)  # by how much the logarithm of a member's weight moves in all, at most
 
 
-Pattern = tuple[str, str, str | None]  # entity, kind and field most to blame of an alert
+Pattern = tuple[str, str, str | None]  # of an alert: the entity, the kind, and the field with the largest share
 
 
 class Source(Section):
-    """Where an alert's events lie on the topic."""
+    """The place of an alert's events on the topic."""
 
     partition: int
     first: int = Field(description="Offset of the event that opened it.")
@@ -36,7 +36,7 @@ class Source(Section):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Events of one entity on the topic.
+    """A range of the topic, with the events of one entity.
 
     Attributes
     ----------
@@ -50,22 +50,22 @@ class Stretch:
 
 
 class Feedback(Section):
-    """What one person says of one alert; a later word of the same replaces it."""
+    """One person's feedback on one alert. Later feedback of the same person on the same alert replaces it."""
 
     alert_id: str = Field(min_length=1)
     entity: str = Field(min_length=1)
-    kind: str = Field(min_length=1, description="Of the alert.")
-    tail_probability: float = Field(gt=0, le=1, description="Of the alert, at its peak.")
+    kind: str = Field(min_length=1, description="Kind of the alert.")
+    tail_probability: float = Field(gt=0, le=1, description="Tail probability of the alert, at its peak.")
     effect: float | None = Field(
         None, ge=0, description="How far its field was from the expected value, in the field's unit."
     )
-    field: str | None = Field(None, description="Most to blame.")
+    field: str | None = Field(None, description="The field with the largest share.")
     verdict: Literal["true", "false", "ignore"]
     until: datetime | None = Field(None, description="With ignore: no alerts of this pattern until then.")
     by: str = Field(min_length=1, max_length=200)
     why: str = Field("", max_length=2000)
-    agreed: tuple[str, ...] = Field((), description="Detectors that found it anomalous,")
-    disagreed: tuple[str, ...] = Field((), description="and those that did not.")
+    agreed: tuple[str, ...] = Field((), description="Members that found the event anomalous.")
+    disagreed: tuple[str, ...] = Field((), description="Members that did not find it anomalous.")
     source: Source | None = None
 
     @model_validator(mode="after")
@@ -80,12 +80,12 @@ class Feedback(Section):
 
     @property
     def key(self) -> str:
-        """Of the record, in a compacted topic."""
+        """The key of the record on the topic, which is compacted."""
         return f"{self.alert_id} {self.by}"
 
     @property
     def pattern(self) -> Pattern:
-        """What alerts must have in common for this to be said of them, too."""
+        """What an alert must have in common with this one, so that the feedback concerns it, too."""
         return self.entity, self.kind, self.field
 
 
@@ -93,12 +93,12 @@ _adapter = TypeAdapter(Feedback)
 
 
 def parse_feedback(text: str | bytes) -> Feedback:
-    """One message of the feedback topic.
+    """Read a message of the feedback topic.
 
     Raises
     ------
     SettingsError
-        It is none; says which key holds which value and what is allowed.
+        The text is no such message; it says which key holds which value, and what is allowed.
     """
     return parsed(_adapter, text, "feedback")
 
@@ -108,8 +108,8 @@ class FeedbackInForce:
 
     Attributes
     ----------
-    newest : dict
-        Message by alert and person.
+    newest : dict of str to Feedback
+        The newest message of each person on each alert, by its key.
     """
 
     def __init__(self) -> None:
@@ -120,7 +120,13 @@ class FeedbackInForce:
         return len(self.newest)
 
     def take(self, message: Feedback) -> bool:
-        """Take up a message; returns whether it is news."""
+        """Put a message in force.
+
+        Returns
+        -------
+        bool
+            False if the same message is in force already.
+        """
         before = self.newest.get(message.key)
         if before == message:
             return False
@@ -130,53 +136,56 @@ class FeedbackInForce:
         self._of[message.pattern][message.key] = message
         return True
 
-    def hides(self, pattern: Pattern, time: int, surprise: float, limit: float, effect: float) -> bool:
-        """Whether an event is not told because of what was said of its pattern.
+    def hides(self, pattern: Pattern, time: int, evidence: float, evidence_needed: float, effect: float) -> bool:
+        """Whether feedback suppresses an event.
 
-        If more people find the pattern false than true, what is no farther off than twice what they found false, and no more than ten
-        times rarer, is not told again. One of them can raise the threshold a millionfold, two the square of that: who labels much, or
-        maliciously, hides no more. `ignore` silences the pattern until its time.
+        If more people call the pattern false than true, an event is suppressed unless it is clearly worse than what they called false:
+        ten times rarer, or with an effect more than twice as large. Each of these people can lower the threshold for the pattern by a
+        factor of at most a million, so that nobody hides severe anomalies with many or malicious messages. Feedback ``ignore``
+        suppresses the pattern until its time, whatever the event.
 
         Parameters
         ----------
-        pattern : (entity, kind, field)
+        pattern : (str, str, str or None)
+            Entity, kind, and field with the largest share.
         time : int
-            Of the event, milliseconds.
-        surprise, limit : float
-            Of the event, and of the threshold.
+            Event time, milliseconds.
+        evidence, evidence_needed : float
+            Evidence of the event, and at the threshold.
         effect : float
-            How far the field is from its expected value; NaN is unknown.
+            Difference of the field's value from its expected value, at least 0; NaN is unknown.
         """
-        said = self._of.get(pattern)
-        if not said:
+        messages = self._of.get(pattern)
+        if not messages:
             return False
-        by: dict[str, int] = {}
-        largest, farthest = limit, 0.0
-        for message in said.values():
+        votes_by_person: dict[str, int] = {}
+        largest_evidence, largest_effect = evidence_needed, 0.0  # of the alerts that were called false
+        for message in messages.values():
             if message.verdict == "ignore":
                 if message.until is not None and time < message.until.timestamp() * 1000:
                     return True
                 continue
-            by[message.by] = by.get(message.by, 0) + (1 if message.verdict == "false" else -1)
+            vote = 1 if message.verdict == "false" else -1
+            votes_by_person[message.by] = votes_by_person.get(message.by, 0) + vote
             if message.verdict == "false":
-                largest = max(largest, -math.log(message.tail_probability))
-                farthest = max(farthest, math.inf if message.effect is None else message.effect)
-        votes = sum(int(np.sign(vote)) for vote in by.values())
-        if votes <= 0 or effect > FARTHER * farthest:
+                largest_evidence = max(largest_evidence, -math.log(message.tail_probability))
+                largest_effect = max(largest_effect, math.inf if message.effect is None else message.effect)
+        votes = sum(int(np.sign(vote)) for vote in votes_by_person.values())
+        if votes <= 0 or effect > FARTHER * largest_effect:
             return False
-        return surprise < min(largest + TENFOLD, limit + EACH * votes * TENFOLD)
+        return evidence < min(largest_evidence + TENFOLD, evidence_needed + EACH * votes * TENFOLD)
 
     def factors(self) -> dict[str, float]:
-        """For each member of the ensemble, what its weight is multiplied by: 0.5 to 2."""
-        right: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        """By member of the ensemble: the factor of its weight, 0.5 to 2. A member that was right more often than wrong has more than 1."""
+        right: dict[str, dict[str, int]] = defaultdict(
+            lambda: defaultdict(int)
+        )  # by member and person: right less wrong
         for message in self.newest.values():
             if message.verdict == "ignore":
                 continue
-            worth = 1 if message.verdict == "true" else -1
-            for names, sign in ((message.agreed, worth), (message.disagreed, -worth)):
+            sign_of_verdict = 1 if message.verdict == "true" else -1
+            for names, sign in ((message.agreed, sign_of_verdict), (message.disagreed, -sign_of_verdict)):
                 for name in names:
                     right[name][message.by] += sign
-        moved = {
-            name: STEP * sum(min(max(n, -MOST_BY), MOST_BY) for n in by.values()) for name, by in right.items()
-        }  # fmt: skip
+        moved = {name: STEP * sum(min(max(n, -MOST_BY), MOST_BY) for n in by.values()) for name, by in right.items()}
         return {name: math.exp(min(max(m, -MOST_MOVED), MOST_MOVED)) for name, m in moved.items()}

@@ -19,24 +19,26 @@ from streamgauge.udfs.settings.rules import Rule
 
 
 class InForce:
-    """The newest control message of each kind. Versions of trained models are with `udfs.scoring.trained_models`.
+    """The newest control message of each kind, and all feedback.
+
+    Versions of trained models are not kept here, but in `udfs.scoring.trained_models`.
 
     Parameters
     ----------
     decide : DecideSettings
-        What holds where no message says otherwise.
+        Rules and maintenance windows that hold until a message replaces them.
 
     Attributes
     ----------
     threshold : float or None
-        None is the budget's, or the settings' own.
+        Tail probability; None where no message has set one: then that of the budget or of the settings holds.
     trial : Trial or None
-        Of two thresholds, in the place of one.
+        A trial of two thresholds, which replaces `threshold`.
     rules : tuple of Rule
     maintenance : tuple of Maintenance
-    versions : dict
-        By detector: version and parameters.
-    weights : dict
+    versions : dict of str to dict
+        By detector: its ``version`` and ``settings``.
+    weights : dict of str to float
         By member.
     feedback : FeedbackInForce
     """
@@ -51,7 +53,7 @@ class InForce:
         self.feedback = FeedbackInForce()
 
     def apply(self, message: ControlMessage) -> None:
-        """Put a message in force."""
+        """Put a message in force. It replaces the last one of its kind."""
         match message:
             case Threshold():
                 self.threshold = message.value

@@ -1,4 +1,4 @@
-"""What was said to the job: control messages and feedback, in the order of their offsets."""
+"""Reads control messages and feedback, in the order of their offsets, and keeps what is needed later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,16 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A message, its offset on its topic, and the message in force that it replaced."""
+    """A message that was read.
+
+    Attributes
+    ----------
+    offset : int
+        On its topic.
+    message : ControlMessage or Feedback
+    replaced : ControlMessage or None
+        The message that was in force before.
+    """
 
     offset: int
     message: ControlMessage | Feedback
@@ -21,23 +30,24 @@ class Received:
 
 
 class Inbox:
-    """Reads messages, and keeps those that a pipeline which is restored later must hear, too.
+    """Reads messages, and keeps them for pipelines that are restored later: these must apply them, too.
 
     Parameters
     ----------
     settings : PipelineSettings
     models : Models
-        A message about a trained model puts it to work.
+        Loads the versions that messages name.
     feedback_topic : str
-        Messages of all other topics are control messages.
+        Messages of this topic are feedback; those of all other topics are control messages.
 
     Attributes
     ----------
     in_force : dict of str to ControlMessage
         The newest message of each key.
     actions : list of Received
-        What is to be done with entities.
+        Requests about entities.
     feedback : list of Received
+        All feedback.
     """
 
     def __init__(self, settings: PipelineSettings, models: Models, feedback_topic: str) -> None:
@@ -48,12 +58,27 @@ class Inbox:
         self._newest: dict[str, int] = {}
 
     def take(self, topic: str, offset: int, text: str | None) -> Received | None:
-        """Read a message; None where it was read before.
+        """Read a message.
+
+        Parameters
+        ----------
+        topic : str
+        offset : int
+            On the topic.
+        text : str or None
+            JSON; None for a record without a value.
+
+        Returns
+        -------
+        Received or None
+            None if the message was read before.
 
         Raises
         ------
-        SettingsError, ModelError
-            It cannot be read, or the model that it names cannot be used.
+        SettingsError
+            The message cannot be read, or names something that these settings do not have.
+        ModelError
+            The version that it names cannot be used.
         """
         if offset <= self._newest.get(topic, -1):
             return None
@@ -74,9 +99,9 @@ class Inbox:
         return received
 
     def drop(self, received: Received) -> None:
-        """Forget a message that cannot be put in force; what it replaced is in force again."""
-        self.actions = [one for one in self.actions if one is not received]
-        self.feedback = [one for one in self.feedback if one is not received]
+        """Remove a message that cannot be put in force. The message that it replaced is in force again."""
+        self.actions = [other for other in self.actions if other is not received]
+        self.feedback = [other for other in self.feedback if other is not received]
         if isinstance(received.message, Feedback | EntityAction):
             return
         key = key_of(received.message)
@@ -86,6 +111,7 @@ class Inbox:
             self.in_force[key] = received.replaced
 
     def _control(self, text: str) -> ControlMessage:
+        """Read and check a control message, and load the version of a model that it names."""
         message = parse(text)
         check(message, self._settings)
         if isinstance(message, ModelVersion):

@@ -1,4 +1,4 @@
-"""What the control topic says while the job runs: thresholds, rules, versions of detectors."""
+"""The messages of the control topic: thresholds, trials, rules, maintenance, weights, versions, and requests about entities."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Threshold(Section):
 
 
 class Trial(Section):
-    """Tries two thresholds, each on its share of the entities; without thresholds, a trial is over."""
+    """Tries two thresholds, each on a share of the entities. A message without thresholds ends the trial."""
 
     type: Literal["trial"]
     a: Probability | None = None
     b: Probability | None = None
-    share: float = Field(0.5, gt=0, lt=1, description="Of the entities, for b.")
-    since: datetime | None = Field(None, description="When it began: alerts count from then on.")
+    share: float = Field(0.5, gt=0, lt=1, description="Share of the entities that have threshold b.")
+    since: datetime | None = Field(None, description="When the trial began: alerts count from then on.")
 
     @model_validator(mode="after")
     def _two(self) -> Trial:
@@ -39,11 +39,11 @@ class Trial(Section):
         return self
 
     def arms(self, entities: list[str]) -> list[str]:
-        """Which of the two each entity has: always the same one."""
+        """Which of the two thresholds each entity has, ``a`` or ``b``. An entity always has the same one."""
         return ["b" if place_of(entity, "trial") < self.share else "a" for entity in entities]
 
     def thresholds(self, arms: list[str]) -> Floats:
-        """Threshold of each arm, float64[n]."""
+        """The threshold of each of some arms, float64[n]."""
         return np.array([self.a if arm == "a" else self.b for arm in arms], dtype=np.float64)
 
 
@@ -62,14 +62,14 @@ class MaintenanceWindows(Section):
 
 
 class Weights(Section):
-    """Replaces the weights of the ensemble's members; those not named have their settings' own."""
+    """Replaces the weights of the ensemble's members. A member that is not named has the weight of the settings."""
 
     type: Literal["weights"]
     weights: dict[str, Annotated[float, Field(ge=0.01, le=100)]]
 
 
 class DetectorVersion(Section):
-    """Replaces the parameters of a running cohort detector, at a batch boundary."""
+    """Replaces the parameters of a running cohort detector, between two batches."""
 
     type: Literal["detector"]
     detector: Literal["half_space_trees", "river_half_space_trees"]
@@ -78,7 +78,7 @@ class DetectorVersion(Section):
 
 
 class ModelVersion(Section):
-    """Puts a version of a trained model to work, or takes it off (null), at a batch boundary."""
+    """Loads a version of a trained model, or unloads the model if the version is null, between two batches."""
 
     type: Literal["model"]
     model: str = Field(min_length=1)
@@ -88,27 +88,27 @@ class ModelVersion(Section):
         0.0,
         ge=0,
         le=1,
-        description="Of the entities, for which a shadow is heard in the place of the one at work: a canary.",
+        description="Share of the entities for which the shadow counts in place of the live model: a canary.",
     )
 
     @model_validator(mode="after")
     def _of_a_shadow(self) -> ModelVersion:
         if self.share and self.role != "shadow":
-            raise ValueError(f"share: only a shadow has one, {self.role} is heard for all entities")
+            raise ValueError(f"share: only a shadow has one, {self.role} counts for all entities")
         return self
 
 
 class EntityAction(Section):
-    """Asks what is known of an entity, or changes it, at a batch boundary; the answer is on the topic of notices.
+    """Asks what is known of an entity, or changes it, between two batches. The answer is written to the topic of notices.
 
-    show: what is known. forget: begin anew. release: learn again from an incident that goes on. rewind: go back to before what was
-    held back from learning.
+    The actions are: show what is known; forget the entity, which then starts from the beginning; release it, so that the events of its open
+    incident are learned again; rewind it to its state from before the last quarantine.
     """
 
     type: Literal["entity"]
     entity: str = Field(min_length=1)
     action: Literal["show", "forget", "release", "rewind"]
-    id: str = Field(min_length=1, description="Of the request; it is in the answer.")
+    id: str = Field(min_length=1, description="Identity of the request; the answer repeats it.")
 
 
 ControlMessage = (
@@ -118,7 +118,7 @@ MESSAGES: TypeAdapter[ControlMessage] = TypeAdapter(Annotated[ControlMessage, Fi
 
 
 def key_of(message: ControlMessage) -> str:
-    """What a message replaces: a later one with the same key stands for it. The key of its record, in a compacted topic."""
+    """The key of a message's record. A later message with the same key replaces it, also when Kafka compacts the topic."""
     match message:
         case DetectorVersion():
             return f"detector {message.detector}"
@@ -130,16 +130,22 @@ def key_of(message: ControlMessage) -> str:
 
 
 def check(message: ControlMessage, settings: PipelineSettings) -> None:
-    """SettingsError if a message names a detector or model that these settings do not have."""
+    """Check that the settings have the detectors and models that a message names.
+
+    Raises
+    ------
+    SettingsError
+        They do not; it says which one is not used, and which ones are.
+    """
     detectors = [name for name, section in settings.detectors if section is not None]
     match message:
         case Weights():
-            known, asked = [*detectors, *settings.models.use], sorted(message.weights)
+            known, named = [*detectors, *settings.models.use], sorted(message.weights)
         case ModelVersion():
-            known, asked = list(settings.models.use), [message.model]
+            known, named = list(settings.models.use), [message.model]
         case _:
             return
-    for name in asked:
+    for name in named:
         if name not in known:
             raise SettingsError(
                 f"control message: {message.type}: {name!r} is not used by this job; used are: {', '.join(known) or 'none'}"
@@ -147,11 +153,11 @@ def check(message: ControlMessage, settings: PipelineSettings) -> None:
 
 
 def parse(text: str | bytes) -> ControlMessage:
-    """One message of the control topic.
+    """Read a message of the control topic.
 
     Raises
     ------
     SettingsError
-        It is none; says which key holds which value and what is allowed.
+        The text is no such message; it says which key holds which value, and what is allowed.
     """
     return parsed(MESSAGES, text, "control message")

@@ -1,4 +1,7 @@
-"""Entities to shares: who is a canary, who has which threshold of a trial. Always the same ones, and independent of each other."""
+"""Divides entities into shares: for canaries, and for trials of two thresholds.
+
+An entity is always in the same share of a purpose, and its shares for two purposes are independent of each other.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,20 @@ import hashlib
 
 @functools.lru_cache(maxsize=1 << 17)
 def place_of(entity: str, purpose: str) -> float:
-    """Where an entity stands among all, for a purpose: even over [0, 1)."""
+    """The place of an entity among all entities, for a purpose.
+
+    Returns
+    -------
+    float
+        From 0 to below 1; the places of all entities are uniformly distributed.
+    """
     digest = hashlib.blake2b(entity.encode(), digest_size=4, key=purpose.encode()).digest()
     return int.from_bytes(digest, "little") / 2**32
 
 
 def is_canary(entity: str, share: float) -> bool:
-    """Whether an entity is one of the share for which a shadow is heard; of a larger share it is, too."""
+    """Whether the shadow counts for an entity, if it counts for this share of the entities (0 to 1).
+
+    If the share grows, the shadow still counts for all entities for which it counted before.
+    """
     return place_of(entity, "canary") < share

@@ -12,7 +12,7 @@ from streamgauge.udfs.scoring.calibrate import AGREES
 from streamgauge.udfs.scoring.scorer import Scored
 
 CODES = np.array((POINT, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT))  # in the order of `EVIDENCE`
-# Whether an event's field (place, column, value) is usual for its entity in another situation.
+# Tells, given an event's place, a column and a value, whether this value of the field is usual for the entity in another situation.
 UsualElsewhere = Callable[[int, int, float], bool]
 
 
@@ -24,40 +24,43 @@ def classify(
     contextual: list[int],
     usual_elsewhere: UsualElsewhere | None = None,
 ) -> Ints:
-    """Look at the anomalous events one by one: they are few.
+    """The kind of each anomalous event.
 
-    The kind is the one with the most evidence. A single event is contextual where the value to blame is usual for the entity, only not
-    at this time or not in this situation; it is a point where the value is not usual.
+    An event that breaks a rule is conditional. Any other event has the kind with the most evidence. Point and contextual anomalies are
+    distinguished by the field with the largest share: the event is contextual if its value is usual for the entity, but not at this time or
+    not in this situation, and a point if the value is not usual.
 
     Parameters
     ----------
     scored : Scored
     X : float64[n, d]
+        Values; NaN is missing.
     violated : bool[n]
-        Whether a rule is broken.
+        Whether the event breaks a rule.
     evidence_needed : float64[n]
         Evidence at the threshold of each event.
     contextual : list of int
-        Members that look for contextual anomalies.
+        Places of the members that look for contextual anomalies.
     usual_elsewhere : callable, optional
+        Only where situations are declared.
 
     Returns
     -------
     int64[n]
-        POINT for events that are not anomalous.
+        Codes of `kinds`; POINT for events that are not anomalous.
     """
     opinions, verdicts = scored.opinions, scored.verdicts
     anomalous = verdicts.strongest >= evidence_needed
     kinds = np.where(violated, CONDITIONAL, POINT).astype(np.int64)
-    for i in np.flatnonzero(anomalous & ~violated).tolist():
+    for i in np.flatnonzero(anomalous & ~violated).tolist():  # one by one: anomalous events are few
         by_kind = verdicts.by_kind[i]
         kinds[i] = CODES[by_kind.argmax()]
         if kinds[i] == COLLECTIVE and by_kind[CODES == RELATIVE].max() >= evidence_needed[i]:
-            kinds[i] = RELATIVE  # a run apart from the peers
+            kinds[i] = RELATIVE  # the run of unusual values is one that the peers do not share
         if kinds[i] not in (POINT, CONTEXTUAL) or not X.shape[1]:
             continue
         share = shares(i, X.shape[1], opinions.categories.shape[1], opinions, verdicts)
-        blamed = int(share.argmax())
+        blamed = int(share.argmax())  # a numeric field, or a text field from X.shape[1] on
         usual = blamed < X.shape[1] and scored.usual[i, blamed]
         evidence = np.nan_to_num(verdicts.members[i, contextual]).max(initial=0.0)
         kinds[i] = CONTEXTUAL if usual and evidence >= AGREES else POINT

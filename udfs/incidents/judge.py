@@ -1,4 +1,4 @@
-"""Evidence to what counts: the threshold in force, broken rules, the kind, what is suppressed."""
+"""Evidence to judged events: the threshold in force, the broken rules, the kind of anomaly, and what is suppressed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streamgauge.udfs.settings.pipeline import DecideSettings
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What is made of events before incidents are followed.
+    """Events after they were judged, and before incidents are followed.
 
     Attributes
     ----------
@@ -28,11 +28,11 @@ class Judged:
     violations : Violations
     suppressed : Suppressed
     kinds : int64[n]
-        Kind of incident that each event would be.
+        Kind of incident that each event would be; codes of `kinds`.
     thresholds : float64[n]
         Tail probability in force for each event.
     arms : list of str
-        Its side in a trial of two thresholds; empty where there is no trial.
+        Side of each event (``a`` or ``b``) in a trial of two thresholds; empty where there is no trial.
     """
 
     scored: Scored
@@ -44,18 +44,18 @@ class Judged:
 
     @property
     def alertable(self) -> Floats:
-        """float64[n], evidence for any kind of incident, as far as the event may be severe."""
-        most: Floats = np.minimum(self.scored.verdicts.strongest, self.suppressed.most_evidence)
-        return most
+        """Alert evidence for an incident of any kind, float64[n], limited where the severity of the event is."""
+        limited: Floats = np.minimum(self.scored.verdicts.strongest, self.suppressed.most_evidence)
+        return limited
 
     @property
     def anomalous(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """bool[n], whether the alert evidence is at or beyond the threshold."""
-        over: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.alertable >= -np.log(self.thresholds)
-        return over
+        """Whether the alert evidence of each event is at or beyond the threshold, bool[n]."""
+        beyond: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.alertable >= -np.log(self.thresholds)
+        return beyond
 
     def candidates(self) -> Candidates:
-        """What each event would be as a part of an incident."""
+        """What the lifecycle of incidents needs of each event."""
         return Candidates(
             self.alertable,
             self.scored.verdicts.evidence,
@@ -68,16 +68,16 @@ class Judged:
 
 
 class Judge:
-    """Decides which events count, and as what.
+    """Decides which events are anomalous, of which kind they are, and which of them are suppressed.
 
     Parameters
     ----------
     settings : DecideSettings
     in_force : InForce
     contextual : list of int
-        Members that look for contextual anomalies.
+        Places of the members that look for contextual anomalies.
     point_kind : int
-        What a point is called here: an event's own, or, for aggregates of windows, collective.
+        The kind that stands for a point here: POINT for events, COLLECTIVE for aggregates of windows, which hold many events.
     """
 
     def __init__(
@@ -104,15 +104,15 @@ class Judge:
         threshold : float
             Tail probability in force where there is no trial.
         usual_elsewhere : callable, optional
-            Where situations are declared.
+            See `classify`; only where situations are declared.
         """
         trial = self._in_force.trial
         arms = trial.arms(stretch.events.entities) if trial else []
         thresholds = trial.thresholds(arms) if trial else np.full(len(stretch), threshold)
         violations = rule_book(self._in_force.rules).violations(stretch.events, stretch.X, names.numeric)
-        needed = -np.log(thresholds)
-        kinds = classify(scored, stretch.X, violations.any, needed, self._contextual, usual_elsewhere)
+        evidence_needed = -np.log(thresholds)
+        kinds = classify(scored, stretch.X, violations.any, evidence_needed, self._contextual, usual_elsewhere)
         kinds = np.where(kinds == POINT, self._point_kind, kinds)
-        anomalous = (scored.verdicts.strongest >= needed) & ~violations.any
-        suppressed = self._suppressor.look(anomalous, stretch, names, scored, needed, kinds)
+        anomalous = (scored.verdicts.strongest >= evidence_needed) & ~violations.any
+        suppressed = self._suppressor.look(anomalous, stretch, names, scored, evidence_needed, kinds)
         return Judged(scored, violations, suppressed, kinds, thresholds, arms)

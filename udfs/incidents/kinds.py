@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-OPENED, UPDATED, RESOLVED, RETRACTED = 1, 2, 3, 4  # the last one by late events alone, for windows
+OPENED, UPDATED, RESOLVED, RETRACTED = 1, 2, 3, 4  # only late events of a window retract an incident
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved", RETRACTED: "retracted"}
-# An incident's status holds its kind, and a bit for each kind that was reported.
+# The status of an incident holds its kind (the lowest `KIND_BITS` bits), and above it a bit for each kind that was reported.
 POINT, CONDITIONAL, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT = range(1, 7)
 KINDS = {
     POINT: "point",

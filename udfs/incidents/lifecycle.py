@@ -1,4 +1,4 @@
-"""Evidence to incidents: one opens, grows and ends, whatever the number of events in it."""
+"""Evidence to incidents: many anomalous events of an entity become one incident, which opens, changes and ends."""
 
 from __future__ import annotations
 
@@ -35,34 +35,40 @@ from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.incidents.kinds import KIND_BITS, OPENED, RESOLVED, UPDATED
 from streamgauge.udfs.settings.pipeline import DecideSettings
 
-FLAP_BITS = 48  # of `FLAPS`, for the event at which the last incident ended; above, how many followed each other
-FLAPS_AT_ONCE, FLAPS_MOST = 3, 3  # an incident within so many times the quiet events after the last one follows it
-# Quarantined events are a new level, and learned, when so many in a row are no farther from each other than is usual, in deviations
-# of the entity, and go nowhere: the squares about their mean are not many times those of their changes.
+# The lowest bits of the column `FLAPS` hold the event at which the last incident ended, the bits above them the number of incidents that
+# followed each other.
+FLAP_BITS = 48
+FLAPS_AT_ONCE = 3  # an incident follows the last one if it opens within this many times `quiet_events`
+FLAPS_MOST = 3  # the number of quiet events that an incident needs doubles at most this often
+# Quarantined events turn out to be a new level, and are learned from then on, if there are `LEVEL_EVENTS` of them, if their standard
+# deviation is at most `LEVEL_SPREAD` (in deviations of the entity), and if they have no trend: the sum of squares about their mean is at
+# most `LEVEL_TREND` times half the sum of squared changes from each event to the next. Without a trend, these two are about equal.
 LEVEL_EVENTS, LEVEL_SPREAD, LEVEL_TREND = 50, 2.0, 2.0
-TENFOLD = math.log(10.0)  # ten times rarer is worth an update, ten times more usual than the threshold is quiet
+# Evidence for ten times rarer. An event that is ten times rarer than the last one reported is worth an update; an event that is ten times
+# more usual than the threshold is quiet.
+TENFOLD = math.log(10.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What each event of a stretch would be as a part of an incident.
+    """What the lifecycle of incidents needs of each event of a stretch.
 
     Attributes
     ----------
     alertable : float64[n]
-        Evidence that an alert may rest on, as far as it may be severe.
+        Alert evidence, limited where the severity of the event is (`Suppressed.most_evidence`).
     evidence : float64[n]
-        Of each event by itself: an incident that is open goes on for it.
+        Evidence of the single event. It cannot open an incident, but it keeps an open one from ending.
     violated : bool[n]
-        Whether a rule is broken: that opens an incident at once, whatever is known of the entity.
+        Whether the event breaks a rule. Such an event opens an incident at once, even in the cold start of the entity.
     suppressed : bool[n]
-        Events that do not count, whatever their evidence.
+        Whether the event does not count, whatever its evidence.
     kinds : int64[n]
-        Kind of incident that each event would be.
+        Kind of incident that each event would be; codes of `kinds`.
     thresholds : float64[n]
         Tail probability in force for each event.
     deviations : float64[n]
-        How far each event is from what is usual for the entity, over all fields; NaN is unknown.
+        Deviation of each event from what is usual for the entity, over all fields; NaN is unknown.
     """
 
     alertable: Floats
@@ -76,20 +82,20 @@ class Candidates:
 
 @dataclass(slots=True)
 class Decisions:
-    """Incidents that changed, in order, with the incident as it then was.
+    """The changes of incidents, in the order of the events.
 
     Attributes
     ----------
     place : int64[m]
-        Event that changed it.
+        Place of the event that changed the incident.
     change : int64[m]
         OPENED, UPDATED, RESOLVED or RETRACTED.
     incident : int64[m, 20]
-        Row of `EntityStore.head`.
+        The incident after the change: a copy of the entity's row of `EntityStore.head`.
     peak : float64[m]
-        Largest evidence so far.
+        Largest evidence of the incident so far.
     anomalous : bool[n]
-        For each event, whether it stands at or beyond the threshold, and counts.
+        Whether each event breaks a rule, or is at or beyond the threshold and not suppressed.
     """
 
     place: Ints
@@ -102,14 +108,17 @@ class Decisions:
 class Lifecycle:
     """Follows the incidents of entities.
 
-    An event at or beyond the threshold opens an incident where there is none, if it is the `hits`-th among the last `within` of its
-    entity; an event that breaks a rule opens one at once. In an open incident, an event ten times rarer than the one reported last is
-    an update, and so is the first event of another kind. The incident ends after `quiet_events` in a row, each ten times more usual
-    than the threshold. An incident soon after the last one needs twice as many quiet events, the next one four times as many: what
-    flaps becomes one incident.
+    An entity has at most one open incident.
 
-    From its 16th event on, the events of an incident are quarantined (scored, not learned), until they turn out to be a new level or
-    until there were `quarantine` of them.
+    - It opens with an anomalous event, if at least `hits` of the entity's last `within` events were anomalous. An event that breaks a
+      rule opens an incident at once.
+    - It is updated by an event that is ten times rarer than the one reported last, and by the first event of another kind.
+    - It ends after `quiet_events` events in a row that are each ten times more usual than the threshold. If it opened soon after the last
+      incident, it needs twice as many quiet events, the next one four times as many, and so on. So an entity that often changes between
+      usual and anomalous has one long incident, not many short ones.
+
+    From its 16th event on, the events of an incident are quarantined (scored, but not learned). This ends when they turn out to be a new
+    level, and at the latest after `quarantine` events.
 
     Parameters
     ----------
@@ -117,7 +126,7 @@ class Lifecycle:
     config : int
         Mark of the configuration, kept with each incident.
     quarantine : int
-        Events of an incident that may be quarantined; 0 is none.
+        Most events of an incident that are quarantined; 0 is none.
     """
 
     def __init__(self, settings: DecideSettings, config: int, quarantine: int) -> None:
@@ -129,14 +138,14 @@ class Lifecycle:
         Parameters
         ----------
         store : EntityStore
-            Its incidents are changed.
+            The incidents in it are changed in place.
         stretch : Stretch
         candidates : Candidates
         """
         n, settings = len(stretch), self.settings
         anomalous = np.zeros(n, np.bool_)
         place, change = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        # an event changes one incident at most once
+        # One row for each event is enough: an event changes at most one incident, and only once.
         incident, peak = np.zeros((n, store.head.shape[1]), np.int64), np.zeros(n)
         m = _follow(
             store.head,
@@ -171,64 +180,89 @@ class Lifecycle:
 
 @njit(cache=True)
 def _follow(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    head, levels, rows, seen, alertable, violated, kinds, suppressed, held, away, quarantine, times, offsets, partitions, needed,
-    evidence, quiet_events, warmup, hits, window, config, anomalous, place, change, incident, peak,
-):  # fmt: skip
+    head,
+    levels,
+    rows,
+    seen,
+    alertable,
+    violated,
+    kinds,
+    suppressed,
+    quarantined,
+    deviations,
+    quarantine,
+    times,
+    offsets,
+    partitions,
+    needed_by_event,
+    evidence,
+    quiet_events,
+    warmup,
+    hits,
+    window,
+    config,
+    anomalous,
+    place,
+    change,
+    incident,
+    peak,
+):
+    """See `Lifecycle`. Writes the changes into `place`, `change`, `incident` and `peak`, and returns their number."""
     m = 0
     for i in range(len(rows)):
-        row, now, limit, what = rows[i], alertable[i], needed[i], 0
-        over = violated[i] or (now >= limit and seen[i] > warmup and not suppressed[i])
-        anomalous[i] = over
-        recent = ((head[row, RECENT] << 1) | over) & window
+        row, alert_evidence, evidence_needed, changed = rows[i], alertable[i], needed_by_event[i], 0
+        is_anomalous = violated[i] or (alert_evidence >= evidence_needed and seen[i] > warmup and not suppressed[i])
+        anomalous[i] = is_anomalous
+        recent = ((head[row, RECENT] << 1) | is_anomalous) & window
         head[row, RECENT] = recent
         head[row, HISTORY] = head[row, HISTORY] << 1 & (1 << QUARANTINED_AFTER + 1) - 1
         if head[row, STATUS] == 0:
-            if not over:
+            if not is_anomalous:
                 continue
-            many = 0
+            anomalous_lately = 0
             while recent:
-                many += recent & 1
+                anomalous_lately += recent & 1
                 recent >>= 1
-            if many < hits and not violated[i]:
+            if anomalous_lately < hits and not violated[i]:
                 continue
             head[row, STATUS] = kinds[i] | 1 << (KIND_BITS + kinds[i])
             head[row, QUIET], head[row, HITS] = 0, 1
-            flaps, ended = head[row, FLAPS] >> FLAP_BITS, head[row, FLAPS] & ((1 << FLAP_BITS) - 1)
-            follows = ended > 0 and seen[i] - ended <= FLAPS_AT_ONCE * quiet_events
-            head[row, FLAPS] = min(flaps + 1, FLAPS_MOST) << FLAP_BITS if follows else 0
+            followed, last_end = head[row, FLAPS] >> FLAP_BITS, head[row, FLAPS] & ((1 << FLAP_BITS) - 1)
+            follows = last_end > 0 and seen[i] - last_end <= FLAPS_AT_ONCE * quiet_events
+            head[row, FLAPS] = min(followed + 1, FLAPS_MOST) << FLAP_BITS if follows else 0
             head[row, OPENED_TIME], head[row, OPENED_OFFSET] = times[i], offsets[i]
             head[row, OPENED_PARTITION], head[row, CONFIG] = partitions[i], config
-            levels[row, PEAK] = levels[row, REPORTED] = now
-            what = OPENED
-        elif over:
+            levels[row, PEAK] = levels[row, REPORTED] = alert_evidence
+            changed = OPENED
+        elif is_anomalous:
             head[row, HITS] += 1
             head[row, QUIET] = 0
-            levels[row, PEAK] = max(levels[row, PEAK], now)
-            news = not head[row, STATUS] >> (KIND_BITS + kinds[i]) & 1
-            if news:
+            levels[row, PEAK] = max(levels[row, PEAK], alert_evidence)
+            is_new_kind = not head[row, STATUS] >> (KIND_BITS + kinds[i]) & 1
+            if is_new_kind:
                 head[row, STATUS] = (
                     (head[row, STATUS] >> KIND_BITS << KIND_BITS) | kinds[i] | 1 << (KIND_BITS + kinds[i])
                 )
-            if news or now >= levels[row, REPORTED] + TENFOLD:
-                levels[row, REPORTED] = max(levels[row, REPORTED], now)
-                what = UPDATED
-        elif max(now, evidence[i]) < limit - TENFOLD:
+            if is_new_kind or alert_evidence >= levels[row, REPORTED] + TENFOLD:
+                levels[row, REPORTED] = max(levels[row, REPORTED], alert_evidence)
+                changed = UPDATED
+        elif max(alert_evidence, evidence[i]) < evidence_needed - TENFOLD:
             head[row, QUIET] += 1
             if head[row, QUIET] >= quiet_events << (head[row, FLAPS] >> FLAP_BITS):
-                what = RESOLVED
+                changed = RESOLVED
         else:
             head[row, QUIET] = 0
-        if what:
-            place[m], change[m], peak[m] = i, what, levels[row, PEAK]
+        if changed:
+            place[m], change[m], peak[m] = i, changed, levels[row, PEAK]
             incident[m] = head[row]
             m += 1
-        if what == RESOLVED:
+        if changed == RESOLVED:
             head[row, FLAPS] = (head[row, FLAPS] >> FLAP_BITS << FLAP_BITS) | seen[i]
             head[row, STATUS:] = 0
             levels[row, :] = 0.0
         elif quarantine and not head[row, RELEASED]:
             head[row, AGE] += 1
-            if head[row, AGE] > quarantine or (held[i] and _is_level(levels[row], away[i])):
+            if head[row, AGE] > quarantine or (quarantined[i] and _is_level(levels[row], deviations[i])):
                 head[row, RELEASED] = 1
             else:
                 head[row, HISTORY] |= 1
@@ -236,17 +270,17 @@ def _follow(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
 
 
 @njit(cache=True)
-def _is_level(level, away):  # type: ignore[no-untyped-def]
-    """Whether the quarantined events, with one more, are a new level."""
-    if math.isnan(away):
+def _is_level(level, deviation):  # type: ignore[no-untyped-def]
+    """Add the deviation of a quarantined event; returns whether the quarantined events now are a new level (see `LEVEL_EVENTS`)."""
+    if math.isnan(deviation):
         return False
     n = level[HELD_N] = level[HELD_N] + 1.0
-    apart = away - level[HELD_MEAN]
-    level[HELD_MEAN] += apart / n
-    level[HELD_SQUARES] += apart * (away - level[HELD_MEAN])
+    from_mean = deviation - level[HELD_MEAN]
+    level[HELD_MEAN] += from_mean / n
+    level[HELD_SQUARES] += from_mean * (deviation - level[HELD_MEAN])
     if n > 1.0:
-        level[HELD_CHANGES] += (away - level[HELD_LAST]) ** 2
-    level[HELD_LAST] = away
-    spread = level[HELD_SQUARES] / max(n - 1.0, 1.0)
-    steady = spread <= LEVEL_SPREAD**2 and level[HELD_SQUARES] <= LEVEL_TREND * level[HELD_CHANGES] / 2.0
+        level[HELD_CHANGES] += (deviation - level[HELD_LAST]) ** 2
+    level[HELD_LAST] = deviation
+    variance = level[HELD_SQUARES] / max(n - 1.0, 1.0)
+    steady = variance <= LEVEL_SPREAD**2 and level[HELD_SQUARES] <= LEVEL_TREND * level[HELD_CHANGES] / 2.0
     return n >= LEVEL_EVENTS and steady

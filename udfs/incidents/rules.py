@@ -25,7 +25,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-# A comparison of one field with a number is evaluated on the matrix, all events at once.
+# A comparison of one field with a number is fast: it is evaluated on the matrix, for all events at once.
 _SIMPLE = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(<=|>=|==|!=|<|>)\s*(-?\d+(?:\.\d+)?)\s*")
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Violations:
     any : bool[n]
         Whether an event breaks a rule.
     each : list of (Rule, bool[n])
-        Which events break each rule.
+        Which events break each rule. Not in it: rules about fields that the stream does not have.
     failed : int
         How often a rule could not be evaluated.
     """
@@ -50,13 +50,13 @@ class Violations:
     failed: int = 0
 
     def broken_by(self, place: int) -> list[Rule]:
-        """The rules that one event breaks."""
+        """The rules that the event at a place breaks."""
         return [rule for rule, violated in self.each if violated[place]]
 
 
 @functools.lru_cache(maxsize=16)
 def rule_book(rules: tuple[Rule, ...]) -> RuleBook:
-    """The compiled rules; compiled once for all partitions."""
+    """The compiled rules; the partitions of a task share them, so that they are compiled once."""
     return RuleBook(rules)
 
 
@@ -81,12 +81,13 @@ class RuleBook:
                 self._others.append((rule, program, program.variables()))
 
     def violations(self, events: Events, X: Floats, columns: list[str]) -> Violations:
-        """Which events break which rule. An event without one of a rule's fields breaks nothing.
+        """Find the events that break rules. An event that lacks a field of a rule does not break the rule.
 
         Parameters
         ----------
         events : Events
         X : float64[n, d]
+            Values; NaN is missing.
         columns : list of str
             Field of each column.
         """
@@ -104,6 +105,7 @@ class RuleBook:
         return found
 
     def _evaluate(self, rule: Rule, program: Any, names: list[str], events: Events) -> tuple[Flags, int]:
+        """Which events break a rule, bool[n], and for how many it could not be evaluated."""
         violated, failed = np.zeros(len(events), np.bool_), 0
         for i, value in enumerate(events.values):
             try:
@@ -111,7 +113,7 @@ class RuleBook:
                 violated[i] = program.execute({name: item for name, item in given.items() if item is not None}) is True
             except (RuntimeError, KeyError):  # the event has no such field
                 continue
-            except Exception as error:  # what an expression meets in a record must not stop the others
+            except Exception as error:  # whatever is wrong with one record must not stop the others
                 failed += 1
                 if rule.id not in self._failed:
                     self._failed.add(rule.id)
@@ -120,7 +122,7 @@ class RuleBook:
 
 
 def _given(name: str, value: dict[str, Any], time: int) -> Any:
-    """What a name in an expression stands for; None where the event has no such field. All numbers are floating-point ones."""
+    """The value of a name in an expression, with all numbers as floating-point numbers; None where the event has no such field."""
     item = value.get(name)
     if item is None:
         if name in ("hour", "weekday"):
@@ -132,11 +134,12 @@ def _given(name: str, value: dict[str, Any], time: int) -> Any:
 
 
 def _number(item: Any) -> Any:
+    """An integer as a floating-point number; anything else as it is."""
     return as_float(item) if isinstance(item, int) and not isinstance(item, bool) else item
 
 
 def _nested(flat: dict[str, Any]) -> dict[str, Any]:
-    """Keys joined by dots as objects again; a key that is both a value and an object is the object."""
+    """Objects, made of keys that are joined by dots. A key that is both a value and an object becomes the object."""
     whole: dict[str, Any] = {}
     for key, item in flat.items():
         *outer, last = key.split(".")

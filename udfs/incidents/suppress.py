@@ -1,4 +1,4 @@
-"""Which anomalous events do not count: maintenance, direction, the smallest effect that matters, feedback. And how severe others may be."""
+"""Which anomalous events do not count (maintenance, direction, smallest effect that matters, feedback), and how severe others may be."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from streamgauge.udfs.scoring.attribution import expected, shares
 from streamgauge.udfs.scoring.scorer import Fields, Scored
 from streamgauge.udfs.settings.pipeline import FieldSettings, in_maintenance
 
-# times the smallest effect that matters: below the first, severity is medium at the most; below the second, high
+# Multiples of the smallest effect that matters. Below the first, severity is at most medium; below the second, at most high.
 SMALL_EFFECT, LARGE_EFFECT = 2.0, 5.0
-# times ten that an event may be rarer than the threshold, at the most, for a severity
+# Powers of ten by which an event may be rarer than the threshold, at most, so that its severity is low, medium or high.
 LOW, MEDIUM, HIGH = 0.99, 1.99, 3.99
-TO_BLAME = 0.25  # share of an event that a field must have, or the largest
-MOST_OF_IT = 0.5  # share of fields that never varied, from which on nobody knows how much their change means
+TO_BLAME = 0.25  # a field is to blame if its share in the event is at least this, or the largest
+# If fields that never varied have at least this share in an event, its severity is low: their usual variation is not known.
+MOST_OF_IT = 0.5
 REASONS = ("maintenance", "small", "feedback")
 
 
@@ -31,11 +32,11 @@ class Suppressed:
     Attributes
     ----------
     events : bool[n]
-        They do not count.
+        Whether the event is suppressed.
     most_evidence : float64[n]
-        Evidence that an event can have at the most when its severity is told; infinity is no bound.
+        Bound of the evidence from which the severity is derived; infinity is no bound.
     reasons : dict of str to int
-        Events suppressed by each of `REASONS`.
+        Number of events suppressed for each of `REASONS`.
     """
 
     events: Flags
@@ -43,18 +44,18 @@ class Suppressed:
     reasons: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
 
     def add(self, place: int, reason: str) -> None:
-        """Suppress an event."""
+        """Suppress the event at a place, and count the reason."""
         self.events[place] = True
         self.reasons[reason] += 1
 
 
 class Suppressor:
-    """Looks at the anomalous events one by one: they are few.
+    """Finds the anomalous events that are to be suppressed.
 
     Parameters
     ----------
     fields : dict of str to FieldSettings
-        Direction and smallest effect that matters, by field.
+        By field: the direction that matters, and the smallest effect that matters.
     in_force : InForce
         Maintenance windows and feedback.
     """
@@ -65,23 +66,23 @@ class Suppressor:
     def look(
         self, anomalous: Flags, stretch: Stretch, names: Fields, scored: Scored, evidence_needed: Floats, kinds: Ints
     ) -> Suppressed:
-        """Find the events that do not count.
+        """Find the events that are to be suppressed, and bound the severity of the others.
 
         Parameters
         ----------
         anomalous : bool[n]
-            At or beyond the threshold, and no broken rule.
+            Whether the event is at or beyond the threshold and breaks no rule.
         stretch : Stretch
         names : Fields
         scored : Scored
         evidence_needed : float64[n]
             Evidence at the threshold of each event.
         kinds : int64[n]
-            Kind of incident that each event would be.
+            Kind of incident that each event would be; codes of `kinds`.
         """
         found = Suppressed(np.zeros(len(stretch), np.bool_), np.full(len(stretch), np.inf))
         events, feedback = stretch.events, self._in_force.feedback
-        for i in np.flatnonzero(anomalous).tolist():
+        for i in np.flatnonzero(anomalous).tolist():  # one by one: anomalous events are few
             if in_maintenance(self._in_force.maintenance, events.entities[i], int(events.times[i])):
                 found.add(i, "maintenance")
                 continue
@@ -97,14 +98,14 @@ class Suppressor:
                 if effect < 1.0:
                     found.add(i, "small")
                     continue
-                steps = MEDIUM if effect < SMALL_EFFECT else HIGH if effect < LARGE_EFFECT else math.inf
-                found.most_evidence[i] = min(found.most_evidence[i], needed + steps * TENFOLD)
+                powers = MEDIUM if effect < SMALL_EFFECT else HIGH if effect < LARGE_EFFECT else math.inf
+                found.most_evidence[i] = min(found.most_evidence[i], needed + powers * TENFOLD)
             if feedback:
-                most = int(share.argmax())
-                number = most < len(x)
-                name = names.numeric[most] if number else names.text[most - len(x)]
+                blamed = int(share.argmax())
+                is_numeric = blamed < len(x)
+                name = names.numeric[blamed] if is_numeric else names.text[blamed - len(x)]
                 pattern = events.entities[i], KINDS[int(kinds[i])], name
-                effect = abs(x[most] - usual[most]) if number else math.nan
+                effect = abs(x[blamed] - usual[blamed]) if is_numeric else math.nan
                 evidence = float(scored.verdicts.by_kind[i].max())
                 if feedback.hides(pattern, int(events.times[i]), evidence, needed, float(effect)):
                     found.add(i, "feedback")
@@ -112,17 +113,18 @@ class Suppressor:
 
 
 def _effect(x: Floats, columns: list[str], share: Floats, usual: Floats, fields: dict[str, FieldSettings]) -> float:
-    """How many times the smallest effect that matters the effect is, at the most of the fields to blame; below 1 it does not matter.
+    """The largest effect of the fields to blame, as a multiple of the smallest effect that matters, at least 0.
 
-    Infinity where nothing is declared, or known.
+    The effect of a field is its value less its expected value; an effect in a direction that does not matter counts as 0. Below 1, the
+    event does not matter. Infinity if a field to blame has no such settings, or its expected value is not known: then the event matters.
     """
     largest = 0.0
     for f in np.flatnonzero(share >= min(TO_BLAME, float(share.max(initial=0.0)))).tolist():
-        wanted = fields.get(columns[f]) if f < len(columns) else None
-        effect = math.nan if wanted is None else x[f] - usual[f]
-        if wanted is None or math.isnan(effect):
+        matters = fields.get(columns[f]) if f < len(columns) else None
+        effect = math.nan if matters is None else x[f] - usual[f]
+        if matters is None or math.isnan(effect):
             return math.inf
-        if {"above": effect > 0, "below": effect < 0, "both": True}[wanted.direction]:
-            least = max(wanted.absolute, wanted.relative * abs(usual[f]))
-            largest = max(largest, abs(effect) / least if least > 0 else math.inf)
+        if {"above": effect > 0, "below": effect < 0, "both": True}[matters.direction]:
+            smallest = max(matters.absolute, matters.relative * abs(usual[f]))
+            largest = max(largest, abs(effect) / smallest if smallest > 0 else math.inf)
     return largest

@@ -1,5 +1,5 @@
-"""How good detection is.
+"""How good the detection is, and whether a trained model has to be trained again.
 
 In: scored events, model scores, feedback.
-Out: notices of quality and of models; requests to retrain.
+Out: notices about quality and about models; requests to retrain.
 """

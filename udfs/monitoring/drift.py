@@ -1,4 +1,4 @@
-"""Whether the data of a trained model have moved for good; incidents hit few entities, or pass, and are no reason to retrain."""
+"""Whether the data of a trained model have changed for good. Incidents concern few entities, or pass, and are no reason to retrain."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.settings.pipeline import DriftSettings
 
-BUCKETS = 512  # that entities fall into, when those that moved are counted
-GROWN = 1.5  # times as many values as expected make a bin one that values have moved to
-MOST_WATCHED = 64  # columns: a model's score, then its fields
-# More alerts than a model promised, when there are so many times as many, and so many at least.
+BUCKETS = 512  # entities are hashed into so many buckets, and the buckets are counted: this bounds the memory
+GROWN = 1.5  # a bin has grown if it holds at least this many times the expected values
+MOST_WATCHED = 64  # columns that are watched: the model's score, then its fields
+# A model raises too many alerts if there are `FLOOD` times as many as the threshold promises, and at least `FEW`.
 FLOOD, FEW = 5.0, 10
-SURE = 0.999  # that probes are told less
-NONE, ALERTS = -1, -2  # in the place of a column that is suspected
+SURE = 0.999  # confidence at which the recall of probes counts as fallen
+NONE, ALERTS = -1, -2  # what is suspected, other than a column: nothing, or the number of alerts
 REASONS = ("inputs", "scores", "alerts")
 
 
 class ModelEvents(NamedTuple):
-    """What there is to see of some events of one model.
+    """Events, as one model saw them.
 
     Attributes
     ----------
     X : float64[n, d]
         The columns of the model's `Reference`; NaN is missing.
     alerts : bool[n]
-        Whether the model by itself would have raised an alert.
+        Whether the model alone would have raised an alert.
     probed : (int64[m], bool[m])
-        Places of events that were probed, and whether the model found the probe stranger than its event.
+        Places of the events that were probed, and whether the model found the probe stranger than its event.
     threshold : float
-        Tail probability: what the model promises.
+        Tail probability: the share of alerts that the model promises on usual data.
     entities : list of str
     offsets, times : int64[n]
+        Offset and event time (milliseconds) of each event.
     """
 
     X: Floats
@@ -52,57 +53,83 @@ class ModelEvents(NamedTuple):
 
 
 class DriftWatch:
-    """The drift of what one model is given, and of what it says, in one log.
+    """Watches the inputs and the scores of one model in one partition, and requests a retraining if they have changed for good.
 
-    Spans of `every` events are compared with the training data, field by field, and with the scores that the model gave to held-back
-    data: these move, too, when it is the relation between fields that has changed. When a population stability index is at or beyond
-    `index`, or the model raises five times the alerts that it promised, the next span also tells how many entities have at least half of
-    their values in the bins that have grown, or an alert. When that goes on for `spans` spans, and so many entities are with it, a request
-    to retrain is made; it says what speaks for it. So it is when the model tells fewer probes than it did when it was new: such a change is
-    the model's, whoever brought it about.
+    Events are counted in spans of `every` events. At the end of a span:
+
+    - Each field is compared with the training data, and the score with the model's scores of validation data. The score also changes if
+      only the relation between fields has changed. A column has drifted if its population stability index is at least `index`.
+    - The alerts are compared with the number that the threshold promises. Five times as many are drift, too.
+    - After a span with drift, the next span also counts the share of the entities that the drift concerns: those with at least half of
+      their values in the bins that have grown, or with an alert. If drift lasts for `spans` spans, and concerns at least the share
+      `entities`, a request to retrain is written.
+    - If the model finds fewer probes than it did in its first spans, a request is written at once: whatever the cause, the
+      model has become worse.
+
+    After a request, there is no other one for `rest` spans.
 
     Parameters
     ----------
     settings : DriftSettings
     model : str
+        Name of the model.
     origin : Origin
+
+    Attributes
+    ----------
+    version : int
+        Version of the model that is watched; 0 before the first event.
     """
 
     def __init__(self, settings: DriftSettings, model: str, origin: Origin) -> None:
         self.settings, self.model, self.origin = settings, model, origin
         self.version = 0
-        self._anew(0, 0)
+        self._reset(0, 0)
 
-    def _anew(self, version: int, fields: int) -> None:
+    def _reset(self, version: int, fields: int) -> None:
         self.version = version
         self._counts = np.zeros((fields, 0))
-        self._events = self._drifted = self._rest = 0
-        self._began: tuple[int, int] | None = None  # offset and time, where the spans that have drifted begin
-        self._span: tuple[int, int] | None = None
-        self._suspect, self._grown = NONE, np.zeros(0, np.bool_)
-        self._alerts = 0
-        self._told = (0, 0)  # probes that were told, and all, in this span
-        self._tellings: list[tuple[int, int]] = []  # the same of the version's first spans, then of the last ones
-        self._seen, self._moved = np.zeros((2, 0), np.int64)
+        self._events = self._drifted = self._rest = (
+            0  # events of this span, spans with drift in a row, spans until the next request
+        )
+        self._began: tuple[int, int] | None = None  # offset and time at which the drift began
+        self._span: tuple[int, int] | None = None  # offset and time at which this span began
+        self._suspect, self._grown = (
+            NONE,
+            np.zeros(0, np.bool_),
+        )  # the column with the most drift, and which of its bins have grown
+        self._alerts = 0  # of this span
+        self._probes = (0, 0)  # probes of this span that were found, and all of them
+        self._probes_by_span: list[
+            tuple[int, int]
+        ] = []  # the same for the first spans of the version, then for the newest ones
+        self._seen, self._moved = np.zeros(
+            (2, 0), np.int64
+        )  # by bucket of entities: all values, and those in bins that have grown
 
     def watch(
         self, version: int, reference: Reference, names: Sequence[str], seen: ModelEvents
     ) -> list[tuple[str, bytes]]:
-        """Look at events in order; returns requests to retrain, key and JSON.
+        """Count events in order.
 
         Parameters
         ----------
         version : int
-            Of the model at work; another one begins anew.
+            Version of the model. If it is another than before, everything starts from the beginning.
         reference : Reference
-            Of its raw scores and its training data.
+            The distributions of the model's raw scores and of its training data.
         names : sequence of str
-            What each row of the reference is of.
+            Name of each row of the reference: a field, or the score.
         seen : ModelEvents
+
+        Returns
+        -------
+        list of (str, bytes)
+            Requests to retrain, key and JSON.
         """
         X, alerts, probed = seen.X, seen.alerts, seen.probed
         if version != self.version:
-            self._anew(version, len(names))
+            self._reset(version, len(names))
         most = min(len(names), MOST_WATCHED)
         requests, begin = [], 0
         while begin < len(X):
@@ -115,8 +142,8 @@ class DriftWatch:
             reference.count(X[part], self._counts)
             self._alerts += int(np.count_nonzero(alerts[part]))
             if len(probed[0]):
-                told = probed[1][(probed[0] >= begin) & (probed[0] < end)]
-                self._told = (self._told[0] + int(told.sum()), self._told[1] + len(told))
+                right = probed[1][(probed[0] >= begin) & (probed[0] < end)]
+                self._probes = (self._probes[0] + int(right.sum()), self._probes[1] + len(right))
             if self._suspect == ALERTS:
                 self._count_moved(np.ones(end - begin, np.bool_), alerts[part], seen.entities[part])
             elif self._suspect != NONE:
@@ -131,19 +158,30 @@ class DriftWatch:
             begin = end
         return requests
 
-    def _count_moved(self, there: Flags, moved: Flags, entities: list[str]) -> None:
+    def _count_moved(self, present: Flags, moved: Flags, entities: list[str]) -> None:
+        """Count, by bucket of entities, the values that are present, and those of them that have moved to bins that have grown."""
         buckets = np.array([zlib.crc32(entity.encode()) % BUCKETS for entity in entities], dtype=np.int64)
-        self._seen += np.bincount(buckets[there], minlength=BUCKETS)
-        self._moved += np.bincount(buckets[there & moved], minlength=BUCKETS)
+        self._seen += np.bincount(buckets[present], minlength=BUCKETS)
+        self._moved += np.bincount(buckets[present & moved], minlength=BUCKETS)
 
     def _end(
         self, expected: Floats, names: Sequence[str], threshold: float, offset: int, time: int
     ) -> tuple[str, bytes] | None:
-        """A span is over."""
+        """End a span, and write a request to retrain if there is a reason; see the class.
+
+        Parameters
+        ----------
+        expected : float64[columns, bins]
+            Share of each bin in the training data.
+        names : sequence of str
+        threshold : float
+        offset, time : int
+            Of the last event of the span.
+        """
         index, distance = population_stability(expected, self._counts), kolmogorov_smirnov(expected, self._counts)
-        some = self._seen > 0
-        least = 1 if self._suspect == ALERTS else self._seen[some] / 2
-        share = float((self._moved[some] >= least).mean()) if some.any() else 0.0
+        occupied = self._seen > 0
+        least = 1 if self._suspect == ALERTS else self._seen[occupied] / 2
+        share = float((self._moved[occupied] >= least).mean()) if occupied.any() else 0.0
         worst = int(index.argmax())
         moved = index[worst] >= self.settings.index
         flood = self._alerts >= max(FLOOD * threshold * self.settings.every, FEW)
@@ -154,26 +192,37 @@ class DriftWatch:
             self._began = None
         elif self._began is None:
             self._began = self._span
-        blind = self._blind()
+        fallen = self._fallen_recall()
         request = None
         if self._drifted >= self.settings.spans and share >= self.settings.entities and not self._rest:
             self._rest = self.settings.rest
             assert self._began is not None
             rows = [f for f in np.argsort(-index, kind="stable").tolist() if index[f] >= self.settings.index]
-            told = {names[f]: {"population_stability_index": round(float(index[f]), 4),
-                               "kolmogorov_smirnov": round(float(distance[f]), 4)} for f in rows[:11]}  # fmt: skip
-            score = told.pop(SCORE, None)
-            evidence = {"fields": told, "score": score, "alerts": self._alerts,
-                        "promised": round(threshold * self.settings.every, 4), "entities_moved": round(share, 4),
-                        "spans": self._drifted, "events": self._drifted * self.settings.every}  # fmt: skip
-            reason = REASONS[0 if told else 1 if score else 2]
+            drifted_columns = {
+                names[f]: {
+                    "population_stability_index": round(float(index[f]), 4),
+                    "kolmogorov_smirnov": round(float(distance[f]), 4),
+                }
+                for f in rows[:11]
+            }
+            score = drifted_columns.pop(SCORE, None)
+            evidence = {
+                "fields": drifted_columns,
+                "score": score,
+                "alerts": self._alerts,
+                "promised": round(threshold * self.settings.every, 4),
+                "entities_moved": round(share, 4),
+                "spans": self._drifted,
+                "events": self._drifted * self.settings.every,
+            }
+            reason = REASONS[0 if drifted_columns else 1 if score else 2]
             where = {str(self.origin.partition): [self._began[0], offset + 1]}
             request = self.ask(reason, evidence, self._began[1], where, offset, time)
-        elif blind is not None and not self._rest:
+        elif fallen is not None and not self._rest:
             self._rest = self.settings.rest
             assert self._span is not None
             where = {str(self.origin.partition): [self._span[0], offset + 1]}
-            request = self.ask("recall", blind, self._span[1], where, offset, time)
+            request = self.ask("recall", fallen, self._span[1], where, offset, time)
         self._suspect = worst if moved else ALERTS if flood else NONE
         if moved:
             n = max(self._counts[worst].sum(), 1.0)
@@ -183,15 +232,15 @@ class DriftWatch:
         self._alerts = 0
         return request
 
-    def _blind(self) -> dict[str, Any] | None:
-        """What speaks for it that the model tells fewer probes in the last spans than in its first ones."""
+    def _fallen_recall(self) -> dict[str, Any] | None:
+        """The evidence that the model finds fewer probes in the newest spans than in its first ones; None if there is none."""
         spans = self.settings.spans
-        self._tellings.append(self._told)
-        self._told = (0, 0)
-        if len(self._tellings) < 2 * spans:  # it is new
+        self._probes_by_span.append(self._probes)
+        self._probes = (0, 0)
+        if len(self._probes_by_span) < 2 * spans:  # too few spans to compare
             return None
-        first, now = _sum(self._tellings[:spans]), _sum(self._tellings[spans:])
-        del self._tellings[spans]
+        first, now = _sum(self._probes_by_span[:spans]), _sum(self._probes_by_span[spans:])
+        del self._probes_by_span[spans]
         if compare_thresholds(first, now, SURE).better != "a":
             return None
         return {
@@ -204,45 +253,66 @@ class DriftWatch:
     def ask(
         self, reason: str, evidence: dict[str, Any], since: int, offsets: dict[str, list[int]], offset: int, time: int
     ) -> tuple[str, bytes]:
-        """A request to retrain the version at work: its key, and JSON.
+        """Write a request to retrain the version that is watched.
 
         Parameters
         ----------
         reason : str
-            In a word.
+            One word, such as one of `REASONS`.
         evidence : dict
-            What speaks for it.
+            The figures that are the reason.
         since : int
-            Event time since which the data are what the model is to be trained on, milliseconds.
-        offsets : dict
-            By partition: those data, from, and before.
+            Event time at which the change began, milliseconds: the model is to be trained on the data since then.
+        offsets : dict of str to [int, int]
+            By partition: the first offset of these data, and the offset after the last one.
         offset, time : int
-            Of the last event, or of what was said of one.
+            Offset and time of the last event, or of the newest feedback.
+
+        Returns
+        -------
+        (str, bytes)
+            Key and JSON.
         """
         identity = f"{self.model}/{self.version}/{reason}/{self.origin.partition}/{offset}"
         data = {
-            "request": identity, "model": self.model, "version": self.version, "reason": reason, "evidence": evidence,
-            "since": rfc3339(since), "topic": self.origin.topic, "offsets": offsets,
-        }  # fmt: skip
+            "request": identity,
+            "model": self.model,
+            "version": self.version,
+            "reason": reason,
+            "evidence": evidence,
+            "since": rfc3339(since),
+            "topic": self.origin.topic,
+            "offsets": offsets,
+        }
         return self.model, self.origin.event(identity, "retrain.requested", self.model, time, data)
 
     def to_state(self) -> list[Any]:
         """All that was learned."""
         return [
-            self.version, self._counts.astype(np.int64).tolist(), self._events, self._drifted, self._rest, self._began, self._span,
-            self._suspect, self._grown.tolist(), self._seen.tolist(), self._moved.tolist(), self._alerts,
-            self._told, self._tellings,
-        ]  # fmt: skip
+            self.version,
+            self._counts.astype(np.int64).tolist(),
+            self._events,
+            self._drifted,
+            self._rest,
+            self._began,
+            self._span,
+            self._suspect,
+            self._grown.tolist(),
+            self._seen.tolist(),
+            self._moved.tolist(),
+            self._alerts,
+            self._probes,
+            self._probes_by_span,
+        ]
 
     def restore(self, state: list[Any]) -> None:
-        """Become what `to_state` told."""
+        """Restore what `to_state` gave, in this release or an earlier one."""
         self.version, counts, self._events, self._drifted, self._rest, began, span, self._suspect, grown, *moved = (
             state[:11]
         )
-        self._alerts, told, tellings = (
-            state[11:] if len(state) > 11 else (0, (0, 0), [])
-        )  # earlier builds did not count these
-        self._told, self._tellings = (told[0], told[1]), [(right, n) for right, n in tellings]
+        # Earlier releases did not save the last three.
+        self._alerts, probes, by_span = state[11:] if len(state) > 11 else (0, (0, 0), [])
+        self._probes, self._probes_by_span = (probes[0], probes[1]), [(right, n) for right, n in by_span]
         self._counts = np.array(counts, dtype=np.float64).reshape(len(counts), -1)
         self._began, self._span = (None if place is None else (place[0], place[1]) for place in (began, span))
         self._grown = np.array(grown, dtype=np.bool_)

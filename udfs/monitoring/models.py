@@ -1,4 +1,4 @@
-"""What the job sees of its trained models: how a shadow compares with the model at work, and whether data or scores have moved."""
+"""Watches the trained models of a partition: how each shadow compares with the live model, and whether data or scores have drifted."""
 
 from __future__ import annotations
 
@@ -18,21 +18,24 @@ from streamgauge.udfs.scoring.calibrate import SHADOW
 from streamgauge.udfs.scoring.scorer import Scorer
 from streamgauge.udfs.settings.pipeline import DriftSettings
 
-BESIDE, ALONE = 32, 512  # events from one probe to the next, of a model beside its shadow, and of a model by itself
+BESIDE, ALONE = 32, 512  # offsets from one probe to the next: for a model with its shadow, and for a model by itself
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What there is to see of some events.
+    """Events after scoring, as the monitor needs them.
 
     Attributes
     ----------
     entities : list of str
     offsets, times : int64[n]
+        Offset and event time (milliseconds) of each event.
     X : float64[n, d]
+        Values; NaN is missing.
     raw_scores, evidence : float64[n, members]
-        Of each member.
+        Of each member; NaN where it has no opinion.
     canaries : bool[n, models] or bool[n, 0]
+        For which events each model's shadow counted in its place.
     threshold : float
         Tail probability that was in force.
     """
@@ -49,7 +52,15 @@ class Watched:
 
 @dataclass(slots=True)
 class Findings:
-    """What comes of watching: notices and requests, key and JSON, and counters."""
+    """What the monitor found.
+
+    Attributes
+    ----------
+    notices, requests : list of (str, bytes)
+        Key and JSON: comparisons of models, and requests to retrain one.
+    counts : dict of str to int
+        For metrics.
+    """
 
     notices: list[tuple[str, bytes]]
     requests: list[tuple[str, bytes]]
@@ -62,15 +73,17 @@ class ModelMonitor:
     Parameters
     ----------
     settings : DriftSettings or None
-        None is not to look for drift, nor to compare.
+        None: drift is not looked for, and models are not compared.
     scorer : Scorer
-        Whose models are watched.
+        Its trained models are watched.
     origin : Origin
 
     Attributes
     ----------
     drift : dict of str to DriftWatch
+        By model.
     comparisons : dict of str to Comparison
+        By model.
     """
 
     def __init__(self, settings: DriftSettings | None, scorer: Scorer, origin: Origin) -> None:
@@ -84,12 +97,12 @@ class ModelMonitor:
         self._partition = origin.partition
 
     def watch(self, seen: Sequence[Watched], columns: list[str]) -> Findings:
-        """Compare each shadow with the model whose shadow it is, and each model with what it was trained on.
+        """Compare each shadow with its live model, and the data of each model with its training data.
 
         Parameters
         ----------
         seen : sequence of Watched
-            In order, all of one schema. Looking costs by the call, so a batch is looked at once.
+            The parts of a batch, in order, all of one schema. Each call has a fixed cost, so there is one call for a batch.
         columns : list of str
             Field of each column.
         """
@@ -101,18 +114,24 @@ class ModelMonitor:
     def ask(
         self, model: str, evidence: dict[str, Any], source: Source, offset: int, time: int
     ) -> tuple[str, bytes] | None:
-        """A request to retrain because of what people say of alerts, key and JSON; None where the model is not at work here.
+        """Write a request to retrain a model that has become worse according to feedback.
 
         Parameters
         ----------
         model : str
         evidence : dict
+            See `PerformanceWatch.take`.
         source : Source
-            The first event that was judged since the model became worse.
+            Place of the first alert that people judged after the model became worse.
         offset : int
-            Of the newest feedback.
+            Offset of the newest feedback.
         time : int
             Event time of the partition, milliseconds.
+
+        Returns
+        -------
+        (str, bytes) or None
+            Key and JSON. None where the model is not used, or its version is not known yet.
         """
         watch = self.drift[model]
         if model not in self._scorer.models.at_work or not watch.version:
@@ -123,9 +142,10 @@ class ModelMonitor:
     def _watch(self, seen: Watched, columns: list[str], found: Findings) -> None:
         models, calibrators = self._scorer.models, self._scorer.calibrators
         names = calibrators.of.names
-        own = calibrators.exchanged(seen.evidence, seen.canaries)  # of each version, whichever of the two counted
-        needed = -math.log(seen.threshold)
-        alerts = {name: own[:, names.index(name)] >= needed for name in models.at_work}  # NaN is not
+        # Exchanged again, each column has the evidence of one version, whether the version counted as live model or as shadow.
+        by_version = calibrators.exchanged(seen.evidence, seen.canaries)
+        evidence_needed = -math.log(seen.threshold)
+        alerts = {name: by_version[:, names.index(name)] >= evidence_needed for name in models.at_work}  # False for NaN
         for model in models.settings.use:
             if f"{model}{SHADOW}" in models.at_work:
                 self._compare(model, alerts, seen, columns, found)
@@ -147,24 +167,26 @@ class ModelMonitor:
         self, model: str, alerts: dict[str, Flags], seen: Watched, columns: list[str], found: Findings
     ) -> None:
         models, shadow = self._scorer.models, f"{model}{SHADOW}"
-        b = alerts[shadow]
-        a = alerts.get(model, np.zeros_like(b))
-        _count(found.counts, f"models.{model}.both", int((a & b).sum()))
-        _count(found.counts, f"models.{model}.only_live", int((a & ~b).sum()))
-        _count(found.counts, f"models.{model}.only_shadow", int((b & ~a).sum()))
+        of_shadow = alerts[shadow]
+        of_live = alerts.get(model, np.zeros_like(of_shadow))
+        _count(found.counts, f"models.{model}.both", int((of_live & of_shadow).sum()))
+        _count(found.counts, f"models.{model}.only_live", int((of_live & ~of_shadow).sum()))
+        _count(found.counts, f"models.{model}.only_shadow", int((of_shadow & ~of_live).sum()))
         if model in self.comparisons and model in models.at_work:
             places, (live_right, shadow_right) = models.probe((model, shadow), seen.X, columns, seen.offsets, BESIDE)
-            compared = Compared(a, b, places, live_right, shadow_right, seen.threshold, seen.offsets, seen.times)
+            compared = Compared(
+                of_live, of_shadow, places, live_right, shadow_right, seen.threshold, seen.offsets, seen.times
+            )
             versions = models.versions
             found.notices += self.comparisons[model].compare(versions[model], versions[shadow], compared)
 
     def to_state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """All that was learned: of drift, and of comparisons, by model."""
+        """All that was learned, by model: the state of `drift`, and the state of `comparisons`."""
         drift = {name: watch.to_state() for name, watch in self.drift.items()}
         return drift, {name: comparison.to_state() for name, comparison in self.comparisons.items()}
 
     def restore(self, drift: dict[str, Any], comparisons: dict[str, Any]) -> None:
-        """Become what `to_state` gave."""
+        """Restore what `to_state` gave."""
         for name, watch in self.drift.items():
             if name in drift:
                 watch.restore(drift[name])
@@ -176,7 +198,7 @@ def _count(counts: dict[str, int], what: str, n: int) -> None:
 
 
 def _together(parts: list[Watched]) -> Watched:
-    """Several parts as one; they have one threshold."""
+    """Several parts, all with the same threshold, as one."""
     if len(parts) == 1:
         return parts[0]
     offsets, times, X, raw_scores, evidence, canaries = (

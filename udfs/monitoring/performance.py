@@ -1,4 +1,4 @@
-"""Whether a trained model has become worse, by what people say of alerts."""
+"""Whether a trained model has become worse, according to people's feedback on alerts."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import numpy as np
 from river.drift import ADWIN
 from streamgauge.udfs.control.feedback import Feedback, Source
 
-CONFIDENCE = 0.01  # probability of a change that is none
-LEAST = 10  # words before a change can be told
-MOST_BY = 0.5  # share of the words that one person may have, where there are several
+CONFIDENCE = 0.01  # probability of reporting a change where there is none
+LEAST = 10  # feedback messages that are needed before a change can be found
+MOST_BY = 0.5  # share of the feedback that may come from one person, once several people give feedback
 
 
 class PerformanceWatch:
-    """Precision and recall of one model, followed by ADWIN through what people say of alerts.
+    """Follows the precision and the recall of one model, by people's feedback on alerts, with ADWIN.
 
-    Of the alerts that the model agreed with, which were true: its precision. Of those that were true, which it agreed with: its recall,
-    as far as anything alerted. When either has fallen, a retraining is called for, and the watch begins anew. Nothing of it is saved: the
-    topic of feedback is read again at a start.
+    The precision is the share of true alerts among the alerts that the model agreed with. The recall is the share of alerts that the model
+    agreed with among the true alerts; anomalies without any alert are not known. When either has fallen, the model should be retrained,
+    and the watch starts from the beginning. Nothing is saved, since the job reads the whole topic of feedback when it starts.
 
     Parameters
     ----------
     model : str
+        Name of the model.
 
     Notes
     -----
@@ -32,25 +33,30 @@ class PerformanceWatch:
     def __init__(self, model: str) -> None:
         self.model = model
         self._known: dict[str, Feedback] = {}
-        self._anew()
+        self._reset()
 
-    def _anew(self) -> None:
+    def _reset(self) -> None:
         self._watches = {
             what: ADWIN(delta=CONFIDENCE, clock=1, grace_period=LEAST, min_window_length=LEAST // 2)
             for what in ("precision", "recall")
         }
-        self._words: dict[str, list[tuple[bool, Source]]] = {what: [] for what in self._watches}
+        self._judged: dict[str, list[tuple[bool, Source]]] = {what: [] for what in self._watches}
         self._by: dict[str, int] = {}
 
     def take(self, message: Feedback) -> tuple[dict[str, Any], Source] | None:
-        """Take up what somebody says of an event whose place is known.
+        """Take feedback into account, if it is new, and if the place of its alert is known.
 
-        Where several people say something, no more than half of the words count that are one person's.
+        Once several people give feedback, messages of a person who has given more than half of it do not count.
+
+        Parameters
+        ----------
+        message : Feedback
 
         Returns
         -------
-        (evidence, source) or None
-            What speaks for a retraining, and the first event that was judged since the model became worse.
+        (dict, Source) or None
+            The evidence for a retraining (``of`` which figure, its value ``before`` and ``after`` the change, and how many alerts were
+            ``judged``), and the place of the first alert after the change. None if the model has not become worse.
         """
         known = self._known.get(message.key)
         self._known[message.key] = message
@@ -58,31 +64,34 @@ class PerformanceWatch:
             return None
         if self.model not in (*message.agreed, *message.disagreed):
             return None
-        by, others = self._by.get(message.by, 0), sum(self._by.values())
-        if len(self._by) > 1 and by > MOST_BY * others:
+        by_person, by_all = self._by.get(message.by, 0), sum(self._by.values())
+        if len(self._by) > 1 and by_person > MOST_BY * by_all:
             return None
-        self._by[message.by] = by + 1
+        self._by[message.by] = by_person + 1
         agreed, right = self.model in message.agreed, message.verdict == "true"
-        said = ({"precision": right} if agreed else {}) | ({"recall": agreed} if right else {})
-        for what, good in said.items():
-            words, watch = self._words[what], self._watches[what]
-            words.append((good, message.source))
+        outcomes = ({"precision": right} if agreed else {}) | ({"recall": agreed} if right else {})
+        for what, good in outcomes.items():
+            judged, watch = self._judged[what], self._watches[what]
+            judged.append((good, message.source))
             watch.update(float(good))
             if not watch.drift_detected:
                 continue
-            cut = _parted([good for good, _ in words])
-            before, after = (sum(good for good, _ in part) / len(part) for part in (words[:cut], words[cut:]))
+            cut = _place_of_change([good for good, _ in judged])
+            before, after = (sum(good for good, _ in part) / len(part) for part in (judged[:cut], judged[cut:]))
             if after < before:
-                self._anew()
+                self._reset()
                 return {
-                    "of": what, "before": round(before, 4), "after": round(after, 4), "judged": len(words),
-                }, words[cut][1]  # fmt: skip
+                    "of": what,
+                    "before": round(before, 4),
+                    "after": round(after, 4),
+                    "judged": len(judged),
+                }, judged[cut][1]
         return None
 
 
-def _parted(good: list[bool]) -> int:
-    """Where the words before and after differ most (the likeliest place of one change of a mean)."""
+def _place_of_change(good: list[bool]) -> int:
+    """The likeliest place of one change of the mean: where the means before and after it differ most, weighted by their numbers."""
     n, so_far = len(good), np.cumsum(good)[:-1]
     before = np.arange(1, n)
-    apart = np.abs(so_far / before - (sum(good) - so_far) / (n - before)) * np.sqrt(before * (n - before))
-    return int(apart.argmax()) + 1
+    difference = np.abs(so_far / before - (sum(good) - so_far) / (n - before)) * np.sqrt(before * (n - before))
+    return int(difference.argmax()) + 1

@@ -1,4 +1,4 @@
-"""How good one partition's detection is, reported again and again: calibration, alerts, recall of probes, feedback, coverage."""
+"""Reports, every so many events, how good the detection of a partition is: calibration, alerts, recall of probes, feedback, coverage."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from streamgauge.udfs.incidents.lifecycle import Decisions
 from streamgauge.udfs.monitoring.probe import Probe
 from streamgauge.udfs.output.cloud_event import Origin
 
-POWERS = (1, 2, 3, 4)  # events that were so many powers of ten rarer are counted
-LIMITS = np.array(POWERS) * math.log(10.0)
-TRACKED = "io.streamgauge.tracked"
+POWERS = (1, 2, 3, 4)  # events with a tail probability of at most 10 to the minus each of these are counted
+LIMITS = np.array(POWERS) * math.log(10.0)  # the same as evidence
+TRACKED = "io.streamgauge.tracked"  # type of the notice
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """How a partition stands at a report.
+    """What a report says of the state of a partition.
 
     Attributes
     ----------
     events : int
-        So far.
+        Number of events so far.
     stream : str
         Kind of stream.
     threshold : float
@@ -35,7 +35,7 @@ class Facts:
     entities : dict of str to int
         See `coverage`.
     verdicts : sequence of str
-        Of all feedback.
+        Verdict of each feedback: ``true``, ``false`` or ``ignore``.
     models : dict of str to str
         Version of each trained model.
     """
@@ -59,7 +59,7 @@ class QualityTracker:
     Attributes
     ----------
     warm : int
-        Entities that were past their warm-up at the last report.
+        Number of entities that were past their warm-up at the last report.
     """
 
     def __init__(self, every: int) -> None:
@@ -77,13 +77,13 @@ class QualityTracker:
         Parameters
         ----------
         evidence : float64[n]
-            Of the ensemble.
+            Evidence of each event.
         decisions : Decisions
         quarantined : int
-            Events that were not learned.
+            Number of events that were quarantined.
         """
-        not_rarer = np.searchsorted(np.sort(evidence), LIMITS).tolist()
-        self._rarer = [n + len(evidence) - fewer for n, fewer in zip(self._rarer, not_rarer, strict=True)]
+        below_limit = np.searchsorted(np.sort(evidence), LIMITS).tolist()
+        self._rarer = [n + len(evidence) - below for n, below in zip(self._rarer, below_limit, strict=True)]
         self._anomalous += int(np.count_nonzero(decisions.anomalous))
         self._quarantined += quarantined
         if not len(decisions.place):
@@ -95,22 +95,23 @@ class QualityTracker:
     def report(
         self, facts: Facts, probe: Probe | None, origin: Origin, time: int
     ) -> tuple[tuple[str, bytes], dict[str, int]]:
-        """Report what was counted, and begin anew.
+        """Report what was counted, and start counting from the beginning.
 
         Parameters
         ----------
         facts : Facts
         probe : Probe or None
-            What came of a known anomaly after the last event.
+            Result of a probe that was scored after the last event.
         origin : Origin
         time : int
-            Of the last event, milliseconds.
+            Event time of the last event, milliseconds.
 
         Returns
         -------
         notice : (str, bytes)
             Key and JSON.
         counts : dict of str to int
+            For metrics.
         """
         self.warm = facts.entities["warm"]
         data: dict[str, Any] = {
@@ -140,18 +141,21 @@ class QualityTracker:
         return [self._rarer, self._anomalous, self._quarantined, dict(sorted(self._opened.items()))]
 
     def restore(self, state: list[Any]) -> None:
-        """Become what `to_state` gave."""
+        """Restore what `to_state` gave."""
         self._rarer, self._anomalous, self._quarantined, self._opened = state
 
 
 def coverage(seen: Any, slots: Any, warmup: int) -> dict[str, int]:
-    """How many entities are known, are past their warm-up, and have a place in the rich tier.
+    """How many entities are known, how many are past their warm-up, and how many are in the rich tier.
 
     Parameters
     ----------
-    seen, slots : int64[n]
-        Events of each, and its place; 0 is none.
+    seen : int64[n]
+        Events of each entity so far.
+    slots : int64[n]
+        Slot of each entity in the rich tier; 0 is none.
     warmup : int
+        Events of a cold start.
     """
     return {"known": len(seen), "warm": int((seen > warmup).sum()), "rich": int(np.count_nonzero(slots))}
 

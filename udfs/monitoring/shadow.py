@@ -1,4 +1,4 @@
-"""A trained model beside its shadow, as the job sees both: what decides whether one takes the other's place."""
+"""Compares a live model with its shadow on the events of the job. The trainer decides by it whether the shadow becomes the live model."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from typing import Any, NamedTuple
 from streamgauge.models.contract import Flags, Ints
 from streamgauge.udfs.output.cloud_event import Origin
 
+# Names of the numbers in the notice; their order is that of saved state.
 COUNTED = ("events", "both", "only_live", "only_shadow", "probes", "live_right", "shadow_right")
 
 
 class Compared(NamedTuple):
-    """What a model and its shadow said of some events.
+    """What a live model and its shadow found in some events.
 
     Attributes
     ----------
     live_alerts, shadow_alerts : bool[n]
-        Whether each would have raised an alert.
+        Whether each of the two alone would have raised an alert.
     probed : int64[m]
-        Places of events that were probed.
+        Places of the events that were probed.
     live_right, shadow_right : bool[m]
-        Whether each found the probe stranger than its event.
+        Whether each of the two found the probe stranger than its event.
     threshold : float
-        Tail probability: what each promises.
+        Tail probability in force.
     offsets, times : int64[n]
+        Offset and event time (milliseconds) of each event.
     """
 
     live_alerts: Flags
@@ -36,7 +38,7 @@ class Compared(NamedTuple):
     times: Ints
 
     def counted(self, begin: int, end: int) -> tuple[int, ...]:
-        """The numbers of `COUNTED` for the events from `begin` to before `end`."""
+        """The numbers of `COUNTED` for the events from place `begin` up to, but not including, place `end`."""
         a, b = self.live_alerts[begin:end], self.shadow_alerts[begin:end]
         probed = (self.probed >= begin) & (self.probed < end)
         alerts = (int((a & b).sum()), int((a & ~b).sum()), int((b & ~a).sum()))
@@ -45,37 +47,43 @@ class Compared(NamedTuple):
 
 
 class Comparison:
-    """A model beside its shadow: how often each alone would have raised an alert, and told a probe from the event it was made of.
+    """Counts how often a live model and its shadow each would have raised an alert, and found a probe stranger than its event.
 
     Parameters
     ----------
     every : int
-        Events between two tellings.
+        Events from one notice to the next.
     model : str
+        Name of the model.
     origin : Origin
     """
 
     def __init__(self, every: int, model: str, origin: Origin) -> None:
         self.every, self.model, self.origin = every, model, origin
-        self._of = ("", "")
+        self._versions = ("", "")
         self._numbers = [0] * len(COUNTED)
 
     def compare(self, live: str, shadow: str, compared: Compared) -> list[tuple[str, bytes]]:
-        """Count events in order; returns notices, key and JSON.
+        """Count events in order.
 
         Parameters
         ----------
         live, shadow : str
-            Versions; others than before begin anew.
+            Versions. If one of them is another than before, counting starts from the beginning.
         compared : Compared
+
+        Returns
+        -------
+        list of (str, bytes)
+            Notices, key and JSON.
         """
-        if (live, shadow) != self._of:
-            self._of, self._numbers = (live, shadow), [0] * len(COUNTED)
+        if (live, shadow) != self._versions:
+            self._versions, self._numbers = (live, shadow), [0] * len(COUNTED)
         notices, begin, offsets = [], 0, compared.offsets
         while begin < len(offsets):
             end = min(len(offsets), begin + self.every - self._numbers[0])
-            counted = compared.counted(begin, end)
-            self._numbers = [n + more for n, more in zip(self._numbers, counted, strict=True)]
+            added = compared.counted(begin, end)
+            self._numbers = [n + more for n, more in zip(self._numbers, added, strict=True)]
             if self._numbers[0] == self.every:
                 notices.append(self._notice(compared.threshold, int(offsets[end - 1]), int(compared.times[end - 1])))
                 self._numbers = [0] * len(COUNTED)
@@ -83,7 +91,7 @@ class Comparison:
         return notices
 
     def _notice(self, threshold: float, offset: int, time: int) -> tuple[str, bytes]:
-        live, shadow = self._of
+        live, shadow = self._versions
         data = {
             "model": self.model,
             "live": int(live),
@@ -97,9 +105,9 @@ class Comparison:
 
     def to_state(self) -> list[Any]:
         """All that was counted."""
-        return [list(self._of), self._numbers]
+        return [list(self._versions), self._numbers]
 
     def restore(self, state: list[Any]) -> None:
-        """Become what `to_state` told."""
+        """Restore what `to_state` gave."""
         (live, shadow), self._numbers = state
-        self._of = (live, shadow)
+        self._versions = (live, shadow)

@@ -1,5 +1,5 @@
 """Stage 6: incidents to bytes.
 
 In: incidents, dead letters, late events, scores.
-Out: keyed JSON records, none larger than Kafka takes.
+Out: records of JSON with their keys, none larger than Kafka takes.
 """

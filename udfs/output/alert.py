@@ -1,4 +1,4 @@
-"""The one place that writes alerts: CloudEvents with everything a person needs to judge, and a machine to replay."""
+"""The one place that writes alerts: CloudEvents with all that a person needs to judge them, and a program to replay their events."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 from streamgauge.udfs.settings.rules import Rule
 
 SEVERITIES = ("low", "medium", "high", "critical")
-MOST_FIELDS = 10
-SILENCE = "silence"  # name of the member that watches for silent entities
-SECONDS = "seconds without an event"  # name of the field that it judges
+MOST_FIELDS = 10  # fields that an alert lists
+SILENCE = "silence"  # name of the member that watches for silent entities, in alerts
+SECONDS = "seconds without an event"  # name of the field that this member judges
 Complete = Callable[[int, dict[str, Any]], None]
 
 
@@ -47,27 +47,50 @@ Complete = Callable[[int, dict[str, Any]], None]
 
 
 def score_of(evidence: float) -> float:
-    """The score from 0 to 1 of an evidence: L / (1 + L), where 10^-L is the tail probability.
+    """The score of an evidence: L / (1 + L), where 10^-L is the tail probability.
 
-    0.75 is one in a thousand, 0.8 one in ten thousand, 0.9 one in a thousand million; two extremes never tie.
+    A tail probability of 1e-3 has the score 0.75, 1e-4 has 0.8 and 1e-9 has 0.9. The score never reaches 1, so that two extreme events
+    with different evidence have different scores.
+
+    Parameters
+    ----------
+    evidence : float
+        At least 0.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
     """
     return float(scores_of(np.float64(evidence)))
 
 
 def scores_of(evidence: Any) -> Any:
-    """`score_of`, for float64[n]."""
+    """The same as `score_of`, for float64[n]."""
     powers = evidence / math.log(10.0)
     return powers / (1.0 + powers)
 
 
 def severity_of(evidence: float, threshold: float) -> str:
-    """low, medium, high or critical: at the threshold, or 10, 100, 10,000 times rarer."""
+    """The severity that an evidence gives.
+
+    Parameters
+    ----------
+    evidence : float
+    threshold : float
+        Tail probability, between 0 and 1.
+
+    Returns
+    -------
+    str
+        ``medium`` from 10 times rarer than the threshold on, ``high`` from 100 times on, ``critical`` from 10,000 times on; else ``low``.
+    """
     beyond = (evidence + math.log(threshold)) / math.log(10.0)
     return "critical" if beyond >= 4 else "high" if beyond >= 2 else "medium" if beyond >= 1 else "low"
 
 
 def _severest(broken: list[Rule], evidence: float, threshold: float) -> str:
-    """Of an incident that began with a broken rule: the rules' severity, or a higher one that the evidence gives by itself."""
+    """The severity of an incident in which a rule is broken: the highest of the rules', or what the evidence gives if that is higher."""
     found: list[str] = [rule.severity for rule in broken] or ["high"]
     if evidence >= -math.log(threshold):
         found.append(severity_of(evidence, threshold))
@@ -75,19 +98,43 @@ def _severest(broken: list[Rule], evidence: float, threshold: float) -> str:
 
 
 def important(severity: str, entity: str, importance: dict[str, int]) -> str:
-    """A severity, so many steps up or down as the entity is important."""
-    steps = next((steps for who, steps in importance.items() if fnmatchcase(entity, who)), 0)
+    """A severity, raised or lowered by the importance of the entity.
+
+    Parameters
+    ----------
+    severity : str
+        One of `SEVERITIES`.
+    entity : str
+    importance : dict of str to int
+        Steps up (or down, if negative) by pattern of entities; the first pattern that matches decides.
+    """
+    steps = next((steps for pattern, steps in importance.items() if fnmatchcase(entity, pattern)), 0)
     return SEVERITIES[min(max(SEVERITIES.index(severity) + steps, 0), len(SEVERITIES) - 1)]
 
 
 def alert_id(entity: str, config: int, topic: str, partition: int, offset: int) -> str:
-    """Identity of an incident: the same wherever and however often its first event is scored."""
+    """Identity of an incident. It stays the same, wherever and however often the event that opened the incident is scored.
+
+    Parameters
+    ----------
+    entity : str
+    config : int
+        Mark of the configuration; see `config_mark`.
+    topic : str
+    partition, offset : int
+        Place of the event that opened the incident.
+
+    Returns
+    -------
+    str
+        24 hexadecimal digits.
+    """
     text = f"{entity}\0{config}\0{topic}\0{partition}\0{offset}"
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def config_mark(settings_json: str) -> int:
-    """A 63 bit mark of a detector configuration."""
+    """A mark of 63 bits by which a configuration of detectors is recognised."""
     return int.from_bytes(hashlib.blake2b(settings_json.encode(), digest_size=8).digest(), "little") >> 1
 
 
@@ -96,7 +143,19 @@ def config_mark(settings_json: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Blamed:
-    """A field's part in an event: its share, and the actual and expected value."""
+    """A field's part in an event.
+
+    Attributes
+    ----------
+    field : str
+        Its name.
+    share : float
+        Of the event's evidence, 0 to 1.
+    actual : float, str or None
+        Its value.
+    expected : float or None
+        What the detectors expected; None where this is unknown.
+    """
 
     field: str
     share: float
@@ -112,12 +171,12 @@ class AlertWriter:
     settings : PipelineSettings
     origin : Origin
     config : int
-        Mark of the configuration.
+        Mark of the configuration; see `config_mark`.
 
     Attributes
     ----------
     groups : Groups
-        Incidents that opened together.
+        Follows which incidents opened together.
     """
 
     def __init__(self, settings: PipelineSettings, origin: Origin, config: int) -> None:
@@ -134,7 +193,7 @@ class AlertWriter:
         versions: Callable[[int], dict[str, str]],
         complete: Complete | None = None,
     ) -> list[tuple[str, bytes]]:
-        """One alert for each change of an incident: entity and JSON.
+        """Write an alert for each change of an incident.
 
         Parameters
         ----------
@@ -143,9 +202,14 @@ class AlertWriter:
         names : Fields
         judged : Judged
         versions : callable
-            Versions of the members that judged an event, by its place.
+            Gives the versions of the members that judged an event, by the event's place in the stretch.
         complete : callable, optional
-            May add to the alert's data, given the row of its event.
+            Gets the row of the alert's event and the alert's data, and may add to the data.
+
+        Returns
+        -------
+        list of (str, bytes)
+            Entity (the key) and JSON.
         """
         alerts = []
         for m, i in enumerate(decisions.place.tolist()):
@@ -167,7 +231,7 @@ class AlertWriter:
         judged: Judged,
         version: dict[str, str],
     ) -> dict[str, Any]:
-        """What an alert says of the m-th change."""
+        """The data of the alert about the m-th change."""
         i, change = int(decisions.place[m]), int(decisions.change[m])
         events, incident = stretch.events, decisions.incident[m]
         opinions, verdicts = judged.scored.opinions, judged.scored.verdicts
@@ -205,14 +269,14 @@ class AlertWriter:
                 "to": rfc3339(now),
                 "anomalous_events": int(incident[HITS]),
             },
-            "actual": {one.field: one.actual for one in blamed},
-            "expected": {one.field: one.expected for one in blamed},
-            "contributions": {one.field: one.share for one in blamed},
+            "actual": {part.field: part.actual for part in blamed},
+            "expected": {part.field: part.expected for part in blamed},
+            "contributions": {part.field: part.share for part in blamed},
             "detectors": {n: {"tail_probability": math.exp(-e), "version": version[n]} for n, e in members.items()},
             "agreed": [name for name, e in members.items() if e >= AGREES],
             "disagreed": [name for name, e in members.items() if e < AGREES],
             "evidence": {
-                of: math.exp(-e) for of, e in zip(EVIDENCE, verdicts.by_kind[i].tolist(), strict=True) if e > 0.0
+                name: math.exp(-e) for name, e in zip(EVIDENCE, verdicts.by_kind[i].tolist(), strict=True) if e > 0.0
             },
             "rules": [rule.id for rule in broken],
             "source": {
@@ -235,53 +299,64 @@ class AlertWriter:
         return data
 
     def _blamed(self, i: int, stretch: Stretch, names: Fields, judged: Judged) -> list[Blamed]:
-        """The fields that matter most in one event."""
+        """The fields with the largest shares in the event at place `i`, the largest first."""
         x, values, scored = stretch.X[i], stretch.events.values[i], judged.scored
         d = len(x)
         share = shares(i, d, len(names.text), scored.opinions, scored.verdicts)
         usual = expected(i, d, scored.opinions)
         blamed = []
         for f in np.argsort(-share, kind="stable")[:MOST_FIELDS].tolist():
-            part = round(float(share[f]), 4)
-            if f >= d:
-                if part > 0:
+            rounded = round(float(share[f]), 4)
+            if f >= d:  # a text field
+                if rounded > 0:
                     name = names.text[f - d]
-                    blamed.append(Blamed(name, part, values.get(name), None))
+                    blamed.append(Blamed(name, rounded, values.get(name), None))
             elif not math.isnan(x[f]):
-                blamed.append(Blamed(names.numeric[f], part, _number(x[f]), _number(usual[f])))
+                blamed.append(Blamed(names.numeric[f], rounded, _number(x[f]), _number(usual[f])))
         return blamed
 
     def _confidence(self, x: Floats, seen: int, disagreement: float, missing: float) -> float:
-        """0 to 1: full for an entity seen ten times longer than its warm-up, with all fields and all members of one mind.
+        """How far the verdict on an event can be relied on, 0 to 1.
 
-        `missing` is the share of a trained model's fields that the event lacks.
+        It is 1 if the entity has had ten times as many events as its warm-up takes, no field is missing and all members agree. `missing`
+        is the largest share of a trained model's fields that the event lacks.
         """
         present = 1.0 - max(float(np.isnan(x).mean()), missing) if len(x) else 0.0
         return round(min(1.0, seen / (10.0 * self._decide.warmup)) * present * (1.0 - 0.5 * disagreement), 4)
 
     def of_silences(self, silences: list[Silence]) -> list[tuple[str, bytes]]:
-        """Alerts of entities that have fallen silent, or are back: entity and JSON."""
-        return [(one.entity, self._of_silence(one)) for one in silences]
+        """Write alerts about entities that send no more events, or that send events again.
 
-    def _of_silence(self, one: Silence) -> bytes:
+        Returns
+        -------
+        list of (str, bytes)
+            Entity (the key) and JSON.
+        """
+        return [(silence.entity, self._of_silence(silence)) for silence in silences]
+
+    def _of_silence(self, silence: Silence) -> bytes:
         assert self._silence is not None
-        state, topic, partition = CHANGES[RESOLVED if one.ended else OPENED], self.origin.topic, self.origin.partition
-        identity = alert_id(f"{one.entity}\0{SILENCE}", self.config, topic, partition, one.offset)
-        # among n gaps, if they are exponential, one k times as long as the longest has a probability of about n^-k
-        evidence = min(self._silence.after * math.log(max(one.events, 2)), 700.0)
+        state, topic, partition = (
+            CHANGES[RESOLVED if silence.ended else OPENED],
+            self.origin.topic,
+            self.origin.partition,
+        )
+        identity = alert_id(f"{silence.entity}\0{SILENCE}", self.config, topic, partition, silence.offset)
+        # If an entity's n gaps are exponential, the longest is about ln n mean gaps, and one k times as long has a probability of n^-k.
+        evidence = min(self._silence.after * math.log(max(silence.events, 2)), 700.0)
         data = {
             "alert_id": identity,
             "state": state,
-            "entity": one.entity,
+            "entity": silence.entity,
             "kind": KINDS[COLLECTIVE],
             "severity": "high",
             "score": score_of(evidence),
             "tail_probability": math.exp(-evidence),
             "peak_score": score_of(evidence),
             "confidence": 1.0,
-            "window": {"from": rfc3339(one.since), "to": rfc3339(one.now), "anomalous_events": 0},
-            "actual": {SECONDS: (one.now - one.since) / 1000.0},
-            "expected": {SECONDS: one.gap / 1000.0},
+            "window": {"from": rfc3339(silence.since), "to": rfc3339(silence.now), "anomalous_events": 0},
+            "actual": {SECONDS: (silence.now - silence.since) / 1000.0},
+            "expected": {SECONDS: silence.gap / 1000.0},
             "contributions": {SECONDS: 1.0},
             "detectors": {SILENCE: {"tail_probability": math.exp(-evidence), "version": "settings"}},
             "agreed": [SILENCE],
@@ -290,13 +365,14 @@ class AlertWriter:
             "source": {
                 "topic": topic,
                 "partition": partition,
-                "offset": one.offset,
+                "offset": silence.offset,
                 "opened_partition": partition,
-                "opened_offset": one.offset,
+                "opened_offset": silence.offset,
             },
         }
-        return self.origin.event(f"{identity}-{state}", f"alert.{state}", one.entity, one.now, data)
+        return self.origin.event(f"{identity}-{state}", f"alert.{state}", silence.entity, silence.now, data)
 
 
 def _number(value: Any) -> float | None:
+    """A number for JSON; None for NaN, which JSON does not have."""
     return None if math.isnan(value) else float(value)

@@ -16,10 +16,11 @@ class Origin:
     Attributes
     ----------
     topic : str
-        Of the events.
+        Topic of the events.
     job : str
+        Name of the job.
     partition : int
-        -1 for a shard of entities.
+        Partition of the events; -1 for a shard of entities, which has events of all partitions.
     """
 
     topic: str
@@ -27,19 +28,24 @@ class Origin:
     partition: int = -1
 
     def event(self, identity: str, kind: str, subject: str, time: int, data: dict[str, Any]) -> bytes:
-        """JSON of a CloudEvent.
+        """Write a CloudEvent.
 
         Parameters
         ----------
         identity : str
-            The same for the same event, however often it is written.
+            Stays the same if the same CloudEvent is written again, so that a repeat can be recognised.
         kind : str
             Its type, without ``io.streamgauge.``.
         subject : str
             The entity, field or model that it is about.
         time : int
-            Milliseconds.
+            Event time, milliseconds since 1970.
         data : dict
+
+        Returns
+        -------
+        bytes
+            JSON, at most `limits.MOST_BYTES`.
         """
         return encode(
             {

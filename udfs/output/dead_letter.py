@@ -14,28 +14,60 @@ INTERNAL = "internal"  # reason of a record that a stage did not expect
 MOST_MESSAGE = 200  # characters of an error's message
 
 
-def _set_aside(raw: RawBatch, row: int, topic: str, **said: Any) -> dict[str, Any]:
+def _set_aside(raw: RawBatch, row: int, topic: str, **details: Any) -> dict[str, Any]:
+    """A record that is set aside: its place on the topic, the details, and its bytes in base64."""
     payload = raw.payloads[row]
     return {
         "topic": topic,
         "partition": int(raw.partitions[row]),
         "offset": int(raw.offsets[row]),
-        **said,
+        **details,
         "payload": None if payload is None else base64.b64encode(payload).decode(),
     }
 
 
 def _keyed(record: dict[str, Any]) -> tuple[str, bytes]:
+    """A record's key, made of its place on the topic, and its JSON."""
     return key_of(f"{record['topic']}-{record['partition']}-{record['offset']}"), encode(record)
 
 
 def dead_letter(raw: RawBatch, letter: DeadLetter, topic: str) -> tuple[str, bytes]:
-    """Key and JSON of a dead letter: where it came from, what is wrong, and its bytes in base64."""
+    """Write a dead letter: the record's place on the topic, what is wrong with it, and its bytes in base64.
+
+    Parameters
+    ----------
+    raw : RawBatch
+    letter : DeadLetter
+        Row of the record in `raw`, and the reason.
+    topic : str
+        Topic of the events.
+
+    Returns
+    -------
+    (str, bytes)
+        Key and JSON.
+    """
     return _keyed(_set_aside(raw, letter.row, topic, reason=letter.reason, message=letter.message))
 
 
 def internal_letter(raw: RawBatch, row: int, topic: str, error: Exception) -> tuple[str, bytes]:
-    """Key and JSON of the dead letter of a record that a stage did not expect: the stage, and the error's type and message."""
+    """Write the dead letter of a record that a stage did not expect: with the stage, and the type and message of the error.
+
+    Parameters
+    ----------
+    raw : RawBatch
+    row : int
+        Row of the record in `raw`.
+    topic : str
+        Topic of the events.
+    error : Exception
+        What the stage raised.
+
+    Returns
+    -------
+    (str, bytes)
+        Key and JSON.
+    """
     stage, _ = place_of(error)
     message = str(error)[:MOST_MESSAGE]
     return _keyed(
@@ -44,7 +76,16 @@ def internal_letter(raw: RawBatch, row: int, topic: str, error: Exception) -> tu
 
 
 def place_of(error: Exception) -> tuple[str, str]:
-    """The stage (room) and the place (file and line) in which an error was raised, as far as it was in this package."""
+    """Where in this package an error was raised.
+
+    Returns
+    -------
+    stage : str
+        The room, such as ``events``.
+    place : str
+        File and line, such as ``udfs/events/decode.py:57``: the innermost one that belongs to this package. Both are ``unknown``
+        where the error came from elsewhere.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     for frame in reversed(frames):
         parts = PurePath(frame.filename).parts
@@ -57,5 +98,23 @@ def place_of(error: Exception) -> tuple[str, str]:
 
 
 def late_event(raw: RawBatch, row: int, topic: str, entity: str, late_by: int) -> tuple[str, bytes]:
-    """Key and JSON of an event that came too late to be scored, by so many milliseconds."""
+    """Write an event that came too late to be scored.
+
+    Parameters
+    ----------
+    raw : RawBatch
+    row : int
+        Row of the record in `raw`.
+    topic : str
+        Topic of the events.
+    entity : str
+        The key of the record that is written.
+    late_by : int
+        Milliseconds.
+
+    Returns
+    -------
+    (str, bytes)
+        Key and JSON.
+    """
     return entity, encode(_set_aside(raw, row, topic, entity=entity, late_by_ms=late_by))

@@ -14,20 +14,30 @@ class BatchResult:
 
     Attributes
     ----------
-    alerts, late, scores, dead_letters : list of (key, JSON)
-    notices : list of (key, JSON)
-        Changes of the schema, answers, comparisons of models.
-    requests : list of (key, JSON)
-        To retrain a model.
-    rows, evidence, members, alert_evidence, anomalous
-        For each scored event: row of the raw batch, evidence of it alone, evidence of each member, evidence that an alert may rest on,
-        and whether that is at or beyond the threshold and counts.
-    writes, deletes
-        Changes of the saved state, by key.
+    alerts, late, scores, dead_letters : list of (str, bytes)
+        Key and JSON of each record.
+    notices : list of (str, bytes)
+        Key and JSON: changes of the schema, answers to requests, comparisons of models.
+    requests : list of (str, bytes)
+        Key and JSON: requests to retrain a model.
+    rows : list of int64[n]
+        Of the scored events, part by part: row in the raw batch.
+    evidence : list of float64[n]
+        Of the scored events: evidence of the event by itself, whatever incident it belongs to.
+    members : list of float64[n, members]
+        Of the scored events: evidence of each member.
+    alert_evidence : list of float64[n]
+        Of the scored events: the evidence that an alert may rest on.
+    anomalous : list of bool[n]
+        Of the scored events: whether the alert evidence is at or beyond the threshold, and no rule suppresses the event.
+    writes : dict of str to bytes
+        Saved state to write, by key.
+    deletes : list of str
+        Keys of saved state to delete.
     counts : dict of str to int
         What happened, for metrics.
     seconds, model_seconds : dict of str to float
-        Time of each step, and of each trained model.
+        Time that each step took, and each trained model.
     """
 
     alerts: list[tuple[str, bytes]] = field(default_factory=list)
@@ -48,6 +58,6 @@ class BatchResult:
     requests: list[tuple[str, bytes]] = field(default_factory=list)
 
     def count(self, what: str, n: int = 1) -> None:
-        """Add to a counter."""
+        """Add `n` to a counter. A counter that was never added to is not in `counts`."""
         if n:
             self.counts[what] = self.counts.get(what, 0) + n

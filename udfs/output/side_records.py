@@ -1,4 +1,4 @@
-"""What is written beside alerts: changes of the schema, and scores."""
+"""Records other than alerts: changes of the schema, and scores."""
 
 from __future__ import annotations
 
@@ -16,14 +16,21 @@ from streamgauge.udfs.settings.pipeline import OutputSettings
 
 
 def schema_notice(change: SchemaChange, origin: Origin, time: int) -> tuple[str, bytes]:
-    """Key and JSON of a change of the schema: a CloudEvent whose id is the same for every partition that sees the change.
+    """Write a notice of a change of the schema.
+
+    Its id is the same on every partition that sees the change, so that readers can drop the repeats.
 
     Parameters
     ----------
     change : SchemaChange
     origin : Origin
     time : int
-        Of the event, milliseconds.
+        Time of the event that brought the change, milliseconds.
+
+    Returns
+    -------
+    (str, bytes)
+        Key (the field) and JSON of a CloudEvent.
     """
     text = f"{origin.topic}\0{change.change}\0{change.text}"
     identity = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
@@ -38,7 +45,21 @@ def schema_notice(change: SchemaChange, origin: Origin, time: int) -> tuple[str,
 
 
 def score_records(stretch: Stretch, scored: Scored, topic: str, output: OutputSettings) -> list[tuple[str, bytes]]:
-    """Key and JSON of the scores of a stretch: of all events, of a sample, or of none, as the settings say."""
+    """Write the scores of a stretch: of all events, of a sample, or of none, as the settings say.
+
+    Parameters
+    ----------
+    stretch : Stretch
+    scored : Scored
+    topic : str
+        Topic of the events.
+    output : OutputSettings
+
+    Returns
+    -------
+    list of (str, bytes)
+        Entity (the key) and JSON.
+    """
     if output.scores == "none":
         return []
     places = zip(stretch.partitions.tolist(), stretch.offsets.tolist(), strict=True)
@@ -69,7 +90,15 @@ def _score_record(stretch: Stretch, i: int, scored: Scored, topic: str) -> tuple
 
 
 def sampled(partition: int, offset: int, share: float) -> bool:
-    """Whether an event belongs to the sample: the same ones on every replay."""
+    """Whether an event belongs to the sample. A replay has the same sample, since the place of the event alone decides.
+
+    Parameters
+    ----------
+    partition, offset : int
+        Place of the event.
+    share : float
+        Size of the sample, 0 to 1.
+    """
     mixed = (offset * 0x9E3779B97F4A7C15 + partition * 0xC2B2AE3D27D4EB4F) & 0xFFFFFFFFFFFFFFFF
     mixed ^= mixed >> 31
     return (mixed * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF) < share * 2.0**64

@@ -1,4 +1,4 @@
-"""Opinions to verdicts: each member's magnitude to a tail probability, and these to one of all together."""
+"""Opinions to verdicts: each member's raw score to evidence, and the members' evidence to the evidence of the ensemble."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.scoring.opinions import EVIDENCE, Verdicts
 from streamgauge.udfs.settings.pipeline import CalibrationSettings
 
-MERGED = 1.0  # e times the geometric mean of tail probabilities is one, however they depend on each other (Vovk and Wang, Biometrika 2020)
-SHADOW = " shadow"  # ends the name of a member that is scored but never alerts
-STEP, NEAR = 0.2, 0.02  # of the way to other weights, and so near that it is over
-AGREES = -math.log(0.01)  # a member agrees when it gives the event a probability of at most 1 %
+# However the members depend on each other, e times the geometric mean of their tail probabilities is a valid tail probability: the mean of
+# their evidence, less 1 (Vovk and Wang, Combining p-values via averaging, Biometrika 2020).
+MERGED = 1.0
+SHADOW = " shadow"  # end of the name of a shadow: a member that is scored, but raises no alerts
+STEP = 0.2  # share of the way to new weights that one step goes
+NEAR = 0.02  # relative difference at which the last step goes all the way
+AGREES = -math.log(0.01)  # evidence from which on a member agrees that an event is anomalous: a tail probability of 1 %
 
-# What looks for runs sees the same anomaly in many events: these must not become the tail by their number.
+# Settings of the calibrators of members outside the ensemble (see `Members.beside`). Such a member finds the same anomaly in many events
+# in a row. These many events must not make the anomaly look usual.
 RUNS = {"rare": 1e-3, "least": 0.02}
 
 
@@ -33,20 +37,24 @@ class Members:
     ----------
     names : list of str
     weights : float64[members]
-        0 is a shadow: rated, but not heard.
+        Weights in the mean, at least 0. 0 is a shadow: it gets evidence, but does not count.
     nats : bool[members]
-        Whether the magnitude is a surprise in its own right.
+        Whether the raw score already is evidence (-ln of a tail probability, in nats). Such a member needs no calibrator and is not part
+        of the mean.
     leads : bool[members]
-        Whether it decides over the other detectors, where it has an opinion.
+        Whether the member replaces the ensemble: for an event about which a leading member has an opinion, its evidence counts instead
+        of the mean of all. Only trained models and other members with `nats` can then still add evidence.
     alone : bool[members]
-        Whether its surprise counts by itself beside the mean of all: of what sees single fields of an entity, which a mean with
-        detectors of the cohort would hide, and of trained models, which somebody chose.
+        Whether the member's evidence also counts by itself, if it is larger than the mean of all. This is so for detectors of single
+        fields of an entity, since the mean with the detectors of the cohort would hide what they find, and for trained models, since
+        somebody chose to use them.
     trained : bool[members]
-        Whether it is a trained model: heard beside one that leads.
+        Whether the member is a trained model. Its evidence counts even where a leading member has an opinion.
     sees : list of str
-        The kind of anomaly it looks for.
+        The kind of anomaly that the member looks for.
     beside : bool[members]
-        Whether it is heard beside the ensemble, as evidence of what it looks for, by itself.
+        Whether the member is not part of the ensemble. Its evidence counts only as evidence of the kind of anomaly that it looks for
+        (`sees`), and can open an incident by itself.
     """
 
     names: list[str]
@@ -60,19 +68,26 @@ class Members:
 
 
 class Calibrators:
-    """One calibrator for each member of a log, and one for their combination.
+    """The calibrators of one source of events: one for each member, and one for the ensemble.
 
     Parameters
     ----------
     members : Members
     settings : CalibrationSettings
     method : {"mean", "vote", "consensus"}
-        How opinions become one.
+        How the evidence of the members is combined.
 
     Attributes
     ----------
-    weights, target : float64[members]
-        As they are, and as they are to be.
+    of : Members
+    members : list of TailCalibrator
+        The calibrator of each member.
+    together : TailCalibrator
+        The calibrator of the ensemble.
+    weights : float64[members]
+        The weights now.
+    target : float64[members]
+        The weights that `move` moves to, step by step.
     """
 
     kind = "calibrators"
@@ -91,13 +106,26 @@ class Calibrators:
         self._pairs = [(k, places[f"{name}{SHADOW}"]) for name, k in places.items() if f"{name}{SHADOW}" in places]
 
     def exchanged(self, columns: npt.NDArray[Any], canaries: Flags) -> npt.NDArray[Any]:
-        """Columns of members, those of a model and its shadow exchanged where the shadow is heard; twice is nothing."""
+        """Exchange the columns of each live model and its shadow, for the events for which the shadow counts.
+
+        Exchanging twice gives the first array again.
+
+        Parameters
+        ----------
+        columns : array[n, members]
+        canaries : bool[n, models] or bool[n, 0]
+            For which events each model's shadow counts in its place.
+
+        Returns
+        -------
+        array[n, members]
+        """
         if not canaries.any():
             return columns
-        told = columns.copy()
-        for (live, shadow), heard in zip(self._pairs, canaries.T, strict=True):
-            told[heard, live], told[heard, shadow] = columns[heard, shadow], columns[heard, live]
-        return told
+        exchanged = columns.copy()
+        for (live, shadow), counts in zip(self._pairs, canaries.T, strict=True):
+            exchanged[counts, live], exchanged[counts, shadow] = columns[counts, shadow], columns[counts, live]
+        return exchanged
 
     def calibrate(self, raw_scores: Floats, canaries: Flags, alert_evidence: Floats | None = None) -> Verdicts:
         """Turn raw scores into evidence in row order, and learn from them.
@@ -109,69 +137,99 @@ class Calibrators:
         canaries : bool[n, models] or bool[n, 0]
             For which events each model's shadow counts in its place.
         alert_evidence : float64[n], optional
-            Evidence of the leading detectors that an alert may rest on; all their evidence by default.
+            The part of the leading detectors' evidence that an alert may rest on; all of their evidence by default.
         """
         of = self.of
-        ready = ~np.isnan(raw_scores)
-        each = np.full(raw_scores.shape, np.nan)
-        asked = ready.any(axis=0)
-        for k, member in enumerate(self.members):
-            if not asked[k]:
-                continue
-            if of.nats[k]:
-                each[:, k] = raw_scores[:, k]
-                continue
-            before = member.learned
-            each[:, k] = member.rate_learn_many(np.ascontiguousarray(raw_scores[:, k]))
-            if before <= member.warmup:
-                ready[:, k] &= before + np.cumsum(ready[:, k]) > member.warmup
-        each, ready = self.exchanged(each, canaries), self.exchanged(ready, canaries)
-        heard = ready & (self.weights > 0) & ~of.beside
-        combined = self._combine(each, heard & ~of.nats)
+        have_opinion = ~np.isnan(raw_scores).all(axis=0)
+        members, ready = self._evidence_of_members(raw_scores)
+        members, ready = self.exchanged(members, canaries), self.exchanged(ready, canaries)
+        counts = ready & (self.weights > 0) & ~of.beside
+        combined = self._combine(members, counts & ~of.nats)
         evidence = self.together.rate_learn_many(combined)
         if self.method == "mean":
             evidence = np.fmax(evidence, combined - MERGED)
-        evidence = np.fmax(evidence, strongest_evidence(each, heard & of.alone & ~of.leads))
+        evidence = np.fmax(evidence, strongest_evidence(members, counts & of.alone & ~of.leads))
         alertable = evidence
-        if (asked & of.leads).any():
-            own = combine(each, ready & of.leads, self.weights)
-            beside = strongest_evidence(each, heard & (of.trained | of.nats) & ~of.leads)
-            certain = own if alert_evidence is None else np.fmin(own, alert_evidence)
-            alertable = np.where(np.isnan(own), evidence, np.maximum(certain, beside))
-            evidence = np.where(np.isnan(own), evidence, np.maximum(own, beside))
-        by_kind = self._by_kind(alertable, each, ready)
+        if (have_opinion & of.leads).any():
+            leading = combine(members, ready & of.leads, self.weights)
+            added = strongest_evidence(members, counts & (of.trained | of.nats) & ~of.leads)
+            reliable = leading if alert_evidence is None else np.fmin(leading, alert_evidence)
+            alertable = np.where(np.isnan(leading), evidence, np.maximum(reliable, added))
+            evidence = np.where(np.isnan(leading), evidence, np.maximum(leading, added))
+        by_kind = self._by_kind(alertable, members, ready)
         evidence = np.maximum(evidence, by_kind[:, EVIDENCE.index("contextual")])
         return Verdicts(
-            np.where(ready, each, np.nan),
+            np.where(ready, members, np.nan),
             evidence,
-            disagree(each, heard),
-            interval(evidence, each, heard),
+            disagree(members, counts),
+            interval(evidence, members, counts),
             by_kind,
         )
 
-    def _by_kind(self, alertable: Floats, each: Floats, ready: Flags) -> Floats:
-        """Alert evidence for each kind: of points that of the ensemble; of another kind that of the member with the most evidence.
+    def _evidence_of_members(self, raw_scores: Floats) -> tuple[Floats, Flags]:
+        """Turn each member's raw scores into evidence, and learn from them.
 
-        The latter is less by the logarithm of the number of members asked: the more are asked, the more find something by chance.
+        Returns
+        -------
+        evidence : float64[n, members]
+            NaN where a member has no opinion.
+        ready : bool[n, members]
+            Whether the member has an opinion, and its calibrator is past its warm-up.
+        """
+        ready = ~np.isnan(raw_scores)
+        evidence = np.full(raw_scores.shape, np.nan)
+        for k, (member, has_opinion) in enumerate(zip(self.members, ready.any(axis=0).tolist(), strict=True)):
+            if not has_opinion:
+                continue
+            if self.of.nats[k]:
+                evidence[:, k] = raw_scores[:, k]
+                continue
+            learned = member.learned
+            evidence[:, k] = member.rate_learn_many(np.ascontiguousarray(raw_scores[:, k]))
+            if learned <= member.warmup:
+                ready[:, k] &= learned + np.cumsum(ready[:, k]) > member.warmup
+        return evidence, ready
+
+    def _by_kind(self, alertable: Floats, members: Floats, ready: Flags) -> Floats:
+        """Alert evidence for each kind, float64[n, 5]: for points that of the ensemble, for other kinds that of the strongest member.
+
+        The logarithm of the number of members with an opinion is subtracted from the latter (Bonferroni): the more members there are, the
+        more often one of them finds something by chance.
         """
         of, by_kind = self.of, np.zeros((len(alertable), len(EVIDENCE)))
         by_kind[:, 0] = alertable
-        led = (ready & of.leads).any(axis=1)  # a leading detector knows the usual hours itself
-        _add_evidence(each, ready & of.beside, self._columns, led, EVIDENCE.index("contextual"), by_kind)
+        # A leading detector knows by itself what is usual at each hour: the contextual detectors are not needed beside it.
+        led = (ready & of.leads).any(axis=1)
+        _add_evidence(members, ready & of.beside, self._columns, led, EVIDENCE.index("contextual"), by_kind)
         return by_kind
 
-    def _combine(self, surprises: Floats, present: Flags) -> Floats:
+    def _combine(self, evidence: Floats, present: Flags) -> Floats:
+        """The evidence of the members in one number for each event, float64[n]; NaN where no member is present."""
         if self.method == "vote":
-            return vote(surprises, present, self.weights, AGREES)
-        return (combine if self.method == "mean" else consensus)(surprises, present, self.weights)
+            return vote(evidence, present, self.weights, AGREES)
+        return (combine if self.method == "mean" else consensus)(evidence, present, self.weights)
 
     def weigh(self, weights: dict[str, float], factors: dict[str, float]) -> None:
-        """Let members have other weights, which `move` moves them to; those not named have their settings' own. Each times its factor."""
+        """Set the weights that `move` moves the members to.
+
+        Parameters
+        ----------
+        weights : dict of str to float
+            By member; a member that is not named has the weight of the settings.
+        factors : dict of str to float
+            By member: what its weight is multiplied by; 1 for a member that is not named.
+        """
         named = zip(self.of.names, self.of.weights, strict=True)
         self.target = np.array([weights.get(n, w) * factors.get(n, 1.0) for n, w in named])
 
     def move(self) -> bool:
-        """Move the weights a step nearer to what they are to be: one fades in, another out. Returns whether there was a step to do."""
+        """Move the weights a step nearer to `target`, so that scores do not jump.
+
+        Returns
+        -------
+        bool
+            Whether the weights were different from `target`.
+        """
         if np.array_equal(self.weights, self.target):
             return False
         gap = self.target - self.weights
@@ -180,7 +238,7 @@ class Calibrators:
         return True
 
     def adopt(self, member: str, calibrator: TailCalibrator) -> None:
-        """Give a member another calibrator, a copy of one that knows its magnitudes."""
+        """Give a member a copy of a calibrator that has learned raw scores like the member's."""
         self.members[self.of.names.index(member)] = TailCalibrator.from_state(calibrator.to_state())
 
     def to_state(self) -> bytes:
@@ -192,19 +250,26 @@ class Calibrators:
         return pack(self.kind, self.version, {}, arrays)
 
     def restore(self, state: bytes) -> None:
-        """Become what `to_state` saved; StateError where the bytes are no such thing."""
+        """Restore what `to_state` gave.
+
+        Raises
+        ------
+        StateError
+            The bytes are no state of calibrators, or of a version that is not known.
+        """
         _, arrays = unpack(state, self.kind, self.version)
         parts = [TailCalibrator.from_state(arrays[str(k)].tobytes()) for k in range(len(arrays))]
         self.members, self.together = parts[:-1], parts[-1]
 
 
 @njit(cache=True)
-def _add_evidence(surprises, heard, columns, led, contextual, evidence):  # type: ignore[no-untyped-def]
-    for i in range(surprises.shape[0]):
-        asked = 0
-        for k in range(surprises.shape[1]):
-            asked += heard[i, k]
-        for k in range(surprises.shape[1]):
+def _add_evidence(members, present, columns, led, contextual, by_kind):  # type: ignore[no-untyped-def]
+    """Raise each kind's evidence to that of the strongest member that looks for it; see `Calibrators._by_kind`."""
+    for i in range(members.shape[0]):
+        number = 0
+        for k in range(members.shape[1]):
+            number += present[i, k]
+        for k in range(members.shape[1]):
             column = columns[k]
-            if heard[i, k] and not (led[i] and column == contextual):
-                evidence[i, column] = max(evidence[i, column], surprises[i, k] - math.log(asked))
+            if present[i, k] and not (led[i] and column == contextual):
+                by_kind[i, column] = max(by_kind[i, column], members[i, k] - math.log(number))

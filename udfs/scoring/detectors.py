@@ -1,4 +1,4 @@
-"""Fields to opinions: entity detectors on the fields, cohort detectors on the features."""
+"""Fields to opinions: entity detectors look at the fields, cohort detectors at the features."""
 
 from __future__ import annotations
 
@@ -20,18 +20,28 @@ from streamgauge.udfs.scoring.opinions import Opinions
 from streamgauge.udfs.scoring.peers import Peers
 from streamgauge.udfs.settings.detectors import DetectorSettings
 
-COLUMNS = {
-    "features": CHANNELS,
-    "levels": 1,
-    "levels and lasts": 2,
-    "categories": 1,
-}  # that a cohort detector is given for a field
-MOST_WATCHED = 64  # fields of a stream in which other kinds of anomalies than points are looked for, entity by entity
-OWN = {"weight", "streams"}  # settings of a detector that are not the detector's own arguments
+# Columns that a cohort detector is given for each field, by its `input_kind`.
+COLUMNS = {"features": CHANNELS, "levels": 1, "levels and lasts": 2, "categories": 1}
+MOST_WATCHED = 64  # fields up to which the rich detectors look for other anomalies than points, entity by entity
+OWN = {"weight", "streams"}  # settings of a detector that are not arguments of the detector's class
 
 
 class Inputs(NamedTuple):
-    """What an entity detector is given: its state, and for each event the row in it, the values, the time, and whether to learn not."""
+    """What an entity detector is given.
+
+    Attributes
+    ----------
+    state : float64[entities, d, numbers_per_feature]
+        State of the detector; changed in place.
+    rows : int64[n]
+        Row of each event's entity in the state.
+    X : float64[n, d]
+        Values; NaN is missing.
+    times : int64[n]
+        Event times, milliseconds.
+    quarantined : bool[n]
+        Whether the event is scored but not learned.
+    """
 
     state: Floats
     rows: Ints
@@ -41,14 +51,31 @@ class Inputs(NamedTuple):
 
 
 class EntityState(NamedTuple):
-    """State of the entity detectors: float64[entities, d, width] of the light ones, float64[slots, d, rich width] of the rich ones."""
+    """State of the entity detectors.
+
+    Attributes
+    ----------
+    light : float64[entities, d, width]
+        Of the light detectors, side by side.
+    rich : float64[slots, d, rich_width]
+        Of the rich detectors, side by side.
+    """
 
     light: Floats
     rich: Floats
 
 
 class RichOpinion(NamedTuple):
-    """What a rich detector says of events: raw score float64[n]; deviations and expected values, float64[n, d]."""
+    """What a rich detector finds in events.
+
+    Attributes
+    ----------
+    detector : EntityDetector
+    raw_score : float64[n]
+        NaN where it has no opinion.
+    deviations, expected : float64[n, d]
+        Deviation of each value from its expected value, and the expected value; NaN where unknown.
+    """
 
     detector: EntityDetector
     raw_score: Floats
@@ -57,31 +84,34 @@ class RichOpinion(NamedTuple):
 
 
 class Detectors:
-    """The detectors of one log.
+    """The detectors of one source of events.
 
     Parameters
     ----------
     settings : DetectorSettings
     versions : dict
-        By detector: the version and parameters that a control message put in the settings' place.
+        By detector: the version and parameters that a control message sent, which replace those of the settings.
 
     Attributes
     ----------
     names : list of str
-        Light ones first, then rich ones, then those of the cohort.
+        Light detectors first, then rich ones, then those of the cohort.
     weights : float64[detectors]
-    nats : bool[detectors]
-        Whether a detector's magnitude is a surprise in its own right.
-    leads : bool[detectors]
-        Whether it decides over the others where it has an opinion.
+        Weights of the settings.
+    nats, leads, beside : bool[detectors]
+        See `calibrate.Members`.
     sees : list of str
-        The kind of anomaly each looks for.
-    beside : bool[detectors]
-        Whether it is heard beside the ensemble, by itself, for incidents.
+        The kind of anomaly that each detector looks for.
+    light, rich : list of EntityDetector
+        The entity detectors of each tier.
+    cohort : dict of str to CohortDetector
+        The cohort detectors by name.
+    versions : dict of str to str
+        Version of each detector; ``settings`` unless a control message sent another one.
     peers : Peers
         What is known of the entities as a group.
     categorical : bool
-        Whether there is one that looks at text fields.
+        Whether a detector looks at text fields.
     """
 
     def __init__(self, settings: DetectorSettings, versions: dict[str, dict[str, Any]] | None = None) -> None:
@@ -114,20 +144,32 @@ class Detectors:
 
     @property
     def width(self) -> int:
-        """Numbers that light detectors keep for each entity and field."""
+        """float64 numbers that the light detectors together keep for each entity and field."""
         return sum(detector.numbers_per_feature for detector in self.light)
 
     @property
     def rich_width(self) -> int:
-        """Numbers that rich detectors keep for each entity and field."""
+        """float64 numbers that the rich detectors together keep for each entity and field."""
         return sum(detector.numbers_per_feature for detector in self.rich)
 
     def rich_on(self, kind: str) -> bool:
-        """Whether there are rich detectors for a kind of stream."""
+        """Whether rich detectors look at streams of this kind."""
         return any(kind in self._on[detector.name] for detector in self.rich)
 
     def swap(self, name: str, version: str, settings: dict[str, Any]) -> None:
-        """Put a forest with other parameters in the place of the running one, taught with what that one saw last."""
+        """Replace a running forest by one with other parameters. The new one first learns what the old one learned last.
+
+        A detector that is not used, or is no forest, is left as it is.
+
+        Parameters
+        ----------
+        name : str
+            Of the detector.
+        version : str
+            Its new version, for alerts.
+        settings : dict
+            Arguments of the detector's class.
+        """
         old = self.cohort.get(name)
         if not isinstance(old, WindowedForest):
             return
@@ -146,39 +188,39 @@ class Detectors:
             State; changed in place.
         inputs : RichInputs
         replay : bool
-            Whether the events were learned before, and are learned again after a restore: the level of the peers is then that of
-            the inputs, and the peers do not learn.
+            Whether the events are learned again after a restore. The level of the peers is then taken from the inputs, and the peers
+            do not learn: their saved state has learned these events already.
 
         Returns
         -------
         opinions : list of RichOpinion
-            Of each rich detector for the kind of stream and so many fields.
+            One of each rich detector that looks at this kind of stream and at this number of fields.
         levels : float64[n, d] or float64[n, 0]
-            Level of the peers at each event; no columns where entities are not compared.
+            Level of the peers at each event, in deviations; no columns where entities are not compared.
         """
         kind, slots, first, quarantined, times, X = inputs[:6]
         levels = inputs.levels if replay else None
-        opinions, at, standard = [], 0, X
-        given = {"values": X, "residuals": X, "own": X}
+        opinions, at, profile_deviations = [], 0, X
+        given = {"values": X, "residuals": X, "own": X}  # by `input_kind`
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
             if kind not in self._on[detector.name] or (detector.anomaly_kind != "point" and X.shape[1] > MOST_WATCHED):
                 continue
             if isinstance(detector, PeerDeviation):
-                left = given["residuals"]
-                levels = self.peers.levels(standard, first) if levels is None else levels
-                deviations, expected = detector.from_peers(part, slots, left, levels)
+                residuals = given["residuals"]
+                levels = self.peers.levels(profile_deviations, first) if levels is None else levels
+                deviations, expected = detector.from_peers(part, slots, residuals, levels)
                 opinion = RichOpinion(detector, detector.pool(deviations), deviations, expected)
-                given["own"] = np.where(np.isnan(expected), left, left - expected)
+                given["own"] = np.where(np.isnan(expected), residuals, residuals - expected)
             elif isinstance(detector, SeasonalProfile):
                 seasonal = Inputs(part, slots, X, times, quarantined)
-                deviations, expected, standard = _scored(detector.profile, detector, seasonal)
+                deviations, expected, profile_deviations = _scored(detector.profile, detector, seasonal)
                 opinion = RichOpinion(detector, detector.pool(deviations), deviations, expected)
-                # NaN before the hour is known: a detector of residuals waits until then
+                # NaN until the profile knows the hour: until then, a detector of residuals has nothing to learn from.
                 given["residuals"] = given["own"] = X - expected
             else:
-                own = Inputs(part, slots, given[detector.input_kind], times, quarantined)
-                opinion = RichOpinion(detector, *_scored(detector.rate_learn_entities, detector, own))
+                detector_inputs = Inputs(part, slots, given[detector.input_kind], times, quarantined)
+                opinion = RichOpinion(detector, *_scored(detector.rate_learn_entities, detector, detector_inputs))
             opinions.append(opinion)
         if levels is None:
             self.peers.count(int(first.sum()))
@@ -186,32 +228,41 @@ class Detectors:
         return opinions, levels
 
     def learn_cohort(self, kind: str, features: Floats, categories: Floats) -> list[tuple[Floats, Floats] | None]:
-        """Rate and learn features of events, none of them all missing, and categories of events.
+        """Score and learn the features and categories of events with the cohort detectors.
+
+        Parameters
+        ----------
+        kind : str
+            Of the stream (`udfs.events.stream_kind`).
+        features : float64[m, 3 d]
+            No row is all NaN.
+        categories : float64[n, text fields]
 
         Returns
         -------
-        list of (magnitude, weights) or None
-            Of each cohort detector; None where it does not run on streams of this kind or width.
+        list of (float64[m or n], float64[m or n, d or text fields]) or None
+            Raw score and weights of the fields, of each cohort detector. None for one that does not look at streams of this kind or at
+            so many fields.
         """
         d = features.shape[1] // CHANNELS
-        taken: dict[str, Floats] = {"features": features, "categories": categories}
-        said: list[tuple[Floats, Floats] | None] = []
+        inputs: dict[str, Floats] = {"features": features, "categories": categories}  # by `input_kind`
+        opinions: list[tuple[Floats, Floats] | None] = []
         for name, detector in self.cohort.items():
-            of = categories if detector.input_kind == "categories" else features
-            if kind not in self._on[name] or d > detector.max_fields or not of.size:
-                said.append(None)
+            source = categories if detector.input_kind == "categories" else features
+            if kind not in self._on[name] or d > detector.max_fields or not source.size:
+                opinions.append(None)
                 continue
-            if detector.input_kind not in taken:
-                levels = taken["levels"] = unsquashed(features[:, ::CHANNELS])
-                taken["levels and lasts"] = np.hstack((levels, levels - unsquashed(features[:, 1::CHANNELS])))
-            given = taken[detector.input_kind]
+            if detector.input_kind not in inputs:
+                levels = inputs["levels"] = unsquashed(features[:, ::CHANNELS])
+                inputs["levels and lasts"] = np.hstack((levels, levels - unsquashed(features[:, 1::CHANNELS])))
+            given = inputs[detector.input_kind]
             if detector.width not in (None, given.shape[1]):
                 self.cohort[name] = detector.widened(given.shape[1])
-            magnitude, weights = self.cohort[name].rate_learn_many(given)
+            raw_score, weights = self.cohort[name].rate_learn_many(given)
             if detector.input_kind == "features":
                 weights = weights.reshape(len(weights), d, CHANNELS).sum(axis=2)
-            said.append((magnitude, weights))
-        return said
+            opinions.append((raw_score, weights))
+        return opinions
 
     def detect(self, kind: str, stretch: Stretch, state: EntityState, features: Floats, categories: Floats) -> Opinions:
         """Score and learn events in row order.
@@ -219,14 +270,20 @@ class Detectors:
         Parameters
         ----------
         kind : str
-            Of the stream (`udfs.events.stream_kind`): decides which detectors run.
+            Of the stream (`udfs.events.stream_kind`): decides which detectors look at it.
         stretch : Stretch
-            An event whose entity has no slot gets no opinion of the rich detectors.
+            The rich detectors have no opinion about an event whose entity has no slot.
         state : EntityState
             Of the detectors; changed in place.
         features : float64[n, 3 d]
             The cohort detectors have no opinion about a row that is all NaN, and do not learn it.
         categories : float64[n, text fields]
+            See `udfs.events.schema.Alignment.categories`.
+
+        Returns
+        -------
+        Opinions
+            Of the detectors; those of trained models are added later.
         """
         n = len(stretch)
         opinions = Opinions(
@@ -246,51 +303,54 @@ class Detectors:
         return opinions
 
     def _add_light(self, kind: str, stretch: Stretch, light: Floats, opinions: Opinions) -> Floats:
-        """Returns what each field was expected to be, float64[n, d]."""
+        """Add the opinions of the light detectors; returns what each field was expected to be, float64[n, d]."""
         at, expected = 0, np.full(stretch.X.shape, np.nan)
         for k, detector in enumerate(self.light):
             part = light[:, :, at : (at := at + detector.numbers_per_feature)]
             inputs = Inputs(part, stretch.rows, stretch.X, stretch.events.times, stretch.quarantined)
-            raw_score, deviations, what = _scored(detector.rate_learn_entities, detector, inputs)
+            raw_score, deviations, expected_here = _scored(detector.rate_learn_entities, detector, inputs)
             if kind in self._on[detector.name]:
                 opinions.raw_scores[:, k] = raw_score
                 opinions.contributions[k] = deviations * deviations
-            expected = np.where(np.isnan(expected), what, expected)
+            expected = np.where(np.isnan(expected), expected_here, expected)
         opinions.expected = [expected]
         return expected
 
     def _add_rich(self, kind: str, stretch: Stretch, rich: Floats, opinions: Opinions, expected: Floats) -> None:
+        """Add the opinions of the rich detectors, and put what they expect into `expected`."""
         n = len(stretch)
-        seated = np.flatnonzero(stretch.slots >= 0)
-        first = stretch.first[seated]
+        with_slot = np.flatnonzero(stretch.slots >= 0)
+        first = stretch.first[with_slot]
         inputs = RichInputs(
             kind,
-            stretch.slots[seated],
+            stretch.slots[with_slot],
             first,
-            stretch.quarantined[seated],
-            stretch.events.times[seated],
-            stretch.X[seated],
-            np.empty((len(seated), 0)),
+            stretch.quarantined[with_slot],
+            stretch.events.times[with_slot],
+            stretch.X[with_slot],
+            np.empty((len(with_slot), 0)),
         )
-        said, opinions.levels = self.learn_rich(rich, inputs)
-        for one in said:
-            k = self.names.index(one.detector.name)
-            deviations, raw_score = one.deviations, one.raw_score
-            if one.detector.input_kind == "levels":
+        rich_opinions, opinions.levels = self.learn_rich(rich, inputs)
+        for opinion in rich_opinions:
+            k = self.names.index(opinion.detector.name)
+            deviations, raw_score = opinion.deviations, opinion.raw_score
+            if opinion.detector.input_kind == "levels":
                 deviations = self.peers.among(deviations, first)
-                raw_score = one.detector.pool(deviations)
-            opinions.raw_scores[seated, k] = raw_score
-            opinions.contributions[k] = _spread(deviations * deviations, seated, n)
+                raw_score = opinion.detector.pool(deviations)
+            opinions.raw_scores[with_slot, k] = raw_score
+            opinions.contributions[k] = _spread(deviations * deviations, with_slot, n)
             if self.leads[k]:
-                opinions.alert_evidence[seated] = one.detector.pool(one.deviations)
-            if self.leads[k] or one.detector.anomaly_kind == "contextual":  # the most specific expectations there are
-                expected[seated] = np.where(np.isnan(one.expected), expected[seated], one.expected)
+                opinions.alert_evidence[with_slot] = opinion.detector.pool(opinion.deviations)
+            if self.leads[k] or opinion.detector.anomaly_kind == "contextual":
+                # These detectors know the entity and its hour: their expectations are the most specific ones.
+                expected[with_slot] = np.where(np.isnan(opinion.expected), expected[with_slot], opinion.expected)
 
     def _add_cohort(self, kind: str, features: Floats, categories: Floats, opinions: Opinions) -> None:
+        """Add the opinions of the cohort detectors."""
         n = len(features)
         usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if features.shape[1] else np.empty(0, np.int64)
-        said = self.learn_cohort(kind, features[usable], categories)
-        for k, (name, opinion) in enumerate(zip(self.cohort, said, strict=True), len(self.light) + len(self.rich)):
+        found = self.learn_cohort(kind, features[usable], categories)
+        for k, (name, opinion) in enumerate(zip(self.cohort, found, strict=True), len(self.light) + len(self.rich)):
             if opinion is None:
                 continue
             if self.cohort[name].input_kind == "categories":
@@ -303,22 +363,37 @@ class Detectors:
 def _scored(
     score: Callable[..., tuple[Floats, Floats, Floats]], detector: EntityDetector, inputs: Inputs
 ) -> tuple[Floats, Floats, Floats]:
-    """What a detector says of events. It does not learn the quarantined ones, where it is one that need not."""
+    """Score events with a detector, and learn them, except the quarantined ones if the detector does not learn those.
+
+    Parameters
+    ----------
+    score : callable
+        Method of the detector.
+    detector : EntityDetector
+    inputs : Inputs
+
+    Returns
+    -------
+    What `score` returns, in the order of the events.
+    """
     state, rows, X, times, quarantined = inputs
     if not (detector.quarantined and quarantined.any()):
         return score(state, rows, X, times)
-    free, kept = np.flatnonzero(~quarantined), np.flatnonzero(quarantined)
-    parts = [score(state, rows[which], X[which], times[which], learn) for which, learn in ((free, True), (kept, False))]
-    said = []
-    for learned, unlearned in zip(*parts, strict=True):
-        whole = np.empty((len(quarantined), *learned.shape[1:]))
-        whole[free], whole[kept] = learned, unlearned
-        said.append(whole)
-    return said[0], said[1], said[2]
+    learned, scored_only = np.flatnonzero(~quarantined), np.flatnonzero(quarantined)
+    parts = [
+        score(state, rows[which], X[which], times[which], learn)
+        for which, learn in ((learned, True), (scored_only, False))
+    ]
+    wholes = []
+    for of_learned, of_scored_only in zip(*parts, strict=True):
+        whole = np.empty((len(quarantined), *of_learned.shape[1:]))
+        whole[learned], whole[scored_only] = of_learned, of_scored_only
+        wholes.append(whole)
+    return wholes[0], wholes[1], wholes[2]
 
 
 def _spread(weights: Floats, places: Ints, n: int) -> Floats:
-    """Rows at their places among `n`; the others NaN."""
+    """float64[n, d] with some rows at their places; all other rows are NaN."""
     if len(places) == n:
         return weights
     spread = np.full((n, weights.shape[1]), np.nan)

@@ -1,4 +1,4 @@
-"""What detectors say of events, and what is made of it."""
+"""What the members of the ensemble find in events, before and after calibration."""
 
 from __future__ import annotations
 
@@ -12,34 +12,36 @@ EVIDENCE: tuple[Kind, ...] = ("point", "contextual", "collective", "relative", "
 
 
 class ByPlace(Protocol):
-    """One float64[d] for each event, by its place: an array, or computed when asked for."""
+    """One float64[d] for each event, found by the event's place: rows of an array, or computed on demand."""
 
     def __getitem__(self, place: int, /) -> Floats:
-        """The numbers of one event."""
+        """The numbers of the event at a place."""
 
 
 @dataclass(slots=True)
 class Opinions:
-    """What the members of the ensemble say of each event, before calibration.
+    """What the members of the ensemble find in each event, before calibration.
 
     Attributes
     ----------
     names : list of str
         The members.
     raw_scores : float64[n, members]
-        Larger is stranger; NaN where a member has no opinion yet.
+        Larger is stranger. NaN where a member has no opinion yet.
     contributions : list of ByPlace or None
-        For each member, its unscaled weight of each field of an event; NaN is none. None where a member has no weights.
+        For each member: how much each field of an event contributes, at least 0, in units of the member's own. NaN where a field does
+        not contribute. None for a member that does not give contributions.
     expected : list of ByPlace
-        What each field of an event was expected to be; NaN where unknown. The first that knows a field is right.
+        What each field of an event was expected to be; NaN where unknown. Where several know a field, the first one counts.
     missing : float64[n]
-        Largest share of a trained model's fields that the event lacks, 0 to 1.
+        Share of a trained model's fields that the event lacks, 0 to 1: the largest of all models.
     categories : float64[n, text fields]
-        Weight of each text field.
-    levels : float64[seated events, d] or float64[seated events, 0]
-        Where the peers stand at each event of an entity of the rich tier.
+        How much each text field contributes, at least 0.
+    levels : float64[m, d] or float64[m, 0]
+        Level of the peers at each of the m events whose entity is in the rich tier, in deviations; no columns where entities are not
+        compared.
     canaries : bool[n, models] or bool[n, 0]
-        For which events each trained model's shadow counts in its place; no columns where no model has a canary.
+        For which events each trained model's shadow counts instead of the live model. No columns where no model has a canary.
     alert_evidence : float64[n]
         Evidence of the leading detectors that an alert may rest on; NaN where none has an opinion.
     seconds : dict of str to float
@@ -65,17 +67,17 @@ class Verdicts:
     Attributes
     ----------
     members : float64[n, members]
-        Evidence of each member; NaN where it has no opinion.
+        Evidence of each member, at least 0; NaN where it has no opinion.
     evidence : float64[n]
-        Of the event by itself, for its time: the larger of the evidence for a point and for a contextual anomaly; 0 where no member
+        Evidence of the single event, at least 0: the larger of the evidence for a point and for a contextual anomaly. 0 where no member
         has an opinion.
     disagreement : float64[n]
-        0 to 1.
+        0 (all members have the same evidence) to 1 (one has some, another has none).
     interval : float64[n, 2]
-        The evidence that 90 % of ensembles of such members would give, as far as these tell: lower and upper bound.
+        Lower and upper bound of the evidence that 90 % of ensembles of such members would give, estimated from the spread of these.
     by_kind : float64[n, 5]
-        Alert evidence for each kind of `EVIDENCE`: for a point that of the ensemble, for the others that of the members that look for
-        the kind.
+        Alert evidence for each kind of `EVIDENCE`, at least 0: for a point that of the ensemble, for each other kind that of the members
+        that look for it.
     """
 
     members: Floats
@@ -86,6 +88,6 @@ class Verdicts:
 
     @property
     def strongest(self) -> Floats:
-        """float64[n], alert evidence for an incident of any kind: the largest of `by_kind`."""
+        """Alert evidence for an incident of any kind, float64[n]: the largest of `by_kind`."""
         largest: Floats = self.by_kind.max(axis=1)
         return largest

@@ -1,4 +1,4 @@
-"""Entities beside their peers: where these stand, and how far these are from where they usually stand together."""
+"""Entities compared with their peers: the level that all have in common, and the deviations from it that all have in common."""
 
 from __future__ import annotations
 
@@ -10,30 +10,55 @@ from streamgauge.models.detectors.cohort.cohort_level import CohortLevel
 
 
 class Peers:
-    """The entities of a log as a group.
+    """The entities of a partition as a group.
 
     Attributes
     ----------
     level : CohortLevel
-        Of what their hour does not explain, in deviations.
+        Common level of the entities' residuals, which are what the hour does not explain, in deviations.
     strays : CohortLevel
-        Of how far each is from what the level lets expect: when all stray at once, none has left the group.
+        Common level of the entities' deviations from what is expected by `level`. If all deviate at once, no single entity has left the
+        group.
     """
 
     def __init__(self) -> None:
         self.level, self.strays = CohortLevel(), CohortLevel()
 
-    def levels(self, distances: Floats, fresh: Flags) -> Floats:
-        """Level of the group at each event; see `CohortLevel.rate_learn_many`."""
-        return self.level.rate_learn_many(distances, fresh)
+    def levels(self, deviations: Floats, first: Flags) -> Floats:
+        """Level of the group before each event, which is then learned; see `CohortLevel.rate_learn_many`.
 
-    def among(self, distances: Floats, fresh: Flags) -> Floats:
-        """Each entity's distance from its expectation, less what the others have of it just now, float64[n, d]."""
-        own: Floats = distances - np.nan_to_num(self.strays.rate_learn_many(distances, fresh))
-        return own
+        Parameters
+        ----------
+        deviations : float64[n, d]
+            What the hour does not explain, in deviations of each entity; NaN is unknown.
+        first : bool[n]
+            Whether the entity joins the group with this event.
+
+        Returns
+        -------
+        float64[n, d]
+        """
+        return self.level.rate_learn_many(deviations, first)
+
+    def among(self, deviations: Floats, first: Flags) -> Floats:
+        """Each entity's deviation from its expected value, without the part that the other entities have in common with it now.
+
+        Parameters
+        ----------
+        deviations : float64[n, d]
+            NaN is unknown.
+        first : bool[n]
+            Whether the entity joins the group with this event.
+
+        Returns
+        -------
+        float64[n, d]
+        """
+        remaining: Floats = deviations - np.nan_to_num(self.strays.rate_learn_many(deviations, first))
+        return remaining
 
     def count(self, entities: int) -> None:
-        """So many entities are more, or fewer, without a comparison."""
+        """Add entities to the group that are not compared, or remove them (a negative number)."""
         self.level.entities += entities
         self.strays.entities += entities
 
@@ -42,6 +67,6 @@ class Peers:
         return [[level.entities, level.sums.tolist()] for level in (self.level, self.strays)]
 
     def restore(self, state: list[Any]) -> None:
-        """Become what `to_state` told."""
+        """Restore what `to_state` gave."""
         for level, (entities, sums) in zip((self.level, self.strays), state, strict=True):
             level.entities, level.sums = entities, np.array(sums, dtype=np.float64).reshape(-1, 2)

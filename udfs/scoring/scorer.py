@@ -1,4 +1,4 @@
-"""Values to evidence: normalise, ask the detectors and models, calibrate, combine. All that is learned of the cohort is kept here."""
+"""Values to evidence: normalise, detect, apply the trained models, calibrate, combine. What is learned of the cohort is kept here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Names of a stream's fields: the columns of the matrix, and the text fields."""
+    """Names of a stream's fields.
+
+    Attributes
+    ----------
+    numeric : list of str
+        The columns of the matrix of values.
+    text : list of str
+        The columns of the matrix of categories.
+    """
 
     numeric: list[str]
     text: list[str]
@@ -32,7 +40,7 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What is made of a stretch's values.
+    """A stretch after scoring.
 
     Attributes
     ----------
@@ -40,9 +48,9 @@ class Scored:
     verdicts : Verdicts
     features : float64[n, 3 d]
     categories : float64[n, text fields]
-        As the cohort detectors were given them.
+        What the cohort detectors were given.
     steady : bool[n, d]
-        Whether the value is a change of a field that never varied before.
+        Whether the value is the change of a field that never varied before.
     usual : bool[n, d]
         Whether the value lies in the range that is usual for the entity.
     """
@@ -68,13 +76,18 @@ class Scorer:
 
     Attributes
     ----------
+    models : Models
+    detectors : Detectors
+    calibrators : Calibrators
+    contextual : list of int
+        Places of the members that look for contextual anomalies.
     stream : StreamKind
     prior : float64[d, 5]
-        What values of all entities are like: where an entity without a past begins.
+        Prior of the cohort (`normalise.PRIOR`): an entity in its cold start begins with it.
     served : dict of str to str
-        Version of each trained model that its calibrator fits.
+        By trained model: the version to which its calibrator belongs.
     snapshot_wanted : bool
-        Whether the models have changed in a way that the saved inputs do not tell.
+        Whether the members have changed in a way that learning the saved inputs again would not repeat, so that a snapshot is needed.
     """
 
     def __init__(self, settings: PipelineSettings, in_force: InForce, models: Models) -> None:
@@ -93,26 +106,26 @@ class Scorer:
 
     @property
     def light_width(self) -> int:
-        """float64 numbers of each field of an entity."""
+        """float64 numbers that are kept for each entity and field."""
         return WIDTH + self.detectors.width
 
     @property
     def rich_width(self) -> int:
-        """float64 numbers of each field of an entity of the rich tier."""
+        """float64 numbers that are kept, in addition, for each field of an entity of the rich tier."""
         return self.detectors.rich_width + self.models.width
 
     @property
     def wants_slots(self) -> bool:
-        """Whether entities of this kind of stream have more than light state."""
+        """Whether entities of this kind of stream need slots of the rich tier."""
         return bool(self.models.width) or self.detectors.rich_on(self.stream.kind)
 
     def widen(self, fields: int) -> None:
-        """Make room for so many fields."""
+        """Make room for `fields` numeric fields."""
         self.stream.widen(fields)
         self.widen_prior(fields)
 
     def widen_prior(self, fields: int) -> None:
-        """Make room for so many fields in what is known of the cohort."""
+        """Make room for `fields` numeric fields in the prior of the cohort."""
         if fields > len(self.prior):
             self.prior = np.vstack((self.prior, np.zeros((fields - len(self.prior), PRIOR))))
 
@@ -129,9 +142,9 @@ class Scorer:
         fields : Fields
         categories : float64[n, text fields]
         state : EntityState
-            Of the store and the rich store, whole; changed in place.
+            All columns of the store and of the rich store; changed in place.
         lap : callable
-            Told of each step that is done, for its time.
+            Called with the name of each step after the step, to measure its time.
         """
         features, steady, usual = featurize(
             state.light[:, :, :WIDTH],
@@ -155,7 +168,7 @@ class Scorer:
 
     @contextmanager
     def learning_undone(self) -> Iterator[None]:
-        """Whatever the cohort learns within is forgotten at the end."""
+        """Undo at the end all that the cohort has learned within."""
         detectors, calibrators, prior, changes = (
             self.detectors,
             self.calibrators,
@@ -174,11 +187,19 @@ class Scorer:
 
     @property
     def members(self) -> list[str]:
-        """Members of the ensemble, shadows included, in the order of their opinions."""
+        """Names of the members, shadows included, in the order of their opinions."""
         return [*self.detectors.names, *self.models.names]
 
     def versions(self, canaries: Flags, place: int) -> dict[str, str]:
-        """Version of each member that judged one event."""
+        """Version of each member that scored one event.
+
+        Parameters
+        ----------
+        canaries : bool[n, models] or bool[n, 0]
+            For which events each model's shadow counts in its place.
+        place : int
+            Place of the event.
+        """
         versions = self.detectors.versions | self.served
         for j in np.flatnonzero(canaries[place]).tolist():
             name = list(self.models.settings.use)[j]
@@ -187,7 +208,11 @@ class Scorer:
         return versions
 
     def adopt_models(self) -> None:
-        """Give each trained model whose version is new here a calibrator that fits: its shadow's, or the one it came with."""
+        """Give each trained model that has another version than before the calibrator of that version.
+
+        If the shadow had the version, the model gets a copy of the shadow's calibrator, which has learned from this stream. Otherwise it
+        gets the one that was published with the version.
+        """
         if self.served == self.models.versions:
             return
         for member, loaded in self.models.at_work.items():
@@ -204,16 +229,17 @@ class Scorer:
         self.served = dict(self.models.versions)
 
     def take_weights(self) -> None:
-        """Take up the weights in force: those of control messages, times what feedback makes of them. Members move there in steps."""
+        """Take over the weights in force: those of control messages, times the factors of feedback. `move_weights` moves there in steps."""
         self.calibrators.weigh(self._in_force.weights, self._in_force.feedback.factors())
 
     def move_weights(self) -> None:
         """Go one step nearer to the weights in force."""
         if self.calibrators.move():
-            self.snapshot_wanted = True  # inputs saved before would be learned again with the weights of now
+            # Inputs that were saved under the old weights must not be learned again under the new ones.
+            self.snapshot_wanted = True
 
     def swap(self, message: DetectorVersion) -> None:
-        """Put another version of a cohort detector in place, unless it is there already."""
+        """Replace a cohort detector by another version, unless it has this version already."""
         if self.detectors.versions.get(message.detector) == message.version:
             return
         self.detectors.swap(message.detector, message.version, message.settings.model_dump(exclude=OWN))
@@ -221,17 +247,17 @@ class Scorer:
 
 
 def _members(detectors: Detectors, models: Models) -> Members:
-    """All members of the ensemble, in the order of their opinions."""
-    none, trained = np.zeros(len(models.names), np.bool_), np.ones(len(models.names), np.bool_)
+    """All members, in the order of their opinions: the detectors, then the trained models and their shadows."""
+    no_model, all_models = np.zeros(len(models.names), np.bool_), np.ones(len(models.names), np.bool_)
     kinds_of_models: list[Kind] = ["point"] * len(models.names)
     alone = [name in ENTITY or nats for name, nats in zip(detectors.names, detectors.nats, strict=True)]
     return Members(
-        [*detectors.names, *models.names],
-        np.concatenate((detectors.weights, models.weights)),
-        np.concatenate((detectors.nats, none)),
-        np.concatenate((detectors.leads, none)),
-        np.concatenate((alone, trained)),
-        np.concatenate((np.zeros(len(detectors.names), np.bool_), trained)),
-        detectors.sees + kinds_of_models,
-        np.concatenate((detectors.beside, none)),
+        names=[*detectors.names, *models.names],
+        weights=np.concatenate((detectors.weights, models.weights)),
+        nats=np.concatenate((detectors.nats, no_model)),
+        leads=np.concatenate((detectors.leads, no_model)),
+        alone=np.concatenate((alone, all_models)),
+        trained=np.concatenate((np.zeros(len(detectors.names), np.bool_), all_models)),
+        sees=detectors.sees + kinds_of_models,
+        beside=np.concatenate((detectors.beside, no_model)),
     )

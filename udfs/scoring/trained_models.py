@@ -1,4 +1,4 @@
-"""Fields to opinions of trained models: loaded once for all logs of a task, changed at the boundary of two batches."""
+"""Fields to opinions of trained models. All partitions of a task share the models; they change between two batches only."""
 
 from __future__ import annotations
 
@@ -21,14 +21,20 @@ from streamgauge.udfs.scoring.calibrate import SHADOW
 from streamgauge.udfs.scoring.opinions import ByPlace, Opinions
 from streamgauge.udfs.settings.pipeline import ModelsSettings, ModelUse
 
-FAR = 4.0  # deviations that a probe is off
+FAR = 4.0  # deviations by which a probe changes a field
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class OnDemand:
-    """Numbers of an event's fields that are made when asked for: few events alert."""
+    """Numbers of an event's fields that are computed on demand, since only the few events in alerts need them.
+
+    Attributes
+    ----------
+    make : callable
+        Gives float64[d] for the place of an event.
+    """
 
     make: Callable[[int], Floats]
 
@@ -37,23 +43,30 @@ class OnDemand:
 
 
 def either(one: ByPlace, other: ByPlace, flags: Flags) -> ByPlace:
-    """Numbers of one, and of the other for the events that are flagged."""
+    """The numbers of `one`; for the events whose flag is set, those of `other`.
+
+    Parameters
+    ----------
+    one, other : ByPlace
+    flags : bool[n]
+    """
     return OnDemand(lambda i: (other if flags[i] else one)[i]) if flags.any() else one
 
 
 @dataclass(slots=True)
 class ModelOpinion:
-    """What one trained model says of each event.
+    """What one trained model finds in each event.
 
     Attributes
     ----------
     raw_score : float64[n]
-        NaN where it has no opinion.
+        Larger is stranger; NaN where the model has no opinion.
     missing : float64[n]
-        Share of its fields that the event lacks.
+        Share of the model's fields that the event lacks, 0 to 1.
     weights, expected : OnDemand
         Each field's part in the raw score of an event, and what it was expected to be; NaN where the model does not look at a field.
     seconds : float
+        Time that the model took.
     """
 
     raw_score: Floats
@@ -65,15 +78,16 @@ class ModelOpinion:
 
 @dataclass(slots=True)
 class Histories:
-    """The last events of each event's entity, the event itself the last.
+    """The last events of each event's entity, for models of sequences. The last step is the event itself.
 
     Attributes
     ----------
     values : float64[n, steps, fields]
+        NaN for steps before the first event of the entity, and for entities without a slot of the rich tier.
     counts : int64[n]
-        Events known of the entity; 0 where it has no place in the rich tier.
+        Events of the entity so far; 0 for an entity without a slot.
     columns : list of int
-        Columns that the fields are.
+        The column of each field in the matrix of values.
     """
 
     values: Floats
@@ -82,26 +96,26 @@ class Histories:
 
 
 class Models:
-    """The trained models at work in a task.
+    """The trained models that a task uses.
 
     Parameters
     ----------
     settings : ModelsSettings
-        The versions that its aliases stand for now are loaded.
+        The versions to which its aliases point now are loaded.
 
     Attributes
     ----------
     names : list of str
-        Members: each model used, then each one's shadow.
+        Members: each model, then the shadow of each model.
     at_work : dict of str to LoadedModel
-        By member; a member without a model has no opinion.
+        The loaded version of each member. A member that is not in it has no opinion.
     shares : dict of str to float
-        Of the entities, for which each model's shadow is heard in its place.
+        By model: the share of the entities for which its shadow counts in its place (a canary), 0 to 1.
 
     Raises
     ------
     ModelError
-        A model is not there, or must not be used.
+        The registry has no such model, or the model must not be used.
     SettingsError
         A model of sequences needs a longer history than is kept.
     """
@@ -123,21 +137,25 @@ class Models:
 
     @property
     def weights(self) -> Floats:
-        """Of the members in the ensemble; shadows weigh nothing."""
+        """Weight of each member, float64[members]; 0 for a shadow."""
         return np.array([0.0 if name.endswith(SHADOW) else self.settings.use[name].weight for name in self.names])
 
     @property
     def versions(self) -> dict[str, str]:
-        """Version of each member at work."""
+        """Version of each member in `at_work`."""
         return {name: str(loaded.manifest.version) for name, loaded in self.at_work.items()}
 
     def take(self, message: ModelVersion) -> None:
-        """Put a version to work, or take one off.
+        """Load the version that a control message names, or unload the member if it names none.
+
+        Parameters
+        ----------
+        message : ModelVersion
 
         Raises
         ------
         ModelError, SettingsError
-            It cannot be used; what was at work stays.
+            The version cannot be used; the one before stays loaded.
         """
         member = message.model if message.role == "live" else f"{message.model}{SHADOW}"
         if message.role == "shadow":
@@ -148,12 +166,16 @@ class Models:
             self._put(member, message.model, message.version)
 
     def canaries(self, entities: list[str]) -> Flags:
-        """For which entities each model's shadow is heard in its place: always the same ones.
+        """For which entities each model's shadow counts in its place. An entity is always on the same side.
+
+        Parameters
+        ----------
+        entities : list of str
 
         Returns
         -------
         bool[n, models] or bool[n, 0]
-            No columns where none is.
+            No columns where no shadow has a share.
         """
         if not any(self.shares.values()):
             return np.empty((len(entities), 0), np.bool_)
@@ -167,9 +189,9 @@ class Models:
         if loaded.detector.sequence and loaded.detector.steps > self.settings.history:
             raise SettingsError(
                 f"models.history: {name} version {version} looks at {loaded.detector.steps} events of an entity, "
-                f"{self.settings.history} are kept: set it to {loaded.detector.steps} or more and start the job anew"
+                f"{self.settings.history} are kept: set it to {loaded.detector.steps} or more and restart the job"
             )
-        # whatever has to be compiled or opened is, before a batch waits for it
+        # One call before the model is used: what it compiles or opens at its first call must not delay a batch.
         usual = np.array(loaded.manifest.centre)
         steps = (loaded.detector.steps,) if loaded.detector.sequence else ()
         loaded.detector.explain_many(np.broadcast_to(usual, (2, *steps, len(usual))))
@@ -180,54 +202,69 @@ class Models:
 
     @property
     def width(self) -> int:
-        """Numbers that are kept for each rich entity and field: a count, and its last values."""
+        """float64 numbers that are kept for each field of an entity of the rich tier: a count, and the last values."""
         return self.settings.history + 1 if self.settings.history else 0
 
     def remember(self, rings: Floats, slots: Ints, X: Floats) -> None:
-        """Take up events without looking at them.
+        """Add events to the histories of their entities.
 
         Parameters
         ----------
         rings : float64[slots, d, width]
-            Changed in place.
+            The histories; changed in place.
         slots : int64[n]
-            -1 is an entity without a place.
+            Slot of each event's entity; -1 is none.
         X : float64[n, d]
+            Values; NaN is missing.
         """
         if self.width:
             _push(rings, slots, X, np.empty(0, np.int64), np.empty((len(X), 0, 0)), np.zeros(len(X), np.int64))
 
     def histories(self, rings: Floats, slots: Ints, X: Floats, columns: list[str]) -> Histories:
-        """Take up events, and give each one's past as the models of sequences need it; see `remember`."""
+        """Add events to the histories, and give the history of each event's entity as the models of sequences need it.
+
+        Parameters
+        ----------
+        rings, slots, X
+            See `remember`.
+        columns : list of str
+            Field of each column of `X`.
+        """
         steps, wanted = 0, set()
         for loaded in self.at_work.values():
             if loaded.detector.sequence:
                 steps = max(steps, loaded.detector.steps)
                 wanted |= set(loaded.manifest.features)
         chosen = [k for k, name in enumerate(columns) if name in wanted]
-        told = Histories(np.empty((len(X), steps, len(chosen))), np.zeros(len(X), np.int64), chosen)
+        histories = Histories(np.empty((len(X), steps, len(chosen))), np.zeros(len(X), np.int64), chosen)
         if self.width:
-            _push(rings, slots, X, np.array(chosen, dtype=np.int64), told.values, told.counts)
-        return told
+            _push(rings, slots, X, np.array(chosen, dtype=np.int64), histories.values, histories.counts)
+        return histories
 
     # ---- scoring ------------------------------------------------------------------------------------------------------
 
     def serve(self, kind: str, X: Floats, columns: list[str], histories: Histories) -> list[ModelOpinion | None]:
-        """Opinion of each member, in the order of `names`; None where it has none.
+        """Score events with all members.
 
         Parameters
         ----------
         kind : str
             Of the stream.
         X : float64[n, d]
+            Values; NaN is missing.
         columns : list of str
             Field of each column.
         histories : Histories
+
+        Returns
+        -------
+        list of ModelOpinion or None
+            In the order of `names`; None for a member that has no opinion about any event.
         """
         return [self._opinion(name, kind, X, columns, histories) for name in self.names]
 
     def add_opinions(self, opinions: Opinions, kind: str, stretch: Stretch, columns: list[str], rings: Floats) -> None:
-        """Add what the trained models say to the detectors' opinions, and take up the events in the histories.
+        """Add the opinions of the trained models to those of the detectors, and the events to the histories.
 
         Parameters
         ----------
@@ -244,18 +281,18 @@ class Models:
             return
         n = len(stretch)
         histories = self.histories(rings, stretch.slots, stretch.X, columns)
-        said = dict(zip(self.names, self.serve(kind, stretch.X, columns, histories), strict=True))
-        none = np.full(n, np.nan)
+        served = dict(zip(self.names, self.serve(kind, stretch.X, columns, histories), strict=True))
+        no_opinion = np.full(n, np.nan)
         opinions.names += self.names
         opinions.raw_scores = np.column_stack(
-            [opinions.raw_scores, *(none if one is None else one.raw_score for one in said.values())]
+            [opinions.raw_scores, *(no_opinion if one is None else one.raw_score for one in served.values())]
         )
         opinions.canaries = self.canaries(stretch.events.entities)
-        opinions.seconds |= {name: one.seconds for name, one in said.items() if one is not None}
+        opinions.seconds |= {name: one.seconds for name, one in served.items() if one is not None}
         for j, name in enumerate(self.settings.use):
-            live, shadow = said[name], said[f"{name}{SHADOW}"]
+            live, shadow = served[name], served[f"{name}{SHADOW}"]
             exchanged = opinions.canaries[:, j] if opinions.canaries.size else np.zeros(n, np.bool_)
-            if live is None or shadow is None:  # no other one to change places with
+            if live is None or shadow is None:  # a shadow can count in a model's place only where both have an opinion
                 exchanged[:] = False
             if live is None:
                 opinions.contributions.append(None)
@@ -264,10 +301,11 @@ class Models:
             opinions.contributions.append(either(live.weights, other.weights, exchanged))
             opinions.expected.append(either(live.expected, other.expected, exchanged))
             opinions.missing = np.maximum(opinions.missing, np.where(exchanged, other.missing, live.missing))
-        opinions.contributions += [None] * len(self.settings.use)  # a shadow is not asked why
+        # Shadows raise no alerts, so that their contributions are not needed.
+        opinions.contributions += [None] * len(self.settings.use)
 
     def use_of(self, member: str) -> ModelUse:
-        """How a member is used."""
+        """The settings of a member's model."""
         return self.settings.use[member.removesuffix(SHADOW)]
 
     def _opinion(
@@ -301,33 +339,39 @@ class Models:
             return row
 
         return ModelOpinion(
-            raw_score, absent.mean(axis=1), OnDemand(lambda i: spread(detector.explain_many(given[i : i + 1])[0])),
-            OnDemand(lambda i: spread(detector.expected_many(given[i : i + 1])[0])), time.perf_counter() - began,
-        )  # fmt: skip
+            raw_score,
+            absent.mean(axis=1),
+            OnDemand(lambda i: spread(detector.explain_many(given[i : i + 1])[0])),
+            OnDemand(lambda i: spread(detector.expected_many(given[i : i + 1])[0])),
+            time.perf_counter() - began,
+        )
 
     def probe(
         self, members: tuple[str, ...], X: Floats, columns: list[str], offsets: Ints, every: int
     ) -> tuple[Ints, list[Flags]]:
-        """How models tell probes: copies of some events, each with one field four of its deviations off.
+        """Score probes: copies of some events, with one field changed by four of its deviations.
 
-        Nobody learns from them, and no alert comes of them.
+        Nothing is learned from probes, and they raise no alerts. Models of sequences are not probed.
 
         Parameters
         ----------
         members : tuple of str
-            At work, of events one by one; the first one's fields are changed.
+            Members in `at_work`. The probes change fields of the first one.
         X : float64[n, d]
+            Values; NaN is missing.
         columns : list of str
+            Field of each column.
         offsets : int64[n]
-            Decide which events are probed, and how.
+            They decide which events are probed, and in which field, so that a replay makes the same probes.
         every : int
-            Events from one that is probed to the next.
+            Offsets from one probed event to the next.
 
         Returns
         -------
         places : int64[m]
+            Places of the events that were probed.
         right : list of bool[m]
-            For each member, whether it finds the probe more unusual than the event.
+            For each member: whether the probe's raw score is larger than that of its event.
         """
         places = np.flatnonzero(offsets % every == 0)
         if not len(places) or any(self.at_work[member].detector.sequence for member in members):
@@ -336,18 +380,32 @@ class Models:
         turn = offsets[places] // every
         at, f = self._places(members[0], self.at_work[members[0]], columns), turn % len(manifest.features)
         probes = X[places].copy()
-        there = at[f] >= 0
+        has_field = at[f] >= 0
         shift = np.array(manifest.scale)[f] * np.where(turn // len(manifest.features) % 2, FAR, -FAR)
-        probes[np.flatnonzero(there), at[f][there]] += shift[there]
-        both = np.vstack((X[places], probes))
-        said = []
+        probes[np.flatnonzero(has_field), at[f][has_field]] += shift[has_field]
+        events_and_probes = np.vstack((X[places], probes))
+        right = []
         for member in members:
-            magnitude = self.at_work[member].detector.rate_many(self.given(member, both, columns))
-            said.append(magnitude[len(places) :] > magnitude[: len(places)])
-        return places, said
+            raw_score = self.at_work[member].detector.rate_many(self.given(member, events_and_probes, columns))
+            right.append(raw_score[len(places) :] > raw_score[: len(places)])
+        return places, right
 
     def given(self, member: str, X: Floats, columns: list[str]) -> Floats:
-        """A model's fields of some events, in its order; NaN where there is none. Not to be changed."""
+        """The values of a model's fields, in the model's order; NaN where an event or the stream lacks a field.
+
+        Parameters
+        ----------
+        member : str
+            In `at_work`.
+        X : float64[n, d]
+        columns : list of str
+            Field of each column.
+
+        Returns
+        -------
+        float64[n, features of the model]
+            May be `X` itself: not to be changed.
+        """
         places = self._places(member, self.at_work[member], columns)
         if len(places) == X.shape[1] and (places == np.arange(len(places))).all():
             return X
@@ -356,7 +414,7 @@ class Models:
         return fields
 
     def _places(self, member: str, loaded: LoadedModel, columns: list[str]) -> Ints:
-        """Column of each of a model's features; -1 where the stream has none. The alignment of stream and model."""
+        """The column of each feature of a model, int64[features of the model]; -1 where the stream lacks the field."""
         version, known, places = self._aligned.get(member, (0, [], np.empty(0, np.int64)))
         if version != loaded.manifest.version or known != columns:
             index = {name: k for k, name in enumerate(columns)}
@@ -367,7 +425,10 @@ class Models:
 
 @njit(cache=True)
 def _push(rings, slots, X, chosen, values, counts):  # type: ignore[no-untyped-def]
-    """Each field of an entity has a ring: how many values came, and the last of them."""
+    """Add values to the rings of their entities, and copy each entity's last values out.
+
+    The ring of a field holds the number of values so far and the last of them.
+    """
     size, steps = rings.shape[2] - 1, values.shape[1]
     for i in range(X.shape[0]):
         slot = slots[i]

@@ -1,4 +1,4 @@
-"""What a person does to an entity: shown, forgotten, released, taken back; told once, the same after a restart."""
+"""Requests about an entity: show, forget, release, rewind; each is done once, and gives the same state after a restart."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def stream(values, start=0, entity="e"):
 
 
 def do(run, action, offset=0, entity="e"):
-    """Do it, and return the answers."""
+    """Send a request, and return the answers."""
     message = EntityAction(type="entity", entity=entity, action=action, id=f"r{offset}")
     result = run.pipeline.act(message, offset)
     return [json.loads(text)["data"] for _, text in result.notices]
 
 
 def suspicious(n=120):
-    """A job whose entity went through a stretch that was held back for 50 events, and then learned."""
+    """A job whose entity has had an incident of `n` events: up to 50 of them are quarantined, and the later ones learned."""
     noise = 100 + 30 * np.random.default_rng(1).normal(size=n)
     return Run(SETTINGS).feed(stream(np.concatenate((usual(), noise))))
 
 
-def test_show_tells_what_is_known():
+def test_show_answers_with_what_is_known():
     [answer] = do(suspicious(40), "show")
     assert (answer["entity"], answer["events"], answer["tier"], answer["done"]) == ("e", 640, "rich", True)
     assert (answer["held_back"], bool(answer["incident"]), bool(answer["rewind_to"])) == (True, True, True)
@@ -43,11 +43,11 @@ def test_show_tells_what_is_known():
     assert answer["request"] == "r0"
 
 
-def test_nobody_answers_for_an_entity_that_is_not_known():
+def test_a_request_about_an_unknown_entity_has_no_answer():
     assert do(suspicious(0), "show", entity="nobody") == []
 
 
-def test_forgotten_it_begins_anew_also_after_a_restart():
+def test_a_forgotten_entity_starts_from_the_beginning_also_after_a_restart():
     run = suspicious()
     [answer] = do(run, "forget")
     assert answer["events"] == 720
@@ -58,7 +58,7 @@ def test_forgotten_it_begins_anew_also_after_a_restart():
     assert (again["events"], again["incident"], again["fields"]["x"]["last"]) == (2, None, 6.0)
 
 
-def test_taken_back_it_knows_what_it_knew_before_the_stretch():
+def test_a_rewound_entity_has_its_state_from_before_the_incident():
     before, run = Run(SETTINGS).feed(stream(usual())), suspicious(400)
     moved = number(run, VARIANCE) - number(before, VARIANCE)
     [answer] = do(run, "rewind")
@@ -73,7 +73,7 @@ def test_taken_back_it_knows_what_it_knew_before_the_stretch():
     assert restored.pipeline.canonical() == run.pipeline.canonical()
 
 
-def test_released_it_is_learned_from():
+def test_the_events_of_a_released_entity_are_learned():
     run = suspicious(40)
     do(run, "release")
     before = run.counts["held_back"]
@@ -81,7 +81,7 @@ def test_released_it_is_learned_from():
     assert run.counts["held_back"] == before
 
 
-def test_each_message_is_done_once_whatever_was_saved():
+def test_each_request_is_done_once_also_after_a_restart():
     run = suspicious()
     do(run, "forget", offset=7)
     run.feed(stream([1.0], 720))
@@ -90,7 +90,7 @@ def test_each_message_is_done_once_whatever_was_saved():
     assert len(do(restored, "forget", offset=8)) == 1
 
 
-def test_the_points_that_are_kept_are_the_newest():
+def test_only_the_newest_rewind_points_are_kept():
     run = suspicious()
     points = run.pipeline.partitions[0].stages.entities.points
     for k in range(MOST + 5):

@@ -1,4 +1,4 @@
-"""Incidents are few, in groups, within a budget, and as severe as they matter."""
+"""Incidents that follow each other are one, incidents that open together are a group, and a budget bounds their number."""
 
 from __future__ import annotations
 
@@ -27,19 +27,20 @@ def settings(**decide):
     return PipelineSettings.model_validate(raw)
 
 
-def told(run, state="opened"):
+def alerts(run, state="opened"):
+    """The data of the alerts about incidents that opened (or resolved, ...)."""
     return [d for d in (json.loads(text)["data"] for _, text in run.alerts) if d["state"] == state]
 
 
-def test_what_flaps_becomes_one_incident():
+def test_incidents_that_follow_each_other_soon_become_one_incident():
     x = np.where((np.arange(1200) >= 600) & (np.arange(1200) % 15 == 0), 1.0, 0.0)  # every fifteenth event
     rules = [{"id": "never", "when": "x > 0.5"}]
     run = Run(settings(quiet_events=5, rules=rules)).feed(batch([{"entity": "e", "x": float(v)} for v in x]))
-    assert [d["source"]["offset"] for d in told(run)] == [600, 615, 630]
-    assert [d["source"]["offset"] for d in told(run, "resolved")] == [605, 625]
+    assert [d["source"]["offset"] for d in alerts(run)] == [600, 615, 630]
+    assert [d["source"]["offset"] for d in alerts(run, "resolved")] == [605, 625]
 
 
-def test_a_level_shift_is_one_alert_and_then_the_level_is_usual():
+def test_a_level_shift_is_one_alert_and_then_the_level_is_learned():
     random = np.random.default_rng(1)
     hour = 1_760_000_400_000  # all within one hour
     wave = np.sin(np.arange(3000) / 30)
@@ -50,13 +51,13 @@ def test_a_level_shift_is_one_alert_and_then_the_level_is_usual():
         for a, b in zip(load, wave, strict=True)
     ]
     run = Run(PipelineSettings()).feed(batch(events, stamps=hour + 1000 * np.arange(3000)))
-    opened = [d["source"]["offset"] for d in told(run)]
+    opened = [d["source"]["offset"] for d in alerts(run)]
     assert len([o for o in opened if o >= 1500]) == 1
     assert 1500 <= opened[-1] < 1510
-    assert told(run, "resolved")[-1]["source"]["offset"] < 2400
+    assert alerts(run, "resolved")[-1]["source"]["offset"] < 2400
 
 
-def test_incidents_that_open_together_are_a_group_whose_root_moved_first():
+def test_incidents_that_open_together_are_a_group_whose_root_is_the_first():
     groups = Groups(5 * 60_000)
     first = groups.join("a1", "db-1", "latency", START)
     assert first == {"id": "a1", "incidents": 1, "root": {"entity": "db-1", "field": "latency", "time": START}}
@@ -69,10 +70,13 @@ def test_incidents_that_open_together_are_a_group_whose_root_moved_first():
 def opened(entity, minute, partition=0):
     """The data of the alert of an incident that opens."""
     return {
-        "alert_id": f"{entity}-{minute}", "entity": entity, "contributions": {"load": 0.2, "errors": 0.8},
-        "window": {"from": rfc3339(START + 60_000 * minute)}, "source": {"partition": partition},
+        "alert_id": f"{entity}-{minute}",
+        "entity": entity,
+        "contributions": {"load": 0.2, "errors": 0.8},
+        "window": {"from": rfc3339(START + 60_000 * minute)},
+        "source": {"partition": partition},
         "group": {"id": f"of-{partition}"},
-    }  # fmt: skip
+    }
 
 
 def test_incidents_on_all_partitions_that_open_together_are_a_group():
@@ -85,16 +89,16 @@ def test_incidents_on_all_partitions_that_open_together_are_a_group():
     assert groups.join(opened("far", 60, 2)) is None
 
 
-def test_a_group_is_told_again_when_it_has_doubled_and_when_it_has_another_root():
+def test_a_group_is_reported_again_when_it_has_doubled_and_when_its_root_changes():
     groups = AllGroups(5 * 60_000)
-    told = [groups.join(opened(f"e{n}", 10 + n % 3, n % 4)) for n in range(9)]
-    assert [n + 1 for n, news in enumerate(told) if news] == [2, 4, 8]
+    notices = [groups.join(opened(f"e{n}", 10 + n % 3, n % 4)) for n in range(9)]
+    assert [n + 1 for n, notice in enumerate(notices) if notice] == [2, 4, 8]
     change, group = groups.join(opened("earlier", 6, 3))
     assert (change, group["incidents"], group["root"]["entity"]) == ("updated", 10, "earlier")
-    assert group["id"] == told[1][1]["id"]  # it stays what it was told as
+    assert group["id"] == notices[1][1]["id"]  # a group keeps the id that was reported first
 
 
-def test_what_lies_between_two_groups_makes_them_one_that_says_so():
+def test_an_incident_between_two_groups_merges_them_and_the_group_names_both():
     groups = AllGroups(5 * 60_000)
     first = [groups.join(opened(f"a{n}", 0)) for n in range(2)][1][1]
     second = [groups.join(opened(f"b{n}", 8, 1)) for n in range(2)][1][1]
@@ -104,7 +108,7 @@ def test_what_lies_between_two_groups_makes_them_one_that_says_so():
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=30), st.data())
-def test_groups_hold_what_is_connected_in_any_order_and_after_a_restart(made, data):
+def test_groups_do_not_depend_on_the_order_of_incidents_and_on_restarts(made, data):
     alerts = [opened(f"e{n}", minute, partition) for n, (minute, partition) in enumerate(made)]
     groups = AllGroups(3 * 60_000)
     for n, alert in enumerate(data.draw(st.permutations(alerts))):
@@ -116,11 +120,11 @@ def test_groups_hold_what_is_connected_in_any_order_and_after_a_restart(made, da
     minutes = sorted(minute for minute, _ in made)
     cuts = [n for n in range(1, len(minutes)) if minutes[n] - minutes[n - 1] > 3]
     sizes = np.diff([0, *cuts, len(minutes)]).tolist()
-    told = [groups.join(opened("last", minutes[at], 0)) for at in [0, *cuts]]
-    assert len(sizes) == len(told)
+    notices = [groups.join(opened("last", minutes[at], 0)) for at in [0, *cuts]]
+    assert len(sizes) == len(notices)
     meta, _ = unpack(groups.to_state(), AllGroups.kind, AllGroups.version)
-    held = sorted((g["from"], g["incidents"]) for g in meta["groups"])
-    assert [n - 1 for _, n in held] == sizes
+    saved = sorted((g["from"], g["incidents"]) for g in meta["groups"])
+    assert [n - 1 for _, n in saved] == sizes
 
 
 @hypothesis.settings(max_examples=10)
@@ -137,7 +141,7 @@ def test_groups_do_not_depend_on_batches_and_restarts(cuts, stop):
     after = Run(chosen, before.saved).feed(raw.take(np.arange(stop, 600)))
     assert cut.alerts == before.alerts + after.alerts == whole.alerts
     assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
-    assert {d["group"]["root"]["entity"] for d in told(whole) if d["source"]["offset"] in (404, 408)} == {"e1"}
+    assert {d["group"]["root"]["entity"] for d in alerts(whole) if d["source"]["offset"] in (404, 408)} == {"e1"}
 
 
 @hypothesis.settings(max_examples=5)
@@ -170,7 +174,7 @@ def test_the_threshold_follows_the_budget():
     assert DAY == 24 * HOUR
 
 
-def test_severity_goes_by_importance():
+def test_the_importance_of_the_entity_raises_or_lowers_the_severity():
     steps = {"db-*": 1, "test-*": -3}
     assert important("medium", "db-7", steps) == "high"
     assert important("critical", "db-7", steps) == "critical"

@@ -1,4 +1,4 @@
-"""Business rules: an expression decides, and can do nothing else."""
+"""Business rules: an expression decides whether an event breaks a rule, and can do nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def violated(when, *values, columns=()):
     return each.tolist(), found.failed
 
 
-def test_a_comparison_of_one_field_is_made_on_the_column():
+def test_a_comparison_of_one_field_is_evaluated_on_its_column():
     assert violated("age < 0", {"age": -1}, {"age": 3}, {}, columns=("age",)) == ([True, False, False], 0)
 
 
@@ -49,7 +49,7 @@ def test_expressions(when, value, expected):
     assert violated(when, value) == ([expected], 0)
 
 
-def test_what_cannot_be_evaluated_is_counted_and_violates_nothing(caplog):
+def test_a_rule_that_cannot_be_evaluated_is_counted_and_not_broken(caplog):
     assert violated("x + 1.0 > 2", {"x": "text"}, {"x": "text"}) == ([False, False], 2)
     assert len(caplog.records) == 1
     assert "rule r cannot be evaluated" in caplog.text
@@ -72,19 +72,19 @@ def test_no_record_makes_a_rule_raise(when, value, expected):
 
 
 @pytest.mark.parametrize("when", ["x >", "x = 3", "import os", "lambda: 1", "", "(" * 3000 + "1" + ")" * 1000])
-def test_what_is_no_expression_is_refused(when):
+def test_a_text_that_is_no_expression_is_refused(when):
     with pytest.raises(ValidationError):
         Rule(id="r", when=when)
 
 
-def test_an_expression_can_call_the_functions_of_the_language_only():
+def test_an_expression_can_only_call_the_functions_of_the_language():
     with pytest.raises(ValidationError, match=re.escape("calls '__import__'; allowed are: bool")):
         Rule(id="r", when='__import__("os").system("true") == 0')
     with pytest.raises(SettingsError, match="open"):
         parse(json.dumps({"type": "rules", "rules": [{"id": "r", "when": 'open("/etc/passwd") != ""'}]}))
 
 
-def test_rules_of_the_settings_hold_until_the_control_topic_has_others():
+def test_the_rules_of_the_settings_hold_until_a_control_message_replaces_them():
     raw = SMALL.model_dump()
     raw["decide"]["rules"] = [{"id": "own", "when": "x > 5 && y > 5", "severity": "critical"}]
     run = Run(PipelineSettings.model_validate(raw))

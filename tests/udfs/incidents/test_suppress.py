@@ -1,4 +1,4 @@
-"""What counts: maintenance, direction, the smallest effect that matters, k of n, and fields that never varied."""
+"""Which anomalous events count: maintenance, direction, the smallest effect that matters, k of n, and fields that never varied."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def settings(**decide):
 
 
 def opened(events, cuts=(), message=None, **decide):
-    """Offsets of the events that opened an incident, and severities, whatever the batches."""
+    """The severity of each incident that opened, by the offset of its first event; the same for two ways of cutting batches."""
     runs = []
     for where in (cuts, WIDE):
         run = Run(settings(**decide))
@@ -39,25 +39,25 @@ def opened(events, cuts=(), message=None, **decide):
         runs.append(run.feed(batch(events), where))
     assert runs[0].outputs() == runs[1].outputs()
     assert runs[0].pipeline.canonical() == runs[1].pipeline.canonical()
-    told = [json.loads(text)["data"] for _, text in runs[0].alerts]
-    return {d["source"]["offset"]: d["severity"] for d in told if d["state"] == "opened"}, runs[0]
+    alerts = [json.loads(text)["data"] for _, text in runs[0].alerts]
+    return {d["source"]["offset"]: d["severity"] for d in alerts if d["state"] == "opened"}, runs[0]
 
 
-def test_a_value_between_those_seen_ranks_high_and_alerts_only_where_that_is_sure():
+def test_a_value_between_the_usual_ones_has_evidence_but_no_alert_evidence():
     random = np.random.default_rng(1)
     x = np.where(np.arange(600) // 5 % 2, 100.0, 0.0) + random.normal(0, 5, 600)
     x[450], x[520] = 50.0, 200.0
     chosen = settings().model_copy(update={"detectors": DetectorSettings(value_novelty=ValueNoveltySettings())})
     run = Run(chosen).feed(batch([{"entity": "e", "x": float(v)} for v in x]), WIDE)
     scores = [json.loads(text)["score"] for _, text in run.scores]
-    told = [json.loads(text)["data"] for _, text in run.alerts]
-    rows = {data["source"]["offset"] for data in told if data["state"] == "opened"}
+    alerts = [json.loads(text)["data"] for _, text in run.alerts]
+    rows = {data["source"]["offset"] for data in alerts if data["state"] == "opened"}
     assert min(scores[450], scores[520]) > score_of(-np.log(1e-3))
     assert 450 not in rows
     assert 520 in rows
 
 
-def test_a_field_counts_in_its_direction_only():
+def test_a_field_counts_only_in_its_direction():
     events = usual()
     events[300]["x"], events[350]["x"] = 160.0, 40.0
     both = set(opened(events)[0])
@@ -69,7 +69,7 @@ def test_a_field_counts_in_its_direction_only():
     assert 300 not in opened(events, fields={"x": {"direction": "below"}})[0]
 
 
-def test_a_field_counts_from_its_smallest_effect_on():
+def test_a_field_counts_only_from_the_smallest_effect_that_matters():
     events = usual()
     events[300]["x"], events[350]["x"] = 130.0, 190.0
     assert {300, 350} <= set(opened(events)[0])
@@ -79,7 +79,7 @@ def test_a_field_counts_from_its_smallest_effect_on():
         assert 300 not in found
 
 
-def test_a_field_that_is_not_named_counts_as_ever_also_beside_one_that_does_not_matter():
+def test_a_field_without_settings_counts_even_if_another_field_does_not_matter():
     events = usual(fields=("x", "y"))
     events[300] |= {"x": 200.0}
     events[350] |= {"x": 200.0, "y": 500.0}
@@ -88,7 +88,7 @@ def test_a_field_that_is_not_named_counts_as_ever_also_beside_one_that_does_not_
     assert 350 in found
 
 
-def test_k_of_n_events_open_an_incident():
+def test_k_anomalous_events_of_n_open_an_incident():
     events = usual(600)
     events[300]["x"] = 180.0
     for i, far in ((400, 230.0), (404, 20.0), (408, 290.0)):  # three of five of e0
@@ -103,7 +103,7 @@ def test_k_of_n_events_open_an_incident():
     assert [json.loads(t)["data"]["source"]["offset"] for _, t in after.alerts][:1] == [408]
 
 
-def test_a_rule_alerts_at_once_also_where_k_of_n_are_asked_for():
+def test_a_broken_rule_opens_an_incident_at_once_even_if_k_of_n_are_required():
     rules = parse('{"type":"rules","rules":[{"id":"r","when": "x < 0"}]}')
     events = usual(40)
     events[10]["x"] = -1.0
@@ -114,7 +114,7 @@ def moment(i):
     return datetime.fromtimestamp((START + 1000 * i) / 1000, UTC).isoformat()
 
 
-def test_maintenance_is_scored_and_learned_but_raises_no_incident():
+def test_events_in_maintenance_are_scored_and_learned_but_open_no_incident():
     events = usual(600)
     for i, far in ((300, 180.0), (301, 180.0), (500, 290.0)):
         events[i]["x"] = far
@@ -131,16 +131,16 @@ def test_maintenance_is_scored_and_learned_but_raises_no_incident():
 def test_the_first_change_of_a_constant_field_is_of_the_lowest_severity():
     for change in (1.0, 1e6):
         events = [{"entity": "a", "x": 7.0} for _ in range(500)]
-        for event in events[350:]:  # not at 400: an hour begins there, of which its profile knows nothing
+        for event in events[350:]:  # not at 400, where an hour begins that the seasonal profile does not know
             event["x"] = 7.0 + change
         run = Run(settings()).feed(batch(events))
-        told = [json.loads(text)["data"] for _, text in run.alerts]
-        assert {d["severity"] for d in told} <= {"low"}
-        assert sum(d["state"] == "opened" for d in told) == 1
+        alerts = [json.loads(text)["data"] for _, text in run.alerts]
+        assert {d["severity"] for d in alerts} <= {"low"}
+        assert sum(d["state"] == "opened" for d in alerts) == 1
 
 
 @pytest.mark.parametrize(
-    ("decide", "words"),
+    ("decide", "message"),
     [
         ({"hits": 3, "within": 2}, "3 anomalous events cannot be among the last 2"),
         ({"maintenance": [{"start": "2026-01-01T00:00:00", "end": "2026-01-02T00:00:00Z"}]}, "need a zone"),
@@ -148,16 +148,16 @@ def test_the_first_change_of_a_constant_field_is_of_the_lowest_severity():
         ({"fields": {"x": {"direction": "up"}}}, "'both', 'above' or 'below'"),
     ],
 )
-def test_what_cannot_be_is_refused(decide, words):
+def test_settings_that_contradict_each_other_are_refused(decide, message):
     from streamgauge.jobs.settings.loading import validated
 
-    with pytest.raises(SettingsError, match=words):
+    with pytest.raises(SettingsError, match=message):
         validated({"decide": decide}, "here")
 
 
 @pytest.mark.parametrize(("value", "severity"), [(130.0, "medium"), (160.0, "high"), (5000.0, "critical")])
-def test_severity_follows_how_many_times_the_smallest_effect_it_is(value, severity):
+def test_severity_follows_the_effect_as_a_multiple_of_the_smallest_one_that_matters(value, severity):
     events = usual(3000)
     events[2900]["x"] = value
-    told, _ = opened(events, fields={"x": {"absolute": 20}}, threshold=1e-3)
-    assert told[2900] == severity
+    severities, _ = opened(events, fields={"x": {"absolute": 20}}, threshold=1e-3)
+    assert severities[2900] == severity

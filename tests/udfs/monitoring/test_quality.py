@@ -1,4 +1,4 @@
-"""How good detection is, told again and again; known anomalies are found on the side, and leave no trace."""
+"""Reports of how good the detection is; probes are found on the side, and leave no trace."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamgauge.jobs.settings.loading import validated
-from streamgauge.udfs.monitoring.probe import PLANTED
+from streamgauge.udfs.monitoring.probe import PROBE_KINDS
 
 from tests.streams import Run, batch
 
@@ -23,17 +23,20 @@ def chosen(track=EVERY, **sections):
 
 
 def seasonal(n=N, entities=5):
-    """Two fields that follow the hour, and each other's entities."""
+    """One field that follows the hour, and one that all entities have in common."""
     random = np.random.default_rng(0)
-    hours = np.arange(n) / entities / 6  # an event of each in ten minutes
+    hours = np.arange(n) / entities / 6  # each entity has an event every ten minutes
     together = np.cumsum(random.normal(size=n)) / 10
     wave = 10 * np.sin(2 * np.pi * hours / 24)
     stamps = 1_760_000_400_000 + (np.arange(n) // entities) * 600_000
     X = np.column_stack((50 + wave + random.normal(size=n), 5 + np.sin(together) + 0.1 * random.normal(size=n)))
     return batch(
-        [{"entity": f"e{i % entities}", "ts": int(stamps[i]), "load": x, "flow": y} for i, (x, y) in enumerate(X.tolist())],
+        [
+            {"entity": f"e{i % entities}", "ts": int(stamps[i]), "load": x, "flow": y}
+            for i, (x, y) in enumerate(X.tolist())
+        ],
         stamps=stamps,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +44,13 @@ def tracked():
     return Run(chosen()).feed(seasonal(), range(0, N, 777))
 
 
-def told(run):
+def reports(run):
+    """The data of the reports."""
     return [json.loads(text)["data"] for _, text in run.notices if b'"io.streamgauge.tracked"' in text]
 
 
-def test_every_so_many_events_it_is_told_what_was_counted(tracked):
-    records = told(tracked)
+def test_a_report_after_every_so_many_events_says_what_was_counted(tracked):
+    records = reports(tracked)
     assert [record["events"] for record in records] == list(range(EVERY, N + 1, EVERY))
     assert sum(record["held_back"] for record in records) == tracked.counts.get("held_back", 0)
     opened = sum(sum(record["opened"].values()) for record in records)
@@ -57,9 +61,9 @@ def test_every_so_many_events_it_is_told_what_was_counted(tracked):
     assert last["rarer"]["1e-1"] > last["rarer"]["1e-2"] >= last["rarer"]["1e-4"]
 
 
-def test_known_anomalies_of_each_kind_are_planted_and_found_when_there_is_something_to_know(tracked):
-    probes = [record["probe"] for record in told(tracked) if record["probe"]]
-    assert {probe["kind"] for probe in probes} == set(PLANTED)
+def test_probes_of_each_kind_are_made_and_found_once_the_entities_are_known(tracked):
+    probes = [record["probe"] for record in reports(tracked) if record["probe"]]
+    assert {probe["kind"] for probe in probes} == set(PROBE_KINDS)
     late = probes[len(probes) // 2 :]
     assert all(probe["found"] for probe in late if probe["kind"] in ("point", "collective"))
     assert all(any(probe["members"].values()) for probe in late if probe["found"])
@@ -88,18 +92,18 @@ def test_probes_leave_no_trace(tracked):
 
 @settings(max_examples=8)
 @given(st.lists(st.integers(1, 4999), max_size=5), st.integers(1, 4999))
-def test_neither_batches_nor_restarts_matter(cuts, stop):
+def test_reports_do_not_depend_on_batches_and_restarts(cuts, stop):
     raw = seasonal(5000)
     whole, cut = Run(chosen()).feed(raw), Run(chosen()).feed(raw, cuts)
     before = Run(chosen()).feed(raw.take(np.arange(stop)))
     after = Run(chosen(), before.saved).feed(raw.take(np.arange(stop, 5000)))
-    assert told(cut) == told(whole) == told(before) + told(after)
+    assert reports(cut) == reports(whole) == reports(before) + reports(after)
 
 
-def test_a_new_constant_or_empty_stream_has_nothing_to_make_an_anomaly_of():
+def test_no_probe_is_made_in_a_cold_start_in_constant_fields_or_without_numbers():
     events = [{"entity": f"e{i % 3}", "x": 1.0} for i in range(2000)]
-    assert [record["probe"] for record in told(Run(chosen()).feed(batch(events)))] == [None] * 5
+    assert [record["probe"] for record in reports(Run(chosen()).feed(batch(events)))] == [None] * 5
     events = [{"entity": f"e{i % 3}", "t": "a"} for i in range(1000)]
-    assert [record["probe"] for record in told(Run(chosen()).feed(batch(events)))] == [None] * 2
+    assert [record["probe"] for record in reports(Run(chosen()).feed(batch(events)))] == [None] * 2
     events = [{"entity": f"e{i}", "x": float(i % 7)} for i in range(1000)]
-    assert [record["probe"] for record in told(Run(chosen()).feed(batch(events)))] == [None] * 2
+    assert [record["probe"] for record in reports(Run(chosen()).feed(batch(events)))] == [None] * 2

@@ -1,4 +1,4 @@
-"""A model and its shadow, counted event by event, whatever the batches."""
+"""The comparison of a live model with its shadow does not depend on batches."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ def test_a_model_and_its_shadow_are_counted_event_by_event(cuts):
     def compared(part):
         return Compared(flags[0][part], flags[1][part], *probes(part), 1e-4, part, part)
 
-    comparison, told = Comparison(1000, "m", Origin("events", "job", 0)), []
+    comparison, notices = Comparison(1000, "m", Origin("events", "job", 0)), []
     for part in np.split(offsets, sorted(cuts)):
-        told += comparison.compare("1", "2", compared(part))
-    data = [json.loads(text)["data"] for _, text in told]
-    for k, said in enumerate(data):
+        notices += comparison.compare("1", "2", compared(part))
+    data = [json.loads(text)["data"] for _, text in notices]
+    for k, counted in enumerate(data):
         a, b = flags[:, 1000 * k : 1000 * (k + 1)]
-        assert (said["both"], said["only_live"], said["only_shadow"]) == ((a & b).sum(), (a & ~b).sum(), (b & ~a).sum())
-        assert (said["live"], said["shadow"], said["events"]) == (1, 2, 1000)
-        assert (said["probes"], said["live_right"], said["shadow_right"]) == (100, 50, 100)
+        assert (counted["both"], counted["only_live"], counted["only_shadow"]) == (
+            (a & b).sum(),
+            (a & ~b).sum(),
+            (b & ~a).sum(),
+        )
+        assert (counted["live"], counted["shadow"], counted["events"]) == (1, 2, 1000)
+        assert (counted["probes"], counted["live_right"], counted["shadow_right"]) == (100, 50, 100)
     assert len(data) == 2
     assert comparison.compare("1", "3", compared(offsets))[0][0] == "m"

@@ -24,7 +24,7 @@ def usual(n=400, seed=0):
     return np.random.default_rng(seed).normal(100, 5, n)
 
 
-def test_features_lie_between_0_and_1_and_the_usual_is_a_half():
+def test_features_lie_between_0_and_1_and_usual_values_are_at_a_half():
     features, _ = run(usual())
     settled = features[50:]
     assert settled.min() > 0
@@ -33,12 +33,12 @@ def test_features_lie_between_0_and_1_and_the_usual_is_a_half():
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e6))
-def test_unit_and_origin_of_a_field_do_not_matter(origin, unit):
+def test_the_unit_and_the_origin_of_a_field_do_not_matter(origin, unit):
     x = usual(100)
     np.testing.assert_allclose(run(x * unit + origin)[0][20:], run(x)[0][20:], atol=1e-4)
 
 
-def test_new_entities_and_missing_values_have_no_features():
+def test_entities_in_their_cold_start_and_missing_values_have_no_features():
     x = usual(30)
     x[20] = np.nan
     features, _ = run(x)
@@ -48,7 +48,7 @@ def test_new_entities_and_missing_values_have_no_features():
     assert features.shape == (30, CHANNELS)
 
 
-def test_an_outlier_hardly_moves_the_scale():
+def test_an_outlier_hardly_changes_the_scale():
     x = usual()
     _, clean = run(x)
     x[300] = 1e9
@@ -57,14 +57,14 @@ def test_an_outlier_hardly_moves_the_scale():
     assert hit[0, 0, 2] < 1.5 * clean[0, 0, 2]
 
 
-def test_a_change_of_scale_is_followed_and_the_normaliser_never_sticks():
+def test_the_normaliser_follows_a_change_of_scale():
     x = np.concatenate([np.full(50, 3.0), np.random.default_rng(1).normal(3.0, 100.0, 2000)])
     _, state = run(x)
     assert np.sqrt(state[0, 0, 2]) == pytest.approx(100, rel=0.25)
 
 
 @given(st.lists(st.integers(1, 199), max_size=6))
-def test_batches_do_not_matter(cuts):
+def test_batch_boundaries_do_not_matter(cuts):
     x, state, parts = usual(200), None, []
     for part in np.split(x, sorted(set(cuts))):
         features, state = run(part, state=state)
@@ -72,7 +72,7 @@ def test_batches_do_not_matter(cuts):
     np.testing.assert_array_equal(np.concatenate(parts), run(x)[0])
 
 
-def test_a_new_entity_begins_with_what_its_cohort_is_like():
+def test_an_entity_in_its_cold_start_begins_with_the_prior_of_its_cohort():
     random = np.random.default_rng(0)
     centres = random.normal(100, 10, 21)
     state, prior = np.zeros((21, 1, WIDTH)), np.zeros((1, PRIOR))
@@ -85,14 +85,14 @@ def test_a_new_entity_begins_with_what_its_cohort_is_like():
     assert prior[0, 3] == 20
     assert prior[0, 1] == pytest.approx(100, abs=8)
     [first] = feed([20], [300.0])
-    assert first[0] > 0.8  # far from all others, and told at the first event
-    own = feed([20] * 40, 300 + random.normal(0, 2, 40))
-    assert abs(own[-1, 0] - 0.5) < 0.15  # and soon its own
+    assert first[0] > 0.8  # far from all others, which shows in the first event
+    later = feed([20] * 40, 300 + random.normal(0, 2, 40))
+    assert abs(later[-1, 0] - 0.5) < 0.15  # soon usual for the entity itself
     assert state[20, 0, 1] == pytest.approx(300, rel=0.02)
     assert state[20, 0, 2] ** 0.5 == pytest.approx(2, rel=0.3)
 
 
-def test_fewer_than_eight_entities_make_no_prior():
+def test_there_is_no_prior_with_fewer_than_eight_entities():
     state, prior = np.zeros((9, 1, WIDTH)), np.zeros((1, PRIOR))
     rows = np.arange(7).repeat(50)
     featurize(state, rows, usual(350)[:, None], SETTINGS, np.zeros(2), prior)

@@ -1,4 +1,4 @@
-"""Trained models in the pipeline: aligned by name, swapped at a batch boundary, shadowed, and as exact as everything else."""
+"""Trained models in the pipeline: fields found by name, versions changed between two batches, shadows, canaries, exact replays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FIELDS = ["f2", "f0", "f1"]  # not the stream's order
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    """Two versions of a forest and a forecaster of sequences, trained on what `stream` calls usual."""
+    """Two versions of a forest and a forecaster of sequences, trained on the usual values of `stream`."""
     random = np.random.default_rng(0)
     X = np.column_stack([random.normal(10 * f, 1 + f, 600) for f in (2, 0, 1)])
     registry = Registry(str(tmp_path_factory.mktemp("registry")))
@@ -41,7 +41,7 @@ def settings(registry, history=8, **use):
     return PipelineSettings.model_validate(SMALL.model_dump() | {"models": models})
 
 
-def promoted(version, role="live", model="forest", share=0.0):
+def version_message(version, role="live", model="forest", share=0.0):
     return parse(json.dumps({"type": "model", "model": model, "role": role, "version": version, "share": share}))
 
 
@@ -51,8 +51,8 @@ def test_batch_boundaries_do_not_matter(registry, cuts):
     whole, cut = Run(chosen).feed(raw), Run(chosen).feed(raw, cuts)
     assert cut.outputs() == whole.outputs()
     assert cut.pipeline.canonical() == whole.pipeline.canonical()
-    said = {name for _, text in whole.scores for name in json.loads(text)["detectors"]}
-    assert {"forest", "forest shadow", "waves"} <= said
+    scored = {name for _, text in whole.scores for name in json.loads(text)["detectors"]}
+    assert {"forest", "forest shadow", "waves"} <= scored
 
 
 @given(st.integers(1, 399), st.lists(st.integers(1, 399), max_size=6))
@@ -66,34 +66,34 @@ def test_resuming_equals_never_having_stopped(registry, stop, cuts):
     assert sorted(before.scores + after.scores) == sorted(whole.scores)
 
 
-def test_features_are_found_by_name_and_the_opinion_is_the_models_own(registry):
+def test_features_are_found_by_name_and_the_opinion_is_that_of_the_model_alone(registry):
     raw = batch([{"entity": "a", "f0": 1.0, "f1": 12.0, "other": 3.0, "f2": 21.0}] * 2)
     pipeline = Run(settings(registry, forest={})).feed(raw).pipeline
     stages = pipeline.partitions[0].stages
     columns, models = stages.alignment.schema.numeric, stages.scorer.models
     X = np.array([[{"f0": 1.0, "f1": 12.0, "other": 3.0, "f2": 21.0}[name] for name in columns]])
     histories = models.histories(np.zeros((1, 4, 9)), np.array([-1]), X, columns)
-    said = models.serve("records", X, columns, histories)[0]
+    opinion = models.serve("records", X, columns, histories)[0]
     expected = registry.load("forest", 1).detector
-    assert said.raw_score == expected.rate_many(np.array([[21.0, 1.0, 12.0]]))
-    assert said.missing == 0.0
-    assert np.isnan(said.weights[0][columns.index("other")])
-    np.testing.assert_allclose(np.nansum(said.weights[0]), expected.score_many(np.array([[21.0, 1.0, 12.0]]))[0])
+    assert opinion.raw_score == expected.rate_many(np.array([[21.0, 1.0, 12.0]]))
+    assert opinion.missing == 0.0
+    assert np.isnan(opinion.weights[0][columns.index("other")])
+    np.testing.assert_allclose(np.nansum(opinion.weights[0]), expected.score_many(np.array([[21.0, 1.0, 12.0]]))[0])
 
 
-def test_what_is_missing_counts_as_usual_and_lowers_the_confidence(registry):
+def test_a_missing_field_counts_as_usual_and_is_reported_as_missing(registry):
     models = Models(settings(registry, forest={}).models)
     X = np.array([[1.0]])
-    said = models.serve("records", X, ["f0"], models.histories(np.zeros((1, 1, 9)), np.array([-1]), X, ["f0"]))[0]
-    assert said.missing == pytest.approx(2 / 3)
+    opinion = models.serve("records", X, ["f0"], models.histories(np.zeros((1, 1, 9)), np.array([-1]), X, ["f0"]))[0]
+    assert opinion.missing == pytest.approx(2 / 3)
     expected = registry.load("forest", 1).detector.rate_many(np.array([[np.nan, 1.0, np.nan]]))
-    assert said.raw_score == expected
+    assert opinion.raw_score == expected
     other = np.array([[1.0]])
     windows = models.histories(np.zeros((1, 1, 9)), np.array([-1]), other, ["else"])
     assert models.serve("records", other, ["else"], windows)[0] is None
 
 
-def test_windows_are_the_last_events_of_each_entity(registry):
+def test_histories_are_the_last_events_of_each_entity(registry):
     models = Models(settings(registry).models)
     random = np.random.default_rng(0)
     rings, past = np.zeros((3, 3, models.width)), {0: [], 1: [], 2: []}
@@ -102,49 +102,49 @@ def test_windows_are_the_last_events_of_each_entity(registry):
         slots, X = random.integers(-1, 3, n), random.normal(size=(n, 3))
         if turn % 5 == 4:
             models.remember(rings, slots, X)
-        told = models.histories(rings, slots, X, ["f0", "f1", "f2"]) if turn % 5 < 4 else None
+        histories = models.histories(rings, slots, X, ["f0", "f1", "f2"]) if turn % 5 < 4 else None
         for i, slot in enumerate(slots.tolist()):
             if slot < 0:
-                assert told is None or (told.counts[i] == 0 and np.isnan(told.values[i]).all())
+                assert histories is None or (histories.counts[i] == 0 and np.isnan(histories.values[i]).all())
                 continue
             past[slot].append(X[i])
-            if told is None:
+            if histories is None:
                 continue
-            assert told.counts[i] == len(past[slot])
+            assert histories.counts[i] == len(past[slot])
             known = np.array(past[slot][-5:])
-            np.testing.assert_array_equal(told.values[i, 5 - len(known) :], known)
-            assert np.isnan(told.values[i, : 5 - len(known)]).all()
+            np.testing.assert_array_equal(histories.values[i, 5 - len(known) :], known)
+            assert np.isnan(histories.values[i, : 5 - len(known)]).all()
 
 
-def test_a_version_is_swapped_between_two_batches_named_in_alerts_and_survives_a_restart(registry):
+def test_a_version_changes_between_two_batches_is_named_in_alerts_and_survives_a_restart(registry):
     raw, chosen = stream(seed=2), settings(registry)
     run = Run(chosen).feed(raw.take(np.arange(200)))
-    run.pipeline.apply(promoted(2))
+    run.pipeline.apply(version_message(2))
     run.feed(raw.take(np.arange(200, 300)))
     again = Run(chosen, run.saved)
-    again.pipeline.apply(promoted(2))  # read again at the start
+    again.pipeline.apply(version_message(2))  # a job reads the control topic from its beginning when it starts
     rest = raw.take(np.arange(300, 400))
     assert again.feed(rest).pipeline.canonical() == run.feed(rest).pipeline.canonical()
     versions = {json.loads(text)["data"]["detectors"].get("forest", {}).get("version") for _, text in run.alerts}
     assert {"1", "2"} <= versions
 
 
-def test_a_promoted_shadow_takes_its_calibrator_along(registry):
+def test_a_shadow_that_becomes_the_live_model_keeps_its_calibrator(registry):
     raw, chosen = stream(seed=2), settings(registry, forest={"shadow": "2"})
     run = Run(chosen).feed(raw.take(np.arange(300)))
     calibrators = run.pipeline.partitions[0].stages.scorer.calibrators
     names = calibrators.of.names
     shadow = calibrators.members[names.index("forest shadow")].to_state()
-    run.pipeline.apply(promoted(2))
+    run.pipeline.apply(version_message(2))
     run.pipeline.process(batch([b"{broken"], offset=300))  # a batch that nothing is learned from
     assert calibrators.members[names.index("forest")].to_state() == shadow
-    run.pipeline.apply(promoted(1))
+    run.pipeline.apply(version_message(1))
     run.pipeline.process(batch([b"{broken"], offset=300))  # a batch that nothing is learned from
-    fresh = registry.load("forest", 1).calibrator.to_state()
-    assert calibrators.members[names.index("forest")].to_state() == fresh
+    published = registry.load("forest", 1).calibrator.to_state()
+    assert calibrators.members[names.index("forest")].to_state() == published
 
 
-def test_a_shadow_is_scored_compared_and_never_heard(registry):
+def test_a_shadow_is_scored_and_compared_but_changes_no_alert(registry):
     raw = stream(seed=2)
     alone = Run(settings(registry, forest={})).feed(raw)
     shadowed = Run(settings(registry, forest={"shadow": "2"})).feed(raw)
@@ -157,21 +157,21 @@ def test_a_shadow_is_scored_compared_and_never_heard(registry):
     assert essence(shadowed) == essence(alone)
     compared = {k: n for k, n in shadowed.counts.items() if k.startswith("models.forest.")}
     assert compared["models.forest.both"] > 0
-    shadowed.pipeline.apply(promoted(None, "shadow"))
+    shadowed.pipeline.apply(version_message(None, "shadow"))
     shadowed.feed(batch([{"entity": "a", "f0": 1.0}], offset=9999))
     assert "forest shadow" not in json.loads(shadowed.scores[-1][1])["detectors"]
 
 
 @given(st.lists(st.integers(101, 399), max_size=6), st.integers(101, 399))
-def test_a_canary_is_the_same_whatever_the_batches_and_restarts(registry, cuts, stop):
+def test_a_canary_does_not_depend_on_batches_and_restarts(registry, cuts, stop):
     raw, chosen, runs = stream(seed=2), settings(registry, forest={}), []
     rest = raw.take(np.arange(100, 400))
     for where in ([], cuts, [stop]):
         run = Run(chosen).feed(raw.take(np.arange(100)))
-        run.pipeline.apply(promoted(2, "shadow", share=0.5))
+        run.pipeline.apply(version_message(2, "shadow", share=0.5))
         if where == [stop]:
             before, run = run.feed(rest.take(np.arange(stop - 100))), Run(chosen, run.saved)
-            run.pipeline.apply(promoted(2, "shadow", share=0.5))
+            run.pipeline.apply(version_message(2, "shadow", share=0.5))
             run.alerts, run.scores = before.alerts, before.scores
             run.feed(rest.take(np.arange(stop - 100, 300)))
         else:
@@ -182,65 +182,76 @@ def test_a_canary_is_the_same_whatever_the_batches_and_restarts(registry, cuts, 
         assert run.pipeline.canonical() == runs[0].pipeline.canonical()
 
 
-def test_a_canary_is_heard_for_some_entities_and_the_one_at_work_for_the_others(registry):
+def test_a_canary_counts_for_some_entities_and_the_live_model_for_the_others(registry):
     raw = stream(seed=2)
     plain, canary = (Run(settings(registry, forest={"shadow": "2"})).feed(raw.take(np.arange(100))) for _ in range(2))
-    canary.pipeline.apply(promoted(2, "shadow", share=0.5))
+    canary.pipeline.apply(version_message(2, "shadow", share=0.5))
     rest = raw.take(np.arange(100, 400))
-    told = [{}, {}]
-    for which, run in zip(told, (plain, canary), strict=True):
+    scores = [{}, {}]
+    for which, run in zip(scores, (plain, canary), strict=True):
         for _, text in run.feed(rest).scores:
             record = json.loads(text)
             which[record["offset"]] = (record["entity"], record["detectors"])
-    heard = {
+    in_share = {
         f"e{k}": bool(flag) for k, flag in enumerate(canary.pipeline.models.canaries([f"e{k}" for k in range(6)])[:, 0])
     }
-    assert set(heard.values()) == {True, False}
-    for offset, (entity, members) in told[0].items():
-        names = ("forest shadow", "forest") if heard[entity] and offset >= 100 else ("forest", "forest shadow")
-        assert (told[1][offset][1]["forest"], told[1][offset][1]["forest shadow"]) == tuple(members[n] for n in names)
+    assert set(in_share.values()) == {True, False}
+    for offset, (entity, members) in scores[0].items():
+        names = ("forest shadow", "forest") if in_share[entity] and offset >= 100 else ("forest", "forest shadow")
+        assert (scores[1][offset][1]["forest"], scores[1][offset][1]["forest shadow"]) == tuple(
+            members[n] for n in names
+        )
     late = [
         json.loads(text)["data"] for _, text in canary.alerts if json.loads(text)["data"]["source"]["offset"] >= 100
     ]
     versions = {
-        (heard[data["entity"]], data["detectors"]["forest"]["version"])
+        (in_share[data["entity"]], data["detectors"]["forest"]["version"])
         for data in late
         if "forest" in data["detectors"]
     }
     assert versions == {(True, "2"), (False, "1")}
     same = {k: canary.counts[k] for k in canary.counts if k.startswith("models.")}
-    assert same == {k: plain.counts[k] for k in plain.counts if k.startswith("models.")}  # compared as versions
+    assert same == {k: plain.counts[k] for k in plain.counts if k.startswith("models.")}  # the counts are of versions
     with pytest.raises(SettingsError, match="share: only a shadow has one"):
-        promoted(1, share=0.5)
+        version_message(1, share=0.5)
 
 
-def test_a_model_that_people_find_worse_is_asked_to_be_trained_again_by_the_log_that_knows_the_entity(registry):
+def test_the_partition_of_the_entity_requests_a_retraining_of_a_model_that_has_become_worse_by_feedback(registry):
     run = Run(settings(registry, forest={})).feed(stream(seed=2))
 
-    def said(k, verdict):
+    def feedback(k, verdict):
         return Feedback(
-            alert_id=f"a{k}", entity="e1", kind="point", field="f0", tail_probability=1e-5, verdict=verdict, by=f"p{k % 5}",
-            agreed=("forest",), source={"partition": 0, "first": k, "last": k + 1},
-        )  # fmt: skip
+            alert_id=f"a{k}",
+            entity="e1",
+            kind="point",
+            field="f0",
+            tail_probability=1e-5,
+            verdict=verdict,
+            by=f"p{k % 5}",
+            agreed=("forest",),
+            source={"partition": 0, "first": k, "last": k + 1},
+        )
 
-    words = [said(k, "true") for k in range(80)] + [said(k, "false") for k in range(80, 150)]
-    [(key, text)] = [request for k, word in enumerate(words) for request in run.pipeline.hear(word, k).requests]
+    messages = [feedback(k, "true") for k in range(80)] + [feedback(k, "false") for k in range(80, 150)]
+    [(key, text)] = [
+        request for k, message in enumerate(messages) for request in run.pipeline.hear(message, k).requests
+    ]
     data = json.loads(text)["data"]
     assert (key, data["model"], data["version"], data["reason"]) == ("forest", "forest", 1, "performance")
     assert data["evidence"]["of"] == "precision"
     assert data["evidence"]["after"] < 0.5
     [(partition, (first, end))] = data["offsets"].items()
     assert (partition, first < end) == ("0", True)
-    again = [request for k, word in enumerate(words) for request in run.pipeline.hear(word, k).requests]
+    again = [request for k, message in enumerate(messages) for request in run.pipeline.hear(message, k).requests]
     assert again == []
 
 
-def test_a_model_that_cannot_be_used_leaves_the_old_one_at_work_and_says_why(registry, tmp_path):
+def test_a_model_that_cannot_be_used_is_refused_with_the_reason_and_the_old_one_stays(registry, tmp_path):
     run = Run(settings(registry, forest={}))
     with pytest.raises(ModelError, match=r"no forest version 9 .*versions: 1, 2"):
-        run.pipeline.apply(promoted(9))
+        run.pipeline.apply(version_message(9))
     with pytest.raises(SettingsError, match="'pumps' is not used by this job; used are: forest"):
-        run.pipeline.apply(promoted(1, model="pumps"))
+        run.pipeline.apply(version_message(1, model="pumps"))
     assert run.pipeline.models.versions == {"forest": "1"}
     with pytest.raises(
         SettingsError, match=r"models.history: waves version 1 looks at 5 events .* 4 are kept: set it to 5"
@@ -256,7 +267,7 @@ def test_state_of_other_models_is_refused(registry):
         Run(SMALL, saved)
 
 
-def test_a_trained_model_is_heard_beside_value_novelty_on_a_series(registry, tmp_path):
+def test_a_trained_model_adds_evidence_where_value_novelty_leads(registry, tmp_path):
     random = np.random.default_rng(3)
     own = Registry(str(tmp_path))
     past = Past(random.normal(size=(500, 1)), ["x"], np.zeros(500, np.int64))
@@ -264,16 +275,16 @@ def test_a_trained_model_is_heard_beside_value_novelty_on_a_series(registry, tmp
     own.point("mixture", "live", 1)
     events = [{"entity": "a", "x": float(x)} for x in random.normal(size=400)]
     for i in (350, 360, 370):
-        events[i]["x"] = 25.0  # the second and third time this is no novelty any more
-    flagged = []
+        events[i]["x"] = 25.0  # no longer new to the entity at the second and third time
+    scores = []
     for chosen in (SMALL, settings(own, mixture={})):
         run = Run(chosen).feed(batch(events))
-        flagged.append([json.loads(t)["score"] for _, t in run.scores])
-    assert flagged[0][370] < flagged[0][350]
-    assert min(flagged[1][i] for i in (350, 360, 370)) > 0.75
+        scores.append([json.loads(t)["score"] for _, t in run.scores])
+    assert scores[0][370] < scores[0][350]
+    assert min(scores[1][i] for i in (350, 360, 370)) > 0.75
 
 
-def test_a_new_category_of_an_entity_is_an_anomaly_that_names_the_text_field():
+def test_a_first_seen_category_is_an_anomaly_whose_alert_names_the_text_field():
     detectors = {
         "first_seen_category": {"bits": 1 << 14},
         **dict.fromkeys(SMALL.detectors.model_dump(exclude_none=True)),
