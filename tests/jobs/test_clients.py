@@ -17,6 +17,7 @@ ROOMS = ("streamgauge.jobs.kafka", "streamgauge.jobs.settings", "streamgauge.udf
 NOT_FOR_CLIENTS = (
     "streamgauge.udfs.control.entity_actions",  # changes the state inside the job
     "streamgauge.jobs.settings.limits",  # needs the detectors; used only if numba is installed
+    "streamgauge.jobs.settings.reference",  # needs the detectors; run only to write the page of settings
 )
 
 
