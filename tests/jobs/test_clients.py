@@ -16,6 +16,7 @@ REFUSING = (
 ROOMS = ("streamgauge.jobs.kafka", "streamgauge.jobs.settings", "streamgauge.udfs.settings", "streamgauge.udfs.control")
 NOT_FOR_CLIENTS = (
     "streamgauge.udfs.control.entity_actions",  # changes the state inside the job
+    "streamgauge.udfs.control.inbox",  # applies messages inside the job
     "streamgauge.jobs.settings.limits",  # needs the detectors; used only if numba is installed
     "streamgauge.jobs.settings.reference",  # needs the detectors; run only to write the page of settings
 )
