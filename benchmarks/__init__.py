@@ -1,1 +1,1 @@
-"""Benchmarks: each prints one JSON object as its last line; ratios come from one run, since machines are noisy."""
+"""Benchmarks. Each prints a JSON object as its last line. Both sides of a ratio come from the same run, because machines are noisy."""

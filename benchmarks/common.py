@@ -1,4 +1,4 @@
-"""What the benchmarks share: a cluster, topics of their own, load, and the last line."""
+"""What the benchmarks share: a cluster, separate topics, load, and the last line."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ FIELDS = ("amount", "latency", "items", "balance")
 
 
 def say(text: str) -> None:
-    """Progress, on standard error."""
+    """Print progress on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def finish(figures: dict[str, Any], settings: Settings | None = None) -> None:
-    """Print the JSON object that is the last line."""
+    """Print the last line: figures, settings, versions and machine, as a JSON object."""
     versions = {name: version(name) for name in ("streamgauge", "apache-flink", "numpy", "numba", "river", "msgspec")}
     machine = {"cores": os.cpu_count(), "python": platform.python_version()}
-    told = {"settings": json.loads(settings.model_dump_json())} if settings else {}
-    print(json.dumps({**figures, **told, "versions": versions, "machine": machine}))
+    used = {"settings": json.loads(settings.model_dump_json())} if settings else {}
+    print(json.dumps({**figures, **used, "versions": versions, "machine": machine}))
 
 
 @contextmanager
 def cluster(taskmanagers: int = 1) -> Iterator[Cluster]:
-    """The local cluster: the one that runs, or one that is started and stopped."""
+    """The running local cluster. If none is running, one is started, and stopped at the end."""
     before = local_cluster.status()["running"]
     running = local_cluster.up(taskmanagers, say=say)
     try:
@@ -54,15 +54,15 @@ def cluster(taskmanagers: int = 1) -> Iterator[Cluster]:
 
 
 def settings_for(running: Cluster, name: str, **sections: dict[str, Any]) -> tuple[Settings, Path]:
-    """Default settings on topics of a benchmark's own, and a file with them.
+    """Default settings with topics that only this benchmark uses, and a file with these settings.
 
     Parameters
     ----------
     running : Cluster
     name : str
-        Prefix of topics and group; made unique.
+        Prefix of topics and consumer group. A number makes it unique.
     sections : dict
-        Replaced keys by section.
+        Keys to change, by section.
     """
     unique = f"bench-{name}-{time.time_ns() // 1_000_000}"
     topics = {t: f"{unique}-{t}" for t in TopicSettings.model_fields}
@@ -80,7 +80,7 @@ def settings_for(running: Cluster, name: str, **sections: dict[str, Any]) -> tup
 
 @contextmanager
 def job(running: Cluster, settings: Settings, file: Path) -> Iterator[tuple[FlinkRest, str]]:
-    """A running job, cancelled at the end."""
+    """A running job. It is cancelled at the end."""
     rest = FlinkRest(running.jobmanager)
     number = submit(settings, file, jobmanager=running.jobmanager)
     try:
@@ -92,7 +92,7 @@ def job(running: Cluster, settings: Settings, file: Path) -> Iterator[tuple[Flin
 
 @contextmanager
 def load(bootstrap: str, topic: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that sends events (see `benchmarks.load`); stopped at the end."""
+    """A process that sends events (see `benchmarks.load`). It is stopped at the end."""
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "benchmarks.load", f"--bootstrap={bootstrap}", f"--topic={topic}", *arguments]
     process = subprocess.Popen(command)
@@ -104,7 +104,7 @@ def load(bootstrap: str, topic: str, **options: Any) -> Iterator[subprocess.Pope
 
 
 def payloads(n: int, entities: int, seed: int = 0, fields: int = len(FIELDS)) -> tuple[list[bytes], list[bytes]]:
-    """Keys and JSON values of `n` events over `entities` entities, four numeric fields each unless told otherwise."""
+    """Keys and JSON values of `n` events of `entities` entities, with numeric fields."""
     random = np.random.default_rng(seed)
     if fields != len(FIELDS):
         keys = [b"entity-%d" % (i % entities) for i in range(n)]
@@ -113,7 +113,7 @@ def payloads(n: int, entities: int, seed: int = 0, fields: int = len(FIELDS)) ->
             json.dumps({"entity": key.decode(), **{f"f{k}": x for k, x in enumerate(row)}}).encode()
             for key, row in zip(keys, rows, strict=True)
         ]
-    who = random.permutation(n) % entities  # each as often as any other
+    who = random.permutation(n) % entities  # all entities come equally often
     base = random.lognormal(3.0, 1.0, (entities, len(FIELDS)))
     values = base[who] * (1.0 + 0.1 * random.standard_normal((n, len(FIELDS))))
     keys = [b"entity-%d" % e for e in who.tolist()]

@@ -1,7 +1,7 @@
-"""What each detector costs: microseconds an event in batches of 256 and 2,048, and bytes it holds.
+"""The cost of each detector: microseconds for an event in batches of 256 and 2,048, and bytes of state.
 
-Entity detectors score 100 entities of four fields; cohort detectors score four fields' columns, as the job gives them; trained ones
-score four fields, or runs of 16 events, in each variant. In process, on one core, warm.
+Entity detectors score 100 entities with four fields. Cohort detectors score the columns that the job makes of four fields. Trained
+detectors score events of four fields, or runs of 16 events, in each variant. All run in this process on one core, after a warm-up.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def cohort_us(name: str, batch: int, events: int) -> tuple[float, int]:
     return (time.perf_counter() - began) / events * 1e6, len(detector.to_state())
 
 
-def tell(run: dict[str, float | int | str]) -> None:
+def say_run(run: dict[str, float | int | str]) -> None:
     say(f"{run['detector']}: {run['us_per_event_256']:.2f} / {run['us_per_event_2048']:.2f} us, {run['bytes']} bytes")
 
 
 def fitted_runs(name: str) -> Iterator[dict[str, float | int | str]]:
-    """A run of each variant of a trained detector."""
+    """The figures of each variant of a trained detector."""
     random = np.random.default_rng(0)
     X = random.normal(size=(4000, FIELDS)) @ random.normal(size=(FIELDS, FIELDS))
     detector = FITTED[name]().fit(X)
@@ -86,11 +86,11 @@ def main() -> None:
             us, size = entity_us(name, batch) if name in ENTITY else cohort_us(name, batch, few)
             run[f"us_per_event_{batch}"], run["bytes"] = us, size
         runs.append(run)
-        tell(run)
+        say_run(run)
     for name in FITTED:
         for run in fitted_runs(name):
             runs.append(run)
-            tell(run)
+            say_run(run)
     finish({"fields": FIELDS, "runs": runs})
 
 

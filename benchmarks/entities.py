@@ -1,8 +1,8 @@
-"""What an entity costs: microseconds an event and bytes of state at 1,000 to 1,000,000 entities, in the running job.
+"""The cost of an entity: microseconds for an event, and bytes of state, with 1,000 to 1,000,000 entities in the running job.
 
-A topic is filled such that every entity comes equally often. The job first meets every entity once; then its rate is taken. A
-warm-up of one event makes every detector score every entity, as it would after some hours. The state's size is that of the newest
-checkpoint; an entity's state, and what the entities' log holds for each, are measured in process, on the same events.
+A topic is filled so that every entity comes equally often. The job first gets each entity once; then its rate is measured. The warm-up is
+one event, so that every detector scores every entity, as it would after some hours. The size of the whole state is that of the newest
+checkpoint. The state of one entity, and the size of the saved log for each entity, are measured in this process on the same events.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 from benchmarks.common import cluster, finish, load, payloads, say, settings_for
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-MET, MEASURED = 1_000_000, 2_000_000  # events
+MET, MEASURED = 1_000_000, 2_000_000  # events before the measurement, and in it
 SCORED_AT_ONCE = {"featurize": {"warmup": 1}, "detectors": {"rolling_z_score": {"warmup": 1}}}
 
 
 def bytes_per_entity(entities: int, rounds: int = 2, batch: int = 2000) -> tuple[float, float]:
-    """Bytes of an entity's state, and of the saved log for each entity (it also holds rows that were replaced)."""
+    """Bytes of an entity's state, and bytes of the saved log for each entity. The log also has rows that were replaced."""
     _, values = payloads(entities, entities)
     pipeline, saved = ScoringPipeline(PipelineSettings()), {}
     for start in range(0, rounds * entities, batch):
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
     options = parser.parse_args()
     with cluster() as running:
-        measure(running, options.sizes[0])  # warms the cluster up, and does not count
+        measure(running, options.sizes[0])  # a warm-up of the cluster, which does not count
         runs = [measure(running, entities) for entities in options.sizes]
         settings, file = settings_for(running, "entities")
         file.unlink()

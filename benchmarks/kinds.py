@@ -1,10 +1,10 @@
-"""Are anomalies of all six kinds found, and called by their names? A stream with planted ones, through the job's own steps.
+"""Whether anomalies of all six kinds are found, and alerts name the right kind, in a stream with planted anomalies.
 
-Some dozen entities send an event every five minutes for two months: demand (hours, weekends, and a movement that all share),
-latency (hours, and a level of each hour), temperature (slow, nearly constant), stock (a count). In the second month anomalies are
-planted: rates, sizes, places and overlaps follow from the seed, as do noise and seasons. One configuration for all seeds, the default.
-An alert counts for an anomaly when it comes in its time (or soon after) and blames its field; an anomaly is named right when one of
-these has its kind.
+Some 25 to 45 entities send an event every five minutes for two months: demand (depends on the hour and the weekend, and has a movement
+that all entities share), latency (depends on the hour), temperature (nearly constant), stock (a count). In the second month anomalies are
+planted. Their rates, sizes and places follow from the seed, as do noise and seasons. All seeds use the default configuration. An alert
+finds an anomaly if it comes during the anomaly, or soon after, and its field is among the two with the largest contributions. The kind of
+an anomaly is right if one of these alerts has it.
 """
 
 from __future__ import annotations
@@ -31,18 +31,29 @@ from benchmarks.common import finish, say
 START = 1_767_571_200_000  # 2026-01-05, a Monday
 STEP = 300_000
 DAY = 288  # events of an entity
-LEARNED, JUDGED = 28, 30  # days
+LEARNED, JUDGED = 28, 30  # days to learn, and days that are judged
 RULES = {"type": "rules", "rules": [{"id": "stock is never negative", "when": "stock < 0"}]}
 FIELD = {
-    "point": "latency", "contextual": "latency", "collective": "latency", "conditional": "stock", "relative": "demand",
+    "point": "latency",
+    "contextual": "latency",
+    "collective": "latency",
+    "conditional": "stock",
+    "relative": "demand",
     "drift": "temperature",
-}  # fmt: skip
-GRACE = {"point": 2, "contextual": 2, "collective": 12, "conditional": 0, "relative": 6, "drift": DAY}  # events
+}
+GRACE = {
+    "point": 2,
+    "contextual": 2,
+    "collective": 12,
+    "conditional": 0,
+    "relative": 6,
+    "drift": DAY,
+}  # events after an anomaly, in which it may still be found
 
 
 @dataclass
 class Planted:
-    """An anomaly: of which entity, from which step to which, and what the alerts said of it."""
+    """A planted anomaly: its entity, its first and last step, and the kinds in the alerts that found it."""
 
     kind: str
     entity: int
@@ -52,7 +63,7 @@ class Planted:
 
 
 class Places:
-    """Gives each anomaly a place of its own.
+    """Chooses a place for each anomaly, so that they do not overlap.
 
     Parameters
     ----------
@@ -65,7 +76,7 @@ class Places:
         self._taken: dict[tuple[int, str], list[tuple[int, int]]] = {}
 
     def place(self, kind: str, entity: int, length: int, where: Any = None) -> Planted | None:
-        """A place in the judged month where the entity's field is free, two hours apart."""
+        """Plant an anomaly in the judged month. Anomalies of the same entity and field are at least four hours apart."""
         for _ in range(50):
             start = DAY * LEARNED + int(self.random.integers(0, DAY * JUDGED - length - DAY))
             if where is not None and not where(start):
@@ -79,7 +90,7 @@ class Places:
 
 
 def stream(seed: int) -> tuple[dict[str, Floats], list[Planted]]:
-    """Fields by name, float64[steps, entities], and what was planted."""
+    """Fields by name, float64[steps, entities], and the planted anomalies."""
     random = np.random.default_rng(seed)
     entities, steps = int(random.integers(25, 45)), DAY * (LEARNED + JUDGED)
     t = np.arange(steps)
@@ -112,7 +123,7 @@ def stream(seed: int) -> tuple[dict[str, Floats], list[Planted]]:
         for _ in range(random.poisson(rate)):
             length = int(random.integers(1, 4))
             if p := place("contextual", entity, length, lambda start: wave[start] < low):
-                # what is usual at the busiest hour
+                # the value that is usual at the busiest hour
                 latency[p.start : p.end + 1, entity] += amplitude * (0.95 - wave[p.start : p.end + 1])
         for _ in range(random.poisson(rate)):
             length = int(random.integers(40, 90))
@@ -121,7 +132,7 @@ def stream(seed: int) -> tuple[dict[str, Floats], list[Planted]]:
                 if random.random() < 0.3:
                     latency[part, entity] = latency[p.start, entity]  # a flat line
                 else:
-                    # in what runs of such noise usually deviate by
+                    # a multiple of the usual deviation of a run of such noise
                     far = random.uniform(1.25, 2.0) * np.sqrt((1 + keep) / (1 - keep))
                     latency[part, entity] += random.choice((-1, 1)) * far
         for _ in range(random.poisson(rate)):
@@ -130,7 +141,7 @@ def stream(seed: int) -> tuple[dict[str, Floats], list[Planted]]:
         for _ in range(random.poisson(rate)):
             length = int(random.integers(12, 40))
             if p := place("relative", entity, length):
-                # where the others go, it goes the other way: its own values stay what they always were
+                # it moves against the others, within the range of its own usual values
                 far = random.uniform(4, 7) * noise
                 demand[p.start : p.end + 1, entity] -= np.sign(common[p.start]) * far
         if random.random() < 0.4:
@@ -151,7 +162,7 @@ def _sharpened(wave: Floats, power: float) -> Floats:
 
 
 def _drift(random: np.random.Generator, values: Floats, p: Planted) -> None:
-    """Let a field's values move away slowly, and stay where they have come to."""
+    """Let the values of a field move away slowly, and keep the last shift."""
     ramp = np.linspace(0, random.uniform(2.5, 4.0), p.end + 1 - p.start)
     during, after = values[p.start : p.end + 1], values[p.end + 1 :]
     during += random.choice((-1, 1)) * ramp
@@ -159,7 +170,7 @@ def _drift(random: np.random.Generator, values: Floats, p: Planted) -> None:
 
 
 def _autoregression(random: np.random.Generator, steps: int, n: int, keep: float) -> Floats:
-    """Columns of variance 1 that keep a share of the last value."""
+    """Columns with variance 1, in which each value keeps the share `keep` of the value before."""
     x = random.standard_normal((steps, n))
     for i in range(1, steps):
         x[i] = keep * x[i - 1] + np.sqrt(1 - keep * keep) * x[i]
@@ -167,7 +178,7 @@ def _autoregression(random: np.random.Generator, steps: int, n: int, keep: float
 
 
 def batches(fields: dict[str, Floats], size: int = 4000) -> Iterator[RawBatch]:
-    """The stream as Kafka records, entities in turn."""
+    """The stream as batches of Kafka records, with the entities in turn."""
     steps, entities = next(iter(fields.values())).shape
     encode = msgspec.json.Encoder().encode
     rows = max(1, size // entities)
@@ -184,7 +195,7 @@ def batches(fields: dict[str, Floats], size: int = 4000) -> Iterator[RawBatch]:
 
 
 def judge(seed: int) -> dict[str, Any]:
-    """One seed's figures."""
+    """The figures of one seed."""
     fields, planted = stream(seed)
     pipeline = ScoringPipeline(Settings().pipeline(), saves=False)
     pipeline.apply(parse(json.dumps(RULES)))
@@ -208,7 +219,7 @@ def judge(seed: int) -> dict[str, Any]:
             ]
             for p in hits:
                 p.named.add(data["kind"])
-            # a level that has moved is news until it is learned
+            # after an anomaly the job must learn the old level again: alerts in these two days are not false
             after = [p for p in by_entity.get(entity, []) if p.start <= step <= p.end + 2 * DAY]
             if data["state"] == "opened" and not hits and not after:
                 false[f"{data['kind']} of {blamed[0] if blamed else '?'}"] += 1
@@ -216,9 +227,9 @@ def judge(seed: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run, and print."""
+    """Run the benchmark, and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kinds", description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=6, help="streams (default: 6)")
+    parser.add_argument("--seeds", type=int, default=6, help="number of streams (default: 6)")
     parser.add_argument("--first", type=int, default=0, help="first seed (default: 0)")
     chosen = parser.parse_args()
     if chosen.seeds < 1:

@@ -1,53 +1,53 @@
-"""Latency from broker to broker: an alert's append time minus its event's, at several rates, both deliveries.
+"""Latency from broker to broker: the append time of an alert minus that of its event, at several rates, with both kinds of delivery.
 
-Probes, events of entities of their own that violate a rule, alert at once; everything else is ordinary load. What is measured comes after
-45 seconds at the rate: before, the JVMs of job and broker are still compiling.
+Some events are probes: each has an entity of its own and violates a rule, so it must raise an alert at once. All other events are load. The
+measurement starts after 45 seconds of load, because the JVMs of job and broker compile before that.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import time
 
 import numpy as np
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import TopicPartition
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.topics import send_control
+from streamgauge.jobs.settings.kafka import KafkaSettings
+from streamgauge.udfs.control.messages import parse
 
 from benchmarks.common import cluster, finish, job, load, say, settings_for
 
 WARM_UP, MEASURE, PROBES = 45.0, 15.0, 40.0
-RULE = {"type": "rules", "rules": [{"id": "probe", "when": "probe > 0"}]}
+RULE = '{"type": "rules", "rules": [{"id": "probe", "when": "probe > 0"}]}'
 
 
-def append_times(bootstrap: str, topic: str, committed: bool) -> dict[str, float]:
-    """Append time of each probe's record, by entity, milliseconds."""
+def append_times(kafka: KafkaSettings, topic: str, committed: bool) -> dict[str, float]:
+    """When the record of each probe was appended, in milliseconds, by entity."""
     isolation = "read_committed" if committed else "read_uncommitted"
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, isolation_level=isolation, consumer_timeout_ms=3000)
-    places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
-    consumer.assign(places)
-    consumer.seek_to_beginning(*places)
     found: dict[str, float] = {}
-    for record in consumer:
-        key = (record.key or b"").decode()
-        if key.startswith("probe-"):
-            found.setdefault(key, record.timestamp)
-    consumer.close()
+    with clients.consumer(kafka, f"read {topic!r}", isolation_level=isolation, consumer_timeout_ms=3000) as consumer:
+        places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)]
+        consumer.assign(places)
+        consumer.seek_to_beginning(*places)
+        for record in consumer:
+            key = (record.key or b"").decode()
+            if key.startswith("probe-"):
+                found.setdefault(key, record.timestamp)
     return found
 
 
 def measure(running, rate: float, delivery: str, backend: str) -> dict[str, float | str]:  # type: ignore[no-untyped-def]
     settings, file = settings_for(running, f"latency-{rate:.0f}", job={"delivery": delivery, "state_backend": backend})
     topics = settings.kafka.topics
-    producer = KafkaProducer(bootstrap_servers=running.bootstrap)
-    producer.send(topics.control, json.dumps(RULE).encode(), b"rules").get(10)
-    producer.close()
+    send_control(settings.kafka, parse(RULE))
     with job(running, settings, file):
         options = {"rate": rate, "probes": PROBES, "seconds": WARM_UP + MEASURE}
         with load(running.bootstrap, topics.events, **options) as process:
             process.wait(WARM_UP + MEASURE + 60)
         time.sleep(3)
-        events = append_times(running.bootstrap, topics.events, False)
-        alerts = append_times(running.bootstrap, topics.alerts, delivery == "exactly_once")
+        events = append_times(settings.kafka, topics.events, False)
+        alerts = append_times(settings.kafka, topics.alerts, delivery == "exactly_once")
     first = min(events.values())
     measured = [alerts[e] - t for e, t in events.items() if t - first > WARM_UP * 1000 and e in alerts]
     missing = sum(e not in alerts for e in events)

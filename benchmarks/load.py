@@ -1,4 +1,4 @@
-"""Send events at a steady rate, from a process of its own; some are probes that violate a rule and so must alert.
+"""Send events at a steady rate. Some are probes: they violate a rule, so each must raise an alert.
 
 Run as ``python -m benchmarks.load --bootstrap=... --topic=... --rate=3000 --seconds=60``.
 """
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--topic", required=True)
     parser.add_argument("--rate", type=float, default=0.0, help="events a second; 0 is as fast as possible")
-    parser.add_argument("--count", type=int, default=0, help="events in all; 0 is no limit")
+    parser.add_argument("--count", type=int, default=0, help="total number of events; 0 is no limit")
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--entities", type=int, default=1000)
     parser.add_argument("--probes", type=float, default=0.0, help="probes a second")

@@ -1,8 +1,8 @@
-"""Whether the job keeps up with a million entities, each scored every minute for ten minutes, and what it needs.
+"""Whether the job keeps up with a million entities, each scored every minute for ten minutes, and what it needs for that.
 
-Events of a million entities in turn come at 16,700 a second. The first minute meets every entity for the first time, in the others each
-comes once a minute and is scored (the warm-ups are one event, as they would be over after some minutes). Told are the rate, how many
-events were waiting at the end, the longest checkpoint, and the memory of the TaskManager's process.
+Events come at 16,700 a second, with a million entities in turn. In the first minute every entity is new. After that each entity comes
+once a minute and is scored (the warm-ups are set to one event). The figures are the rate, the number of events that wait at the end, the
+longest checkpoint, and the memory of the TaskManager.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ RATE = 16_700
 
 
 def taskmanager_rss(running: Cluster) -> float:
-    """MB of the largest TaskManager's process."""
+    """Memory of the largest TaskManager, in MB."""
     pids = [process.pid for process in running.processes if process.role.startswith("taskmanager")]
     return max(psutil.Process(pid).memory_info().rss for pid in pids) / 2**20
 
 
 def measure(running: Cluster, entities: int, rate: float, minutes: float) -> tuple[dict[str, float], object]:
-    """Figures of one run, and its settings."""
+    """The figures of one run, and its settings."""
     settings, file = settings_for(
         running, "million", kafka={"start": "earliest"}, **SCORED_AT_ONCE, job={"checkpoint_interval": "30 s"}
     )
@@ -41,18 +41,20 @@ def measure(running: Cluster, entities: int, rate: float, minutes: float) -> tup
         with load(
             running.bootstrap, settings.kafka.topics.events, rate=rate, entities=entities, seconds=seconds
         ) as process:
-            said = began
+            reported = began
             while process.poll() is None:
                 time.sleep(2)
                 lags = rest.operator_values(job, "lag_ms")
                 worst_lag = max(worst_lag, *lags) if time.monotonic() - began > 30 else worst_lag
-                if time.monotonic() - said > 30:
-                    said = time.monotonic()
+                if time.monotonic() - reported > 30:
+                    reported = time.monotonic()
                     scored = rest.operator_counter(job, "scored")
-                    say(f"{said - began:.0f} s: {scored:,} scored, {max(lags, default=0):.0f} ms behind, "
-                        f"{taskmanager_rss(running):.0f} MB")  # fmt: skip
+                    say(
+                        f"{reported - began:.0f} s: {scored:,} scored, {max(lags, default=0):.0f} ms behind, "
+                        f"{taskmanager_rss(running):.0f} MB"
+                    )
             sent = int(seconds * rate)
-        time.sleep(2.5)  # the metrics are a second old
+        time.sleep(2.5)  # metrics are up to a second old
         done = rest.operator_counter(job, "events")
         checkpoints = rest.call(f"/jobs/{job}/checkpoints")
         newest = checkpoints["latest"]["completed"]
@@ -73,7 +75,7 @@ def measure(running: Cluster, entities: int, rate: float, minutes: float) -> tup
 
 
 def main() -> None:
-    """Run, and print."""
+    """Run the benchmark, and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.million", description=__doc__.splitlines()[0])
     parser.add_argument("--entities", type=int, default=1_000_000)
     parser.add_argument("--rate", type=float, default=RATE, help="events a second (default: 16700)")

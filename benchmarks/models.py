@@ -1,6 +1,7 @@
-"""Events a second, Kafka to Kafka, with trained models beside the default ensemble, and of events with 512 fields.
+"""Events a second, from Kafka to Kafka: with a trained model beside the default ensemble, and with events of 512 fields.
 
-An autoencoder is trained on the load's own events and used live; then the same without it; then events of 512 fields, default ensemble.
+There are three runs: the default ensemble; the same with a live autoencoder, which was trained on events of the load; and the default
+ensemble on events with 512 fields.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from benchmarks.throughput import ENTITIES, in_process, ours
 
 
 def autoencoder(folder: str) -> dict[str, Any]:
-    """Settings that use an autoencoder trained on what the load sends."""
+    """Settings with a live autoencoder that was trained on events of the load."""
     keys, values = payloads(20_000, ENTITIES)
     events = [msgspec.json.decode(value) for value in values]
     X = np.array([[event[name] for name in FIELDS] for event in events])
@@ -35,19 +36,19 @@ def autoencoder(folder: str) -> dict[str, Any]:
 
 
 def measured(running: Cluster, name: str, count: int, fields: int = 4, **sections: Any) -> dict[str, float]:
-    """Rate in the job and in process."""
+    """Rates in the job and in this process, in events a second."""
     settings, file = settings_for(running, name, kafka={"start": "earliest"}, **sections)
     say(f"{name}: filling the topic with {count} events")
     with load(
         running.bootstrap, settings.kafka.topics.events, count=count, entities=ENTITIES, fields=fields
     ) as process:
         process.wait(600)
-    told = {"events_per_s": ours(running, settings, file, count)}
+    rates = {"events_per_s": ours(running, settings, file, count)}
     file.unlink()
     few = 600_000 if fields <= 16 else 40_000
-    told["in_process_events_per_s"] = in_process(settings, few, 2000, fields)
-    say(f"{name}: {told['events_per_s']:.0f} events/s, in process {told['in_process_events_per_s']:.0f}")
-    return told
+    rates["in_process_events_per_s"] = in_process(settings, few, 2000, fields)
+    say(f"{name}: {rates['events_per_s']:.0f} events/s, in process {rates['in_process_events_per_s']:.0f}")
+    return rates
 
 
 def main() -> None:

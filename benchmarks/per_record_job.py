@@ -1,7 +1,7 @@
-"""The job a user would write by hand: PyFlink and River, record by record. The measure to beat.
+"""The job that a user would write: PyFlink and River, record by record. Our job is compared with it.
 
-Kafka source, key by entity, for each entity rolling means and deviations in keyed state (a z-score for each field), River's
-half-space trees over the z-scores, a threshold, Kafka sink. Submitted by `benchmarks.throughput`.
+It has a Kafka source, and keys by entity. For each entity, keyed state has rolling means and deviations, which give a z-score for each
+field. River's half-space trees score the z-scores. There is a threshold, and a Kafka sink. `benchmarks.throughput` submits it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pyflink.datastream.connectors.kafka import (
     KafkaRecordSerializationSchema,
     KafkaSink,
     KafkaSource,
-)  # fmt: skip
+)
 from pyflink.datastream.functions import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ValueStateDescriptor
 
@@ -26,7 +26,7 @@ FIELDS = ("amount", "latency", "items", "balance")
 
 
 class Detect(KeyedProcessFunction):
-    """z-scores for each field of an entity, half-space trees over them."""
+    """z-scores for each field of an entity, and half-space trees that score them."""
 
     def open(self, context: RuntimeContext) -> None:
         from river.anomaly import HalfSpaceTrees

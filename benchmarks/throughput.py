@@ -1,7 +1,6 @@
-"""Events a second, Kafka to Kafka: ours, the per-record job that a user would write, and the limit in process.
+"""Events a second, from Kafka to Kafka: our job, the job for single records that a user would write, and our pipeline in this process.
 
-A topic is filled beforehand; a job starts at its beginning, and its rate is taken while it works, after a warm-up, from the events that
-its operator has counted.
+A topic is filled first. A job then reads it from the start. After a warm-up, its rate is measured from the events that its operator counts.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ EVENTS, ENTITIES, PARTITIONS = 8_000_000, 1000, 4
 
 
 def in_process(settings: Settings, events: int = 600_000, batch: int = 2000, fields: int = 4) -> float:
-    """Events a second of the same pipeline, saving its state too, without Kafka and Flink."""
+    """Events a second of the same pipeline in this process, without Kafka and Flink. It saves its state, too."""
     keys, values = payloads(200_000 if fields <= 16 else 2000, ENTITIES, fields=fields)
     partition = np.array([hash(key) % PARTITIONS for key in keys])
     pipeline = ScoringPipeline(settings.pipeline())
@@ -41,37 +40,37 @@ def in_process(settings: Settings, events: int = 600_000, batch: int = 2000, fie
         raw = RawBatch(values[part], where, offset, np.full(batch, 1_760_000_000_000) + start)
         began = time.perf_counter()
         pipeline.process(raw)
-        if start >= events // 5:  # compiled and warm
+        if start >= events // 5:  # the first fifth is a warm-up
             seconds += time.perf_counter() - began
             done += batch
     return done / seconds
 
 
 def rate_of(rest: FlinkRest, job: str, warm: float, measure: float, total: int) -> float:
-    """Events a second that a job's operator counts, after a warm-up.
+    """Events a second that the operator of a job counts, after a warm-up.
 
-    Under full load batches are large and the count moves in leaps: the rate is taken between the first and the last leap of the time.
+    Under full load batches are large, so the count increases in steps. The rate is that between the first and the last step.
     """
     deadline = time.monotonic() + 60
     while rest.operator_counter(job, "events") == 0 and time.monotonic() < deadline:
         time.sleep(0.5)
     time.sleep(warm)
     last = rest.operator_counter(job, "events")
-    leaps: list[tuple[float, int]] = []
+    steps: list[tuple[float, int]] = []
     end = time.monotonic() + measure
-    while (now := time.monotonic()) < end or (len(leaps) < 2 and now < end + 60):
+    while (now := time.monotonic()) < end or (len(steps) < 2 and now < end + 60):
         count = rest.operator_counter(job, "events")
         if count > last:
-            leaps.append((time.monotonic(), count))
+            steps.append((time.monotonic(), count))
             last = count
         if count >= total:
             break
         time.sleep(0.25)
-    if len(leaps) < 2:
+    if len(steps) < 2:
         raise SystemExit(
-            f"the count stood at {last} of {total} events: the topic ran dry (--events more), or the job does not work"
+            f"the count stays at {last} of {total} events: the topic has too few events (raise --events), or the job does not work"
         )
-    (began, before), (ended, after) = leaps[0], leaps[-1]
+    (began, before), (ended, after) = steps[0], steps[-1]
     return (after - before) / (ended - began)
 
 
@@ -88,11 +87,26 @@ def per_record(running: Cluster, settings: Settings, mode: str, events: int) -> 
     topics = settings.kafka.topics
     host, _, port = running.jobmanager.partition(":")
     command = [
-        str(running.flink_home / "bin" / "flink"), "run", "-d", "-t", "remote", f"-Drest.address={host}", f"-Drest.port={port}",
-        f"-Dpython.execution-mode={mode}", f"-Dpython.client.executable={sys.executable}",
-        "-py", str(Path(__file__).with_name("per_record_job.py")), "--bootstrap", running.bootstrap,
-        "--events", topics.events, "--alerts", topics.alerts, "--mode", mode,
-    ]  # fmt: skip
+        str(running.flink_home / "bin" / "flink"),
+        "run",
+        "-d",
+        "-t",
+        "remote",
+        f"-Drest.address={host}",
+        f"-Drest.port={port}",
+        f"-Dpython.execution-mode={mode}",
+        f"-Dpython.client.executable={sys.executable}",
+        "-py",
+        str(Path(__file__).with_name("per_record_job.py")),
+        "--bootstrap",
+        running.bootstrap,
+        "--events",
+        topics.events,
+        "--alerts",
+        topics.alerts,
+        "--mode",
+        mode,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=running.environment(), check=True)
     job = done.stdout.rsplit("JobID ", 1)[1].split()[0]
     rest = FlinkRest(running.jobmanager)

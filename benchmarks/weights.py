@@ -1,9 +1,10 @@
-"""Weights that follow measured performance, against the best single member and equal weights.
+"""Weights that follow from measured performance, compared with the best single member and with equal weights.
 
-The tabular sets, each a stream in one fixed random order, through the job's own steps with eight members. Weights are chosen by the
-labels of the first half (`streamgauge weigh`), or without labels by agreement; the second half judges, by average precision. The best
-single member is that of the second half: nobody knows it beforehand. False positives at half the anomalies found are compared with those of
-the one member that has the highest mean AUROC over the sets. Sets with fewer than 50 anomalies are left out. The last line is JSON.
+Each tabular set is a stream in a fixed random order, scored by the job's pipeline with eight members. The weights follow from the labels
+of the first half (`streamgauge weigh`), or without labels from agreement. They are judged on the second half, by average precision. The
+best single member is also chosen on the second half, so it is known only afterwards. The number of false positives, when half of the
+anomalies are found, is compared with that of the member with the highest mean AUROC over all sets. Sets with fewer than 50 anomalies are
+left out. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -29,61 +30,71 @@ from streamgauge.udfs.pipeline.shard import ScoringPipeline
 
 from benchmarks.common import finish, say
 
-START, BATCH, LEAST, MOST = 1_760_000_000_000, 1000, 50, 20_000  # MOST records of a set
+START, BATCH, LEAST, MOST = 1_760_000_000_000, 1000, 50, 20_000  # LEAST anomalies and MOST records of a set
 MEMBERS = (
     "mahalanobis",
     "empirical_tail",
     "online_gaussian_mixture",
     "conditional_residual",
-)  # beside the default ones
+)  # members in addition to the default ones
 
 
 def settings() -> Settings:
-    """The default ensemble, and four more."""
+    """The default ensemble with four more members."""
     return validated({"detectors": {name: {} for name in MEMBERS}, "track": None}, "the benchmark")
 
 
 def played(X: Floats, weights: dict[str, float]) -> tuple[Floats, Floats, list[str]]:
-    """Surprise of each record, and each member's, with such weights from the beginning."""
+    """Evidence of each record, evidence of each member, and names of the members, with these weights from the start."""
     pipeline = ScoringPipeline(settings().pipeline(), saves=False)
     pipeline.apply(parse(json.dumps({"type": "weights", "weights": weights})))
     encode = msgspec.json.Encoder().encode
-    surprise, members = np.zeros(len(X)), np.full((len(X), len(pipeline.member_names)), np.nan)
+    evidence, members = np.zeros(len(X)), np.full((len(X), len(pipeline.member_names)), np.nan)
     for begin in range(0, len(X), BATCH):
         offsets = np.arange(begin, min(begin + BATCH, len(X)))
         texts = [encode({"entity": "set", **{f"x{j}": x for j, x in enumerate(X[i].tolist())}}) for i in offsets]
         result = pipeline.process(RawBatch(texts, offsets * 0, offsets, START + offsets))
-        for rows, said, each in zip(result.rows, result.evidence, result.members, strict=True):
-            surprise[begin + rows], members[begin + rows] = said, each
-    return surprise, members, pipeline.member_names
+        for rows, combined, each in zip(result.rows, result.evidence, result.members, strict=True):
+            evidence[begin + rows], members[begin + rows] = combined, each
+    return evidence, members, pipeline.member_names
 
 
 def judge(job: tuple[str, Floats, Flags]) -> dict[str, Any]:
-    """One set."""
+    """The figures of one set."""
     name, X, labels = job
     half = len(X) // 2
     _, members, names = played(X, {})
-    heard = np.flatnonzero(~np.isnan(members[WARM:]).all(axis=0))
-    known = [names[k] for k in heard]
+    opinionated = np.flatnonzero(~np.isnan(members[WARM:]).all(axis=0))
+    known = [names[k] for k in opinionated]
     equal = played(X, dict.fromkeys(known, 1.0))[0]
-    said = {"equal": equal}
+    by_weights = {"equal": equal}
     for how, truth in (("labels", labels[WARM:half]), ("agreement", None)):
-        weights = dict(zip(known, proposed(members[WARM:half][:, heard], truth), strict=True))
-        said[how] = played(X, weights)[0]
-    told = {how: float(average_precision_score(labels[half:], surprise[half:])) for how, surprise in said.items()}
-    each = {names[k]: float(average_precision_score(labels[half:], np.nan_to_num(members[half:, k]))) for k in heard}
+        weights = dict(zip(known, proposed(members[WARM:half][:, opinionated], truth), strict=True))
+        by_weights[how] = played(X, weights)[0]
+    precision = {
+        how: float(average_precision_score(labels[half:], evidence[half:])) for how, evidence in by_weights.items()
+    }
+    each = {
+        names[k]: float(average_precision_score(labels[half:], np.nan_to_num(members[half:, k]))) for k in opinionated
+    }
     best = max(each, key=each.__getitem__)
-    singles = {names[k]: np.nan_to_num(members[half:, k]) for k in heard}
+    combined = {how: evidence[half:] for how, evidence in by_weights.items()}
+    singles = {names[k]: np.nan_to_num(members[half:, k]) for k in opinionated}
     return {
-        "set": name, "records": len(X), "best": best, "best_single": each[best], **told,
+        "set": name,
+        "records": len(X),
+        "best": best,
+        "best_single": each[best],
+        **precision,
         "auroc": {who: float(roc_auc_score(labels[half:], scores)) for who, scores in singles.items()},
-        "false_positives": {who: false_positives(labels[half:], scores) for who, scores in
-                            ({how: surprise[half:] for how, surprise in said.items()} | singles).items()},
-    }  # fmt: skip
+        "false_positives": {
+            who: false_positives(labels[half:], scores) for who, scores in (combined | singles).items()
+        },
+    }
 
 
 def false_positive_ratios(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Median over the sets, of each way to weigh, against the member with the highest mean AUROC."""
+    """By way to weigh: false positives divided by those of the member with the highest mean AUROC; the median over the sets."""
     everywhere = [who for who in rows[0]["auroc"] if all(who in row["auroc"] for row in rows)]
     best = max(everywhere, key=lambda who: float(np.mean([row["auroc"][who] for row in rows])))
     counts = [row["false_positives"] for row in rows]
@@ -98,7 +109,7 @@ def false_positive_ratios(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run, and print."""
+    """Run the benchmark, and print the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.weights", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with tabular.tar.gz")
     chosen = parser.parse_args()
@@ -118,15 +129,19 @@ def main() -> None:
             )
     finish(
         {
-            "sets": rows, "streams": len(rows),
+            "sets": rows,
+            "streams": len(rows),
             "better_than_equal": sum(row["labels"] > row["equal"] for row in rows),
             "better_than_best_single": sum(row["labels"] > row["best_single"] for row in rows),
             "better_than_both": [row["set"] for row in rows if row["labels"] > max(row["equal"], row["best_single"])],
             "false_positives_at_half_recall": false_positive_ratios(rows),
-            "mean": {how: float(np.mean([row[how] for row in rows])) for how in ("labels", "agreement", "equal", "best_single")},
+            "mean": {
+                how: float(np.mean([row[how] for row in rows]))
+                for how in ("labels", "agreement", "equal", "best_single")
+            },
         },
         settings(),
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Examples that run: each is one command, `python -m examples.iot` and the like, on a local Kafka and Flink."""
+"""Examples to run on a local Kafka and Flink. Each is one command, such as `python -m examples.iot`."""

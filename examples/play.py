@@ -1,4 +1,4 @@
-"""What the examples share: a stream through a real Kafka and a real Flink cluster, what was found of it, and a picture."""
+"""What the examples share: send a stream through a real Kafka and a real Flink cluster, judge the alerts, and draw a picture."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass
 class Planted:
-    """An anomaly that the example put into its stream; times in milliseconds."""
+    """An anomaly that the example put into its stream. Times are in milliseconds."""
 
     kind: str
     entity: str
@@ -44,11 +44,11 @@ class Planted:
 
 @dataclass
 class Stream:
-    """Events in order of time (entity, milliseconds, fields), and what was planted in them."""
+    """Events in the order of time (entity, milliseconds, fields), and the anomalies planted in them."""
 
     events: list[tuple[str, int, dict[str, Any]]]
     planted: list[Planted]
-    judged_from: int  # before, everything is learning
+    judged_from: int  # milliseconds; alerts before this time do not count, because the job still learns
 
 
 def main(
@@ -63,15 +63,15 @@ def main(
     Parameters
     ----------
     name : str
-        Its folder.
+        Folder of the example.
     about : str
-        Its module's docstring.
+        Docstring of its module.
     make : callable
-        Makes the stream, of the folders that `options` name.
+        Makes the stream. Its arguments are the folders that `options` name.
     draw : callable, optional
-        Gives what draws the picture of a stream.
+        Returns a function that draws the picture of a stream.
     options : tuple of str
-        Folders that must be given.
+        Options of the command line that name a folder; all are required.
     """
     parser = argparse.ArgumentParser(prog=f"python -m examples.{name}", description=about)
     for option in options:
@@ -86,7 +86,7 @@ def main(
 
 
 def play(name: str, stream: Stream, show: Callable[[list[dict[str, Any]], Path], None] | None = None) -> dict[str, Any]:
-    """Send the stream, wait for its alerts, and say what was found.
+    """Send the stream, wait for its alerts, and print what was found.
 
     Parameters
     ----------
@@ -94,12 +94,12 @@ def play(name: str, stream: Stream, show: Callable[[list[dict[str, Any]], Path],
         Folder of the example, with its settings.
     stream : Stream
     show : callable, optional
-        Draws a picture of the alerts into a file.
+        Draws the alerts into a file.
 
     Returns
     -------
     dict
-        The figures, which are also printed as the last line.
+        The figures. They are also printed as the last line.
     """
     console = Console(stderr=True)
     before = local_cluster.status()["running"]
@@ -130,7 +130,7 @@ def play(name: str, stream: Stream, show: Callable[[list[dict[str, Any]], Path],
 
 
 def judge(stream: Stream, alerts: list[dict[str, Any]]) -> dict[str, Any]:
-    """What was found, by kind: an alert of the entity while the anomaly lasts, or soon after."""
+    """Figures by kind. An anomaly is found if its entity has an alert between its start and its end."""
     false: dict[str, int] = {}
     for alert in alerts:
         if alert["state"] == "resolved" or alert["at"] < stream.judged_from:
@@ -142,9 +142,9 @@ def judge(stream: Stream, alerts: list[dict[str, Any]]) -> dict[str, Any]:
             false[alert["kind"]] = false.get(alert["kind"], 0) + 1
     kinds: dict[str, dict[str, int]] = {}
     for planted in stream.planted:
-        told = kinds.setdefault(planted.kind, {"planted": 0, "found": 0})
-        told["planted"] += 1
-        told["found"] += bool(planted.found)
+        counts = kinds.setdefault(planted.kind, {"planted": 0, "found": 0})
+        counts["planted"] += 1
+        counts["found"] += bool(planted.found)
     return {
         "events": len(stream.events),
         "entities": len({entity for entity, _, _ in stream.events}),
@@ -168,7 +168,7 @@ def _send(stream: Stream, settings: Settings) -> None:
 
 
 def _gather(settings: Settings, done: Callable[[], bool]) -> list[dict[str, Any]]:
-    """All alerts: their data, and when in the stream they came."""
+    """The data of all alerts, each with the time of its event."""
     alerts: list[dict[str, Any]] = []
     last = time.time()
     for item in follow(settings.kafka, from_beginning=True):
@@ -179,7 +179,7 @@ def _gather(settings: Settings, done: Callable[[], bool]) -> list[dict[str, Any]
         elif time.time() - last > QUIET_SECONDS and done():
             break
         elif time.time() - last > PATIENCE:
-            raise ClusterError(f"no alert and no end for {PATIENCE:.0f} s: see the Flink UI")
+            raise ClusterError(f"no alert for {PATIENCE:.0f} s, and not all events are scored: see the Flink UI")
     return alerts
 
 
@@ -187,7 +187,7 @@ def _table(figures: dict[str, Any]) -> Table:
     table = Table(title=f"{figures['events']:,} events of {figures['entities']} entities")
     for column in ("anomaly", "planted", "found"):
         table.add_column(column, justify="left" if column == "anomaly" else "right")
-    for kind, told in figures["kinds"].items():
-        table.add_row(kind, str(told["planted"]), str(told["found"]))
+    for kind, counts in figures["kinds"].items():
+        table.add_row(kind, str(counts["planted"]), str(counts["found"]))
     table.add_row("false alerts", "", str(sum(figures["false_alerts"].values())))
     return table

@@ -1,4 +1,4 @@
-# ruff: noqa: E402  the path is mended before what is found on it is imported
+# ruff: noqa: E402  the path must be corrected before the imports
 """The job: Kafka events in, alerts out. Read it from top to bottom, as the data flows.
 
 Submit it with `streamgauge submit`, or with Flink's own client:
@@ -12,7 +12,7 @@ import functools
 import sys
 from pathlib import Path
 
-# Flink's client puts the folder of this script on the path, where its room `kafka` would hide the package kafka
+# Flink's client puts the folder of this script on the path. Its folder `kafka` would then hide the package kafka.
 sys.path[:] = [place for place in sys.path if not (Path(place) / Path(__file__).name).exists()]
 
 from pyflink.common import Configuration, Types
@@ -22,7 +22,7 @@ from streamgauge.jobs.cluster.flink_tables import (
     batches_by_shard,
     events_table,
     message_sink,
-    said_stream,
+    message_stream,
     shard_expression,
     shard_keys,
 )
@@ -48,7 +48,7 @@ MAX_PARALLELISM = 128
 
 
 def configuration(settings: Settings) -> Configuration:
-    """Flink options that follow from the settings; everything else is the cluster's."""
+    """Flink options that follow from the settings. All other options are those of the cluster."""
     job = settings.job
     options = {
         "pipeline.name": job.name,
@@ -83,11 +83,11 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     tables.execute_sql(events_table(kafka))
     keys = shard_keys(batch.shards, MAX_PARALLELISM)
     shard = shard_expression(keys, batch.sharding, settings.event.entity)
-    waited_for = settings.silence is not None or bool(settings.windows)  # for what does not come: with a heartbeat
-    batches = batches_by_shard(tables, shard, batch.window, keys if waited_for else None)
+    needs_heartbeats = settings.silence is not None or bool(settings.windows)  # time goes on when no event comes
+    batches = batches_by_shard(tables, shard, batch.window, keys if needs_heartbeats else None)
 
     # control messages and feedback, to every task
-    said = said_stream(tables, kafka).broadcast(CONTROL_STATE)
+    messages = message_stream(tables, kafka).broadcast(CONTROL_STATE)
 
     # decode -> align -> context -> featurize -> detect -> calibrate -> decide -> alert
     scoring = Scoring(
@@ -99,7 +99,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
         batch.sharding == "partition",
     )
     score_batch = ScoreBatch(scoring, functools.partial(read_messages, kafka))
-    alerts = batches.connect(said).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
+    alerts = batches.connect(messages).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
 
     # incidents that open -> groups over all partitions
     notices = alerts.get_side_output(NOTICES)

@@ -1,15 +1,18 @@
-"""The trainer: the loop that keeps trained models good, a process of its own beside the job.
+"""The trainer: a process beside the job that keeps trained models good.
 
-The job asks on a topic when the data of a model have drifted. The trainer trains candidates on what came since: one of the kind at work,
-and one of each other kind that the settings name. It judges them on the same validation data as the version at work. The best becomes
-its shadow. What the job reports of the two decides. The new version is heard for a few entities, then it takes the place, with the old one
-as its shadow. At any step it may be rejected instead, and if it raises too many alerts in its place, the old one comes back.
+When the data of a model have drifted, the job writes a request to retrain. The trainer answers it. It trains candidates on the events since
+the drift began: one with the detector of the live version, and one with each other detector that the settings name. It judges them on the
+same validation data as the live version. The best candidate becomes the shadow of the live version.
+
+The job then reports how the two compare, and these reports decide. The new version first counts for a few entities (it is a canary). Then
+it becomes live, and the old version is its shadow. It may be rejected at each step. If it raises too many alerts when it is live, the old
+version becomes live again.
 
 After a rejection the trainer waits before it answers the next request for that model: a minute, then twice as long each time, up to a day
-(`jobs.retraining.backoff`). A version that has proved itself ends the waiting.
+(`jobs.retraining.backoff`). A new version that stays live ends the waiting.
 
-The registry's aliases are the truth, and the waits follow from the notices: killed at any point and started again, the trainer goes on from
-them. A model that is frozen is left alone.
+The aliases in the registry say which version has which role, and the waits follow from the notices. So the trainer can be killed at any
+point: when it is started again, it continues from there. It changes nothing about a frozen model.
 """
 
 from __future__ import annotations
@@ -49,14 +52,19 @@ CANARY: Literal["canary"] = "canary"  # aliases
 FROZEN = "frozen"
 BY = "trainer"  # who moves the aliases, in their history
 COUNTED = ("events", "live_alerts", "shadow_alerts", "both", "promised", "probes", "live_right", "shadow_right")
-ENOUGH_PROBES, BLINDER = 50, 0.1  # probes, and by how large a share of them fewer a model finds, to be the worse one
-SURE = 0.99  # how sure it must be that a new version finds more of them, so that its turn comes at once
-IDLE = 5.0  # seconds without anything to do, after which a single run is over
+ENOUGH_PROBES = 50  # with fewer probes, what a version finds of them says too little
+CLEARLY_FEWER = (
+    0.1  # a version is worse if it finds fewer probes than the other one, by more than this share of all probes
+)
+CERTAINTY = (
+    0.99  # with this probability a shadow must find more probes, to go on before `retrain.compare` events have come
+)
+IDLE = 5.0  # seconds without a message, after which a single run ends
 WHY = {
-    "separation": "it separates planted anomalies worse than the one at work",
-    "cost": "it is slower than the one at work",
-    "alerts": "more alerts than promised",
-    "probes": "blinder than the one at work",
+    "separation": "it separates synthetic anomalies worse than the live version",
+    "cost": "it is slower than the live version",
+    "alerts": "it raises more alerts than promised",
+    "probes": "it finds fewer probes than the live version",
     "feedback": "people find more of its alerts false",
 }
 Say = Callable[[str], None]
@@ -72,9 +80,9 @@ class Trainer:
     registry_url : str, optional
         `models.registry` of the settings by default.
     say : callable
-        Told of each step in words.
+        Called with a line of text at each step.
     clock : callable
-        Seconds since 1970; waits after rejections are measured by it.
+        Returns the seconds since 1970. Waits after rejections are measured by it.
     """
 
     def __init__(
@@ -92,7 +100,17 @@ class Trainer:
         self._compared: dict[tuple[str, int, int], dict[str, float]] = {}
 
     def run(self, once: bool = False) -> int:
-        """Go on until interrupted, or until there is nothing to do; returns the number of messages dealt with.
+        """Answer messages until interrupted.
+
+        Parameters
+        ----------
+        once : bool
+            End as soon as there is nothing to do.
+
+        Returns
+        -------
+        int
+            Number of messages that were handled.
 
         Raises
         ------
@@ -116,14 +134,14 @@ class Trainer:
             while not once or time.monotonic() - idle < IDLE:
                 self.answer_due()
                 for record in (r for batch in consumer.poll(500).values() for r in batch):
-                    self.take(json.loads(record.value))
-                    consumer.commit()  # after it: a message may be dealt with twice, never not at all
+                    self.handle(json.loads(record.value))
+                    consumer.commit()  # after handling: a message may be handled twice, but none is lost
                     done += 1
                     idle = time.monotonic()
         return done
 
-    def take(self, event: dict[str, Any]) -> None:
-        """Deal with one message; what cannot be done is reported, and is no reason to stop."""
+    def handle(self, event: dict[str, Any]) -> None:
+        """Handle one message. What cannot be done is reported, and the trainer goes on."""
         kind, data = event["type"].removeprefix("io.streamgauge."), event["data"]
         try:
             if kind == "retrain.requested":
@@ -136,13 +154,16 @@ class Trainer:
     def answer_due(self) -> None:
         """Answer the requests whose wait is over."""
         for request in self.backoff.due():
-            self.take({"type": "io.streamgauge.retrain.requested", "data": request})
+            self.handle({"type": "io.streamgauge.retrain.requested", "data": request})
             self.backoff.forget(request)
 
     # ---- from a request to a shadow -----------------------------------------------------------------------------------
 
     def retrain(self, data: dict[str, Any]) -> None:
-        """Train candidates, unless the request has been answered or has to wait, and let the best be the shadow if it is good enough."""
+        """Train candidates, and let the best be the shadow if it is good enough.
+
+        Nothing is trained if the model is frozen, if the request has an answer already, or if it has to wait.
+        """
         name, asked = data["model"], int(data["version"])
         aliases = self.registry.aliases(name)
         live = aliases.get("live")
@@ -177,27 +198,30 @@ class Trainer:
         self._choose(name, old, {kind: answers[kind] for kind in wanted if kind in answers}, past)
 
     def _defer(self, name: str, data: dict[str, Any], wait: float) -> None:
-        """Put a request aside until the wait is over; the notice brings it back after a restart."""
+        """Put a request aside until the wait is over. A notice holds the request, so that it is known after a restart."""
         count = self.backoff.rejections(name)
         why = f"waits {wait:.0f} s after {count} rejected answer{'s' * (count > 1)}"
         self._report("deferred", name, {"request": data["request"], "rejections": count, "why": why, "asked": data})
 
     def _choose(self, name: str, old: Manifest, answers: dict[str, Manifest], past: Past) -> None:
-        """Compare the candidates with the version at work; the best is its shadow, the others are rejected with the reason."""
+        """Compare the candidates with the live version. The best becomes its shadow; the others are rejected, with the reason."""
         compared = {kind: self._compare(name, answer, old, past) for kind, answer in answers.items()}
         good = {kind: comparison for kind, comparison in compared.items() if comparison.gate() is None}
         best = max(good, key=lambda kind: good[kind].separates, default=None)
-        # its own kind stays, unless another one is better by more than chance
+        # the detector of the live version is kept, unless another one is clearly better
         if old.detector in good and best and good[best].separates <= good[old.detector].separates + AS_GOOD:
             best = old.detector
         for kind, comparison in compared.items():
             if kind == best:
                 continue
             figures = _figures(answers[kind], old, comparison)
-            if best:  # the request has its answer, so that this is no reason to wait
+            if best:  # the request has an answer, so this rejection is no reason to wait
                 figures["instead"] = answers[best].version
             if (gate := comparison.gate()) is None:
-                gate, why = "other", f"{best} separates planted anomalies better, or is what was at work"
+                gate, why = (
+                    "other",
+                    f"{best} separates synthetic anomalies better, or is the detector of the live version",
+                )
             elif gate == "variant":
                 why = f"it does not come in the variant {self._variant(name)!r} that the job uses"
             else:
@@ -211,14 +235,21 @@ class Trainer:
     def _trained(
         self, name: str, kind: str, old: Manifest, past: Past, data: dict[str, Any], found: Examined
     ) -> Manifest | None:
-        """A version of one kind, published; None where another kind than the one at work cannot be made, which is reported."""
+        """Train and publish a version with one detector.
+
+        If that fails for another detector than the live version's, the failure is reported and None is returned.
+        """
         own, sequence = kind == old.detector, FITTED[old.detector].sequence
         settings = old.settings if own else {"steps": old.steps} if sequence else None
         self.say(f"{name}: training {kind} on {len(past.X)} events of {past.source}")
         try:
             if FITTED[kind].sequence != sequence:
-                takes = ("runs of events", "single ones") if FITTED[kind].sequence else ("single events", "runs")
-                raise ModelError(f"{kind} takes {takes[0]}, the model at work {takes[1]}")
+                needs = (
+                    ("runs of events", "single events")
+                    if FITTED[kind].sequence
+                    else ("single events", "runs of events")
+                )
+                raise ModelError(f"{kind} scores {needs[0]}, but the live version scores {needs[1]}")
             progress = _in_time(self.gates.time, kind, self.say)
             answer = train(self.registry, name, kind, past, settings, say=progress, request=data["request"])
         except StreamgaugeError as error:
@@ -227,9 +258,13 @@ class Trainer:
             self._report("failed", name, {"why": str(error), "detector": kind, "request": data["request"]})
             return None
         figures = {
-            "version": answer.version, "detector": kind, "request": answer.request, "rows": answer.history.rows,
-            "reason": data["reason"], "data": found.figures,
-        }  # fmt: skip
+            "version": answer.version,
+            "detector": kind,
+            "request": answer.request,
+            "rows": answer.history.rows,
+            "reason": data["reason"],
+            "data": found.figures,
+        }
         self._report("trained", name, figures)
         return answer
 
@@ -241,10 +276,10 @@ class Trainer:
         return "full" if use is None else use.variant
 
     def _answers(self, name: str, asked: int, data: dict[str, Any]) -> dict[str, Manifest]:
-        """By detector, the newest versions that were trained because `asked` has drifted since then.
+        """The newest versions, by detector, that answer a request already.
 
-        Each partition asks for itself, and all are answered by the same versions; the one that was answered and asks again wants others.
-        So does one that asks after they were rejected.
+        Each partition writes its own request for the same drift, and all of them have the same answer. There is no answer yet if the
+        partition that was answered asks again, or if the versions were rejected.
         """
         [partition] = data["offsets"]
         since = epoch_milliseconds(data["since"])
@@ -253,16 +288,17 @@ class Trainer:
             manifest = self.registry.manifest(name, version)
             if manifest.parent != asked or manifest.request is None:
                 continue
-            other = manifest.request.split("/")[-2] != partition
-            also = other and (manifest.history.last or since) >= since and not self.backoff.is_rejected(name, version)
-            if manifest.request == data["request"] or also:
+            of_another_partition = manifest.request.split("/")[-2] != partition
+            trained_since = (manifest.history.last or since) >= since
+            answers_too = of_another_partition and trained_since and not self.backoff.is_rejected(name, version)
+            if manifest.request == data["request"] or answers_too:
                 answers.setdefault(manifest.detector, manifest)
         return answers
 
     # ---- from shadow to live, and back --------------------------------------------------------------------------------
 
     def judge(self, data: dict[str, Any]) -> None:
-        """Add what the job tells of a model and its shadow, and decide when it is enough, or too much."""
+        """Add a report of the job about a model and its shadow, and decide as soon as the reports suffice."""
         name, live, shadow = data["model"], int(data["live"]), int(data["shadow"])
         aliases = self.registry.aliases(name)
         if (aliases.get("live"), aliases.get("shadow")) != (live, shadow) or FROZEN in aliases:
@@ -284,11 +320,13 @@ class Trainer:
 
     def _judge_successor(
         self, name: str, live: int, shadow: int, counts: dict[str, float], figures: dict[str, Any]
-    ) -> None:  # fmt: skip
-        """Of a version that took the place, with the one before as its shadow."""
-        flooded = counts["live_alerts"] > 2 * self._most(counts) and counts["live_alerts"] > 2 * counts["shadow_alerts"]
-        if flooded or (counts["probes"] >= ENOUGH_PROBES and _ahead(counts) > BLINDER):
-            self._assign(name, "live", shadow, "too many alerts" if flooded else "blinder than the one before")
+    ) -> None:
+        """Judge a version that has become live, with the version before as its shadow."""
+        floods = counts["live_alerts"] > 2 * self._most(counts) and counts["live_alerts"] > 2 * counts["shadow_alerts"]
+        if floods or (counts["probes"] >= ENOUGH_PROBES and _shadow_lead(counts) > CLEARLY_FEWER):
+            self._assign(
+                name, "live", shadow, "too many alerts" if floods else "it finds fewer probes than the version before"
+            )
             self._remove_shadow(name)
             self._report("rolled_back", name, figures | {"version": shadow})
         elif counts["events"] >= self.gates.compare:
@@ -297,15 +335,15 @@ class Trainer:
 
     def _judge_shadow(
         self, name: str, live: int, shadow: int, canary: bool, counts: dict[str, float], figures: dict[str, Any]
-    ) -> None:  # fmt: skip
-        """Of a version that has not taken the place yet."""
+    ) -> None:
+        """Judge a shadow that has not been live yet."""
         figures = figures | {"version": shadow}
-        # where the one at work has become blind, every event that it goes on for costs
+        # a shadow that surely finds more need not wait: meanwhile the live version misses anomalies
         enough = counts["events"] >= self.gates.compare or _finds_more(counts)
         more = counts["shadow_alerts"] > self._most(counts) * (1 if enough else 2)
         if more and 2 * counts["shadow_alerts"] > counts["live_alerts"] and (enough or canary):
             self._reject(name, figures, "alerts")
-        elif _ahead(counts) < -BLINDER and (enough or (canary and counts["probes"] >= ENOUGH_PROBES)):
+        elif _shadow_lead(counts) < -CLEARLY_FEWER and (enough or (canary and counts["probes"] >= ENOUGH_PROBES)):
             self._reject(name, figures, "probes")
         elif canary and self._found_worse(name, figures):
             self._reject(name, figures, "feedback")
@@ -315,15 +353,15 @@ class Trainer:
             self._report("canary", name, figures | {"share": self.gates.canary})
         elif enough:
             self._assign(name, "live", shadow, "it raised no more alerts than promised")
-            self._assign(name, "shadow", live, "watches over its successor")
+            self._assign(name, "shadow", live, "compared with its successor")
             self._report("promoted", name, figures)
 
     def _most(self, counts: dict[str, float]) -> float:
-        """Alerts that a version may raise in so many events."""
+        """Number of alerts that a version may raise in the events counted so far."""
         return max(self.gates.alerts * counts["promised"], self.gates.few)
 
     def _found_worse(self, name: str, figures: dict[str, Any]) -> bool:
-        """Whether people find more of the canary's alerts false than of the others; what they find is added to the figures."""
+        """Whether people find more of the canary's alerts false than of the live version's; the counts are added to the figures."""
         share = self.gates.canary
         since = datetime.fromisoformat(self.registry.history(name, CANARY)[0]["at"])
         arms = {True: [0, 0], False: [0, 0]}
@@ -345,13 +383,17 @@ class Trainer:
     # ---- after a restart ----------------------------------------------------------------------------------------------
 
     def recall(self) -> None:
-        """Know again which models wait after rejections, and which requests wait with them."""
+        """Read the trainer's own notices, to know which models wait after rejections, and which requests wait for an answer."""
         for event in self.past_steps(int(1000 * self.clock()) - REMEMBERED):
             at = epoch_milliseconds(event["time"])
             self.backoff.note(event["type"].removeprefix(STEP), event["data"]["model"], event["data"], at)
 
     def reconcile(self) -> None:
-        """Send the jobs what the aliases say: the trainer may have been killed between the two. A shadow that is live is none."""
+        """Send the jobs the roles that the aliases name.
+
+        The trainer may have been killed after it changed an alias and before it sent the message. An alias `shadow` of the live version
+        means that there is no shadow.
+        """
         for name in self.settings.models.use:
             aliases = self.registry.aliases(name)
             live, shadow = aliases.get("live"), aliases.get("shadow")
@@ -361,7 +403,7 @@ class Trainer:
                 self._set_shadow(name, None if shadow == live else shadow, aliases.get(CANARY) == shadow)
 
     def _assign(self, name: str, role: Literal["live", "shadow", "canary"], version: int, why: str) -> None:
-        """Point the alias, then tell the jobs. A canary is a shadow that is heard for some entities."""
+        """Point the alias at a version, then send the jobs its role. A canary is a shadow that counts for some entities."""
         self.registry.point(name, role, version, BY, why)
         if role == "live":
             self.send(ModelVersion(type="model", model=name, role=role, version=version))
@@ -373,13 +415,13 @@ class Trainer:
         self.send(ModelVersion(type="model", model=name, role="shadow", version=version, share=share))
 
     def _remove_shadow(self, name: str) -> None:
-        """Take the shadow off: its alias is then that of the one at work."""
+        """Remove the shadow: its alias then names the live version."""
         self.registry.point(name, "shadow", self.registry.aliases(name)["live"], BY, "no shadow")
         self._set_shadow(name, None)
         self._compared = {key: counts for key, counts in self._compared.items() if key[0] != name}
 
     def _report(self, step: str, name: str, data: dict[str, Any]) -> None:
-        """Write a notice of a step, and remember what follows from it."""
+        """Write a notice of a step, and count it for the waits and the metrics."""
         at = int(1000 * self.clock())
         self.backoff.note(step, name, data, at)
         self.metrics.note(step, name, data)
@@ -389,14 +431,14 @@ class Trainer:
         self.say(f"{name}: {step.replace('_', ' ')} {shown}")
         self.publish(step, name, data, at)
 
-    # ---- the outside world --------------------------------------------------------------------------------------------
+    # ---- Kafka; tests replace these ------------------------------------------------------------------------------------
 
     def send(self, message: ModelVersion) -> None:
-        """Tell the jobs which version has which role."""
+        """Send the jobs which version has which role."""
         send_control(self.settings.kafka, message)
 
     def publish(self, step: str, name: str, data: dict[str, Any], at: int) -> None:
-        """Put a notice of a step, made at a time in milliseconds, on the topic."""
+        """Write a notice of a step to the topic; `at` is its time in milliseconds."""
         kafka = self.settings.kafka
         origin = Origin(kafka.topics.events, self.settings.job.name)
         text = origin.event(uuid.uuid4().hex, f"model.{step}", name, at, {"model": name, **data})
@@ -408,44 +450,49 @@ class Trainer:
         return steps_since(self.settings.kafka, since)
 
     def feedback_since(self, since: int) -> list[Feedback]:
-        """What people said since a time, in milliseconds."""
+        """The newest feedback since a time, in milliseconds."""
         return newest_feedback(self.settings.kafka, since)
 
     def past(self, data: dict[str, Any]) -> Past:
-        """What came on all partitions since the drift began, as soon as it is enough."""
+        """Events of all partitions since the drift began, as soon as there are enough."""
         return past_since_drift(self.settings, data)
 
 
 def _figures(candidate: Manifest, live: Manifest, comparison: Comparison) -> dict[str, Any]:
     return {
-        "version": candidate.version, "detector": candidate.detector, "request": candidate.request, "live": live.version,
-        "separates_planted": comparison.separates, "live_separates_planted": comparison.live_separates,
-        "us_per_event": comparison.cost, "live_us_per_event": comparison.live_cost,
-    }  # fmt: skip
+        "version": candidate.version,
+        "detector": candidate.detector,
+        "request": candidate.request,
+        "live": live.version,
+        "separates_planted": comparison.separates,
+        "live_separates_planted": comparison.live_separates,
+        "us_per_event": comparison.cost,
+        "live_us_per_event": comparison.live_cost,
+    }
 
 
 def _in_time(milliseconds: int, kind: str, say: Say) -> Progress:
-    """Progress of a training, said by quarters, which ends with a ModelError when it takes longer."""
-    deadline, said = time.monotonic() + milliseconds / 1000, {0}
+    """Report the progress of a training at each quarter, and raise ModelError when it takes longer than allowed."""
+    deadline, reported = time.monotonic() + milliseconds / 1000, {0}
 
     def progress(what: str, done: float) -> None:
         if done < 1.0 and time.monotonic() > deadline:
             raise ModelError(
                 f"{kind}: {what} was at {done:.0%} after {milliseconds / 1000:g} s, as long as retrain.time allows"
             )
-        if (quarter := int(4 * done)) not in said:
-            said.add(quarter)
+        if (quarter := int(4 * done)) not in reported:
+            reported.add(quarter)
             say(f"{kind}: {what} {done:.0%}")
 
     return progress
 
 
 def _finds_more(counts: dict[str, float]) -> bool:
-    """Whether the shadow surely finds more probes than the one at work."""
+    """Whether it is certain enough that the shadow finds more probes than the live version."""
     probes, live, shadow = (int(counts[what]) for what in ("probes", "live_right", "shadow_right"))
-    return probes >= ENOUGH_PROBES and compare_thresholds((live, probes), (shadow, probes), SURE).better == "b"
+    return probes >= ENOUGH_PROBES and compare_thresholds((live, probes), (shadow, probes), CERTAINTY).better == "b"
 
 
-def _ahead(counts: dict[str, float]) -> float:
-    """By how large a share of the probes the shadow finds more than the one at work."""
+def _shadow_lead(counts: dict[str, float]) -> float:
+    """How many more probes the shadow finds than the live version, as a share of all probes."""
     return (counts["shadow_right"] - counts["live_right"]) / max(counts["probes"], 1)

@@ -15,7 +15,7 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 START = 1_760_000_000_000
 
-# small windows and warm-ups, so that short streams exercise everything
+# small windows and warm-ups, so that short streams use every part of the pipeline
 SMALL = PipelineSettings.model_validate(
     {
         "detectors": {
@@ -44,16 +44,16 @@ def batch(values: Sequence[Any], partition: int | Sequence[int] = 0, offset: int
 
 
 def stream(n: int = 400, entities: int = 6, fields: int = 3, seed: int = 0, partitions: int = 1) -> RawBatch:
-    """A stream with everything in it: spikes, missing and new fields, dead letters, late and forgotten entities.
+    """A stream with spikes, missing and new fields, dead letters, late events and forgotten entities.
 
-    With one field it stays a series: no new fields come.
+    With one field it is a series, and no new field comes.
     """
     random = np.random.default_rng(seed)
     values: list[Any] = []
     owners = random.integers(0, entities, n)
     times = START + 1000 * np.arange(n)
     if n > 60:
-        times[n // 2 :] += 40 * 86_400_000  # everybody is away for longer than entities are remembered
+        times[n // 2 :] += 40 * 86_400_000  # longer than `entity.forget_after`, so all entities are forgotten
     for i, owner in enumerate(owners.tolist()):
         event: dict[str, Any] = {"entity": f"e{owner}", "ts": int(times[i])}
         for f in range(fields):
@@ -77,7 +77,7 @@ def stream(n: int = 400, entities: int = 6, fields: int = 3, seed: int = 0, part
 
 
 class Run:
-    """A pipeline with its saved state, and all that came out of it."""
+    """A pipeline, its saved state, and all its outputs so far."""
 
     def __init__(self, settings: PipelineSettings = SMALL, saved: dict[str, bytes] | None = None) -> None:
         self.pipeline = ScoringPipeline(settings)
@@ -91,14 +91,14 @@ class Run:
         self.counts: dict[str, int] = {}
 
     def feed(self, raw: RawBatch, cuts: Sequence[int] = ()) -> Run:
-        """Process a stream, cut into batches."""
+        """Process a stream in batches that end at the cuts."""
         edges = sorted({0, len(raw), *(c for c in cuts if 0 < c < len(raw))})
         for a, b in pairwise(edges):
             self.take(self.pipeline.process(raw.take(np.arange(a, b))))
         return self
 
     def take(self, result: BatchResult) -> None:
-        """Keep what came out of a batch."""
+        """Keep the outputs of a batch, and save its state."""
         self.alerts += result.alerts
         self.scores += result.scores
         self.dead += result.dead_letters
@@ -111,5 +111,5 @@ class Run:
             self.counts[what] = self.counts.get(what, 0) + n
 
     def outputs(self) -> dict[str, list[tuple[str, bytes]]]:
-        """All records, in an order that does not depend on the batches."""
+        """All output records, in an order that does not depend on the batches."""
         return {name: sorted(getattr(self, name)) for name in ("alerts", "scores", "dead", "late")}

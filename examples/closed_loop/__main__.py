@@ -1,7 +1,7 @@
 """A model follows its data: drift, retraining, canary, promotion; a bad model, and its rollback. Run as ``python -m examples.closed_loop``.
 
-Forty made-up machines on a real Kafka and a real Flink cluster, one job all along, and the trainer beside it, as
-``streamgauge train --watch`` runs it.
+Forty simulated machines send events through a real Kafka and a real Flink cluster. One job runs the whole time, and beside it the
+trainer, as ``streamgauge train --watch`` starts it.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ from streamgauge.jobs.studies.train import train
 from streamgauge.models.errors import ClusterError, StreamgaugeError
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past
-from streamgauge.udfs.control.messages import ModelVersion
 
-from examples.closed_loop.story import ENTITIES, FIELDS, MODEL, Moment, draw, made, quality
+from examples.closed_loop.story import FIELDS, MODEL, Moment, bad_live_model, draw, made, quality
 
-RATE, CHUNK, CHANGE, PARTITIONS = 2000.0, 1000, 20_000, 2  # events a second, made at a time, before the data change
-AFTERWARDS, PATIENCE = 10_000, 240.0  # events to look at after each step, and seconds to wait for it
+RATE, PARTITIONS = 2000.0, 2  # events a second
+CHUNK = 1000  # events are made in portions of this number
+CHANGE = 20_000  # the data change after this number of events
+AFTERWARDS, PATIENCE = 10_000, 240.0  # events to observe after each step, and seconds to wait for a step
 
 
 class Load:
-    """Sends events until it is told to stop, and remembers what it sent.
+    """Sends events until `over` is set, and keeps what it sent.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class Load:
         self._thread.join(60)
 
     def at(self, moment: float) -> int:
-        """How many events had been sent at a time, in seconds."""
+        """Number of events that had been sent at a time, in seconds since 1970."""
         return int(np.interp(moment, *zip(*self.sent, strict=True)))
 
     def _send(self) -> None:
@@ -92,7 +93,7 @@ class Load:
 
 
 def play(seed: int) -> dict[str, Any]:
-    """The whole story; returns its figures."""
+    """Run the example. Returns the figures."""
     console = Console(stderr=True)
     before = local_cluster.status()["running"]
     cluster = local_cluster.up(say=console.log)
@@ -117,22 +118,24 @@ def play(seed: int) -> dict[str, Any]:
         console.log(f"{RATE:.0f} events/s; after {CHANGE} the data change")
         wait_for("settled", settings)
         _let_pass(AFTERWARDS, load_)
-        bad_at = _let_bad(registry, settings)
-        console.log("a model that was trained on almost nothing is put to work")
+        for message in bad_live_model(registry):
+            send_control(settings.kafka, message)
+        bad_at = time.time()
+        console.log("a model that was trained on useless data is made live")
         wait_for("rolled_back", settings)
         _let_pass(AFTERWARDS, load_)
         load_.over.set()
         time.sleep(2.0)
-        return told(settings, load_, bad_at, console)
+        return figures_of(settings, load_, bad_at, console)
 
 
 def wait_for(step: str, settings: Settings) -> None:
-    """Until the trainer says that it did something.
+    """Wait until the trainer reports a step.
 
     Raises
     ------
     ClusterError
-        It does not.
+        There is no such notice within `PATIENCE` seconds.
     """
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -152,32 +155,19 @@ def _let_pass(events: int, load_: Load) -> None:
         time.sleep(0.5)
 
 
-def _let_bad(registry: Registry, settings: Settings) -> float:
-    """Put a model to work that was trained on almost nothing, with the one before as its shadow; returns when."""
-    good = registry.aliases(MODEL)["live"]
-    random = np.random.default_rng(1)
-    past = Past(random.normal(0, 0.01, (4000, 4)) - 3, FIELDS, random.integers(0, ENTITIES, 4000))
-    bad = train(registry, MODEL, "isolation_forest", past).version
-    roles: tuple[tuple[Any, int], ...] = (("shadow", good), ("live", bad))
-    for role, version in roles:
-        registry.point(MODEL, role, version)
-        send_control(settings.kafka, ModelVersion(type="model", model=MODEL, role=role, version=version))
-    return time.time()
-
-
-def told(settings: Settings, load_: Load, bad_at: float, console: Console) -> dict[str, Any]:
-    """Figures and picture, from what lies on the topics."""
+def figures_of(settings: Settings, load_: Load, bad_at: float, console: Console) -> dict[str, Any]:
+    """Read the topics, write the picture, and return the figures."""
     if load_.failed:
         raise ClusterError(f"Kafka did not take {len(load_.failed)} events, first reason: {load_.failed[0]}")
     labels = np.array(load_.labels)
-    surprise = np.full(len(labels), np.nan)
+    evidence = np.full(len(labels), np.nan)
     for record in records_since(settings.kafka, settings.kafka.topics.scores):
         score = json.loads(record.value)
         place = load_.places.get((score["partition"], score["offset"]))
         if place is not None and MODEL in score["detectors"]:
-            surprise[place] = -np.log(max(score["detectors"][MODEL], 1e-300))
-    asked = records_since(settings.kafka, settings.kafka.topics.retrain_requests)[:1]
-    moments = [Moment(CHANGE, "the data change"), *(Moment(load_.at(r.timestamp / 1000), "request") for r in asked)]
+            evidence[place] = -np.log(max(score["detectors"][MODEL], 1e-300))
+    requests = records_since(settings.kafka, settings.kafka.topics.retrain_requests)[:1]
+    moments = [Moment(CHANGE, "the data change"), *(Moment(load_.at(r.timestamp / 1000), "request") for r in requests)]
     for record in _notices(settings):
         event = json.loads(record.value)
         step = event["type"].removeprefix("io.streamgauge.model.")
@@ -187,21 +177,25 @@ def told(settings: Settings, load_: Load, bad_at: float, console: Console) -> di
     worst = max(m.version for m in moments if m.version is not None) + 1
     moments.append(Moment(load_.at(bad_at), "bad model", worst))
     at = {moment.what: moment.at for moment in moments}
-    places, found = (np.array(column) for column in quality(labels, surprise))
+    places, found = (np.array(column) for column in quality(labels, evidence))
     spans = {
-        "before": (0, CHANGE), "drifted": (CHANGE, at["promoted"]), "recovered": (at["promoted"], at["bad model"]),
-        "bad": (at["bad model"], at["rolled back"]), "rolled_back": (at["rolled back"], len(labels)),
-    }  # fmt: skip
+        "before": (0, CHANGE),
+        "drifted": (CHANGE, at["promoted"]),
+        "recovered": (at["promoted"], at["bad model"]),
+        "bad": (at["bad model"], at["rolled back"]),
+        "rolled_back": (at["rolled back"], len(labels)),
+    }
     output = Path("demo-output")
     output.mkdir(exist_ok=True)
-    draw(labels, surprise, moments, output / "closed_loop.png")
+    draw(labels, evidence, moments, output / "closed_loop.png")
     console.print(f"picture: {output / 'closed_loop.png'}")
     inside = {what: found[(places >= begin) & (places < end)] for what, (begin, end) in spans.items()}
     return {
-        "events": len(labels), "steps": {moment.what: moment.at for moment in sorted(moments, key=lambda m: m.at)},
+        "events": len(labels),
+        "steps": {moment.what: moment.at for moment in sorted(moments, key=lambda m: m.at)},
         "auc_pr": {what: round(float(values.mean()), 3) for what, values in inside.items() if len(values)},
         "events_to_rollback": at["rolled back"] - at["bad model"],
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Machines whose data change, and the picture of how a model follows them."""
+"""Machines whose data change, a model that is bad on purpose, and the picture of how a model follows the data."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import average_precision_score
+from streamgauge.jobs.studies.train import train
 from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.training.candidate import Past
+from streamgauge.udfs.control.messages import ModelVersion
 
 FIELDS = ["load", "heat", "flow", "noise"]
 MODEL, ENTITIES = "machines", 40
 MIX = np.array([[1, 0.8, 0.3, 0], [0, 0.6, 0.5, 0], [0, 0, 0.8, 0.2], [0, 0, 0, 1.0]])
 AFTER = np.array([[1, -0.4, 0.3, 0.3], [0, 0.9, -0.5, 0], [0, 0, 0.8, 0.2], [0, 0, 0, 1.4]])
-SPAN = 2000  # events of a point in the picture
+SPAN = 2000  # events for each point in the picture
 
 
 def made(n: int, seed: int, moved: Flags) -> tuple[Floats, Ints, Flags]:
-    """Events, their entities, and which are anomalies: one in a hundred, with something added to each field.
+    """Events, their entities, and which of them are anomalies: one in a hundred, with a shift of each field.
 
     Parameters
     ----------
     n, seed : int
     moved : bool[n]
-        Whether an event is of the time after the change.
+        Whether an event comes after the change.
     """
     random = np.random.default_rng(seed)
     Z, entities = random.normal(size=(n, 4)), random.integers(0, ENTITIES, n)
@@ -35,45 +39,65 @@ def made(n: int, seed: int, moved: Flags) -> tuple[Floats, Ints, Flags]:
     return X, entities, labels
 
 
+def bad_live_model(registry: Registry) -> list[ModelVersion]:
+    """Make a model live that was trained on useless data, with the version before as its shadow.
+
+    Returns
+    -------
+    list of ModelVersion
+        Messages that must be sent to the job.
+    """
+    good = registry.aliases(MODEL)["live"]
+    random = np.random.default_rng(1)
+    past = Past(random.normal(0, 0.01, (4000, 4)) - 3, FIELDS, random.integers(0, ENTITIES, 4000))
+    bad = train(registry, MODEL, "isolation_forest", past).version
+    registry.point(MODEL, "shadow", good)
+    registry.point(MODEL, "live", bad)
+    return [
+        ModelVersion(type="model", model=MODEL, role="shadow", version=good),
+        ModelVersion(type="model", model=MODEL, role="live", version=bad),
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened after so many events; with the version at work from then on, if it is another one."""
+    """Something that happened after a number of events. `version` is the live version from then on, if it changed."""
 
     at: int
     what: str
     version: int | None = None
 
 
-def quality(labels: Flags, surprise: Floats) -> tuple[list[int], list[float]]:
-    """Average precision of each span of events, at its middle; NaN is an event whose surprise nobody wrote down."""
+def quality(labels: Flags, evidence: Floats) -> tuple[list[int], list[float]]:
+    """Average precision of each span of events, with the middle of the span. Events with the evidence NaN do not count."""
     places, found = [], []
     for begin in range(0, len(labels), SPAN):
         part = slice(begin, begin + SPAN)
-        known = ~np.isnan(surprise[part])
+        known = ~np.isnan(evidence[part])
         if labels[part][known].any():
             places.append(begin + SPAN // 2)
-            found.append(float(average_precision_score(labels[part][known], surprise[part][known])))
+            found.append(float(average_precision_score(labels[part][known], evidence[part][known])))
     return places, found
 
 
-def draw(labels: Flags, surprise: Floats, moments: list[Moment], path: Path) -> None:
-    """Performance, score and version of the model at work, over the stream.
+def draw(labels: Flags, evidence: Floats, moments: list[Moment], path: Path) -> None:
+    """Draw precision, tail probabilities and version of the live model over the stream.
 
     Parameters
     ----------
     labels : bool[n]
-    surprise : float64[n]
-        The model's.
+    evidence : float64[n]
+        Evidence of the model.
     moments : list of Moment
     path : Path
-        PNG.
+        PNG file to write.
     """
     figure = Figure(figsize=(11, 6), layout="constrained")
     above, middle, below = figure.subplots(3, 1, sharex=True, height_ratios=(2, 2, 1))
-    above.plot(*quality(labels, surprise), color="#1f6feb", marker=".")
+    above.plot(*quality(labels, evidence), color="#1f6feb", marker=".")
     above.set_ylabel("AUC-PR")
     spans = [slice(begin, begin + SPAN) for begin in range(0, len(labels), SPAN)]
-    usual = [np.exp(-surprise[s][~labels[s]]) for s in spans]
+    usual = [np.exp(-evidence[s][~labels[s]]) for s in spans]
     middle.plot([s.start + SPAN // 2 for s in spans], [np.nanmean(p) for p in usual], color="#8b98a5", marker=".")
     middle.axhline(0.5, color="#8b98a5", linestyle=":", linewidth=0.8)
     middle.set_ylabel("mean tail probability\nof usual events")

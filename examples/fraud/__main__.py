@@ -1,4 +1,4 @@
-"""Cards: amounts far off, runs of small payments, payments abroad. Run as ``python -m examples.fraud``."""
+"""Payment cards: very large amounts, runs of small payments, payments abroad. Run as ``python -m examples.fraud``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MINUTE, DAY = 60_000, 86_400_000
 
 
 def stream(seed: int = 0) -> Stream:
-    """Three months of three hundred cards; frauds come in the second half, on one card in five, each once."""
+    """Three months of three hundred cards. In the second half, one card in five has one fraud."""
     random = np.random.default_rng(seed)
     start = (int(time.time() * 1000) // DAY - DAYS - 5) * DAY
     raw: list[tuple[int, int, float, float, bool]] = []  # card, time, amount, km, travelling
@@ -28,7 +28,7 @@ def stream(seed: int = 0) -> Stream:
         amount = usual * random.lognormal(0, 0.6, count)
         km = random.exponential(6, count)
         first = int(random.integers(0, DAYS - 7))
-        away = (days >= first) & (days < first + 5)  # a holiday: far from home, and that is normal
+        away = (days >= first) & (days < first + 5)  # a holiday: payments far from home are normal
         trips[card] = (first, first + 5)
         km = np.where(away, random.normal(3000, 50), km)
         raw += [(card, int(t), float(a), float(k), bool(w)) for t, a, k, w in zip(at, amount, km, away, strict=True)]
@@ -55,9 +55,12 @@ def stream(seed: int = 0) -> Stream:
         gap = (t - last.get(card, t - DAY)) / MINUTE
         last[card] = t
         fields = {
-            "amount": round(amount, 2), "log_amount": round(float(np.log(amount)), 4), "log_gap": round(float(np.log1p(gap)), 4),
-            "km": round(km, 1), "travelling": travelling,
-        }  # fmt: skip
+            "amount": round(amount, 2),
+            "log_amount": round(float(np.log(amount)), 4),
+            "log_gap": round(float(np.log1p(gap)), 4),
+            "km": round(km, 1),
+            "travelling": travelling,
+        }
         events.append((f"card-{card:03d}", t, fields))
     return Stream(events, planted, start + LEARNED * DAY)
 

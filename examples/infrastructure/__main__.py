@@ -15,7 +15,7 @@ DAY = 86_400_000
 
 
 def stream() -> Stream:
-    """The bundled series side by side, moved such that all begin at the same hour of a Monday; a seventh of each is learned first."""
+    """The series of the demo at the same time, moved so that all begin in the same week. The first three days are for learning."""
     start = (int(time.time() * 1000) // DAY - 345) * DAY
     events: list[tuple[str, int, dict[str, Any]]] = []
     planted: list[Planted] = []

@@ -22,15 +22,25 @@ FAMILIES = {
     "flooding": ("back", "land", "neptune", "pod", "smurf", "teardrop"),
     "probing": ("ipsweep", "nmap", "portsweep", "satan"),
     "intrusion": (
-        "buffer_overflow", "ftp_write", "guess_passwd", "imap", "loadmodule", "multihop", "perl", "phf", "rootkit", "spy",
-        "warezclient", "warezmaster",
+        "buffer_overflow",
+        "ftp_write",
+        "guess_passwd",
+        "imap",
+        "loadmodule",
+        "multihop",
+        "perl",
+        "phf",
+        "rootkit",
+        "spy",
+        "warezclient",
+        "warezmaster",
     ),
-}  # fmt: skip
+}
 PLAIN = {1: "protocol", 2: "service", 3: "flag", 41: "label"}
 
 
 def connections(data: Path) -> pd.DataFrame:
-    """The 10 % file, its fields by number."""
+    """The 10 % file. Fields have numbers as names."""
     plain = next(iter(sorted(data.rglob("kddcup.data_10_percent*"))), None)
     if plain is not None:
         return pd.read_csv(plain, header=None).rename(columns=PLAIN)
@@ -46,7 +56,7 @@ def connections(data: Path) -> pd.DataFrame:
 
 
 def stream(data: Path, seed: int = 0) -> Stream:
-    """All normal connections in their order, with three hundred attacks, as many of each family, strewn in the second half."""
+    """All normal connections in order, with 300 attacks at random places in the second half, equally many of each family."""
     random = np.random.default_rng(seed)
     frame = connections(data)
     label = frame["label"].str.rstrip(".")
@@ -63,9 +73,9 @@ def stream(data: Path, seed: int = 0) -> Stream:
     numbers = [column for column in frame.columns if column not in PLAIN.values()]
     events: list[tuple[str, int, dict[str, Any]]] = []
     planted: list[Planted] = []
-    strewn = dict(zip(places.tolist(), attacks.to_dict("records"), strict=True))
+    attack_at = dict(zip(places.tolist(), attacks.to_dict("records"), strict=True))
     for place, row in enumerate(normal.to_dict("records")):
-        for record in (row, strewn.get(place)):
+        for record in (row, attack_at.get(place)):
             if record is None:
                 continue
             at = start + 2000 * place + 1000 * (record is not row)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from examples.iot.picture import draw
 from examples.play import Planted, Stream, main
 
 PUMPS, STEP, DAYS, LEARNED = 20, 600_000, 49, 28
@@ -15,7 +15,7 @@ PER_DAY = 144
 
 
 def stream(seed: int = 0) -> Stream:
-    """Seven weeks of twenty pumps; anomalies come in the last three."""
+    """Seven weeks of twenty pumps, with anomalies in the last three weeks."""
     random = np.random.default_rng(seed)
     start = (int(time.time() * 1000) // 86_400_000 - 60) * 86_400_000
     n = DAYS * PER_DAY
@@ -35,7 +35,7 @@ def stream(seed: int = 0) -> Stream:
     pumps = iter(random.permutation(PUMPS).tolist())
 
     def place(kind: str, days: float, grace: float) -> tuple[slice, int]:
-        """A stretch of so many days of a pump that has none yet."""
+        """A stretch of this many days, on a pump that has no anomaly yet."""
         pump, length = next(pumps), int(days * PER_DAY)
         first = LEARNED * PER_DAY + int(random.integers(0, n - LEARNED * PER_DAY - length - 2 * PER_DAY))
         end = first + length + int(grace * PER_DAY)
@@ -69,58 +69,6 @@ def stream(seed: int = 0) -> Stream:
         if not silent[i, pump]
     ]
     return Stream(events, planted, start + LEARNED * 86_400_000)
-
-
-def draw(stream: Stream) -> Any:
-    """A picture of the pumps with anomalies: what was planted, and where alerts opened."""
-
-    def show(alerts: list[dict[str, Any]], path: Path) -> None:
-        import matplotlib as mpl  # noqa: PLC0415  a second to import
-
-        mpl.use("Agg")
-        from matplotlib import pyplot as plt  # noqa: PLC0415
-
-        shown = [stream.planted[k] for k in range(5)]
-        field = {
-            "drift": "pressure",
-            "temper": "temperature",
-            "silenc": "pressure",
-            "bearin": "vibration",
-            "runs w": "temperature",
-        }
-        figure, axes = plt.subplots(len(shown), 1, figsize=(12, 9), layout="constrained")
-        for axis, planted in zip(axes, shown, strict=True):
-            name = next(value for key, value in field.items() if planted.kind.startswith(key[:5]))
-            day = 86_400_000
-            low, high = planted.start - 2 * day, planted.end + 2 * day
-            mine = [
-                (at, fields[name])
-                for entity, at, fields in stream.events
-                if entity == planted.entity and low < at < high
-            ]
-            days = [(at - stream.judged_from) / day for at, _ in mine]
-            axis.plot(days, [value for _, value in mine], ".", color="#33475b", markersize=1.5)
-            axis.axvspan(
-                *((t - stream.judged_from) / day for t in (planted.start, planted.end)), color="#f6c344", alpha=0.3
-            )
-            for alert in alerts:
-                if alert["entity"] == planted.entity and alert["state"] == "opened" and low < alert["at"] < high:
-                    axis.axvline((alert["at"] - stream.judged_from) / day, color="#d1242f", linewidth=1)
-                    axis.text(
-                        (alert["at"] - stream.judged_from) / day,
-                        axis.get_ylim()[1],
-                        f" {alert['kind']}",
-                        color="#d1242f",
-                        fontsize=8,
-                        va="top",
-                    )
-            axis.set_title(f"{planted.entity}, {name}: {planted.kind}", loc="left", fontsize=9)
-            axis.spines[["top", "right"]].set_visible(False)
-        axes[-1].set_xlabel("days after four weeks of learning; planted (yellow), alert opened (red)")
-        figure.savefig(path, dpi=110)
-        plt.close(figure)
-
-    return show
 
 
 if __name__ == "__main__":

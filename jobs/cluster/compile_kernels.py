@@ -1,4 +1,4 @@
-"""Call kernels so that numba compiles them; run in a process of its own, with the settings as JSON on standard input."""
+"""Call kernels so that numba compiles them. Runs in a separate process, with the settings as JSON on standard input."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ EVERYTHING: tuple[dict[str, Any], ...] = (
     {"windows": {"hour": {"size": "1 h", "every": "10 m", "aggregates": {"x": ["mean"]}}}},
     {"detectors": {"rolling_z_score": {"memory": "window"}}},
     {"models": {"history": 16}},
-)  # settings that together call nearly all kernels, beside one with all detectors
+)  # together with settings that use all detectors, these call nearly all kernels
 
 
 def compile_for(settings: str | None) -> None:
-    """Call every kernel that these settings need, or all kernels."""
+    """Call every kernel that the settings need, or all kernels if there are no settings."""
     if settings is not None:
         chosen = PipelineSettings.model_validate_json(settings)
         warm_up(chosen, Models(chosen.models))
@@ -36,7 +36,7 @@ def compile_for(settings: str | None) -> None:
 
 
 def compile_trained() -> None:
-    """Train and ask the small models that need no torch, and compare data with those of a training."""
+    """Train and call small models that need no torch, and the comparison of data with training data."""
     X = np.random.default_rng(0).normal(size=(400, 3))
     for kind in FITTED.values():
         if not kind.needs_torch:

@@ -1,4 +1,4 @@
-"""Is everything there that the job needs? One line for each check, with what to do where it fails."""
+"""Checks of what the job needs. Each gives one line, which says what to do if the check fails."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from streamgauge.models.errors import StreamgaugeError
 from streamgauge.udfs.events.decode import decode
 
 PINNED = ("apache-flink", "numpy", "numba", "river", "kafka-python", "msgspec", "pydantic")
-LOOK_AT = 5_000  # newest events looked at for their keys
+LOOK_AT = 5_000  # number of newest events whose keys are checked
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Outcome of a check: ok, warning or failure, and what was seen."""
+    """Result of a check: ok, warning or failure, and a message."""
 
     check: str
     state: str
@@ -139,7 +139,7 @@ def _topics(settings: Settings) -> list[Finding]:
 
 
 def _keys(settings: Settings) -> Finding:
-    """Do producers key by entity? Looks at the newest events, as the job reads them."""
+    """Check that producers key by entity, on the newest events, read as the job reads them."""
     kafka, topic = settings.kafka, settings.kafka.topics.events
     seen: dict[str, set[int]] = defaultdict(set)
     unkeyed = count = 0

@@ -27,12 +27,12 @@ class FlinkRest:
     address: str
 
     def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-        """Decoded JSON of an answer.
+        """Send a request, and return its answer as decoded JSON.
 
         Raises
         ------
         ClusterError
-            Nobody answers, or the answer is an error.
+            Flink does not answer, or answers with an error.
         """
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(
@@ -45,14 +45,14 @@ class FlinkRest:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
-            raise ClusterError(f"Flink at {self.address} says to {path}: {error.read().decode()[:500]}") from error
+            raise ClusterError(f"Flink at {self.address} answers to {path}: {error.read().decode()[:500]}") from error
         except OSError as error:
             raise ClusterError(
                 f"no Flink JobManager answers at {self.address} ({error}): `streamgauge up` starts one"
             ) from error
 
     def job_state(self, job_id: str) -> str:
-        """State of a job: RUNNING only when every task runs."""
+        """State of a job. It is RUNNING only if every task runs."""
         job = self.call(f"/jobs/{job_id}")
         short = any(vertex["tasks"]["RUNNING"] < vertex["parallelism"] for vertex in job["vertices"])
         if job["state"] == "RUNNING" and short:
@@ -60,13 +60,13 @@ class FlinkRest:
         return str(job["state"])
 
     def failure(self, job_id: str) -> str:
-        """What a job failed of, in its own words, without the places in Java's code."""
+        """Why a job failed: Flink's own message, without the lines of Java's stack trace."""
         entries = self.call(f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])
         lines = str(entries[0]["stacktrace"]).splitlines() if entries else ["no reason is recorded"]
         return "\n".join(line for line in lines if not line.lstrip().startswith(("at ", "... ")))[-2000:]
 
     def wait_running(self, job_id: str, seconds: float = 120) -> None:
-        """Return when every task runs; ClusterError with the reason if that does not happen."""
+        """Wait until every task runs. Raises ClusterError with the reason if that does not happen."""
         deadline = time.monotonic() + seconds
         while (state := self.job_state(job_id)) != "RUNNING":
             if state in ENDED or time.monotonic() > deadline:
@@ -77,7 +77,7 @@ class FlinkRest:
             time.sleep(0.2)
 
     def stop(self, job_id: str, folder: str | None = None, seconds: float = 120) -> str:
-        """Stop a job with a savepoint; returns the savepoint's path."""
+        """Stop a job with a savepoint. Returns the path of the savepoint."""
         body = {"drain": False} | ({"targetDirectory": folder} if folder else {})
         trigger = self.call(f"/jobs/{job_id}/stop", body)["request-id"]
         deadline = time.monotonic() + seconds
@@ -93,7 +93,7 @@ class FlinkRest:
         raise ClusterError(f"no savepoint within {seconds:.0f} s")
 
     def cancel(self, job_id: str) -> None:
-        """Cancel a job, if it has not ended yet, and wait until it is gone."""
+        """Cancel a job unless it has ended, and wait until it has ended."""
         if self.job_state(job_id) in ENDED:
             return
         self.call(f"/jobs/{job_id}?mode=cancel", method="PATCH")
@@ -105,11 +105,11 @@ class FlinkRest:
             time.sleep(0.1)
 
     def operator_counter(self, job_id: str, name: str) -> int:
-        """Sum of a counter over all operators and tasks of a job; what is not there yet counts 0."""
+        """Sum of a counter over all operators and tasks of a job; 0 if there is no such counter yet."""
         return sum(map(int, self.operator_values(job_id, name)))
 
     def operator_values(self, job_id: str, name: str) -> list[float]:
-        """A metric of all operators and tasks of a job that have it."""
+        """Values of a metric, of all operators and tasks of a job that have it."""
         values: list[float] = []
         for vertex in self.call(f"/jobs/{job_id}")["vertices"]:
             path = f"/jobs/{job_id}/vertices/{vertex['id']}/metrics"

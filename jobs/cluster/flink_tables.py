@@ -36,7 +36,7 @@ def _source(kafka: KafkaSettings, topic: str, start: str, group: str) -> dict[st
         "topic": topic,
         "properties.bootstrap.servers": kafka.bootstrap,
         "properties.group.id": group,
-        "properties.fetch.max.wait.ms": "5",  # latency over a little more fetching
+        "properties.fetch.max.wait.ms": "5",  # low latency, for a few more requests
         "properties.partition.discovery.interval.ms": "10000",
         "scan.startup.mode": start,
         **({"properties.auto.offset.reset": "earliest"} if start == STARTS["committed"] else {}),
@@ -46,7 +46,7 @@ def _source(kafka: KafkaSettings, topic: str, start: str, group: str) -> dict[st
 
 
 def events_table(kafka: KafkaSettings) -> str:
-    """DDL of the raw events: payload, place in the log, Kafka's timestamp."""
+    """DDL of the raw events: payload, partition, offset, Kafka's timestamp."""
     return f"""CREATE TABLE event_records (
   payload BYTES,
   `partition` INT METADATA VIRTUAL,
@@ -58,8 +58,8 @@ def events_table(kafka: KafkaSettings) -> str:
 )"""
 
 
-def said_table(kafka: KafkaSettings, name: str, topic: str) -> str:
-    """DDL of a topic of messages to the job, read from the beginning."""
+def messages_table(kafka: KafkaSettings, name: str, topic: str) -> str:
+    """DDL of a topic with messages to the job. It is read from the beginning."""
     return f"""CREATE TABLE {name} (
   payload STRING,
   `offset` BIGINT METADATA VIRTUAL
@@ -69,33 +69,36 @@ def said_table(kafka: KafkaSettings, name: str, topic: str) -> str:
 
 
 def heartbeats_table(shards: int) -> str:
-    """DDL of numbers from 1 to `shards`, by chance, each twice a second on average (a cross join would need state)."""
+    """DDL of random numbers from 1 to `shards`; each comes twice a second on average (a cross join would need state)."""
     options = {
-        "connector": "datagen", "rows-per-second": str(2 * shards), "scan.parallelism": "1",
-        "fields.shard.min": "1", "fields.shard.max": str(shards),
-    }  # fmt: skip
+        "connector": "datagen",
+        "rows-per-second": str(2 * shards),
+        "scan.parallelism": "1",
+        "fields.shard.min": "1",
+        "fields.shard.max": str(shards),
+    }
     return f"CREATE TABLE heartbeats (shard INT) WITH (\n  {_options(options)}\n)"
 
 
-# one record at a place that no record has: arrays that are null are none to the thread mode's converter
+# One record at a place that no real record has. Arrays that are null cannot be used: thread mode does not convert them.
 _BEAT = f"ARRAY[CAST(NULL AS BYTES)], ARRAY[CAST({HEARTBEAT} AS BIGINT)], ARRAY[CAST(0 AS BIGINT)]"
 
 
-def said_stream(tables: StreamTableEnvironment, kafka: KafkaSettings) -> DataStream:
+def message_stream(tables: StreamTableEnvironment, kafka: KafkaSettings) -> DataStream:
     """Control messages and feedback: text, offset, topic."""
     queries = []
     for name, topic in (("control", kafka.topics.control), ("feedback", kafka.topics.feedback)):
-        tables.execute_sql(said_table(kafka, name, topic))
+        tables.execute_sql(messages_table(kafka, name, topic))
         queries.append(f"SELECT payload, `offset`, {_quoted(topic)} AS topic FROM {name}")
     return tables.to_data_stream(tables.sql_query(" UNION ALL ".join(queries)))
 
 
 def shard_keys(shards: int, max_parallelism: int) -> list[int]:
-    """One integer key for each shard, such that any parallelism gets an equal share.
+    """One integer key for each shard, chosen so that all tasks get an equal number of shards.
 
-    Flink hashes keys into key groups, and few integer keys spread badly. Shard i gets a key that falls into the i-th of equal
-    bands of key groups, both as a row of the DataStream API and as a binary row of SQL. Shard 0 has the same key for any number of
-    shards, so that a state saved with another number is found, and refused, instead of lying there unread.
+    Flink hashes keys into key groups, and few integer keys spread unevenly. The key groups are divided into bands of equal size, and
+    shard i gets a key that falls into band i, both as a row of the DataStream API and as a binary row of SQL. Shard 0 has the same key
+    for any number of shards. So a state that was saved with another number of shards is found and refused.
     """
     jvm: Any = get_gateway().jvm
     assign = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment.assignToKeyGroup
@@ -113,7 +116,7 @@ def shard_keys(shards: int, max_parallelism: int) -> list[int]:
         groups = [assign(key, max_parallelism) for key in (row, binary)]
         if keys:
             fits = all(group * shards // max_parallelism == len(keys) for group in groups)
-        else:  # in the first band of up to 32 shards, whatever their number
+        else:  # in the first band for any number of up to 32 shards
             fits = groups[0] * 32 < max_parallelism and groups[1] * 8 < max_parallelism
         if fits:
             keys.append(candidate)
@@ -121,12 +124,12 @@ def shard_keys(shards: int, max_parallelism: int) -> list[int]:
 
 
 def shard_expression(keys: list[int], sharding: str, entity: str) -> str:
-    """SQL that gives the shard's key of a record."""
+    """SQL expression for the shard key of a record."""
     array = f"ARRAY[{', '.join(map(str, keys))}]"
     number = "`partition`"
     if sharding == "entity":
         path = _quoted('$["' + entity.replace('"', '\\"') + '"]')
-        # a record without an entity stays with its partition: it will be a dead letter
+        # a record without an entity is assigned by its partition; it becomes a dead letter
         hashed = f"HASH_CODE(JSON_VALUE(CAST(payload AS STRING), {path}))"
         number = f"ABS(MOD(COALESCE({hashed}, `partition`), {len(keys)}))"
     return f"{array}[MOD({number}, {len(keys)}) + 1]"
@@ -135,18 +138,18 @@ def shard_expression(keys: list[int], sharding: str, entity: str) -> str:
 def batches_by_shard(
     tables: StreamTableEnvironment, shard: str, window: int, heartbeats_to: list[int] | None = None
 ) -> KeyedStream:
-    """Records of a window as one row of parallel arrays, keyed by shard.
+    """All records of a time window as one row of parallel arrays, keyed by shard.
 
     Parameters
     ----------
     tables : StreamTableEnvironment
-        With the table `event_records`.
+        Must have the table `event_records`.
     shard : str
-        SQL for the shard's key.
+        SQL expression for the shard key.
     window : int
-        Milliseconds.
+        Length of the window, milliseconds.
     heartbeats_to : list of int, optional
-        Shards' keys that get heartbeats, one record at the place `HEARTBEAT`: nothing has to come for time to go on.
+        Keys of the shards that get heartbeats (one record at the place `HEARTBEAT`), so that time goes on when no event comes.
     """
     tables.create_temporary_view(
         "sharded_records",
@@ -168,8 +171,8 @@ FROM event_records"""
 UNION ALL SELECT ARRAY[{", ".join(map(str, heartbeats_to))}][shard] AS shard, ROW({_BEAT}) AS batch FROM heartbeats"""
     batches = tables.sql_query(query)
     stream = tables.to_data_stream(batches)
-    # Rows of (key, value) are what PyFlink's keyed operators expect. Building them in SQL and keying in Java spares the
-    # crossing into Python that DataStream.key_by adds for every element.
+    # PyFlink's keyed operators expect rows of (key, value). They are built in SQL and keyed in Java, because
+    # DataStream.key_by would call Python for every element.
     keyed = Types.ROW_NAMED(["shard", "batch"], [Types.INT(), BATCH])
     in_java: Any = stream._j_data_stream  # noqa: SLF001  PyFlink has no public name for it
     in_java.getTransformation().setOutputType(keyed.get_java_type_info())
@@ -181,7 +184,7 @@ UNION ALL SELECT ARRAY[{", ".join(map(str, heartbeats_to))}][shard] AS shard, RO
 def message_sink(
     tables: StreamTableEnvironment, kafka: KafkaSettings, topic: str, delivery: str, checkpoint_interval: int
 ) -> str:
-    """Create the sink of a topic of keyed messages; returns the table's name."""
+    """Create the sink of a topic with keyed messages. Returns the name of its table."""
     name = f"`sink {topic}`"
     options = {
         "connector": "kafka",

@@ -10,7 +10,7 @@ from streamgauge.models.errors import InputError
 
 
 def default_home() -> Path:
-    """STREAMGAUGE_HOME, else `streamgauge` in the user's cache folder (XDG_CACHE_HOME, else ~/.cache)."""
+    """The folder STREAMGAUGE_HOME, or `streamgauge` in the user's cache folder (XDG_CACHE_HOME or ~/.cache)."""
     named = os.environ.get("STREAMGAUGE_HOME")
     if named:
         return Path(named).absolute()
@@ -18,7 +18,7 @@ def default_home() -> Path:
 
 
 def existing_or_new(home: Path | None) -> Path:
-    """The folder to look into; it need not exist yet.
+    """The home for reading. It need not exist yet.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def existing_or_new(home: Path | None) -> Path:
     Raises
     ------
     InputError
-        It is a file.
+        The home is a file.
     """
     home = default_home() if home is None else home.absolute()
     if home.exists() and not home.is_dir():
@@ -37,12 +37,12 @@ def existing_or_new(home: Path | None) -> Path:
 
 
 def writable(home: Path | None) -> Path:
-    """The folder, made if it is not there, into which this user can write.
+    """The home for writing. It is created if it does not exist.
 
     Raises
     ------
     InputError
-        It is a file, or nothing can be written there; with the reason.
+        The home is a file, or cannot be written to; the message has the reason.
     """
     home = existing_or_new(home)
     try:

@@ -1,7 +1,7 @@
-"""Compiled kernels: made before a job needs them, and kept where every process of the local cluster finds them.
+"""Compiled kernels: compiled before a job needs them, and stored where every process of the local cluster finds them.
 
-Numba compiles a kernel when it is first called, which takes seconds each. `compiling` does that in a process of its own
-while Kafka and Flink start; the compiled kernels lie under the home of the local cluster, in a folder for this very code.
+Numba compiles a kernel when it is first called, which takes seconds for each kernel. `compiling` does that in another process while Kafka
+and Flink start. The compiled kernels are stored in the home of the local cluster, in a folder for exactly this code.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from streamgauge.jobs.cluster.resources import kernel_sources
 from streamgauge.models.errors import ClusterError
 
 CACHE = "NUMBA_CACHE_DIR"
-KEPT = 4  # caches of other code that are kept: clones and versions may share a home
+KEPT = 4  # caches of other versions that are kept, because several clones and versions may share a home
 REPORT_SECONDS = 10.0
 
 
 def kernel_cache(home: Path) -> Path:
-    """Folder of the compiled kernels of this very code.
+    """Folder of the compiled kernels of exactly this code.
 
-    Numba does not see that a kernel which another file imports has changed, so each state of the code has its own folder. It finds a
-    kernel by the place of its source, so each installation has its own, too.
+    Numba does not notice when a kernel changes that another file imports, so each state of the code has its own folder. Numba finds a
+    kernel by the path of its source, so each installation has its own folder, too.
     """
     sources = kernel_sources()
     digest = hashlib.blake2b(f"{version('numba')} {sources[0]}".encode(), digest_size=8)
@@ -41,13 +41,13 @@ def kernel_cache(home: Path) -> Path:
 
 
 def use_compiled(home: Path) -> None:
-    """Let this process load the kernels under `home`, if this code's are there; call it before numba is imported."""
+    """Let this process load compiled kernels from `home`, if there are any for this code. Must be called before numba is imported."""
     if CACHE not in os.environ and (cache := kernel_cache(home)).is_dir():
         os.environ[CACHE] = str(cache)
 
 
 def forget_old(home: Path) -> None:
-    """Delete the kernels of other code, except the newest few."""
+    """Delete the compiled kernels of other versions of the code, except the newest few."""
     caches = {path: path.stat().st_mtime for path in (home / "numba").glob("*")}
     caches.pop(kernel_cache(home), None)
     for path in sorted(caches, key=lambda p: caches[p], reverse=True)[KEPT:]:
@@ -61,28 +61,30 @@ def compiling(
     say: Callable[[str], None] = lambda _: None,
     needed: bool = False,
 ) -> Iterator[None]:
-    """Compile beside what the caller does; at the end of the block the kernels are ready.
+    """Compile kernels in another process while the block runs. At the end of the block they are ready.
 
     Parameters
     ----------
     home : Path
         Home of the local cluster.
     settings : str, optional
-        JSON of a job's `PipelineSettings`: what it calls is compiled; everything, unless given.
+        JSON of the `PipelineSettings` of a job: the kernels that it calls are compiled. Without it, all kernels are.
     say : callable
-        Told of the progress, one line each time.
+        Called with a line of text about the progress.
     needed : bool
-        Whether a failure is an error. If not, it is reported, and the job compiles for itself.
+        Whether a failure is an error. If not, it is reported, and the job compiles the kernels when it starts.
 
     Raises
     ------
     ClusterError
-        The kernels cannot be compiled, and are `needed`.
+        The kernels are `needed` but cannot be compiled.
     """
     cache = kernel_cache(home)
     name = "all" if settings is None else hashlib.blake2b(settings.encode(), digest_size=8).hexdigest()
     ready = cache / f"ready-{name}"
-    installed = max(file.stat().st_ctime for file in kernel_sources())  # numba compiles again what was written again
+    installed = max(
+        file.stat().st_ctime for file in kernel_sources()
+    )  # numba compiles a kernel again when its file is newer
     if any(done.exists() and done.stat().st_mtime > installed for done in (ready, cache / "ready-all")):
         yield
         return
@@ -94,8 +96,11 @@ def compiling(
         started = time.monotonic()
         child = subprocess.Popen(
             [sys.executable, "-m", "streamgauge.jobs.cluster.compile_kernels"],
-            stdin=text, stdout=subprocess.DEVNULL, stderr=errors, env=os.environ | {CACHE: str(cache)},
-        )  # fmt: skip
+            stdin=text,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env=os.environ | {CACHE: str(cache)},
+        )
         try:
             yield
             _wait(child, cache, say)

@@ -1,7 +1,7 @@
 """A real Kafka broker and a real Flink cluster on this machine, as plain processes.
 
-Everything lives under one folder, the home (see home.py): jars, logs, data, checkpoints, compiled kernels, and
-`cluster.json`, the list of the processes that `up` started. `down` stops those and no others.
+All files are in one folder, the home (see home.py): jars, logs, data, checkpoints, compiled kernels, and `cluster.json`, the
+list of the processes that `up` started. `down` stops only these processes.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ START_SECONDS = 60
 
 @dataclass
 class Process:
-    """One process that `up` started; `started` guards against a process id that was given to another."""
+    """A process that `up` started. The time `started` shows whether the process id now belongs to another process."""
 
     role: str
     pid: int
     started: float
 
     def running(self) -> psutil.Process | None:
-        """The live process, or None."""
+        """The process if it still runs, or None."""
         try:
             process = psutil.Process(self.pid)
             if abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE:
@@ -56,7 +56,7 @@ class Process:
 
 @dataclass
 class Cluster:
-    """What `cluster.json` holds."""
+    """A local cluster, as `cluster.json` describes it."""
 
     home: Path
     ports: dict[str, int]
@@ -74,7 +74,7 @@ class Cluster:
 
     @property
     def ui(self) -> str:
-        """Where a browser finds the Flink UI."""
+        """URL of the Flink UI."""
         return f"http://{self.jobmanager}"
 
     @property
@@ -88,7 +88,7 @@ class Cluster:
         return self.home / "flink"
 
     def environment(self) -> dict[str, str]:
-        """The environment of every Flink process: our FLINK_HOME, and this Python first on PATH."""
+        """Environment variables of every Flink process: our FLINK_HOME, and this Python first on PATH."""
         drop = ("FLINK_", "PYTHONPATH")
         keep = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
         return keep | {
@@ -101,11 +101,11 @@ class Cluster:
         }
 
     def roles(self, prefix: str) -> list[Process]:
-        """Processes whose role begins with `prefix`."""
+        """The processes whose role begins with `prefix`."""
         return [p for p in self.processes if p.role.startswith(prefix)]
 
     def save(self) -> None:
-        """Write `cluster.json`, whole or not at all."""
+        """Write `cluster.json` in one step, so that it is never incomplete."""
         path = self.home / "cluster.json"
         part = path.with_suffix(".part")
         part.write_text(json.dumps({"ports": self.ports, "processes": [asdict(p) for p in self.processes]}, indent=1))
@@ -113,7 +113,7 @@ class Cluster:
 
     @classmethod
     def load(cls, home: Path | None = None) -> Cluster | None:
-        """The cluster that `up` left behind, running or not, or None."""
+        """The cluster that `up` started, whether it still runs or not; None if there is none."""
         home = existing_or_new(home)
         try:
             saved = json.loads((home / "cluster.json").read_text())
@@ -127,7 +127,7 @@ class Cluster:
 
 
 def running_cluster(home: Path | None = None) -> Cluster:
-    """The local cluster, or a ClusterError that says how to start it."""
+    """The running local cluster. Raises ClusterError, which says how to start one, if none is running."""
     cluster = Cluster.load(home)
     if cluster is None or not cluster.processes:
         raise ClusterError("no local cluster is running: start one with `streamgauge up`")
@@ -140,17 +140,17 @@ def running_cluster(home: Path | None = None) -> Cluster:
     return cluster
 
 
-# ---- what must be there before anything starts ---------------------------------------------------------------------
+# ---- requirements of `up` ------------------------------------------------------------------------------------------
 
 
 def java() -> str:
-    """Path of a Java 17 or newer, or a ClusterError that says what to install."""
+    """Path of Java 17 or newer. Raises ClusterError, which says what to install, if there is none."""
     candidates = [f"{os.environ['JAVA_HOME']}/bin/java"] if os.environ.get("JAVA_HOME") else []
     path = next((c for c in [*candidates, shutil.which("java")] if c and os.access(c, os.X_OK)), None)
     if path is None:
         raise ClusterError("no Java found: install OpenJDK 17 (Debian: apt install openjdk-17-jre-headless)")
-    said = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
-    version = said.split('"')[1] if said.count('"') >= 2 else "unknown"
+    output = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
+    version = output.split('"')[1] if output.count('"') >= 2 else "unknown"
     major = version.split(".", 1)[0]
     if not major.isdigit() or int(major) < 17:
         raise ClusterError(f"Java at {path} is version {version}; Flink 2.3 and Kafka 4.1 need 17: set JAVA_HOME")
@@ -158,15 +158,14 @@ def java() -> str:
 
 
 def jars(home: Path) -> Path:
-    """Folder with the Kafka broker's and the Flink connector's jars; Maven fetches them once."""
+    """Folder with the jars of the Kafka broker and of Flink's Kafka connector. Maven downloads them once."""
     folder = home / "jars"
     if any(folder.glob("flink/flink-sql-connector-kafka-*.jar")) and any(folder.glob("kafka/kafka_*.jar")):
         return folder
     if shutil.which("mvn") is None:
         raise ClusterError("no Maven found, needed once for the Kafka jars: apt install maven")
-    description = shutil.copy(
-        pom(), home / "pom.xml"
-    )  # Maven may write beside it, where the package cannot be written to
+    # a copy, because Maven may write into the folder of the file, and the package may not be writable
+    description = shutil.copy(pom(), home / "pom.xml")
     command = ["mvn", "-q", "-B", "-f", str(description), "process-resources", f"-Djars={folder}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -175,7 +174,7 @@ def jars(home: Path) -> Path:
 
 
 def port_in_use(port: int) -> str | None:
-    """Who listens on a local port, in words, or None when it is free."""
+    """Name of the process that listens on a local port, or None if the port is free."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -198,24 +197,24 @@ def up(
     home: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Cluster:
-    """Start what is not running yet, and wait until each part answers.
+    """Start the processes that are not running yet, and wait until each one answers.
 
     Parameters
     ----------
     taskmanagers : int
-        TaskManagers wanted, one slot each; more are started, surplus ones stay.
+        Number of TaskManagers, with one slot each. Missing ones are started; if there are more, they are kept.
     ports : dict, optional
-        Ports by name (see `PORTS`), where they differ from the defaults. TaskManager i serves Prometheus metrics on
-        ``prometheus + 1 + i``, the JobManager on ``prometheus``.
+        Ports by name (see `PORTS`) that differ from the defaults. The JobManager serves Prometheus metrics on the port
+        ``prometheus``, and TaskManager i on ``prometheus + 1 + i``.
     home : Path, optional
-        Folder of the cluster; made if it is not there.
+        Folder of the cluster. It is created if it does not exist.
     say : callable
-        Told of each step.
+        Called with a line of text at each step.
 
     Raises
     ------
     ClusterError
-        A port is taken, Java or Maven is missing, or a process died while starting; says what to do.
+        A port is in use, Java or Maven is missing, or a process died while starting. The message says what to do.
     InputError
         The home is a file, or cannot be written to.
     """
@@ -225,7 +224,7 @@ def up(
     if known is not None and known.processes:
         dead = [p.role for p in known.processes if p.running() is None]
         if dead and len(dead) < len(known.processes):
-            say(f"{', '.join(dead)} died since the last start: stopping the rest, then starting afresh")
+            say(f"{', '.join(dead)} died since the last start: stopping the other processes, then starting all again")
         if dead:
             down(home)
             known = None
@@ -270,8 +269,8 @@ def add_taskmanager(cluster: Cluster, wait: bool = True) -> Process:
 
 
 def install_flink(cluster: Cluster, jar_folder: Path) -> None:
-    """Make a FLINK_HOME of our own, of links into the wheel: nothing in site-packages is changed."""
-    pyflink = find_spec("pyflink")  # its place alone is needed: to import it takes half a second
+    """Create a FLINK_HOME in the home, with links into the installed wheel. Nothing in site-packages is changed."""
+    pyflink = find_spec("pyflink")  # only its path is needed, and importing it takes half a second
     if pyflink is None or pyflink.origin is None:
         raise ClusterError("apache-flink is not installed: pip install -c constraints.txt .")
     wheel, home = Path(pyflink.origin).parent, cluster.flink_home
@@ -281,7 +280,7 @@ def install_flink(cluster: Cluster, jar_folder: Path) -> None:
         script.chmod(0o755)
     python_jar = [*(wheel / "opt").glob("flink-python-*.jar")]
     links = {
-        # flink-python belongs into lib/: loaded per job, the second job of a TaskManager fails (docs/adr/002)
+        # flink-python must be in lib/. If it is loaded for each job, the second job on a TaskManager fails (docs/adr/002).
         "lib": [*(wheel / "lib").glob("*.jar"), *python_jar, *jar_folder.glob("flink/*.jar")],
         "opt": python_jar,
         "plugins/metrics-prometheus": [*(wheel / "plugins" / "metrics-prometheus").glob("*.jar")],
@@ -309,7 +308,7 @@ def install_flink(cluster: Cluster, jar_folder: Path) -> None:
 
 
 def start_kafka(cluster: Cluster, java_path: str, jar_folder: Path) -> None:
-    """Start the broker on the data it has, or on new data."""
+    """Start the broker with its existing data, or with none if there are no data yet."""
     data, ports = cluster.home / "kafka", cluster.ports
     config = cluster.home / "kafka.properties"
     config.write_text(
@@ -330,7 +329,7 @@ def start_kafka(cluster: Cluster, java_path: str, jar_folder: Path) -> None:
                 "group.initial.rebalance.delay.ms=0",
                 "auto.create.topics.enable=false",
                 "num.partitions=4",
-                "log.retention.ms=-1",  # replayed events carry the times of the past
+                "log.retention.ms=-1",  # replayed events have timestamps in the past
                 "",
             )
         )
@@ -358,11 +357,16 @@ def _start_flink(cluster: Cluster, role: str, prometheus_offset: int) -> Process
 def _spawn(cluster: Cluster, role: str, command: list[str], environment: dict[str, str]) -> Process:
     with (cluster.home / "logs" / f"{role}.out").open("ab") as out:
         child = subprocess.Popen(
-            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, start_new_session=True,
+            command,
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
             cwd=cluster.home,
-        )  # fmt: skip
+        )
     process = Process(role, child.pid, psutil.Process(child.pid).create_time())
-    child.returncode = 0  # it outlives this object, and that is no mistake to warn of
+    child.returncode = 0  # the process is meant to outlive this object; without this, Python would warn
     cluster.processes = [p for p in cluster.processes if p.role != role] + [process]
     cluster.save()
     return process
@@ -373,7 +377,7 @@ def _wait(cluster: Cluster, role: str, ready: Callable[[], bool]) -> None:
     while time.monotonic() < deadline:
         for process in cluster.roles(role):
             if process.running() is None:
-                raise ClusterError(f"{process.role} died while starting: {_last_words(cluster, process.role)}")
+                raise ClusterError(f"{process.role} died while starting: {_last_lines(cluster, process.role)}")
         try:
             if ready():
                 return
@@ -381,16 +385,16 @@ def _wait(cluster: Cluster, role: str, ready: Callable[[], bool]) -> None:
             pass
         time.sleep(0.2)
     raise ClusterError(
-        f"{role} did not answer within {START_SECONDS} s: {_last_words(cluster, role)}; `streamgauge down`, then try again"
+        f"{role} did not answer within {START_SECONDS} s: {_last_lines(cluster, role)}; `streamgauge down`, then try again"
     )
 
 
 def wait_for_kafka(cluster: Cluster) -> None:
-    """Return when the broker answers; ClusterError with its last words if it does not."""
+    """Wait until the broker answers. Raises ClusterError with its last lines of output if it does not."""
     _wait(cluster, "kafka", lambda: _kafka_answers(cluster))
 
 
-def _last_words(cluster: Cluster, role: str) -> str:
+def _last_lines(cluster: Cluster, role: str) -> str:
     logs = sorted((cluster.home / "logs").glob(f"{role}*.out"))
     lines = [line for log in logs for line in log.read_text(errors="replace").splitlines() if line.strip()]
     return f"{' | '.join(lines[-3:]) or 'it printed nothing'} (logs: {cluster.home / 'logs'})"
@@ -407,7 +411,7 @@ def _kafka_answers(cluster: Cluster) -> bool:
 
 
 def _taskmanagers(cluster: Cluster) -> int:
-    """TaskManagers that have told the JobManager that they are there."""
+    """Number of TaskManagers that are registered with the JobManager."""
     return int(cluster.rest.call("/overview")["taskmanagers"])
 
 
@@ -415,16 +419,21 @@ def _taskmanagers(cluster: Cluster) -> int:
 
 
 def down(home: Path | None = None, seconds: float = 20, erase: bool = False) -> list[str]:
-    """Stop exactly the processes that `up` started; returns the roles that were running.
+    """Stop the processes that `up` started, and no others.
 
     Parameters
     ----------
     home : Path, optional
         Folder of the cluster.
     seconds : float
-        How long a process may take to end by itself before it is killed.
+        How long a process may take to end before it is killed.
     erase : bool
-        Delete topics, checkpoints and logs too (jars and compiled kernels stay).
+        Delete topics, checkpoints and logs, too. Jars and compiled kernels are kept.
+
+    Returns
+    -------
+    list of str
+        Roles of the processes that were running.
     """
     home = existing_or_new(home)
     cluster = Cluster.load(home)
@@ -449,7 +458,7 @@ def down(home: Path | None = None, seconds: float = 20, erase: bool = False) -> 
 
 
 def status(home: Path | None = None) -> dict[str, Any]:
-    """What runs, as a dictionary: processes with memory, addresses, and Flink's jobs."""
+    """State of the local cluster: its processes with their memory, its addresses, and Flink's jobs."""
     cluster = Cluster.load(home)
     if cluster is None:
         return {"running": False, "processes": [], "jobs": []}

@@ -1,7 +1,7 @@
-"""Files that come with the package and are not imported: found here, and nowhere else.
+"""Paths of the files in the package that are not Python modules. No other module looks for them.
 
-A clone and an installed wheel have the same files at the same names: `streamgauge.conf` is the folder flink-conf,
-`streamgauge.nab` is examples/nab (see setup.py).
+The names are the same in a clone and in an installed wheel: `streamgauge.conf` is the folder flink-conf, and `streamgauge.nab` is
+examples/nab (see setup.py).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def flink_configuration() -> Path:
 
 
 def pom() -> Path:
-    """Maven's list of the jars that pip does not bring."""
+    """Maven's list of the jars that pip does not install."""
     return _file("streamgauge.conf", "pom.xml")
 
 
@@ -54,7 +54,7 @@ def job_script() -> Path:
 
 
 def kernel_sources() -> list[Path]:
-    """All Python files that a compiled kernel may depend on, in a fixed order."""
+    """All Python files that a compiled kernel can depend on, in a fixed order."""
     folders = (
         _file("streamgauge.models", "errors.py").parent,
         _file("streamgauge.udfs.settings", "base.py").parents[1],

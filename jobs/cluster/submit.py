@@ -1,4 +1,4 @@
-"""Hand the job to a Flink cluster, and watch it start."""
+"""Submit the job to a Flink cluster, and wait until it runs."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def submit(
     Parameters
     ----------
     settings : Settings
-        Checked settings; the job reads `settings_file` and the environment again.
+        Checked settings. The job itself reads `settings_file` and the environment again.
     settings_file : Path, optional
-        Where they came from.
+        File from which the settings were read.
     jobmanager : str, optional
-        ``host:port`` of a session cluster's REST endpoint; the local cluster's by default.
+        ``host:port`` of the REST endpoint of a session cluster. By default that of the local cluster.
     target : str
         Flink's deployment target.
     from_savepoint : str, optional
-        State to start from.
+        Savepoint or checkpoint to start from.
     options : tuple of str
-        Further options for ``flink run``, passed on after ours.
+        Further options for ``flink run``. They come after ours.
     wait : bool
-        Until every task runs (remote target).
+        Whether to wait until every task runs. Only for the target `remote`.
     home : Path, optional
         Folder of the local cluster.
 
@@ -56,7 +56,7 @@ def submit(
     Raises
     ------
     ClusterError
-        Flink refused the job; with its reason.
+        Flink refused the job. The message has Flink's reason.
     """
     local = Cluster.load(home)
     if jobmanager is None:
@@ -82,17 +82,17 @@ def submit(
         command += ["--settings", str(settings_file.absolute())]
     environment = local.environment() if local else dict(os.environ)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    said = done.stdout + done.stderr
-    match = re.search(r"JobID ([0-9a-f]{32})", said)
+    output = done.stdout + done.stderr
+    match = re.search(r"JobID ([0-9a-f]{32})", output)
     if done.returncode or match is None:
-        raise ClusterError(f"Flink did not take the job:\n{_essence(said)}")
+        raise ClusterError(f"Flink did not take the job:\n{_reason(output)}")
     if wait and target == "remote":
         FlinkRest(jobmanager).wait_running(match[1])
     return match[1]
 
 
-def _essence(said: str) -> str:
-    """The lines of Flink's output that name the reason."""
-    lines = said.splitlines()
+def _reason(output: str) -> str:
+    """The lines of Flink's output that name the reason of a failure."""
+    lines = output.splitlines()
     causes = [line for line in lines if line.startswith(("Caused by", "error:", "pyflink.")) or "Error:" in line]
     return "\n".join(causes[-4:] or lines[-8:])

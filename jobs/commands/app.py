@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and the file that each is imported from when it is asked for."""
+"""The command line: all commands, and the file of each. A file is imported only when one of its commands is used."""
 
 from __future__ import annotations
 
@@ -14,68 +14,72 @@ from typer.main import get_group
 
 FILES = {
     "local_cluster": {
-        "up": "Start a local Kafka and Flink, or what is missing of them; wait until they answer.",
-        "down": "Stop what `up` started, and nothing else.",
-        "status": "Show the local cluster's processes and jobs; exit code 1 when it does not run.",
+        "up": "Start a local Kafka and Flink, or the processes of them that do not run, and wait until they answer.",
+        "down": "Stop the processes that `up` started, and no others.",
+        "status": "Show the processes and jobs of the local cluster; exit code 1 if it does not run.",
     },
     "installation": {
         "warm": "Compile all kernels now, so that no job has to wait for them (about a minute, once for each version).",
         "where": "Show where files are: the local cluster's state, the demo's series, a commented settings file, exact versions.",
     },
-    "demo": {"demo": "Play real series through a local Kafka and Flink, and show what is found."},
+    "demo": {"demo": "Send real series through a local Kafka and Flink, and show what is found."},
     "doctor": {
         "doctor": "Check Java, packages, ports, memory, topics, and that producers key by entity; exit code 1 on a failure."
     },
     "job": {
         "submit": "Submit the job. What follows `--` goes to `flink run`.",
-        "stop": "Stop the job with a savepoint: nothing is lost, and it can go on from there.",
+        "stop": "Stop the job with a savepoint: nothing is lost, and a new job can start from it.",
     },
     "replay": {
-        "replay": "Send files to the events topic, several side by side, as fast as possible without --rate or --speed-up."
+        "replay": "Send files to the events topic, all at the same time; without --rate or --speed-up as fast as possible."
     },
     "alerts": {
         "alerts": "Follow the alert topic.",
-        "explain": "Score an alert again from its offsets: the same bytes, who is to blame, and what would not have fired.",
-        "feedback": "Say whether an alert was right: running jobs take it up, retraining leaves true anomalies out.",
+        "feedback": "Say whether an alert was right. Running jobs use the answer, and retraining leaves true anomalies out.",
+    },
+    "explain": {
+        "explain": "Score an alert again from Kafka: whether it is the same, which fields contributed, and which values give no alert."
     },
     "entity": {"entity": "Look at one entity in the running job, or change what it learned."},
     "trial": {"trial": "Try two thresholds on live traffic, each on its share of the entities."},
     "report": {
-        "report": "One page about a period: alerts, precision, recall, calibration, latency, models, and what feedback changed."
+        "report": "Write a page about a period: alerts, precision, recall, calibration, latency, models, and what feedback changed."
     },
     "backtest": {"backtest": "Run the job's pipeline on files in row order, without Flink, on all cores."},
     "evaluate": {
         "evaluate": "Score labelled files and write one page with all figures, intervals, thresholds and plots."
     },
-    "weigh": {"weigh": "Measure what each member of the ensemble is worth on your files, and propose weights."},
-    "benchmark": {"benchmark": "Measure how well the pipeline detects: one configuration, row by row, no labels seen."},
+    "weigh": {"weigh": "Measure how well each member of the ensemble detects on your files, and propose weights."},
+    "benchmark": {
+        "benchmark": "Measure how well the pipeline detects on a public benchmark: one configuration, row by row, without labels."
+    },
     "train": {
         "train": "Train a model on files or on Kafka, judge it on validation data, and publish it as the `candidate`; or `--watch`."
     },
-    "models": {"models": "Trained models in the registry."},
+    "models": {"models": "Manage the trained models in the registry."},
 }
 
 
-class Named(TyperCommand):
-    """A command of which only the name and one line of help are known, until it is asked for."""
+class Unloaded(TyperCommand):
+    """A command with its name and one line of help. Its file is imported when the command is used."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """The context of the command itself, which is imported from its file now."""
+        """Import the command, and return its context."""
         return imported(str(self.name)).make_context(info_name, args, parent, **extra)
 
 
 class Commands(TyperGroup):
-    """All commands by name, so that `streamgauge status` need not wait until numpy and the detectors are imported."""
+    """All commands by name. So `streamgauge status` starts without importing numpy and the detectors."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         for commands in FILES.values():
             for name, line in commands.items():
-                self.add_command(Named(name, help=line))
+                self.add_command(Unloaded(name, help=line))
 
 
 def imported(name: str) -> Any:
-    """A command, from its file."""
+    """Import a command from its file."""
     file = next(file for file, commands in FILES.items() if name in commands)
     return get_group(import_module(f"streamgauge.jobs.commands.{file}").app).commands[name]
 

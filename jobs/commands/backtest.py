@@ -24,15 +24,15 @@ def backtest(
     files: Streams,
     columns: LabelledColumns,
     settings: SettingsFile = None,
-    scores: Annotated[Path | None, typer.Option(help="CSV to write: row, entity, score, alert.")] = None,
-    alerts_out: Annotated[Path | None, typer.Option("--alerts", help="JSONL to write the alerts to.")] = None,
-    one_stream: Annotated[bool, typer.Option(help="The files are one stream, one after the other.")] = False,
-    partitions: Annotated[int, typer.Option(min=1, help="Kafka partitions to act as.")] = 1,
+    scores: Annotated[Path | None, typer.Option(help="CSV file to write: row, entity, score, alert.")] = None,
+    alerts_out: Annotated[Path | None, typer.Option("--alerts", help="JSONL file to write the alerts to.")] = None,
+    one_stream: Annotated[bool, typer.Option(help="Read the files as one stream, one after the other.")] = False,
+    partitions: Annotated[int, typer.Option(min=1, help="Number of Kafka partitions to act as.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Run the job's pipeline on files in row order, without Flink, on all cores.
 
-    `alert` is 1 for rows at or beyond the threshold; a row that is a dead letter or late has score 0.
+    `alert` is 1 for rows at or beyond the threshold. A row that is a dead letter, or late, has the score 0.
     """
     with clear_errors():
         results = backtested(files, load(settings), columns.columns(), one_stream=one_stream, partitions=partitions)
@@ -52,7 +52,7 @@ def backtest(
 
 
 def backtested(files: list[Path], settings: Settings, columns: Columns, **options: Any) -> list[Backtest]:
-    """Results of files, with a progress bar; see `streamgauge.jobs.studies.backtest.backtest`."""
+    """Backtest files and show a progress bar; see `streamgauge.jobs.studies.backtest.backtest`."""
     need_files(files)
     with progress() as bar:
         task = bar.add_task("rows", total=sum(map(count_rows, files)))

@@ -18,15 +18,18 @@ app = command_line()
 
 @app.command(epilog="Example: `streamgauge benchmark nab --data ../data --json`")
 def benchmark(
-    suite: Annotated[Literal["nab", "kdd", "tabular", "skab"], typer.Argument(help="Which public benchmark.")],
-    data: Annotated[Path, typer.Option(help="Folder with its archive, or with it unpacked.")],
+    suite: Annotated[Literal["nab", "kdd", "tabular", "skab"], typer.Argument(help="The benchmark.")],
+    data: Annotated[Path, typer.Option(help="Folder with the archive of the benchmark, or with its files.")],
     settings: SettingsFile = None,
     table_out: Annotated[
-        Path | None, typer.Option("--table", help="Page to write; docs/scores-SUITE.md where there is a docs folder.")
+        Path | None,
+        typer.Option(
+            "--table", help="Markdown page to write; by default docs/scores-SUITE.md, if there is a folder docs."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how well the pipeline detects: one configuration, row by row, no labels seen."""
+    """Measure how well the pipeline detects on a public benchmark: one configuration, row by row, without labels."""
     with clear_errors():
         with Progress(*Progress.get_default_columns()[:1], TextColumn("{task.completed} rows"), console=console) as bar:
             task = bar.add_task(suite, total=None)

@@ -1,4 +1,4 @@
-"""The command that plays the demo."""
+"""The command that runs the demo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def demo(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play real series through a local Kafka and Flink, and show what is found."""
+    """Send real series through a local Kafka and Flink, and show what is found."""
     with clear_errors():
         figures = run(output, keep, console, home)
     if as_json:

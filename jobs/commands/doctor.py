@@ -1,4 +1,4 @@
-"""The command that checks whether everything is there that the job needs."""
+"""The command that checks what the job needs."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from streamgauge.jobs.commands.terminal import clear_errors, command_line, conso
 from streamgauge.jobs.kafka.entity_requests import Action, ask
 from streamgauge.jobs.settings.loading import load
 
-Entity = Annotated[str, typer.Argument(help="Its name, as in the events.")]
-Wait = Annotated[float, typer.Option(help="Seconds to wait for the job's answer.")]
+Entity = Annotated[str, typer.Argument(help="Name of the entity, as in the events.")]
+Wait = Annotated[float, typer.Option(help="How many seconds to wait for the answer of the job.")]
 
 app = command_line()
 entity_app = command_line(
@@ -46,11 +46,11 @@ def _show(answer: dict[str, Any]) -> None:
     console.print(
         f"{answer['entity']}  {where}  {answer['events']} events, the last at {answer['last_event']}  {outcome}"
     )
-    for key, text in (("incident", "incident {}"), ("rewind_to", "can be taken back to {}")):
+    for key, text in (("incident", "incident {}"), ("rewind_to", "can be rewound to {}")):
         if answer[key]:
             console.print(f"  {text.format(answer[key])}")
     if answer["held_back"]:
-        console.print("  its events are scored, but not learned")
+        console.print("  its events are quarantined: scored, but not learned")
     table = Table("field", "values", "usual", "deviation", "from", "to", "last")
     for name, field in answer["fields"].items():
         numbers = [f"{field[key]:.6g}" for key in ("usual", "deviation", "from", "to", "last")]
@@ -58,7 +58,7 @@ def _show(answer: dict[str, Any]) -> None:
     console.print(table)
 
 
-_command("show", "What the job knows of an entity: its usual values, its incident, whether it is learned from.")
-_command("forget", "Forget an entity: with its next event it has a cold start, from what its cohort is like.")
-_command("release", "Learn again from an entity in a lasting incident: what it does now is usual from here on.")
-_command("rewind", "Take an entity back to before the events that were quarantined, and end its incident.")
+_command("show", "Show what the job knows of an entity: usual values, incident, and whether the job learns from it.")
+_command("forget", "Forget an entity. Its next event is a cold start: it is judged by what its cohort is like.")
+_command("release", "Learn again from an entity in a long incident: what it does now becomes usual.")
+_command("rewind", "Take an entity back to its state before the quarantined events, and end its incident.")

@@ -1,4 +1,4 @@
-"""The command that says how good the detection is on labelled files."""
+"""The command that measures the quality of detection on labelled files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ app = command_line()
 
 @dataclass(frozen=True)
 class Costs:
-    """What mistakes cost."""
+    """The cost of mistakes."""
 
     missed_cost: Annotated[float, typer.Option(min=0, help="Cost of an anomaly without an alert.")] = 10.0
     false_cost: Annotated[float, typer.Option(min=0, help="Cost of an alert without an anomaly.")] = 1.0
@@ -32,15 +32,17 @@ class Costs:
 @with_options
 def evaluate(
     files: Annotated[
-        list[Path], typer.Argument(help="CSV, JSONL or Parquet with labels; each is a stream of its own.")
+        list[Path], typer.Argument(help="CSV, JSONL or Parquet with labels; each file is a separate stream.")
     ],
-    label_column: Annotated[str, typer.Option(help="Column that is above 0 for anomalies; judged by, never learned.")],
+    label_column: Annotated[
+        str, typer.Option(help="Column that is above 0 for anomalies; used to judge, never to learn.")
+    ],
     columns: EventColumns,
     costs: Costs,
     settings: SettingsFile = None,
     page: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("evaluation.html"),
     against: Annotated[
-        float | None, typer.Option(min=1e-300, max=0.5, help="A second threshold, tried on half of the entities.")
+        float | None, typer.Option(min=1e-300, max=0.5, help="A second threshold, to try on half of the entities.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

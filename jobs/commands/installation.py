@@ -1,4 +1,4 @@
-"""The commands of the installation: compile kernels before a job needs them, and find the files that come with the package."""
+"""The commands about the installation: compile the kernels, and find the files of the package."""
 
 from __future__ import annotations
 

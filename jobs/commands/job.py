@@ -66,15 +66,17 @@ def submit(
 
 
 @app.command(
-    epilog="Example: `streamgauge stop` prints the savepoint; `streamgauge submit --from-savepoint ...` goes on from it"
+    epilog="Example: `streamgauge stop` prints the savepoint; `streamgauge submit --from-savepoint ...` starts from it"
 )
 def stop(
-    job: Annotated[str | None, typer.Argument(help="The job's id; the only one running by default.")] = None,
+    job: Annotated[str | None, typer.Argument(help="Id of the job; not needed if only one is running.")] = None,
     jobmanager: JobManager = None,
-    savepoints: Annotated[str | None, typer.Option(help="Folder of the savepoint, where Flink can write.")] = None,
+    savepoints: Annotated[
+        str | None, typer.Option(help="Folder for the savepoint; Flink must be able to write there.")
+    ] = None,
     home: Home = None,
 ) -> None:
-    """Stop the job with a savepoint: nothing is lost, and it can go on from there."""
+    """Stop the job with a savepoint: nothing is lost, and a new job can start from it."""
     with clear_errors():
         rest = FlinkRest(jobmanager or running_cluster(home).jobmanager)
         if job is None:

@@ -18,16 +18,16 @@ app = command_line()
 
 @app.command(epilog="Example: `streamgauge up --taskmanagers 2 --flink-port 18081`")
 def up(
-    taskmanagers: Annotated[int, typer.Option(min=1, max=64, help="TaskManagers, one slot each.")] = 1,
-    kafka_port: Annotated[int, typer.Option(help="Kafka.")] = 9092,
-    controller_port: Annotated[int, typer.Option(help="Kafka's controller.")] = 9093,
-    flink_port: Annotated[int, typer.Option(help="Flink UI and REST.")] = 8081,
-    flink_rpc_port: Annotated[int, typer.Option(help="Flink's JobManager.")] = 6123,
-    prometheus_port: Annotated[int, typer.Option(help="First of the metrics ports: one a Flink process.")] = 9249,
+    taskmanagers: Annotated[int, typer.Option(min=1, max=64, help="Number of TaskManagers, with one slot each.")] = 1,
+    kafka_port: Annotated[int, typer.Option(help="Port of Kafka.")] = 9092,
+    controller_port: Annotated[int, typer.Option(help="Port of Kafka's controller.")] = 9093,
+    flink_port: Annotated[int, typer.Option(help="Port of the Flink UI and its REST endpoint.")] = 8081,
+    flink_rpc_port: Annotated[int, typer.Option(help="Port of Flink's JobManager.")] = 6123,
+    prometheus_port: Annotated[int, typer.Option(help="First port for metrics; each Flink process has one.")] = 9249,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a local Kafka and Flink, or what is missing of them; wait until they answer."""
+    """Start a local Kafka and Flink, or the processes of them that do not run, and wait until they answer."""
     ports = {
         "kafka": kafka_port,
         "kafka_controller": controller_port,
@@ -35,9 +35,7 @@ def up(
         "flink_rpc": flink_rpc_port,
         "prometheus": prometheus_port,
     }
-    loading = import_module(
-        "streamgauge.jobs.settings.loading"
-    )  # it takes numpy along, which `status` need not wait for
+    loading = import_module("streamgauge.jobs.settings.loading")  # imports numpy, for which `status` should not wait
     with clear_errors():
         pipeline = loading.load().pipeline().model_dump_json()
         with console.status("starting"), compiling(writable(home), pipeline, console.log):
@@ -49,9 +47,9 @@ def up(
 
 @app.command(epilog="Example: `streamgauge down --erase`")
 def down(
-    erase: Annotated[bool, typer.Option(help="Delete topics, checkpoints and logs too.")] = False, home: Home = None
+    erase: Annotated[bool, typer.Option(help="Also delete topics, checkpoints and logs.")] = False, home: Home = None
 ) -> None:
-    """Stop what `up` started, and nothing else."""
+    """Stop the processes that `up` started, and no others."""
     with clear_errors():
         stopped = local_cluster.down(home, erase=erase)
     console.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
@@ -59,7 +57,7 @@ def down(
 
 @app.command(epilog="Example: `streamgauge status --json`")
 def status(home: Home = None, as_json: AsJson = False) -> None:
-    """Show the local cluster's processes and jobs; exit code 1 when it does not run."""
+    """Show the processes and jobs of the local cluster; exit code 1 if it does not run."""
     with clear_errors():
         seen = local_cluster.status(home)
     if as_json:

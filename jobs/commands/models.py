@@ -20,16 +20,16 @@ from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.udfs.control.messages import ModelVersion
 
 app = command_line()
-models_app = command_line(no_args_is_help=True, help="Trained models in the registry.")
+models_app = command_line(no_args_is_help=True, help="Manage the trained models in the registry.")
 app.add_typer(models_app, name="models")
 Name = Annotated[str, typer.Argument(help="The model's name.")]
-Version = Annotated[str, typer.Argument(help="Number, or alias (candidate, live, shadow, ...).")]
-Why = Annotated[str, typer.Option(help="Written down with the change.")]
+Version = Annotated[str, typer.Argument(help="Number of the version, or an alias (candidate, live, shadow, ...).")]
+Why = Annotated[str, typer.Option(help="Reason; stored with the change.")]
 
 
 @models_app.command("list", epilog="Example: `streamgauge models list --registry models`")
 def list_models(settings: SettingsFile = None, registry: Registry = None, as_json: AsJson = False) -> None:
-    """All models: versions, aliases, what they are."""
+    """List all models: detector, versions, aliases, features."""
     with clear_errors():
         store = _store(settings, registry)[0]
         found: list[dict[str, Any]] = []
@@ -64,10 +64,10 @@ def show(
     version: Version = "live",
     settings: SettingsFile = None,
     registry: Registry = None,
-    curve: Annotated[Path | None, typer.Option(help="PNG to draw the losses of its training to.")] = None,
+    curve: Annotated[Path | None, typer.Option(help="PNG file to draw: the losses of the training.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """One version: data, features, figures, variants, and what its aliases stood for."""
+    """Show one version: data, features, figures, variants, and the history of the aliases."""
     with clear_errors():
         store = _store(settings, registry)[0]
         manifest = store.manifest(name, store.resolve(name, version))
@@ -88,12 +88,12 @@ def show(
 def promote(
     name: Name,
     version: Version = "candidate",
-    to: Annotated[str, typer.Option(help="Alias: live, shadow, or any other.")] = "live",
+    to: Annotated[str, typer.Option(help="The alias: live, shadow, or any other.")] = "live",
     why: Why = "",
     settings: SettingsFile = None,
     registry: Registry = None,
 ) -> None:
-    """Let an alias stand for a version; running jobs take up live and shadow between two batches."""
+    """Point an alias at a version. Running jobs change the live version and the shadow between two batches."""
     with clear_errors():
         store, loaded = _store(settings, registry)
         promote_to(store, loaded, name, store.resolve(name, version), to, why)
@@ -102,48 +102,46 @@ def promote(
 @models_app.command(epilog="Example: `streamgauge models rollback pumps --why 'alerts doubled'`")
 def rollback(
     name: Name,
-    alias: Annotated[str, typer.Option(help="Which alias.")] = "live",
+    alias: Annotated[str, typer.Option(help="The alias.")] = "live",
     why: Why = "rollback",
     settings: SettingsFile = None,
     registry: Registry = None,
 ) -> None:
-    """Let an alias stand for the version that it stood for before; running jobs follow."""
+    """Point an alias at its previous version. Running jobs follow."""
     with clear_errors():
         store, loaded = _store(settings, registry)
         version = store.rollback(name, alias, getpass.getuser(), why)
         console.print(f"{name}: {alias} is version {version} again")
-        _tell_jobs(loaded, name, version, alias)
+        _send_to_jobs(loaded, name, version, alias)
 
 
 @models_app.command(epilog="Example: `streamgauge models freeze pumps --why 'audit until Friday'`")
 def freeze(
     name: Name,
-    thaw: Annotated[bool, typer.Option("--thaw", help="Let the loop go on.")] = False,
+    thaw: Annotated[bool, typer.Option("--thaw", help="Let the trainer change the model again.")] = False,
     why: Why = "",
     settings: SettingsFile = None,
     registry: Registry = None,
 ) -> None:
-    """Keep `train --watch` from changing anything about a model: no training, no promotion, no rollback; a canary stays as it is."""
+    """Keep `train --watch` from changing a model: no training, no promotion, no rollback. A canary stays a canary."""
     with clear_errors():
         store = _store(settings, registry)[0]
         live = store.resolve(name, "live")
         if thaw:
             store.drop(name, "frozen")
-            console.print(f"{name}: the loop goes on")
+            console.print(f"{name}: the trainer may change it again")
         else:
             store.point(name, "frozen", live, getpass.getuser(), why)
-            console.print(
-                f"{name}: version {live} stays live; `streamgauge models freeze {name} --thaw` lets the loop go on"
-            )
+            console.print(f"{name}: version {live} stays live; `streamgauge models freeze {name} --thaw` ends that")
 
 
 @models_app.command(epilog="Example: `streamgauge models verify pumps`")
 def verify(
-    name: Annotated[str | None, typer.Argument(help="All models unless given.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The model's name; by default all models.")] = None,
     settings: SettingsFile = None,
     registry: Registry = None,
 ) -> None:
-    """Load every version in every variant, checksums and signatures included; exit code 1 if one is wrong."""
+    """Load every variant of every version, and check checksums and signatures; exit code 1 if one is wrong."""
     wrong = 0
     with clear_errors():
         store = _store(settings, registry)[0]
@@ -165,12 +163,12 @@ def verify(
 
 @models_app.command("gc", epilog="Example: `streamgauge models gc pumps --keep 3`")
 def collect_garbage(
-    name: Annotated[str | None, typer.Argument(help="All models unless given.")] = None,
-    keep: Annotated[int, typer.Option(min=1, help="Newest versions that stay in any case.")] = 5,
+    name: Annotated[str | None, typer.Argument(help="The model's name; by default all models.")] = None,
+    keep: Annotated[int, typer.Option(min=1, help="Number of newest versions that are always kept.")] = 5,
     settings: SettingsFile = None,
     registry: Registry = None,
 ) -> None:
-    """Delete versions that no alias needs, but for the newest, and files that no version names."""
+    """Delete old versions that no alias needs, and files that belong to no version."""
     with clear_errors():
         store = _store(settings, registry)[0]
         deleted = [path for one in ([name] if name else store.names()) for path in store.collect_garbage(one, keep)]
@@ -183,22 +181,22 @@ def _store(settings: Path | None, registry: str | None) -> tuple[registries.Regi
 
 
 def promote_to(store: registries.Registry, loaded: Settings, name: str, version: int, alias: str, why: str) -> None:
-    """Let an alias stand for a version that was verified, and tell the jobs."""
+    """Verify a version, point an alias at it, and send that to the jobs."""
     store.verify(name, version)
     store.point(name, alias, version, getpass.getuser(), why)
     console.print(f"{name}: {alias} is version {version}")
-    _tell_jobs(loaded, name, version, alias)
+    _send_to_jobs(loaded, name, version, alias)
 
 
-def _tell_jobs(loaded: Settings, name: str, version: int, alias: str) -> None:
-    """Say so on the control topic, where the settings' jobs use the model in that role."""
+def _send_to_jobs(loaded: Settings, name: str, version: int, alias: str) -> None:
+    """Send the version to the jobs over the control topic, if the settings use the model by that alias."""
     use = loaded.models.use.get(name)
     if use is None or alias not in (use.alias, use.shadow):
-        console.print("no job is told: the settings' models.use does not use it by that alias")
+        console.print("no job was informed: models.use of the settings does not name the model with this alias")
         return
     role = "live" if alias == use.alias else "shadow"
     send_control(loaded.kafka, ModelVersion(type="model", model=name, role=role, version=version))
-    console.print(f"told the jobs on {loaded.kafka.topics.control}")
+    console.print(f"sent to the jobs on the topic {loaded.kafka.topics.control}")
 
 
 def described(manifest: Manifest) -> Table:
@@ -215,7 +213,7 @@ def described(manifest: Manifest) -> Table:
         ("parent", manifest.parent or "-"),
         (
             "epochs",
-            f"{len(manifest.curve)}, held-back loss {manifest.curve[-1]['held_back']:.4f}" if manifest.curve else "-",
+            f"{len(manifest.curve)}, validation loss {manifest.curve[-1]['held_back']:.4f}" if manifest.curve else "-",
         ),
         ("signed", "yes" if manifest.signature else "no"),
     ):

@@ -1,4 +1,4 @@
-"""Options that several commands have, and a way to take several options as one argument of a command's function."""
+"""Options that several commands have, and a decorator that passes several options to a command as one object."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from typing import Annotated, Any
 import typer
 
 SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", help="Settings file; flink-conf/detection.yaml of this folder by default.")
+    Path | None, typer.Option("--settings", help="Settings file; by default flink-conf/detection.yaml in this folder.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 JobManager = Annotated[
-    str | None, typer.Option(help="HOST:PORT of a cluster's REST endpoint; the local one by default.")
+    str | None, typer.Option(help="HOST:PORT of a cluster's REST endpoint; by default that of the local cluster.")
 ]
 Home = Annotated[
     Path | None,
     typer.Option(
         "--home",
         envvar="STREAMGAUGE_HOME",
-        help="Folder of the local cluster: jars, topics, checkpoints, logs, compiled kernels; in the user's cache by default.",
+        help="Folder of the local cluster: jars, topics, checkpoints, logs, compiled kernels; by default in the user's cache.",
     ),
 ]
 Registry = Annotated[
-    str | None, typer.Option("--registry", help="Folder or URL (s3://...); models.registry of the settings by default.")
+    str | None, typer.Option("--registry", help="Folder or URL (s3://...); by default models.registry of the settings.")
 ]
-Streams = Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet; each is a stream of its own.")]
+AlertId = Annotated[str, typer.Argument(help="Id of the alert, or the beginning of the id.")]
+Streams = Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet; each file is a separate stream.")]
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take dataclasses of options: each of their fields becomes an option of the command line.
+    """Let a command have dataclasses as parameters: each field of a dataclass becomes an option of the command line.
 
     Parameters
     ----------
     command : callable
-        Parameters whose annotation is a dataclass are filled from the options of the same names as its fields.
+        A parameter whose annotation is a dataclass is filled from the options with the names of its fields.
     """
     signature = inspect.signature(command, eval_str=True)
     bundles: dict[str, Any] = {

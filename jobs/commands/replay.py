@@ -25,14 +25,18 @@ def replay(
     files: Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet.")],
     columns: EventColumns,
     settings: SettingsFile = None,
-    drop: Annotated[list[str] | None, typer.Option(help="Column not to send (a label, say); repeatable.")] = None,
+    drop: Annotated[
+        list[str] | None, typer.Option(help="Column that is not sent, such as a label; repeatable.")
+    ] = None,
     rate: Annotated[float | None, typer.Option(min=0.001, help="Events a second.")] = None,
-    speed_up: Annotated[float | None, typer.Option(min=0.001, help="Times faster than the events' own time.")] = None,
-    topic: Annotated[str | None, typer.Option(help="Topic to send to; kafka.topics.events by default.")] = None,
+    speed_up: Annotated[
+        float | None, typer.Option(min=0.001, help="How many times faster than the events' own times.")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="Topic to send to; by default kafka.topics.events.")] = None,
 ) -> None:
-    """Send files to the events topic, several side by side, as fast as possible without --rate or --speed-up.
+    """Send files to the events topic, all at the same time; without --rate or --speed-up as fast as possible.
 
-    Kafka's timestamp is the event's time: give the topic a retention that keeps old ones.
+    Kafka's timestamp is the time of the event, so the topic needs a retention that keeps old events.
     """
     with clear_errors():
         if rate is not None and speed_up is not None:

@@ -21,15 +21,18 @@ app = command_line()
 @app.command(epilog="Example: `streamgauge report --since 7d --output week.html`")
 def report(
     since: Annotated[str, typer.Option(help="How far back: 90s, 30m, 24h, 7d.")] = "24h",
-    output: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
+    output: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("report.html"),
     replay: Annotated[
         int,
-        typer.Option(min=0, help="Newest events scored again with and without feedback, if there is any; 0 is none."),
+        typer.Option(
+            min=0,
+            help="How many of the newest events are scored again, with feedback and without, if there is any; 0 is none.",
+        ),
     ] = 200_000,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """One page about a period: alerts, precision, recall, calibration, latency, models, and what feedback changed."""
+    """Write a page about a period: alerts, precision, recall, calibration, latency, models, and what feedback changed."""
     now = int(time.time() * 1000)
     with clear_errors():
         try:

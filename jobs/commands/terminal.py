@@ -1,4 +1,4 @@
-"""What the commands write to a terminal: errors as one line, JSON, progress, and tables of figures."""
+"""Output of the commands: errors as one line, JSON, progress bars, and files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ console = Console(stderr=True)
 
 
 def command_line(**settings: Any) -> typer.Typer:
-    """Commands of one file, in the manner that all have."""
+    """The application for the commands of one file, with the options that all have."""
     return typer.Typer(rich_markup_mode="markdown", add_completion=False, **settings)
 
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Our own errors as one line, with an exit code; bugs keep their traceback."""
+    """Print our own errors as one line, and exit with a code. Any other error keeps its traceback."""
     try:
         yield
     except (SettingsError, InputError) as error:
@@ -41,24 +41,24 @@ def clear_errors() -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON on standard output."""
+    """Print one line of JSON on standard output."""
     sys.stdout.write(json.dumps(value, default=str) + "\n")
 
 
 def progress() -> Progress:
-    """A bar with the number done, the number in all, and the time that is left."""
+    """A progress bar with the number done, the total, and the remaining time."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console)
 
 
 def need_files(files: list[Path]) -> None:
-    """InputError where a file is not there."""
+    """Raise InputError if a file does not exist."""
     for file in files:
         if not file.is_file():
             raise InputError(f"no such file: {file}")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file; its folders are made."""
+    """Write a file. Missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")

@@ -26,15 +26,15 @@ app = command_line()
 
 @dataclass(frozen=True)
 class Data(LabelledColumns):
-    """What is trained on."""
+    """The data to train on."""
 
-    drop: Annotated[list[str] | None, typer.Option(help="Column that is no feature; repeatable.")] = None
+    drop: Annotated[list[str] | None, typer.Option(help="Column that is not a feature; repeatable.")] = None
     offsets: Annotated[list[str] | None, typer.Option(help="From the topic: PARTITION:FROM-TO; repeatable.")] = None
-    last: Annotated[int | None, typer.Option(min=100, help="From the topic: so many newest events.")] = None
-    licence: Annotated[str, typer.Option(help="Of the data; written down.")] = "not stated"
+    last: Annotated[int | None, typer.Option(min=100, help="From the topic: number of newest events.")] = None
+    licence: Annotated[str, typer.Option(help="Licence of the data; stored with the model.")] = "not stated"
 
     def read(self, settings: Settings, files: list[Path] | None, bar: Reading) -> Past:
-        """The events of files, or of the topic where there are none."""
+        """The events of the files, or of the topic if there are no files."""
         if files:
             need_files(files)
             columns = self.columns(drop=self.drop)
@@ -45,27 +45,29 @@ class Data(LabelledColumns):
 
 @dataclass(frozen=True)
 class Publication:
-    """What is made of the data, and where it goes."""
+    """How the model is made, and where it is published."""
 
     registry: Registry = None
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Argument of the detector: hidden=8; repeatable.")] = (
-        None
-    )
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Argument of the detector, such as hidden=8; repeatable.")
+    ] = None
     sign_key: Annotated[Path | None, typer.Option(help="Ed25519 private key (PEM) to sign with.")] = None
-    promote: Annotated[bool, typer.Option(help="Let it be live at once.")] = False
+    promote: Annotated[bool, typer.Option(help="Make the new version live at once.")] = False
 
 
 @dataclass(frozen=True)
 class Loop:
-    """Whether requests are answered, instead of one training."""
+    """Options for answering requests, instead of training once."""
 
     watch: Annotated[
-        bool, typer.Option(help="Answer the job's requests to retrain, and move versions to live or back.")
+        bool, typer.Option(help="Answer the job's requests to retrain, and change which version is live.")
     ] = False
-    once: Annotated[bool, typer.Option(help="With --watch: end when there is nothing to do.")] = False
+    once: Annotated[bool, typer.Option(help="With --watch: end as soon as there is nothing to do.")] = False
     metrics_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="With --watch: where Prometheus finds /metrics; 0 is a free port."),
+        typer.Option(
+            min=0, max=65535, help="With --watch: port on which Prometheus finds /metrics; 0 chooses a free one."
+        ),
     ] = None
 
 
@@ -78,7 +80,7 @@ def train(
     name: Annotated[str | None, typer.Argument(help="The model's name.")] = None,
     detector: Annotated[str | None, typer.Argument(help="isolation_forest, autoencoder, temporal_cnn, ...")] = None,
     files: Annotated[
-        list[Path] | None, typer.Argument(help="CSV, JSONL or Parquet; the events topic if there is none.")
+        list[Path] | None, typer.Argument(help="CSV, JSONL or Parquet; without files, the events topic is used.")
     ] = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
@@ -113,7 +115,7 @@ def train(
         print_json(manifest.model_dump(mode="json"))
         return
     console.print(described(manifest))
-    candidate = f"candidate; `streamgauge models promote {name} candidate` lets it be live"
+    candidate = f"candidate; `streamgauge models promote {name} candidate` makes it live"
     console.print(f"{name} version {manifest.version} is {'live' if publication.promote else candidate}")
 
 
@@ -125,12 +127,12 @@ class Reading:
         self.task = bar.add_task("reading", total=None, rows="")
 
     def rows(self, rows: int) -> None:
-        """More rows were read."""
+        """Add the number of rows that were just read."""
         self.count += rows
         self.bar.update(self.task, rows=f"{self.count} rows")
 
     def trained(self, what: str, done: float) -> None:
-        """So much of the training is done, 0 to 1."""
+        """Show which step of the training runs, and how much of it is done, 0 to 1."""
         self.bar.update(self.task, description=what, total=1.0, completed=done)
 
 
@@ -153,4 +155,4 @@ def _watch(settings: Settings, registry: str | None, loop: Loop) -> None:
             done = trainer.run(loop.once)
         except KeyboardInterrupt:
             return
-    console.print(f"{done} messages dealt with")
+    console.print(f"{done} messages handled")

@@ -20,22 +20,22 @@ app.add_typer(trial_app, name="trial")
 
 @trial_app.command(epilog="Example: `streamgauge trial start 1e-4 1e-5`")
 def start(
-    a: Annotated[float, typer.Argument(help="Tail probability for the one part of the entities.")],
-    b: Annotated[float, typer.Argument(help="And for the other.")],
-    share: Annotated[float, typer.Option(help="Of the entities, for b.")] = 0.5,
+    a: Annotated[float, typer.Argument(help="Tail probability for the first part of the entities.")],
+    b: Annotated[float, typer.Argument(help="Tail probability for the second part.")],
+    share: Annotated[float, typer.Option(help="Share of the entities that get b, 0 to 1.")] = 0.5,
     settings: SettingsFile = None,
 ) -> None:
-    """Begin a trial: running jobs take it up between two batches."""
+    """Start a trial. Running jobs apply it between two batches."""
     with clear_errors():
         trial.start(load(settings).kafka, a, b, share)
     console.print(
-        f"a is {a:g}, b is {b:g} for {share:.0%} of the entities; `streamgauge trial show` tells how it stands"
+        f"a is {a:g}, b is {b:g} for {share:.0%} of the entities; `streamgauge trial show` shows the results so far"
     )
 
 
 @trial_app.command(epilog="Example: `streamgauge trial show --json`")
 def show(settings: SettingsFile = None, as_json: AsJson = False) -> None:
-    """How the trial stands: alerts of each, how many people found true, and which is better, if one is."""
+    """Show the results so far: alerts of each threshold, how many people found true, and which threshold is better."""
     with clear_errors():
         found = trial.standing(load(settings).kafka)
     if as_json:
@@ -46,15 +46,15 @@ def show(settings: SettingsFile = None, as_json: AsJson = False) -> None:
         precision = f"{arm.right / arm.judged:.2f}" if arm.judged else "-"
         table.add_row(name, f"{arm.threshold:g}", str(arm.alerts), str(arm.judged), str(arm.right), precision)
     console.print(table)
-    console.print(trial.words(found), highlight=False, soft_wrap=True)
+    console.print(trial.sentence(found), highlight=False, soft_wrap=True)
 
 
 @trial_app.command(epilog="Example: `streamgauge trial end --keep b`")
 def end(
-    keep: Annotated[Literal["a", "b"] | None, typer.Option(help="For all entities, from now on.")] = None,
+    keep: Annotated[Literal["a", "b"] | None, typer.Option(help="The threshold to keep for all entities.")] = None,
     settings: SettingsFile = None,
 ) -> None:
-    """End the trial; without --keep, the threshold from before is in force again."""
+    """End the trial. Without --keep, the threshold from before the trial is used again."""
     with clear_errors():
         kept = trial.end(load(settings).kafka, keep)
     console.print("the trial is over" + ("" if kept is None else f"; the threshold is {kept:g} for all entities"))

@@ -1,4 +1,4 @@
-"""The command that measures what each member of the ensemble is worth."""
+"""The command that measures how well each member of the ensemble detects."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ def weigh(
     files: Streams,
     columns: LabelledColumns,
     settings: SettingsFile = None,
-    send: Annotated[bool, typer.Option(help="Give running jobs these weights, over the control topic.")] = False,
+    send: Annotated[bool, typer.Option(help="Send these weights to running jobs, over the control topic.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure what each member of the ensemble is worth on your files, and propose weights.
+    """Measure how well each member of the ensemble detects on your files, and propose weights.
 
-    With labels, a member is worth what it finds of the anomalies; without, how well it agrees with the others.
+    With labels, the weight follows from the anomalies that the member finds. Without, it follows from how well the member agrees with the
+    others.
     """
     with clear_errors():
         loaded = load(settings)
@@ -37,7 +38,7 @@ def weigh(
         if send:
             by_member = {one["member"]: one["weight"] for one in weights}
             send_control(loaded.kafka, Weights(type="weights", weights=by_member))
-            console.print(f"told the jobs on {loaded.kafka.topics.control}")
+            console.print(f"sent to the jobs on the topic {loaded.kafka.topics.control}")
     if as_json:
         print_json(weights)
     else:

@@ -1,4 +1,4 @@
-"""Events of CSV, JSONL and Parquet files: their rows in order, a chunk at a time, with entity, time and label taken out."""
+"""Read the rows of CSV, JSONL and Parquet files in order, a chunk at a time, split into entity, time, label and fields."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ CHUNK = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns of a file are no fields of its events.
+    """The columns of a file that are not fields of its events.
 
     Attributes
     ----------
     entity : str, optional
-        Who an event is about; the file's name where there is none.
+        Column with the entity. Without it, the name of the file is the entity.
     time : str, optional
-        When it happened.
+        Column with the time of the event.
     label : str, optional
-        Above 0 for anomalies; detectors never see it.
+        Column that is above 0 for anomalies. Detectors never see it.
     drop : tuple of str
         Further columns that are left out.
     """
@@ -39,7 +39,7 @@ class Columns:
     drop: tuple[str, ...] = ()
 
     def need(self, frame: pd.DataFrame, path: Path) -> None:
-        """InputError where a named column is not there; it names the option of the command line."""
+        """Raise InputError if a column is not in the file. The message names the option of the command line."""
         named = (("entity-column", self.entity), ("time-column", self.time), ("label-column", self.label))
         for option, name in (*named, *(("drop", name) for name in self.drop)):
             if name is not None and name not in frame.columns:
@@ -51,7 +51,7 @@ ALL_FIELDS = Columns()  # every column is a field
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a file, taken apart.
+    """Some rows of a file.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Rows:
     times : int64[n] or None
         Milliseconds since 1970; None without a time column.
     labels : float64[n] or None
-        Missing ones are 0; None without a label column.
+        A missing label is 0. None without a label column.
     fields : DataFrame
         All other columns.
     """
@@ -79,7 +79,7 @@ def read_rows(path: Path, columns: Columns) -> Iterator[Rows]:
     Raises
     ------
     InputError
-        The file or a column is not there, or does not hold what it must.
+        The file or a column is not there, or a column does not hold times or labels.
     """
     for frame in chunks(path):
         columns.need(frame, path)
@@ -96,7 +96,7 @@ def chunks(path: Path) -> Iterator[pd.DataFrame]:
     Raises
     ------
     InputError
-        No such file, an unknown kind of file, or one that cannot be read.
+        There is no such file, its type is not known, or it cannot be read.
     """
     if not path.is_file():
         raise InputError(f"no such file: {path}")
@@ -120,7 +120,7 @@ def chunks(path: Path) -> Iterator[pd.DataFrame]:
 
 
 def count_rows(path: Path) -> int:
-    """Rows of a file, for a progress bar."""
+    """Number of rows of a file, for a progress bar."""
     if path.suffix.lower() == ".parquet":
         return int(pq.ParquetFile(path).metadata.num_rows)
     with path.open("rb") as file:
@@ -131,7 +131,7 @@ def count_rows(path: Path) -> int:
 
 
 def times(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
-    """A time column as milliseconds since 1970; InputError names a value that is no time."""
+    """A time column as milliseconds since 1970. Raises InputError, which names the value, if one is not a time."""
     if pd.api.types.is_numeric_dtype(column):
         size = float(column.abs().max())
         unit: Literal["s", "ms", "us", "ns"]
@@ -150,7 +150,7 @@ def times(column: pd.Series[Any], path: Path) -> pd.Series[Any]:
 
 
 def labels_of(column: pd.Series[Any], path: Path) -> Floats:
-    """A label column as numbers, missing ones 0; InputError where it holds anything else."""
+    """A label column as numbers, with 0 for missing labels. Raises InputError if it holds anything else."""
     try:
         return column.to_numpy(np.float64, na_value=0.0)
     except (TypeError, ValueError) as error:

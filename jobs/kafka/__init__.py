@@ -1,5 +1,5 @@
-"""Topics, and everything that reads or writes them outside Flink.
+"""Kafka's topics, and all code that reads or writes them outside Flink.
 
 In: broker addresses and topic names.
-Out: clients, records, messages sent.
+Out: clients, records, sent messages.
 """

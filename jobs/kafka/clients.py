@@ -1,4 +1,4 @@
-"""Clients of Kafka: the one place that makes consumers, producers and admin clients, with the security that the settings ask for."""
+"""Kafka clients. Only this module creates consumers, producers and admin clients, with the security options of the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError
 
-# Flink's connector speaks Java's property names, kafka-python its own
+# Flink's connector uses the property names of Java clients; kafka-python has names of its own
 _PYTHON_NAMES = {
     "security.protocol": "security_protocol",
     "sasl.mechanism": "sasl_mechanism",
@@ -21,33 +21,33 @@ _PYTHON_NAMES = {
     "ssl.certificate.location": "ssl_certfile",
     "ssl.key.location": "ssl_keyfile",
 }
-CLOSING = 10  # seconds that a producer may take to send what it still holds when it is closed
+CLOSING = 10  # seconds in which a producer may send its last records when it is closed
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Options of kafka-python's clients for these settings."""
+    """Options for the clients of kafka-python that follow from the settings."""
     known = {_PYTHON_NAMES[k]: v for k, v in kafka.properties.items() if k in _PYTHON_NAMES}
     return {"bootstrap_servers": kafka.bootstrap.split(","), **known}
 
 
 @contextmanager
 def consumer(kafka: KafkaSettings, task: str, *topics: str, **options: Any) -> Iterator[KafkaConsumer]:
-    """A consumer that commits nothing by itself; it is closed at the end.
+    """A consumer that does not commit offsets by itself. It is closed at the end of the block.
 
     Parameters
     ----------
     kafka : KafkaSettings
     task : str
-        What it is for, as in "read the topic 'alerts'": the error says that this cannot be done.
+        What the client is for, such as "read the topic 'alerts'". If Kafka fails, the error says that this cannot be done.
     topics : str
-        To subscribe to.
+        Topics to subscribe to.
     options : dict
-        Further options of kafka-python's.
+        Further options of kafka-python.
 
     Raises
     ------
     ClusterError
-        The broker does not answer, or refuses.
+        The broker does not answer, or refuses the request.
     """
     chosen = {"enable_auto_commit": False} | options
     with _connected(kafka, task, lambda: KafkaConsumer(*topics, **client_options(kafka), **chosen)) as client:
@@ -59,7 +59,7 @@ def consumer(kafka: KafkaSettings, task: str, *topics: str, **options: Any) -> I
 
 @contextmanager
 def producer(kafka: KafkaSettings, task: str, **options: Any) -> Iterator[KafkaProducer]:
-    """A producer whose records all replicas acknowledge; it is closed at the end. See `consumer`."""
+    """A producer that waits until all replicas have a record. It is closed at the end of the block; see `consumer`."""
     chosen = {"acks": "all"} | options
     with _connected(kafka, task, lambda: KafkaProducer(**client_options(kafka), **chosen)) as client:
         try:
@@ -70,7 +70,7 @@ def producer(kafka: KafkaSettings, task: str, **options: Any) -> Iterator[KafkaP
 
 @contextmanager
 def admin(kafka: KafkaSettings, task: str, **options: Any) -> Iterator[KafkaAdminClient]:
-    """An admin client that waits 8 s for the broker; it is closed at the end. See `consumer`."""
+    """An admin client that waits at most 8 s for the broker. It is closed at the end of the block; see `consumer`."""
     chosen = {"request_timeout_ms": 10_000, "bootstrap_timeout_ms": 8_000} | options
     with _connected(kafka, task, lambda: KafkaAdminClient(**client_options(kafka), **chosen)) as client:
         try:
@@ -81,7 +81,7 @@ def admin(kafka: KafkaSettings, task: str, **options: Any) -> Iterator[KafkaAdmi
 
 @contextmanager
 def _connected(kafka: KafkaSettings, task: str, connect: Callable[[], Any]) -> Iterator[Any]:
-    """A client, with Kafka's errors as ours."""
+    """A client whose errors are raised as ClusterError."""
     try:
         client = connect()
     except KafkaError as error:

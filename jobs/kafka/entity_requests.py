@@ -1,4 +1,4 @@
-"""Questions and orders about one entity: they go to the running job on the control topic, and it answers on the notices topic."""
+"""Requests about one entity. They go to the running job over the control topic, and the job answers on the notices topic."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from streamgauge.models.errors import InputError
 from streamgauge.udfs.control.messages import EntityAction
 
 Action = Literal["show", "forget", "release", "rewind"]
-FURTHER_ANSWERS = 1.5  # seconds to wait for further answers after the first: of other partitions, and of windows
+FURTHER_ANSWERS = 1.5  # seconds to wait after the first answer, for the answers of other partitions and of windows
 
 
 def ask(kafka: KafkaSettings, entity: str, action: Action, seconds: float = 15.0) -> list[dict[str, Any]]:
-    """Ask the job about an entity, or to do something with it.
+    """Ask the running job to show an entity, or to change what it learned of it.
 
     Parameters
     ----------
@@ -26,24 +26,24 @@ def ask(kafka: KafkaSettings, entity: str, action: Action, seconds: float = 15.0
     entity : str
     action : {"show", "forget", "release", "rewind"}
     seconds : float
-        To wait for an answer.
+        How long to wait for the first answer.
 
     Returns
     -------
     list of dict
-        The data of each answer: one for each partition, and kind of window, that knows the entity.
+        The data of the answers: one for each partition, and for each kind of window, that knows the entity.
 
     Raises
     ------
     ClusterError
         The broker or the topic is not there.
     InputError
-        Nobody answers.
+        No job answers.
     """
     message = EntityAction(type="entity", entity=entity, action=action, id=uuid.uuid4().hex)
     answers: list[dict[str, Any]] = []
     records = follow_topic(kafka, kafka.topics.notices)
-    next(records)  # from here on
+    next(records)  # now the place to read from is known, so the answers cannot be missed
     send_control(kafka, message)
     deadline = time.monotonic() + seconds
     for record in records:

@@ -1,4 +1,4 @@
-"""Feedback: what people find of alerts, with all that the job needs to know about each."""
+"""Feedback: what people say of alerts. A message also holds the facts about the alert that the job needs."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ Verdict = Literal["true", "false", "ignore"]
 def judge(
     kafka: KafkaSettings, alert_id: str, verdict: Verdict, by: str, until: datetime | None = None, why: str = ""
 ) -> Feedback:
-    """Find an alert, and send the running jobs what somebody finds of it.
+    """Find an alert, and send the running jobs what a person says of it.
 
     Parameters
     ----------
     kafka : KafkaSettings
     alert_id : str
-        Or a beginning of it that no other has.
+        Id of the alert, or the beginning of an id that only this alert has.
     verdict : {"true", "false", "ignore"}
     by : str
-        Who.
+        Who judges.
     until : datetime, optional
-        With ignore.
+        With `ignore`: until when.
     why : str
+        A note for people.
 
     Raises
     ------
     InputError
-        There is no such alert, or the verdict lacks its time.
+        There is no such alert, or the verdict is `ignore` without a time.
     ClusterError
         The broker does not answer.
     """
@@ -72,7 +73,7 @@ def judge(
 
 
 def newest_feedback(kafka: KafkaSettings, since: int = 0) -> list[Feedback]:
-    """The newest feedback of each person on each alert, of what came since a time in milliseconds."""
+    """The newest feedback of each person on each alert, since a time in milliseconds."""
     known = FeedbackInForce()
     for _, text in read_compacted(kafka, kafka.topics.feedback, since):
         try:
@@ -83,7 +84,7 @@ def newest_feedback(kafka: KafkaSettings, since: int = 0) -> list[Feedback]:
 
 
 def votes(feedback: Iterable[Feedback]) -> dict[str, int]:
-    """How many more people found each alert true than false; `ignore` is no vote."""
+    """By alert: number of people who found it true, minus those who found it false. `ignore` is not a vote."""
     found: dict[str, int] = {}
     for one in feedback:
         if one.verdict != "ignore":
@@ -92,6 +93,6 @@ def votes(feedback: Iterable[Feedback]) -> dict[str, int]:
 
 
 def confirmed(kafka: KafkaSettings) -> list[Stretch]:
-    """Where the events of alerts lie that somebody found true."""
+    """Offsets of the events whose alerts somebody found true."""
     true = (message for message in newest_feedback(kafka) if message.verdict == "true")
     return [Stretch(message.entity, message.source) for message in true if message.source is not None]

@@ -1,4 +1,4 @@
-"""The alert topic, read as it grows."""
+"""Read the alert topic, and show alerts in a terminal."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ COLOURS = {"low": "white", "medium": "yellow", "high": "dark_orange", "critical"
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An alert as it lies on the topic.
+    """An alert message on the topic.
 
     Attributes
     ----------
     alert : dict
         The CloudEvents envelope.
     appended : float
-        When the broker took it, seconds since 1970.
+        When the broker appended it, seconds since 1970.
     """
 
     alert: dict[str, Any]
@@ -39,22 +39,22 @@ class Received:
 def follow_topic(
     kafka: KafkaSettings, topic: str, from_beginning: bool = False, idle_seconds: float | None = None
 ) -> Generator[Any]:
-    """Records of a topic in the order of arrival; only committed ones, where the job writes exactly once.
+    """Records of a topic in the order of arrival. With exactly-once delivery, only committed ones.
 
     Parameters
     ----------
     kafka : KafkaSettings
     topic : str
     from_beginning : bool
-        Those already there too.
+        Also read the records that are there already.
     idle_seconds : float, optional
-        End when none has come for so long; otherwise never.
+        End when no record has come for this long. By default never end.
 
     Yields
     ------
     kafka.consumer.fetcher.ConsumerRecord or None
-        None whenever nothing came for a moment, so that a caller can do other things. The first None says that the place to read from
-        is known.
+        None whenever no record came for a moment, so that the caller can do other things. After the first None, no new record can be
+        missed.
 
     Raises
     ------
@@ -93,7 +93,13 @@ def follow(
 
 
 def records_of(kafka: KafkaSettings, alert_id: str) -> list[dict[str, Any]]:
-    """All records of the one alert whose id begins so, in the order of arrival: CloudEvents envelopes.
+    """All messages about one alert, in the order of arrival, as CloudEvents envelopes.
+
+    Parameters
+    ----------
+    kafka : KafkaSettings
+    alert_id : str
+        Id of the alert, or the beginning of an id that only this alert has.
 
     Raises
     ------
@@ -117,7 +123,7 @@ def records_of(kafka: KafkaSettings, alert_id: str) -> list[dict[str, Any]]:
 
 
 def wanted(alert: dict[str, Any], entity: str | None, severity: str) -> bool:
-    """Whether an alert passes the filters: this entity, and at least this severity."""
+    """Whether an alert is about this entity, if one is given, and has at least this severity."""
     data = alert["data"]
     at_least = SEVERITIES.index(data["severity"]) >= SEVERITIES.index(severity)
     return at_least and (entity is None or data["entity"] == entity)
@@ -144,19 +150,19 @@ def alert_table(alerts: list[dict[str, Any]], title: str) -> Table:
 
 
 def what(data: dict[str, Any]) -> str:
-    """An alert in one line: the rules that are violated, or the fields that are most to blame."""
+    """An alert in one line: the violated rules, or the two fields with the largest contributions."""
     if data["rules"]:
         return "violates " + ", ".join(data["rules"])
     parts = []
     for name in sorted(data["actual"], key=lambda n: -data["contributions"].get(n, 0.0))[:2]:
         expected = data["expected"].get(name)
-        usual = "" if expected is None else f", expected {expected:.4g}"
-        parts.append(f"{name} {data['actual'][name]:.4g}{usual}")
+        usual_value = "" if expected is None else f", expected {expected:.4g}"
+        parts.append(f"{name} {data['actual'][name]:.4g}{usual_value}")
     return "; ".join(parts)
 
 
 def not_learned(kafka: KafkaSettings, since: int) -> list[Stretch]:
-    """Where the events of incidents lie that ended since a time, in milliseconds, and of which events were quarantined.
+    """Offsets of the incidents since a time, in milliseconds, of which events were quarantined.
 
     Raises
     ------

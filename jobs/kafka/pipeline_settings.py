@@ -1,4 +1,4 @@
-"""The settings of the scoring pipeline as the running job has them: each partition has its share of the alert budget."""
+"""Settings of the scoring pipeline as the running job uses them, with the alert budget of one partition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 
 def pipeline_of(settings: Settings) -> PipelineSettings:
-    """The settings of the pipeline as the job has them: with each partition's share of the alert budget, if there is one.
+    """The part of the settings that the pipeline uses. If there is an alert budget, it is divided by the number of partitions.
 
     Raises
     ------

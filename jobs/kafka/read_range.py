@@ -11,20 +11,20 @@ from streamgauge.udfs.events.records import RawBatch
 
 
 def read_range(consumer: KafkaConsumer, place: TopicPartition, begin: int, end: int) -> Iterator[list[Any]]:
-    """Records of a partition from one offset up to before another, as they arrive.
+    """Records of a partition from the offset `begin` up to, but not including, `end`, as they arrive.
 
     Parameters
     ----------
     consumer : KafkaConsumer
-        It is assigned to the partition.
+        It gets assigned to the partition.
     place : TopicPartition
     begin, end : int
-        `end` must not be beyond the partition's end: the range would never be read to its end.
+        `end` must not be after the end of the partition, or reading would never stop.
 
     Yields
     ------
     list of kafka.consumer.fetcher.ConsumerRecord
-        Empty where nothing came for a second.
+        Empty if no record came for a second.
     """
     consumer.assign([place])
     consumer.seek(place, begin)
@@ -33,6 +33,6 @@ def read_range(consumer: KafkaConsumer, place: TopicPartition, begin: int, end: 
 
 
 def raw_batch(records: Sequence[Any]) -> RawBatch:
-    """Kafka's records as the pipeline takes them."""
+    """Kafka records as a batch for the pipeline."""
     columns = (np.array([getattr(r, name) for r in records], np.int64) for name in ("partition", "offset", "timestamp"))
     return RawBatch([record.value for record in records], *columns)

@@ -1,4 +1,4 @@
-"""Files to a topic: the events of the past, sent again at any speed."""
+"""Send the rows of files to the events topic, at any speed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast to send: a rate, or a multiple of the events' own time, or neither (as fast as possible)."""
+    """How fast to send.
+
+    Attributes
+    ----------
+    rate : float, optional
+        Events a second.
+    speed_up : float, optional
+        How many times faster than the events' own times. Without both, events are sent as fast as possible.
+    """
 
     rate: float | None = None
     speed_up: float | None = None
@@ -28,7 +36,7 @@ class Pace:
 
 @dataclass(slots=True)
 class Sent:
-    """One event on its way: where from, and when it left."""
+    """An event that was handed to the producer: its file, its row, and the time (seconds since 1970)."""
 
     file: int
     row: int
@@ -37,7 +45,7 @@ class Sent:
 
 
 def events(path: Path, settings: Settings, columns: Columns) -> Iterator[tuple[int | None, str, dict[str, Any]]]:
-    """Time (milliseconds since the file's first), entity and fields of each row."""
+    """Time (milliseconds since the first row), entity and fields of each row."""
     names = settings.event
     first: int | None = None
     for rows in read_rows(path, columns):
@@ -62,8 +70,8 @@ def replay(
 ) -> int:
     """Send the rows of files to the events topic, each as one event keyed by its entity.
 
-    Several files are sent side by side, each beginning at its own first time. Kafka's timestamp is the event's time, where there is a
-    time column.
+    Several files are sent at the same time, as if all began at the same moment. If there is a time column, Kafka's timestamp is the time of
+    the event.
 
     Parameters
     ----------
@@ -71,15 +79,15 @@ def replay(
     settings : Settings
         Broker, topic and names of the entity and time fields.
     columns : Columns
-        Where entity and time are found, and which columns are not sent (labels).
+        The columns of entity and time, and those that are not sent, such as labels.
     pace : Pace
     on_sent : callable
-        Told of each event, with the producer's future.
+        Called with each event and the producer's future.
 
     Returns
     -------
     int
-        Events sent and acknowledged.
+        Number of events that were sent and acknowledged.
 
     Raises
     ------
@@ -115,5 +123,5 @@ def _numbered(
 ) -> Iterator[tuple[tuple[int, int, int], str, dict[str, Any]]]:
     latest = 0
     for row, (elapsed, entity, fields) in enumerate(stream):
-        latest = max(latest, elapsed or 0)  # rows keep their order where time goes back
+        latest = max(latest, elapsed or 0)  # rows keep their order even if time goes back
         yield (latest, number, row), entity, fields

@@ -1,4 +1,4 @@
-"""The Kafka topics of a job: what they must look like, and how they are made."""
+"""The Kafka topics of a job: their configuration, and functions that create, read and write them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from streamgauge.models.errors import ClusterError
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import ControlMessage, key_of
 
-SILENT = 30  # seconds without a record after which a topic that was not read to its end is given up
+SILENT = 30  # seconds without a record, after which reading a topic to its end fails
 
 
 def wanted(kafka: KafkaSettings, partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
-    """Partitions and configuration of each topic."""
+    """By topic: number of partitions, and configuration."""
     topics = kafka.topics
     return {
         topics.events: (partitions, {}),
@@ -36,25 +36,25 @@ def wanted(kafka: KafkaSettings, partitions: int) -> dict[str, tuple[int, dict[s
 
 
 def ensure(kafka: KafkaSettings, partitions: int = 4, overrides: dict[str, dict[str, str]] | None = None) -> list[str]:
-    """Create the topics that are missing; existing ones are left as they are.
+    """Create the topics that are missing. Existing topics are not changed.
 
     Parameters
     ----------
     kafka : KafkaSettings
     partitions : int
-        Of the topics for events, alerts and scores.
+        Number of partitions of the topics for events, alerts and scores.
     overrides : dict, optional
-        Further configuration by topic name.
+        Further configuration, by name of the topic.
 
     Returns
     -------
     list of str
-        Topics created.
+        Names of the topics that were created.
 
     Raises
     ------
     ClusterError
-        The broker does not answer, or refuses.
+        The broker does not answer, or refuses the request.
     """
     with clients.admin(kafka, "create a topic") as client:
         there = set(client.list_topics())
@@ -70,7 +70,7 @@ def ensure(kafka: KafkaSettings, partitions: int = 4, overrides: dict[str, dict[
 
 
 def partitions_of(kafka: KafkaSettings, topic: str) -> set[int]:
-    """Numbers of a topic's partitions; none where there is no such topic.
+    """Numbers of the partitions of a topic; empty if there is no such topic.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def partitions_of(kafka: KafkaSettings, topic: str) -> set[int]:
 
 
 def send_control(kafka: KafkaSettings, message: ControlMessage) -> None:
-    """Put a message on the control topic, under the key that lets a later one replace it.
+    """Write a message to the control topic. Its key lets a later message replace it.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def _send(kafka: KafkaSettings, topic: str, key: str, text: str) -> None:
 
 
 def send_feedback(kafka: KafkaSettings, message: Feedback) -> None:
-    """Put feedback on the feedback topic.
+    """Write feedback to the feedback topic.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def send_feedback(kafka: KafkaSettings, message: Feedback) -> None:
 
 
 def read_messages(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
-    """All records of the control topic and of the feedback topic so far, oldest first: topic, offset and text.
+    """All records of the control topic and the feedback topic, oldest first: topic, offset and text.
 
     Raises
     ------
@@ -121,12 +121,12 @@ def read_messages(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
 
 
 def read_compacted(kafka: KafkaSettings, topic: str, since: int = 0) -> list[tuple[int, str]]:
-    """All records of a topic of one partition so far, oldest first, offset and text; see `records_since`."""
+    """All records of a topic with one partition, oldest first: offset and text; see `records_since`."""
     return [(r.offset, r.value.decode(errors="replace")) for r in records_since(kafka, topic, since) if r.value]
 
 
 def records_since(kafka: KafkaSettings, topic: str, since: int = 0, most: int | None = None) -> list[Any]:
-    """All records of a topic so far that came at a time or after it, in the order of arrival.
+    """All records of a topic since a time, in the order of arrival.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def records_since(kafka: KafkaSettings, topic: str, since: int = 0, most: int | 
     since : int
         Milliseconds.
     most : int, optional
-        Of the newest records; no more than that of each partition are read.
+        Return only this many of the newest records.
 
     Raises
     ------
@@ -159,5 +159,5 @@ def records_since(kafka: KafkaSettings, topic: str, since: int = 0, most: int | 
                 last = time.monotonic()
             if time.monotonic() - last > SILENT:
                 raise ClusterError(f"the topic {topic!r} at {kafka.bootstrap} gave nothing for {SILENT} s: is it up?")
-    # by time, but never against the offsets of a partition: clocks of producers differ
+    # ordered by time, but within a partition always by offset, because the clocks of producers differ
     return list(heapq.merge(*records.values(), key=lambda r: r.timestamp))[-most if most else None :]

@@ -1,4 +1,4 @@
-"""What the HTML pages share: their style, and plots within them."""
+"""Style and plots that the HTML pages share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def axes_of(x: str, y: str, title: str, size: tuple[float, float] = (5.0, 3.2)) 
 
 
 def png(figure: Any) -> str:
-    """A figure as base64, to stand in a page."""
+    """A figure as base64 text, for use in a page."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""The plot of a training: the losses of its epochs."""
+"""The plot of a training: the loss in each epoch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamgauge.jobs.pages.html import axes_of
 from streamgauge.models.errors import InputError
 from streamgauge.models.persistence.manifest import Manifest
 
-COLOURS = {"train": "#8b98a5", "held_back": "#1f6feb"}  # losses of an epoch, by their names in the manifest
+LOSSES = {"train": ("training data", "#8b98a5"), "held_back": ("validation data", "#1f6feb")}  # by name in the manifest
 
 
 def draw(manifest: Manifest, path: Path) -> None:
@@ -31,8 +31,8 @@ def draw(manifest: Manifest, path: Path) -> None:
         )
     title = f"{manifest.name} version {manifest.version}, {manifest.detector}"
     figure, axes = axes_of("epoch", "loss", title, (6.0, 3.5))
-    for name, colour in COLOURS.items():
-        axes.plot([epoch[name] for epoch in manifest.curve], color=colour, label=name.replace("_", " "))
+    for name, (label, colour) in LOSSES.items():
+        axes.plot([epoch[name] for epoch in manifest.curve], color=colour, label=label)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from jinja2 import Environment
 from streamgauge.jobs.pages.html import PLAIN, STYLE
 from streamgauge.jobs.pages.report_plots import plots
-from streamgauge.jobs.studies.report import Found
+from streamgauge.jobs.studies.report import PeriodRecords
 
 MOST_ROWS = 20  # of a table
 
@@ -31,14 +31,14 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Streamgaug
 """
 
 
-def page(found: Found, figures: dict[str, Any], job: str, since: int, until: int) -> str:
+def page(found: PeriodRecords, figures: dict[str, Any], job: str, since: int, until: int) -> str:
     """The HTML page.
 
     Parameters
     ----------
-    found : Found
+    found : PeriodRecords
     figures : dict
-        `figures_of` it.
+        What `figures_of` returns for these records.
     job : str
     since, until : int
         Milliseconds.
@@ -48,25 +48,33 @@ def page(found: Found, figures: dict[str, Any], job: str, since: int, until: int
     newest = found.tracked[-1][1]["threshold"] if found.tracked else "unknown"
     template = Environment(autoescape=True).from_string(PAGE)
     return template.render(
-        style=STYLE, job=job, since=_moment(since), until=_moment(until), events=figures["events"], opened=figures["alerts"],
-        threshold=newest, figures=_rows(figures), plots=shown, tables=_tables(found, figures),
-    )  # fmt: skip
+        style=STYLE,
+        job=job,
+        since=_moment(since),
+        until=_moment(until),
+        events=figures["events"],
+        opened=figures["alerts"],
+        threshold=newest,
+        figures=_rows(figures),
+        plots=shown,
+        tables=_tables(found, figures),
+    )
 
 
 def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     rows = []
 
-    def add(name: str, told: list[float] | None, source: str) -> None:
-        if told is not None:
-            rows.append((name, f"{told[0]:.3f}", f"{told[1]:.3f} to {told[2]:.3f}", source))
+    def add(name: str, share: list[float] | None, source: str) -> None:
+        if share is not None:
+            rows.append((name, f"{share[0]:.3f}", f"{share[1]:.3f} to {share[2]:.3f}", source))
 
     add("precision", figures["precision"], f"{figures['judged']} alerts that people judged")
-    for of, told in figures["recall"].items():
-        add(f"recall, {of}", told, "known anomalies, planted on the side")
+    for of, share in figures["recall"].items():
+        add(f"recall, {of}", share, "probes: known anomalies, scored on the side")
     if figures["false_alarms_per_event"] is not None:
         rows.append(("false alarms", f"{figures['false_alarms_per_event']:.2g} per event", "", "alerts and precision"))
     for power, ratio in figures["calibration"].items():
-        rows.append((f"events rarer than {power}, over the promise", f"{ratio:.2f}", "", "tracked events"))
+        rows.append((f"events rarer than {power}, observed / promised", f"{ratio:.2f}", "", "tracked events"))
     for name, seconds in (figures["latency_seconds"] or {}).items():
         rows.append((f"event to alert, {name}", f"{seconds:.3f} s", "", "alerts"))
     covered = figures["entities"]
@@ -76,7 +84,7 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _tables(found: Found, figures: dict[str, Any]) -> list[dict[str, Any]]:
+def _tables(found: PeriodRecords, figures: dict[str, Any]) -> list[dict[str, Any]]:
     opened = [event["data"] for _, event in found.alerts if event["data"]["state"] == "opened"]
     blamed = Counter(
         max(data["contributions"], key=data["contributions"].get) for data in opened if data["contributions"]
@@ -84,35 +92,66 @@ def _tables(found: Found, figures: dict[str, Any]) -> list[dict[str, Any]]:
     tables: list[dict[str, Any]] = [
         {"title": "Incidents", "head": ("kind", "opened"), "rows": list(figures["kinds"].items())},
         {"title": "Severities", "head": ("severity", "opened"), "rows": list(figures["severities"].items())},
-        {"title": "Entities with the most incidents", "head": ("entity", "opened"),
-         "rows": Counter(data["entity"] for data in opened).most_common(MOST_ROWS)},
-        {"title": "Fields to blame", "head": ("field", "incidents"), "rows": blamed.most_common(MOST_ROWS)},
-        {"title": "Recall by member", "head": ("member", "recall", "from", "to"),
-         "rows": [(name, *(f"{x:.3f}" for x in told)) for name, told in figures["recall_by_member"].items()],
-         "note": "Each looks for anomalies of its own kind; of all that were planted."},
-        {"title": "Rejected candidates", "head": ("model", "reason", "times"),
-         "rows": [(model, why, times) for model, counts in figures["retraining"].items()
-                  for why, times in counts["rejected"].items()]},
-        {"title": "Models", "head": ("time", "model", "step", "version", "why"), "rows": [_step(*step) for step in found.steps
-                                                                                     if not step[1]["type"].endswith("compared")]},
-    ]  # fmt: skip
+        {
+            "title": "Entities with the most incidents",
+            "head": ("entity", "opened"),
+            "rows": Counter(data["entity"] for data in opened).most_common(MOST_ROWS),
+        },
+        {
+            "title": "Fields with the largest contribution",
+            "head": ("field", "incidents"),
+            "rows": blamed.most_common(MOST_ROWS),
+        },
+        {
+            "title": "Recall by member",
+            "head": ("member", "recall", "from", "to"),
+            "rows": [(name, *(f"{x:.3f}" for x in share)) for name, share in figures["recall_by_member"].items()],
+            "note": "Shares of all probes. Each member looks for its own kinds of anomalies only.",
+        },
+        {
+            "title": "Rejected candidates",
+            "head": ("model", "reason", "times"),
+            "rows": [
+                (model, why, times)
+                for model, counts in figures["retraining"].items()
+                for why, times in counts["rejected"].items()
+            ],
+        },
+        {
+            "title": "Models",
+            "head": ("time", "model", "step", "version", "why"),
+            "rows": [_step(*step) for step in found.steps if not step[1]["type"].endswith("compared")],
+        },
+    ]
     if found.effect is not None:
         effect = found.effect
-        tables.append({
-            "title": "What feedback changed", "head": ("", "incidents"),
-            "rows": [("without feedback", effect.alerts_without), ("with all of it", effect.alerts_with),
-                     ("avoided, found false by people", effect.avoided["false"]),
-                     ("avoided, judged by nobody", effect.avoided["unjudged"]),
-                     ("lost, found true by people", effect.avoided["true"]), ("added", effect.added)],
-            "note": f"{effect.events} events scored twice: as if all had been known from the beginning, and nothing.",
-        })  # fmt: skip
+        tables.append(
+            {
+                "title": "What feedback changed",
+                "head": ("", "incidents"),
+                "rows": [
+                    ("without feedback", effect.alerts_without),
+                    ("with all of it", effect.alerts_with),
+                    ("avoided, found false by people", effect.avoided["false"]),
+                    ("avoided, judged by nobody", effect.avoided["unjudged"]),
+                    ("lost, found true by people", effect.avoided["true"]),
+                    ("added", effect.added),
+                ],
+                "note": f"{effect.events} events scored twice: with all feedback from the first event on, and without any.",
+            }
+        )
     return tables
 
 
 def _step(at: int, event: dict[str, Any]) -> tuple[str, ...]:
     data = event["data"]
-    return (_moment(at), data["model"], event["type"].rpartition(".")[2].replace("_", " "), str(data.get("version", "")),
-            str(data.get("why") or data.get("reason") or ""))  # fmt: skip
+    return (
+        _moment(at),
+        data["model"],
+        event["type"].rpartition(".")[2].replace("_", " "),
+        str(data.get("version", "")),
+        str(data.get("why") or data.get("reason") or ""),
+    )
 
 
 def _moment(milliseconds: int) -> str:

@@ -1,4 +1,4 @@
-"""The plots of a report: a period, from its beginning to now."""
+"""The plots of a report about a period."""
 
 from __future__ import annotations
 
@@ -8,26 +8,38 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 from streamgauge.jobs.pages.html import axes_of, png
-from streamgauge.jobs.studies.report import Found
+from streamgauge.jobs.studies.report import PeriodRecords
 
-COLOURS = {"point": "#1f6feb", "contextual": "#2d936c", "collective": "#e0a100", "relative": "#8250df", "drift": "#d1495b",
-           "conditional": "#5b6b7b"}  # fmt: skip
+COLOURS = {
+    "point": "#1f6feb",
+    "contextual": "#2d936c",
+    "collective": "#e0a100",
+    "relative": "#8250df",
+    "drift": "#d1495b",
+    "conditional": "#5b6b7b",
+}
 BUCKETS = 48
 HOUR = 3.6e6
 
 
-def plots(found: Found, since: int, until: int) -> list[dict[str, str]]:
-    """Name, and PNG as base64, of each plot.
+def plots(found: PeriodRecords, since: int, until: int) -> list[dict[str, str]]:
+    """All plots: name, and PNG as base64.
 
     Parameters
     ----------
-    found : Found
+    found : PeriodRecords
     since, until : int
         Milliseconds.
     """
     edges = np.linspace(since, max(until, since + 1), BUCKETS + 1)
-    made = {"incidents": _incidents, "precision": _precision, "recall": _recall, "calibration": _calibration, "latency": _latency,
-            "models": _models}  # fmt: skip
+    made = {
+        "incidents": _incidents,
+        "precision": _precision,
+        "recall": _recall,
+        "calibration": _calibration,
+        "latency": _latency,
+        "models": _models,
+    }
     return [{"name": name, "png": png(draw(found, edges))} for name, draw in made.items()]
 
 
@@ -45,10 +57,10 @@ def _middle(edges: Any) -> Any:
     return _hours((edges[1:] + edges[:-1]) / 2, edges)
 
 
-def _so_far(axes: Any, told: list[tuple[int, bool]], edges: Any, **how: Any) -> None:
-    """The share of what was right, of all so far."""
-    hits = [good for _, good in told]
-    axes.plot(_hours([at for at, _ in told], edges), np.cumsum(hits) / np.arange(1, len(hits) + 1), **how)
+def _plot_share_so_far(axes: Any, results: list[tuple[int, bool]], edges: Any, **style: Any) -> None:
+    """Draw the share of the results up to each moment that are true."""
+    hits = [hit for _, hit in results]
+    axes.plot(_hours([at for at, _ in results], edges), np.cumsum(hits) / np.arange(1, len(hits) + 1), **style)
 
 
 def _legend(axes: Any) -> None:
@@ -56,7 +68,7 @@ def _legend(axes: Any) -> None:
         axes.legend(frameon=False)
 
 
-def _incidents(found: Found, edges: Any) -> Any:
+def _incidents(found: PeriodRecords, edges: Any) -> Any:
     figure, axes = _axes("opened", "Incidents by kind", edges)
     below = np.zeros(BUCKETS)
     for kind, colour in COLOURS.items():
@@ -69,16 +81,16 @@ def _incidents(found: Found, edges: Any) -> Any:
     return figure
 
 
-def _precision(found: Found, edges: Any) -> Any:
-    figure, axes = _axes("share found true, so far", "Precision, by what people say", edges)
+def _precision(found: PeriodRecords, edges: Any) -> Any:
+    figure, axes = _axes("share found true, so far", "Precision, by feedback", edges)
     if judged := found.judged():
-        _so_far(axes, judged, edges, color="#1f6feb", marker=".")
+        _plot_share_so_far(axes, judged, edges, color="#1f6feb", marker=".")
     axes.set_ylim(0, 1.05)
     return figure
 
 
-def _recall(found: Found, edges: Any) -> Any:
-    figure, axes = _axes("share found, so far", "Recall of known anomalies", edges)
+def _recall(found: PeriodRecords, edges: Any) -> Any:
+    figure, axes = _axes("share found, so far", "Recall of probes", edges)
     for kind, colour in COLOURS.items():
         mine = [
             (at, data["probe"]["found"])
@@ -86,22 +98,22 @@ def _recall(found: Found, edges: Any) -> Any:
             if data["probe"] and data["probe"]["kind"] == kind
         ]
         if mine:
-            _so_far(axes, mine, edges, color=colour, label=kind, marker=".")
+            _plot_share_so_far(axes, mine, edges, color=colour, label=kind, marker=".")
     axes.set_ylim(0, 1.05)
     _legend(axes)
     return figure
 
 
-def _calibration(found: Found, edges: Any) -> Any:
-    figure, axes = _axes("observed over promised", "Calibration", edges)
+def _calibration(found: PeriodRecords, edges: Any) -> Any:
+    figure, axes = _axes("observed / promised", "Calibration", edges)
     moments = [at for at, _ in found.tracked]
     of = np.histogram(moments, edges, weights=[float(data["of"]) for _, data in found.tracked])[0]
     for power, colour in (("1e-2", "#1f6feb"), ("1e-3", "#d1495b")):
         rarer = np.histogram(moments, edges, weights=[float(data["rarer"][power]) for _, data in found.tracked])[0]
-        some = of > 0
+        not_empty = of > 0
         axes.plot(
-            _middle(edges)[some],
-            rarer[some] / (float(power) * of[some]),
+            _middle(edges)[not_empty],
+            rarer[not_empty] / (float(power) * of[not_empty]),
             color=colour,
             marker=".",
             label=f"rarer than {power}",
@@ -111,7 +123,7 @@ def _calibration(found: Found, edges: Any) -> Any:
     return figure
 
 
-def _latency(found: Found, edges: Any) -> Any:
+def _latency(found: PeriodRecords, edges: Any) -> Any:
     figure, axes = _axes("seconds", "Event to alert", edges)
     if ages := found.ages():
         axes.plot(_hours([at for at, _ in ages], edges), [age for _, age in ages], ".", color="#8b98a5", markersize=3)
@@ -120,11 +132,11 @@ def _latency(found: Found, edges: Any) -> Any:
     return figure
 
 
-def _models(found: Found, edges: Any) -> Any:
-    figure, axes = _axes("version", "Models at work", edges)
+def _models(found: PeriodRecords, edges: Any) -> Any:
+    figure, axes = _axes("version", "Live models", edges)
     for name in sorted({name for _, data in found.tracked for name in data["models"]}):
-        told = [(at, int(data["models"][name])) for at, data in found.tracked if name in data["models"]]
-        axes.step(_hours([at for at, _ in told], edges), [version for _, version in told], where="post", label=name)
+        live = [(at, int(data["models"][name])) for at, data in found.tracked if name in data["models"]]
+        axes.step(_hours([at for at, _ in live], edges), [version for _, version in live], where="post", label=name)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _legend(axes)
     return figure

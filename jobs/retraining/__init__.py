@@ -1,5 +1,5 @@
-"""What the trainer's process decides by: when it may train again, which candidate is good enough, and what it counts.
+"""Rules of the trainer: when it may train again, and which candidate is good enough; and its metrics.
 
 In: notices, trained versions, validation data.
-Out: how long to wait, the reason of a rejection, metrics.
+Out: a waiting time, the reason of a rejection, metrics.
 """

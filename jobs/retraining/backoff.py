@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-FIRST_WAIT = 60_000  # milliseconds after the first rejection; each further one doubles it,
-LONGEST_WAIT = 86_400_000  # up to a day
-REMEMBERED = 2 * LONGEST_WAIT  # milliseconds without a rejection after which none counts any more
+FIRST_WAIT = 60_000  # milliseconds to wait after the first rejection; each further rejection doubles the wait
+LONGEST_WAIT = 86_400_000  # milliseconds: a day
+REMEMBERED = 2 * LONGEST_WAIT  # milliseconds without a rejection, after which earlier ones no longer count
 REJECTING = ("rejected", "rolled_back", "failed")
 Clock = Callable[[], float]
 
@@ -23,7 +23,7 @@ class _Model:
     count : int
         Rejections since the last success.
     last : int
-        When the last one was, milliseconds.
+        Time of the last rejection, milliseconds.
     requests : set of str
         Requests whose candidate was rejected.
     versions : set of int
@@ -40,15 +40,15 @@ class _Model:
 
 
 class Backoff:
-    """Waits that follow from the trainer's own notices, so that they are the same after a restart.
+    """How long each model has to wait. It follows from the trainer's own notices, so it is the same after a restart.
 
     A request counts once, however many of its candidates were rejected. A training that failed and a version that was rolled back count
-    as rejections. A version that has proved itself in its place (`settled`) ends the waiting.
+    as rejections, too. A new version that stays live (step `settled`) ends the waiting.
 
     Parameters
     ----------
     clock : callable
-        Seconds since 1970.
+        Returns the seconds since 1970.
     """
 
     def __init__(self, clock: Clock = time.time) -> None:
@@ -56,17 +56,17 @@ class Backoff:
         self._models: dict[str, _Model] = {}
 
     def note(self, step: str, model: str, data: dict[str, Any], at: int) -> None:
-        """Take a notice of the trainer into account.
+        """Count a notice of the trainer.
 
         Parameters
         ----------
         step : str
-            Its type, without ``io.streamgauge.model.``.
+            Type of the notice, without ``io.streamgauge.model.``.
         model : str
         data : dict
-            A notice that is read back holds the number of rejections so far, so that older ones need not be read.
+            Data of the notice. One that is read back holds the number of rejections so far, so older notices need not be read.
         at : int
-            When it was written, milliseconds.
+            Time at which it was written, milliseconds.
         """
         known = self._models.setdefault(model, _Model())
         request = data.get("request")
@@ -79,7 +79,7 @@ class Backoff:
         elif step in ("rejected", "rolled_back"):
             version = int(data["live" if step == "rolled_back" else "version"])
             known.versions.add(version)
-            if "instead" not in data:  # otherwise another candidate of the same request was good enough
+            if "instead" not in data:  # if it is there, another candidate of the same request was good enough
                 self._count(known, request or f"version {version}", data, at)
         elif step == "failed" and request is not None and "detector" not in data:
             self._count(known, request, data, at)
@@ -92,7 +92,7 @@ class Backoff:
         known.last = at
 
     def rejections(self, model: str) -> int:
-        """Requests in a row whose candidate was rejected."""
+        """Number of requests in a row whose candidates were rejected."""
         known = self._known(model)
         return known.count if self.clock() * 1000 - known.last < REMEMBERED else 0
 
@@ -109,7 +109,7 @@ class Backoff:
         return what in known.versions if isinstance(what, int) else what in known.requests
 
     def due(self) -> list[dict[str, Any]]:
-        """Data of the requests whose wait is over, at most one a model."""
+        """Data of the requests whose wait is over; at most one for each model."""
         return [
             known.deferred
             for model, known in self._models.items()
@@ -117,7 +117,7 @@ class Backoff:
         ]
 
     def forget(self, request: dict[str, Any]) -> None:
-        """A deferred request was dealt with."""
+        """Remove a deferred request, because it was handled."""
         known = self._known(request["model"])
         if known.deferred == request:
             known.deferred = None
@@ -127,5 +127,5 @@ class Backoff:
 
 
 def _answers(step: str, data: dict[str, Any]) -> bool:
-    """Whether a notice ends what its request asked for; other kinds of detector may fail beside the answer."""
+    """Whether a notice answers its request. A failure that names a detector does not: another candidate may be the answer."""
     return step in ("shadowed", "rejected", "declined") or (step == "failed" and "detector" not in data)

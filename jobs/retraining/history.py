@@ -1,4 +1,4 @@
-"""What a candidate is trained on: the events since the drift began, without those that are no example of what is usual."""
+"""What a candidate is trained on: the events since the drift began, without those that do not show usual behaviour."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streamgauge.udfs.events.time import epoch_milliseconds
 
 
 def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
-    """Events of all partitions since the drift began, as soon as there are enough of them, or `retrain.wait` is over.
+    """Events of all partitions since the drift began, as soon as there are enough, or when `retrain.wait` is over.
 
     Parameters
     ----------
@@ -42,37 +42,37 @@ def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
 
 
 def _ranges(settings: Settings, request: dict[str, Any]) -> dict[int, tuple[int, int]]:
-    """First offset since the drift began, and the one after the last, of each partition with events."""
+    """By partition: the first offset since the drift began, and the offset after the last event."""
     topic = settings.kafka.topics.events
     [(partition, (first, _))] = request["offsets"].items()
     with clients.consumer(settings.kafka, f"read {topic!r}") as consumer:
         places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
-        here = TopicPartition(topic, max(int(partition), 0))
-        consumer.assign([here])
-        consumer.seek(here, max(first, consumer.beginning_offsets([here])[here]))
+        asking = TopicPartition(topic, max(int(partition), 0))  # the partition whose data have drifted
+        consumer.assign([asking])
+        consumer.seek(asking, max(first, consumer.beginning_offsets([asking])[asking]))
         found: list[Any] = []
         while not found:
             found = [r for batch in consumer.poll(1000, max_records=1).values() for r in batch]
         since = consumer.offsets_for_times(dict.fromkeys(places, found[0].timestamp))
         ends = consumer.end_offsets(places)
     begins = {p: ends[p] if since[p] is None else since[p].offset for p in places}
-    begins[here] = max(begins[here], first)
+    begins[asking] = max(begins[asking], first)
     return {p.partition: (begins[p], ends[p]) for p in places if begins[p] < ends[p]}
 
 
 def examined(past: Past, old: Manifest) -> tuple[Past, Examined]:
-    """Leave out of some data what is not to be trained on (`models.training.contamination`).
+    """Leave out the events that a model must not be trained on (`models.training.contamination`).
 
     Parameters
     ----------
     past : Past
     old : Manifest
-        Of the version before: what was usual in its data is not far from the rest.
+        Manifest of the live version. What was usual in its data is not left out.
 
     Returns
     -------
     Past
-        What is kept, with a note about what was left out.
+        The events that are kept, with a note about those that were left out.
     Examined
         The figures behind it.
     """

@@ -1,4 +1,4 @@
-"""What the trainer counts, for Prometheus to scrape from its own endpoint."""
+"""Metrics of the trainer, and the endpoint from which Prometheus reads them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class TrainerMetrics:
     Parameters
     ----------
     models : sequence of str
-        Models that the job uses: their figures are there from the beginning.
+        Models that the job uses; their metrics exist from the start.
     seconds_left : callable
-        The wait of a model, in seconds.
+        Returns how long a model has to wait, in seconds.
     """
 
     def __init__(self, models: list[str], seconds_left: Callable[[str], float]) -> None:
@@ -41,7 +41,7 @@ class TrainerMetrics:
                 self._rejected[model, data["gate"]] += 1
 
     def text(self) -> str:
-        """All of them, as Prometheus reads it."""
+        """All metrics, in the text format of Prometheus."""
         with self._lock:
             models, trained, rejected = sorted(self._models), dict(self._trained), sorted(self._rejected.items())
         lines = _described("trained_total", "counter", "Versions that were trained.")
@@ -57,7 +57,18 @@ class TrainerMetrics:
 
 @contextmanager
 def serve(metrics: TrainerMetrics, port: int) -> Iterator[int]:
-    """Answer GET /metrics on a port of this machine while the block runs; yields the port, which is a free one for 0.
+    """Answer GET /metrics on a port of this machine while the block runs.
+
+    Parameters
+    ----------
+    metrics : TrainerMetrics
+    port : int
+        0 chooses a free port.
+
+    Yields
+    ------
+    int
+        The port.
 
     Raises
     ------
@@ -78,7 +89,7 @@ def serve(metrics: TrainerMetrics, port: int) -> Iterator[int]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Scrapes are not written to the trainer's output."""
+            """Write nothing: requests of Prometheus do not belong in the trainer's output."""
 
     try:
         server = ThreadingHTTPServer(("", port), Handler)

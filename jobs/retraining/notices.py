@@ -14,7 +14,7 @@ _STEP_BYTES = STEP.encode()
 
 
 def steps_since(kafka: KafkaSettings, since: int) -> Iterator[dict[str, Any]]:
-    """Notices about models that came at a time, or later, in order; only they are parsed, the topic holds many others.
+    """Notices about models since a time, in order. Only these are parsed, because the topic holds many others.
 
     Parameters
     ----------

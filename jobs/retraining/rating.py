@@ -1,4 +1,4 @@
-"""How a candidate compares with the version at work: on the same validation data, measured side by side."""
+"""How a candidate compares with the live version: how well both separate anomalies, and what both cost."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import VALIDATION_SHARE, Past, windows_of
 
-AS_GOOD = 0.02  # by how much a candidate may separate synthetic anomalies worse, and still be tried
-SLOWER = 3.0  # times the cost of the version at work that a candidate may have,
-PARSED = 2.0  # or so many times the cost of parsing the events, which the job does anyway
-TIMED = 1024  # events whose scoring is timed
-ROUNDS = 7  # in each of which all are timed, one after the other: what slows the machine slows them alike
+AS_GOOD = 0.02  # a candidate may separate synthetic anomalies worse than the live version by this much
+SLOWER = 3.0  # a candidate may cost this many times as much as the live version,
+PARSED = 2.0  # or this many times as much as parsing the events, which the job does in any case
+TIMED = 1024  # number of events whose scoring is timed
+ROUNDS = 7  # in each round all are timed in turn, so that other work on the machine slows all of them alike
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate beside the version at work.
+    """Figures of a candidate and of the live version.
 
     Attributes
     ----------
     separates, live_separates : float
-        Probability that a synthetic anomaly has the higher raw score, of each.
+        Probability that a synthetic anomaly has a higher raw score than a usual event, for each of the two.
     cost, live_cost : float or None
-        Microseconds of CPU that an event takes in the variant that the job uses; None without that variant.
+        Microseconds of CPU for one event, in the variant that the job uses; None if a version lacks this variant.
     parse_cost : float
         Microseconds of CPU to parse the same event.
     """
@@ -44,7 +44,7 @@ class Comparison:
     parse_cost: float
 
     def gate(self) -> str | None:
-        """The gate that the candidate does not pass: variant, separation or cost; None if it passes all."""
+        """Name of the gate that the candidate does not pass (variant, separation or cost), or None if it passes all."""
         if self.cost is None or self.live_cost is None:
             return "variant"
         if self.separates + AS_GOOD < self.live_separates:
@@ -55,7 +55,7 @@ class Comparison:
 
 
 def compare(registry: Registry, candidate: Manifest, live: Manifest, past: Past, variant: str) -> Comparison:
-    """Judge a candidate and the version at work on the same validation data.
+    """Judge a candidate and the live version on the same validation data.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def compare(registry: Registry, candidate: Manifest, live: Manifest, past: Past,
     past : Past
         Its last quarter is validation data.
     variant : str
-        That the job uses.
+        The variant that the job uses.
     """
     new, old = (registry.load(one.name, one.version).detector for one in (candidate, live))
     cut = len(past.X) - int(VALIDATION_SHARE * len(past.X))
@@ -79,18 +79,20 @@ def compare(registry: Registry, candidate: Manifest, live: Manifest, past: Past,
     ]
     batch = usual[np.arange(TIMED) % len(usual)]
     jobs = [
-        None if variant not in one.variants else _scoring(registry.load(one.name, one.version, variant).detector, batch[..., order])
+        None
+        if variant not in one.variants
+        else _scoring(registry.load(one.name, one.version, variant).detector, batch[..., order])
         for one, order in ((candidate, slice(None)), (live, at))
-    ]  # fmt: skip
+    ]
     cost, live_cost, parse_cost = side_by_side([*jobs, _parsing(candidate.features, X)])
     assert parse_cost is not None
     return Comparison(separates[0], separates[1], cost, live_cost, parse_cost)
 
 
 def side_by_side(jobs: list[Callable[[], Any] | None]) -> list[float | None]:
-    """Microseconds of CPU that each job takes for one of its `TIMED` events; None for None.
+    """Microseconds of CPU that each job needs for one of its `TIMED` events; None for a job that is None.
 
-    The time is that of this process, which others on the machine do not add to, and of the quickest of some rounds in turn.
+    Only the time of this process counts, so other processes do not add to it. The result is that of the fastest round.
     """
     best: list[float | None] = [None] * len(jobs)
     for _ in range(ROUNDS):

@@ -1,7 +1,7 @@
 """How to reach Kafka, and the names of the job's topics.
 
-These settings stand alone because Flink's own thread imports them together with the job's operator. No numerical library may be
-imported on that thread (docs/adr/002).
+These settings have a module of their own, because Flink's own thread imports them together with the job's operator. That thread must not
+import numerical libraries (docs/adr/002).
 """
 
 from __future__ import annotations

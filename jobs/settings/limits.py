@@ -1,4 +1,4 @@
-"""What settings must keep to that only the detectors themselves know: their names and their memory."""
+"""Checks of settings for which the detectors are needed: names of trained detectors, and memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def check(settings: Settings) -> None:
-    """Raise ValueError where a candidate is no trained detector, or a detector takes too much memory."""
+    """Raise ValueError if a candidate is not a trained detector, or if a detector would take too much memory."""
     if unknown := [name for name in settings.retrain.candidates if name not in FITTED]:
         raise ValueError(f"retrain.candidates: {unknown[0]!r} is none that is trained; these are: {', '.join(FITTED)}")
     most = settings.event.max_fields

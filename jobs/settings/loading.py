@@ -55,12 +55,12 @@ class JobSettings(Section):
 
     @property
     def checkpoint_milliseconds(self) -> int:
-        """The interval, or its default."""
+        """The interval in milliseconds, or its default."""
         return self.checkpoint_interval or (1_000 if self.delivery == "exactly_once" else 10_000)
 
 
 class RetrainSettings(Section):
-    """How `streamgauge train --watch` answers requests, and when a new version takes the place of the one at work."""
+    """How `streamgauge train --watch` answers requests, and when a new version replaces the live one."""
 
     least: int = Field(
         4_000, ge=100, description="Events since the drift began that the trainer waits for, but no longer than `wait`."
@@ -109,12 +109,12 @@ class Settings(PipelineSettings):
         detectors = self.detectors
         if not any(getattr(detectors, name) for name in type(detectors).model_fields):
             raise ValueError("detectors: at least one is needed")
-        if find_spec("numba") is not None:  # clients read settings without numerical libraries; the job checks these
+        if find_spec("numba") is not None:  # programs without numerical libraries cannot check this; the job does
             import_module("streamgauge.jobs.settings.limits").check(self)
         return self
 
     def pipeline(self, partitions: int = 1) -> PipelineSettings:
-        """The part that decides about scores, as each of so many partitions has it: the alert budget is shared evenly."""
+        """The settings that the pipeline uses. Each partition gets an equal share of the alert budget."""
         values = self.model_dump(include=set(PipelineSettings.model_fields))
         if self.decide.budget is not None:
             values["decide"]["budget"] = self.decide.budget / partitions
@@ -127,15 +127,15 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
     Parameters
     ----------
     path : Path, optional
-        `flink-conf/detection.yaml` of the working directory if there is one, else the defaults.
+        By default `flink-conf/detection.yaml` in the working directory; if there is none, all defaults.
     environment : mapping, optional
-        `os.environ` unless given. ``STREAMGAUGE__KAFKA__BOOTSTRAP=broker:9092`` overrides ``kafka.bootstrap``; values are read as
+        By default `os.environ`. ``STREAMGAUGE__KAFKA__BOOTSTRAP=broker:9092`` overrides ``kafka.bootstrap``; values are read as
         YAML.
 
     Raises
     ------
     SettingsError
-        Names each wrong key, its value, and what is allowed.
+        The message names each wrong key, its value, and what is allowed.
     """
     values: Any = {}
     if path is None and DEFAULT_FILE.exists():
@@ -156,7 +156,7 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
 
 
 def validated(values: dict[str, Any], where: str) -> Settings:
-    """Settings from plain values; SettingsError names what is wrong."""
+    """Settings from plain values. Raises SettingsError, which names each wrong key, if they are not valid."""
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -180,7 +180,7 @@ def _override(values: dict[str, Any], name: str, text: str) -> None:
 
 
 def _explain(error: Any) -> str:
-    """One error of pydantic's as: key, value, what is allowed."""
+    """An error of pydantic as text: the key, what is allowed, and the value."""
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         allowed = ", ".join(keys_at(Settings, error["loc"][:-1])) or "nothing"

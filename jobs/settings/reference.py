@@ -1,4 +1,4 @@
-"""The page docs/settings.md: every key of the settings with its meaning, default, unit and range. Run it to write the page anew."""
+"""The page docs/settings.md: every key of the settings with its meaning, default, unit and range. Run this file to write the page."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BOUNDS = (
     ("multiple_of", "a multiple of {}"),
 )
 
-# Where the name of a key says all and the model has no description.
+# Meanings of keys that have no description in the model.
 MEANINGS = {
     "job.name": "Name of the job in Flink and in alerts.",
     "job.parallelism": "Tasks that score side by side; each needs a TaskManager.",
@@ -62,38 +62,86 @@ MEANINGS = {
     "decide.maintenance[].why": "A note for people.",
     "windows.NAME.size": "Length of a window: 1 to 100 times `every`, without a remainder.",
     "output.scores": "Whether the score of each event, of a sample of them, or of none is written.",
-}  # fmt: skip
-DEFAULTS = {"windows.NAME.every": "as `size`"}  # where a default follows from another key
+}
+DEFAULTS = {"windows.NAME.every": "as `size`"}  # defaults that follow from another key
 UNITS = {
-    "event.max_fields": "fields", "event.max_bytes": "bytes", "entity.most": "entities", "entity.quarantine": "events",
-    "entity.rich_memory": "MB", "batch.shards": "shards", "job.parallelism": "tasks", "models.history": "events",
-    "featurize.half_life": "events", "featurize.short": "events", "featurize.warmup": "values", "calibration.memory": "scores",
-    "calibration.warmup": "scores", "decide.threshold": "probability", "decide.quiet_events": "events", "decide.warmup": "events",
-    "decide.hits": "events", "decide.within": "events", "decide.budget": "alerts a day", "decide.importance": "steps",
-    "decide.fields.NAME.absolute": "the field's own", "decide.fields.NAME.relative": "share", "silence.after": "times",
-    "silence.events": "events", "drift.every": "events", "drift.spans": "spans", "drift.entities": "share", "drift.rest": "spans",
-    "track": "events", "output.sample": "share", "retrain.least": "events", "retrain.most": "events", "retrain.compare": "events",
-    "retrain.canary": "share", "retrain.alerts": "times", "retrain.few": "alerts",
-}  # fmt: skip
+    "event.max_fields": "fields",
+    "event.max_bytes": "bytes",
+    "entity.most": "entities",
+    "entity.quarantine": "events",
+    "entity.rich_memory": "MB",
+    "batch.shards": "shards",
+    "job.parallelism": "tasks",
+    "models.history": "events",
+    "featurize.half_life": "events",
+    "featurize.short": "events",
+    "featurize.warmup": "values",
+    "calibration.memory": "scores",
+    "calibration.warmup": "scores",
+    "decide.threshold": "probability",
+    "decide.quiet_events": "events",
+    "decide.warmup": "events",
+    "decide.hits": "events",
+    "decide.within": "events",
+    "decide.budget": "alerts a day",
+    "decide.importance": "steps",
+    "decide.fields.NAME.absolute": "the field's own",
+    "decide.fields.NAME.relative": "share",
+    "silence.after": "times",
+    "silence.events": "events",
+    "drift.every": "events",
+    "drift.spans": "spans",
+    "drift.entities": "share",
+    "drift.rest": "spans",
+    "track": "events",
+    "output.sample": "share",
+    "retrain.least": "events",
+    "retrain.most": "events",
+    "retrain.compare": "events",
+    "retrain.canary": "share",
+    "retrain.alerts": "times",
+    "retrain.few": "alerts",
+}
 PARAMETERS = {
-    "half_life": "values", "window": "values", "warmup": "values", "window_size": "events", "memory": "values", "short": "values",
-    "long": "values", "lags": "values", "settle": "values", "span": "values", "samples": "values", "stride": "values",
-    "visits": "values", "usual": "values", "reservoir": "events", "part": "events", "renew": "events", "allowance": "deviations",
-    "refractory": "share", "n_trees": "trees", "height": "levels", "projections": "projections", "centroids": "centroids",
-    "components": "components", "shapes": "shapes", "bits": "bits",
-}  # fmt: skip
+    "half_life": "values",
+    "window": "values",
+    "warmup": "values",
+    "window_size": "events",
+    "memory": "values",
+    "short": "values",
+    "long": "values",
+    "lags": "values",
+    "settle": "values",
+    "span": "values",
+    "samples": "values",
+    "stride": "values",
+    "visits": "values",
+    "usual": "values",
+    "reservoir": "events",
+    "part": "events",
+    "renew": "events",
+    "allowance": "deviations",
+    "refractory": "share",
+    "n_trees": "trees",
+    "height": "levels",
+    "projections": "projections",
+    "centroids": "centroids",
+    "components": "components",
+    "shapes": "shapes",
+    "bits": "bits",
+}
 
 
 @dataclass(frozen=True)
 class Key:
-    """One line of the page.
+    """A line of the page.
 
     Attributes
     ----------
     name : str
-        With all its sections: ``decide.threshold``.
+        Name with all sections, such as ``decide.threshold``.
     meaning, default, unit, range : str
-        As the page shows them.
+        The other columns.
     """
 
     name: str
@@ -109,7 +157,7 @@ def keys() -> Iterator[tuple[str, str, list[Key]]]:
     Yields
     ------
     name, about : str
-        Of the section; the empty name holds the keys that are in none.
+        Name and description of the section. The empty name holds the keys that are in no section.
     keys : list of Key
     """
     yield from _section("", Settings, None)
@@ -132,7 +180,7 @@ def reference() -> str:
 
 
 def _section(name: str, model: type[BaseModel], default: Any) -> Iterator[tuple[str, str, list[Key]]]:
-    """A section and those below it; `default` is the section as it is by default, None where it is off or has no default."""
+    """A section and the sections in it. `default` is the default of the section; None if it is off or has no default."""
     own: list[Key] = []
     below: list[tuple[str, type[BaseModel], Any]] = []
     for key, field in model.model_fields.items():
@@ -182,7 +230,7 @@ def _key(path: str, field: FieldInfo, value: Any) -> Key:
 
 
 def _marks(annotation: Any) -> list[Any]:
-    """What is annotated in an optional type, or of the values of a dict."""
+    """Annotations within an optional type, or of the values of a dict."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         found = _marks(arguments[0])
@@ -201,21 +249,21 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def _range(annotation: Any, marks: list[Any], duration: bool) -> str:
-    said = [
+    parts = [
         text.format(_shown(getattr(mark, name), duration).strip("`"))
         for name, text in BOUNDS
         for mark in marks
         if getattr(mark, name, None) is not None
     ]
     if choices := _choices(annotation):
-        said.append(
+        parts.append(
             "one of " + ", ".join(choices) if get_origin(annotation) in (Literal, dict) else "of " + ", ".join(choices)
         )
     if (annotation is str or get_origin(annotation) is tuple) and any(getattr(m, "min_length", None) for m in marks):
-        said.append("not empty")
+        parts.append("not empty")
     if NoneType in get_args(annotation):
-        said.append("or `null`")
-    return ", ".join(said)
+        parts.append("or `null`")
+    return ", ".join(parts)
 
 
 def _shown(value: Any, duration: bool = False) -> str:
@@ -242,7 +290,7 @@ def _shown(value: Any, duration: bool = False) -> str:
 
 
 def _parameter(detector: str, name: str) -> str:
-    """What the docstring of a detector says of a parameter."""
+    """The description of a parameter in the docstring of a detector."""
     for base in CATALOG[detector].__mro__:
         text = inspect.cleandoc(base.__doc__ or "")
         found = re.search(rf"^(?:\w+, )*{name}(?:, \w+)* :.*\n((?:    .*\n?)+)", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""JSON Schemas of what people and programs write: the settings file, control messages, feedback. Run this file to write them again."""
+"""JSON Schemas of the settings file, control messages and feedback. Run this file to write them into flink-conf."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = Path("flink-conf")
 
 
 def schemas() -> dict[str, str]:
-    """JSON Schema by name of the file, as kept in flink-conf."""
+    """The text of each schema file in flink-conf, by name of the file."""
     made = {
         "detection": ("Streamgauge settings", Settings.model_json_schema()),
         "control": ("A message of the control topic", MESSAGES.json_schema()),

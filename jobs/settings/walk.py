@@ -1,4 +1,4 @@
-"""Where the sections of the settings lie: the one place that reads a section out of the type of a field."""
+"""Find the sections of the settings by the types of the fields. No other module does that."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from streamgauge.udfs.settings.base import Section
 
 
 def section_in(annotation: Any) -> type[Section] | None:
-    """The section that a field holds: itself, optional, or the values of a dict or a tuple; None of a field that holds none."""
+    """The section in the type of a field: the type itself, an optional one, or the values of a dict or tuple; None if there is none."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
     return next((found for part in get_args(annotation) if (found := section_in(part))), None)
 
 
 def holds_many(annotation: Any) -> bool:
-    """Whether a field holds many, under names that the user chooses or in a list."""
+    """Whether a field holds any number of sections: under names that the user chooses, or in a list."""
     return get_origin(annotation) in (dict, tuple)
 
 
 def keys_at(model: type[Section], place: tuple[str | int, ...]) -> list[str]:
-    """Keys of the section at a place below a model; none where there is no section.
+    """Keys of the section at a place in a model; empty if there is no section at that place.
 
     Parameters
     ----------
     model : type of Section
     place : tuple of str or int
-        Keys, names that the user chose, and places in lists, as pydantic gives them with an error.
+        Keys, names that the user chose, and indices of lists, as in the errors of pydantic.
     """
     section: type[Section] | None = model
     parts = iter(place)

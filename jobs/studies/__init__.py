@@ -1,4 +1,4 @@
-"""Work on data at rest: backtests, benchmarks, evaluation, explanation, training.
+"""Work on stored data: backtests, benchmarks, evaluation, explanation, training, reports, and the demo.
 
 In: files, or offsets of topics.
 Out: figures, pages, trained models.

@@ -25,17 +25,17 @@ from streamgauge.udfs.settings.pipeline import EventSettings
 
 _encode = msgspec.json.Encoder().encode
 BATCH = 2_000
-START = 1_577_836_800_000  # 2020 begins: where rows have no time, they are a second apart from here on
+START = 1_577_836_800_000  # begin of 2020: rows without a time are one second apart, from here on
 
 
 @dataclass
 class Backtest:
-    """What came out of one stream.
+    """The results of one stream.
 
     Attributes
     ----------
     entities : list of str
-        Of each row.
+        The entity of each row.
     scores : float64[n]
         0 to 1; 0 for rows that were not scored.
     flags : int64[n]
@@ -49,7 +49,7 @@ class Backtest:
     counts : dict
         Events, dead letters by reason, late, alerts.
     places : dict
-        Row of each alert's event, by partition and offset.
+        Row of the event of each alert, by partition and offset.
     """
 
     entities: list[str]
@@ -63,7 +63,7 @@ class Backtest:
     places: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def row_of(self, source: dict[str, Any]) -> int:
-        """Row that an alert's source names."""
+        """The row that the source of an alert names."""
         return self.places[source["partition"], source["offset"]]
 
 
@@ -82,18 +82,18 @@ def backtest(
     Parameters
     ----------
     files : list of Path
-        Each is a stream of its own, and these are spread over the processes.
+        Each file is a separate stream. The streams are spread over the processes.
     settings : Settings
     columns : Columns
-        Rows are a second apart where there is no time. Labels are kept from the detectors, and given back with the result.
+        Without a time column, rows are one second apart. Detectors do not see the labels; they are part of the result.
     one_stream : bool
         The files are one stream, one after the other.
     partitions : int
-        Kafka partitions to act as: an entity's rows share the cohort of its partition.
+        Number of Kafka partitions to act as. Entities of the same partition form a cohort.
     processes : int, optional
         All cores by default.
     on_rows : callable
-        Told of rows done.
+        Called with the number of rows that were just scored.
 
     Returns
     -------
@@ -176,7 +176,7 @@ class _Topic:
         self.partition_of = functools.cache(self._partition_of)
 
     def append(self, rows: Rows) -> RawBatch:
-        """The rows as Kafka's records; they are a second apart where they have no time."""
+        """The rows as Kafka records. Rows without a time are one second apart."""
         n = len(rows)
         times = START + (self.ends.sum() + np.arange(n)) * 1000 if rows.times is None else rows.times
         payloads = []
@@ -192,7 +192,7 @@ class _Topic:
         return RawBatch(payloads, partition, offset, times)
 
     def _partition_of(self, entity: str) -> int:
-        """The partition that Kafka's clients would choose for the key."""
+        """The partition that Kafka's clients choose for the key."""
         return (murmur2(entity.encode()) & 0x7FFFFFFF) % len(self.ends) if len(self.ends) > 1 else 0
 
 
@@ -209,7 +209,7 @@ def write_scores(results: list[Backtest], path: Path) -> None:
 
 
 def summary(results: list[Backtest]) -> dict[str, Any]:
-    """Counts over all streams and, where there are labels, how well they were found."""
+    """Counts over all streams and, if there are labels, how well the anomalies were found."""
     counts: dict[str, int] = {}
     for result in results:
         for what, n in result.counts.items():

@@ -1,4 +1,4 @@
-"""How well the pipeline detects, on public benchmarks: one configuration for all, causal, through the job's own steps."""
+"""How well the pipeline detects on public benchmarks: one configuration for all, and no row is scored with knowledge of later rows."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ MARKS = {
     "kdd99_10pct": "kddcup*",
     "tabular": "*.npz",
     "skab": "*.csv",
-}  # what each holds
-FIVE = (  # the series whose figures OpenSearch publishes
+}  # a file that the folder of each benchmark contains
+FIVE = (  # the series for which OpenSearch publishes figures
     "ec2_cpu_utilization_24ae8d",
     "ec2_network_in_257a54",
     "ec2_disk_write_bytes_1ef3de",
     "rds_cpu_utilization_e47b3b",
     "rds_cpu_utilization_cc0c53",
 )
-SEED = 0  # of the order of tabular records
-NOT_JUDGED = 500  # first records of a stream, or a tenth of it where that is less
-RECALL = 0.5  # at which false positives are compared
+SEED = 0  # for the random order of tabular records
+NOT_JUDGED = 500  # the first records of a stream are not judged; or its first tenth, if that is less
+RECALL = 0.5  # false positives are compared at this recall
 
 OnRows = Callable[[int], None]
 
@@ -56,12 +56,12 @@ def run(suite: str, data: Path, settings: Settings, on_rows: OnRows = lambda _: 
         unpacked folder.
     settings : Settings
     on_rows : callable
-        Told of rows done.
+        Called with the number of rows that were just scored.
 
     Raises
     ------
     InputError
-        The data is not there.
+        The data are not there.
     """
     with tempfile.TemporaryDirectory() as scratch:
         return {"nab": _nab, "kdd": _kdd, "tabular": _tabular, "skab": _skab}[suite](
@@ -84,7 +84,7 @@ def table(suite: str, figures: dict[str, Any]) -> str:
 
 
 def cell(value: Any) -> str:
-    """A figure as it is shown: three digits, members of a dict by name."""
+    """A figure as it is shown: three digits; a dict as its names and values."""
     if isinstance(value, float):
         return f"{value:.1g}" if 0 < abs(value) < 0.001 else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
     return ", ".join(f"{k} {cell(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
@@ -135,18 +135,18 @@ def _incidents(streams: list[tuple[Series, Backtest]]) -> dict[str, int]:
 
 def _opened(result: Backtest) -> list[int]:
     """Rows that opened an incident."""
-    told = [json.loads(alert)["data"] for alert in result.alerts]
-    return [data["source"]["offset"] for data in told if data["state"] == "opened"]
+    alerts = [json.loads(alert)["data"] for alert in result.alerts]
+    return [data["source"]["offset"] for data in alerts if data["state"] == "opened"]
 
 
 # ---- labelled records ----------------------------------------------------------------------------------------------
 
 
 def _kdd(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
-    """KDD 99, 10 %, the http connections in file order, numeric fields, no labels seen.
+    """The http connections of KDD 99 (10 %), in the order of the file: numeric fields, without labels.
 
-    Beside all of them, those alone that were logged in: the rows that the literature calls http (Yamanishi et al.,
-    SmartSifter, KDD 2000), with all their numeric fields.
+    A second figure is for the connections that were logged in. The literature calls only these http (Yamanishi et al., SmartSifter, KDD
+    2000).
     """
     root = _unpacked(data, "kdd99_10pct", scratch)
     file = next(f for f in sorted(root.rglob(MARKS["kdd99_10pct"])) if f.is_file())
@@ -179,7 +179,7 @@ def _tabular(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> 
 
 
 def _skab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
-    """Each file of SKAB a stream, in order."""
+    """Each file of SKAB as a stream, in order."""
     sets = {}
     for file in sorted(_unpacked(data, "skab", scratch).rglob("*.csv")):
         frame = pd.read_csv(file, sep=";")
@@ -192,7 +192,7 @@ def _skab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dic
 def _compare(
     sets: dict[str, tuple[Floats, npt.NDArray[np.bool_]]], settings: Settings, scratch: Path, on_rows: OnRows
 ) -> dict[str, Any]:
-    """The ensemble against each of its members for records, on labelled sets."""
+    """Compare the ensemble with each of its members that scores records, on labelled sets."""
     files = []
     for name, (X, y) in sets.items():
         frame = pd.DataFrame(X, columns=[f"f{k}" for k in range(X.shape[1])])
@@ -226,12 +226,12 @@ def _compare(
 
 
 def false_positives(labels: Flags, scores: Floats) -> int:
-    """How many normal records score as high as the anomaly at which half of all anomalies are found.
+    """Number of normal records at or above the score at which half of all anomalies are found.
 
     Parameters
     ----------
     labels : bool[n]
-        At least one of them true.
+        At least one is true.
     scores : float64[n]
     """
     limit = np.quantile(scores[labels], 1.0 - RECALL, method="lower")
@@ -239,7 +239,7 @@ def false_positives(labels: Flags, scores: Floats) -> int:
 
 
 def _alone(settings: Settings) -> dict[str, Settings]:
-    """Settings with one detector alone, for each that runs on records."""
+    """For each detector that scores records: settings with this detector only."""
     alone = {}
     for name in DetectorSettings.model_fields:
         chosen = getattr(settings.detectors, name)

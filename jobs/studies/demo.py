@@ -1,4 +1,4 @@
-"""The demo: real series through a real Kafka and a real Flink cluster, and what was found."""
+"""The demo: send real series through a real Kafka and a real Flink cluster, and show what was found."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.kafka.follow import Received, alert_table, follow
 from streamgauge.jobs.kafka.replay import Pace, Sent, replay
 from streamgauge.jobs.kafka.topics import ensure
+from streamgauge.jobs.pages.demo_plot import PlottedSeries, draw
 from streamgauge.jobs.settings.loading import Settings, load, validated
 
-RATE = 2_500.0  # events a second: some hours of most series every second
-QUIET_SECONDS = 2.0
-PARTITIONS = 32  # the series have nothing in common: hardly any two should share a cohort
+RATE = 2_500.0  # events a second; for most series these are some hours of data
+QUIET_SECONDS = 2.0  # without an alert, before the demo may end
+PARTITIONS = 32  # so many that hardly any two series share a cohort, because they have nothing in common
 
 
 @dataclass
-class Found:
-    """What the demo saw.
+class DemoResult:
+    """What came of the demo.
 
     Attributes
     ----------
@@ -45,9 +46,9 @@ class Found:
     opened : dict
         By entity: rows at which an incident opened.
     latencies_ms : list of float
-        From handing an event to the producer to its alert on the alert topic.
+        Milliseconds between handing an event to the producer and its alert on the alert topic.
     first_alert_s : float or None
-        From the start of the demo.
+        Seconds between the start of the demo and the first alert.
     """
 
     alerts: list[dict[str, Any]] = field(default_factory=list)
@@ -57,7 +58,7 @@ class Found:
 
 
 def run(output: Path, keep: bool, console: Console, home: Path | None = None) -> dict[str, Any]:
-    """Play the demo.
+    """Run the demo.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def run(output: Path, keep: bool, console: Console, home: Path | None = None) ->
     figures = _figures(files, found)
     output.mkdir(parents=True, exist_ok=True)
     picture = output / "alerts.png"
-    draw(files, found.opened, picture)
+    draw([_plotted(file, found.opened.get(file.stem, [])) for file in files], picture)
     with (output / "alerts.jsonl").open("w") as file:
         file.writelines(json.dumps(alert) + "\n" for alert in found.alerts)
     console.print(_table(figures))
@@ -113,7 +114,7 @@ def run(output: Path, keep: bool, console: Console, home: Path | None = None) ->
 
 
 def on_own_topics(settings: Settings, cluster: local_cluster.Cluster, run: str) -> tuple[Settings, Path]:
-    """Settings on the local broker and topics of one run's own, and a file with them."""
+    """Settings for the local broker, with topics that only this run uses, and a file with these settings."""
     values = settings.model_dump(mode="json")
     values["kafka"] |= {
         "bootstrap": cluster.bootstrap,
@@ -126,8 +127,10 @@ def on_own_topics(settings: Settings, cluster: local_cluster.Cluster, run: str) 
     return validated(values, str(path)), path
 
 
-def _play(files: list[Path], settings: Settings, console: Console, started: float, scored: Callable[[], int]) -> Found:
-    """Send all series side by side, and gather the alerts as they come, until all events are scored."""
+def _play(
+    files: list[Path], settings: Settings, console: Console, started: float, scored: Callable[[], int]
+) -> DemoResult:
+    """Send all series at the same time, and collect the alerts until all events are scored."""
     total = sum(len(pd.read_csv(file, usecols=[0])) for file in files)
     places: dict[tuple[int, int], Sent] = {}
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -141,10 +144,10 @@ def _play(files: list[Path], settings: Settings, console: Console, started: floa
     def send() -> None:
         try:
             replay(files, settings, Columns(time="timestamp"), pace=Pace(rate=RATE), on_sent=on_sent)
-        except BaseException as error:  # handed to the main thread
+        except BaseException as error:  # raised again by the main thread
             errors.append(error)
 
-    found = Found()
+    found = DemoResult()
     received: list[Received] = []
     sender = threading.Thread(target=send, daemon=True)
     last = time.time()
@@ -173,7 +176,7 @@ def _play(files: list[Path], settings: Settings, console: Console, started: floa
 
 
 def windows_of(file: Path) -> tuple[pd.DataFrame, list[tuple[int, int]]]:
-    """A series, and its labelled windows as first and last row."""
+    """A series, and the first and last row of each of its labelled windows."""
     frame = pd.read_csv(file, parse_dates=["timestamp"])
     labels = json.loads((demo_series() / "windows.json").read_text())[file.stem]
     windows = []
@@ -183,7 +186,12 @@ def windows_of(file: Path) -> tuple[pd.DataFrame, list[tuple[int, int]]]:
     return frame, windows
 
 
-def _figures(files: list[Path], found: Found) -> dict[str, Any]:
+def _plotted(file: Path, opened: list[int]) -> PlottedSeries:
+    frame, windows = windows_of(file)
+    return PlottedSeries(file.stem, frame["value"].to_numpy(), windows, opened)
+
+
+def _figures(files: list[Path], found: DemoResult) -> dict[str, Any]:
     series: list[dict[str, Any]] = []
     for file in files:
         frame, windows = windows_of(file)
@@ -216,40 +224,3 @@ def _table(figures: dict[str, Any]) -> Table:
     for s in figures["series"]:
         table.add_row(s["series"], *(str(s[key]) for key in ("rows", "windows", "windows_found", "false_alarms")))
     return table
-
-
-def draw(files: list[Path], opened: dict[str, list[int]], path: Path) -> None:
-    """One panel a series: its values, the labelled windows, and where incidents opened."""
-    import matplotlib as mpl  # noqa: PLC0415  a second to import
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    figure, axes = plt.subplots(len(files), 1, figsize=(13, 1.75 * len(files)), layout="constrained")
-    for axis, file in zip(np.atleast_1d(axes), files, strict=True):
-        frame, windows = windows_of(file)
-        values = frame["value"].to_numpy()
-        axis.plot(values, color="#33475b", linewidth=0.6)
-        for k, (first, last) in enumerate(windows):
-            axis.axvspan(
-                first, last, color="#f6c344", alpha=0.4, linewidth=0, label="labelled window" if k == 0 else None
-            )
-        for inside in (True, False):
-            rows = [r for r in opened.get(file.stem, []) if any(a <= r <= b for a, b in windows) == inside]
-            if rows:
-                axis.plot(
-                    rows, values[rows], "o" if inside else "x", color="#1a7f37" if inside else "#d1242f", markersize=6,
-                    label="alert in a window" if inside else "alert elsewhere",
-                )  # fmt: skip
-        axis.set_title(file.stem.replace("_", " "), loc="left", fontsize=9, pad=3)
-        axis.tick_params(labelsize=7)
-        axis.margins(x=0.005)
-        axis.spines[["top", "right"]].set_visible(False)
-    handles: dict[str, Any] = {}
-    for axis in np.atleast_1d(axes):
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="upper right", ncols=3, fontsize=8, frameon=False)
-    figure.suptitle("Streamgauge: incidents opened, one configuration for all series", x=0.01, ha="left", fontsize=11)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)

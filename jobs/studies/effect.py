@@ -1,4 +1,4 @@
-"""What feedback changed: the last events through the pipeline twice, with and without it."""
+"""What feedback changed: the newest events are scored twice, with feedback and without."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Effect:
     alerts_without, alerts_with : int
         Incidents that opened.
     avoided : dict of str to int
-        Of the incidents that opened only without it: found false, found true (detections lost), judged by nobody.
+        Incidents that opened only without feedback, by what people found of them: false, true (these were lost), or unjudged.
     added : int
-        Incidents that opened only with it.
+        Incidents that opened only with feedback.
     """
 
     events: int
@@ -56,9 +56,9 @@ def effect_of_feedback(
     since : int
         Milliseconds.
     most : int
-        Newest events that are looked at.
+        How many of the newest events are scored again.
     say : callable
-        Told of events done, and of how many there are.
+        Called with the number of events scored, and with their total.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def effect_of_feedback(
 def _opened(
     settings: Settings, control: list[str], feedback: list[Feedback], raw: RawBatch, say: Callable[[int], None]
 ) -> set[Alert]:
-    """Incidents that open."""
+    """The incidents that open."""
     pipeline = ScoringPipeline(
         pipeline_of(settings),
         settings.kafka.topics.events,
@@ -108,7 +108,7 @@ def _opened(
 
 
 def compared(without: set[Alert], with_it: set[Alert], feedback: list[Feedback], events: int) -> Effect:
-    """The difference between two runs, and what people found of it.
+    """The difference between two runs, and what people found of the alerts that differ.
 
     Parameters
     ----------

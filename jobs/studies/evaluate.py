@@ -1,4 +1,4 @@
-"""One page that says how good the detection is on labelled files."""
+"""A page with the quality of detection on labelled files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from streamgauge.udfs.control.shares import place_of
 from streamgauge.udfs.output.alert import score_of
 
 MOST_ENTITIES = 50  # in the table
-MOST_POINTS = 1500  # of the timeline, each the highest of so many rows
+MOST_POINTS = 1500  # of the timeline; a point is the highest score of several rows
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Streamgauge evaluation</title>
 {{ style|safe }}
@@ -46,13 +46,13 @@ Cost: {{ missed_cost }} for a miss, {{ false_cost }} for a false alarm, {{ cost 
 <table><tr><th>threshold</th><th>score</th><th>precision</th><th>recall</th><th>F1</th><th>cost</th></tr>
 {% for row in thresholds %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
-<p class="sub">Those that use the labels say what would have been best here, not what will be.</p>
+<p class="sub">Thresholds that use the labels are the best for this data. They need not be the best for other data.</p>
 <h2>Members</h2>
 <table><tr><th>member</th><th>rows with an opinion</th><th>ROC AUC</th><th>PR AUC</th></tr>
 <tr><td>all together</td><td>{{ rows }}</td><td>{{ "%.3f"|format(whole.roc_auc) }}</td><td>{{ "%.3f"|format(whole.pr_auc) }}</td></tr>
 {% for row in members %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
-<p class="sub">Each detector and trained model by itself, on the rows that it had an opinion of.</p>
+<p class="sub">Each detector and trained model alone, on the rows for which it has an opinion.</p>
 <h2>Incidents by kind</h2>
 <table><tr><th>kind</th><th>opened</th><th>on labelled rows</th></tr>
 {% for row in kinds %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
@@ -76,18 +76,18 @@ def evaluate(
     Parameters
     ----------
     results : list of Backtest
-        With labels.
+        Results with labels.
     threshold : float
-        Of the settings, a tail probability.
+        Tail probability of the settings.
     missed, false : float
-        Costs.
+        Cost of a missed anomaly and of a false alarm.
     against : float, optional
-        Another tail probability, tried on half of the entities against `threshold` on the other half.
+        Another tail probability: it is tried on half of the entities, and compared with `threshold` on the other half.
 
     Raises
     ------
     InputError
-        There is no label, or all are alike.
+        There are no labels, or all are the same.
     """
     if any(result.labels is None for result in results):
         raise InputError("an evaluation needs labels: name their column with --label-column")
@@ -134,7 +134,7 @@ def evaluate(
 
 
 def _members(results: list[Backtest], labels: Flags) -> dict[str, dict[str, Any]]:
-    """How each member alone ranks the rows that it had an opinion of."""
+    """How well each member alone separates the rows for which it has an opinion."""
     evidence = np.concatenate([result.members for result in results])
     found = {}
     for name, column in zip(results[0].member_names, evidence.T, strict=True):
@@ -163,7 +163,7 @@ def _kinds(results: list[Backtest]) -> dict[str, dict[str, int]]:
 
 
 def _trial(names: Any, labels: Flags, scores: Floats, a: float, b: float) -> dict[str, Any]:
-    """Verdict on two thresholds, each on the half of the entities that a trial on live traffic would give it."""
+    """Compare two thresholds, each on the half of the entities that it would get in a trial on live traffic."""
     entities, each = np.unique(names, return_inverse=True)
     half = np.array([place_of(entity, "trial") < 0.5 for entity in entities.tolist()], dtype=np.bool_)[each]
     arms = []
@@ -190,7 +190,7 @@ def _thresholds(labels: Flags, scores: Floats, missed: float, false: float) -> d
         "best F1 (labels)": f1_threshold(labels, scores)[0],
         "lowest cost (labels)": cost_threshold(labels, scores, missed, false)[0],
     }
-    with contextlib.suppress(NotReadyError):  # too few rows for a tail: the line is left out
+    with contextlib.suppress(NotReadyError):  # too few rows to estimate a tail: the line is left out
         found["extreme-value tail, 1 in 10,000"] = tail_threshold(scores, 1e-4)
     return found
 

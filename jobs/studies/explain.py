@@ -1,4 +1,4 @@
-"""An alert explained: its events scored again from Kafka, what was expected, and what would not have fired."""
+"""Explain an alert: score its events again from Kafka, and find values that would not have raised it."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ from streamgauge.udfs.pipeline.shard import ScoringPipeline
 from streamgauge.udfs.windows.aggregate import KeptEvents, columns_of
 
 BATCH = 2000
-AROUND = 200  # events of the entity that are drawn on each side
-MOST_WAIT = 7 * 86_400_000  # milliseconds that a window may have waited for the clock
-MOST_FIELDS = 3  # that counterfactuals are looked for in
-MOST_STATE = 200_000_000  # bytes of a partition's state that are copied for each trial of a counterfactual
+AROUND = 200  # events of the entity that are drawn before the alert, and after it
+MOST_WAIT = 7 * 86_400_000  # milliseconds; the clock ends a window at the latest after this time
+MOST_FIELDS = 3  # counterfactuals are looked for in this many fields
+MOST_STATE = 200_000_000  # bytes; a larger state of a partition is not copied to try counterfactuals
 
 
 @dataclass
 class Explanation:
-    """What is found.
+    """What is known about an alert after its partition was scored again.
 
     Attributes
     ----------
@@ -49,16 +49,17 @@ class Explanation:
     equal : bool
         Whether scoring the partition again gave the same bytes.
     differs : dict
-        Where not: by key of the alert's data, what is on the topic and what came now.
+        If not: by key of the alert's data, the value on the topic and the value now.
     notes : list of str
-        Why that may be.
+        Possible reasons for a difference.
     counterfactuals : list of str
-        Bounds of single fields within which the event would not have fired.
+        Bounds of single fields within which the event would not have raised the alert.
     bounds : list of (field, value)
-        The same as numbers.
+        The same bounds as numbers.
     times, values : float64[n]
-        Of the field most to blame, around the alert; seconds since it.
+        Values of the field with the largest contribution, around the alert; times in seconds since the alert.
     blamed : str or None
+        The field with the largest contribution.
     """
 
     alert: dict[str, Any]
@@ -75,21 +76,21 @@ class Explanation:
 def explain(
     settings: Settings, alert_id: str, say: Callable[[int, int], None] = lambda done, total: None
 ) -> Explanation:
-    """Find an alert, and score its partition again up to it.
+    """Find an alert, and score its partition again up to the alert.
 
     Parameters
     ----------
     settings : Settings
-        Those of the job that raised it.
+        Settings of the job that raised it.
     alert_id : str
-        Identity of the incident, or a beginning of it that no other has.
+        Id of the incident, or the beginning of an id that only this incident has.
     say : callable
-        Told of events scored, and of how many there are.
+        Called with the number of events scored, and with their total.
 
     Raises
     ------
     InputError
-        There is no such alert, or its partition alone does not decide its score.
+        There is no such alert, or its score depends on more than its partition.
     ClusterError
         The broker does not answer.
     """
@@ -100,7 +101,7 @@ def explain(
     alert = _find(settings, alert_id)
     if alert["data"]["agreed"] == [SILENCE]:
         raise InputError(
-            f"{alert['data']['entity']} sent nothing, so there is no event to explain: its last one before was offset "
+            f"{alert['data']['entity']} sent nothing, so there is no event to explain: its last event was offset "
             f"{alert['data']['source']['offset']} of partition {alert['data']['source']['partition']}"
         )
     found = Explanation(alert)
@@ -129,15 +130,15 @@ def explain(
 
 
 def _find(settings: Settings, alert_id: str) -> dict[str, Any]:
-    """The newest record that opened the alert."""
+    """The newest message that opened the alert."""
     opened = [record for record in records_of(settings.kafka, alert_id) if record["data"]["state"] == "opened"]
     if not opened:
-        raise InputError(f"the record that opened alert {alert_id} is no more on {settings.kafka.topics.alerts}")
+        raise InputError(f"the message that opened alert {alert_id} is no longer on {settings.kafka.topics.alerts}")
     return opened[-1]
 
 
 def _records(settings: Settings, partition: int, offset: int, found: Explanation) -> tuple[list[Any], int]:
-    """The partition's records up to an offset, and where they begin; those after go into the picture."""
+    """Records of the partition up to an offset, and the first offset. Later records are only read for the picture."""
     place = TopicPartition(settings.kafka.topics.events, partition)
     with clients.consumer(settings.kafka, f"read {place.topic!r}") as consumer:
         begin, end = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
@@ -152,7 +153,7 @@ def _records(settings: Settings, partition: int, offset: int, found: Explanation
 
 
 def _around(found: Explanation, settings: Settings, records: list[Any], offset: int) -> None:
-    """Values of the field most to blame, of the same entity, around the alert."""
+    """Find the values of the field with the largest contribution, of the same entity, around the alert."""
     data = found.alert["data"]
     numbers = [name for name, value in data["actual"].items() if isinstance(value, int | float)]
     if not numbers:
@@ -169,7 +170,7 @@ def _around(found: Explanation, settings: Settings, records: list[Any], offset: 
 
 
 def _windows_around(found: Explanation, settings: Settings, records: list[Any], offset: int) -> None:
-    """The aggregate most to blame, of the same entity, in the windows around the alert's."""
+    """Find the values of the aggregate with the largest contribution, of the same entity, in the windows around the alert."""
     data = found.alert["data"]
     name, of = data["aggregate"]["window"], settings.windows[data["aggregate"]["window"]]
     found.blamed = max(data["actual"], key=lambda field: data["contributions"].get(field, 0.0))
@@ -190,13 +191,13 @@ def _windows_around(found: Explanation, settings: Settings, records: list[Any], 
 def _replay(
     pipeline: ScoringPipeline, records: list[Any], data: dict[str, Any], say: Callable[[int, int], None]
 ) -> tuple[dict[str, Any] | None, ScoringPipeline]:
-    """The alert that the last record raises now, and the pipeline as it was before that record."""
+    """The alert that the last record raises now, and a copy of the pipeline from before that record."""
     for start in range(0, len(records) - 1, BATCH):
         pipeline.process(raw_batch(records[start : min(start + BATCH, len(records) - 1)]))
         say(min(start + BATCH, len(records)), len(records))
     before = _copied(pipeline)
     alerts = pipeline.process(raw_batch(records[-1:])).alerts
-    if "aggregate" in data and not alerts:  # the clock ended the window, when no event did
+    if "aggregate" in data and not alerts:  # the clock ended the window, not an event
         alerts = pipeline.tick(dict.fromkeys(pipeline.partitions, MOST_WAIT)).alerts
     say(len(records), len(records))
     same = (a for _, text in alerts if (a := json.loads(text))["data"]["alert_id"] == data["alert_id"])
@@ -204,31 +205,35 @@ def _replay(
 
 
 def _copied(pipeline: ScoringPipeline) -> ScoringPipeline:
-    """A pipeline of its own in the same state; trained models are shared, since nothing changes them."""
+    """A copy of a pipeline in the same state. The trained models are shared, because scoring does not change them."""
     return copy.deepcopy(pipeline, {id(pipeline.models): pipeline.models})
 
 
 def _compare(found: Explanation, raised: dict[str, Any] | None) -> None:
     if raised is None:
         found.notes.append(
-            "scored again, the event raises no alert: other settings, other models, or another threshold than then"
+            "scored again, the event raises no alert: the settings, the models or the threshold have changed since"
         )
         return
     found.equal = msgspec.json.encode(raised) == msgspec.json.encode(found.alert)
     was, now = found.alert["data"], raised["data"]
     found.differs = {key: (was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)}
     if not found.equal:
-        found.notes.append("control messages and feedback are taken as they are now, not as they were then")
+        found.notes.append(
+            "all control messages and all feedback of today were used, not those of the time of the alert"
+        )
 
 
 def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings: Settings) -> None:
-    """Bounds of single fields, each trial scored on a copy of the state before the event."""
+    """Find bounds of single fields. Each trial is scored on a copy of the state before the event."""
     partition = before.partitions.get(record.partition)
     if partition is None:
         return
     entities = partition.stages.entities
     if entities.store.head.nbytes + entities.store.fields.nbytes + entities.rich.fields.nbytes > MOST_STATE:
-        found.notes.append("the partition's state is too large to try what would not have fired")
+        found.notes.append(
+            "the state of the partition is too large to find values that would not have raised the alert"
+        )
         return
     data = found.alert["data"]
     names = [
@@ -255,7 +260,7 @@ def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings:
 
 
 def _what_if_windows(found: Explanation, after: ScoringPipeline, before: ScoringPipeline) -> None:
-    """Bounds of single aggregates, each trial scored against what was known before the window ended."""
+    """Find bounds of single aggregates. Each trial is scored with the state from before the window ended."""
     data = found.alert["data"]
     number, name = data["source"]["partition"], data["aggregate"]["window"]
     partitions = [pipeline.partitions[number].windows for pipeline in (after, before) if number in pipeline.partitions]
@@ -279,7 +284,7 @@ def _what_if_windows(found: Explanation, after: ScoringPipeline, before: Scoring
 
 
 def _bound(found: Explanation, names: list[str], score: Callable[[Floats], Floats]) -> None:
-    """Look for the bounds of single fields within which a score stays below the threshold."""
+    """Find the bounds of single fields within which the score does not reach the threshold."""
     data = found.alert["data"]
     x, usual = (np.array([data[of][n] for n in names], np.float64) for of in ("actual", "expected"))
     bounds: list[Counterfactual] = counterfactuals(score, x, usual, score_of(-np.log(data["threshold"])))
@@ -288,7 +293,7 @@ def _bound(found: Explanation, names: list[str], score: Callable[[Floats], Float
 
 
 def draw(found: Explanation, path: Path) -> None:
-    """The entity around the alert: values, what was expected, and the bound within which nothing would have fired.
+    """Draw the entity around the alert: values, the expected value, and the bound within which there would be no alert.
 
     Raises
     ------
@@ -307,7 +312,7 @@ def draw(found: Explanation, path: Path) -> None:
         axes.axhline(expected, color="#1f6feb", linestyle=":", label=f"expected {expected:.6g}")
     for name, bound in found.bounds:
         if name == found.blamed:
-            axes.axhline(bound, color="#2d936c", linestyle="--", label=f"would not have fired within {bound:.6g}")
+            axes.axhline(bound, color="#2d936c", linestyle="--", label=f"no alert within {bound:.6g}")
     axes.set_xlabel("seconds from the alert")
     axes.set_ylabel(found.blamed)
     axes.set_title(f"{data['entity']}: {data['severity']} {data['kind']}, score {data['score']:.3f}", loc="left")

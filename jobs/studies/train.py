@@ -1,4 +1,4 @@
-"""Train a model on files or on what lies between offsets of the events topic, and publish it in the registry."""
+"""Train a model on files or on a range of the events topic, and publish it in the registry."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.schema import Alignment
 from streamgauge.udfs.settings.pipeline import EventSettings
 
-CANDIDATE = "candidate"  # the alias of what was trained last
-DEFAULT_LAST = 50_000  # newest events of the topic that are trained on
-MOST_QUARANTINED = 0.2  # share of the events that are left out because the job quarantined them: more is no exception
+CANDIDATE = "candidate"  # alias of the version that was trained last
+DEFAULT_LAST = 50_000  # newest events of the topic to train on
+MOST_QUARANTINED = (
+    0.2  # quarantined events are left out, unless they are more than this share: then they are the usual behaviour
+)
 OFFSETS = re.compile(r"(\d+):(\d+)-(\d+)")
 
 
@@ -40,7 +42,7 @@ def registry_of(settings: Settings, url: str | None = None) -> Registry:
     Raises
     ------
     InputError
-        None is named.
+        Neither names one.
     """
     url = url or settings.models.registry
     if url is None:
@@ -60,7 +62,7 @@ def train(
     say: Progress = silent,
     request: str | None = None,
 ) -> Manifest:
-    """Train, publish, and let the alias `candidate` stand for the new version; see `make_candidate`."""
+    """Train a version, publish it, and point the alias `candidate` at it; see `make_candidate`."""
     live = registry.aliases(name).get("live")
     manifest, variants = make_candidate(name, detector, past, settings, live, say, request)
     published = registry.publish(manifest, variants, sign_key)
@@ -81,16 +83,16 @@ def past_of_files(
     ----------
     files : list of Path
     columns : Columns
-        As in a backtest; none of them is a feature.
+        As in a backtest. None of these columns is a feature.
     licence : str
-        Of the data.
+        Licence of the data.
     on_rows : callable
-        Told of rows read.
+        Called with the number of rows that were just read.
 
     Raises
     ------
     InputError
-        A file or a column is not there, or there is no number in it.
+        A file or a column is not there, or no column is numeric.
     """
     parts: list[Rows] = []
     for path in files:
@@ -130,19 +132,19 @@ def past_of_topic(
     ----------
     settings : Settings
     ranges : dict, optional
-        First offset, and the one after the last, of each partition.
+        By partition: first offset, and the offset after the last.
     last : int, optional
-        Instead: so many newest events, evenly from all partitions.
+        Number of newest events to read instead, evenly from all partitions.
     on_rows : callable
-        Told of records read.
+        Called with the number of records that were just read.
     confirmed, quarantined : sequence of Stretch
-        Where confirmed anomalies lie, which are left out; and where events lie that the job quarantined, which are left out too unless
-        they are more than a fifth.
+        Offsets of confirmed anomalies, and of events that the job quarantined. Both are left out; but quarantined events only if they are
+        at most a fifth of all.
 
     Raises
     ------
     InputError
-        Nothing readable is there.
+        The range holds no readable event.
     ClusterError
         The broker does not answer.
     """
@@ -170,19 +172,19 @@ def past_of_topic(
 
 @dataclass
 class _Gathered:
-    """Events of a topic, gathered for a training.
+    """Events of a topic, collected for a training.
 
     Attributes
     ----------
     settings : EventSettings
     alignment : Alignment
-        Gives each field its column.
+        Assigns each field its column.
     read : list of str
-        Ranges of offsets.
+        Ranges of offsets that were read.
     matrices, entities, times, quarantined
-        Of the events that are kept, a batch after the other.
+        Of the events that are kept, one batch after the other.
     unreadable, anomalous : int
-        Events that are left out: they cannot be read, or are confirmed anomalies.
+        Events that are left out, because they cannot be read, or because they are confirmed anomalies.
     """
 
     settings: EventSettings
@@ -196,7 +198,7 @@ class _Gathered:
     anomalous: int = 0
 
     def add(self, raw: RawBatch, partition: int, confirmed: Sequence[Stretch], suspicious: Sequence[Stretch]) -> None:
-        """Decode a batch as the job does, and keep what a model may learn from."""
+        """Decode a batch as the job does, and keep the events that a model may learn from."""
         events, letters = decode(raw, self.settings)
         rejected = self.alignment.reject(events)
         events = events.drop({at for at, _ in rejected})
@@ -212,7 +214,7 @@ class _Gathered:
         self.times.append(events.times)
 
     def past(self, topic: str) -> Past:
-        """All of it; what is quarantined is left out where it is the exception."""
+        """All events, without the quarantined ones if these are few."""
         features = list(self.alignment.schema.numeric)
         X = np.full((len(self.entities), len(features)), np.nan)
         row = 0
@@ -227,14 +229,14 @@ class _Gathered:
         notes = [f"{self.unreadable} that cannot be read"] * bool(self.unreadable)
         notes += [f"{self.anomalous} of confirmed anomalies"] * bool(self.anomalous)
         if 0.0 < quarantined.mean() <= MOST_QUARANTINED:
-            notes.append(f"{quarantined.sum()} that were held back from learning")
+            notes.append(f"{quarantined.sum()} that were quarantined")
             X, groups = X[~quarantined], groups[~quarantined]
         left_out, first, last = "; ".join(notes), int(stamps.min()), int(stamps.max())
         return Past(X, features, groups, source=source, left_out=left_out, first=first, last=last)
 
 
 def _of(stretches: Sequence[Stretch], entities: list[str], offsets: Ints, partition: int) -> set[int]:
-    """Places of the events that lie in some stretches."""
+    """Places of the events that lie in one of the stretches."""
     places: set[int] = set()
     for stretch in stretches:
         if stretch.source.partition == partition:
@@ -243,12 +245,19 @@ def _of(stretches: Sequence[Stretch], entities: list[str], offsets: Ints, partit
     return places
 
 
-def newest(held: dict[int, tuple[int, int]], last: int) -> dict[int, tuple[int, int]]:
-    """The newest `last` offsets, as evenly from all partitions as what they hold allows."""
+def newest(available: dict[int, tuple[int, int]], last: int) -> dict[int, tuple[int, int]]:
+    """The newest `last` offsets, taken from all partitions as evenly as possible.
+
+    Parameters
+    ----------
+    available : dict
+        By partition: first offset, and the offset after the last.
+    last : int
+    """
     ranges, rest = {}, last
-    order = sorted(held, key=lambda p: held[p][1] - held[p][0])
+    order = sorted(available, key=lambda p: available[p][1] - available[p][0])
     for n, partition in enumerate(order):
-        begin, end = held[partition]
+        begin, end = available[partition]
         taken = min(end - begin, -(-rest // (len(order) - n)))
         ranges[partition] = (end - taken, end)
         rest -= taken
@@ -256,7 +265,7 @@ def newest(held: dict[int, tuple[int, int]], last: int) -> dict[int, tuple[int, 
 
 
 def parsed_offsets(texts: list[str]) -> dict[int, tuple[int, int]]:
-    """Ranges of offsets from ``PARTITION:FROM-TO``; InputError says what is wrong."""
+    """Ranges of offsets from ``PARTITION:FROM-TO``; raises InputError if they are not written so."""
     ranges = {}
     for text in texts:
         match = OFFSETS.fullmatch(text)
@@ -267,7 +276,7 @@ def parsed_offsets(texts: list[str]) -> dict[int, tuple[int, int]]:
 
 
 def parsed_settings(texts: list[str]) -> dict[str, Any]:
-    """Arguments of a detector from ``NAME=VALUE``; InputError says what is wrong."""
+    """Arguments of a detector from ``NAME=VALUE``; raises InputError if they are not written so."""
     found: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""Two thresholds tried on live traffic, each on its share of the entities, and what people find of the alerts of each."""
+"""A trial: two thresholds on live traffic, each for its share of the entities, compared by feedback on their alerts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamgauge.udfs.control.messages import Threshold, Trial, parse
 
 @dataclass(slots=True)
 class Arm:
-    """One of the two.
+    """One of the two thresholds of a trial, and what came of it.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Arm:
     alerts : int
         Incidents that opened.
     judged, right : int
-        Of these, those that somebody judged, and those that more people found true than false.
+        How many of these alerts somebody judged, and how many of them more people found true than false.
     """
 
     threshold: float
@@ -37,7 +37,7 @@ class Arm:
 
 @dataclass(slots=True)
 class Standing:
-    """How a trial stands.
+    """The results of a trial so far.
 
     Attributes
     ----------
@@ -50,13 +50,13 @@ class Standing:
 
     @property
     def verdict(self) -> Verdict:
-        """Which of the two is better, if one is."""
+        """Which of the two thresholds is better, if that can be said."""
         a, b = ((arm.right, arm.judged) for arm in self.arms.values())
         return compare_thresholds(a, b)
 
 
 def start(kafka: KafkaSettings, a: float, b: float, share: float) -> Trial:
-    """Begin a trial; it takes the place of one that goes on.
+    """Start a trial. It replaces a running one.
 
     Parameters
     ----------
@@ -64,12 +64,12 @@ def start(kafka: KafkaSettings, a: float, b: float, share: float) -> Trial:
     a, b : float
         Tail probabilities.
     share : float
-        Of the entities, for b.
+        Share of the entities that get `b`, 0 to 1.
 
     Raises
     ------
     SettingsError
-        That is no trial; says which value is wrong and what is allowed.
+        A value is wrong; the message names it and what is allowed.
     ClusterError
         The broker does not answer.
     """
@@ -81,7 +81,7 @@ def start(kafka: KafkaSettings, a: float, b: float, share: float) -> Trial:
 
 
 def end(kafka: KafkaSettings, keep: Literal["a", "b"] | None) -> float | None:
-    """End the trial; returns the threshold that is kept for all entities, if one is."""
+    """End the trial. Returns the threshold that is kept for all entities, or None if none is kept."""
     trial = running(kafka)
     kept = None if keep is None else {"a": trial.a, "b": trial.b}[keep]
     if kept is not None:
@@ -91,12 +91,12 @@ def end(kafka: KafkaSettings, keep: Literal["a", "b"] | None) -> float | None:
 
 
 def running(kafka: KafkaSettings) -> Trial:
-    """The trial that goes on.
+    """The running trial.
 
     Raises
     ------
     InputError
-        There is none.
+        No trial is running.
     ClusterError
         The broker does not answer.
     """
@@ -109,17 +109,17 @@ def running(kafka: KafkaSettings) -> Trial:
         if isinstance(message, Trial):
             newest = message
     if newest is None or newest.a is None:
-        raise InputError("no trial goes on: `streamgauge trial start 1e-4 1e-5` begins one")
+        raise InputError("no trial is running: `streamgauge trial start 1e-4 1e-5` starts one")
     return newest
 
 
 def standing(kafka: KafkaSettings) -> Standing:
-    """How the trial that goes on stands.
+    """The results of the running trial so far.
 
     Raises
     ------
     InputError
-        There is none.
+        No trial is running.
     ClusterError
         The broker does not answer.
     """
@@ -142,17 +142,18 @@ def standing(kafka: KafkaSettings) -> Standing:
     return found
 
 
-def words(found: Standing) -> str:
-    """The verdict, in a sentence."""
+def sentence(found: Standing) -> str:
+    """The verdict, as a sentence."""
     verdict, arms = found.verdict, found.arms
-    difference = f"precision of b less that of a is {verdict.difference:+.2f}, 95 % interval {verdict.low:+.2f} to {verdict.high:+.2f}"
+    interval = f"95 % interval {verdict.low:+.2f} to {verdict.high:+.2f}"
+    difference = f"precision of b minus precision of a is {verdict.difference:+.2f}, {interval}"
     if verdict.better == "neither yet":
         return f"neither is better yet: {difference}"
     return f"{verdict.better} ({arms[verdict.better].threshold:g}) is better: {difference}"
 
 
 def figures_of(found: Standing) -> dict[str, Any]:
-    """All of it, as it is printed as JSON."""
+    """The results as they are printed as JSON."""
     return {
         "trial": found.trial.model_dump(mode="json"),
         "arms": {name: asdict(arm) for name, arm in found.arms.items()},

@@ -1,4 +1,4 @@
-"""How much each member of the ensemble is worth, measured on files: by labels, or without them by agreement."""
+"""Weights for the members of the ensemble, measured on files: by labels, or by agreement if there are none."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.ensemble.weights import weights_by_agreement, weights_by_labels
 from streamgauge.models.errors import InputError
 
-LEAST, MOST = 0.01, 10.0  # weights that are proposed
-WARM = 200  # first events of each stream, which are not looked at
+LEAST, MOST = 0.01, 10.0  # range of the weights that are proposed
+WARM = 200  # the first events of each stream do not count
 
 
 def weigh(results: list[Backtest]) -> list[dict[str, Any]]:
-    """Each member's measured worth and proposed weight.
+    """How well each member detects, and the weight proposed for it.
 
     Parameters
     ----------
     results : list of Backtest
-        With labels, or without.
+        Results with labels, or without.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def weigh(results: list[Backtest]) -> list[dict[str, Any]]:
     Raises
     ------
     InputError
-        There are too few members with an opinion, or all labels are alike.
+        Fewer than two members have an opinion, or all labels are the same.
     """
     names = results[0].member_names
     evidence = np.concatenate([result.members[WARM:] for result in results])
@@ -46,7 +46,7 @@ def weigh(results: list[Backtest]) -> list[dict[str, Any]]:
     if all(result.labels is not None for result in results):
         labels = np.concatenate([result.labels[WARM:] > 0 for result in results if result.labels is not None])
         if not 0 < labels.sum() < len(labels):
-            raise InputError("all labels are alike: nothing can be weighed by them")
+            raise InputError("all labels are alike: they cannot tell good members from bad ones")
         for k, one in enumerate(figures):
             column = np.nan_to_num(evidence[:, k])
             one["roc_auc"] = float(metrics.roc_auc_score(labels, column))
@@ -57,14 +57,14 @@ def weigh(results: list[Backtest]) -> list[dict[str, Any]]:
 
 
 def proposed(evidence: Floats, labels: Flags | None) -> list[float]:
-    """Weights as the control topic takes them.
+    """Weights as a control message holds them.
 
     Parameters
     ----------
     evidence : float64[n, members]
         Evidence of each member; NaN where it has no opinion.
     labels : bool[n], optional
-        Of both kinds; without, members are weighed by their agreement.
+        Labels, some true and some false. Without labels, members are weighed by their agreement.
     """
     weights = weights_by_agreement(evidence) if labels is None else weights_by_labels(evidence, labels)
     return [round(weight, 3) for weight in np.clip(weights, LEAST, MOST).tolist()]

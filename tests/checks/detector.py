@@ -1,6 +1,6 @@
-"""One set of checks for every detector in the catalogue.
+"""Checks that every detector in the catalogue must pass.
 
-A check takes a function that makes a detector with small windows. Exemptions are in `EXEMPT`, each with its reason.
+A check gets a function that makes a detector with small windows. `EXEMPT` names the exceptions, each with its reason.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ Make = Callable[[], Detector]
 
 EXEMPT: dict[str, dict[str, str]] = {
     "first_seen_category": {
-        "check_scores_run_from_0_to_1_and_high_is_anomalous": "its columns are categories: of numbers each is a new one",
-        "check_a_planted_anomaly_is_found": "as above; test_first_seen_category plants one",
+        "check_scores_run_from_0_to_1_and_high_is_anomalous": "its columns are categories, and each number would be a new category",
+        "check_a_planted_anomaly_is_found": "as above; test_first_seen_category has its own test for this",
         "check_explanations_name_the_field": "as above",
         "check_explanations_add_up_to_the_score": "a known category scores 0, which is split evenly over no field",
-        "check_infinity_is_no_accident": "infinity is one category among others",
+        "check_infinity_is_scored_as_a_large_value": "infinity is one category among others",
         "check_scale_does_not_matter": "a category has no scale",
     },
-    "cusum": {"check_a_planted_anomaly_is_found": "one value is no run, however far it is"},
+    "cusum": {"check_a_planted_anomaly_is_found": "a single value is no run, even if it deviates much"},
     "slow_drift": {
-        "check_scores_run_from_0_to_1_and_high_is_anomalous": "one value is no drift, however far it is",
+        "check_scores_run_from_0_to_1_and_high_is_anomalous": "a single value is no drift, even if it deviates much",
         "check_explanations_name_the_field": "as above",
     },
     "peer_deviation": {
-        "check_scores_run_from_0_to_1_and_high_is_anomalous": "one value is no departure, however far it is",
+        "check_scores_run_from_0_to_1_and_high_is_anomalous": "a single value is no lasting difference from the peers",
         "check_a_planted_anomaly_is_found": "as above",
         "check_explanations_name_the_field": "as above",
     },
     "flat_line": {
-        "check_scores_run_from_0_to_1_and_high_is_anomalous": "one value is no flat line, however far it is",
+        "check_scores_run_from_0_to_1_and_high_is_anomalous": "a single value is no flat line",
         "check_a_planted_anomaly_is_found": "as above",
         "check_explanations_name_the_field": "as above",
     },
     "half_space_trees": {
-        "check_scale_does_not_matter": "its features are in [0, 1] by contract; featurize brings them there",
-        "check_infinity_is_no_accident": "its features are in [0, 1] by contract; decode refuses infinities",
-        "check_events_without_fields_are_survived": "no split can be drawn; the job asks a cohort only of features there are",
+        "check_scale_does_not_matter": "its features must be in [0, 1]; the normalisation before it ensures that",
+        "check_infinity_is_scored_as_a_large_value": "its features must be in [0, 1], and decoding refuses infinities",
+        "check_events_without_fields_are_survived": "a tree needs features to split on; the job never calls it without",
     },
     "river_half_space_trees": {
         "check_scale_does_not_matter": "as half_space_trees",
-        "check_infinity_is_no_accident": "as half_space_trees",
+        "check_infinity_is_scored_as_a_large_value": "as half_space_trees",
         "check_events_without_fields_are_survived": "as half_space_trees",
     },
 }
@@ -133,7 +133,7 @@ def check_same_seed_same_scores(make: Make) -> None:
     np.testing.assert_array_equal(make().score_learn_many(data()), make().score_learn_many(data()))
 
 
-def check_not_ready_is_said(make: Make) -> None:
+def check_not_ready_is_an_error(make: Make) -> None:
     detector = make()
     assert not detector.ready
     with pytest.raises(NotReadyError, match=r"needs \d+"):
@@ -218,7 +218,7 @@ def check_scale_does_not_matter(make: Make) -> None:
         np.testing.assert_allclose(scaled.score_learn_many(data() * scale), plain.score_learn_many(data()), rtol=1e-6)
 
 
-def check_infinity_is_no_accident(make: Make) -> None:
+def check_infinity_is_scored_as_a_large_value(make: Make) -> None:
     detector = make()
     detector.learn_many(data())
     far, infinite = (detector.score_many(np.array([[x, 0.5, 0.5], [-x, 0.5, 0.5]])) for x in (1e9, np.inf))

@@ -1,6 +1,6 @@
-"""One set of checks for every fitted detector in the catalogue: they are trained once, and only score after.
+"""Checks that every fitted detector in the catalogue must pass. Fitted detectors are trained once, and then only score.
 
-A check takes the detector's class and its settings. Detectors of sequences are given runs of events.
+A check gets the class of the detector and its settings. Detectors of sequences score runs of events.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def damaged_waves() -> Floats:
 
 
 def trained(kind: Kind, settings: Settings, X: Floats | None = None) -> FittedDetector:
-    """A detector trained on waves, or on something else; the same training is done once for all checks."""
+    """A detector trained on waves, or on `X`. The same training is done only once for all checks."""
     X = waves() if X is None else X
     return kind.from_state(_trained_state(kind, json.dumps(settings), X.shape, X.tobytes()))
 
@@ -50,18 +50,18 @@ def _trained_state(kind: Kind, settings: str, shape: tuple[int, ...], data: byte
 
 
 def briefly(kind: Kind, settings: Settings) -> Settings:
-    """Settings of a short training, for checks that need a trained detector and not a good one."""
+    """Settings for a short training, for checks that do not need a good detector."""
     brief = {"epochs": 2, "components": 3}
     return settings | {name: value for name, value in brief.items() if name in kind().settings()}
 
 
 def given(detector: FittedDetector, X: Floats) -> Floats:
-    """Events as the detector takes them."""
+    """Events in the form that the detector scores."""
     return windows(X, None, detector.steps, len(X)) if detector.sequence else X
 
 
 def ending(detector: FittedDetector, event: Floats, seed: int = 7) -> Floats:
-    """Events, usual but for the last one of each run."""
+    """Events in the form that the detector scores: each run has usual events, and ends with a given event."""
     event = np.atleast_2d(event)
     if not detector.sequence:
         return event
@@ -144,7 +144,7 @@ def check_same_seed_same_scores(kind: Kind, settings: Settings) -> None:
     np.testing.assert_array_equal(first.score_many(given(first, X)), second.score_many(given(second, X)))
 
 
-def check_not_ready_is_said(kind: Kind, settings: Settings) -> None:
+def check_not_ready_is_an_error(kind: Kind, settings: Settings) -> None:
     detector = kind(**settings)
     assert not detector.ready
     with pytest.raises(NotReadyError, match="needs training"):
@@ -189,8 +189,8 @@ def check_widths(kind: Kind, settings: Settings) -> None:
         events = given(detector, waves(40, d, 1))
         assert np.isfinite(detector.score_many(events)).all()
         assert detector.explain_many(events[:2]).shape == (2, d)
-        held = sum(map(len, detector.to_files().values()))
-        assert 0.5 * held < kind.bytes_for(d, **detector.settings()) + 20_000
+        size = sum(map(len, detector.to_files().values()))
+        assert 0.5 * size < kind.bytes_for(d, **detector.settings()) + 20_000
         assert kind.bytes_for(d, **detector.settings()) < MOST_BYTES
 
 
@@ -215,7 +215,7 @@ def check_scale_does_not_matter(kind: Kind, settings: Settings) -> None:
     np.testing.assert_allclose(scaled.score_many(given(scaled, scaled_X)), expected, rtol=1e-6, atol=1e-9)
 
 
-def check_infinity_is_no_accident(kind: Kind, settings: Settings) -> None:
+def check_infinity_is_scored_as_a_large_value(kind: Kind, settings: Settings) -> None:
     detector = trained(kind, settings)
     far, infinite = (detector.score_many(ending(detector, np.array([x, 5.0, 5.0]))) for x in (1e9, np.inf))
     np.testing.assert_array_equal(far, infinite)
@@ -223,7 +223,7 @@ def check_infinity_is_no_accident(kind: Kind, settings: Settings) -> None:
     assert np.isfinite(dirty.score_many(given(dirty, waves(50)))).all()
 
 
-def check_a_contaminated_history_does_no_harm(kind: Kind, settings: Settings) -> None:
+def check_a_contaminated_history_does_not_harm(kind: Kind, settings: Settings) -> None:
     random = np.random.default_rng(5)
     strange = 5.0 + random.uniform(3.0, 6.0, (200, 3)) * random.choice([-1, 1], (200, 3))
     X = waves(1200)

@@ -1,4 +1,4 @@
-"""One real cluster for all integration tests: Kafka, a JobManager and two TaskManagers on free ports."""
+"""A real cluster that all integration tests share: Kafka, a JobManager and two TaskManagers on free ports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.integration.live import close_all
 
 
 def free_ports() -> dict[str, int]:
-    """Ports nobody listens on; Prometheus needs a run of them, one a Flink process."""
+    """Free ports. Prometheus needs consecutive ones, one for each Flink process."""
     sockets = []
     for _ in PORTS:
         s = socket.socket()
@@ -37,7 +37,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     shared = writable(None)
     local_cluster.jars(shared)
     (shared / "numba").mkdir(exist_ok=True)
-    for folder in ("jars", "numba"):  # what takes long to fetch or to compile is kept from one run to the next
+    for folder in ("jars", "numba"):  # downloading and compiling take long, so the results are kept for the next run
         (home / folder).symlink_to(shared / folder)
     before = os.environ.get("STREAMGAUGE_HOME")
     os.environ["STREAMGAUGE_HOME"] = str(home)

@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 import yaml
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.local_cluster import Cluster
 from streamgauge.jobs.cluster.submit import submit
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.jobs.settings.loading import Settings, validated
-from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.pipeline.shard import ScoringPipeline
 
 from tests.streams import SMALL
@@ -32,26 +33,26 @@ from tests.streams import SMALL
 STREAMGAUGE = str(Path(sys.executable).with_name("streamgauge"))
 _numbers = itertools.count(1)
 PARTITIONS = 4
-PATIENCE = 240.0  # seconds after which a test gives up waiting; no result depends on how long anything took
+PATIENCE = 240.0  # seconds after which a test stops waiting; no result depends on how long something takes
 _open: list[Live] = []
 
 
 def close_all() -> None:
-    """Close the clients of all that were made."""
+    """Close all clients that the tests made."""
     while _open:
         _open.pop().close()
 
 
 class Live:
-    """A job's topics, and what is on them.
+    """The topics of a job, and the records on them.
 
     Parameters
     ----------
     cluster : Cluster
     home : Path
-        For the settings file.
+        Folder for the settings file.
     sections : dict
-        Settings by section, over small windows and warm-ups.
+        Settings by section. By default windows and warm-ups are small.
     """
 
     def __init__(self, cluster: Cluster, home: Path, **sections: Any) -> None:
@@ -73,21 +74,21 @@ class Live:
         self.settings: Settings = validated(values, name)
         self.topics = self.settings.kafka.topics
         ensure(self.settings.kafka, PARTITIONS)
-        self.producer = KafkaProducer(
-            bootstrap_servers=cluster.bootstrap, acks="all", linger_ms=2, retries=10_000, delivery_timeout_ms=600_000
+        self._clients = ExitStack()
+        patient = {"linger_ms": 2, "retries": 10_000, "delivery_timeout_ms": 600_000}
+        self.producer = self._clients.enter_context(
+            clients.producer(self.settings.kafka, f"write for {name}", **patient)
         )
         self._readers: dict[str, tuple[KafkaConsumer, list[Any]]] = {}
         _open.append(self)
 
     def close(self) -> None:
         """Close its clients."""
-        self.producer.close(5)
-        for consumer, _ in self._readers.values():
-            consumer.close()
+        self._clients.close()
 
     @contextmanager
     def job(self, settings: Settings | None = None, file: Path | None = None, **options: Any) -> Iterator[str]:
-        """A running job, cancelled at the end."""
+        """A running job. It is cancelled at the end."""
         number = submit(settings or self.settings, file or self.file, jobmanager=self.cluster.jobmanager, **options)
         try:
             yield number
@@ -100,7 +101,7 @@ class Live:
         rate: float | None = None,
         over: threading.Event | None = None,
     ) -> None:
-        """Keys and payloads (bytes as they are, anything else as JSON) to the events topic, until all are sent or it is over."""
+        """Send keys and payloads (bytes as they are, anything else as JSON) to the events topic, until all are sent or `over` is set."""
         started = time.monotonic()
         for n, (key, payload) in enumerate(payloads):
             if over is not None and over.is_set():
@@ -116,11 +117,10 @@ class Live:
         self.producer.send(self.topics.control, json.dumps(message).encode(), message["type"].encode()).get(PATIENCE)
 
     def read(self, topic: str) -> list[Any]:
-        """All committed records on a topic up to its present end, by partition and offset."""
+        """All committed records on a topic up to its current end, by partition and offset."""
         if topic not in self._readers:
-            consumer = KafkaConsumer(
-                bootstrap_servers=self.cluster.bootstrap, isolation_level="read_committed", enable_auto_commit=False
-            )
+            reader = clients.consumer(self.settings.kafka, f"read {topic!r}", isolation_level="read_committed")
+            consumer = self._clients.enter_context(reader)
             consumer.assign([TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)])
             consumer.seek_to_beginning()
             self._readers[topic] = (consumer, [])
@@ -128,14 +128,13 @@ class Live:
         ends = consumer.end_offsets(list(consumer.assignment()))
         deadline = time.monotonic() + PATIENCE
         while any(consumer.position(place) < end for place, end in ends.items()):
-            came = [r for part in consumer.poll(400).values() for r in part]
-            records += came
+            records += [r for part in consumer.poll(400).values() for r in part]
             assert time.monotonic() < deadline, f"{topic} is not read to its end within {PATIENCE:g} s"
         records.sort(key=lambda r: (r.partition, r.offset))
         return list(records)
 
     def until(self, topic: str, enough: Callable[[list[Any]], bool], seconds: float = PATIENCE) -> list[Any]:
-        """Records of a topic as soon as they are enough; all there are when the time is over."""
+        """Records of a topic as soon as `enough` accepts them, or all records when the time is over."""
         deadline = time.monotonic() + seconds
         while not enough(records := self.read(topic)) and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -150,22 +149,18 @@ class Live:
         return self.at_least(topic, len(self.read(topic)) + n)
 
     def counted(self, job: str, name: str, least: int = 1) -> int:
-        """A counter of the job as soon as it is at least so much; metrics are a second or two behind."""
+        """A counter of the job as soon as it is at least `least`. Metrics are a second or two late."""
         deadline = time.monotonic() + PATIENCE
         while (count := self.rest.operator_counter(job, name)) < least and time.monotonic() < deadline:
             time.sleep(0.5)
         return count
 
-    def expected(self) -> ScoredLog:
-        """What the pipeline gives in this process for the events on the topic: what the job must give."""
+    def expected(self) -> ExpectedRecords:
+        """The outputs of the pipeline in this process for the events on the topic. The job must write the same."""
         pipeline = ScoringPipeline(self.settings.pipeline(), self.topics.events, self.settings.job.name)
         records = self.read(self.topics.events)
-        raw = RawBatch(
-            [r.value for r in records],
-            *(np.array([getattr(r, a) for r in records], dtype=np.int64) for a in ("partition", "offset", "timestamp")),
-        )
-        result = pipeline.process(raw)
-        return ScoredLog(
+        result = pipeline.process(raw_batch(records))
+        return ExpectedRecords(
             sorted(text for _, text in result.alerts),
             sorted(text for _, text in result.scores),
             sorted(text for _, text in result.dead_letters),
@@ -176,7 +171,7 @@ class Live:
 
 @contextmanager
 def together(*lives: Live) -> Iterator[list[str]]:
-    """A job of each, submitted at the same time: one TaskManager has one slot, so that as many can run as there are of those."""
+    """A job of each, submitted at the same time. There must be a TaskManager for each job, because each has one slot."""
     with ExitStack() as stack, ThreadPoolExecutor(len(lives)) as pool:
         jobs = [live.job() for live in lives]
         submitted = [pool.submit(job.__enter__) for job in jobs]
@@ -186,8 +181,8 @@ def together(*lives: Live) -> Iterator[list[str]]:
         yield [one.result() for one in submitted]
 
 
-class ScoredLog:
-    """Records by topic, sorted."""
+class ExpectedRecords:
+    """The records that a job must write: sorted values for each topic, and the number of events."""
 
     def __init__(
         self, alerts: list[bytes], scores: list[bytes], dead: list[bytes], late: list[bytes], events: int
@@ -213,31 +208,43 @@ def events(n: int, entities: int = 20, seed: int = 0) -> Iterator[tuple[str, dic
 
 
 @contextmanager
-def under_load(live: Live, rate: float, least: int = 0) -> Iterator[None]:
-    """Send events beside what the caller does, and `least` of them in any case; at the end all are sent."""
-    over, errors = threading.Event(), []
+def background(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Call `work` in a thread while the block runs. At the end of the block its event is set; an error in `work` fails the test."""
+    over = threading.Event()
+    errors: list[Exception] = []
 
-    def work() -> None:
-        endless = events(10**9)
+    def run() -> None:
         try:
-            live.send(itertools.islice(endless, least), rate)
-            live.send(endless, rate, over)
+            work(over)
         except Exception as error:
             errors.append(error)
 
-    sender = threading.Thread(target=work)
-    sender.start()
+    thread = threading.Thread(target=run)
+    thread.start()
     try:
         yield
     finally:
         over.set()
-        sender.join(2 * PATIENCE)
+        thread.join(2 * PATIENCE)
     assert not errors
-    assert not sender.is_alive()
+    assert not thread.is_alive()
+
+
+@contextmanager
+def under_load(live: Live, rate: float, least: int = 0) -> Iterator[None]:
+    """Send events while the block runs, and at least `least` events. At the end all are sent."""
+
+    def work(over: threading.Event) -> None:
+        endless = events(10**9)
+        live.send(itertools.islice(endless, least), rate)
+        live.send(endless, rate, over)
+
+    with background(work):
+        yield
 
 
 def streamgauge(*arguments: Any, code: int = 0) -> str:
-    """A command as a user types it; what it prints to standard output."""
+    """Run a command as a user types it. Returns what it prints to standard output."""
     done = subprocess.run(
         [STREAMGAUGE, *map(str, arguments)], capture_output=True, text=True, check=False, env=dict(os.environ)
     )

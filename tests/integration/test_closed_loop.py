@@ -1,11 +1,10 @@
-"""The whole story on the real cluster: drift, request, training, shadow, canary, live; a bad model, and the old one back; one job."""
+"""The whole loop on the real cluster, in one job: drift, request, training, shadow, canary, live; then a bad model and its rollback."""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past
 from streamgauge.udfs.control.messages import ModelVersion
 
-from tests.integration.live import PATIENCE, Live
+from tests.integration.live import PATIENCE, Live, background
 
 pytestmark = pytest.mark.integration
 ENTITIES = 24
@@ -34,29 +33,17 @@ def events(n, seed, centre=0.0):
         yield entity, {"entity": entity, "a": a, "b": b, "c": c}
 
 
-@contextmanager
-def background(work):
-    """Work again and again, until the block is left; what goes wrong in it fails the test."""
-    over, errors = threading.Event(), []
+def again(work):
+    """For `background`: call `work` again and again until the block ends."""
 
-    def run():
-        try:
-            while not over.is_set():
-                work()
-        except Exception as error:
-            errors.append(error)
+    def run(over: threading.Event) -> None:
+        while not over.is_set():
+            work()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(PATIENCE)
-    assert not errors
+    return run
 
 
-def told(live):
+def steps_of(live):
     """Steps of the model so far: (step, data)."""
     records = [json.loads(record.value) for record in live.read(live.topics.notices)]
     return [
@@ -68,24 +55,29 @@ def told(live):
 
 def until(live, step, seconds=PATIENCE):
     deadline = time.monotonic() + seconds
-    while step not in dict(told(live)) and time.monotonic() < deadline:
+    while step not in dict(steps_of(live)) and time.monotonic() < deadline:
         time.sleep(0.5)
-    return told(live)
+    return steps_of(live)
 
 
 def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(cluster, tmp_path):
     registry = Registry(str(tmp_path / "models"))
     registry.point("pumps", "live", train(registry, "pumps", "isolation_forest", past(4000, 0)).version)
     live = Live(
-        cluster, tmp_path, models={"registry": str(tmp_path / "models"), "use": {"pumps": {}}},
-        drift={"every": 300}, retrain={"least": 3000, "compare": 2000, "wait": "1 h"}, decide={"threshold": 1e-3},
-        output={"scores": "none"}, track=1000,
-    )  # fmt: skip
+        cluster,
+        tmp_path,
+        models={"registry": str(tmp_path / "models"), "use": {"pumps": {}}},
+        drift={"every": 300},
+        retrain={"least": 3000, "compare": 2000, "wait": "1 h"},
+        decide={"threshold": 1e-3},
+        output={"scores": "none"},
+        track=1000,
+    )
     trainer, seeds = Trainer(live.settings), iter(range(1, 10_000))
-    with live.job() as job, background(lambda: trainer.run(once=True)):
+    with live.job() as job, background(again(lambda: trainer.run(once=True))):
         live.send(events(4000, 0))
         assert live.counted(job, "scored") > 0
-        with background(lambda: live.send(events(1500, next(seeds), centre=1.5), rate=1500)):
+        with background(again(lambda: live.send(events(1500, next(seeds), centre=1.5), rate=1500))):
             steps = until(live, "settled")
             assert [step for step, _ in steps][-5:] == ["trained", "shadowed", "canary", "promoted", "settled"]
             assert "cost" not in [data.get("gate") for _, data in steps]  # the same kind of model costs the same
@@ -114,7 +106,7 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
         assert sum(live.counted(job, f"planted_{tier}", 0) for tier in ("rich", "light")) > 0
         assert {"pumps"} <= {name for probe in probed for name in probe["members"]}
         assert live.rest.call(f"/jobs/{job}")["state"] == "RUNNING"
-    again = Trainer(live.settings)
-    again.recall()
-    assert again.backoff.rejections("pumps") == trainer.backoff.rejections("pumps") >= 1
+    restarted = Trainer(live.settings)
+    restarted.recall()
+    assert restarted.backoff.rejections("pumps") == trainer.backoff.rejections("pumps") >= 1
     assert 'streamgauge_retrain_trained_total{model="pumps"}' in trainer.metrics.text()

@@ -20,7 +20,7 @@ def series(tmp_path):
     return file
 
 
-def test_submit_replay_alerts_doctor_status_stop_and_go_on(cluster, tmp_path, series):
+def test_submit_replay_alerts_doctor_status_stop_and_submit_again(cluster, tmp_path, series):
     live = Live(cluster, tmp_path)
     settings = ("--settings", live.file)
     job = json.loads(streamgauge("submit", *settings, "--json"))["job"]
@@ -43,7 +43,7 @@ def test_submit_replay_alerts_doctor_status_stop_and_go_on(cluster, tmp_path, se
     live.rest.cancel(again)
 
 
-def test_doctor_names_entities_whose_producer_does_not_key(cluster, tmp_path):
+def test_doctor_names_entities_that_are_on_several_partitions(cluster, tmp_path):
     live = Live(cluster, tmp_path)
     live.send([(None, {"entity": "a", "x": i}) for i in range(2000)] + [("b", {"entity": "b", "x": 1})])
     for partition in range(4):
@@ -54,11 +54,14 @@ def test_doctor_names_entities_whose_producer_does_not_key(cluster, tmp_path):
     assert "1 entities are on several partitions (a): producers must key by entity" in findings["keys"]["message"]
 
 
-def test_flinks_own_refusal_is_passed_on(cluster, tmp_path):
+def test_flinks_own_error_is_shown(cluster, tmp_path):
     live = Live(cluster, tmp_path)
     done = subprocess.run(
         [STREAMGAUGE, "submit", "--settings", str(live.file), "--from-savepoint", "file:///nowhere"],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.returncode == 1
     assert "nowhere" in done.stderr

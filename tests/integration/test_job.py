@@ -24,10 +24,10 @@ def test_two_jobs_on_the_same_taskmanagers_in_both_modes_equal_the_pipeline_in_p
         expected = live.expected()
         scores = live.at_least(live.topics.scores, len(expected.scores))
         alerts = live.at_least(live.topics.alerts, len(expected.alerts))
-        beside = other.expected()
-        assert values(other.at_least(other.topics.scores, len(beside.scores))) == beside.scores
-        assert values(other.at_least(other.topics.alerts, len(beside.alerts))) == beside.alerts
-        assert beside.alerts
+        expected_of_other = other.expected()
+        assert values(other.at_least(other.topics.scores, len(expected_of_other.scores))) == expected_of_other.scores
+        assert values(other.at_least(other.topics.alerts, len(expected_of_other.alerts))) == expected_of_other.alerts
+        assert expected_of_other.alerts
         metrics = _metrics(live, job)
         prometheus = _prometheus(cluster)
     assert values(scores) == expected.scores
@@ -52,7 +52,9 @@ def _metrics(live, job):
         path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
         deadline, there = time.monotonic() + PATIENCE, False
         while not there and time.monotonic() < deadline:
-            there = found.get("events") == 4000  # asked for once more then: parts of an answer may be older than others
+            there = (
+                found.get("events") == 4000
+            )  # then all are read once more, because some values of an answer may be older than others
             names = [m["id"] for m in live.rest.call(path) if ".score_batch." in m["id"]]
             answer = [
                 m for i in range(0, len(names), 20) for m in live.rest.call(f"{path}?get={','.join(names[i : i + 20])}")
@@ -75,8 +77,8 @@ def _prometheus(cluster):
 def test_every_detector_runs_in_the_job_by_settings_alone(cluster, tmp_path):
     detectors: dict[str, dict[str, int]] = {name: {} for name in ONLINE} | {"slow_drift": {"span": 20, "warmup": 100}}
     live = Live(cluster, tmp_path, detectors=detectors)
-    hour = (int(time.time()) // 3600 - 1) * 3_600_000  # all within one: no season to learn first
-    # "shared" is what entities have in common, so that there are peers to be compared with
+    hour = (int(time.time()) // 3600 - 1) * 3_600_000  # all events within one hour, so there is no season to learn
+    # all entities have the field "shared" in common, so that they are peers
     usual = [
         (key, event | {"ts": hour + 250 * i, "site": f"s{i % 5}", "shared": i // 60 % 40 + i % 3 / 9})
         for i, (key, event) in enumerate(events(12_000, entities=60))
@@ -86,11 +88,11 @@ def test_every_detector_runs_in_the_job_by_settings_alone(cluster, tmp_path):
         expected = live.expected()
         scores = live.until(live.topics.scores, lambda r: len(r) >= len(expected.scores))
     assert values(scores) == expected.scores
-    said = {name for r in scores for name in json.loads(r.value)["detectors"]}
-    assert said == set(ONLINE)
+    members = {name for r in scores for name in json.loads(r.value)["detectors"]}
+    assert members == set(ONLINE)
 
 
-def test_control_messages_hold_from_the_first_batch_and_while_it_runs(cluster, tmp_path):
+def test_control_messages_apply_from_the_first_batch_and_while_the_job_runs(cluster, tmp_path):
     live = Live(cluster, tmp_path)
     live.control({"type": "rules", "rules": [{"id": "old", "when": "x > 5"}]})
     live.control({"type": "rules", "rules": [{"id": "first", "when": "x < 0"}]})
@@ -107,7 +109,7 @@ def test_control_messages_hold_from_the_first_batch_and_while_it_runs(cluster, t
             return [data for data in (json.loads(r.value)["data"] for r in alerts) if data["entity"] != "a"]
 
         def arrived(alerts):
-            """The message travels by itself: ask until it has arrived."""
+            """Send events until one shows that the control message has arrived."""
             live.send([(name := f"b{next(numbers)}", {"entity": name, "x": 9})])
             return later(alerts)
 
@@ -130,7 +132,7 @@ def two(cluster, tmp_path_factory):
 
 
 class TestTwoJobsAtOnce:
-    """Both in thread mode, each on a TaskManager that had other jobs before."""
+    """Two jobs in thread mode, each on a TaskManager that ran other jobs before."""
 
     def test_bad_input_goes_to_the_dead_letters_with_reason_offset_and_bytes_and_every_offset_is_accounted_for(
         self, two
@@ -171,7 +173,7 @@ class TestTwoJobsAtOnce:
         scores = live.until(live.topics.scores, lambda r: len(r) >= 901)
         found = [data for data in (json.loads(r.value)["data"] for r in alerts) if data["actual"] == {"x": 5000.0}]
         assert [data["entity"] for data in found] == ["e1"]
-        assert 0.0 <= found[0]["expected"]["x"] <= 4.0  # the order in which the partitions' values came is Kafka's
-        assert found[0]["confidence"] > 0.5  # all 300 events of the entity were seen in one place
+        assert 0.0 <= found[0]["expected"]["x"] <= 4.0  # Kafka decides in which order the values of the partitions come
+        assert found[0]["confidence"] > 0.5  # all 300 events of the entity were scored in one shard
         assert len(scores) == 901
         assert json.loads(letter.value)["reason"] == "not_json"

@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 import pytest
+from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.jobs.studies.explain import draw, explain
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.pipeline.shard import ScoringPipeline
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
@@ -18,9 +18,9 @@ from tests.integration.live import Live
 pytestmark = pytest.mark.integration
 
 
-# the defaults, where `Live` has small warm-ups
+# the default settings; `Live` would use small warm-ups
 PATIENT = PipelineSettings().model_dump(include={"detectors", "featurize", "calibration", "decide"})
-PATIENT["decide"]["threshold"] = 1e-3  # a few hundred windows are too few to be sure of less
+PATIENT["decide"]["threshold"] = 1e-3  # a few hundred windows do not suffice for smaller tail probabilities
 
 
 def data(records):
@@ -29,11 +29,12 @@ def data(records):
 
 def test_runs_flat_lines_and_broken_rules_have_their_kind_in_the_alert(cluster, tmp_path):
     live = Live(
-        cluster, tmp_path,
+        cluster,
+        tmp_path,
         decide={"threshold": 1e-4, "warmup": 30, "rules": [{"id": "full", "when": "used / size > 0.95 && size > 10"}]},
-    )  # fmt: skip
+    )
     random = np.random.default_rng(0)
-    hour = int(time.time()) // 3600 * 3600 - 7200  # within one hour: no season to learn first
+    hour = int(time.time()) // 3600 * 3600 - 7200  # all events within one hour, so there is no season to learn
     wave = 10 * np.sin(np.arange(1500) / 40)
     events = [
         {
@@ -53,13 +54,13 @@ def test_runs_flat_lines_and_broken_rules_have_their_kind_in_the_alert(cluster, 
     with live.job():
         live.send([("disk", event) for event in events])
         alerts = live.until(live.topics.alerts, lambda r: {"collective", "conditional"} <= {d["kind"] for d in data(r)})
-    told = [d for d in data(alerts) if d["state"] != "resolved"]
-    kinds = {(d["kind"], max(d["contributions"], key=d["contributions"].get)) for d in told}
+    unresolved = [d for d in data(alerts) if d["state"] != "resolved"]
+    kinds = {(d["kind"], max(d["contributions"], key=d["contributions"].get)) for d in unresolved}
     assert {("collective", "load"), ("collective", "used")} <= kinds
-    assert [d["rules"] for d in told if d["kind"] == "conditional"] == [["full"]]
+    assert [d["rules"] for d in unresolved if d["kind"] == "conditional"] == [["full"]]
 
 
-def test_a_topic_that_falls_silent_is_told_by_the_heartbeat_after_a_restart_too_and_so_is_its_return(cluster, tmp_path):
+def test_silence_and_its_end_raise_alerts_by_heartbeats_also_after_a_restart(cluster, tmp_path):
     live = Live(cluster, tmp_path, silence={"after": 3.0, "at_least": "15 s", "events": 20}, decide={"threshold": 1e-9})
     usual = [(e, {"entity": e, "x": float(i % 5)}) for i in range(25) for e in ("a", "b")]
     with live.job() as job:
@@ -70,7 +71,7 @@ def test_a_topic_that_falls_silent_is_told_by_the_heartbeat_after_a_restart_too_
     with live.job(from_savepoint=savepoint):
         silent = data(live.until(live.topics.alerts, lambda r: len(r) >= 2))
         last = max(r.offset for r in live.read(live.topics.events) if r.key == b"a")
-        with pytest.raises(InputError, match=f"a sent nothing, .* its last one before was offset {last} of partition"):
+        with pytest.raises(InputError, match=f"a sent nothing, .* its last event was offset {last} of partition"):
             explain(live.settings, next(d["alert_id"] for d in silent if d["entity"] == "a"))
         live.send(usual[:2])
         alerts = data(live.until(live.topics.alerts, lambda r: len(r) >= 4))
@@ -82,12 +83,10 @@ def test_a_topic_that_falls_silent_is_told_by_the_heartbeat_after_a_restart_too_
     assert sorted(d["alert_id"] for d in back) == sorted(d["alert_id"] for d in silent)
 
 
-def test_windows_of_event_time_are_told_amended_by_late_events_and_explained(cluster, tmp_path):
+def test_windows_of_event_time_raise_alerts_are_amended_by_late_events_and_explained(cluster, tmp_path):
     minute, rows = 60_000, 190
     windows = {"minute": {"size": "1 m", "aggregates": {"paid": ["sum"]}}}
-    live = Live(
-        cluster, tmp_path, windows=windows, event={"out_of_order": "10 s", "amend_within": "5 m"}, **PATIENT
-    )  # fmt: skip
+    live = Live(cluster, tmp_path, windows=windows, event={"out_of_order": "10 s", "amend_within": "5 m"}, **PATIENT)
     begin = (int(time.time() * 1000) - rows * minute) // minute * minute
     random = np.random.default_rng(0)
     usual = [
@@ -115,10 +114,9 @@ def test_windows_of_event_time_are_told_amended_by_late_events_and_explained(clu
     assert (retracted["state"], retracted["alert_id"]) == ("retracted", opened["alert_id"])
     assert [retracted["amended"][when]["actual"]["minute.count"] for when in ("was", "now")] == [1.0, 12.0]
     again = ScoringPipeline(live.settings.pipeline(), live.topics.events, live.settings.job.name)
-    log = [r for r in live.read(live.topics.events) if r.partition == opened["source"]["partition"]]
-    columns = (np.array([getattr(r, name) for r in log]) for name in ("partition", "offset", "timestamp"))
-    told = again.process(RawBatch([r.value for r in log], *columns)).alerts
-    assert sorted(text for _, text in told) == sorted(r.value for r in live.read(live.topics.alerts))
+    records = [r for r in live.read(live.topics.events) if r.partition == opened["source"]["partition"]]
+    replayed = again.process(raw_batch(records)).alerts
+    assert sorted(text for _, text in replayed) == sorted(r.value for r in live.read(live.topics.alerts))
     found = explain(live.settings, ann["alert_id"])
     assert found.equal
     assert found.blamed in ("minute.paid.sum", "minute.count")

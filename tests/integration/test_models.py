@@ -22,7 +22,7 @@ from tests.models.detectors.fitted.test_fitted_checks import SMALL as SMALL_MODE
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory):
-    """Each trained detector, on what `events` calls usual."""
+    """A registry with each trained detector, trained on usual values of `events`."""
     random = np.random.default_rng(0)
     X = np.column_stack((random.normal(10, 1, 400), random.normal(0, 1, 400)))
     past = Past(X, ["x", "y"], np.arange(400, dtype=np.int64) % 4)
@@ -52,13 +52,13 @@ def test_a_model_trained_from_the_topic_is_swapped_in_without_a_restart_and_a_ba
     models = {"registry": registry.url, "use": {"isolation_forest": {"shadow": "1"}}}
     live = Live(cluster, tmp_path, models=models)
 
-    def say(version, role="live"):
+    def assign(version, role="live"):
         message = ModelVersion(type="model", model="isolation_forest", role=role, version=version)
         send_control(live.settings.kafka, message)
 
     def versions(records):
-        told = [json.loads(r.value)["data"]["detectors"] for r in records]
-        return [one["isolation_forest"]["version"] for one in told if "isolation_forest" in one]
+        opinions = [json.loads(r.value)["data"]["detectors"] for r in records]
+        return [one["isolation_forest"]["version"] for one in opinions if "isolation_forest" in one]
 
     with live.job() as job:
         live.send(events(1500, entities=5))
@@ -75,13 +75,13 @@ def test_a_model_trained_from_the_topic_is_swapped_in_without_a_restart_and_a_ba
         some = [Stretch("e1", Source(partition=p, first=100, last=400)) for p in range(4)]
         spared = past_of_topic(live.settings, quarantined=some)
         assert 0.8 * len(whole.X) <= len(spared.X) < len(whole.X)
-        assert spared.left_out.endswith(f"{len(whole.X) - len(spared.X)} that were held back from learning")
+        assert spared.left_out.endswith(f"{len(whole.X) - len(spared.X)} that were quarantined")
         everything = [Stretch(f"e{k}", Source(partition=p, first=0, last=1500)) for k in range(5) for p in range(4)]
-        assert len(past_of_topic(live.settings, quarantined=everything).X) == len(whole.X)  # that is no exception
+        assert len(past_of_topic(live.settings, quarantined=everything).X) == len(whole.X)  # too many to leave out
         trained = train(registry, "isolation_forest", "isolation_forest", past, {"n_trees": 20})
         assert trained.parent == 1
-        say(trained.version)
-        say(99)
+        assign(trained.version)
+        assign(99)
         letters = live.until(live.topics.dead_letters, bool)
         live.send(events(1500, entities=5, seed=1))
         live.at_least(live.topics.scores, 3000)
@@ -121,19 +121,19 @@ def test_an_alert_is_explained_from_its_offsets_byte_for_byte_with_a_picture(clu
     arguments = ["explain", last["alert_id"], "--settings", str(live.file), "--plot", str(picture)]
     done = runner.invoke(app, [*arguments, "--json"], env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    assert told["equal"] is True, told["differs"]
-    assert told["alert"]["data"] == last
-    assert told["differs"] == {}
-    assert told["notes"] == []
-    assert told["would_not_have_fired"], (
+    explanation = json.loads(done.stdout.strip().splitlines()[-1])
+    assert explanation["equal"] is True, explanation["differs"]
+    assert explanation["alert"]["data"] == last
+    assert explanation["differs"] == {}
+    assert explanation["notes"] == []
+    assert explanation["would_not_have_fired"], (
         last["actual"],
         last["expected"],
         last["contributions"],
         last["detectors"],
         last["score"],
     )
-    assert told["would_not_have_fired"][0].split(" ")[0] in ("x", "y")
+    assert explanation["would_not_have_fired"][0].split(" ")[0] in ("x", "y")
     assert picture.read_bytes().startswith(b"\x89PNG")
     shown = runner.invoke(app, arguments, env={"COLUMNS": "200"})
     assert "scored again: the same bytes" in shown.output

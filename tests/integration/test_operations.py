@@ -1,4 +1,4 @@
-"""What operators meet: changing schemas, too many entities, floods of incidents, situations, and an entity to be looked at."""
+"""Daily operation: changing schemas, too many entities, many incidents at once, feedback, trials, and requests about entities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from kafka import KafkaProducer
+from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.entity_requests import ask
 from streamgauge.jobs.kafka.feedback import confirmed, judge
 from streamgauge.jobs.kafka.topics import records_since, send_feedback
@@ -58,9 +58,12 @@ def test_an_entity_is_shown_rewound_and_forgotten_in_the_running_job_and_after_a
 
 def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_budget(cluster, tmp_path):
     live = Live(
-        cluster, tmp_path, entity={"most": 1000}, event={"rename": {"lat_ms": "latency"}, "context": ["mode"]},
+        cluster,
+        tmp_path,
+        entity={"most": 1000},
+        event={"rename": {"lat_ms": "latency"}, "context": ["mode"]},
         decide={"budget": 5.0, "threshold": 1e-9, "rules": [{"id": "full", "when": "used > 99"}]},
-    )  # fmt: skip
+    )
     first = [("k", {"entity": f"e{i}", "latency": float(i % 7), "used": 1.0, "mode": "day"}) for i in range(3000)]
     renamed = [("k", {"entity": f"e{i}", "lat_ms": 3.0, "used": 1.0, "mode": "night"}) for i in range(3000, 6000)]
     added = [("k", {"entity": f"f{i}", "latency": "slow", "used": 1.0, "new": i, "mode": "day"}) for i in range(6000)]
@@ -81,33 +84,35 @@ def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_
     assert one["rules"] == two["rules"] == ["full"]
 
 
-def test_incidents_on_all_partitions_are_told_as_one_group_also_after_a_restart(cluster, tmp_path):
+def test_incidents_on_all_partitions_are_reported_as_one_group_also_after_a_restart(cluster, tmp_path):
     live = Live(cluster, tmp_path, decide={"threshold": 1e-9, "rules": [{"id": "full", "when": "used > 99"}]})
-    begin = int(time.time() * 1000)  # the times are the events' own: a restart may take long
+    begin = int(time.time() * 1000)  # event times, because the restart may take long
     full = [(name, {"entity": name, "ts": begin + 500 * k, "used": 100.0}) for k, name in enumerate("abcdefgh")]
 
     def groups(records):
-        told = [json.loads(record.value) for record in records]
-        return [event for event in told if event["type"].startswith("io.streamgauge.group.")]
+        notices = [json.loads(record.value) for record in records]
+        return [event for event in notices if event["type"].startswith("io.streamgauge.group.")]
 
     with live.job() as job:
-        live.send(full[:4], rate=2.0)  # one after the other, on whatever partition
+        live.send(full[:4], rate=2.0)  # one after the other, on any partition
         live.until(live.topics.notices, lambda records: len(groups(records)) == 2)
         savepoint = live.rest.stop(job)
     with live.job(from_savepoint=savepoint):
         live.send(full[4:], rate=2.0)
-        told = groups(live.until(live.topics.notices, lambda records: len(groups(records)) == 3))
+        found = groups(live.until(live.topics.notices, lambda records: len(groups(records)) == 3))
         alerts = live.at_least(live.topics.alerts, 8)
-    said = sorted(((event["type"].rsplit(".", 1)[1], event["data"]["incidents"]) for event in told), key=lambda s: s[1])
-    assert said == [("opened", 2), ("updated", 4), ("updated", 8)]
-    whole = next(event["data"] for event in told if event["data"]["incidents"] == 8)
+    sizes = sorted(
+        ((event["type"].rsplit(".", 1)[1], event["data"]["incidents"]) for event in found), key=lambda s: s[1]
+    )
+    assert sizes == [("opened", 2), ("updated", 4), ("updated", 8)]
+    whole = next(event["data"] for event in found if event["data"]["incidents"] == 8)
     first = min(json.loads(alert.value)["data"]["window"]["from"] for alert in alerts)
     assert (sorted(whole["entities"]), whole["root"]["time"]) == (list("abcdefgh"), first)
     assert whole["partitions"] == sorted({d["source"]["partition"] for d in data(alerts)})
     assert len(whole["partitions"]) > 1
 
 
-def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_until_their_time(cluster, tmp_path):
+def test_alerts_that_people_find_false_do_not_come_again_and_ignored_ones_not_before_their_time(cluster, tmp_path):
     live = Live(cluster, tmp_path, decide={"threshold": 1e-2, "warmup": 300, "quiet_events": 5}, track=200)
     random = np.random.default_rng(0)
 
@@ -121,19 +126,19 @@ def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_
     with live.job() as job:
         live.send(usual(400) + strange(104.2) + usual(30))
         alerts = live.until(live.topics.alerts, lambda r: {"pump", "fan"} <= {d["entity"] for d in data(r)})
-        told = {d["entity"]: d for d in data(alerts) if d["state"] == "opened"}
+        first = {d["entity"]: d for d in data(alerts) if d["state"] == "opened"}
         later = datetime.now(UTC) + timedelta(hours=1)
-        judge(kafka, told["fan"]["alert_id"], "ignore", "ann", later)
+        judge(kafka, first["fan"]["alert_id"], "ignore", "ann", later)
         for who in ("ann", "ben", "eve"):
-            said = judge(kafka, told["pump"]["alert_id"], "false", who)
-        assert (said.field, said.agreed) == ("x", tuple(told["pump"]["agreed"]))
+            message = judge(kafka, first["pump"]["alert_id"], "false", who)
+        assert (message.field, message.agreed) == ("x", tuple(first["pump"]["agreed"]))
         live.producer.send(live.topics.feedback, b"nonsense", b"k").get(30)
         [letter] = live.at_least(live.topics.dead_letters, 1)
         assert "feedback: message: Invalid JSON" in json.loads(letter.value)["message"]
         before = {(r.partition, r.offset) for r in live.read(live.topics.alerts)}
 
         def opened(records):
-            """Entities of the incidents that opened since then."""
+            """Entities of the incidents that opened since `before`."""
             new = data(r for r in records if (r.partition, r.offset) not in before)
             return [alert["entity"] for alert in new if alert["state"] == "opened"]
 
@@ -145,13 +150,13 @@ def test_alerts_that_somebody_finds_false_are_told_no_more_and_ignored_ones_not_
         assert opened(live.until(live.topics.alerts, lambda r: "pump" in opened(r))) == ["pump"]
     assert [message.verdict for message in confirmed(kafka)] == []
     page = tmp_path / "report.html"
-    told = json.loads(streamgauge("report", "--settings", live.file, "--since", "1h", "--output", page, "--json"))
-    assert told["events"] == 800
-    assert (told["judged"], told["precision"][0]) == (1, 0.0)
-    assert told["feedback"] == {"ignore": 1, "false": 3}
-    assert told["effect_of_feedback"]["alerts_with"] < told["effect_of_feedback"]["alerts_without"]
-    assert told["effect_of_feedback"]["avoided"]["false"] == 1
-    assert told["entities"]["known"] == 2
+    figures = json.loads(streamgauge("report", "--settings", live.file, "--since", "1h", "--output", page, "--json"))
+    assert figures["events"] == 800
+    assert (figures["judged"], figures["precision"][0]) == (1, 0.0)
+    assert figures["feedback"] == {"ignore": 1, "false": 3}
+    assert figures["effect_of_feedback"]["alerts_with"] < figures["effect_of_feedback"]["alerts_without"]
+    assert figures["effect_of_feedback"]["avoided"]["false"] == 1
+    assert figures["entities"]["known"] == 2
     assert page.read_text().count("data:image/png") == 6
 
 
@@ -170,13 +175,13 @@ def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_pa
         def opened(records):
             return [alert for alert in data(records) if alert["state"] == "opened"]
 
-        told = opened(live.until(live.topics.alerts, lambda r: len(opened(r)) == sum(counted().values())))
-        assert len(told) > 30
-        assert {(alert["trial"], alert["threshold"]) for alert in told} == {("a", 0.02), ("b", 0.0001)}
-        for alert in told[:30]:
+        alerts = opened(live.until(live.topics.alerts, lambda r: len(opened(r)) == sum(counted().values())))
+        assert len(alerts) > 30
+        assert {(alert["trial"], alert["threshold"]) for alert in alerts} == {("a", 0.02), ("b", 0.0001)}
+        for alert in alerts[:30]:
             right = max(map(abs, alert["actual"].values())) > 100  # what was planted
-            word = {key: alert[key] for key in ("alert_id", "entity", "kind", "tail_probability")}
-            send_feedback(live.settings.kafka, Feedback(**word, verdict="true" if right else "false", by="ann"))
+            about = {key: alert[key] for key in ("alert_id", "entity", "kind", "tail_probability")}
+            send_feedback(live.settings.kafka, Feedback(**about, verdict="true" if right else "false", by="ann"))
         standing = json.loads(streamgauge("trial", "show", *settings, "--json"))
         arms = standing["arms"]
         assert sum(arm["judged"] for arm in arms.values()) == 30
@@ -188,18 +193,19 @@ def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_pa
         streamgauge("trial", "show", *settings, code=2)
 
 
-def test_a_topic_is_read_to_its_end_in_the_order_of_offsets_whatever_clocks_and_transactions(cluster, tmp_path):
+def test_a_topic_is_read_to_its_end_in_the_order_of_offsets_despite_clocks_and_transactions(cluster, tmp_path):
     live = Live(cluster, tmp_path)
-    producer = KafkaProducer(bootstrap_servers=cluster.bootstrap, transactional_id=live.settings.job.name)
-    producer.init_transactions()
-    for turn, end in enumerate((producer.commit_transaction, producer.commit_transaction, producer.abort_transaction)):
-        producer.begin_transaction()
-        for k in range(6):
-            stamp = 1_790_000_000_000 - 1000 * (6 * turn + k)
-            producer.send(live.topics.alerts, f"{turn}{k}".encode(), partition=k % 2, timestamp_ms=stamp)
-        end()
-    producer.close()
-    records = records_since(live.settings.kafka, live.topics.alerts)
+    kafka = live.settings.kafka
+    with clients.producer(kafka, "write in transactions", transactional_id=live.settings.job.name) as producer:
+        producer.init_transactions()
+        ends = (producer.commit_transaction, producer.commit_transaction, producer.abort_transaction)
+        for turn, end in enumerate(ends):
+            producer.begin_transaction()
+            for k in range(6):
+                stamp = 1_790_000_000_000 - 1000 * (6 * turn + k)
+                producer.send(live.topics.alerts, f"{turn}{k}".encode(), partition=k % 2, timestamp_ms=stamp)
+            end()
+    records = records_since(kafka, live.topics.alerts)
     for partition in (0, 1):
         mine = [r.value.decode() for r in records if r.partition == partition]
         assert mine == [f"{turn}{k}" for turn in (0, 1) for k in range(partition, 6, 2)]

@@ -1,4 +1,4 @@
-"""Nothing lost, nothing twice: killed processes, savepoints, other parallelism."""
+"""No alert is lost or repeated: killed processes, savepoints, changed parallelism."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_taskmanagers_killed_under_load_lose_no_alert_and_repeat_none_where_deli
     with together(*lives) as jobs:
         with under_load(at_least, RATE, EVENTS), under_load(exactly, RATE, EVENTS):
             for live, job in [*zip(lives, jobs, strict=True)] * 2:
-                live.more(live.topics.alerts, 20)  # it works on what has come since the last kill
+                live.more(live.topics.alerts, 20)  # the job scores events that came after the last kill
                 live.rest.wait_running(job, PATIENCE)
                 kill_busy_taskmanager(live, job)
             for live in lives:
@@ -83,7 +83,9 @@ def test_the_broker_restarted_under_load_loses_nothing(cluster, tmp_path):
     assert sorted({r.value for r in alerts}) == expected.alerts
 
 
-def test_restored_at_twice_the_parallelism_equals_never_stopped_and_other_shards_are_refused(cluster, tmp_path):
+def test_a_job_restored_at_twice_the_parallelism_equals_an_uninterrupted_job_and_other_shards_are_refused(
+    cluster, tmp_path
+):
     live = Live(cluster, tmp_path, job={"delivery": "exactly_once"})
     with under_load(live, RATE):
         with live.job() as job:
@@ -116,7 +118,7 @@ def test_restored_at_twice_the_parallelism_equals_never_stopped_and_other_shards
     assert "saved with batch.shards 2, the settings say 1" in reason
 
 
-def test_too_few_slots_are_named(cluster, tmp_path):
+def test_too_few_slots_are_an_error_that_says_so(cluster, tmp_path):
     live = Live(cluster, tmp_path, job={"parallelism": 4}, batch={"shards": 4})
     job = submit(live.settings, live.file, jobmanager=cluster.jobmanager, wait=False)
     try:

@@ -1,4 +1,4 @@
-"""A job goes on from the savepoint of an earlier release, as if it had run from the first event on."""
+"""A job starts from the savepoint of an earlier release, and writes what an uninterrupted job writes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BACKENDS = ("rocksdb", "heap")
 
 
 def later(records, saved):
-    """Values of alerts or scores that are about events after the savepoint."""
+    """Values of the alerts or scores about events after the savepoint."""
     kept = []
     for value in records:
         record = json.loads(value)
@@ -30,7 +30,7 @@ def later(records, saved):
 
 @pytest.fixture(scope="module")
 def savepoint(tmp_path_factory):
-    """The savepoint's folder; it is moved, so its path is not the one where it was written."""
+    """Folder of the savepoint. It was moved: its path is not the one where the savepoint was written."""
     folder = tmp_path_factory.mktemp("moved") / "savepoint"
     with zipfile.ZipFile(SAVEPOINT) as archive:
         archive.extractall(folder)

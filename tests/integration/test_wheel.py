@@ -1,6 +1,6 @@
-"""The wheel is whole: installed in an empty environment, in an empty folder, without a clone, all commands work.
+"""The wheel is complete: all commands work after an installation into an empty environment, without a clone.
 
-The new environment finds the other packages where this one has them, so that nothing but the wheel itself is installed.
+The new environment uses the other packages of this one, so only the wheel itself is installed.
 """
 
 from __future__ import annotations
@@ -18,19 +18,29 @@ from pathlib import Path
 
 import psutil
 import pytest
-from kafka import KafkaProducer
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.settings.kafka import KafkaSettings
 
 from tests.integration.conftest import free_ports
 
 ROOT = Path(__file__).parents[2]
 SOURCES = (
-    "jobs", "udfs", "models", "flink-conf", "examples/nab", "setup.py", "pyproject.toml", "README.md", "LICENSE", "constraints.txt",
-)  # fmt: skip
+    "jobs",
+    "udfs",
+    "models",
+    "flink-conf",
+    "examples/nab",
+    "setup.py",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "constraints.txt",
+)
 
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment with the wheel, and an empty folder with an empty home to use it from."""
+    """An environment with the wheel, and a user with an empty home and an empty working directory."""
 
     environment: Path
     user: Path
@@ -42,18 +52,22 @@ class Installed:
 
     @property
     def state(self) -> Path:
-        """Where the local cluster keeps its state unless told otherwise."""
+        """The default folder of the local cluster."""
         return self.user / ".cache" / "streamgauge"
 
     def run(self, program: str, *arguments: str, code: int = 0) -> str:
-        """A command of the environment; what it prints to standard output."""
+        """Run a command of the environment. Returns what it prints to standard output."""
         unwanted = ("PYTHON", "STREAMGAUGE", "NUMBA", "FLINK", "XDG")
         variables = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
         variables |= {"HOME": str(self.user), "STREAMGAUGE__KAFKA__BOOTSTRAP": f"127.0.0.1:{self.ports['kafka']}"}
         done = subprocess.run(
             [self.environment / "bin" / program, *arguments],
-            cwd=self.user / "empty", env=variables, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=self.user / "empty",
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + (done.stderr if code else "")
 
@@ -61,7 +75,7 @@ class Installed:
         return self.run("streamgauge", *arguments, code=code)
 
     def processes(self) -> list[str]:
-        """Processes that have something to do with this environment or its state."""
+        """Command lines of the processes that name this environment or its state."""
         lines = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
         return [line for line in lines if str(self.environment) in line or str(self.state) in line]
 
@@ -69,7 +83,7 @@ class Installed:
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     folder = tmp_path_factory.mktemp("wheel")
-    for name in SOURCES:  # a copy: building leaves files behind, and takes up those of an older build
+    for name in SOURCES:  # a copy, because building leaves files, and would use those of an older build
         source, target = ROOT / name, folder / "source" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -81,7 +95,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     subprocess.run([*pip, "wheel", *quiet, "--no-build-isolation", "-w", folder, folder / "source"], check=True)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "environment"], check=True)
     made = Installed(folder / "environment", folder / "user", free_ports())
-    (made.site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")  # its own .pth files are not read there
+    (made.site / "others.pth").write_text(
+        sysconfig.get_path("purelib") + "\n"
+    )  # .pth files in that folder are not read
     (wheel,) = folder.glob("streamgauge-*.whl")
     subprocess.run(
         [
@@ -103,7 +119,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
         made.streamgauge("down")
 
 
-def test_nothing_of_the_clone_is_seen(installed):
+def test_no_file_of_the_clone_is_used(installed):
     code = "import streamgauge, streamgauge.jobs.commands.app as app; print(list(streamgauge.__path__), app.__file__)"
     package = installed.site / "streamgauge"
     seen = installed.run("python", "-c", code).split()
@@ -113,14 +129,14 @@ def test_nothing_of_the_clone_is_seen(installed):
     assert all(place.startswith(str(package)) and Path(place).exists() for place in places.values())
 
 
-def test_a_home_that_cannot_be_is_one_clear_line(installed):
+def test_a_home_that_cannot_be_used_is_an_error_of_one_line(installed):
     (installed.user / "file").touch()
     for command in ("up", "down", "status", "demo", "warm", "stop", "where"):
-        said = installed.streamgauge(command, "--home", str(installed.user / "file"), code=2)
-        assert said == f"error: home {installed.user / 'file'} is a file: --home and STREAMGAUGE_HOME name a folder\n"
-    said = installed.streamgauge("up", "--home", str(installed.user / "file" / "below"), code=2)
-    assert said.startswith(f"error: cannot write to home {installed.user / 'file' / 'below'} (")
-    assert said.count("\n") == 1
+        output = installed.streamgauge(command, "--home", str(installed.user / "file"), code=2)
+        assert output == f"error: home {installed.user / 'file'} is a file: --home and STREAMGAUGE_HOME name a folder\n"
+    output = installed.streamgauge("up", "--home", str(installed.user / "file" / "below"), code=2)
+    assert output.startswith(f"error: cannot write to home {installed.user / 'file' / 'below'} (")
+    assert output.count("\n") == 1
 
 
 def test_up_submit_alert_stop_down(installed):
@@ -134,15 +150,17 @@ def test_up_submit_alert_stop_down(installed):
 
     job = json.loads(installed.streamgauge("submit", "--json"))["job"]
     assert sorted(cache.rglob("*.nbi")) == compiled  # the job found all kernels
-    producer = KafkaProducer(bootstrap_servers=f"127.0.0.1:{installed.ports['kafka']}")
+    kafka = KafkaSettings(bootstrap=f"127.0.0.1:{installed.ports['kafka']}")
     alert, deadline = "", time.monotonic() + 60
-    while not alert and time.monotonic() < deadline:  # a job that starts at the latest event may miss the first ones
-        for i in range(400):
-            event = {"entity": "pump", "pressure": 9999 if i == 390 else 50 + i % 7}
-            producer.send("events", json.dumps(event).encode(), b"pump")
-        producer.flush()
-        alert = installed.streamgauge("alerts", "--from-beginning", "--limit", "1", "--idle", "3", "--json")
-    producer.close()
+    with clients.producer(kafka, "write events") as producer:
+        while (
+            not alert and time.monotonic() < deadline
+        ):  # a job that starts at the latest event may miss the first ones
+            for i in range(400):
+                event = {"entity": "pump", "pressure": 9999 if i == 390 else 50 + i % 7}
+                producer.send("events", json.dumps(event).encode(), b"pump")
+            producer.flush()
+            alert = installed.streamgauge("alerts", "--from-beginning", "--limit", "1", "--idle", "3", "--json")
     assert json.loads(alert)["subject"] == "pump"
     assert {j["jid"]: j["state"] for j in json.loads(installed.streamgauge("status", "--json"))["jobs"]} == {
         job: "RUNNING"
@@ -155,7 +173,7 @@ def test_up_submit_alert_stop_down(installed):
     assert list((installed.user / "empty").iterdir()) == []
 
 
-def test_the_series_of_the_demo_can_be_backtested(installed):
+def test_a_backtest_of_the_series_of_the_demo_works(installed):
     series = Path(installed.streamgauge("where", "series").strip()) / "nyc_taxi.csv"
     figures = json.loads(installed.streamgauge("backtest", str(series), "--time-column", "timestamp", "--json"))
     assert figures["scored"] == 10_320

@@ -1,4 +1,4 @@
-"""What several tests of jobs/ need."""
+"""Fixtures that several tests of jobs/ need."""
 
 from __future__ import annotations
 
@@ -48,6 +48,20 @@ def table(tmp_path):
     file = tmp_path / "cards.csv"
     frame.to_csv(file, index=False)
     return file
+
+
+@pytest.fixture
+def payments(tmp_path):
+    """A file with three payments: one without an amount, the last one earlier than the one before, and no final line break."""
+    path = tmp_path / "cards.csv"
+    rows = (
+        "ts,card,amount,fraud",
+        "2024-01-01 00:00:00,a,1.5,0",
+        "2024-01-01 00:01:00,b,,",
+        "2024-01-01 00:00:30,a,3,1",
+    )
+    path.write_text("\n".join(rows))
+    return path
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What a program needs to talk to a running job: settings, control messages, feedback, alerts; without Flink and numerical libraries."""
+"""A program can talk to a running job (settings, control messages, feedback, alerts) without Flink and numerical libraries."""
 
 from __future__ import annotations
 
@@ -10,27 +10,32 @@ import sys
 import pytest
 
 REFUSED = ("pyflink", "numba", "scipy", "sklearn", "river", "torch", "onnxruntime")
-REFUSING = f"import sys; sys.modules |= dict.fromkeys({REFUSED})\n"  # None there: importing it is an ImportError
+REFUSING = (
+    f"import sys; sys.modules |= dict.fromkeys({REFUSED})\n"  # importing a module that is None here raises ImportError
+)
 ROOMS = ("streamgauge.jobs.kafka", "streamgauge.jobs.settings", "streamgauge.udfs.settings", "streamgauge.udfs.control")
 NOT_FOR_CLIENTS = (
     "streamgauge.udfs.control.entity_actions",  # changes the state inside the job
-    "streamgauge.udfs.control.inbox",  # reads messages inside the job
-    "streamgauge.jobs.settings.reference",  # writes the page of settings
-    "streamgauge.jobs.settings.limits",  # asks the detectors; only where numba is
+    "streamgauge.udfs.control.inbox",  # applies messages inside the job
+    "streamgauge.jobs.settings.limits",  # needs the detectors; used only if numba is installed
+    "streamgauge.jobs.settings.reference",  # needs the detectors; run only to write the page of settings
 )
 
 
 def run(code: str, **environment: str) -> str:
-    """What a Python prints in which those libraries are not to be had."""
+    """The output of a Python process that cannot import these libraries."""
     done = subprocess.run(
         [sys.executable, "-c", REFUSING + code],
-        capture_output=True, text=True, check=False, env=os.environ | environment,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_the_libraries_are_refused_indeed():
+def test_the_libraries_cannot_be_imported_in_these_tests():
     with pytest.raises(AssertionError, match="ModuleNotFoundError"):
         run("import numba.core")
 

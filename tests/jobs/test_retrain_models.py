@@ -1,4 +1,4 @@
-"""From a request to a shadow, from a shadow to live, and back: decided by the registry and by what the job tells."""
+"""From a request to a shadow, from a shadow to live, and back: the registry and the job's reports decide."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tests.jobs.retraining.in_memory import START, InMemory, compared, past, req
 
 @pytest.fixture
 def careful(trainer, tmp_path):
-    """A trainer that lets a version be a canary first, with one that has just become it."""
+    """A trainer with the canary step switched on, and a version that has just become the canary."""
     careful = InMemory(tmp_path, canary=0.25)
-    careful.take(requested())
-    careful.take(compared(1, 2))
+    careful.handle(requested())
+    careful.handle(compared(1, 2))
     return careful
 
 
-def test_a_request_is_answered_by_a_version_that_is_the_shadow_then(trainer):
-    trainer.take(requested())
+def test_a_request_is_answered_by_a_version_that_becomes_the_shadow(trainer):
+    trainer.handle(requested())
     assert [step for step, _ in trainer.steps] == ["trained", "shadowed"]
     assert trainer.sent == [("shadow", 2)]
     assert trainer.registry.aliases("m") == {"candidate": 2, "live": 1, "shadow": 2}
@@ -35,56 +35,56 @@ def test_a_request_is_answered_by_a_version_that_is_the_shadow_then(trainer):
 
 def test_other_partitions_and_repeats_are_answered_by_the_same_version(trainer):
     for partition in (0, 1, 0):
-        trainer.take(requested(partition=partition))
+        trainer.handle(requested(partition=partition))
     assert trainer.registry.versions("m") == [1, 2]
     assert trainer.sent == [("shadow", 2)]
 
 
-def test_killed_after_the_training_it_goes_on_with_what_was_trained(trainer):
+def test_killed_after_the_training_it_continues_with_the_trained_version(trainer):
     moved = past(centre=2.0, seed=1)
     train(trainer.registry, "m", "isolation_forest", moved, {"n_trees": 20}, request="m/1/inputs/0/0")
-    trainer.take(requested())
+    trainer.handle(requested())
     assert trainer.registry.versions("m") == [1, 2]
     assert [step for step, _ in trainer.steps] == ["shadowed"]
 
 
-def test_a_request_for_a_version_that_is_live_no_more_is_nothing(trainer):
-    trainer.take(requested(version=7))
+def test_a_request_for_a_version_that_is_no_longer_live_does_nothing(trainer):
+    trainer.handle(requested(version=7))
     assert (trainer.registry.versions("m"), trainer.sent, trainer.steps) == ([1], [], [])
 
 
-def test_poison_is_left_out_of_what_is_trained_on_and_the_manifest_says_so(trainer):
+def test_contaminated_events_are_left_out_of_the_training_and_the_manifest_says_so(trainer):
     strange = np.random.default_rng(2).random(len(trainer.data.X)) < 0.1
     trainer.data.X[strange, 0] += 80.0
-    trainer.take(requested())
-    step, told = trainer.steps[0]
-    assert (step, told["reason"], told["rows"]) == ("trained", "inputs", int((~strange).sum()))
-    assert told["data"]["far"] == pytest.approx(strange.mean(), abs=1e-4)
+    trainer.handle(requested())
+    step, figures = trainer.steps[0]
+    assert (step, figures["reason"], figures["rows"]) == ("trained", "inputs", int((~strange).sum()))
+    assert figures["data"]["far"] == pytest.approx(strange.mean(), abs=1e-4)
     history = trainer.registry.manifest("m", 2).history
     assert history.high[0] < 40
     assert history.left_out == f"{strange.mean():.1%} far from the rest"
 
 
-def test_data_that_are_mostly_repeats_are_refused_and_the_one_at_work_stays(trainer):
+def test_data_that_are_mostly_copies_are_refused_and_the_live_version_stays(trainer):
     trainer.data.X[500:] = trainer.data.X[np.arange(500, 1500) % 500]
-    trainer.take(requested())
-    [(step, told)] = trainer.steps
+    trainer.handle(requested())
+    [(step, data)] = trainer.steps
     assert step == "failed"
-    assert "67% of the events are copies of others" in told["why"]
+    assert "67% of the events are copies of others" in data["why"]
     assert trainer.registry.versions("m") == [1]
 
 
-def test_what_goes_wrong_is_told_and_the_loop_goes_on(trainer):
+def test_a_failure_is_reported_and_the_trainer_goes_on(trainer):
     trainer.data = NotReadyError("the history is too short")
-    trainer.take(requested())
+    trainer.handle(requested())
     figures = {"why": "the history is too short", "request": "m/1/inputs/0/0", "rejections": 1}
     assert trainer.steps == [("failed", figures)]
 
 
-def test_a_shadow_takes_the_place_when_it_keeps_its_promise_with_the_old_one_beside_it(trainer):
-    shadowed(trainer).take(compared(1, 2, alerts=(50, 3), events=5000))
+def test_a_shadow_that_keeps_the_promise_becomes_live_and_the_old_version_its_shadow(trainer):
+    shadowed(trainer).handle(compared(1, 2, alerts=(50, 3), events=5000))
     assert trainer.sent == []
-    trainer.take(compared(1, 2, alerts=(50, 3), events=5000))
+    trainer.handle(compared(1, 2, alerts=(50, 3), events=5000))
     assert trainer.sent == [("live", 2), ("shadow", 1)]
     assert [step for step, _ in trainer.steps] == ["promoted"]
     aliases = trainer.registry.aliases("m")
@@ -94,22 +94,25 @@ def test_a_shadow_takes_the_place_when_it_keeps_its_promise_with_the_old_one_bes
 @pytest.mark.parametrize(
     ("probes", "right", "at_once"), [(100, (30, 70), True), (100, (45, 60), False), (40, (0, 40), False)]
 )
-def test_a_shadow_that_surely_sees_more_need_not_wait_for_its_turn(trainer, probes, right, at_once):
-    shadowed(trainer).take(compared(1, 2, right=right, events=2000, probes=probes))
+def test_a_shadow_that_surely_finds_more_probes_becomes_live_early(trainer, probes, right, at_once):
+    shadowed(trainer).handle(compared(1, 2, right=right, events=2000, probes=probes))
     assert [step for step, _ in trainer.steps] == ["promoted"] * at_once
 
 
-def test_a_shadow_that_sees_more_because_it_alerts_at_everything_is_taken_off(trainer):
-    shadowed(trainer).take(compared(1, 2, alerts=(0, 40), right=(10, 90), events=2000))
+def test_a_shadow_that_finds_more_because_it_alerts_at_everything_is_rejected(trainer):
+    shadowed(trainer).handle(compared(1, 2, alerts=(0, 40), right=(10, 90), events=2000))
     assert [step for step, _ in trainer.steps] == ["rejected"]
 
 
 @pytest.mark.parametrize(
     ("alerts", "right", "why"),
-    [((20, 30), (40, 40), "more alerts than promised"), ((20, 1), (80, 60), "blinder than the one at work")],
+    [
+        ((20, 30), (40, 40), "it raises more alerts than promised"),
+        ((20, 1), (80, 60), "it finds fewer probes than the live version"),
+    ],
 )
-def test_a_shadow_that_floods_or_is_blind_is_taken_off(trainer, alerts, right, why):
-    shadowed(trainer).take(compared(1, 2, alerts=alerts, right=right))
+def test_a_shadow_with_too_many_alerts_or_too_few_probes_found_is_rejected(trainer, alerts, right, why):
+    shadowed(trainer).handle(compared(1, 2, alerts=alerts, right=right))
     assert trainer.sent == [("shadow", None)]
     [(step, data)] = trainer.steps
     assert (step, data["why"]) == ("rejected", why)
@@ -117,29 +120,29 @@ def test_a_shadow_that_floods_or_is_blind_is_taken_off(trainer, alerts, right, w
 
 
 @pytest.mark.parametrize(("alerts", "right"), [((60, 3), (40, 40)), ((0, 0), (30, 60))])
-def test_one_that_floods_or_is_blind_after_it_took_the_place_is_rolled_back(trainer, alerts, right):
-    shadowed(trainer).take(compared(1, 2))
+def test_a_live_version_with_too_many_alerts_or_too_few_probes_found_is_rolled_back(trainer, alerts, right):
+    shadowed(trainer).handle(compared(1, 2))
     trainer.sent.clear()
-    trainer.take(compared(2, 1, alerts=alerts, right=right, events=2000))
+    trainer.handle(compared(2, 1, alerts=alerts, right=right, events=2000))
     assert trainer.sent == [("live", 1), ("shadow", None)]
     assert [step for step, _ in trainer.steps] == ["promoted", "rolled_back"]
     assert trainer.registry.aliases("m")["live"] == 1
 
 
-def test_one_that_does_well_stays_alone(trainer):
-    shadowed(trainer).take(compared(1, 2))
+def test_a_live_version_that_does_well_loses_its_shadow(trainer):
+    shadowed(trainer).handle(compared(1, 2))
     trainer.sent.clear()
-    trainer.take(compared(2, 1))
+    trainer.handle(compared(2, 1))
     assert (trainer.sent, trainer.steps[-1][0]) == ([("shadow", None)], "settled")
 
 
-def test_what_the_job_told_of_other_versions_does_not_count(trainer):
-    shadowed(trainer).take(compared(1, 3))
-    trainer.take(compared(2, 1))
+def test_reports_about_other_versions_do_not_count(trainer):
+    shadowed(trainer).handle(compared(1, 3))
+    trainer.handle(compared(2, 1))
     assert (trainer.sent, trainer.steps) == ([], [])
 
 
-def test_killed_between_alias_and_message_it_tells_the_jobs_again(trainer):
+def test_killed_between_alias_and_message_it_sends_the_roles_again(trainer):
     shadowed(trainer).registry.point("m", "live", 2)
     trainer.reconcile()
     assert trainer.sent == [("live", 2), ("shadow", None)]
@@ -149,8 +152,8 @@ def test_killed_between_alias_and_message_it_tells_the_jobs_again(trainer):
     assert trainer.sent == [("live", 1), ("shadow", 2)]
 
 
-def said(k, right, canary):
-    """A word on an alert that the model agreed with, of an entity for which the shadow is heard, or not."""
+def judged(k, right, canary):
+    """Feedback on an alert that the model agreed with, of an entity for which the canary counts, or the live version."""
     entity = next(f"e{k}-{i}" for i in range(1000) if is_canary(f"e{k}-{i}", 0.25) == canary)
     verdict = "true" if right else "false"
     return Feedback(
@@ -164,61 +167,66 @@ def said(k, right, canary):
     )
 
 
-def test_a_version_is_heard_for_a_few_entities_before_it_takes_the_place(careful):
+def test_a_version_counts_for_a_few_entities_before_it_becomes_live(careful):
     assert careful.sent == [("shadow", 2), ("shadow", 2, 0.25)]
     assert [step for step, _ in careful.steps] == ["trained", "shadowed", "canary"]
     assert careful.steps[-1][1]["share"] == 0.25
-    careful.take(compared(1, 2, events=5000))
+    careful.handle(compared(1, 2, events=5000))
     assert len(careful.sent) == 2
-    careful.take(compared(1, 2, events=5000))
+    careful.handle(compared(1, 2, events=5000))
     assert careful.sent[2:] == [("live", 2), ("shadow", 1)]
 
 
 @pytest.mark.parametrize(
     ("alerts", "right", "why"),
-    [((0, 40), (40, 40), "more alerts than promised"), ((0, 0), (60, 30), "blinder than the one at work")],
+    [
+        ((0, 40), (40, 40), "it raises more alerts than promised"),
+        ((0, 0), (60, 30), "it finds fewer probes than the live version"),
+    ],
 )
-def test_a_canary_that_breaks_a_gate_is_taken_off_at_once(careful, alerts, right, why):
-    careful.take(compared(1, 2, alerts=alerts, right=right, events=1000))
+def test_a_canary_that_does_not_pass_a_gate_is_rejected_at_once(careful, alerts, right, why):
+    careful.handle(compared(1, 2, alerts=alerts, right=right, events=1000))
     assert careful.sent[-1] == ("shadow", None)
     assert (careful.steps[-1][0], careful.steps[-1][1]["why"]) == ("rejected", why)
 
 
-@pytest.mark.parametrize(("share", "taken_off"), [(0.3, True), (0.8, False)])
-def test_a_canary_whose_alerts_people_find_false_is_taken_off(careful, share, taken_off):
-    careful.words = [said(k, k < 80, False) for k in range(100)] + [said(k, k < 40 * share, True) for k in range(40)]
-    careful.take(compared(1, 2, events=1000))
-    assert (careful.sent[-1] == ("shadow", None)) == taken_off
-    if taken_off:
+@pytest.mark.parametrize(("share", "is_rejected"), [(0.3, True), (0.8, False)])
+def test_a_canary_whose_alerts_people_find_false_is_rejected(careful, share, is_rejected):
+    careful.feedback = [judged(k, k < 80, False) for k in range(100)] + [
+        judged(k, k < 40 * share, True) for k in range(40)
+    ]
+    careful.handle(compared(1, 2, events=1000))
+    assert (careful.sent[-1] == ("shadow", None)) == is_rejected
+    if is_rejected:
         step, data = careful.steps[-1]
         assert (step, data["why"]) == ("rejected", "people find more of its alerts false")
         assert (data["judged"], data["right"], data["canary_judged"], data["canary_right"]) == (100, 80, 40, 12)
 
 
-def test_killed_while_there_is_a_canary_it_goes_on_with_it(careful, tmp_path):
+def test_killed_while_there_is_a_canary_it_continues_with_the_canary(careful, tmp_path):
     again = InMemory(tmp_path, canary=0.25)
     again.reconcile()
     assert again.sent == [("live", 1), ("shadow", 2, 0.25)]
-    again.take(compared(1, 2))
+    again.handle(compared(1, 2))
     assert [step for step, _ in again.steps] == ["promoted"]
 
 
-def test_how_far_the_two_agree_is_told_with_each_step(trainer):
+def test_each_step_reports_how_often_the_two_agree(trainer):
     event = compared(1, 2, alerts=(3, 1))
     event["data"]["both"] = 4
-    shadowed(trainer).take(event)
+    shadowed(trainer).handle(event)
     assert trainer.steps[-1][1]["agreement"] == 0.5
 
 
-def test_a_version_that_is_much_slower_is_not_tried(tmp_path):
-    """200 times as many trees cost at least 10 times as much, whatever else the machine does."""
+def test_a_version_that_is_much_slower_is_rejected(tmp_path):
+    """With 200 times as many trees it costs at least 10 times as much, even on a busy machine."""
     registry = Registry(str(tmp_path))
     registry.point("m", "live", train(registry, "m", "isolation_forest", past(), {"n_trees": 3}).version)
     train(registry, "m", "isolation_forest", past(centre=2.0, seed=1), {"n_trees": 600}, request="m/1/inputs/0/0")
     trainer = InMemory(tmp_path)
-    trainer.take(requested())
+    trainer.handle(requested())
     step, data = trainer.steps[-1]
-    assert (step, data["gate"], data["why"]) == ("rejected", "cost", "it is slower than the one at work")
+    assert (step, data["gate"], data["why"]) == ("rejected", "cost", "it is slower than the live version")
     assert data["us_per_event"] > 3 * data["live_us_per_event"]
     assert trainer.sent == []
 
@@ -227,14 +235,14 @@ def test_a_version_that_is_much_slower_is_not_tried(tmp_path):
     ("cost", "live_cost", "parse_cost", "gate"),
     [(2.9, 1.0, 1.0, None), (3.1, 1.0, 1.0, "cost"), (3.1, 1.0, 1.6, None), (None, 1.0, 1.0, "variant")],
 )
-def test_what_a_version_may_cost_is_a_ratio(cost, live_cost, parse_cost, gate):
-    for slower in (1.0, 50.0):  # a machine, and one under load
+def test_the_cost_of_a_version_is_compared_as_a_ratio(cost, live_cost, parse_cost, gate):
+    for slower in (1.0, 50.0):  # an idle machine, and a busy one
         costs = [None if c is None else c * slower for c in (cost, live_cost, parse_cost)]
         assert Comparison(0.9, 0.9, *costs).gate() == gate
 
 
 def ring(n=1500, seed=0, reach=1.0):
-    """Events on a circle: what lies in its middle is strange, but no coordinate of it is."""
+    """Events on a circle. A point in its middle is anomalous, though each of its coordinates alone is usual."""
     random = np.random.default_rng(seed)
     angle = random.uniform(0, 2 * np.pi, n)
     X = np.column_stack((np.cos(angle), np.sin(angle))) * reach + random.normal(0, 0.02, (n, 2))
@@ -242,7 +250,7 @@ def ring(n=1500, seed=0, reach=1.0):
 
 
 def trial(tmp_path, live="gaussian_mixture", settings=None, **options):
-    """A trainer with a model at work of one kind, and data that have moved."""
+    """A trainer with a live version of one detector, and data that have moved."""
     registry = Registry(str(tmp_path))
     registry.point("m", "live", train(registry, "m", live, ring(), settings).version)
     trainer = InMemory(tmp_path, **options)
@@ -250,10 +258,10 @@ def trial(tmp_path, live="gaussian_mixture", settings=None, **options):
     return trainer
 
 
-def test_candidates_of_other_kinds_are_trained_too_and_the_best_becomes_the_shadow(tmp_path, monkeypatch):
+def test_candidates_with_other_detectors_are_trained_too_and_the_best_becomes_the_shadow(tmp_path, monkeypatch):
     trainer = trial(tmp_path, settings={"components": 1}, candidates=["local_outlier_factor"])
-    monkeypatch.setattr(rating, "SLOWER", 1e9)  # what it costs is not asked here
-    trainer.take(requested())
+    monkeypatch.setattr(rating, "SLOWER", 1e9)  # the cost must not matter in this test
+    trainer.handle(requested())
     steps = [(step, data["detector"]) for step, data in trainer.steps]
     own, other = "gaussian_mixture", "local_outlier_factor"
     assert steps == [("trained", own), ("trained", other), ("rejected", own), ("shadowed", other)]
@@ -262,10 +270,10 @@ def test_candidates_of_other_kinds_are_trained_too_and_the_best_becomes_the_shad
     assert trainer.sent == [("shadow", shadowed["version"])]
 
 
-def test_the_kind_at_work_stays_where_another_is_not_clearly_better(tmp_path, monkeypatch):
+def test_the_detector_of_the_live_version_is_kept_unless_another_is_clearly_better(tmp_path, monkeypatch):
     trainer = trial(tmp_path, "local_outlier_factor", candidates=["isolation_forest"])
-    monkeypatch.setattr(rating, "SLOWER", 1e9)  # what it costs is not asked here
-    trainer.take(requested())
+    monkeypatch.setattr(rating, "SLOWER", 1e9)  # the cost must not matter in this test
+    trainer.handle(requested())
     assert trainer.steps[-1][0] == "shadowed"
     assert trainer.steps[-1][1]["detector"] == "local_outlier_factor"
 
@@ -273,46 +281,46 @@ def test_the_kind_at_work_stays_where_another_is_not_clearly_better(tmp_path, mo
 def test_killed_between_two_candidates_it_trains_the_missing_one(tmp_path):
     trainer = trial(tmp_path, candidates=["isolation_forest"])
     train(trainer.registry, "m", "gaussian_mixture", trainer.data, request="m/1/inputs/0/0")
-    trainer.take(requested())
+    trainer.handle(requested())
     assert [data["detector"] for step, data in trainer.steps if step == "trained"] == ["isolation_forest"]
-    trainer.take(requested(partition=1))
+    trainer.handle(requested(partition=1))
     assert trainer.registry.versions("m") == [1, 2, 3]
 
 
-def test_a_candidate_that_cannot_be_made_or_used_is_told_and_the_others_go_on(tmp_path):
+def test_a_candidate_that_cannot_be_made_or_used_is_reported_and_the_others_go_on(tmp_path):
     trainer = trial(tmp_path, candidates=["temporal_cnn"])
-    trainer.take(requested())
+    trainer.handle(requested())
     [failed] = [data for step, data in trainer.steps if step == "failed"]
     assert failed["detector"] == "temporal_cnn"
     assert trainer.steps[-1][0] == "shadowed"
     quick = trial(
         tmp_path / "quick", live="autoencoder", settings={"epochs": 2}, variant="int8", candidates=["isolation_forest"]
     )
-    quick.take(requested())
+    quick.handle(requested())
     assert {data["why"] for step, data in quick.steps if step == "rejected"} == {
         "it does not come in the variant 'int8' that the job uses"
     }
 
 
-def test_a_training_that_takes_too_long_is_ended_and_told(tmp_path):
+def test_a_training_that_takes_too_long_is_ended_and_reported(tmp_path):
     trainer = trial(tmp_path, live="autoencoder", settings={"epochs": 2}, time="1 ms")
-    trainer.take(requested())
-    [(step, told)] = trainer.steps
+    trainer.handle(requested())
+    [(step, data)] = trainer.steps
     assert step == "failed"
-    assert "as long as retrain.time allows" in told["why"]
+    assert "as long as retrain.time allows" in data["why"]
     assert trainer.registry.versions("m") == [1]
 
 
-def test_a_frozen_model_is_left_alone_until_it_is_thawed(careful):
+def test_a_frozen_model_is_not_changed_until_it_is_thawed(careful):
     careful.registry.point("m", "frozen", 1, "an auditor", "until Friday")
     before = list(careful.sent)
-    careful.take(compared(1, 2, alerts=(0, 900)))
-    careful.take(requested(began=900))
+    careful.handle(compared(1, 2, alerts=(0, 900)))
+    careful.handle(requested(began=900))
     assert careful.sent == before
     assert careful.steps[-1] == (
         "declined",
         {"request": "m/1/inputs/0/900", "why": "frozen by an auditor: until Friday"},
     )
     careful.registry.drop("m", "frozen")
-    careful.take(compared(1, 2, alerts=(0, 900)))
+    careful.handle(compared(1, 2, alerts=(0, 900)))
     assert careful.sent[-1] == ("shadow", None)

@@ -6,9 +6,8 @@ from typing import Any
 
 import msgspec
 
-MOST_BYTES = (
-    1_000_000  # of a record's value; Kafka's default limit of 1,048,576 includes the key, the headers and the framing
-)
+# Bytes of a record's value. Kafka's default limit of 1,048,576 includes the key, the headers and the framing.
+MOST_BYTES = 1_000_000
 MOST_KEY = 1_000  # characters of a key
 MOST_TEXT = 1_000  # characters of each text, in a record that is too large
 MOST_ITEMS = 1_000  # entries of each list and object, in a record that is too large

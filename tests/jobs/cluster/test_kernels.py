@@ -1,4 +1,4 @@
-"""Compiled kernels: for this very code, made once, and loaded by whoever comes after."""
+"""Kernels are compiled once for exactly this code, and loaded by every later process."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def test_changed_code_has_a_cache_of_kernels_of_its_own(tmp_path, monkeypatch):
     assert kernel_cache(tmp_path) == before
 
 
-def test_what_is_compiled_once_is_only_loaded_after(tmp_path):
-    said: list[str] = []
-    with compiling(tmp_path, SMALL, said.append):
-        assert said == ["compiling kernels (only once for this version)"]
-    assert said[-1].startswith("kernels are ready")
+def test_kernels_are_compiled_once_and_then_only_loaded(tmp_path):
+    lines: list[str] = []
+    with compiling(tmp_path, SMALL, lines.append):
+        assert lines == ["compiling kernels (only once for this version)"]
+    assert lines[-1].startswith("kernels are ready")
     compiled = sorted(kernel_cache(tmp_path).rglob("*.nb[ci]"))
     assert compiled
-    said.clear()
-    with compiling(tmp_path, SMALL, said.append):
+    lines.clear()
+    with compiling(tmp_path, SMALL, lines.append):
         pass
-    assert said == []
+    assert lines == []
     environment = os.environ | {CACHE: str(kernel_cache(tmp_path))}
     command = [sys.executable, "-m", "streamgauge.jobs.cluster.compile_kernels"]
     subprocess.run(command, input=json.dumps(SMALL), text=True, env=environment, check=True)
@@ -57,33 +57,33 @@ def test_another_installation_of_the_same_code_has_kernels_of_its_own(tmp_path, 
     assert caches[0] != caches[1]
 
 
-def test_what_was_installed_again_is_compiled_again(tmp_path):
+def test_kernels_are_compiled_again_after_an_installation(tmp_path):
     cache = kernel_cache(tmp_path)
     cache.mkdir(parents=True)
     (cache / "ready-all").touch()
     os.utime(cache / "ready-all", (1, 1))
-    said: list[str] = []
-    with compiling(tmp_path, SMALL, said.append):
-        assert said
+    lines: list[str] = []
+    with compiling(tmp_path, SMALL, lines.append):
+        assert lines
 
 
-def test_a_failure_is_told_and_the_job_goes_on_without(tmp_path):
-    said: list[str] = []
+def test_a_failure_is_reported_and_is_no_error_unless_the_kernels_are_needed(tmp_path):
+    lines: list[str] = []
     broken = '{"detectors": {"no_such": {}}}'
-    with compiling(tmp_path, broken, said.append):
+    with compiling(tmp_path, broken, lines.append):
         pass
-    assert "kernels were not compiled" in said[-1]
+    assert "kernels were not compiled" in lines[-1]
     with pytest.raises(ClusterError, match="cannot be compiled"), compiling(tmp_path, broken, needed=True):
         pass
 
 
-def test_an_error_of_what_runs_beside_ends_the_compiling(tmp_path):
+def test_an_error_in_the_block_ends_the_compiling(tmp_path):
     with pytest.raises(KeyError), compiling(tmp_path):
         raise KeyError
     assert not list(kernel_cache(tmp_path).glob("ready-*"))
 
 
-def test_commands_load_what_is_there_and_compile_as_usual_where_nothing_is(tmp_path, monkeypatch):
+def test_commands_use_compiled_kernels_only_if_there_are_any(tmp_path, monkeypatch):
     monkeypatch.delenv(CACHE, raising=False)
     use_compiled(tmp_path)
     assert CACHE not in os.environ
@@ -96,7 +96,7 @@ def test_commands_load_what_is_there_and_compile_as_usual_where_nothing_is(tmp_p
     assert os.environ == {CACHE: "of the user's own"}
 
 
-def test_kernels_of_other_code_are_kept_for_a_while(tmp_path):
+def test_the_newest_kernels_of_other_code_are_kept(tmp_path):
     mine = kernel_cache(tmp_path)
     folders = [tmp_path / "numba" / str(i) for i in range(6)]
     for age, folder in enumerate([*folders, mine]):

@@ -1,4 +1,4 @@
-"""Messages of the local cluster; the cluster itself is started by the integration tests."""
+"""Messages of the local cluster. The integration tests start a real one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_old_java_is_named(tmp_path, monkeypatch, version):
 
 
 @pytest.mark.parametrize("version", ["17.0.15", "21.0.1"])
-def test_a_newer_java_will_do(tmp_path, monkeypatch, version):
+def test_a_newer_java_is_accepted(tmp_path, monkeypatch, version):
     fake_java(tmp_path, monkeypatch, version)
     assert local_cluster.java() == str(tmp_path / "bin" / "java")
 
@@ -56,7 +56,7 @@ def test_a_port_in_use_is_named_with_who_uses_it(tmp_path):
     assert not (tmp_path / "cluster.json").exists()
 
 
-def test_without_maven_the_jars_cannot_come(tmp_path, monkeypatch):
+def test_missing_jars_without_maven_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ClusterError, match="apt install maven"):
         local_cluster.jars(tmp_path)
@@ -85,7 +85,7 @@ def test_a_dead_process_is_named(tmp_path):
         local_cluster.running_cluster(tmp_path)
 
 
-def test_no_cluster_is_said_with_what_to_do(tmp_path):
+def test_a_missing_cluster_is_an_error_that_says_what_to_do(tmp_path):
     with pytest.raises(ClusterError, match="streamgauge up"):
         local_cluster.running_cluster(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Files that come with the package: the same in a clone and in an installed wheel."""
+"""Files of the package are the same in a clone and in an installed wheel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streamgauge.models.errors import ClusterError
 ROOT = Path(__file__).parents[3]
 
 
-def test_flinks_configuration_lies_beside_the_schemas():
+def test_flinks_configuration_is_in_the_folder_of_the_schemas():
     folder = resources.flink_configuration()
     assert {"config.yaml", "log4j-console.properties", "log4j-cli.properties"} <= {
         file.name for file in folder.iterdir()
@@ -42,7 +42,7 @@ def test_the_series_come_with_their_labels_and_their_licence():
     assert (folder / "LICENSE.txt").is_file()
 
 
-def test_flink_gets_the_script_of_the_package():
+def test_the_script_that_flink_runs_is_in_the_package():
     assert resources.job_script().read_bytes() == (ROOT / "jobs" / "detect_anomalies.py").read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""`streamgauge evaluate` writes one page that says how good the detection is."""
+"""`streamgauge evaluate` writes a page with the quality of detection."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ def evaluate(*arguments):
     return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
 
 
-def test_the_page_has_all_figures_and_plots_and_no_name_from_the_data_is_markup(cards, tmp_path):
+def test_the_page_has_all_figures_and_plots_and_escapes_names_from_the_data(cards, tmp_path):
     page = tmp_path / "out" / "page.html"
     done = evaluate(cards, "--entity-column", "card", "--label-column", "fraud", "--page", page, "--json")
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    assert told["recall"] > 0.8
-    assert told["roc_auc"] > 0.95
-    low, high = told["intervals"]["recall"]
-    assert low <= told["recall"] <= high
+    figures = json.loads(done.stdout.strip().splitlines()[-1])
+    assert figures["recall"] > 0.8
+    assert figures["roc_auc"] > 0.95
+    low, high = figures["intervals"]["recall"]
+    assert low <= figures["recall"] <= high
     html = page.read_text()
     assert html.count("data:image/png;base64,") == 6
     assert "best F1 (labels)" in html
     assert "<td>c&lt;1&gt;</td>" in html
     assert "c<1>" not in html
-    assert told["kinds"]["point"]["true"] >= 8
-    assert set(told["members"]) == {"loda", "histogram_density", "online_isolation_forest", "extreme_value"}
-    assert told["members"]["histogram_density"]["roc_auc"] > 0.95
+    assert figures["kinds"]["point"]["true"] >= 8
+    assert set(figures["members"]) == {"loda", "histogram_density", "online_isolation_forest", "extreme_value"}
+    assert figures["members"]["histogram_density"]["roc_auc"] > 0.95
     assert "<td>histogram_density</td>" in html
     assert "10.0 for a miss, 1.0 for a false alarm" in html
-    assert "trial" not in told
+    assert "trial" not in figures
 
 
 def test_two_thresholds_are_tried_on_two_halves_of_the_entities_and_there_is_a_verdict(tmp_path):

@@ -28,9 +28,9 @@ def test_a_model_is_trained_shown_promoted_rolled_back_frozen_and_verified(pumps
         "train", "pumps", "isolation_forest", pumps, *COLUMNS, "--set", "n_trees=20", "--licence", "CC0-1.0", "--json"
     )
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout.strip().splitlines()[-1])
-    assert (told["version"], told["features"], told["settings"]["n_trees"]) == (1, ["pressure", "rpm"], 20)
-    assert told["history"] | {"low": 0, "high": 0} == {
+    manifest = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (manifest["version"], manifest["features"], manifest["settings"]["n_trees"]) == (1, ["pressure", "rpm"], 20)
+    assert manifest["history"] | {"low": 0, "high": 0} == {
         "source": "pumps.csv",
         "rows": 800,
         "first": 1704067200000,
@@ -40,20 +40,20 @@ def test_a_model_is_trained_shown_promoted_rolled_back_frozen_and_verified(pumps
         "licence": "CC0-1.0",
         "left_out": "",
     }
-    assert told["figures"]["roc_auc"] > 0.95
+    assert manifest["figures"]["roc_auc"] > 0.95
     assert run("train", "pumps", "gaussian_mixture", pumps, *COLUMNS).exit_code == 0
     registry = Registry(str(tmp_path / "models"))
     assert registry.aliases("pumps") == {"candidate": 2}
     for version in (1, "candidate"):
         done = run("models", "promote", "pumps", version, "--why", "test")
         assert done.exit_code == 0, done.output
-    assert "no job is told" in done.output
+    assert "no job was informed" in done.output
     assert registry.aliases("pumps") == {"candidate": 2, "live": 2}
     assert "live is version 1 again" in run("models", "rollback", "pumps").output
     assert "version 1 stays live" in run("models", "freeze", "pumps", "--why", "audit").output
     assert registry.aliases("pumps")["frozen"] == 1
     assert registry.history("pumps", "frozen")[0]["why"] == "audit"
-    assert "the loop goes on" in run("models", "freeze", "pumps", "--thaw").output
+    assert "the trainer may change it again" in run("models", "freeze", "pumps", "--thaw").output
     assert "frozen" not in registry.aliases("pumps")
     shown = run("models", "show", "pumps")
     assert "isolation_forest" in shown.output

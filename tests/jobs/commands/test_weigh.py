@@ -1,4 +1,4 @@
-"""`streamgauge weigh` measures what each member is worth."""
+"""`streamgauge weigh` measures how well each member detects."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def test_members_are_weighed_with_labels_and_without(pumps, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     with_labels = CliRunner().invoke(app, ["weigh", str(pumps), *COLUMNS, "--json"])
     assert with_labels.exit_code == 0, with_labels.output
-    told = {one["member"]: one for one in json.loads(with_labels.stdout.strip().splitlines()[-1])}
-    assert told["histogram_density"]["roc_auc"] > 0.9
+    by_member = {one["member"]: one for one in json.loads(with_labels.stdout.strip().splitlines()[-1])}
+    assert by_member["histogram_density"]["roc_auc"] > 0.9
     plain = pd.read_csv(pumps).drop(columns="broken")
     plain.to_csv(tmp_path / "plain.csv", index=False)
     without = CliRunner().invoke(app, ["weigh", str(tmp_path / "plain.csv"), *COLUMNS[:4], "--json"])
-    told = json.loads(without.stdout.strip().splitlines()[-1])
-    assert {set(one) == {"member", "weight"} for one in told} == {True}
+    weights = json.loads(without.stdout.strip().splitlines()[-1])
+    assert {set(one) == {"member", "weight"} for one in weights} == {True}

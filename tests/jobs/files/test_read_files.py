@@ -1,4 +1,4 @@
-"""Rows of a file are taken apart into entity, time, label and fields."""
+"""Rows of a file are split into entity, time, label and fields."""
 
 from __future__ import annotations
 
@@ -6,26 +6,17 @@ import pytest
 from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, count_rows, read_rows
 from streamgauge.models.errors import InputError
 
-TEXT = "ts,card,amount,fraud\n2024-01-01 00:00:00,a,1.5,0\n2024-01-01 00:01:00,b,,\n2024-01-01 00:00:30,a,3,1"
 
-
-@pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "cards.csv"
-    path.write_text(TEXT)
-    return path
-
-
-def test_entity_time_and_label_are_taken_out_of_the_fields(file):
-    [rows] = read_rows(file, Columns("card", "ts", "fraud"))
+def test_entity_time_and_label_are_not_fields(payments):
+    [rows] = read_rows(payments, Columns("card", "ts", "fraud"))
     assert rows.entities == ["a", "b", "a"]
     assert rows.times.tolist() == [1704067200000, 1704067260000, 1704067230000]
     assert rows.labels.tolist() == [0, 0, 1]
     assert list(rows.fields) == ["amount"]
 
 
-def test_without_columns_the_name_of_the_file_is_the_entity_and_all_columns_are_fields(file):
-    [rows] = read_rows(file, ALL_FIELDS)
+def test_without_columns_the_name_of_the_file_is_the_entity_and_all_columns_are_fields(payments):
+    [rows] = read_rows(payments, ALL_FIELDS)
     assert rows.entities == ["cards"] * 3
     assert rows.times is rows.labels is None
     assert list(rows.fields) == ["ts", "card", "amount", "fraud"]
@@ -40,9 +31,9 @@ def test_without_columns_the_name_of_the_file_is_the_entity_and_all_columns_are_
         (Columns(drop=("fraud", "x")), "drop"),
     ],
 )
-def test_a_column_that_is_not_there_is_refused_with_the_option_that_named_it(file, columns, option):
+def test_a_column_that_is_not_there_is_refused_with_the_option_that_named_it(payments, columns, option):
     with pytest.raises(InputError, match=rf"no column 'x' .--{option}.; it has: ts, card, amount, fraud"):
-        list(read_rows(file, columns))
+        list(read_rows(payments, columns))
 
 
 @pytest.mark.parametrize("epoch", [1704067200, 1704067200000, 1704067200000000, 1704067200000000000])
@@ -52,7 +43,7 @@ def test_the_unit_of_an_epoch_follows_from_its_size(tmp_path, epoch):
     assert rows.times.tolist() == [1704067200000]
 
 
-def test_rows_are_counted_for_the_progress_bar_with_and_without_a_last_line_break(file):
-    assert count_rows(file) == 3
-    file.write_text(TEXT + "\n")
-    assert count_rows(file) == 3
+def test_rows_are_counted_for_the_progress_bar_with_and_without_a_last_line_break(payments):
+    assert count_rows(payments) == 3
+    payments.write_text(payments.read_text() + "\n")
+    assert count_rows(payments) == 3

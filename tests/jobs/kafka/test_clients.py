@@ -1,4 +1,4 @@
-"""One place makes the clients of Kafka, with the security that the settings ask for."""
+"""One module makes all Kafka clients, with the security options of the settings."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError
 
-JOBS = Path(__file__).parents[3] / "jobs"
+ROOT = Path(__file__).parents[3]
+FOLDERS = ("jobs", "benchmarks", "examples")
 CLIENTS = {"KafkaConsumer", "KafkaProducer", "KafkaAdminClient"}
 
 
 def made(path: Path) -> set[str]:
-    """Kafka clients that a file makes by itself."""
+    """The Kafka clients that a file makes itself."""
     calls = (node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
     return CLIENTS & {getattr(name, "id", getattr(name, "attr", "")) for name in calls}
 
 
 def test_no_other_file_makes_a_client():
-    assert {path.name for path in JOBS.rglob("*.py") if made(path)} == {"clients.py"}
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    assert [path.name for path in files if made(path)] == ["clients.py"]
 
 
 def test_java_names_of_properties_become_options_of_the_python_clients():

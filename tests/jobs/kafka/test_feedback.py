@@ -1,4 +1,4 @@
-"""What people find of alerts, counted."""
+"""Votes of people about alerts."""
 
 from __future__ import annotations
 

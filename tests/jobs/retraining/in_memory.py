@@ -1,4 +1,4 @@
-"""A trainer that keeps in memory what it would send, and the messages it is given."""
+"""A trainer without Kafka: it keeps in memory what it would send. And the messages that tests give it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def past(n=1500, centre=0.0, seed=0):
 
 
 class InMemory(Trainer):
-    """A trainer that writes down what it would send."""
+    """A trainer that keeps what it would send, and reads its own notices back."""
 
     def __init__(self, folder, canary=0.0, variant="full", **retrain):
         raw = {"models": {"registry": str(folder), "use": {"m": {"variant": variant}}}}
         raw["retrain"] = {"canary": canary} | retrain
         self.now, self.notices = START / 1000, []
         super().__init__(validated(raw, "the test"), clock=lambda: self.now)
-        self.sent, self.steps, self.data, self.words = [], [], past(centre=2.0, seed=1), []
+        self.sent, self.steps, self.data, self.feedback = [], [], past(centre=2.0, seed=1), []
 
     def send(self, message):
         self.sent.append((message.role, message.version, *([message.share] if message.share else [])))
@@ -36,7 +36,7 @@ class InMemory(Trainer):
     def feedback_since(self, since):
         [became, *_] = self.registry.history("m", "canary")
         assert since == int(datetime.fromisoformat(became["at"]).timestamp() * 1000)
-        return self.words
+        return self.feedback
 
     def publish(self, step, name, data, at):
         self.steps.append((step, data))
@@ -55,23 +55,35 @@ class InMemory(Trainer):
 
 def requested(version=1, partition=0, began=0):
     data = {
-        "request": f"m/{version}/inputs/{partition}/{began}", "model": "m", "reason": "inputs", "version": version,
+        "request": f"m/{version}/inputs/{partition}/{began}",
+        "model": "m",
+        "reason": "inputs",
+        "version": version,
         "since": "2025-10-09T08:53:20.000Z",
         "offsets": {str(partition): [began, began + 100]},
-    }  # fmt: skip
+    }
     return {"type": "io.streamgauge.retrain.requested", "data": data}
 
 
 def compared(live, shadow, alerts=(0, 0), right=(40, 40), events=10_000, probes=100):
     data = {
-        "model": "m", "live": live, "shadow": shadow, "threshold": 1e-4, "events": events, "both": 0, "only_live": alerts[0],
-        "only_shadow": alerts[1], "probes": probes, "live_right": right[0], "shadow_right": right[1],
-    }  # fmt: skip
+        "model": "m",
+        "live": live,
+        "shadow": shadow,
+        "threshold": 1e-4,
+        "events": events,
+        "both": 0,
+        "only_live": alerts[0],
+        "only_shadow": alerts[1],
+        "probes": probes,
+        "live_right": right[0],
+        "shadow_right": right[1],
+    }
     return {"type": "io.streamgauge.model.compared", "data": data}
 
 
 def shadowed(trainer):
-    trainer.take(requested())
+    trainer.handle(requested())
     trainer.sent.clear()
     trainer.steps.clear()
     return trainer

@@ -1,4 +1,4 @@
-"""The trainer's own endpoint, as Prometheus asks it."""
+"""The trainer's metrics, and the endpoint from which Prometheus reads them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def metrics():
     return TrainerMetrics(["pumps"], lambda model: 12.5 if model == "pumps" else 0.0)
 
 
-def test_models_without_any_step_have_their_figures_too(metrics):
+def test_models_without_any_step_have_metrics_too(metrics):
     assert metrics.text().splitlines() == [
         "# HELP streamgauge_retrain_trained_total Versions that were trained.",
         "# TYPE streamgauge_retrain_trained_total counter",
@@ -33,7 +33,7 @@ def test_names_are_escaped(metrics):
     assert 'streamgauge_retrain_trained_total{model="a\\"b\\\\c"} 1' in metrics.text().splitlines()
 
 
-def test_they_are_served_and_nothing_else_is(metrics):
+def test_metrics_are_served_and_other_paths_are_not(metrics):
     metrics.note("rejected", "pumps", {"gate": "cost"})
     with serve(metrics, 0) as port:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:

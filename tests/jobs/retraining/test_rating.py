@@ -1,11 +1,11 @@
-"""Costs are measured in turn, in this process."""
+"""Costs are measured in turn, as CPU time of this process."""
 
 from __future__ import annotations
 
 from streamgauge.jobs.retraining.rating import ROUNDS, side_by_side
 
 
-def test_each_is_run_in_turn_and_what_is_not_there_has_no_cost():
+def test_jobs_run_in_turn_and_a_missing_job_has_no_cost():
     order = []
     costs = side_by_side([lambda: order.append("a"), None, lambda: order.append("b")])
     assert order == ["a", "b"] * ROUNDS

@@ -1,4 +1,4 @@
-"""Whatever is wrong in the settings is named: key, value, what is allowed."""
+"""An error in the settings names the key, the value, and what is allowed."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_all_wrong_settings_are_named_at_once():
         validated({"batch": {"window": 0}, "decide": {"threshold": 2}}, "here")
 
 
-def test_a_secret_is_never_repeated_in_an_error():
+def test_an_error_does_not_show_secrets():
     with pytest.raises(SettingsError) as error:
         validated({"kafka": {"properties": {"sasl.password": ["hunter2"]}}}, "here")
     assert "hunter2" not in str(error.value)
@@ -122,7 +122,7 @@ def test_settings_are_frozen():
 
 
 @pytest.mark.parametrize(("delivery", "milliseconds"), [("exactly_once", 1000), ("at_least_once", 10_000)])
-def test_checkpoints_are_as_often_as_the_delivery_needs(delivery, milliseconds):
+def test_the_default_checkpoint_interval_follows_from_the_delivery(delivery, milliseconds):
     assert validated({"job": {"delivery": delivery}}, "here").job.checkpoint_milliseconds == milliseconds
 
 

@@ -1,4 +1,4 @@
-"""The page of settings in docs/ says what the models say."""
+"""The page of settings in docs/ agrees with the models."""
 
 from __future__ import annotations
 

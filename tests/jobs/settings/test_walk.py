@@ -1,4 +1,4 @@
-"""Sections are found at any place of the settings: in others, in lists, and under names that the user chose."""
+"""Sections are found anywhere in the settings: in other sections, in lists, and under names that the user chose."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ def test_the_anomalous_rows_have_the_highest_scores(table):
     assert set(np.argsort(-result.scores)[:3]) == {2500, 2501, 2502}
     assert result.flags[2500:2503].all()
     assert result.entities[:4] == ["c0", "c1", "c2", "c0"]
-    told = summary([result])
-    assert told["recall"] == 1.0
-    assert told["roc_auc"] > 0.99
-    assert told["scored"] == 3000
+    figures = summary([result])
+    assert figures["recall"] == 1.0
+    assert figures["roc_auc"] > 0.99
+    assert figures["scored"] == 3000
 
 
 def test_csv_jsonl_and_parquet_give_the_same_scores_and_alerts(table, tmp_path):
@@ -37,7 +37,7 @@ def test_csv_jsonl_and_parquet_give_the_same_scores_and_alerts(table, tmp_path):
     assert a.alerts == b.alerts == c.alerts
 
 
-def test_each_file_is_a_stream_of_its_own_unless_they_are_one_stream(table, tmp_path):
+def test_each_file_is_a_separate_stream_unless_they_are_declared_one_stream(table, tmp_path):
     frame = pd.read_csv(table)
     halves = [tmp_path / "one.csv", tmp_path / "two.csv"]
     frame[:1500].to_csv(halves[0], index=False)
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path, name, t
         backtest([file], Settings(), columns)
 
 
-def test_rows_without_times_are_a_second_apart_and_all_scored(tmp_path):
+def test_rows_without_times_are_one_second_apart_and_all_scored(tmp_path):
     pd.DataFrame({"x": np.arange(2000.0)}).to_csv(tmp_path / "plain.csv", index=False)
     [result] = backtest([tmp_path / "plain.csv"], Settings())
     assert result.counts["scored"] == 2000

@@ -1,4 +1,4 @@
-"""The benchmarks, on small copies of their layout."""
+"""The benchmarks, on small data with the layout of the real archives."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_labelled_sets_compare_the_ensemble_with_its_members(tmp_path):
     assert "| made | 5000 | 4 |" in benchmark.table("tabular", figures)
 
 
-def test_kdd_judges_http_and_beside_it_the_connections_that_were_logged_in(tmp_path):
+def test_kdd_judges_http_and_also_only_the_connections_that_were_logged_in(tmp_path):
     random = np.random.default_rng(0)
     frame = pd.DataFrame(random.gamma(2.0, 1.0, (4000, 42)))
     frame[2] = np.where(np.arange(4000) % 4 == 0, "smtp", "http")
@@ -84,6 +84,6 @@ def test_kdd_judges_http_and_beside_it_the_connections_that_were_logged_in(tmp_p
     assert figures["logged_in_auroc"]["ensemble"] > 0.95
 
 
-def test_missing_data_is_named_with_what_was_looked_for(tmp_path):
+def test_missing_data_are_an_error_that_names_what_was_expected(tmp_path):
     with pytest.raises(InputError, match=r"neither nab\.tar\.gz nor the folder nab"):
         benchmark.run("nab", tmp_path, Settings())

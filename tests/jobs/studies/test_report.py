@@ -1,4 +1,4 @@
-"""One page about a period: every figure from what lies on the topics, and nothing made up where nothing does."""
+"""A page about a period: every figure comes from records on the topics. Without records there is no figure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from streamgauge.jobs.pages.report_page import page
 from streamgauge.jobs.studies.effect import compared
-from streamgauge.jobs.studies.report import Found, figures_of
+from streamgauge.jobs.studies.report import PeriodRecords, figures_of
 from streamgauge.udfs.control.feedback import Feedback, Source
 
 BEGIN, HOUR = 1_790_000_000_000, 3_600_000
@@ -15,8 +15,14 @@ BEGIN, HOUR = 1_790_000_000_000, 3_600_000
 
 def alert(k, kind="point", state="opened", late=0.2):
     at = BEGIN + k * HOUR
-    data = {"alert_id": f"a{k}", "entity": f"e{k % 3}", "kind": kind, "state": state, "severity": "high",
-            "contributions": {"x": 0.7, "y": 0.3}}  # fmt: skip
+    data = {
+        "alert_id": f"a{k}",
+        "entity": f"e{k % 3}",
+        "kind": kind,
+        "state": state,
+        "severity": "high",
+        "contributions": {"x": 0.7, "y": 0.3},
+    }
     moment = datetime.fromtimestamp(at / 1000, UTC).isoformat()
     return at + int(late * 1000), {"type": f"io.streamgauge.alert.{state}", "time": moment, "data": data}
 
@@ -24,13 +30,18 @@ def alert(k, kind="point", state="opened", late=0.2):
 def tracked(k, kind="point", found=True, partition=0, tier="rich"):
     probe = {"kind": kind, "tier": tier, "found": found, "members": {"loda": found, "cusum": False}}
     data = {
-        "partition": partition, "of": 1000, "threshold": 1e-4, "rarer": {"1e-1": 100, "1e-2": 20, "1e-3": 1, "1e-4": 0}, "probe": probe,
-        "entities": {"known": 10 + k, "warm": 9, "rich": 8}, "models": {"pumps": "2"},
-    }  # fmt: skip
+        "partition": partition,
+        "of": 1000,
+        "threshold": 1e-4,
+        "rarer": {"1e-1": 100, "1e-2": 20, "1e-3": 1, "1e-4": 0},
+        "probe": probe,
+        "entities": {"known": 10 + k, "warm": 9, "rich": 8},
+        "models": {"pumps": "2"},
+    }
     return BEGIN + k * HOUR, data
 
 
-def said(k, verdict, by="ann", source=None):
+def judged(k, verdict, by="ann", source=None):
     return Feedback(
         alert_id=f"a{k}", entity=f"e{k % 3}", kind="point", tail_probability=1e-5, verdict=verdict, by=by, source=source
     )
@@ -47,19 +58,25 @@ def found():
         "type": "io.streamgauge.model.promoted",
         "data": {"model": "pumps", "version": 2, "why": "<b>few alerts</b>"},
     }
-    return Found(
+    return PeriodRecords(
         alerts=[alert(k, "drift" if k == 3 else "point") for k in range(4)] + [alert(0, state="resolved")],
         tracked=[tracked(k, "point" if k % 2 else "drift", k != 0, partition=k % 2) for k in range(4)],
         steps=[
             (BEGIN, step),
             *((BEGIN + k, rejection(why)) for k, why in enumerate(("too slow", "too many", "too slow"))),
         ],
-        words=[said(0, "true"), said(1, "false"), said(1, "true", "ben"), said(2, "false"), said(99, "true")],
+        feedback=[
+            judged(0, "true"),
+            judged(1, "false"),
+            judged(1, "true", "ben"),
+            judged(2, "false"),
+            judged(99, "true"),
+        ],
         effect=compared({("e", 0, 1), ("e", 0, 2)}, {("e", 0, 1)}, [], 500),
     )
 
 
-def test_precision_counts_alerts_by_votes_and_a_draw_is_no_judgement(found):
+def test_precision_counts_alerts_by_votes_and_equal_votes_do_not_count(found):
     figures = figures_of(found)
     assert (figures["alerts"], figures["judged"]) == (4, 2)
     share, low, high = figures["precision"]
@@ -68,18 +85,18 @@ def test_precision_counts_alerts_by_votes_and_a_draw_is_no_judgement(found):
     assert figures["false_alarms_per_event"] == pytest.approx(4 * 0.5 / 4000)
 
 
-def test_recall_calibration_latency_and_coverage_come_from_what_was_tracked(found):
+def test_recall_calibration_latency_and_coverage_come_from_the_notices_about_quality(found):
     figures = figures_of(found)
-    assert {of: told[0] for of, told in figures["recall"].items()} == {
+    assert {of: share[0] for of, share in figures["recall"].items()} == {
         "all": 0.75,
         "drift": 0.5,
         "point": 1.0,
         "rich": 0.75,
     }
-    assert {name: told[0] for name, told in figures["recall_by_member"].items()} == {"cusum": 0.0, "loda": 0.75}
+    assert {name: share[0] for name, share in figures["recall_by_member"].items()} == {"cusum": 0.0, "loda": 0.75}
     assert figures["calibration"] == pytest.approx({"1e-1": 1.0, "1e-2": 2.0, "1e-3": 1.0, "1e-4": 0.0})
     assert figures["latency_seconds"]["p50"] == pytest.approx(0.2)
-    assert figures["entities"] == {"known": 12 + 13, "warm": 18, "rich": 16}  # as each partition told last
+    assert figures["entities"] == {"known": 12 + 13, "warm": 18, "rich": 16}  # as each partition reported last
     assert figures["kinds"] == {"point": 3, "drift": 1}
 
 
@@ -92,17 +109,17 @@ def test_rejections_of_candidates_are_counted_by_their_reason(found):
 def test_replayed_history_has_no_latency_and_an_empty_period_no_figures(found):
     found.alerts = [alert(k, late=90 * 86_400) for k in range(3)]
     assert figures_of(found)["latency_seconds"] is None
-    empty = figures_of(Found())
+    empty = figures_of(PeriodRecords())
     assert (empty["precision"], empty["recall"]["all"], empty["false_alarms_per_event"], empty["calibration"]) == (
         None,
         None,
         None,
         {},
     )
-    assert "0 incidents opened" in page(Found(), empty, "job", BEGIN, BEGIN + HOUR)
+    assert "0 incidents opened" in page(PeriodRecords(), empty, "job", BEGIN, BEGIN + HOUR)
 
 
-def test_the_page_shows_all_of_it_and_lets_no_text_be_markup(found):
+def test_the_page_shows_everything_and_escapes_text(found):
     html = page(found, figures_of(found), "job", BEGIN - 1000, BEGIN + 4 * HOUR)
     for text in (
         "What feedback changed",
@@ -119,10 +136,10 @@ def test_the_page_shows_all_of_it_and_lets_no_text_be_markup(found):
     assert "&lt;b&gt;few alerts" in html
 
 
-def test_what_feedback_avoided_and_lost_is_told_by_what_people_said():
+def test_avoided_and_lost_incidents_are_counted_by_feedback():
     def at(offset, verdict):
         place = Source(partition=0, first=offset, last=offset + 5)
-        return said(0, verdict, source=place).model_copy(update={"alert_id": f"{offset}"})
+        return judged(0, verdict, source=place).model_copy(update={"alert_id": f"{offset}"})
 
     without = {("e0", 0, offset) for offset in (10, 20, 30, 40)}
     effect = compared(without, {("e0", 0, 40), ("e0", 0, 50)}, [at(10, "false"), at(20, "true")], 1000)

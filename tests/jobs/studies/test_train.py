@@ -1,4 +1,4 @@
-"""What a model is trained on: columns of files, and ranges of offsets."""
+"""The data that a model is trained on: columns of files, and ranges of offsets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamgauge.jobs.studies.train import newest, parsed_offsets, parsed_settin
 from streamgauge.models.errors import InputError
 
 
-def test_text_columns_and_named_columns_are_no_features(pumps):
+def test_text_columns_and_named_columns_are_not_features(pumps):
     past = past_of_files([pumps], Columns(entity="pump", time="ts", label="broken", drop=("rpm",)))
     assert past.features == ["pressure"]
     assert past.groups[:4].tolist() == [0, 1, 2, 0]
@@ -23,6 +23,6 @@ def test_offsets_and_settings_are_read_as_written():
     assert parsed_settings(["hidden=8", "trim=0.1", "nu=null"]) == {"hidden": 8, "trim": 0.1, "nu": None}
 
 
-def test_the_newest_events_come_evenly_from_partitions_as_far_as_they_reach():
+def test_the_newest_events_come_from_all_partitions_as_evenly_as_possible():
     assert newest({0: (0, 10), 1: (0, 1000), 2: (500, 1500)}, 410) == {0: (0, 10), 1: (800, 1000), 2: (1300, 1500)}
     assert newest({0: (3, 3), 1: (0, 5)}, 100) == {0: (3, 3), 1: (0, 5)}
