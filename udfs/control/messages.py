@@ -132,6 +132,11 @@ def key_of(message: ControlMessage) -> str:
 def check(message: ControlMessage, settings: PipelineSettings) -> None:
     """Check that the settings have the detectors and models that a message names.
 
+    Parameters
+    ----------
+    message : ControlMessage
+    settings : PipelineSettings
+
     Raises
     ------
     SettingsError

@@ -13,6 +13,12 @@ import hashlib
 def place_of(entity: str, purpose: str) -> float:
     """The place of an entity among all entities, for a purpose.
 
+    Parameters
+    ----------
+    entity : str
+    purpose : str
+        Another purpose gives other, independent places.
+
     Returns
     -------
     float

@@ -87,6 +87,7 @@ class DriftWatch:
         self._reset(0, 0)
 
     def _reset(self, version: int, fields: int) -> None:
+        """Start from the beginning, for a version of the model with a number of fields."""
         self.version = version
         self._counts = np.zeros((fields, 0))
         self._events = self._drifted = self._rest = (
@@ -320,4 +321,5 @@ class DriftWatch:
 
 
 def _sum(pairs: list[tuple[int, int]]) -> tuple[int, int]:
+    """The sums of the first and of the second numbers."""
     return sum(a for a, _ in pairs), sum(b for _, b in pairs)

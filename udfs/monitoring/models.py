@@ -140,6 +140,7 @@ class ModelMonitor:
         return watch.ask("performance", evidence, time, where, offset, time)
 
     def _watch(self, seen: Watched, columns: list[str], found: Findings) -> None:
+        """Watch events that all have the same threshold."""
         models, calibrators = self._scorer.models, self._scorer.calibrators
         names = calibrators.of.names
         # Exchanged again, each column has the evidence of one version, whether the version counted as live model or as shadow.
@@ -166,6 +167,7 @@ class ModelMonitor:
     def _compare(
         self, model: str, alerts: dict[str, Flags], seen: Watched, columns: list[str], found: Findings
     ) -> None:
+        """Compare a model's shadow with the live model; `alerts` tells, by member, which events would have raised an alert."""
         models, shadow = self._scorer.models, f"{model}{SHADOW}"
         of_shadow = alerts[shadow]
         of_live = alerts.get(model, np.zeros_like(of_shadow))
@@ -194,6 +196,7 @@ class ModelMonitor:
 
 
 def _count(counts: dict[str, int], what: str, n: int) -> None:
+    """Add `n` to a counter."""
     counts[what] = counts.get(what, 0) + n
 
 

@@ -36,6 +36,7 @@ class PerformanceWatch:
         self._reset()
 
     def _reset(self) -> None:
+        """Start from the beginning."""
         self._watches = {
             what: ADWIN(delta=CONFIDENCE, clock=1, grace_period=LEAST, min_window_length=LEAST // 2)
             for what in ("precision", "recall")

@@ -67,6 +67,7 @@ class QualityTracker:
         self._begin()
 
     def _begin(self) -> None:
+        """Set all counters to zero."""
         self._rarer = [0] * len(POWERS)
         self._anomalous = self._quarantined = 0
         self._opened: dict[str, int] = {}
@@ -161,6 +162,7 @@ def coverage(seen: Any, slots: Any, warmup: int) -> dict[str, int]:
 
 
 def _probe_counts(probe: Probe | None) -> dict[str, int]:
+    """Counters for metrics: probes made and found, by kind, by tier and by member."""
     counts: dict[str, int] = {}
     if probe is not None:
         for of, found in ((probe.kind, probe.found), (probe.tier, probe.found), *probe.members.items()):

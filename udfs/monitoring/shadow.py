@@ -91,6 +91,7 @@ class Comparison:
         return notices
 
     def _notice(self, threshold: float, offset: int, time: int) -> tuple[str, bytes]:
+        """The notice about the events that were counted: key and JSON."""
         live, shadow = self._versions
         data = {
             "model": self.model,

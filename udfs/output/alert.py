@@ -335,6 +335,7 @@ class AlertWriter:
         return [(silence.entity, self._of_silence(silence)) for silence in silences]
 
     def _of_silence(self, silence: Silence) -> bytes:
+        """JSON of the alert about one silence."""
         assert self._silence is not None
         state, topic, partition = (
             CHANGES[RESOLVED if silence.ended else OPENED],

@@ -71,6 +71,7 @@ def score_records(stretch: Stretch, scored: Scored, topic: str, output: OutputSe
 
 
 def _score_record(stretch: Stretch, i: int, scored: Scored, topic: str) -> tuple[str, bytes]:
+    """Entity (the key) and JSON of the scores of the event at place `i`."""
     verdicts, entity = scored.verdicts, stretch.events.entities[i]
     evidence = float(verdicts.evidence[i])
     members = zip(scored.opinions.names, verdicts.members[i].tolist(), strict=True)

@@ -116,6 +116,7 @@ def _learn_prior(pool, x, delta, count, warmup):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady, known, prior, quarantined):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    """See `featurize`; `least` is the smallest weight of a value, `short_gain` its weight in the short mean."""
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             for channel in range(CHANNELS):
@@ -192,6 +193,7 @@ def distances(features: Floats) -> Floats:
 
 @vectorize(cache=True)
 def _unsquash(feature):  # type: ignore[no-untyped-def]
+    """The inverse of `_squash`, at most 20 deviations; NaN for NaN."""
     if math.isnan(feature):
         return math.nan
     centred = 2.0 * feature - 1.0  # from -1 to 1
@@ -200,6 +202,7 @@ def _unsquash(feature):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _distances(features):  # type: ignore[no-untyped-def]
+    """See `distances`."""
     deviations = np.full(features.shape[0], math.nan)
     for i in range(features.shape[0]):
         squares, known = 0.0, False

@@ -134,13 +134,14 @@ class Scorer:
     def score(
         self, stretch: Stretch, fields: Fields, categories: Floats, state: EntityState, lap: Callable[[str], None]
     ) -> Scored:
-        """Score and learn a stretch.
+        """Score a stretch, and learn it.
 
         Parameters
         ----------
         stretch : Stretch
         fields : Fields
         categories : float64[n, text fields]
+            A number for the category of each text field.
         state : EntityState
             All columns of the store and of the rich store; changed in place.
         lap : callable

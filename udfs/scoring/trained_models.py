@@ -183,6 +183,15 @@ class Models:
         return np.array([[is_canary(entity, share) for share in shares] for entity in entities], dtype=np.bool_)
 
     def _put(self, member: str, name: str, version: int) -> None:
+        """Load a version of a model as a member.
+
+        Raises
+        ------
+        ModelError
+            The registry does not have it, or it must not be used.
+        SettingsError
+            It needs a longer history than is kept.
+        """
         assert self._registry is not None
         use = self.settings.use[name]
         loaded = self._registry.load(name, version, use.variant)
@@ -311,6 +320,7 @@ class Models:
     def _opinion(
         self, member: str, kind: str, X: Floats, columns: list[str], histories: Histories
     ) -> ModelOpinion | None:
+        """The opinion of one member; None if it has none about any event. For the arguments, see `serve`."""
         loaded = self.at_work.get(member)
         if loaded is None or kind not in self.use_of(member).streams or not len(X):
             return None
@@ -334,6 +344,7 @@ class Models:
         raw_score[usable] = detector.rate_many(given[usable])
 
         def spread(numbers: Floats) -> Floats:
+            """The numbers of the model's features in the columns of the stream; NaN in all other columns."""
             row = np.full(d, np.nan)
             row[places[places >= 0]] = numbers[places >= 0]
             return row
