@@ -148,10 +148,12 @@ class Live:
         """Records of a topic as soon as there are `n` more than now."""
         return self.at_least(topic, len(self.read(topic)) + n)
 
-    def counted(self, job: str, name: str, least: int = 1) -> int:
-        """A counter of the job as soon as it is at least `least`. Metrics are a second or two late."""
+    def counted(self, job: str, *names: str, least: int = 1) -> int:
+        """Sum of counters of the job as soon as it is at least `least`. Metrics are some seconds late."""
         deadline = time.monotonic() + PATIENCE
-        while (count := self.rest.operator_counter(job, name)) < least and time.monotonic() < deadline:
+        while (count := sum(self.rest.operator_counter(job, name) for name in names)) < least:
+            if time.monotonic() > deadline:
+                break
             time.sleep(0.5)
         return count
 
