@@ -9,14 +9,13 @@ NEEDS := setup.py constraints.txt install.sh
 demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job; KEEP=1 leaves the cluster running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
 
-test: .venv/.installed-dev  ## all tests, those on a real Kafka and Flink cluster included
-	$(BIN)/pytest --durations=20
+test: unit integration  ## all tests, those on a real Kafka and Flink cluster included, with the slowest 20 of each kind
 
-unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink
-	$(BIN)/pytest -m "not integration"
+unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink, one process for each core
+	$(BIN)/pytest -m "not integration" -n auto --dist loadfile --durations=20
 
 integration: .venv/.installed-dev  ## the tests on a real Kafka and Flink cluster
-	$(BIN)/pytest -m integration
+	$(BIN)/pytest -m integration --durations=20
 
 lint: .venv/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .

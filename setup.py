@@ -64,6 +64,7 @@ setup(
             "shap",
             "pytest",
             "pytest-timeout",
+            "pytest-xdist",
             "hypothesis",
             "jsonschema",
             "ruff",

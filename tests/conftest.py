@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("quick", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+os.environ.setdefault("COLUMNS", "200")  # what commands print must not depend on the terminal of the tests
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

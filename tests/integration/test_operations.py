@@ -34,7 +34,7 @@ def test_an_entity_is_shown_rewound_and_forgotten_in_the_running_job_and_after_a
         live.send(usual + noise)
         live.at_least(live.topics.alerts, 1)
         live.at_least(live.topics.scores, 460)
-        assert live.counted(job, "held_back", 21) > 20
+        assert live.counted(job, "held_back", least=21) > 20
         [shown] = ask(kafka, "pump", "show", PATIENCE)
         assert (shown["events"], shown["held_back"]) == (460, True)
         assert shown["rewind_to"]
@@ -71,9 +71,9 @@ def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_
     with live.job() as job:
         live.send(first + renamed + added + full)
         alerts = live.at_least(live.topics.alerts, 2)
-        assert live.counted(job, "entities_evicted", 5001) > 5000
+        assert live.counted(job, "entities_evicted", least=5001) > 5000
         notices = live.until(live.topics.notices, lambda r: "new" in {d.get("field") for d in data(r)})
-        assert live.counted(job, "scored", 12_002) == 12_002
+        assert live.counted(job, "scored", least=12_002) == 12_002
     changes = {(d["change"], d["field"]) for d in data(notices) if "change" in d}
     assert changes >= {("added", "latency"), ("added", "new"), ("retyped", "latency")}
     assert "lat_ms" not in {field for _, field in changes}
@@ -144,7 +144,7 @@ def test_alerts_that_people_find_false_do_not_come_again_and_ignored_ones_not_be
 
         live.send(strange(104.4) + usual(30))
         live.at_least(live.topics.scores, 924)
-        assert live.counted(job, "feedback_messages", 4) == 4
+        assert live.counted(job, "feedback_messages", least=4) == 4
         assert opened(live.read(live.topics.alerts)) == []
         live.send(strange(1e6))
         assert opened(live.until(live.topics.alerts, lambda r: "pump" in opened(r))) == ["pump"]
@@ -167,7 +167,7 @@ def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_pa
     streamgauge("trial", "start", "0.02", "0.0001", *settings)
     with live.job() as job:
         live.send(events(6000, entities=40))
-        assert live.counted(job, "scored", 6000) == 6000
+        assert live.counted(job, "scored", least=6000) == 6000
 
         def counted():
             return {arm: live.counted(job, f"trial_{arm}") for arm in "ab"}
