@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from streamgauge.models.contract import Floats, Ints
@@ -18,7 +19,7 @@ from streamgauge.udfs.scoring.scorer import Fields, Scored
 from streamgauge.udfs.settings.pipeline import DecideSettings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judged:
     """Events after they were judged, and before incidents are followed.
 
@@ -42,7 +43,7 @@ class Judged:
     thresholds: Floats
     arms: list[str]
 
-    @property
+    @cached_property
     def alertable(self) -> Floats:
         """Alert evidence for an incident of any kind, float64[n], limited where the severity of the event is."""
         limited: Floats = np.minimum(self.scored.verdicts.strongest, self.suppressed.most_evidence)

@@ -78,6 +78,8 @@ class Verdicts:
     by_kind : float64[n, 5]
         Alert evidence for each kind of `EVIDENCE`, at least 0: for a point that of the ensemble, for each other kind that of the members
         that look for it.
+    strongest : float64[n]
+        Alert evidence for an incident of any kind: the largest of `by_kind`.
     """
 
     members: Floats
@@ -85,9 +87,7 @@ class Verdicts:
     disagreement: Floats
     interval: Floats
     by_kind: Floats
+    strongest: Floats = field(init=False)
 
-    @property
-    def strongest(self) -> Floats:
-        """Alert evidence for an incident of any kind, float64[n]: the largest of `by_kind`."""
-        largest: Floats = self.by_kind.max(axis=1)
-        return largest
+    def __post_init__(self) -> None:
+        self.strongest = self.by_kind.max(axis=1)  # once: several stages ask for it
