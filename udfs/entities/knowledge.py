@@ -109,6 +109,12 @@ class Entities:
 
     # ---- events -------------------------------------------------------------------------------------------------------
 
+    def rows(self, names: list[str], fields: int) -> Ints:
+        """Find the row of each entity, and make room for `fields` fields in both tiers; see `EntityStore.rows`."""
+        # At the first event with a new field, also where no entity is seated: the width of a rewind point must not depend on batches.
+        self.rich.make_room(fields)
+        return self.store.rows(names, fields)
+
     def touch(self, rows: Ints, times: Ints) -> tuple[int, Ints, Ints, Flags]:
         """Count events in order; see `EntityStore.touch`."""
         late_after, forget_after = self._event.late_after, self._entity.forget_after
@@ -141,7 +147,6 @@ class Entities:
         first : bool[n]
             Whether the event is the first of its entity in the slot.
         """
-        self.rich.make_room(fields)
         places = self.store.head[rows, SLOT]
         first = seen == 1
         if self.rich.room(fields) and (places == 0).any():

@@ -32,6 +32,8 @@ class Judged:
         Kind of incident that each event would be; codes of `kinds`.
     thresholds : float64[n]
         Tail probability in force for each event.
+    evidence_needed : float64[n]
+        Evidence from which on each event is anomalous: ``-ln(thresholds)``.
     arms : list of str
         Side of each event (``a`` or ``b``) in a trial of two thresholds; empty where there is no trial.
     """
@@ -41,6 +43,7 @@ class Judged:
     suppressed: Suppressed
     kinds: Ints
     thresholds: Floats
+    evidence_needed: Floats
     arms: list[str]
 
     @cached_property
@@ -52,7 +55,7 @@ class Judged:
     @property
     def anomalous(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Whether the alert evidence of each event is at or beyond the threshold, bool[n]."""
-        beyond: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.alertable >= -np.log(self.thresholds)
+        beyond: np.ndarray[tuple[int], np.dtype[np.bool_]] = self.alertable >= self.evidence_needed
         return beyond
 
     def candidates(self) -> Candidates:
@@ -63,7 +66,7 @@ class Judged:
             self.violations.any,
             self.suppressed.events,
             self.kinds,
-            self.thresholds,
+            self.evidence_needed,
             distances(self.scored.features),
         )
 
@@ -116,4 +119,4 @@ class Judge:
         kinds = np.where(kinds == POINT, self._point_kind, kinds)
         anomalous = (scored.verdicts.strongest >= evidence_needed) & ~violations.any
         suppressed = self._suppressor.look(anomalous, stretch, names, scored, evidence_needed, kinds)
-        return Judged(scored, violations, suppressed, kinds, thresholds, arms)
+        return Judged(scored, violations, suppressed, kinds, thresholds, evidence_needed, arms)

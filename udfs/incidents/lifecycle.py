@@ -65,8 +65,8 @@ class Candidates:
         Whether the event does not count, whatever its evidence.
     kinds : int64[n]
         Kind of incident that each event would be; codes of `kinds`.
-    thresholds : float64[n]
-        Tail probability in force for each event.
+    evidence_needed : float64[n]
+        Evidence from which on each event is anomalous.
     deviations : float64[n]
         Deviation of each event from what is usual for the entity, over all fields; NaN is unknown.
     """
@@ -76,7 +76,7 @@ class Candidates:
     violated: Flags
     suppressed: Flags
     kinds: Ints
-    thresholds: Floats
+    evidence_needed: Floats
     deviations: Floats
 
 
@@ -162,7 +162,7 @@ class Lifecycle:
             stretch.events.times,
             stretch.offsets,
             stretch.partitions,
-            -np.log(candidates.thresholds),
+            candidates.evidence_needed,
             candidates.evidence,
             settings.quiet_events,
             settings.warmup,

@@ -127,7 +127,7 @@ def probe(
         column = columns[field]
         judged = rehearsal.judge_again(_repeated(last, n, {column: values}), probe_values, rows)
     verdicts = judged.scored.verdicts
-    found = verdicts.strongest >= -np.log(judged.thresholds)
+    found = verdicts.strongest >= judged.evidence_needed
     members = {
         name: bool((np.nan_to_num(verdicts.members[:, k]) >= AGREES).any())
         for k, name in enumerate(judged.scored.opinions.names)

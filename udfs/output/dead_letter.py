@@ -11,6 +11,7 @@ from streamgauge.udfs.events.records import DeadLetter, RawBatch
 from streamgauge.udfs.output.limits import encode, key_of
 
 INTERNAL = "internal"  # reason of a record that a stage did not expect
+PACKAGE = __name__.partition(".")[0]
 MOST_MESSAGE = 200  # characters of an error's message
 
 
@@ -86,14 +87,14 @@ def place_of(error: Exception) -> tuple[str, str]:
         File and line, such as ``udfs/events/decode.py:57``: the innermost one that belongs to this package. Both are ``unknown``
         where the error came from elsewhere.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    for frame in reversed(frames):
-        parts = PurePath(frame.filename).parts
-        for top in ("udfs", "models"):
-            if top in parts and "site-packages" not in parts[parts.index(top) :]:
-                room = parts[parts.index(top) + 1 : -1]
-                name = "/".join(parts[parts.index(top) :])
-                return (room[0] if room else top), f"{name}:{frame.lineno}"
+    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+        # The name of the module decides, not that of the file: a checkout may lie below a folder of any name.
+        package, *folders = str(frame.f_globals.get("__name__")).split(".")
+        file = PurePath(frame.f_code.co_filename)
+        if package == PACKAGE and folders[:1] in (["udfs"], ["models"]) and file.suffix == ".py":
+            if file.stem != "__init__":
+                folders.pop()
+            return folders[:2][-1], f"{'/'.join(folders)}/{file.name}:{line}"
     return "unknown", "unknown"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,3 +62,8 @@ class BatchResult:
         """Add `n` to a counter. A counter that was never added to is not in `counts`."""
         if n:
             self.counts[what] = self.counts.get(what, 0) + n
+
+    def add_counts(self, counts: Mapping[str, int]) -> None:
+        """Add to several counters, by name."""
+        for what, n in counts.items():
+            self.count(what, n)

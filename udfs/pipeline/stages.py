@@ -167,8 +167,7 @@ class Stages:
             found = self.monitor.watch(watched, self.fields.numeric)
             result.notices += found.notices
             result.requests += found.requests
-            for what, n in found.counts.items():
-                result.count(what, n)
+            result.add_counts(found.counts)
             clock.lap("watch")
 
     def _look_for_silence(self, cursor: _Cursor, result: BatchResult) -> None:
@@ -261,8 +260,7 @@ class Stages:
         result.count("scored", len(stretch))
         result.count("held_back", int(stretch.quarantined.sum()))
         result.count("rules_failed", judged.violations.failed)
-        for reason, n in judged.suppressed.reasons.items():
-            result.count(f"muted.{reason}", n)
+        result.add_counts({f"muted.{reason}": n for reason, n in judged.suppressed.reasons.items()})
 
     # ---- judging without learning -------------------------------------------------------------------------------------
 
@@ -299,8 +297,7 @@ class Stages:
         facts = Facts(stream.events, stream.kind, self.threshold, entities, verdicts, dict(self.scorer.served))
         notice, counts = quality.report(facts, probed, self.origin, int(last.times[0]))
         result.notices.append(notice)
-        for what, n in counts.items():
-            result.count(what, n)
+        result.add_counts(counts)
 
     # ---- silence and forgetting ---------------------------------------------------------------------------------------
 
@@ -432,7 +429,7 @@ class _Cursor:
         self._arrivals, self._offsets = raw.stamps[events.rows], raw.offsets[events.rows]
         self._partitions = raw.partitions[events.rows]
         self.begin = 0
-        self._rows = self._entities.store.rows(events.keys, X.shape[1])
+        self._rows = self._entities.rows(events.keys, X.shape[1])
         silence = self._entities.silence
         self._watched = silence.rows(events.entities, self._rows) if silence else self._rows
         self._looks, self._moments = silence.cuts(self._arrivals) if silence else (np.empty(0, np.int64),) * 2
@@ -442,7 +439,7 @@ class _Cursor:
     def find_rows(self) -> None:
         """Find the rows of the remaining events again, after entities were forgotten."""
         begin, silence = self.begin, self._entities.silence
-        self._rows[begin:] = self._entities.store.rows(self.events.keys[begin:], self.X.shape[1])
+        self._rows[begin:] = self._entities.rows(self.events.keys[begin:], self.X.shape[1])
         if silence:
             self._watched[begin:] = silence.rows(self.events.entities[begin:], self._rows[begin:])
 
@@ -468,23 +465,23 @@ class _Cursor:
         part = slice(begin, end)
         self.returned = []
         if silence:
-            arrivals, offsets = self._arrivals[part], self._offsets[part]
-            self.returned = silence.learn(self._watched[part], arrivals, offsets, returning)
+            arrived = self._arrivals[part], self._offsets[part]
+            self.returned = silence.learn(self._watched[part], *arrived, returning)
             if silence.apart:
                 entities.changes.arrived.append(self._watched[part])
-        events, keep = self.events.slice(begin, end), np.flatnonzero(late == 0)
+        events, rows, X, clocks = self.events.slice(begin, end), self._rows[part], self.X[part], self.clocks[part]
+        offsets, partitions = self._offsets[part], self._partitions[part]
         late_events = []
         if late.any():
-            places = np.flatnonzero(late).tolist()
+            places, keep = np.flatnonzero(late).tolist(), np.flatnonzero(late == 0)
             late_events = [(int(events.rows[i]), events.entities[i], int(late[i])) for i in places]
             events = events.drop(set(places))
-            seen, quarantined = seen[keep], quarantined[keep]
-        rows, X = self._rows[part][keep], self.X[part][keep]
+            rows, X, clocks, seen, quarantined = rows[keep], X[keep], clocks[keep], seen[keep], quarantined[keep]
+            offsets, partitions = offsets[keep], partitions[keep]
         if quarantined.any():
             entities.keep_points(events, rows, quarantined)
         slots, first = np.full(len(rows), -1), np.zeros(len(rows), np.bool_)
         if len(rows) and self._scorer.wants_slots and X.shape[1]:
             slots, first = entities.seat(rows, seen, X.shape[1])
-        places_in_topic = self._offsets[part][keep], self._partitions[part][keep]
-        stretch = Stretch(events, X, *places_in_topic, rows, seen, quarantined, slots, first)
-        return stretch, self.clocks[part][keep], late_events
+        stretch = Stretch(events, X, offsets, partitions, rows, seen, quarantined, slots, first)
+        return stretch, clocks, late_events

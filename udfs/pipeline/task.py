@@ -265,8 +265,7 @@ def _merge(whole: BatchResult, part: BatchResult, rows: Ints) -> None:
     for name in ("evidence", "members", "alert_evidence", "anomalous"):
         getattr(whole, name).extend(getattr(part, name))
     whole.rows += [rows[part_rows] for part_rows in part.rows]
-    for what, n in part.counts.items():
-        whole.count(what, n)
+    whole.add_counts(part.counts)
     for name in ("seconds", "model_seconds"):
         total = getattr(whole, name)
         for step, seconds in getattr(part, name).items():

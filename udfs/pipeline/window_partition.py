@@ -140,9 +140,8 @@ class WindowPartition:
         for end in sorted(ends):
             self._score_window(self.kept.window(self.name, self.of, end), of_windows)
         result.alerts += of_windows.alerts
-        for what, n in of_windows.counts.items():
-            if what != "scored":  # this counter is for events only
-                result.count(what, n)
+        of_windows.counts.pop("scored", None)  # this counter is for events only
+        result.add_counts(of_windows.counts)
 
     def expire(self, before: int) -> None:
         """Drop the reports of windows that ended before this time, because no event can amend them any more."""

@@ -48,7 +48,7 @@ def follow(powers, seen=100, violated=None, rows=None, store=None, kinds=None, s
         no if violated is None else np.array(violated),
         no,
         np.array(kinds or [POINT] * n),
-        np.full(n, SETTINGS.threshold),
+        np.full(n, -math.log(SETTINGS.threshold)),
         np.full(n, np.nan),
     )
     decisions = Lifecycle(SETTINGS, 1, 0).follow(store, stretch, candidates)

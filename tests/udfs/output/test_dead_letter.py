@@ -29,11 +29,10 @@ BROKEN = b'{"entity": \xff'
 
 
 def raised(function, *arguments):
-    """The error that a call raises, with its traceback; the frame of this file is left out, since it lies in a folder `udfs`."""
+    """The error that a call raises, with its traceback."""
     with pytest.raises(Exception) as caught:  # noqa: PT011  each test checks the error itself
         function(*arguments)
-    error = caught.value
-    return error.with_traceback(error.__traceback__.tb_next)
+    return caught.value
 
 
 def test_a_dead_letter_is_plain_json_with_its_place_its_reason_and_its_bytes():
@@ -96,7 +95,25 @@ def test_a_library_below_a_folder_of_ours_is_not_ours(tmp_path):
     library.parent.mkdir(parents=True)
     library.write_text("raise ValueError('not ours')\n")
     program = compile(library.read_text(), str(library), "exec")
-    assert place_of(raised(exec, program)) == ("unknown", "unknown")
+    assert place_of(raised(exec, program, {"__name__": "other"})) == ("unknown", "unknown")
+
+
+@pytest.mark.parametrize("above", ["udfs", "models", "models/udfs/models", "jobs"])
+@pytest.mark.parametrize(
+    ("module", "file", "expected"),
+    [
+        ("streamgauge.udfs.events.decode", "udfs/events/decode.py", ("events", "udfs/events/decode.py:2")),
+        ("streamgauge.models.detectors.entity.cusum", "models/detectors/entity/cusum.py", None),
+        ("streamgauge.models.catalog", "models/catalog.py", ("models", "models/catalog.py:2")),
+        ("streamgauge.udfs.events", "udfs/events/__init__.py", ("events", "udfs/events/__init__.py:2")),
+        ("streamgauge.jobs.kafka.topics", "jobs/kafka/topics.py", ("unknown", "unknown")),
+        ("streamgauge.udfs.events.records", "<string>", ("unknown", "unknown")),  # what a dataclass generates
+    ],
+)
+def test_the_folders_above_a_checkout_do_not_matter(above, module, file, expected):
+    program = compile("\nraise ValueError", file if file == "<string>" else f"/home/{above}/{file}", "exec")
+    found = place_of(raised(exec, program, {"__name__": module}))
+    assert found == (expected or ("detectors", f"{file}:2"))
 
 
 @settings(max_examples=20)

@@ -313,6 +313,7 @@ def test_weights_reach_the_wanted_values():
 @hypothesis.settings(max_examples=5)
 @example([], 559)  # the quarantine of an entity begins in the middle of a batch
 @example([], 1300)  # a third field comes in the middle of a batch
+@example([], 1302)  # the state is saved right after the first event with a third field
 @given(cuts, st.integers(1, 1999))
 def test_the_level_of_peers_does_not_depend_on_batches_even_if_entities_are_added(where, stop):
     random = np.random.default_rng(0)
