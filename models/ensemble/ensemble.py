@@ -122,7 +122,7 @@ def disagree(evidence: Floats, present: Flags) -> Floats:
     return apart
 
 
-def vote(evidence: Floats, present: Flags, weights: Floats, limit: float) -> Floats:
+def vote(evidence: Floats, present: Flags, weights: Floats, evidence_needed: float) -> Floats:
     """Weighted share of the members, of those that have scored the event, with at least so much evidence.
 
     Parameters
@@ -130,7 +130,7 @@ def vote(evidence: Floats, present: Flags, weights: Floats, limit: float) -> Flo
     evidence : float64[n, members]
     present : bool[n, members]
     weights : float64[members]
-    limit : float
+    evidence_needed : float
         Evidence that counts as a vote.
 
     Returns
@@ -138,7 +138,7 @@ def vote(evidence: Floats, present: Flags, weights: Floats, limit: float) -> Flo
     float64[n]
         0 to 1; NaN where no member has scored the event.
     """
-    share: Floats = combine((np.nan_to_num(evidence) >= limit).astype(np.float64), present, weights)
+    share: Floats = combine((np.nan_to_num(evidence) >= evidence_needed).astype(np.float64), present, weights)
     return share
 
 

@@ -23,7 +23,7 @@ ALWAYS, ALWAYS_TIMED = 7, 11
 
 # Columns of `EntityStore.levels`, all about the incident: largest evidence; evidence that was reported last; and statistics of the
 # deviations of its quarantined events: number, mean, sum of squares about the mean, last one, sum of squared changes.
-PEAK, REPORTED, HELD_N, HELD_MEAN, HELD_SQUARES, HELD_LAST, HELD_CHANGES = range(7)
+PEAK, REPORTED, QUARANTINED_N, QUARANTINED_MEAN, QUARANTINED_SQUARES, QUARANTINED_LAST, QUARANTINED_CHANGES = range(7)
 LEVEL_COLUMNS = 7
 
 QUARANTINED_AFTER = 16  # events of an entity after which its incident quarantines the next ones

@@ -12,7 +12,7 @@ from streamgauge.udfs.scoring.calibrate import AGREES
 from streamgauge.udfs.scoring.scorer import Scored
 
 CODES = np.array((POINT, CONTEXTUAL, COLLECTIVE, RELATIVE, DRIFT))  # in the order of `EVIDENCE`
-# Tells, given an event's place, a column and a value, whether this value of the field is usual for the entity in another situation.
+# Says, given an event's place, a column and a value, whether this value of the field is usual for the entity in another situation.
 UsualElsewhere = Callable[[int, int, float], bool]
 
 

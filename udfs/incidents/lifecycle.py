@@ -12,11 +12,6 @@ from streamgauge.udfs.entities.columns import (
     AGE,
     CONFIG,
     FLAPS,
-    HELD_CHANGES,
-    HELD_LAST,
-    HELD_MEAN,
-    HELD_N,
-    HELD_SQUARES,
     HISTORY,
     HITS,
     OPENED_OFFSET,
@@ -24,6 +19,11 @@ from streamgauge.udfs.entities.columns import (
     OPENED_TIME,
     PEAK,
     QUARANTINED_AFTER,
+    QUARANTINED_CHANGES,
+    QUARANTINED_LAST,
+    QUARANTINED_MEAN,
+    QUARANTINED_N,
+    QUARANTINED_SQUARES,
     QUIET,
     RECENT,
     RELEASED,
@@ -274,13 +274,15 @@ def _is_level(level, deviation):  # type: ignore[no-untyped-def]
     """Add the deviation of a quarantined event; returns whether the quarantined events now are a new level (see `LEVEL_EVENTS`)."""
     if math.isnan(deviation):
         return False
-    n = level[HELD_N] = level[HELD_N] + 1.0
-    from_mean = deviation - level[HELD_MEAN]
-    level[HELD_MEAN] += from_mean / n
-    level[HELD_SQUARES] += from_mean * (deviation - level[HELD_MEAN])
+    n = level[QUARANTINED_N] = level[QUARANTINED_N] + 1.0
+    from_mean = deviation - level[QUARANTINED_MEAN]
+    level[QUARANTINED_MEAN] += from_mean / n
+    level[QUARANTINED_SQUARES] += from_mean * (deviation - level[QUARANTINED_MEAN])
     if n > 1.0:
-        level[HELD_CHANGES] += (deviation - level[HELD_LAST]) ** 2
-    level[HELD_LAST] = deviation
-    variance = level[HELD_SQUARES] / max(n - 1.0, 1.0)
-    steady = variance <= LEVEL_SPREAD**2 and level[HELD_SQUARES] <= LEVEL_TREND * level[HELD_CHANGES] / 2.0
+        level[QUARANTINED_CHANGES] += (deviation - level[QUARANTINED_LAST]) ** 2
+    level[QUARANTINED_LAST] = deviation
+    variance = level[QUARANTINED_SQUARES] / max(n - 1.0, 1.0)
+    steady = (
+        variance <= LEVEL_SPREAD**2 and level[QUARANTINED_SQUARES] <= LEVEL_TREND * level[QUARANTINED_CHANGES] / 2.0
+    )
     return n >= LEVEL_EVENTS and steady

@@ -167,7 +167,7 @@ class ModelMonitor:
     def _compare(
         self, model: str, alerts: dict[str, Flags], seen: Watched, columns: list[str], found: Findings
     ) -> None:
-        """Compare a model's shadow with the live model; `alerts` tells, by member, which events would have raised an alert."""
+        """Compare a model's shadow with the live model; `alerts` says, by member, which events would have raised an alert."""
         models, shadow = self._scorer.models, f"{model}{SHADOW}"
         of_shadow = alerts[shadow]
         of_live = alerts.get(model, np.zeros_like(of_shadow))

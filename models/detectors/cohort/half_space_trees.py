@@ -178,12 +178,12 @@ def _grow(width: int, n_trees: int, height: int, seed: int) -> Trees:
 
 @njit(cache=True)
 def _score(X, features, thresholds, mass, window, window_size, total, weights):  # type: ignore[no-untyped-def]
-    limit, internal = 0.1 * window_size, features.shape[1]
+    least_mass, internal = 0.1 * window_size, features.shape[1]
     for tree in range(features.shape[0]):
         for i in range(X.shape[0]):
             reference = float(mass[tree, 0, 1]) * (mass[tree, 0, 0] == window)
             depth_weight, node, found = 1.0, 0, reference
-            while reference >= limit and node < internal:
+            while reference >= least_mass and node < internal:
                 feature = features[tree, node]
                 node = 2 * node + 2 - (X[i, feature] < thresholds[tree, node])
                 parent, reference = reference, float(mass[tree, node, 1]) * (mass[tree, node, 0] == window)
@@ -226,12 +226,12 @@ def _count(X, features, thresholds, live, window):  # type: ignore[no-untyped-de
 @njit(cache=True)
 def _score_count(X, features, thresholds, mass, live, window, window_size, learn, total, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """Like `_score`; missing values go where the running counts are larger. The counts grow if `learn`."""
-    limit, internal = 0.1 * window_size, features.shape[1]
+    least_mass, internal = 0.1 * window_size, features.shape[1]
     for tree in range(features.shape[0]):
         for i in range(X.shape[0]):
             reference = float(mass[tree, 0, 1]) * (mass[tree, 0, 0] == window)
             depth_weight, node, found = 1.0, 0, reference
-            while reference >= limit and node < internal:
+            while reference >= least_mass and node < internal:
                 feature = features[tree, node]
                 node = _next(X, i, features, thresholds, live, tree, node, window)
                 parent, reference = reference, float(mass[tree, node, 1]) * (mass[tree, node, 0] == window)
@@ -246,7 +246,7 @@ def _score_count(X, features, thresholds, mass, live, window, window_size, learn
 @njit(cache=True)
 def _close(X, features, thresholds, mass, window, window_size):  # type: ignore[no-untyped-def]
     """Sort a full window down each tree, as far as scores look."""
-    limit, internal = 0.1 * window_size, features.shape[1]
+    least_mass, internal = 0.1 * window_size, features.shape[1]
     order = np.arange(X.shape[0])
     nodes, lows, highs = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(64, np.int64)
     for tree in range(features.shape[0]):
@@ -255,7 +255,7 @@ def _close(X, features, thresholds, mass, window, window_size):  # type: ignore[
             depth -= 1
             node, low, high = nodes[depth], lows[depth], highs[depth]
             mass[tree, node, 0], mass[tree, node, 1] = window + 1, high - low
-            if high - low < limit or node >= internal:
+            if high - low < least_mass or node >= internal:
                 continue
             feature, threshold = features[tree, node], thresholds[tree, node]
             middle, end = low, high
@@ -274,7 +274,7 @@ def _close(X, features, thresholds, mass, window, window_size):  # type: ignore[
 @njit(cache=True)
 def _close_counted(live, mass, window, window_size):  # type: ignore[no-untyped-def]
     """The running counts become the reference, as far down as scores look."""
-    limit, size = 0.1 * window_size, mass.shape[1]
+    least_mass, size = 0.1 * window_size, mass.shape[1]
     nodes = np.empty(64, np.int64)
     for tree in range(mass.shape[0]):
         nodes[0], depth = 0, 1
@@ -283,6 +283,6 @@ def _close_counted(live, mass, window, window_size):  # type: ignore[no-untyped-
             node = nodes[depth]
             count = live[tree, node, 1] if live[tree, node, 0] == window else 0
             mass[tree, node, 0], mass[tree, node, 1] = window + 1, count
-            if count >= limit and 2 * node + 2 < size:
+            if count >= least_mass and 2 * node + 2 < size:
                 nodes[depth], nodes[depth + 1] = 2 * node + 1, 2 * node + 2
                 depth += 2

@@ -107,17 +107,17 @@ def count_in(counts, total, place, weight, memory):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def weight_of(raw_score, numbers, rated_before, limit):  # type: ignore[no-untyped-def]
+def weight_of(raw_score, numbers, rated_before, tolerance):  # type: ignore[no-untyped-def]
     """Weight that an event is learned with; its raw score is learned into the usual one, limited to three times that.
 
-    The weight is 1 up to `limit` times the usual raw score, then falls with its fourth power. A `limit` of 0 is for raw scores that are
-    logarithms: the weight is 1 up to the usual one plus 1, then falls to a tenth with each 0.77.
+    The weight is 1 up to `tolerance` times the usual raw score, then falls with its fourth power. A tolerance of 0 is for raw
+    scores that are logarithms: the weight is 1 up to the usual one plus 1, then falls to a tenth with each 0.77.
     """
     usual = numbers[USUAL]
     if usual == 0.0:
         numbers[USUAL] = raw_score
         return 1.0
     numbers[USUAL] += max(1.0 / (1.0 + rated_before), ADAPT) * (min(raw_score, 3.0 * usual) - usual)
-    if limit == 0.0:
+    if tolerance == 0.0:
         return min(1.0, math.exp(-3.0 * (raw_score - usual - 1.0)))
-    return 1.0 if raw_score <= limit * usual else (limit * usual / raw_score) ** 4
+    return 1.0 if raw_score <= tolerance * usual else (tolerance * usual / raw_score) ** 4

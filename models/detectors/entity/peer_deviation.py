@@ -106,8 +106,8 @@ def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, dev
             cell[MEAN], cell[PEERS_MEAN] = mean + gain * away, beside + gain * moved
             cell[VARIANCE] += gain * (near * near - cell[VARIANCE])
             cell[SHORT] = short
-            limit = short * short
+            square = short * short
             if cell[SHORT_VARIANCE] > 0.0 and count >= warmup:
-                limit = min(limit, CLIP * CLIP * cell[SHORT_VARIANCE])
-            cell[SHORT_VARIANCE] += gain * (limit - cell[SHORT_VARIANCE])
+                square = min(square, CLIP * CLIP * cell[SHORT_VARIANCE])
+            cell[SHORT_VARIANCE] += gain * (square - cell[SHORT_VARIANCE])
             cell[0] = count + 1.0

@@ -112,6 +112,6 @@ def _drift(state, rows, X, span, memory, warmup, learn, deviations, expected):  
             if cell[INSIDE] >= span:
                 block = cell[BLOCK] / cell[INSIDE]
                 cell[BLOCKS] += 1.0
-                limit = math.inf if cell[BLOCKS] <= LEAST_BLOCKS else 4.0 * cell[BETWEEN]
-                cell[BETWEEN] += max(1.0 / cell[BLOCKS], span / memory) * (min(block * block, limit) - cell[BETWEEN])
+                most = math.inf if cell[BLOCKS] <= LEAST_BLOCKS else 4.0 * cell[BETWEEN]
+                cell[BETWEEN] += max(1.0 / cell[BLOCKS], span / memory) * (min(block * block, most) - cell[BETWEEN])
                 cell[BLOCK] = cell[INSIDE] = 0.0
