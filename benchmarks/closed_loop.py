@@ -29,7 +29,7 @@ from streamgauge.models.training.candidate import Past
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import ModelVersion
 from streamgauge.udfs.events.records import RawBatch
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.settings.detectors import DetectorSettings
 
 from benchmarks.common import finish, say
@@ -78,15 +78,13 @@ class Played:
 class InProcess(Trainer):
     """A trainer in the same process as the pipeline."""
 
-    def __init__(
-        self, settings: Settings, pipeline: ScoringPipeline, played: Played, X: Floats, entities: Ints
-    ) -> None:
+    def __init__(self, settings: Settings, shard: Shard, played: Played, X: Floats, entities: Ints) -> None:
         super().__init__(settings, clock=lambda: float(self.now))  # one event a second
-        self.pipeline, self.played, self.X, self.entities = pipeline, played, X, entities
+        self.shard, self.played, self.X, self.entities = shard, played, X, entities
         self.now = 0
 
     def send(self, message: ModelVersion) -> None:
-        self.pipeline.apply(message)
+        self.shard.apply(message)
 
     def publish(self, step: str, name: str, data: dict[str, Any], at: int) -> None:
         self.played.steps.append((step, self.now, data))
@@ -101,10 +99,10 @@ class InProcess(Trainer):
 
 def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int | None = None) -> Played:
     """Process a stream, and let the trainer answer after each batch."""
-    pipeline, played = ScoringPipeline(settings.pipeline(), saves=False), Played(np.full(len(X), np.nan))
-    trainer = InProcess(settings, pipeline, played, X, entities)
+    shard, played = Shard(settings.pipeline(), saves=False), Played(np.full(len(X), np.nan))
+    trainer = InProcess(settings, shard, played, X, entities)
     encode = msgspec.json.Encoder().encode
-    member = pipeline.member_names.index(MODEL)
+    member = shard.member_names.index(MODEL)
     names = [f"m{e}" for e in entities.tolist()]
     texts = [encode({"entity": e, **dict(zip(FIELDS, x, strict=True))}) for e, x in zip(names, X.tolist(), strict=True)]
     for begin in range(0, len(X), BATCH):
@@ -114,7 +112,7 @@ def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int 
         offsets = np.arange(begin, min(begin + BATCH, len(X)))
         raw = RawBatch(texts[begin : begin + BATCH], np.zeros(len(offsets), np.int64), offsets, START + offsets)
         began = time.process_time()
-        result = pipeline.process(raw)
+        result = shard.process(raw)
         played.seconds += time.process_time() - began
         for rows, members in zip(result.rows, result.members, strict=True):
             played.evidence[begin + rows] = members[:, member]
@@ -226,21 +224,21 @@ def with_feedback(seed: int, share: float, wrong: float) -> tuple[float, float]:
     harmless = (entities % 4 == 0) & (random.random(len(X)) < 0.01) & ~labels
     X[harmless, 0] = 12.0 + random.normal(size=harmless.sum())  # harmless peaks, such as a backup
     settings = settings_of(None, quiet_events=3)
-    pipeline = ScoringPipeline(settings.pipeline(), saves=False)
+    shard = Shard(settings.pipeline(), saves=False)
     found: list[int] = []
     encode, judged = msgspec.json.Encoder().encode, 0
     for begin in range(0, len(X), BATCH):
         part = range(begin, begin + BATCH)
         texts = [encode({"entity": f"m{entities[i]}", **dict(zip(FIELDS, X[i].tolist(), strict=True))}) for i in part]
         offsets = np.array(part)
-        result = pipeline.process(RawBatch(texts, offsets * 0, offsets, START + offsets))
+        result = shard.process(RawBatch(texts, offsets * 0, offsets, START + offsets))
         for alert in (a for _, text in result.alerts if (a := json.loads(text)["data"])["state"] == "opened"):
             place = alert["source"]["offset"]
             found.append(place)
             if random.random() < share:
                 right = bool(labels[place]) == (random.random() >= wrong)
                 field_ = max(alert["contributions"], key=alert["contributions"].__getitem__)
-                pipeline.hear(
+                shard.hear(
                     Feedback(
                         alert_id=alert["alert_id"],
                         entity=alert["entity"],

@@ -14,7 +14,7 @@ import numpy as np
 from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.submit import submit
 from streamgauge.udfs.events.records import RawBatch
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from benchmarks.common import cluster, finish, load, payloads, say, settings_for
@@ -27,18 +27,18 @@ SCORED_AT_ONCE = {"featurize": {"warmup": 1}, "detectors": {"rolling_z_score": {
 def bytes_per_entity(entities: int, rounds: int = 2, batch: int = 2000) -> tuple[float, float]:
     """Bytes of an entity's state, and bytes of the saved log for each entity. The log also has rows that were replaced."""
     _, values = payloads(entities, entities)
-    pipeline, saved = ScoringPipeline(PipelineSettings()), {}
+    shard, saved = Shard(PipelineSettings()), {}
     for start in range(0, rounds * entities, batch):
         part = values[start % entities : start % entities + batch]
         n = len(part)
-        result = pipeline.process(
+        result = shard.process(
             RawBatch(part, np.zeros(n, np.int64), np.arange(start, start + n), np.full(n, 1_760_000_000_000) + start)
         )
         for key in result.deletes:
             saved.pop(key, None)
         saved |= {key: len(value) for key, value in result.writes.items()}
     log = sum(size for key, size in saved.items() if key.startswith("0/e"))
-    return len(pipeline.partitions[0].stages.entities.store.canonical()) / entities, log / entities
+    return len(shard.partitions[0].stages.entities.store.canonical()) / entities, log / entities
 
 
 def measure(running, entities: int) -> dict[str, float]:  # type: ignore[no-untyped-def]

@@ -24,7 +24,7 @@ from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.contract import Floats
 from streamgauge.udfs.control.messages import parse
 from streamgauge.udfs.events.records import RawBatch
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 
 from benchmarks.common import finish, say
 
@@ -197,15 +197,15 @@ def batches(fields: dict[str, Floats], size: int = 4000) -> Iterator[RawBatch]:
 def judge(seed: int) -> dict[str, Any]:
     """The figures of one seed."""
     fields, planted = stream(seed)
-    pipeline = ScoringPipeline(Settings().pipeline(), saves=False)
-    pipeline.apply(parse(json.dumps(RULES)))
+    shard = Shard(Settings().pipeline(), saves=False)
+    shard.apply(parse(json.dumps(RULES)))
     entities = fields["demand"].shape[1]
     by_entity: dict[int, list[Planted]] = {}
     for p in planted:
         by_entity.setdefault(p.entity, []).append(p)
     false: Counter[str] = Counter()
     for raw in batches(fields):
-        for _, text in pipeline.process(raw).alerts:
+        for _, text in shard.process(raw).alerts:
             data = json.loads(text)["data"]
             step, entity = divmod(data["source"]["offset"], entities)
             if data["state"] == "resolved" or step < DAY * LEARNED:

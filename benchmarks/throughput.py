@@ -17,7 +17,7 @@ from streamgauge.jobs.cluster.local_cluster import Cluster
 from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.udfs.events.records import RawBatch
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 
 from benchmarks.common import cluster, finish, load, payloads, say, settings_for
 
@@ -28,7 +28,7 @@ def in_process(settings: Settings, events: int = 600_000, batch: int = 2000, fie
     """Events a second of the same pipeline in this process, without Kafka and Flink. It saves its state, too."""
     keys, values = payloads(200_000 if fields <= 16 else 2000, ENTITIES, fields=fields)
     partition = np.array([hash(key) % PARTITIONS for key in keys])
-    pipeline = ScoringPipeline(settings.pipeline())
+    shard = Shard(settings.pipeline())
     seconds, done = 0.0, 0
     offsets = np.zeros(PARTITIONS, np.int64)
     for start in range(0, events, batch):
@@ -39,7 +39,7 @@ def in_process(settings: Settings, events: int = 600_000, batch: int = 2000, fie
             offsets[p] += (where == p).sum()
         raw = RawBatch(values[part], where, offset, np.full(batch, 1_760_000_000_000) + start)
         began = time.perf_counter()
-        pipeline.process(raw)
+        shard.process(raw)
         if start >= events // 5:  # the first fifth is a warm-up
             seconds += time.perf_counter() - began
             done += batch

@@ -26,7 +26,7 @@ from streamgauge.jobs.studies.weigh import WARM, proposed
 from streamgauge.models.contract import Flags, Floats
 from streamgauge.udfs.control.messages import parse
 from streamgauge.udfs.events.records import RawBatch
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 
 from benchmarks.common import finish, say
 
@@ -46,17 +46,17 @@ def settings() -> Settings:
 
 def played(X: Floats, weights: dict[str, float]) -> tuple[Floats, Floats, list[str]]:
     """Evidence of each record, evidence of each member, and names of the members, with these weights from the start."""
-    pipeline = ScoringPipeline(settings().pipeline(), saves=False)
-    pipeline.apply(parse(json.dumps({"type": "weights", "weights": weights})))
+    shard = Shard(settings().pipeline(), saves=False)
+    shard.apply(parse(json.dumps({"type": "weights", "weights": weights})))
     encode = msgspec.json.Encoder().encode
-    evidence, members = np.zeros(len(X)), np.full((len(X), len(pipeline.member_names)), np.nan)
+    evidence, members = np.zeros(len(X)), np.full((len(X), len(shard.member_names)), np.nan)
     for begin in range(0, len(X), BATCH):
         offsets = np.arange(begin, min(begin + BATCH, len(X)))
         texts = [encode({"entity": "set", **{f"x{j}": x for j, x in enumerate(X[i].tolist())}}) for i in offsets]
-        result = pipeline.process(RawBatch(texts, offsets * 0, offsets, START + offsets))
+        result = shard.process(RawBatch(texts, offsets * 0, offsets, START + offsets))
         for rows, combined, each in zip(result.rows, result.evidence, result.members, strict=True):
             evidence[begin + rows], members[begin + rows] = combined, each
-    return evidence, members, pipeline.member_names
+    return evidence, members, shard.member_names
 
 
 def judge(job: tuple[str, Floats, Flags]) -> dict[str, Any]:

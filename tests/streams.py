@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.output.result import BatchResult
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 START = 1_760_000_000_000
@@ -77,12 +77,12 @@ def stream(n: int = 400, entities: int = 6, fields: int = 3, seed: int = 0, part
 
 
 class Run:
-    """A pipeline, its saved state, and all its outputs so far."""
+    """A shard, its saved state, and all its outputs so far."""
 
     def __init__(self, settings: PipelineSettings = SMALL, saved: dict[str, bytes] | None = None) -> None:
-        self.pipeline = ScoringPipeline(settings)
+        self.shard = Shard(settings)
         self.saved = dict(saved or {})
-        self.pipeline.restore(self.saved.items())
+        self.shard.restore(self.saved.items())
         self.alerts: list[tuple[str, bytes]] = []
         self.scores: list[tuple[str, bytes]] = []
         self.dead: list[tuple[str, bytes]] = []
@@ -94,7 +94,7 @@ class Run:
         """Process a stream in batches that end at the cuts."""
         edges = sorted({0, len(raw), *(c for c in cuts if 0 < c < len(raw))})
         for a, b in pairwise(edges):
-            self.take(self.pipeline.process(raw.take(np.arange(a, b))))
+            self.take(self.shard.process(raw.take(np.arange(a, b))))
         return self
 
     def take(self, result: BatchResult) -> None:

@@ -20,7 +20,7 @@ from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.contract import Floats
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.output.alert import scores_of
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.settings.pipeline import EventSettings
 
 _encode = msgspec.json.Encoder().encode
@@ -120,10 +120,8 @@ def _stream(
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Backtest:
     """Score the files as one stream."""
-    pipeline = ScoringPipeline(
-        settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False
-    )
-    result = Backtest([], np.empty(0), np.empty(0, np.int64), None, member_names=pipeline.member_names)
+    shard = Shard(settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False)
+    result = Backtest([], np.empty(0), np.empty(0, np.int64), None, member_names=shard.member_names)
     topic = _Topic(settings.event, partitions)
     scores, flags, labels, members = [], [], [], []
     for path in files:
@@ -133,7 +131,7 @@ def _stream(
             opinions = np.full((len(raw), len(result.member_names)), np.nan)
             for start in range(0, len(raw), BATCH):
                 part = raw.take(np.arange(start, min(start + BATCH, len(raw))))
-                out = pipeline.process(part)
+                out = shard.process(part)
                 scored = zip(out.rows, out.evidence, out.members, out.anomalous, strict=True)
                 for at, evidence, each, anomalous in scored:
                     score[start + at] = scores_of(evidence)

@@ -17,7 +17,7 @@ from streamgauge.models.errors import ModelError, SettingsError
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import EntityAction, parse
 from streamgauge.udfs.events.records import RawBatch
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 
 BATCH = 2000
 Alert = tuple[str, int, int]  # entity, partition and offset at which it opened
@@ -80,7 +80,7 @@ def _opened(
     settings: Settings, control: list[str], feedback: list[Feedback], raw: RawBatch, say: Callable[[int], None]
 ) -> set[Alert]:
     """The incidents that open."""
-    pipeline = ScoringPipeline(
+    shard = Shard(
         pipeline_of(settings),
         settings.kafka.topics.events,
         settings.job.name,
@@ -91,15 +91,15 @@ def _opened(
         try:
             message = parse(text)
             if not isinstance(message, EntityAction):
-                pipeline.apply(message)
+                shard.apply(message)
         except (SettingsError, ModelError):
             continue  # the job refused it too
     for k, one in enumerate(feedback):
-        pipeline.hear(one, k)
+        shard.hear(one, k)
     found: set[Alert] = set()
     for begin in range(0, len(raw), BATCH):
         rows = np.arange(begin, min(begin + BATCH, len(raw)))
-        for _, alert in pipeline.process(raw.take(rows)).alerts:
+        for _, alert in shard.process(raw.take(rows)).alerts:
             data: dict[str, Any] = json.loads(alert)["data"]
             if data["state"] == "opened" and "opened_offset" in data["source"]:
                 found.add((data["entity"], data["source"]["opened_partition"], data["source"]["opened_offset"]))

@@ -28,7 +28,7 @@ from streamgauge.udfs.events.decode import decode
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.output.alert import SILENCE, score_of, scores_of
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.windows.aggregate import KeptEvents, columns_of
 
 BATCH = 2000
@@ -111,19 +111,19 @@ def explain(
         found.notes.append(
             f"the topic's retention has dropped the offsets before {begin}: what was learned from them is missing"
         )
-    pipeline = ScoringPipeline(pipeline_of(settings), settings.kafka.topics.events, settings.job.name, saves=False)
+    shard = Shard(pipeline_of(settings), settings.kafka.topics.events, settings.job.name, saves=False)
     for topic, offset, text in read_messages(settings.kafka):
         try:
             if topic == settings.kafka.topics.feedback:
-                pipeline.hear(parse_feedback(text), offset)
+                shard.hear(parse_feedback(text), offset)
             else:
-                pipeline.apply(parse(text))
+                shard.apply(parse(text))
         except (SettingsError, ModelError):
             continue  # the job refused it too
-    raised, before = _replay(pipeline, records, alert["data"], say)
+    raised, before = _replay(shard, records, alert["data"], say)
     _compare(found, raised)
     if "aggregate" in alert["data"]:
-        _what_if_windows(found, pipeline, before)
+        _what_if_windows(found, shard, before)
     else:
         _what_if(found, before, records[source["offset"] - begin], settings)
     return found
@@ -189,24 +189,24 @@ def _windows_around(found: Explanation, settings: Settings, records: list[Any], 
 
 
 def _replay(
-    pipeline: ScoringPipeline, records: list[Any], data: dict[str, Any], say: Callable[[int, int], None]
-) -> tuple[dict[str, Any] | None, ScoringPipeline]:
-    """The alert that the last record raises now, and a copy of the pipeline from before that record."""
+    shard: Shard, records: list[Any], data: dict[str, Any], say: Callable[[int, int], None]
+) -> tuple[dict[str, Any] | None, Shard]:
+    """The alert that the last record raises now, and a copy of the shard from before that record."""
     for start in range(0, len(records) - 1, BATCH):
-        pipeline.process(raw_batch(records[start : min(start + BATCH, len(records) - 1)]))
+        shard.process(raw_batch(records[start : min(start + BATCH, len(records) - 1)]))
         say(min(start + BATCH, len(records)), len(records))
-    before = _copied(pipeline)
-    alerts = pipeline.process(raw_batch(records[-1:])).alerts
+    before = _copied(shard)
+    alerts = shard.process(raw_batch(records[-1:])).alerts
     if "aggregate" in data and not alerts:  # the clock ended the window, not an event
-        alerts = pipeline.tick(dict.fromkeys(pipeline.partitions, MOST_WAIT)).alerts
+        alerts = shard.tick(dict.fromkeys(shard.partitions, MOST_WAIT)).alerts
     say(len(records), len(records))
     same = (a for _, text in alerts if (a := json.loads(text))["data"]["alert_id"] == data["alert_id"])
     return next((a for a in same if a["data"]["state"] == "opened"), None), before
 
 
-def _copied(pipeline: ScoringPipeline) -> ScoringPipeline:
-    """A copy of a pipeline in the same state. The trained models are shared, because scoring does not change them."""
-    return copy.deepcopy(pipeline, {id(pipeline.models): pipeline.models})
+def _copied(shard: Shard) -> Shard:
+    """A copy of a shard in the same state. The trained models are shared, because scoring does not change them."""
+    return copy.deepcopy(shard, {id(shard.models): shard.models})
 
 
 def _compare(found: Explanation, raised: dict[str, Any] | None) -> None:
@@ -224,7 +224,7 @@ def _compare(found: Explanation, raised: dict[str, Any] | None) -> None:
         )
 
 
-def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings: Settings) -> None:
+def _what_if(found: Explanation, before: Shard, record: Any, settings: Settings) -> None:
     """Find bounds of single fields. Each trial is scored on a copy of the state before the event."""
     partition = before.partitions.get(record.partition)
     if partition is None:
@@ -259,11 +259,11 @@ def _what_if(found: Explanation, before: ScoringPipeline, record: Any, settings:
     _bound(found, names, score)
 
 
-def _what_if_windows(found: Explanation, after: ScoringPipeline, before: ScoringPipeline) -> None:
+def _what_if_windows(found: Explanation, after: Shard, before: Shard) -> None:
     """Find bounds of single aggregates. Each trial is scored with the state from before the window ended."""
     data = found.alert["data"]
     number, name = data["source"]["partition"], data["aggregate"]["window"]
-    partitions = [pipeline.partitions[number].windows for pipeline in (after, before) if number in pipeline.partitions]
+    partitions = [shard.partitions[number].windows for shard in (after, before) if number in shard.partitions]
     windows = [one.of[name] for one in partitions if one is not None]
     if len(windows) < 2:
         return

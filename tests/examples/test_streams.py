@@ -10,7 +10,7 @@ import pytest
 from streamgauge.jobs.settings.loading import load
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.time import epoch_milliseconds
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 
 from examples.fraud.__main__ import stream as cards
 from examples.infrastructure.__main__ import stream as servers
@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def figures(name, stream):
     settings = load(EXAMPLES / name / "settings.yaml")
-    pipeline = ScoringPipeline(settings.pipeline(), saves=False)
+    shard = Shard(settings.pipeline(), saves=False)
     payloads = [json.dumps({"entity": e, "ts": t, **fields}).encode() for e, t, fields in stream.events]
     stamps = np.array([t for _, t, _ in stream.events])
     alerts = []
@@ -30,7 +30,7 @@ def figures(name, stream):
         part = slice(begin, begin + 5000)
         n = len(payloads[part])
         raw = RawBatch(payloads[part], np.zeros(n, np.int64), np.arange(begin, begin + n), stamps[part])
-        for _, text in pipeline.process(raw).alerts:
+        for _, text in shard.process(raw).alerts:
             event = json.loads(text)
             alerts.append(event["data"] | {"at": epoch_milliseconds(event["time"])})
     return judge(stream, alerts)

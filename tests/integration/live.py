@@ -26,7 +26,7 @@ from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.jobs.settings.loading import Settings, validated
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 
 from tests.streams import SMALL
 
@@ -159,9 +159,9 @@ class Live:
 
     def expected(self) -> ExpectedRecords:
         """The outputs of the pipeline in this process for the events on the topic. The job must write the same."""
-        pipeline = ScoringPipeline(self.settings.pipeline(), self.topics.events, self.settings.job.name)
+        shard = Shard(self.settings.pipeline(), self.topics.events, self.settings.job.name)
         records = self.read(self.topics.events)
-        result = pipeline.process(raw_batch(records))
+        result = shard.process(raw_batch(records))
         return ExpectedRecords(
             sorted(text for _, text in result.alerts),
             sorted(text for _, text in result.scores),

@@ -10,7 +10,7 @@ import pytest
 from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.jobs.studies.explain import draw, explain
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.integration.live import Live
@@ -113,7 +113,7 @@ def test_windows_of_event_time_raise_alerts_are_amended_by_late_events_and_expla
     [opened, retracted] = [d for d in alerts if d["entity"] == "ben"]
     assert (retracted["state"], retracted["alert_id"]) == ("retracted", opened["alert_id"])
     assert [retracted["amended"][when]["actual"]["minute.count"] for when in ("was", "now")] == [1.0, 12.0]
-    again = ScoringPipeline(live.settings.pipeline(), live.topics.events, live.settings.job.name)
+    again = Shard(live.settings.pipeline(), live.topics.events, live.settings.job.name)
     records = [r for r in live.read(live.topics.events) if r.partition == opened["source"]["partition"]]
     replayed = again.process(raw_batch(records)).alerts
     assert sorted(text for _, text in replayed) == sorted(r.value for r in live.read(live.topics.alerts))

@@ -34,7 +34,7 @@ def test_every_detector_runs_in_the_pipeline_and_survives_a_restart(name):
     before = Run(settings).feed(first, [7, 150])
     after = Run(settings, before.saved).feed(rest)
     whole = Run(settings).feed(raw)
-    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert after.shard.canonical() == whole.shard.canonical()
     assert sorted(before.scores + after.scores) == sorted(whole.scores)
 
 

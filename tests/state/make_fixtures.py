@@ -66,13 +66,13 @@ def settings_of(stream: Stream) -> PipelineSettings:
 def say(run: Recorded, topic: str, offset: int, text: str) -> None:
     """Give the pipeline a message, as the job does."""
     if topic == FEEDBACK:
-        run.take(run.pipeline.hear(parse_feedback(text), offset))
+        run.take(run.shard.hear(parse_feedback(text), offset))
         return
     message = parse(text)
     if message.type == "entity":
-        run.take(run.pipeline.act(message, offset))
+        run.take(run.shard.act(message, offset))
     else:
-        run.pipeline.apply(message)
+        run.shard.apply(message)
 
 
 def make(stream: Stream) -> tuple[Recorded, list[tuple[str, int, str]]]:
@@ -94,14 +94,14 @@ def resume(manifest: dict[str, Any], saved: dict[str, bytes], rest: RawBatch) ->
     run = Recorded(PipelineSettings.model_validate(manifest["settings"]))
     for message in manifest["said"]:
         say(run, *message)
-    run.pipeline.restore(saved.items())
+    run.shard.restore(saved.items())
     run.saved = dict(saved)
     for topic, offset, text in manifest["said"]:
         if topic == FEEDBACK or json.loads(text)["type"] == "entity":  # was done, and must not be done again
             say(run, topic, offset, text)
     run.feed(rest, range(0, len(rest), BATCH))
     if manifest["quiet"]:
-        run.take(run.pipeline.tick({int(p): manifest["quiet"] for p in np.unique(rest.partitions)}))
+        run.take(run.shard.tick({int(p): manifest["quiet"] for p in np.unique(rest.partitions)}))
     for offset, entity in enumerate(manifest["shown"], len(manifest["said"])):
         message = {"type": "entity", "entity": entity, "action": "show", "id": f"show {entity}"}
         say(run, CONTROL, offset, json.dumps(message))

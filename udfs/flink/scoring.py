@@ -21,7 +21,7 @@ class Scoring:
     topic, feedback_topic, job : str
         Named in alerts and dead letters. Messages on `feedback_topic` are feedback, all others are control messages.
     per_partition : bool
-        See `ScoringPipeline`.
+        See `Shard`.
     """
 
     settings_json: str

@@ -26,7 +26,7 @@ from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 
-class ScoringPipeline:
+class Shard:
     """All partitions of a shard.
 
     Parameters

@@ -20,7 +20,7 @@ from streamgauge.udfs.control.messages import EntityAction
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.output.dead_letter import INTERNAL, MOST_MESSAGE, internal_letter, place_of
 from streamgauge.udfs.output.result import BatchResult
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
@@ -46,7 +46,7 @@ class Job:
     name : str
         Name of the job in alerts.
     per_partition : bool
-        See `ScoringPipeline`.
+        See `Shard`.
     """
 
     settings: PipelineSettings
@@ -90,7 +90,7 @@ class Task:
         self.job = job
         self.models = Models(job.settings.models)
         self.inbox = Inbox(job.settings, self.models, job.feedback_topic)
-        self._shards: dict[int, ScoringPipeline] = {}
+        self._shards: dict[int, Shard] = {}
         self._last_record: dict[int, dict[int, float]] = {}
 
     def has(self, shard: int) -> bool:
@@ -192,16 +192,16 @@ class Task:
     def _restore(self, shard: int, state: State) -> list[BatchResult]:
         """Make a shard from its saved state and the messages in force; returns the results of the messages."""
         job = self.job
-        pipeline = ScoringPipeline(job.settings, job.topic, job.name, job.per_partition, models=self.models)
+        restored = Shard(job.settings, job.topic, job.name, job.per_partition, models=self.models)
         for message in self.inbox.in_force.values():  # first, because some of them decide how the state is read
-            pipeline.apply(message)
+            restored.apply(message)
         for received in self.inbox.feedback:
             assert isinstance(received.message, Feedback)
-            pipeline.in_force.feedback.take(received.message)
-        pipeline.restore(state.items())
-        answers = [_deliver(pipeline, received) for received in (*self.inbox.feedback, *self.inbox.actions)]
-        self._shards[shard] = pipeline
-        self._last_record[shard] = dict.fromkeys(pipeline.partitions, time.monotonic())
+            restored.in_force.feedback.take(received.message)
+        restored.restore(state.items())
+        answers = [_deliver(restored, received) for received in (*self.inbox.feedback, *self.inbox.actions)]
+        self._shards[shard] = restored
+        self._last_record[shard] = dict.fromkeys(restored.partitions, time.monotonic())
         return answers
 
     # ---- messages -----------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ class Task:
             received = self.inbox.take(topic, offset, text)
             if received is None:
                 return Answer(None, [])
-            return Answer(received, [_deliver(pipeline, received) for pipeline in self._shards.values()])
+            return Answer(received, [_deliver(one, received) for one in self._shards.values()])
         except (SettingsError, ModelError) as error:
             reason, message, model_failed = "bad_control", str(error), isinstance(error, ModelError)
         except Exception as error:  # any error that a message causes in a shard
@@ -232,22 +232,22 @@ class Task:
 
     def levels(self) -> dict[str, float]:
         """Numbers of entities, and wanted and achieved alerts a day, of all shards together, by name of the metric."""
-        levels = [pipeline.entities for pipeline in self._shards.values()]
-        budgets = [budget for pipeline in self._shards.values() if (budget := pipeline.budgets)]
+        levels = [shard.entities for shard in self._shards.values()]
+        budgets = [budget for shard in self._shards.values() if (budget := shard.budgets)]
         wanted, achieved = (sum(column) for column in zip(*budgets, strict=True)) if budgets else (0, 0)
         names = ("entities", "rich_entities", "warm_entities")
         sums: dict[str, float] = {name: sum(level[name] for level in levels) for name in names}
         return sums | {"budget_target": wanted, "budget_achieved": achieved}
 
 
-def _deliver(pipeline: ScoringPipeline, received: Received) -> BatchResult:
+def _deliver(shard: Shard, received: Received) -> BatchResult:
     """Give a message to a shard."""
     message = received.message
     if isinstance(message, Feedback):
-        return pipeline.hear(message, received.offset)
+        return shard.hear(message, received.offset)
     if isinstance(message, EntityAction):
-        return pipeline.act(message, received.offset)
-    pipeline.apply(message)
+        return shard.act(message, received.offset)
+    shard.apply(message)
     return BatchResult()
 
 

@@ -8,7 +8,7 @@ from streamgauge.models.catalog import COHORT
 from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.stream_kind import KINDS
-from streamgauge.udfs.pipeline.shard import ScoringPipeline
+from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.scoring.normalise import CHANNELS
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.detectors import HalfSpaceTreesSettings
@@ -33,11 +33,11 @@ def warm_up(settings: PipelineSettings, models: Models) -> None:
     zeros = np.zeros(EVENTS, np.int64)
     name = settings.event.entity
     for fields in (1, 2):
-        pipeline = ScoringPipeline(short, models=models)
+        shard = Shard(short, models=models)
         values = [
             {name: "e", "x": i % 7, "t": "a", **({"y": i} if fields > 1 and i % 3 else {})} for i in range(EVENTS)
         ]
-        pipeline.process(RawBatch(list(map(msgspec.json.encode, values)), zeros, np.arange(EVENTS), zeros))
-    detectors = pipeline.partitions[0].stages.scorer.detectors
+        shard.process(RawBatch(list(map(msgspec.json.encode, values)), zeros, np.arange(EVENTS), zeros))
+    detectors = shard.partitions[0].stages.scorer.detectors
     for kind in KINDS:
         detectors.learn_cohort(kind, np.full((EVENTS, 2 * CHANNELS), 0.5), np.zeros((EVENTS, 1)))

@@ -22,7 +22,7 @@ def stream(values, start=0, entity="e"):
 def do(run, action, offset=0, entity="e"):
     """Send a request, and return the answers."""
     message = EntityAction(type="entity", entity=entity, action=action, id=f"r{offset}")
-    result = run.pipeline.act(message, offset)
+    result = run.shard.act(message, offset)
     return [json.loads(text)["data"] for _, text in result.notices]
 
 
@@ -53,7 +53,7 @@ def test_a_forgotten_entity_starts_from_the_beginning_also_after_a_restart():
     assert answer["events"] == 720
     run.feed(stream([5.0, 6.0], 720))
     restored = Run(SETTINGS, run.saved)
-    assert restored.pipeline.canonical() == run.pipeline.canonical()
+    assert restored.shard.canonical() == run.shard.canonical()
     [again] = do(restored, "show", 1)
     assert (again["events"], again["incident"], again["fields"]["x"]["last"]) == (2, None, 6.0)
 
@@ -70,7 +70,7 @@ def test_a_rewound_entity_has_its_state_from_before_the_incident():
     assert (twice["done"], twice["why"]) == (False, "nothing was held back from learning of late")
     run.feed(stream(usual(30, 3), 1000))
     restored = Run(SETTINGS, run.saved)
-    assert restored.pipeline.canonical() == run.pipeline.canonical()
+    assert restored.shard.canonical() == run.shard.canonical()
 
 
 def test_the_events_of_a_released_entity_are_learned():
@@ -92,7 +92,7 @@ def test_each_request_is_done_once_also_after_a_restart():
 
 def test_only_the_newest_rewind_points_are_kept():
     run = suspicious()
-    points = run.pipeline.partitions[0].stages.entities.points
+    points = run.shard.partitions[0].stages.entities.points
     for k in range(MOST + 5):
         points.keep(f"n{k}", k, np.zeros((1, 2)), np.zeros((0, 2)))
     assert len(points.of) == MOST

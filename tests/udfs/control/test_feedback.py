@@ -157,7 +157,7 @@ def test_a_pattern_called_false_is_suppressed_unless_it_is_rarer_also_after_a_re
         for k in range(2)
     ]
     for k, message in enumerate(messages):
-        first.pipeline.hear(message, k)
+        first.shard.hear(message, k)
     rest = raw.take(np.arange(800, 1500))
     first.feed(rest)
     found = opened(first)
@@ -166,9 +166,9 @@ def test_a_pattern_called_false_is_suppressed_unless_it_is_rarer_also_after_a_re
     assert first.counts["muted.feedback"] > 0
     again = Run(settings())
     for k, message in enumerate(messages):
-        again.pipeline.hear(message, k)
-    again.pipeline.restore(first.saved.items())
-    assert again.pipeline.canonical() == first.pipeline.canonical()
+        again.shard.hear(message, k)
+    again.shard.restore(first.saved.items())
+    assert again.shard.canonical() == first.shard.canonical()
 
 
 def test_feedback_false_ends_the_quarantine_of_the_entity_once():
@@ -177,17 +177,17 @@ def test_feedback_false_ends_the_quarantine_of_the_entity_once():
     raw = batch([{"entity": "pump", "x": float(v)} for v in values])
     run = Run(settings()).feed(raw.take(np.arange(640)))
     assert run.counts["held_back"] > 5
-    run.pipeline.hear(feedback(entity="pump"), 4)
+    run.shard.hear(feedback(entity="pump"), 4)
     before = run.counts["held_back"]
     run.feed(raw.take(np.arange(640, 700)))
     assert run.counts["held_back"] == before
-    assert run.pipeline.partitions[0].stages.judged == 4
+    assert run.shard.partitions[0].stages.judged == 4
 
 
 def test_weights_follow_feedback():
     run = Run(settings()).feed(pump(100, ()))
-    run.pipeline.hear(feedback("true", agreed=("loda",), disagreed=("histogram_density",)), 0)
-    calibrators = run.pipeline.partitions[0].stages.scorer.calibrators
+    run.shard.hear(feedback("true", agreed=("loda",), disagreed=("histogram_density",)), 0)
+    calibrators = run.shard.partitions[0].stages.scorer.calibrators
     weights = dict(zip(calibrators.of.names, calibrators.target.tolist(), strict=True))
     assert weights["loda"] == pytest.approx(math.exp(0.05))
     assert weights["histogram_density"] == pytest.approx(2 * math.exp(-0.05))

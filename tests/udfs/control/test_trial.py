@@ -20,7 +20,7 @@ SETTINGS = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"q
 
 def run_trial(cuts=(), **trial):
     run = Run(SETTINGS)
-    run.pipeline.apply(Trial(type="trial", a=A, b=B, **trial))
+    run.shard.apply(Trial(type="trial", a=A, b=B, **trial))
     return run.feed(stream(seed=3), cuts)
 
 
@@ -61,8 +61,8 @@ def test_the_arms_have_their_shares_and_opened_alerts_are_counted_by_arm(share):
 
 def test_after_a_trial_the_threshold_from_before_holds():
     run, plain = Run(SETTINGS), Run(SETTINGS)
-    run.pipeline.apply(parse('{"type": "trial", "a": 0.5, "b": 0.4}'))
-    run.pipeline.apply(parse('{"type": "trial"}'))
+    run.shard.apply(parse('{"type": "trial", "a": 0.5, "b": 0.4}'))
+    run.shard.apply(parse('{"type": "trial"}'))
     assert run.feed(stream(seed=3)).outputs() == plain.feed(stream(seed=3)).outputs()
 
 

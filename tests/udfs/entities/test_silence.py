@@ -76,21 +76,21 @@ def test_a_silence_may_be_reported_again_and_a_gap_that_recurs_becomes_usual():
 def test_silence_of_the_whole_topic_is_reported_as_time_passes():
     run = Run(settings()).feed(stream(60))
     assert reports(run) == []
-    run.take(run.pipeline.tick({0: 3 * MINUTE + MINUTE // 2}))
+    run.take(run.shard.tick({0: 3 * MINUTE + MINUTE // 2}))
     assert {entity for entity, _, _ in reports(run)} == {"steady", "pump", "slow"}
-    run.take(run.pipeline.tick({0: 10 * MINUTE}))
+    run.take(run.shard.tick({0: 10 * MINUTE}))
     assert len(reports(run)) == 3  # each once
     later = stream(90)
     run.feed(later.take(np.flatnonzero(later.stamps > START + 80 * MINUTE)))
     assert [state for _, state, _ in reports(run)] == ["opened"] * 3 + ["resolved"] * 3
     again = Run(settings(), run.saved)
-    assert again.pipeline.canonical() == run.pipeline.canonical()
+    assert again.shard.canonical() == run.shard.canonical()
 
 
 def test_silence_in_a_maintenance_is_not_reported():
     run = Run(settings())
     window = {"entities": "pu*", "start": "2025-10-01T00:00:00Z", "end": "2025-10-30T00:00:00Z"}
-    run.pipeline.apply(parse(json.dumps({"type": "maintenance", "windows": [window]})))
+    run.shard.apply(parse(json.dumps({"type": "maintenance", "windows": [window]})))
     assert reports(run.feed(stream(stops={"pump": (100, 200)}))) == []
 
 
@@ -98,8 +98,8 @@ def test_the_alert_of_a_silent_entity_is_resolved_when_the_entity_is_forgotten()
     raw = settings().model_dump() | {"entity": {"forget_after": "2 h"}}
     run = Run(PipelineSettings.model_validate(raw)).feed(stream(300, stops={"pump": (100, 300)}))
     assert reports(run) == [("pump", "opened", 3.9)]
-    stages = run.pipeline.partitions[0].stages
-    result = run.pipeline.process(batch([]))
+    stages = run.shard.partitions[0].stages
+    result = run.shard.process(batch([]))
     stages.add_forgotten(stages.entities.forget(stages.entities.store.absent(7_200_000)), result)
     assert "pump" not in stages.entities.store.index
     assert [json.loads(text)["data"]["state"] for _, text in result.alerts] == ["resolved"]
@@ -129,4 +129,4 @@ def test_batches_and_restarts_do_not_matter(cuts, stop):
     before = Run(settings()).feed(raw.take(np.arange(stop)))
     after = Run(settings(), before.saved).feed(raw.take(np.arange(stop, len(raw))))
     assert cut.alerts == before.alerts + after.alerts == whole.alerts
-    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()

@@ -73,22 +73,22 @@ def test_neither_batches_nor_restarts_matter(cuts, seed):
     chosen, raw, whole = uncut(seed)
     cut = Run(chosen).feed(raw, cuts)
     assert cut.outputs() == whole.outputs()
-    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == whole.shard.canonical()
     stop = cuts[0] if cuts else 300
     before = Run(chosen).feed(raw.take(np.arange(stop)))
     after = Run(chosen, before.saved).feed(raw.take(np.arange(stop, len(raw))))
     assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
-    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert after.shard.canonical() == whole.shard.canonical()
 
 
 def test_an_entity_is_shown_and_forgotten_in_all_its_situations():
     run = Run(settings("travelling")).feed(batch(payments()))
     message = EntityAction(type="entity", entity="card3", action="forget", id="r")
-    answers = [json.loads(text)["data"] for _, text in run.pipeline.act(message, 0).notices]
+    answers = [json.loads(text)["data"] for _, text in run.shard.act(message, 0).notices]
     assert sorted(answer["context"]["travelling"] for answer in answers) == ["False", "True"]
     usual = {answer["context"]["travelling"]: answer["fields"]["amount"]["usual"] for answer in answers}
     assert usual == {"False": pytest.approx(50, abs=3), "True": pytest.approx(500, abs=20)}
-    assert run.pipeline.act(message.model_copy(update={"action": "show"}), 1).notices == []
+    assert run.shard.act(message.model_copy(update={"action": "show"}), 1).notices == []
 
 
 MINUTE = 60_000
@@ -137,23 +137,23 @@ def test_silence_in_situations_does_not_depend_on_batches_and_restarts(cuts, sto
     before = Run(watched()).feed(raw.take(np.arange(stop)))
     after = Run(watched(), before.saved).feed(raw.take(np.arange(stop, len(raw))))
     assert cut.alerts == before.alerts + after.alerts == whole.alerts
-    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
 
 
 def test_an_entity_forgotten_while_silent_is_removed_from_the_store_of_silence_too():
     run = Run(watched()).feed(journeys(lost=(100, 200)))
     message = EntityAction(type="entity", entity="lost", action="forget", id="r")
-    run.take(run.pipeline.act(message, 0))
+    run.take(run.shard.act(message, 0))
     assert [state for _, state, _ in silent(run)] == ["opened", "resolved"]
     run.feed(batch([{"entity": "kept", "amount": 1.0}], offset=1000))
-    again = Run(watched(), run.saved).pipeline.partitions[0]
+    again = Run(watched(), run.saved).shard.partitions[0]
     assert list(again.stages.entities.silence.store.index) == ["kept"]
-    assert again.canonical() == run.pipeline.partitions[0].canonical()
+    assert again.canonical() == run.shard.partitions[0].canonical()
 
 
 def test_the_least_recent_entities_are_forgotten_if_there_are_too_many(monkeypatch):
     monkeypatch.setattr("streamgauge.udfs.entities.knowledge.COUNT_EVERY", 200)
     made = [{"entity": f"card{i}", "amount": 1.0, "travelling": False} for i in range(2000)]
     run = Run(watched(entity={"most": 1000})).feed(batch(made, stamps=START + 10 * np.arange(2000)))
-    entities = run.pipeline.partitions[0].stages.entities
+    entities = run.shard.partitions[0].stages.entities
     assert len(entities.silence.store) == len(entities.store) == 950

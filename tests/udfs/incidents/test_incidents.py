@@ -140,7 +140,7 @@ def test_groups_do_not_depend_on_batches_and_restarts(cuts, stop):
     before = Run(chosen).feed(raw.take(np.arange(stop)))
     after = Run(chosen, before.saved).feed(raw.take(np.arange(stop, 600)))
     assert cut.alerts == before.alerts + after.alerts == whole.alerts
-    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
     assert {d["group"]["root"]["entity"] for d in alerts(whole) if d["source"]["offset"] in (404, 408)} == {"e1"}
 
 
@@ -156,9 +156,9 @@ def test_a_budget_does_not_depend_on_batches_and_restarts(cuts, stop):
     before = Run(chosen).feed(raw.take(np.arange(stop)))
     after = Run(chosen, before.saved).feed(raw.take(np.arange(stop, 600)))
     assert cut.alerts == before.alerts + after.alerts == whole.alerts
-    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
-    assert whole.pipeline.budgets[0] == 50
-    assert whole.pipeline.partitions[0].stages.threshold != chosen.decide.threshold
+    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
+    assert whole.shard.budgets[0] == 50
+    assert whole.shard.partitions[0].stages.threshold != chosen.decide.threshold
 
 
 def test_the_threshold_follows_the_budget():

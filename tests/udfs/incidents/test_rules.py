@@ -92,6 +92,6 @@ def test_the_rules_of_the_settings_hold_until_a_control_message_replaces_them():
     [(_, text)] = run.alerts
     data = json.loads(text)["data"]
     assert (data["kind"], data["rules"], data["severity"]) == ("conditional", ["own"], "critical")
-    run.pipeline.apply(parse('{"type": "rules", "rules": []}'))
+    run.shard.apply(parse('{"type": "rules", "rules": []}'))
     run.feed(batch([{"entity": "b", "x": 9, "y": 9}], offset=1))
     assert len(run.alerts) == 1

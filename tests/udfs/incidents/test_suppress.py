@@ -35,10 +35,10 @@ def opened(events, cuts=(), message=None, **decide):
     for where in (cuts, WIDE):
         run = Run(settings(**decide))
         if message:
-            run.pipeline.apply(message)
+            run.shard.apply(message)
         runs.append(run.feed(batch(events), where))
     assert runs[0].outputs() == runs[1].outputs()
-    assert runs[0].pipeline.canonical() == runs[1].pipeline.canonical()
+    assert runs[0].shard.canonical() == runs[1].shard.canonical()
     alerts = [json.loads(text)["data"] for _, text in runs[0].alerts]
     return {d["source"]["offset"]: d["severity"] for d in alerts if d["state"] == "opened"}, runs[0]
 

@@ -77,7 +77,7 @@ def test_probes_of_each_kind_are_made_and_found_once_the_entities_are_known(trac
 def test_probes_leave_no_trace(tracked):
     plain = Run(chosen(track=None)).feed(seasonal(), range(0, N, 777))
     assert plain.outputs() == tracked.outputs()
-    mine, other = (run.pipeline.partitions[0].stages for run in (tracked, plain))
+    mine, other = (run.shard.partitions[0].stages for run in (tracked, plain))
     state_of = {
         "detectors": lambda s: [one.to_state() for one in s.scorer.detectors.cohort.values()],
         "calibrators": lambda s: s.scorer.calibrators.to_state(),

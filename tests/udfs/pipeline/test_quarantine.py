@@ -33,7 +33,7 @@ def usual(n=600, seed=0):
 
 def number(run, which, entity="e"):
     """One of the entity's numbers for its field."""
-    store = run.pipeline.partitions[0].stages.entities.store
+    store = run.shard.partitions[0].stages.entities.store
     return store.fields[store.index[entity], 0, which]
 
 
@@ -98,12 +98,12 @@ def test_neither_batches_nor_restarts_change_which_events_are_quarantined(cuts, 
     whole, cut = Run(base).feed(raw), Run(base).feed(raw, cuts)
     assert whole.counts["held_back"] == cut.counts["held_back"] > 0
     assert cut.outputs() == whole.outputs()
-    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == whole.shard.canonical()
     stop = cuts[0] if cuts else 450
     before = Run(base).feed(raw.take(np.arange(stop)))
     after = Run(base, before.saved).feed(raw.take(np.arange(stop, len(raw))), [c - stop for c in cuts])
     assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
-    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert after.shard.canonical() == whole.shard.canonical()
 
 
 def test_one_call_of_touch_counts_at_most_sixteen_events_of_an_entity():

@@ -30,7 +30,7 @@ def test_batch_boundaries_do_not_matter(where, seed, fields, settings):
     raw = stream(seed=seed, fields=fields, partitions=2)
     whole, cut = Run(settings).feed(raw), Run(settings).feed(raw, where)
     assert cut.outputs() == whole.outputs()
-    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == whole.shard.canonical()
 
 
 @given(st.integers(1, 399), cuts, st.integers(0, 5), widths, st.sampled_from([SMALL, TIGHT]))
@@ -40,7 +40,7 @@ def test_resuming_from_saved_state_equals_never_having_stopped(stop, where, seed
     before = Run(settings).feed(first, where)
     after = Run(settings, before.saved).feed(rest, where)
     whole = Run(settings).feed(raw)
-    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert after.shard.canonical() == whole.shard.canonical()
     assert after.saved.keys() == Run(settings).feed(first, where).feed(rest, where).saved.keys()
     joined = {name: sorted(before.outputs()[name] + records) for name, records in after.outputs().items()}
     assert joined == whole.outputs()
@@ -54,7 +54,7 @@ def test_restoring_after_each_event_changes_nothing(fields):
         saved, alerts = run.saved, alerts + run.alerts
     whole = Run().feed(raw)
     assert alerts == whole.alerts
-    assert run.pipeline.canonical() == whole.pipeline.canonical()
+    assert run.shard.canonical() == whole.shard.canonical()
 
 
 @given(st.integers(0, 20), cuts)
@@ -100,7 +100,7 @@ def test_partitions_do_not_influence_each_other():
     both = Run().feed(raw)
     for p in (0, 1):
         alone = Run().feed(raw.take(np.flatnonzero(raw.partitions == p)))
-        assert alone.pipeline.canonical()[p] == both.pipeline.canonical()[p]
+        assert alone.shard.canonical()[p] == both.shard.canonical()[p]
 
 
 def test_an_entity_that_sent_nothing_for_too_long_starts_from_the_beginning():
@@ -111,8 +111,8 @@ def test_an_entity_that_sent_nothing_for_too_long_starts_from_the_beginning():
     seen = {}
     for name, last in (("far", far), ("in time", in_time)):
         run = Run(settings).feed(near)
-        run.take(run.pipeline.process(last))
-        store = run.pipeline.partitions[0].stages.entities.store
+        run.take(run.shard.process(last))
+        store = run.shard.partitions[0].stages.entities.store
         seen[name] = int(store.head[store.index["a"], 0])
     assert seen == {"far": 1, "in time": 31}
 
@@ -131,8 +131,8 @@ def test_slots_of_forgotten_entities_are_given_to_others_whatever_the_restarts(s
         before = Run(TIGHT).feed(first, where)
         after = Run(TIGHT, before.saved).feed(rest, [w - stop for w in where])
     assert whole.counts["entities_forgotten"] == 3  # the two others have an open incident
-    assert whole.pipeline.entities == {"entities": 7, "rich_entities": 3, "warm_entities": 0}
-    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert whole.shard.entities == {"entities": 7, "rich_entities": 3, "warm_entities": 0}
+    assert after.shard.canonical() == whole.shard.canonical()
     assert sorted(before.scores + after.scores) == sorted(whole.scores)
 
 
@@ -160,7 +160,7 @@ def test_state_with_a_missing_part_is_refused():
 
 def test_a_rule_from_a_control_message_alerts_at_once_and_is_named():
     run = Run()
-    run.pipeline.apply(parse('{"type":"rules","rules":[{"id":"age","when": "age < 0"}]}'))
+    run.shard.apply(parse('{"type":"rules","rules":[{"id":"age","when": "age < 0"}]}'))
     run.feed(batch([{"entity": "a", "age": 3}, {"entity": "b", "age": -1}]))
     [(key, text)] = run.alerts
     data = json.loads(text)["data"]
@@ -171,7 +171,7 @@ def test_a_rule_from_a_control_message_alerts_at_once_and_is_named():
 def test_a_threshold_from_a_control_message_replaces_that_of_the_settings():
     raw = stream(seed=3)
     strict = Run()
-    strict.pipeline.apply(parse('{"type":"threshold","value":1e-12}'))
+    strict.shard.apply(parse('{"type":"threshold","value":1e-12}'))
     assert len(strict.feed(raw).alerts) < len(Run().feed(raw).alerts)
 
 
@@ -181,12 +181,12 @@ def test_a_new_model_version_is_named_in_alerts_and_survives_a_restart():
         '{"type":"detector","detector":"half_space_trees","version":"7","settings":{"n_trees":3,"window_size":20}}'
     )
     run = Run().feed(raw.take(np.arange(200)))
-    run.pipeline.apply(message)
+    run.shard.apply(message)
     run.feed(raw.take(np.arange(200, 300)))
     again = Run(saved=run.saved)
-    again.pipeline.apply(message)  # it is read again at the start, and must change nothing
+    again.shard.apply(message)  # it is read again at the start, and must change nothing
     rest = raw.take(np.arange(300, 400))
-    assert again.feed(rest).pipeline.canonical() == run.feed(rest).pipeline.canonical()
+    assert again.feed(rest).shard.canonical() == run.feed(rest).shard.canonical()
     last = json.loads(again.alerts[-1][1])["data"]["detectors"]["half_space_trees"]
     assert last["version"] == "7"
 
@@ -205,7 +205,7 @@ def test_the_saved_state_does_not_grow_with_the_stream():
 def test_a_wide_stream_keeps_its_columns():
     values = [{"entity": "a", **{f"f{k}": float(k + i) for k in range(512)}} for i in range(50)]
     run = Run().feed(batch(values), [20])
-    assert len(run.pipeline.partitions[0].stages.alignment.schema.numeric) == 512
+    assert len(run.shard.partitions[0].stages.alignment.schema.numeric) == 512
     assert run.counts["scored"] == 50
 
 
@@ -235,17 +235,17 @@ def test_weights_from_a_control_message_replace_those_of_the_settings_and_surviv
     raw = stream(seed=4)
     message = parse('{"type":"weights","weights":{"loda":9,"online_isolation_forest":0.1}}')
     plain, run = Run().feed(raw), Run().feed(raw.take(np.arange(100)))
-    run.pipeline.apply(message)
+    run.shard.apply(message)
     run.feed(raw.take(np.arange(100, 300)))
     again = Run()
-    again.pipeline.apply(message)  # read at the start, before the state is restored
-    again.pipeline.restore(run.saved.items())
+    again.shard.apply(message)  # read at the start, before the state is restored
+    again.shard.restore(run.saved.items())
     again.saved = dict(run.saved)
     rest = raw.take(np.arange(300, 400))
-    assert again.feed(rest).pipeline.canonical() == run.feed(rest).pipeline.canonical()
+    assert again.feed(rest).shard.canonical() == run.feed(rest).shard.canonical()
     assert sorted(run.scores) != sorted(plain.scores)
     with pytest.raises(SettingsError, match="'lodaa' is not used by this job; used are: rolling_z_score"):
-        run.pipeline.apply(parse('{"type":"weights","weights":{"lodaa":1}}'))
+        run.shard.apply(parse('{"type":"weights","weights":{"lodaa":1}}'))
 
 
 @pytest.mark.parametrize("method", ["mean", "vote", "consensus"])
@@ -271,9 +271,9 @@ def test_a_flood_of_new_entities_stays_within_the_cap_whatever_the_batches(where
         whole, cut = Run(settings).feed(raw), Run(settings).feed(raw, where)
         before = Run(settings).feed(raw.take(np.arange(stop)))
         after = Run(settings, before.saved).feed(raw.take(np.arange(stop, 3000)))
-    assert whole.counts["entities_evicted"] == 3000 - whole.pipeline.entities["entities"]
-    assert whole.pipeline.entities["entities"] <= 1000
-    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+    assert whole.counts["entities_evicted"] == 3000 - whole.shard.entities["entities"]
+    assert whole.shard.entities["entities"] <= 1000
+    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
 
 
 @hypothesis.settings(max_examples=5)
@@ -283,8 +283,8 @@ def test_weights_move_in_steps_whatever_the_batches_and_restarts(where, stop):
     head, tail = raw.take(np.arange(400)), raw.take(np.arange(400, 3000))
     whole, cut, before = (Run(SMALL).feed(head) for _ in range(3))
     for run in (whole, cut, before):
-        run.pipeline.apply(message)
-    calibrators = whole.pipeline.partitions[0].stages.scorer.calibrators
+        run.shard.apply(message)
+    calibrators = whole.shard.partitions[0].stages.scorer.calibrators
     place, seen = calibrators.of.names.index("rolling_z_score"), []
     for begin in range(0, 2600, 100):
         whole.feed(tail.take(np.arange(begin, begin + 100)))
@@ -294,19 +294,19 @@ def test_weights_move_in_steps_whatever_the_batches_and_restarts(where, stop):
     cut.feed(tail, where)
     before.feed(tail.take(np.arange(stop - 400)))
     after = Run(SMALL)
-    after.pipeline.apply(message)  # read again at the start
-    after.pipeline.restore(before.saved.items())
+    after.shard.apply(message)  # read again at the start
+    after.shard.restore(before.saved.items())
     after.saved = dict(before.saved)
     after.feed(tail.take(np.arange(stop - 400, 2600)))
-    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
 
 
 def test_weights_reach_the_wanted_values():
     raw = stream(n=6400, seed=5)
     run = Run(SMALL).feed(raw.take(np.arange(400)))
-    run.pipeline.apply(parse('{"type": "weights", "weights": {"rolling_z_score": 9}}'))
+    run.shard.apply(parse('{"type": "weights", "weights": {"rolling_z_score": 9}}'))
     run.feed(raw.take(np.arange(400, 6400)))
-    calibrators = run.pipeline.partitions[0].stages.scorer.calibrators
+    calibrators = run.shard.partitions[0].stages.scorer.calibrators
     assert calibrators.weights[calibrators.of.names.index("rolling_z_score")] == 9.0
 
 
@@ -340,4 +340,4 @@ def test_the_level_of_peers_does_not_depend_on_batches_even_if_entities_are_adde
     after = Run(settings, before.saved).feed(batch(events, stamps=stamps).take(np.arange(stop, 2000)))
     assert any("peer_deviation" in json.loads(text)["detectors"] for _, text in whole.scores)
     assert cut.outputs() == whole.outputs()
-    assert cut.pipeline.canonical() == after.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()

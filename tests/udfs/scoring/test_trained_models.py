@@ -50,7 +50,7 @@ def test_batch_boundaries_do_not_matter(registry, cuts):
     raw, chosen = stream(), settings(registry, forest={"shadow": "2"}, waves={"variant": "student"})
     whole, cut = Run(chosen).feed(raw), Run(chosen).feed(raw, cuts)
     assert cut.outputs() == whole.outputs()
-    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == whole.shard.canonical()
     scored = {name for _, text in whole.scores for name in json.loads(text)["detectors"]}
     assert {"forest", "forest shadow", "waves"} <= scored
 
@@ -62,14 +62,14 @@ def test_resuming_equals_never_having_stopped(registry, stop, cuts):
     before = Run(chosen).feed(first, cuts)
     after = Run(chosen, before.saved).feed(rest)
     whole = Run(chosen).feed(raw)
-    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert after.shard.canonical() == whole.shard.canonical()
     assert sorted(before.scores + after.scores) == sorted(whole.scores)
 
 
 def test_features_are_found_by_name_and_the_opinion_is_that_of_the_model_alone(registry):
     raw = batch([{"entity": "a", "f0": 1.0, "f1": 12.0, "other": 3.0, "f2": 21.0}] * 2)
-    pipeline = Run(settings(registry, forest={})).feed(raw).pipeline
-    stages = pipeline.partitions[0].stages
+    shard = Run(settings(registry, forest={})).feed(raw).shard
+    stages = shard.partitions[0].stages
     columns, models = stages.alignment.schema.numeric, stages.scorer.models
     X = np.array([[{"f0": 1.0, "f1": 12.0, "other": 3.0, "f2": 21.0}[name] for name in columns]])
     histories = models.histories(np.zeros((1, 4, 9)), np.array([-1]), X, columns)
@@ -119,12 +119,12 @@ def test_histories_are_the_last_events_of_each_entity(registry):
 def test_a_version_changes_between_two_batches_is_named_in_alerts_and_survives_a_restart(registry):
     raw, chosen = stream(seed=2), settings(registry)
     run = Run(chosen).feed(raw.take(np.arange(200)))
-    run.pipeline.apply(version_message(2))
+    run.shard.apply(version_message(2))
     run.feed(raw.take(np.arange(200, 300)))
     again = Run(chosen, run.saved)
-    again.pipeline.apply(version_message(2))  # a job reads the control topic from its beginning when it starts
+    again.shard.apply(version_message(2))  # a job reads the control topic from its beginning when it starts
     rest = raw.take(np.arange(300, 400))
-    assert again.feed(rest).pipeline.canonical() == run.feed(rest).pipeline.canonical()
+    assert again.feed(rest).shard.canonical() == run.feed(rest).shard.canonical()
     versions = {json.loads(text)["data"]["detectors"].get("forest", {}).get("version") for _, text in run.alerts}
     assert {"1", "2"} <= versions
 
@@ -132,14 +132,14 @@ def test_a_version_changes_between_two_batches_is_named_in_alerts_and_survives_a
 def test_a_shadow_that_becomes_the_live_model_keeps_its_calibrator(registry):
     raw, chosen = stream(seed=2), settings(registry, forest={"shadow": "2"})
     run = Run(chosen).feed(raw.take(np.arange(300)))
-    calibrators = run.pipeline.partitions[0].stages.scorer.calibrators
+    calibrators = run.shard.partitions[0].stages.scorer.calibrators
     names = calibrators.of.names
     shadow = calibrators.members[names.index("forest shadow")].to_state()
-    run.pipeline.apply(version_message(2))
-    run.pipeline.process(batch([b"{broken"], offset=300))  # a batch that nothing is learned from
+    run.shard.apply(version_message(2))
+    run.shard.process(batch([b"{broken"], offset=300))  # a batch that nothing is learned from
     assert calibrators.members[names.index("forest")].to_state() == shadow
-    run.pipeline.apply(version_message(1))
-    run.pipeline.process(batch([b"{broken"], offset=300))  # a batch that nothing is learned from
+    run.shard.apply(version_message(1))
+    run.shard.process(batch([b"{broken"], offset=300))  # a batch that nothing is learned from
     published = registry.load("forest", 1).calibrator.to_state()
     assert calibrators.members[names.index("forest")].to_state() == published
 
@@ -157,7 +157,7 @@ def test_a_shadow_is_scored_and_compared_but_changes_no_alert(registry):
     assert essence(shadowed) == essence(alone)
     compared = {k: n for k, n in shadowed.counts.items() if k.startswith("models.forest.")}
     assert compared["models.forest.both"] > 0
-    shadowed.pipeline.apply(version_message(None, "shadow"))
+    shadowed.shard.apply(version_message(None, "shadow"))
     shadowed.feed(batch([{"entity": "a", "f0": 1.0}], offset=9999))
     assert "forest shadow" not in json.loads(shadowed.scores[-1][1])["detectors"]
 
@@ -168,10 +168,10 @@ def test_a_canary_does_not_depend_on_batches_and_restarts(registry, cuts, stop):
     rest = raw.take(np.arange(100, 400))
     for where in ([], cuts, [stop]):
         run = Run(chosen).feed(raw.take(np.arange(100)))
-        run.pipeline.apply(version_message(2, "shadow", share=0.5))
+        run.shard.apply(version_message(2, "shadow", share=0.5))
         if where == [stop]:
             before, run = run.feed(rest.take(np.arange(stop - 100))), Run(chosen, run.saved)
-            run.pipeline.apply(version_message(2, "shadow", share=0.5))
+            run.shard.apply(version_message(2, "shadow", share=0.5))
             run.alerts, run.scores = before.alerts, before.scores
             run.feed(rest.take(np.arange(stop - 100, 300)))
         else:
@@ -179,13 +179,13 @@ def test_a_canary_does_not_depend_on_batches_and_restarts(registry, cuts, stop):
         runs.append(run)
     for run in runs[1:]:
         assert sorted(run.alerts) == sorted(runs[0].alerts)
-        assert run.pipeline.canonical() == runs[0].pipeline.canonical()
+        assert run.shard.canonical() == runs[0].shard.canonical()
 
 
 def test_a_canary_counts_for_some_entities_and_the_live_model_for_the_others(registry):
     raw = stream(seed=2)
     plain, canary = (Run(settings(registry, forest={"shadow": "2"})).feed(raw.take(np.arange(100))) for _ in range(2))
-    canary.pipeline.apply(version_message(2, "shadow", share=0.5))
+    canary.shard.apply(version_message(2, "shadow", share=0.5))
     rest = raw.take(np.arange(100, 400))
     scores = [{}, {}]
     for which, run in zip(scores, (plain, canary), strict=True):
@@ -193,7 +193,7 @@ def test_a_canary_counts_for_some_entities_and_the_live_model_for_the_others(reg
             record = json.loads(text)
             which[record["offset"]] = (record["entity"], record["detectors"])
     in_share = {
-        f"e{k}": bool(flag) for k, flag in enumerate(canary.pipeline.models.canaries([f"e{k}" for k in range(6)])[:, 0])
+        f"e{k}": bool(flag) for k, flag in enumerate(canary.shard.models.canaries([f"e{k}" for k in range(6)])[:, 0])
     }
     assert set(in_share.values()) == {True, False}
     for offset, (entity, members) in scores[0].items():
@@ -233,26 +233,24 @@ def test_the_partition_of_the_entity_requests_a_retraining_of_a_model_that_has_b
         )
 
     messages = [feedback(k, "true") for k in range(80)] + [feedback(k, "false") for k in range(80, 150)]
-    [(key, text)] = [
-        request for k, message in enumerate(messages) for request in run.pipeline.hear(message, k).requests
-    ]
+    [(key, text)] = [request for k, message in enumerate(messages) for request in run.shard.hear(message, k).requests]
     data = json.loads(text)["data"]
     assert (key, data["model"], data["version"], data["reason"]) == ("forest", "forest", 1, "performance")
     assert data["evidence"]["of"] == "precision"
     assert data["evidence"]["after"] < 0.5
     [(partition, (first, end))] = data["offsets"].items()
     assert (partition, first < end) == ("0", True)
-    again = [request for k, message in enumerate(messages) for request in run.pipeline.hear(message, k).requests]
+    again = [request for k, message in enumerate(messages) for request in run.shard.hear(message, k).requests]
     assert again == []
 
 
 def test_a_model_that_cannot_be_used_is_refused_with_the_reason_and_the_old_one_stays(registry, tmp_path):
     run = Run(settings(registry, forest={}))
     with pytest.raises(ModelError, match=r"no forest version 9 .*versions: 1, 2"):
-        run.pipeline.apply(version_message(9))
+        run.shard.apply(version_message(9))
     with pytest.raises(SettingsError, match="'pumps' is not used by this job; used are: forest"):
-        run.pipeline.apply(version_message(1, model="pumps"))
-    assert run.pipeline.models.versions == {"forest": "1"}
+        run.shard.apply(version_message(1, model="pumps"))
+    assert run.shard.models.versions == {"forest": "1"}
     with pytest.raises(
         SettingsError, match=r"models.history: waves version 1 looks at 5 events .* 4 are kept: set it to 5"
     ):

@@ -108,12 +108,12 @@ def test_neither_batches_nor_restarts_matter(cuts, seed, every, by):
     small, stream, whole = uncut(seed, every, by)
     cut = Run(small).feed(stream, cuts)
     assert cut.outputs() == whole.outputs()
-    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == whole.shard.canonical()
     stop = cuts[0] if cuts else 1000
     before = Run(small).feed(stream.take(np.arange(stop)))
     after = Run(small, before.saved).feed(stream.take(np.arange(stop, len(stream))), cuts)
     assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
-    assert after.pipeline.canonical() == whole.pipeline.canonical()
+    assert after.shard.canonical() == whole.shard.canonical()
     assert {alert["state"] for alert in alerts_of(whole)} >= {"opened"}
 
 
@@ -128,13 +128,13 @@ def uncut_with_budget():
 def test_alerts_of_windows_count_in_the_budget_whatever_the_batches(cuts):
     small, stream, whole = uncut_with_budget()
     cut = Run(small).feed(stream, cuts)
-    assert cut.pipeline.canonical() == whole.pipeline.canonical()
+    assert cut.shard.canonical() == whole.shard.canonical()
     stop = cuts[0] if cuts else 1000
     before = Run(small).feed(stream.take(np.arange(stop)))
     after = Run(small, before.saved).feed(stream.take(np.arange(stop, len(stream))))
     assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
-    assert after.pipeline.canonical() == whole.pipeline.canonical()
-    partition = whole.pipeline.partitions[0]
+    assert after.shard.canonical() == whole.shard.canonical()
+    partition = whole.shard.partitions[0]
     assert partition.windows.of["minute"].stages.threshold == partition.stages.budget.threshold
     opened = [json.loads(text)["data"] for _, text in whole.alerts]
     opened = [
@@ -226,9 +226,9 @@ def test_windows_of_a_silent_partition_end_as_time_passes_and_later_events_amend
     made = events(minutes=161, burst=160)
     run = Run(settings()).feed(raw(made))
     assert not alerts_of(run)
-    run.take(run.pipeline.tick({0: 5_000}))
+    run.take(run.shard.tick({0: 5_000}))
     assert not alerts_of(run)
-    run.take(run.pipeline.tick({0: 15_000}))
+    run.take(run.shard.tick({0: 15_000}))
     [opened] = alerts_of(run)
     assert opened["aggregate"]["events"] == 120
     again = raw(
@@ -275,7 +275,7 @@ def test_a_burst_like_one_whose_alert_was_false_raises_no_alert():
             "tail_probability": first["tail_probability"],
             "effect": abs(first["actual"][field] - first["expected"][field]),
         }
-        run.pipeline.hear(Feedback.model_validate(feedback), k)
+        run.shard.hear(Feedback.model_validate(feedback), k)
     run.feed(stream.take(np.arange(cut, len(made))))
     assert len([a for a in alerts_of(run) if a["state"] == "opened" and a["entity"] == "pump"]) == 1
     assert run.counts["muted.feedback"] > 0
