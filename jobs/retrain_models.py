@@ -11,8 +11,8 @@ version becomes live again.
 After a rejection the trainer waits before it answers the next request for that model: a minute, then twice as long each time, up to a day
 (`jobs.retraining.backoff`). A new version that stays live ends the waiting.
 
-The aliases in the registry say which version has which role, and the waits follow from the notices. So the trainer can be killed at any
-point: when it is started again, it continues from there. It changes nothing about a frozen model.
+The aliases in the registry say which version has which role, and which requests wait. How long they wait follows from the notices. So
+the trainer can be killed at any point: when it is started again, it continues from there. It changes nothing about a frozen model.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from streamgauge.jobs.retraining.backoff import REJECTING, REMEMBERED, Backoff, 
 from streamgauge.jobs.retraining.history import examined, past_since_drift
 from streamgauge.jobs.retraining.metrics import TrainerMetrics
 from streamgauge.jobs.retraining.notices import STEP, steps_since
+from streamgauge.jobs.retraining.probes import CLEARLY_FEWER, ENOUGH_PROBES, finds_more, shadow_lead
 from streamgauge.jobs.retraining.rating import AS_GOOD, Comparison, compare
 from streamgauge.jobs.settings.loading import RetrainSettings, Settings
 from streamgauge.jobs.studies.train import registry_of, train
@@ -52,13 +53,6 @@ CANARY: Literal["canary"] = "canary"  # aliases
 FROZEN = "frozen"
 BY = "trainer"  # who moves the aliases, in their history
 COUNTED = ("events", "live_alerts", "shadow_alerts", "both", "promised", "probes", "live_right", "shadow_right")
-ENOUGH_PROBES = 50  # with fewer probes, what a version finds of them says too little
-CLEARLY_FEWER = (
-    0.1  # a version is worse if it finds fewer probes than the other one, by more than this share of all probes
-)
-CERTAINTY = (
-    0.99  # with this probability a shadow must find more probes, to go on before `retrain.compare` events have come
-)
 IDLE = 5.0  # seconds without a message, after which a single run ends
 WHY = {
     "separation": "it separates synthetic anomalies worse than the live version",
@@ -156,6 +150,7 @@ class Trainer:
         for request in self.backoff.due():
             self.handle({"type": "io.streamgauge.retrain.requested", "data": request})
             self.backoff.forget(request)
+            self._keep_waiting(request["model"])
 
     # ---- from a request to a shadow -----------------------------------------------------------------------------------
 
@@ -323,7 +318,7 @@ class Trainer:
     ) -> None:
         """Judge a version that has become live, with the version before as its shadow."""
         floods = counts["live_alerts"] > 2 * self._most(counts) and counts["live_alerts"] > 2 * counts["shadow_alerts"]
-        if floods or (counts["probes"] >= ENOUGH_PROBES and _shadow_lead(counts) > CLEARLY_FEWER):
+        if floods or (counts["probes"] >= ENOUGH_PROBES and shadow_lead(counts) > CLEARLY_FEWER):
             self._assign(
                 name, "live", shadow, "too many alerts" if floods else "it finds fewer probes than the version before"
             )
@@ -339,11 +334,11 @@ class Trainer:
         """Judge a shadow that has not been live yet."""
         figures = figures | {"version": shadow}
         # a shadow that surely finds more need not wait: meanwhile the live version misses anomalies
-        enough = counts["events"] >= self.gates.compare or _finds_more(counts)
+        enough = counts["events"] >= self.gates.compare or finds_more(counts)
         more = counts["shadow_alerts"] > self._most(counts) * (1 if enough else 2)
         if more and 2 * counts["shadow_alerts"] > counts["live_alerts"] and (enough or canary):
             self._reject(name, figures, "alerts")
-        elif _shadow_lead(counts) < -CLEARLY_FEWER and (enough or (canary and counts["probes"] >= ENOUGH_PROBES)):
+        elif shadow_lead(counts) < -CLEARLY_FEWER and (enough or (canary and counts["probes"] >= ENOUGH_PROBES)):
             self._reject(name, figures, "probes")
         elif canary and self._found_worse(name, figures):
             self._reject(name, figures, "feedback")
@@ -383,7 +378,13 @@ class Trainer:
     # ---- after a restart ----------------------------------------------------------------------------------------------
 
     def recall(self) -> None:
-        """Read the trainer's own notices, to know which models wait after rejections, and which requests wait for an answer."""
+        """Read the trainer's own notices, to know which models wait after rejections, and which requests wait for an answer.
+
+        The registry keeps these requests, too, because the trainer may have been down for longer than its notices are read back.
+        """
+        for name in self.settings.models.use:
+            if (request := self.registry.waiting(name)) is not None:
+                self.backoff.note("deferred", name, {"asked": request}, 0)
         for event in self.past_steps(int(1000 * self.clock()) - REMEMBERED):
             at = epoch_milliseconds(event["time"])
             self.backoff.note(event["type"].removeprefix(STEP), event["data"]["model"], event["data"], at)
@@ -430,6 +431,13 @@ class Trainer:
         shown = ", ".join(f"{key} {value}" for key, value in data.items() if key != "asked")
         self.say(f"{name}: {step.replace('_', ' ')} {shown}")
         self.publish(step, name, data, at)
+        self._keep_waiting(name)
+
+    def _keep_waiting(self, name: str) -> None:
+        """Keep the deferred request of a model in the registry, or remove it once it is answered."""
+        request = self.backoff.deferred(name)
+        if request != self.registry.waiting(name):
+            self.registry.keep_waiting(name, request)
 
     # ---- Kafka; tests replace these ------------------------------------------------------------------------------------
 
@@ -485,14 +493,3 @@ def _in_time(milliseconds: int, kind: str, say: Say) -> Progress:
             say(f"{kind}: {what} {done:.0%}")
 
     return progress
-
-
-def _finds_more(counts: dict[str, float]) -> bool:
-    """Whether it is certain enough that the shadow finds more probes than the live version."""
-    probes, live, shadow = (int(counts[what]) for what in ("probes", "live_right", "shadow_right"))
-    return probes >= ENOUGH_PROBES and compare_thresholds((live, probes), (shadow, probes), CERTAINTY).better == "b"
-
-
-def _shadow_lead(counts: dict[str, float]) -> float:
-    """How many more probes the shadow finds than the live version, as a share of all probes."""
-    return (counts["shadow_right"] - counts["live_right"]) / max(counts["probes"], 1)

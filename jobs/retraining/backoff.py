@@ -116,6 +116,10 @@ class Backoff:
             if known.deferred is not None and not self.seconds_left(model)
         ]
 
+    def deferred(self, model: str) -> dict[str, Any] | None:
+        """Data of the request that waits for its answer; None if there is none."""
+        return self._known(model).deferred
+
     def forget(self, request: dict[str, Any]) -> None:
         """Remove a deferred request, because it was handled."""
         known = self._known(request["model"])

@@ -2,7 +2,8 @@
 
 Under the root, each model has ``NAME/files/SHA256`` (contents, by what they are), ``NAME/versions/NUMBER.json`` (manifests, which
 name their files) and ``NAME/aliases/ALIAS.json``. A version exists once its manifest does, which is put there in one step after
-all files: a reader never finds half of it, and each of two writers gets a number of its own.
+all files: a reader never finds half of it, and each of two writers gets a number of its own. A request to retrain that waits is in
+``NAME/waiting.json``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ CALIBRATOR = "calibrator.bin"
 GRACE = 3600.0  # seconds for which files that no manifest names are kept: their writer may not have finished
 KEPT_HISTORY = 50  # earlier versions that an alias remembers
 SUFFIX = ".json"
+WAITING = "waiting.json"
 SCORE = "(score)"  # name of the row of a reference for the model's raw scores
 
 
@@ -271,6 +273,24 @@ class Registry:
                 self._fs.rm_file(self._path(path))
                 deleted.append(path)
         return deleted
+
+    # ---- requests to retrain ------------------------------------------------------------------------------------------
+
+    def waiting(self, name: str) -> dict[str, Any] | None:
+        """Data of the request to retrain that waits for its answer; None if there is none."""
+        text = self._read(f"{named(name)}/{WAITING}")
+        try:
+            return None if text is None else dict(json.loads(text))
+        except ValueError as error:
+            raise ModelError(f"the waiting request of {name} is damaged: {error}: delete {name}/{WAITING}") from error
+
+    def keep_waiting(self, name: str, request: dict[str, Any] | None) -> None:
+        """Keep the data of a request to retrain until it is answered. It replaces an earlier one; None removes it."""
+        below = f"{named(name)}/{WAITING}"
+        if request is not None:
+            self._write(below, json.dumps(request).encode())
+        elif self._fs.exists(self._path(below)):
+            self._fs.rm_file(self._path(below))
 
     # ---- files --------------------------------------------------------------------------------------------------------
 

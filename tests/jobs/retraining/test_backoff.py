@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamgauge.jobs.retraining.backoff import FIRST_WAIT, LONGEST_WAIT
+from streamgauge.jobs.retraining.backoff import FIRST_WAIT, LONGEST_WAIT, REMEMBERED
 from streamgauge.jobs.studies.train import train
 from streamgauge.models.errors import NotReadyError
 
@@ -102,6 +102,29 @@ def test_the_wait_and_the_deferred_request_survive_a_restart(trainer, tmp_path):
     later.notices, later.now = [*trainer.notices, *again.notices], again.now
     later.recall()
     assert later.backoff.due() == []
+
+
+def test_a_deferred_request_survives_however_long_the_trainer_was_down(trainer, tmp_path):
+    rejected(trainer).handle(requested(began=900))
+    again = InMemory(tmp_path)
+    again.notices, again.now = trainer.notices, trainer.now + 2 * REMEMBERED / 1000
+    again.recall()
+    again.answer_due()
+    assert again.registry.manifest("m", 3).request == "m/1/inputs/0/900"
+    assert again.registry.waiting("m") is None
+    later = InMemory(tmp_path)
+    later.now = again.now
+    later.recall()
+    assert later.backoff.due() == []
+
+
+def test_a_request_that_needs_no_answer_any_more_is_not_kept(trainer, tmp_path):
+    rejected(trainer).handle(requested(began=900))
+    assert trainer.registry.waiting("m") == requested(began=900)["data"]
+    trainer.registry.point("m", "live", 2)
+    advance(trainer, FIRST_WAIT / 1000)
+    assert trainer.registry.waiting("m") is None
+    assert trainer.registry.versions("m") == [1, 2]
 
 
 def test_other_models_do_not_wait(trainer, tmp_path):
