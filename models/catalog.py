@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from streamgauge.models.detectors.channel.day_profile import DayProfile
+from streamgauge.models.detectors.channel.levels import Levels
 from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
 from streamgauge.models.detectors.cohort.conditional_residual import ConditionalResidual
 from streamgauge.models.detectors.cohort.empirical_tail import EmpiricalTail
@@ -46,6 +48,8 @@ from streamgauge.models.detectors.sequence.temporal_cnn import TemporalCnn
 ENTITY: dict[str, type[EntityDetector]] = {
     detector.name: detector
     for detector in (
+        Levels,
+        DayProfile,
         RollingZScore,
         ModifiedZScore,
         InterquartileRange,

@@ -32,18 +32,17 @@ class Detector(ABC):
         Its name in settings and alerts.
     anomaly_kind : str
         The kind of anomaly that it looks for.
-    beside : bool
-        Whether it is no member of the ensemble: its evidence alone can open an incident. True for every detector of another kind than
-        "point".
+    apart : bool
+        Whether it is no member of the ensemble, but a look of its own. True for every detector of another kind than "point".
     """
 
     name: ClassVar[str]
     anomaly_kind: ClassVar[Kind] = "point"
-    beside: ClassVar[bool] = False
+    apart: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.beside = cls.beside or cls.anomaly_kind != "point"
+        cls.apart = cls.apart or cls.anomaly_kind != "point"
 
     @property
     @abstractmethod

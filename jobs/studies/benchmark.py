@@ -243,7 +243,7 @@ def _alone(settings: Settings) -> dict[str, Settings]:
     alone = {}
     for name in DetectorSettings.model_fields:
         chosen = getattr(settings.detectors, name)
-        if chosen is not None and "records" in chosen.streams and not ONLINE[name].beside:
+        if chosen is not None and "records" in chosen.streams and not ONLINE[name].apart:
             only = DetectorSettings.model_validate(
                 dict.fromkeys(DetectorSettings.model_fields) | {name: chosen.model_dump(exclude={"streams"})}
             )

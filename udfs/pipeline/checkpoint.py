@@ -206,7 +206,7 @@ class Checkpoint:
         for inputs, raw_scores in self.journal.restore(dict(_numbered(saved, "j")), header["chunk"]):
             for kind, features, categories in inputs:
                 detectors.learn_cohort(kind, features, categories)
-            calibrators.calibrate(raw_scores[:, :members], raw_scores[:, members:] > 0)
+            calibrators.learn(raw_scores[:, :members], raw_scores[:, members:] > 0)
         scorer.served = header["served"]
 
     def canonical(self, parts: Saved, further: dict[str, bytes]) -> bytes:

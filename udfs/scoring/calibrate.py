@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from streamgauge.models.calibration.calibration import TailCalibrator
-from streamgauge.models.contract import Flags, Floats, Kind
-from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, strongest_evidence, vote
+from streamgauge.models.contract import Flags, Floats, Ints, Kind
+from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, vote
 from streamgauge.models.persistence.codec import pack, unpack
-from streamgauge.udfs.scoring.opinions import EVIDENCE, Verdicts
+from streamgauge.udfs.scoring.join import join, ranked
+from streamgauge.udfs.scoring.opinions import EVIDENCE, Opinions, Verdicts
 from streamgauge.udfs.settings.pipeline import CalibrationSettings
 
 # However the members depend on each other, e times the geometric mean of their tail probabilities is a valid tail probability: the mean of
@@ -24,7 +24,7 @@ STEP = 0.2  # share of the way to new weights that one step goes
 NEAR = 0.02  # relative difference at which the last step goes all the way
 AGREES = -math.log(0.01)  # evidence from which on a member agrees that an event is anomalous: a tail probability of 1 %
 
-# Settings of the calibrators of members outside the ensemble (see `Members.beside`). Such a member finds the same anomaly in many events
+# Settings of the calibrators of members outside the ensemble (see `Members.apart`). Such a member finds the same anomaly in many events
 # in a row. These many events must not make the anomaly look usual.
 RUNS = {"rare": 1e-3, "least": 0.02}
 
@@ -36,35 +36,27 @@ class Members:
     Attributes
     ----------
     names : list of str
+    channels : list of str
+        The kinds of the first members, which are channels of fields. They are joined field by field.
     weights : float64[members]
         Weights in the mean, at least 0. 0 is a shadow: it gets evidence, but does not count.
-    nats : bool[members]
-        Whether the raw score already is evidence (-ln of a tail probability, in nats). Such a member needs no calibrator and is not part
-        of the mean.
-    leads : bool[members]
-        Whether the member replaces the ensemble: for an event about which a leading member has an opinion, its evidence counts instead
-        of the mean of all. Only trained models and other members with `nats` can then still add evidence.
-    alone : bool[members]
-        Whether the member's evidence also counts by itself, if it is larger than the mean of all. This is so for detectors of single
-        fields of an entity, since the mean with the detectors of the cohort would hide what they find, and for trained models, since
-        somebody chose to use them.
+    in_nats : bool[members]
+        Whether the raw score already is evidence (-ln of a tail probability, in nats), which needs no calibrator.
+    apart : bool[members]
+        Whether the evidence of the member is a look of its own. All others are the ensemble, whose mean is one look.
     trained : bool[members]
-        Whether the member is a trained model. Its evidence counts even where a leading member has an opinion.
-    sees : list of str
+        Whether the member is a trained model. It is a look of its own, and part of the ensemble.
+    kinds : list of str
         The kind of anomaly that the member looks for.
-    beside : bool[members]
-        Whether the member is not part of the ensemble. Its evidence counts only as evidence of the kind of anomaly that it looks for
-        (`sees`), and can open an incident by itself.
     """
 
     names: list[str]
+    channels: list[Kind]
     weights: Floats
-    nats: Flags
-    leads: Flags
-    alone: Flags
+    in_nats: Flags
+    apart: Flags
     trained: Flags
-    sees: list[Kind]
-    beside: Flags
+    kinds: list[Kind]
 
 
 class Calibrators:
@@ -97,12 +89,18 @@ class Calibrators:
         self.of, self.method = members, method
         self.weights = self.target = members.weights.copy()
         self.members = [
-            TailCalibrator(settings.memory, settings.warmup, **(RUNS if beside else {}))
-            for beside in members.beside.tolist()
+            TailCalibrator(settings.memory, settings.warmup, **(RUNS if kind != "point" else {})) for kind in members.kinds
         ]
         self.together = TailCalibrator(settings.memory, settings.warmup)
         places = {name: k for k, name in enumerate(members.names)}
-        self._columns = np.array([EVIDENCE.index(kind) for kind in members.sees], dtype=np.int64)
+        self._channels = np.array([EVIDENCE.index(kind) for kind in members.channels], dtype=np.int64)
+        # The looks after the channels: the members that stand apart, then the ensemble.
+        apart = [kind for kind, is_apart in zip(members.kinds, members.apart.tolist(), strict=True) if is_apart]
+        looks = [*apart[len(members.channels) :], "point"]
+        self._columns = np.array([EVIDENCE.index(kind) for kind in looks], dtype=np.int64)
+        self._novelty = places.get("value_novelty")
+        # Trained models count in the ensemble, whose weights follow their performance, and by themselves.
+        self._in_ensemble = ~members.in_nats & (~members.apart | members.trained)
         self._pairs = [(k, places[f"{name}{SHADOW}"]) for name, k in places.items() if f"{name}{SHADOW}" in places]
 
     def exchanged(self, columns: npt.NDArray[Any], canaries: Flags) -> npt.NDArray[Any]:
@@ -127,7 +125,37 @@ class Calibrators:
             exchanged[counts, live], exchanged[counts, shadow] = columns[counts, shadow], columns[counts, live]
         return exchanged
 
-    def calibrate(self, raw_scores: Floats, canaries: Flags, alert_evidence: Floats | None = None) -> Verdicts:
+    def calibrate(self, opinions: Opinions, seen: Ints) -> Verdicts:
+        """Turn opinions into evidence in row order, and learn from them.
+
+        Parameters
+        ----------
+        opinions : Opinions
+        seen : int64[n]
+            Events of each event's entity so far.
+        """
+        of = self.of
+        members, ready, combined, ensemble = self.learn(opinions.raw_scores, opinions.canaries)
+        counts = ready & (self.weights > 0)
+        others = of.apart.copy()
+        others[: len(of.channels)] = False
+        if self._novelty is not None:  # it decides about ranks, not about alerts
+            others[self._novelty] = False
+        looks = np.column_stack((members[:, others], ensemble))
+        present = np.column_stack((counts[:, others], ~np.isnan(combined)))
+        joined, by_kind = join(opinions.looks, self._channels, np.nan_to_num(looks), present, self._columns)
+        novelty = np.full(len(joined), np.nan) if self._novelty is None else members[:, self._novelty]
+        evidence = ranked(joined, novelty, seen)
+        return Verdicts(
+            np.where(ready, members, np.nan),
+            evidence,
+            disagree(members, counts),
+            interval(evidence, members, counts),
+            by_kind,
+            joined,
+        )
+
+    def learn(self, raw_scores: Floats, canaries: Flags) -> tuple[Floats, Flags, Floats, Floats]:
         """Turn raw scores into evidence in row order, and learn from them.
 
         Parameters
@@ -136,35 +164,23 @@ class Calibrators:
             NaN where a member has no opinion.
         canaries : bool[n, models] or bool[n, 0]
             For which events each model's shadow counts in its place.
-        alert_evidence : float64[n], optional
-            The part of the leading detectors' evidence that an alert may rest on; all of their evidence by default.
+
+        Returns
+        -------
+        members : float64[n, members]
+            Evidence of each member.
+        ready : bool[n, members]
+            Whether the member has an opinion, and its calibrator is past its warm-up.
+        combined, ensemble : float64[n]
+            The members of the ensemble in one number; NaN where none is ready. And its evidence.
         """
-        of = self.of
-        have_opinion = ~np.isnan(raw_scores).all(axis=0)
         members, ready = self._evidence_of_members(raw_scores)
         members, ready = self.exchanged(members, canaries), self.exchanged(ready, canaries)
-        counts = ready & (self.weights > 0) & ~of.beside
-        combined = self._combine(members, counts & ~of.nats)
-        evidence = self.together.rate_learn_many(combined)
+        combined = self._combine(members, ready & (self.weights > 0) & self._in_ensemble)
+        ensemble = self.together.rate_learn_many(combined)
         if self.method == "mean":
-            evidence = np.fmax(evidence, combined - MERGED)
-        evidence = np.fmax(evidence, strongest_evidence(members, counts & of.alone & ~of.leads))
-        alertable = evidence
-        if (have_opinion & of.leads).any():
-            leading = combine(members, ready & of.leads, self.weights)
-            added = strongest_evidence(members, counts & (of.trained | of.nats) & ~of.leads)
-            reliable = leading if alert_evidence is None else np.fmin(leading, alert_evidence)
-            alertable = np.where(np.isnan(leading), evidence, np.maximum(reliable, added))
-            evidence = np.where(np.isnan(leading), evidence, np.maximum(leading, added))
-        by_kind = self._by_kind(alertable, members, ready)
-        evidence = np.maximum(evidence, by_kind[:, EVIDENCE.index("contextual")])
-        return Verdicts(
-            np.where(ready, members, np.nan),
-            evidence,
-            disagree(members, counts),
-            interval(evidence, members, counts),
-            by_kind,
-        )
+            ensemble = np.fmax(ensemble, combined - MERGED)
+        return members, ready, combined, ensemble
 
     def _evidence_of_members(self, raw_scores: Floats) -> tuple[Floats, Flags]:
         """Turn each member's raw scores into evidence, and learn from them.
@@ -181,7 +197,7 @@ class Calibrators:
         for k, (member, has_opinion) in enumerate(zip(self.members, ready.any(axis=0).tolist(), strict=True)):
             if not has_opinion:
                 continue
-            if self.of.nats[k]:
+            if self.of.in_nats[k]:
                 evidence[:, k] = raw_scores[:, k]
                 continue
             learned = member.learned
@@ -189,19 +205,6 @@ class Calibrators:
             if learned <= member.warmup:
                 ready[:, k] &= learned + np.cumsum(ready[:, k]) > member.warmup
         return evidence, ready
-
-    def _by_kind(self, alertable: Floats, members: Floats, ready: Flags) -> Floats:
-        """Alert evidence for each kind, float64[n, 5]: for points that of the ensemble, for other kinds that of the strongest member.
-
-        The logarithm of the number of members with an opinion is subtracted from the latter (Bonferroni): the more members there are, the
-        more often one of them finds something by chance.
-        """
-        of, by_kind = self.of, np.zeros((len(alertable), len(EVIDENCE)))
-        by_kind[:, 0] = alertable
-        # A leading detector knows by itself what is usual at each hour: the contextual detectors are not needed beside it.
-        led = (ready & of.leads).any(axis=1)
-        _add_evidence(members, ready & of.beside, self._columns, led, EVIDENCE.index("contextual"), by_kind)
-        return by_kind
 
     def _combine(self, evidence: Floats, present: Flags) -> Floats:
         """The evidence of the members in one number for each event, float64[n]; NaN where no member is present."""
@@ -261,15 +264,3 @@ class Calibrators:
         parts = [TailCalibrator.from_state(arrays[str(k)].tobytes()) for k in range(len(arrays))]
         self.members, self.together = parts[:-1], parts[-1]
 
-
-@njit(cache=True)
-def _add_evidence(members, present, columns, led, contextual, by_kind):  # type: ignore[no-untyped-def]
-    """Raise each kind's evidence to that of the strongest member that looks for it; see `Calibrators._by_kind`."""
-    for i in range(members.shape[0]):
-        number = 0
-        for k in range(members.shape[1]):
-            number += present[i, k]
-        for k in range(members.shape[1]):
-            column = columns[k]
-            if present[i, k] and not (led[i] and column == contextual):
-                by_kind[i, column] = max(by_kind[i, column], members[i, k] - math.log(number))

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from streamgauge.models.catalog import COHORT, ENTITY, ONLINE
 from streamgauge.models.contract import Flags, Floats, Ints, Kind
+from streamgauge.models.detectors.channel.day_profile import Calendar, DayProfile
+from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
 from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
 from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
@@ -16,7 +18,7 @@ from streamgauge.models.detectors.entity.seasonal_profile import SeasonalProfile
 from streamgauge.udfs.entities.rich_store import RichInputs
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.scoring.normalise import CHANNELS, unsquashed
-from streamgauge.udfs.scoring.opinions import Opinions
+from streamgauge.udfs.scoring.opinions import ChannelShares, Opinions
 from streamgauge.udfs.scoring.peers import Peers
 from streamgauge.udfs.settings.detectors import DetectorSettings
 
@@ -75,12 +77,15 @@ class RichOpinion(NamedTuple):
         NaN where it has no opinion.
     deviations, expected : float64[n, d]
         Deviation of each value from its expected value, and the expected value; NaN where unknown.
+    looks : float64[n, d, channels]
+        Evidence of its channels; no channels for a detector that has none.
     """
 
     detector: EntityDetector
     raw_score: Floats
     deviations: Floats
     expected: Floats
+    looks: Floats
 
 
 class Detectors:
@@ -91,17 +96,23 @@ class Detectors:
     settings : DetectorSettings
     versions : dict
         By detector: the version and parameters that a control message sent, which replace those of the settings.
+    calendar : Calendar, optional
+        Days and times of day; those of UTC if not given.
 
     Attributes
     ----------
+    channels : list of Channel
+        What each field is looked at for, in the order of `Opinions.looks`.
     names : list of str
-        Light detectors first, then rich ones, then those of the cohort.
-    weights : float64[detectors]
-        Weights of the settings.
-    nats, leads, beside : bool[detectors]
-        See `calibrate.Members`.
-    sees : list of str
-        The kind of anomaly that each detector looks for.
+        The members: the channels, then light detectors, rich ones, and those of the cohort.
+    weights : float64[members]
+        Weights of the settings; 1 for channels.
+    in_nats : bool[members]
+        Whether the member gives evidence, which needs no calibration.
+    apart : bool[members]
+        Whether the member is a look of its own, and no part of the ensemble.
+    kinds : list of str
+        The kind of anomaly that each member looks for.
     light, rich : list of EntityDetector
         The entity detectors of each tier.
     cohort : dict of str to CohortDetector
@@ -114,7 +125,12 @@ class Detectors:
         Whether a detector looks at text fields.
     """
 
-    def __init__(self, settings: DetectorSettings, versions: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        settings: DetectorSettings,
+        versions: dict[str, dict[str, Any]] | None = None,
+        calendar: Calendar | None = None,
+    ) -> None:
         self.light: list[EntityDetector] = []
         self.rich: list[EntityDetector] = []
         self.cohort: dict[str, CohortDetector] = {}
@@ -124,19 +140,26 @@ class Detectors:
             for name, kind in ENTITY.items():
                 if name in chosen and kind.tier == tier:
                     members.append(kind(**chosen[name].model_dump(exclude=OWN)))
-                    weights[name] = chosen[name].weight
+                    if not issubclass(kind, FieldChannels):
+                        weights[name] = chosen[name].weight
         for name, model in COHORT.items():
             if name in chosen:
                 self.cohort[name] = model(**chosen[name].model_dump(exclude=OWN))
                 weights[name] = chosen[name].weight
-        self._on = {name: frozenset(chosen[name].streams) for name in weights}
-        self.names = list(weights)
-        self.versions = dict.fromkeys(weights, "settings")
-        self.weights = np.array(list(weights.values()))
-        self.nats = np.array([ONLINE[name].in_nats for name in weights], dtype=np.bool_)
-        self.leads = np.array([name in ENTITY and ENTITY[name].in_nats and not ENTITY[name].beside for name in weights])
-        self.sees: list[Kind] = [ONLINE[name].anomaly_kind for name in weights]
-        self.beside = np.array([ONLINE[name].beside for name in weights], dtype=np.bool_)
+        self._on = {name: frozenset(detector.streams) for name, detector in chosen.items()}
+        self.channels: list[Channel] = []
+        for detector in (*self.light, *self.rich):
+            if isinstance(detector, FieldChannels):
+                self.channels += [channel for channel in detector.channels if channel not in self.channels]
+            if isinstance(detector, DayProfile) and calendar is not None:
+                detector.calendar = calendar
+        looks, others = [channel.name for channel in self.channels], list(weights)
+        self.names = looks + others
+        self.versions = dict.fromkeys(self.names, "settings")
+        self.weights = np.array([1.0] * len(looks) + list(weights.values()))
+        self.in_nats = np.array([True] * len(looks) + [ONLINE[name].in_nats for name in others], dtype=np.bool_)
+        self.apart = np.array([True] * len(looks) + [name in ENTITY or ONLINE[name].apart for name in others], dtype=np.bool_)
+        self.kinds: list[Kind] = [channel.kind for channel in self.channels] + [ONLINE[n].anomaly_kind for n in others]
         self.peers = Peers()
         self.categorical = any(detector.input_kind == "categories" for detector in self.cohort.values())
         for name, version in (versions or {}).items():
@@ -202,26 +225,30 @@ class Detectors:
         levels = inputs.levels if replay else None
         opinions, at, profile_deviations = [], 0, X
         given = {"values": X, "residuals": X, "own": X}  # by `input_kind`
+        none, no_looks = np.empty((len(X), 1)), np.empty((*X.shape, 0))
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
             if kind not in self._on[detector.name] or (detector.anomaly_kind != "point" and X.shape[1] > MOST_WATCHED):
                 continue
-            if isinstance(detector, PeerDeviation):
+            if isinstance(detector, FieldChannels):
+                looks, expected = detector.evidence(part, slots, X, times, quarantined)
+                opinions.append(RichOpinion(detector, none[:, 0], none, expected, looks))
+            elif isinstance(detector, PeerDeviation):
                 residuals = given["residuals"]
                 levels = self.peers.levels(profile_deviations, first) if levels is None else levels
                 deviations, expected = detector.from_peers(part, slots, residuals, levels)
-                opinion = RichOpinion(detector, detector.pool(deviations), deviations, expected)
+                opinions.append(RichOpinion(detector, detector.pool(deviations), deviations, expected, no_looks))
                 given["own"] = np.where(np.isnan(expected), residuals, residuals - expected)
             elif isinstance(detector, SeasonalProfile):
                 seasonal = Inputs(part, slots, X, times, quarantined)
                 deviations, expected, profile_deviations = _scored(detector.profile, detector, seasonal)
-                opinion = RichOpinion(detector, detector.pool(deviations), deviations, expected)
+                opinions.append(RichOpinion(detector, detector.pool(deviations), deviations, expected, no_looks))
                 # NaN until the profile knows the hour: until then, a detector of residuals has nothing to learn from.
                 given["residuals"] = given["own"] = X - expected
             else:
                 detector_inputs = Inputs(part, slots, given[detector.input_kind], times, quarantined)
-                opinion = RichOpinion(detector, *_scored(detector.rate_learn_entities, detector, detector_inputs))
-            opinions.append(opinion)
+                scored = _scored(detector.rate_learn_entities, detector, detector_inputs)
+                opinions.append(RichOpinion(detector, *scored, no_looks))
         if levels is None:
             self.peers.count(int(first.sum()))
             levels = np.empty((len(X), 0))
@@ -295,26 +322,37 @@ class Detectors:
             np.zeros(categories.shape),
             np.empty((0, 0)),
             np.empty((n, 0), np.bool_),
-            np.full(n, np.nan),
+            np.full((*stretch.X.shape, len(self.channels)), np.nan),
         )
         expected = self._add_light(kind, stretch, state.light, opinions)
         self._add_rich(kind, stretch, state.rich, opinions, expected)
+        self._add_channels(opinions)
         self._add_cohort(kind, features, categories, opinions)
         return opinions
 
     def _add_light(self, kind: str, stretch: Stretch, light: Floats, opinions: Opinions) -> Floats:
         """Add the opinions of the light detectors; returns what each field was expected to be, float64[n, d]."""
         at, expected = 0, np.full(stretch.X.shape, np.nan)
-        for k, detector in enumerate(self.light):
+        for detector in self.light:
             part = light[:, :, at : (at := at + detector.numbers_per_feature)]
             inputs = Inputs(part, stretch.rows, stretch.X, stretch.events.times, stretch.quarantined)
-            raw_score, deviations, expected_here = _scored(detector.rate_learn_entities, detector, inputs)
-            if kind in self._on[detector.name]:
-                opinions.raw_scores[:, k] = raw_score
-                opinions.contributions[k] = deviations * deviations
+            if isinstance(detector, FieldChannels):
+                looks, expected_here = detector.evidence(*inputs)
+                if kind in self._on[detector.name]:
+                    opinions.looks[:, :, self._places(detector)] = looks
+            else:
+                raw_score, deviations, expected_here = _scored(detector.rate_learn_entities, detector, inputs)
+                if kind in self._on[detector.name]:
+                    k = self.names.index(detector.name)
+                    opinions.raw_scores[:, k] = raw_score
+                    opinions.contributions[k] = deviations * deviations
             expected = np.where(np.isnan(expected), expected_here, expected)
         opinions.expected = [expected]
         return expected
+
+    def _places(self, detector: FieldChannels) -> list[int]:
+        """Places of a detector's channels among all channels."""
+        return [self.channels.index(channel) for channel in detector.channels]
 
     def _add_rich(self, kind: str, stretch: Stretch, rich: Floats, opinions: Opinions, expected: Floats) -> None:
         """Add the opinions of the rich detectors, and put what they expect into `expected`."""
@@ -332,25 +370,40 @@ class Detectors:
         )
         rich_opinions, opinions.levels = self.learn_rich(rich, inputs)
         for opinion in rich_opinions:
-            k = self.names.index(opinion.detector.name)
-            deviations, raw_score = opinion.deviations, opinion.raw_score
-            if opinion.detector.input_kind == "levels":
-                deviations = self.peers.among(deviations, first)
-                raw_score = opinion.detector.pool(deviations)
-            opinions.raw_scores[with_slot, k] = raw_score
-            opinions.contributions[k] = _spread(deviations * deviations, with_slot, n)
-            if self.leads[k]:
-                opinions.alert_evidence[with_slot] = opinion.detector.pool(opinion.deviations)
-            if self.leads[k] or opinion.detector.anomaly_kind == "contextual":
+            detector = opinion.detector
+            if isinstance(detector, FieldChannels):
+                for place, found in zip(self._places(detector), np.moveaxis(opinion.looks, 2, 0), strict=True):
+                    # What two detectors look at in the same channel is as usual as the more usual of both says.
+                    opinions.looks[with_slot, :, place] = np.fmin(opinions.looks[with_slot, :, place], found)
+            else:
+                k = self.names.index(detector.name)
+                deviations, raw_score = opinion.deviations, opinion.raw_score
+                if detector.input_kind == "levels":
+                    deviations = self.peers.among(deviations, first)
+                    raw_score = detector.pool(deviations)
+                opinions.raw_scores[with_slot, k] = raw_score
+                opinions.contributions[k] = _spread(deviations * deviations, with_slot, n)
+            if isinstance(detector, FieldChannels) or detector.anomaly_kind == "contextual":
                 # These detectors know the entity and its hour: their expectations are the most specific ones.
                 expected[with_slot] = np.where(np.isnan(opinion.expected), expected[with_slot], opinion.expected)
+
+    def _add_channels(self, opinions: Opinions) -> None:
+        """Add each channel as a member: the evidence of its most unusual field, less what so many fields show by chance."""
+        looks = opinions.looks
+        known = ~np.isnan(looks)
+        price = np.log(np.maximum(known.sum(axis=1), 1))
+        strongest = np.where(known, looks, 0.0).max(axis=1, initial=0.0) - price
+        raw_scores = np.where(known.any(axis=1), np.maximum(strongest, 0.0), np.nan)
+        opinions.raw_scores[:, : len(self.channels)] = raw_scores
+        for k in range(len(self.channels)):
+            opinions.contributions[k] = ChannelShares(looks[:, :, k])
 
     def _add_cohort(self, kind: str, features: Floats, categories: Floats, opinions: Opinions) -> None:
         """Add the opinions of the cohort detectors."""
         n = len(features)
         usable = np.flatnonzero(~np.isnan(features).all(axis=1)) if features.shape[1] else np.empty(0, np.int64)
         found = self.learn_cohort(kind, features[usable], categories)
-        for k, (name, opinion) in enumerate(zip(self.cohort, found, strict=True), len(self.light) + len(self.rich)):
+        for k, (name, opinion) in enumerate(zip(self.cohort, found, strict=True), len(self.names) - len(self.cohort)):
             if opinion is None:
                 continue
             if self.cohort[name].input_kind == "categories":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
 from streamgauge.models.contract import Flags, Floats, Kind
 
 # The kinds of anomalies that members look for, in the order of the columns of `Verdicts.by_kind`.
@@ -16,6 +17,25 @@ class ByPlace(Protocol):
 
     def __getitem__(self, place: int, /) -> Floats:
         """The numbers of the event at a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelShares:
+    """How much each field contributes to the evidence of a channel, by the event's place.
+
+    Attributes
+    ----------
+    looks : float64[n, d]
+        Evidence; NaN where the channel cannot judge.
+    """
+
+    looks: Floats
+
+    def __getitem__(self, place: int, /) -> Floats:
+        """The inverse of each field's tail probability, relative to the rarest, float64[d]; NaN where it cannot judge."""
+        evidence = self.looks[place]
+        shares: Floats = np.exp(evidence - np.nanmax(evidence, initial=0.0))
+        return shares
 
 
 @dataclass(slots=True)
@@ -42,8 +62,8 @@ class Opinions:
         compared.
     canaries : bool[n, models] or bool[n, 0]
         For which events each trained model's shadow counts instead of the live model. No columns where no model has a canary.
-    alert_evidence : float64[n]
-        Evidence of the leading detectors that an alert may rest on; NaN where none has an opinion.
+    looks : float64[n, d, channels]
+        Evidence of each channel for each field, at least 0; NaN where it cannot judge.
     seconds : dict of str to float
         Time that each trained model took.
     """
@@ -56,7 +76,7 @@ class Opinions:
     categories: Floats
     levels: Floats
     canaries: Flags
-    alert_evidence: Floats
+    looks: Floats
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -69,17 +89,16 @@ class Verdicts:
     members : float64[n, members]
         Evidence of each member, at least 0; NaN where it has no opinion.
     evidence : float64[n]
-        Evidence of the single event, at least 0: the larger of the evidence for a point and for a contextual anomaly. 0 where no member
-        has an opinion.
+        Evidence that events are ranked by, at least 0; 0 where no member has an opinion. It is the joined evidence, but events that
+        resemble the entity's past stay below `calibrate.SEEN_BEFORE`.
+    joined : float64[n]
+        Evidence of all looks together, at least 0: what an alert rests on. NaN where nothing could be judged.
     disagreement : float64[n]
         0 (all members have the same evidence) to 1 (one has some, another has none).
     interval : float64[n, 2]
         Lower and upper bound of the evidence that 90 % of ensembles of such members would give, estimated from the spread of these.
     by_kind : float64[n, 5]
-        Alert evidence for each kind of `EVIDENCE`, at least 0: for a point that of the ensemble, for each other kind that of the members
-        that look for it.
-    strongest : float64[n]
-        Alert evidence for an incident of any kind: the largest of `by_kind`.
+        The part of the joined evidence that looks for each kind of `EVIDENCE` give, at least 0.
     """
 
     members: Floats
@@ -87,7 +106,10 @@ class Verdicts:
     disagreement: Floats
     interval: Floats
     by_kind: Floats
-    strongest: Floats = field(init=False)
+    joined: Floats
 
-    def __post_init__(self) -> None:
-        self.strongest = self.by_kind.max(axis=1)  # once: several stages ask for it
+    @property
+    def strongest(self) -> Floats:
+        """Alert evidence for an incident of any kind, float64[n]; 0 where nothing could be judged."""
+        strongest: Floats = np.nan_to_num(self.joined)
+        return strongest

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from streamgauge.models.catalog import ENTITY
 from streamgauge.models.contract import Flags, Floats, Kind
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.control.messages import DetectorVersion
@@ -98,7 +97,7 @@ class Scorer:
         self.prior = np.zeros((0, PRIOR))
         members = _members(self.detectors, models)
         self.calibrators = Calibrators(members, settings.calibration, settings.ensemble.method)
-        self.contextual = [k for k, kind in enumerate(members.sees) if kind == "contextual"]
+        self.contextual = [k for k, kind in enumerate(members.kinds) if kind == "contextual"]
         self.served: dict[str, str] = {}
         self.snapshot_wanted = False
         self.take_weights()
@@ -163,7 +162,7 @@ class Scorer:
         histories = state.rich[:, :, self.detectors.rich_width :]
         self.models.add_opinions(opinions, self.stream.kind, stretch, fields.numeric, histories)
         lap("serve")
-        verdicts = self.calibrators.calibrate(opinions.raw_scores, opinions.canaries, opinions.alert_evidence)
+        verdicts = self.calibrators.calibrate(opinions, stretch.seen)
         lap("calibrate")
         return Scored(opinions, verdicts, features, categories, steady, usual)
 
@@ -251,14 +250,12 @@ def _members(detectors: Detectors, models: Models) -> Members:
     """All members, in the order of their opinions: the detectors, then the trained models and their shadows."""
     no_model, all_models = np.zeros(len(models.names), np.bool_), np.ones(len(models.names), np.bool_)
     kinds_of_models: list[Kind] = ["point"] * len(models.names)
-    alone = [name in ENTITY or nats for name, nats in zip(detectors.names, detectors.nats, strict=True)]
     return Members(
         names=[*detectors.names, *models.names],
+        channels=[channel.kind for channel in detectors.channels],
         weights=np.concatenate((detectors.weights, models.weights)),
-        nats=np.concatenate((detectors.nats, no_model)),
-        leads=np.concatenate((detectors.leads, no_model)),
-        alone=np.concatenate((alone, all_models)),
+        in_nats=np.concatenate((detectors.in_nats, no_model)),
+        apart=np.concatenate((detectors.apart, all_models)),
         trained=np.concatenate((np.zeros(len(detectors.names), np.bool_), all_models)),
-        sees=detectors.sees + kinds_of_models,
-        beside=np.concatenate((detectors.beside, no_model)),
+        kinds=detectors.kinds + kinds_of_models,
     )

@@ -17,6 +17,25 @@ class DetectorSection(Section):
     )
 
 
+class ChannelSection(Section):
+    """What detectors with channels have in common. Their channels are joined field by field and have no weights."""
+
+    streams: tuple[StreamKind, ...] = Field(
+        ("series", "fields", "records"), description="Kinds of streams it runs on.", min_length=1
+    )
+    half_life: float = Field(5000.0, ge=100, description="Values after which a value counts half.")
+
+
+class LevelsSettings(ChannelSection):
+    """Level, change, departure from the last values, and mean of the last values, per entity and field."""
+
+
+class DayProfileSettings(ChannelSection):
+    """What the time of day does not explain, per entity and field; rich tier."""
+
+    memory: float = Field(50.0, ge=1, description="Visits of a quarter of an hour after which old ones count less.")
+
+
 class RollingZScoreSettings(DetectorSection):
     """Rolling z-score, per entity and field."""
 
@@ -212,9 +231,11 @@ class DetectorSettings(Section):
     By default, each kind of stream has its own detectors: one series, several fields in order, records without order.
     """
 
-    rolling_z_score: RollingZScoreSettings | None = RollingZScoreSettings(streams=("series",))
+    levels: LevelsSettings | None = LevelsSettings()
+    day_profile: DayProfileSettings | None = DayProfileSettings(streams=("series", "fields"))
+    rolling_z_score: RollingZScoreSettings | None = None
     value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
-    half_space_trees: HalfSpaceTreesSettings | None = HalfSpaceTreesSettings(streams=("series",))
+    half_space_trees: HalfSpaceTreesSettings | None = None
     river_half_space_trees: HalfSpaceTreesSettings | None = Field(None, description="River's own: slow, the reference.")
     histogram_density: HistogramDensitySettings | None = HistogramDensitySettings(
         weight=2.0, streams=("fields", "records")

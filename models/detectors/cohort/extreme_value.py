@@ -37,7 +37,7 @@ class ExtremeValue(RobustCohort):
     name = "extreme_value"
     half_score = 6.0
     in_nats = True
-    beside = True
+    apart = True
     max_fields = 64
     arrays = ("_mean", "_variance", "_numbers", "_counts", "_sums", "_above", "_tails")
 

@@ -1,0 +1,212 @@
+"""A field against the time of day: on working days, and on days off."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+from numba import njit
+from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
+from streamgauge.models.detectors.channel.learned_tail import (
+    TAIL_NUMBERS,
+    ideal_evidence,
+    learn_tail,
+    prime_tail,
+    tail_evidence,
+)
+from streamgauge.models.detectors.channel.usual_level import (
+    CLIP,
+    LEVEL_NUMBERS,
+    MEAN,
+    SPREAD,
+    distance,
+    learn_level,
+)
+
+MINUTE, DAY = 60_000, 86_400_000
+SLOTS = 96  # a quarter of an hour each
+NEAR = 4  # slots next to one that was never visited, among which a visited one stands in for it
+# The statistics of residuals; the first two also say how much of a change, and of a departure, the time of day explains.
+CHANGE, DEPARTURE, RESIDUAL, RECENT = range(4)
+STATISTICS = 4
+# Numbers of an entity's field: residuals, values, first day; last residual, slow and fast mean of residuals; level of all values; a level
+# and a tail for each statistic; visits and level of each slot, on working days, then on days off.
+COUNT, VALUES, FIRST_DAY, LAST, SLOW, FAST = range(6)
+WHOLE = 6
+LEVELS = WHOLE + LEVEL_NUMBERS
+TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
+VISITS = TAILS + STATISTICS * TAIL_NUMBERS
+PROFILE = VISITS + 2 * SLOTS
+WIDTH = PROFILE + 2 * SLOTS
+SLOW_GAIN, FAST_GAIN = 0.2, 1.0 / 3.0  # of the two running means
+FAR = 10.0  # standard deviations that a residual moves the fast running mean by at most
+
+
+class Calendar(Protocol):
+    """What a profile needs to know about moments; all arrays have the length of `times`."""
+
+    def slots(self, times: Ints) -> Ints:
+        """Minute of the local day, 0 to 1439."""
+
+    def day_types(self, times: Ints) -> Ints:
+        """0 for a working day, more for a day off."""
+
+    def days(self, times: Ints) -> Ints:
+        """Number of the local day."""
+
+
+class UtcCalendar:
+    """Days of UTC; Saturdays and Sundays are days off."""
+
+    def slots(self, times: Ints) -> Ints:  # noqa: D102
+        minutes: Ints = times % DAY // MINUTE
+        return minutes
+
+    def day_types(self, times: Ints) -> Ints:  # noqa: D102
+        off: Ints = (((times // DAY + 4) % 7) % 6 == 0).astype(np.int64)
+        return off
+
+    def days(self, times: Ints) -> Ints:  # noqa: D102
+        days: Ints = times // DAY
+        return days
+
+
+class DayProfile(FieldChannels):
+    """Two channels on what the time of day does not explain: the residual, and its mean over about the last three values.
+
+    The profile has a level for each quarter of an hour, on working days and on days off. A quarter that was never visited borrows from
+    the other kind of day, else from a quarter within an hour. On its first day, an entity has no profile.
+
+    The evidence for `change` and `departure` is how unusual the change and the departure of the residual are: what the time of day
+    explains is no anomaly, so the channels of these names in `Levels` cannot have more.
+
+    Attributes
+    ----------
+    calendar : Calendar
+        UTC unless the settings name a time zone or holidays.
+    """
+
+    name: ClassVar[str] = "day_profile"
+    tier: ClassVar[Literal["light", "rich"]] = "rich"
+    channels: ClassVar[tuple[Channel, ...]] = (
+        Channel("change", "point"),
+        Channel("departure", "point"),
+        Channel("time of day", "contextual"),
+        Channel("recent by time of day", "contextual"),
+    )
+    half_score: ClassVar[float] = 6.0
+
+    def __init__(self, half_life: float = 5000.0, memory: float = 50.0) -> None:
+        super().__init__()
+        self.half_life = half_life
+        self.memory = memory
+        self.warmup = 3
+        self.calendar: Calendar = UtcCalendar()
+
+    @property
+    def numbers_per_feature(self) -> int:  # noqa: D102
+        return WIDTH
+
+    def _evidence(
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, evidence: Floats, expected: Floats
+    ) -> None:
+        calendar = self.calendar
+        quarters = calendar.slots(times) * SLOTS // 1440
+        off = np.minimum(calendar.day_types(times), 1)
+        gain = 1.0 - 0.5 ** (1.0 / self.half_life)
+        days = calendar.days(times) + 1
+        _profile(state, rows, X, quarters, off, days, quarantined, gain, 1.0 / self.memory, evidence, expected)
+
+
+@njit(cache=True)
+def _base(cell, quarter, off):  # type: ignore[no-untyped-def]
+    """Level of a slot, or of the one that stands in for it; NaN where there is none."""
+    for kind in (off, 1 - off):
+        if cell[VISITS + kind * SLOTS + quarter] > 0.0:
+            return cell[PROFILE + kind * SLOTS + quarter]
+    for away in range(1, NEAR + 1):
+        for near in (quarter - away, quarter + away):
+            slot = off * SLOTS + near % SLOTS
+            if cell[VISITS + slot] > 0.0:
+                return cell[PROFILE + slot]
+    return math.nan
+
+
+@njit(cache=True)
+def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evidence, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    statistics = np.empty(STATISTICS)
+    for i in range(X.shape[0]):
+        for f in range(X.shape[1]):
+            x = X[i, f]
+            if math.isnan(x):
+                continue
+            cell = state[rows[i], f]
+            if cell[FIRST_DAY] == 0.0:
+                cell[FIRST_DAY] = days[i]
+            base = _base(cell, quarters[i], off[i])
+            known = not math.isnan(base) and days[i] != cell[FIRST_DAY]
+            count = cell[COUNT]
+            if known:
+                expected[i, f] = base
+                _look(cell, x - base, count, min(count, 2.0 / gain), gain, quarantined[i], statistics, evidence[i, f])
+            if quarantined[i]:
+                continue
+            slot = off[i] * SLOTS + quarters[i]
+            visits = cell[VISITS + slot]
+            if visits == 0.0:
+                cell[PROFILE + slot] = x if math.isnan(base) else base
+            cell[VISITS + slot] = visits + 1.0
+            cell[PROFILE + slot] += max(1.0 / (visits + 1.0), least) * _limited(cell, x - cell[PROFILE + slot])
+            learn_level(cell[WHOLE : WHOLE + LEVEL_NUMBERS], cell[VALUES], x, gain)
+            cell[VALUES] += 1.0
+
+
+@njit(cache=True)
+def _limited(cell, change):  # type: ignore[no-untyped-def]
+    """The change of a slot's level, limited to three standard deviations of residuals, or of all values while there are few residuals."""
+    spread = cell[LEVELS + RESIDUAL * LEVEL_NUMBERS + SPREAD] if cell[COUNT] >= 30.0 else cell[WHOLE + SPREAD]
+    if spread <= 0.0 or cell[VALUES] < 30.0:
+        return change
+    limit = CLIP * math.sqrt(spread)
+    return min(max(change, -limit), limit)
+
+
+@njit(cache=True)
+def _look(cell, residual, count, effective, gain, quarantined, statistics, evidence):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    """Fill in the evidence of a residual, and learn it unless it is quarantined."""
+    if count == 0.0:
+        cell[LAST] = cell[SLOW] = cell[FAST] = residual
+    spread = math.sqrt(cell[LEVELS + RESIDUAL * LEVEL_NUMBERS + SPREAD])
+    step = residual - cell[FAST]
+    if spread > 0.0 and count >= 3.0:
+        step = min(max(step, -FAR * spread), FAR * spread)
+    fast = cell[FAST] + FAST_GAIN * step
+    statistics[CHANGE], statistics[DEPARTURE] = residual - cell[LAST], residual - cell[SLOW]
+    statistics[RESIDUAL], statistics[RECENT] = residual, fast
+    for k in range(STATISTICS):
+        learned = effective if k == RESIDUAL else max(effective - 1.0, 0.0)
+        if learned < 3.0:
+            continue
+        level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
+        tail = cell[TAILS + k * TAIL_NUMBERS : TAILS + (k + 1) * TAIL_NUMBERS]
+        if tail[0] == 0.0:
+            prime_tail(tail)
+        ideal = ideal_evidence(distance(level, learned, statistics[k]), learned - 1.0)
+        evidence[k] = tail_evidence(ideal, tail[0], tail[1], tail[2], learned)
+        if not quarantined:
+            learn_tail(tail, ideal, learned)
+    cell[LAST], cell[FAST] = residual, fast
+    if quarantined:
+        return
+    for k in range(STATISTICS):
+        if k == RESIDUAL or count > 0.0:
+            level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
+            learn_level(level, count if k == RESIDUAL else count - 1.0, statistics[k], gain)
+    departure = statistics[DEPARTURE]
+    spread = math.sqrt(cell[LEVELS + DEPARTURE * LEVEL_NUMBERS + SPREAD])
+    if spread > 0.0 and count >= 10.0:
+        departure = min(max(departure, -CLIP * spread), CLIP * spread)
+    cell[SLOW] += SLOW_GAIN * departure
+    cell[COUNT] = count + 1.0

@@ -1,0 +1,230 @@
+"""The level of a field, its change, its departure from the last values, and its mean over the last values."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+from numba import njit
+from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
+from streamgauge.models.detectors.channel.learned_tail import (
+    TAIL_NUMBERS,
+    ideal_evidence,
+    learn_tail,
+    prime_tail,
+    tail_evidence,
+)
+from streamgauge.models.detectors.channel.usual_level import (
+    CLIP,
+    LEVEL_NUMBERS,
+    MEAN,
+    SPREAD,
+    distance,
+    learn_level,
+)
+
+LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
+STATISTICS = 4
+# Numbers of an entity's field: number of values, last value, slow and fast running mean; a level and a tail for each statistic.
+COUNT, LAST, SLOW, FAST = range(4)
+LEVELS = 4
+TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
+WIDTH = TAILS + STATISTICS * TAIL_NUMBERS
+# Numbers of the cohort's field: entities; values of young entities; mean and variance of these; variance within entities; number of
+# values and variance for each other statistic; number and tail for each statistic.
+ENTITIES, VALUES, COHORT_MEAN, COHORT_SPREAD, WITHIN = range(5)
+WITHINS = 5
+COHORT_TAILS = WITHINS + 1 + 2 * STATISTICS
+COHORT_WIDTH = COHORT_TAILS + STATISTICS * (1 + TAIL_NUMBERS)
+
+YOUNG = 50.0  # values of an entity up to which the cohort's prior counts, and learns from it
+SETTLING = 300.0  # values of an entity up to which the cohort's tails count and learn
+ENOUGH_ENTITIES, ENOUGH_VALUES = 8.0, 30.0  # from which on the cohort's prior is used
+ENOUGH_TAIL = 300.0  # values from which on the cohort's tail is used
+PRIOR = 3.0  # values that the cohort's variance counts for
+FORGETS = 1e-4  # least weight of a value in the cohort's numbers
+SLOW_GAIN, FAST_GAIN = 0.2, 1.0 / 3.0  # of the two running means
+FAR = 10.0  # standard deviations that a value moves the fast running mean by at most
+
+
+class Levels(FieldChannels):
+    """Four channels on a field of an entity, all by a robust mean and variance with a long memory.
+
+    - level: the value itself.
+    - change: the value less the one before it.
+    - departure: the value less the mean of about the last five values.
+    - recent: the mean of about the last three values.
+
+    Each statistic is compared with its own mean by Student's t, whose tail is then corrected by what was learned of the real tail. A value
+    moves mean and variance by at most three standard deviations: a fault that comes again is found again, and a level that stays is
+    learned in time.
+
+    A young entity is compared with the other entities: its mean and variance are shrunk to theirs, and the tail is that of young
+    entities. Without other entities, three values are needed.
+
+    Parameters
+    ----------
+    half_life : float
+        Values after which a value counts half.
+
+    Notes
+    -----
+    Winsorised learning: Huber, Robust Statistics, 1981. Shrinkage: the normal model with known ratio of variances, in which the prior
+    counts as ``within / between`` values.
+    """
+
+    name: ClassVar[str] = "levels"
+    channels: ClassVar[tuple[Channel, ...]] = (
+        Channel("level", "point"),
+        Channel("change", "point"),
+        Channel("departure", "point"),
+        Channel("recent", "point"),
+    )
+    cohort_numbers: ClassVar[int] = COHORT_WIDTH
+    half_score: ClassVar[float] = 6.0
+
+    def __init__(self, half_life: float = 5000.0) -> None:
+        super().__init__()
+        self.half_life = half_life
+        self.warmup = 3
+
+    @property
+    def numbers_per_feature(self) -> int:  # noqa: D102
+        return WIDTH
+
+    def _evidence(
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, evidence: Floats, expected: Floats
+    ) -> None:
+        gain = 1.0 - 0.5 ** (1.0 / self.half_life)
+        _levels(state, self.cohort, rows, X, quarantined, gain, evidence, expected)
+
+
+@njit(cache=True)
+def _cohort_ready(cohort):  # type: ignore[no-untyped-def]
+    return cohort[ENTITIES] >= ENOUGH_ENTITIES and cohort[VALUES] >= ENOUGH_VALUES and cohort[WITHIN] > 0.0
+
+
+@njit(cache=True)
+def _young_distance(level, count, cohort, k, x):  # type: ignore[no-untyped-def]
+    """Distance and degrees of freedom of a young entity's statistic, shrunk to the cohort; also the mean it was compared with."""
+    own = (count - 1.0) * level[SPREAD] * count / (count - 1.0) if count > 1.0 else 0.0
+    if k == LEVEL:
+        within = cohort[WITHIN]
+        between = max(cohort[COHORT_SPREAD] - within, 0.01 * within)
+        prior_count, prior_mean = within / between, cohort[COHORT_MEAN]
+    else:
+        within, prior_count, prior_mean = cohort[WITHINS + 2 * k + 1], PRIOR, 0.0
+    mean = (prior_count * prior_mean + count * level[MEAN]) / (prior_count + count)
+    freedom = PRIOR + max(count - 1.0, 0.0)
+    spread = math.sqrt((PRIOR * within + own) / freedom * (1.0 + 1.0 / (prior_count + count)))
+    if spread <= 0.0:
+        return math.nan, freedom, mean
+    return (x - mean) / spread, freedom, mean
+
+
+@njit(cache=True)
+def _learn_cohort(cohort, level, count, statistics):  # type: ignore[no-untyped-def]
+    """Learn the values of a young entity into the cohort's prior."""
+    x = statistics[LEVEL]
+    cohort[ENTITIES] += count == 0.0
+    n = cohort[VALUES]
+    weight = max(1.0 / (n + 1.0), FORGETS)
+    change, spread = x - cohort[COHORT_MEAN], math.sqrt(cohort[COHORT_SPREAD])
+    if n >= ENOUGH_VALUES and spread > 0.0:
+        change = min(max(change, -CLIP * spread), CLIP * spread)
+    cohort[VALUES] = n + 1.0
+    cohort[COHORT_MEAN] += weight * change
+    cohort[COHORT_SPREAD] = (1.0 - weight) * (cohort[COHORT_SPREAD] + weight * change * change)
+    if count == 0.0:
+        return
+    for k in range(STATISTICS):
+        place = WITHINS + 2 * k
+        n, within = cohort[place], cohort[place + 1]
+        square = (x - level[MEAN]) ** 2 * count / (count + 1.0) if k == LEVEL else statistics[k] ** 2
+        if n >= ENOUGH_VALUES and within > 0.0:
+            square = min(square, CLIP * CLIP * within)
+        cohort[place] = n + 1.0
+        cohort[place + 1] += max(1.0 / (n + 1.0), FORGETS) * (square - within)
+    cohort[WITHIN] = cohort[WITHINS + 1]
+
+
+@njit(cache=True)
+def _channel(cell, cohort, k, count, ideal, learn):  # type: ignore[no-untyped-def]
+    """Evidence of an ideal evidence, by the tail of the entity and that of young entities; both learn it if `learn`."""
+    tail = cell[TAILS + k * TAIL_NUMBERS : TAILS + (k + 1) * TAIL_NUMBERS]
+    place = COHORT_TAILS + k * (1 + TAIL_NUMBERS)
+    shared = cohort[place + 1 : place + 1 + TAIL_NUMBERS]
+    known = cohort[place]
+    if shared[0] == 0.0:
+        prime_tail(shared)
+    if tail[0] == 0.0:
+        tail[:] = shared
+    q1, q2, q3, learned = tail[0], tail[1], tail[2], count
+    young = count < SETTLING
+    if young and known >= ENOUGH_TAIL:
+        own = count / SETTLING
+        q1, q2, q3 = own * q1 + (1.0 - own) * shared[0], own * q2 + (1.0 - own) * shared[1], own * q3 + (1.0 - own) * shared[2]
+        learned = count + (1.0 - own) * known
+    evidence = tail_evidence(ideal, q1, q2, q3, learned)
+    if learn:
+        learn_tail(tail, ideal, count)
+        if young:
+            learn_tail(shared, ideal, known)
+            cohort[place] = known + 1.0
+    return evidence
+
+
+@njit(cache=True)
+def _levels(state, cohorts, rows, X, quarantined, gain, evidence, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    statistics = np.empty(STATISTICS)
+    for i in range(X.shape[0]):
+        learn = not quarantined[i]
+        for f in range(X.shape[1]):
+            x = X[i, f]
+            if math.isnan(x):
+                continue
+            cell, cohort = state[rows[i], f], cohorts[f]
+            count = cell[COUNT]
+            effective = min(count, 2.0 / gain)
+            shrunk = count < YOUNG and _cohort_ready(cohort)
+            if count == 0.0:
+                cell[LAST] = cell[SLOW] = cell[FAST] = x
+            spread = math.sqrt(cell[LEVELS + SPREAD])
+            step = x - cell[FAST]
+            if spread > 0.0 and count >= 3.0:
+                step = min(max(step, -FAR * spread), FAR * spread)
+            fast = cell[FAST] + FAST_GAIN * step
+            statistics[LEVEL], statistics[CHANGE] = x, x - cell[LAST]
+            statistics[DEPARTURE], statistics[RECENT] = x - cell[SLOW], fast
+            if count > 0.0:
+                expected[i, f] = cell[LEVELS + MEAN]
+            for k in range(STATISTICS):
+                level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
+                learned = effective if k == LEVEL else max(effective - 1.0, 0.0)
+                z, freedom = math.nan, 1.0
+                if shrunk and k != RECENT:
+                    if k == LEVEL or count > 0.0:
+                        z, freedom, mean = _young_distance(level, learned, cohort, k, statistics[k])
+                        if k == LEVEL:
+                            expected[i, f] = mean
+                elif learned >= 3.0:
+                    z, freedom = distance(level, learned, statistics[k]), learned - 1.0
+                if not math.isnan(z):
+                    evidence[i, f, k] = _channel(cell, cohort, k, learned, ideal_evidence(z, freedom), learn)
+            if not learn:
+                cell[LAST], cell[FAST] = x, fast
+                continue
+            if count < YOUNG:
+                _learn_cohort(cohort, cell[LEVELS : LEVELS + LEVEL_NUMBERS], count, statistics)
+            for k in range(STATISTICS):
+                if k == LEVEL or count > 0.0:
+                    level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
+                    learn_level(level, count if k == LEVEL else count - 1.0, statistics[k], gain)
+            departure = statistics[DEPARTURE]
+            spread = math.sqrt(cell[LEVELS + DEPARTURE * LEVEL_NUMBERS + SPREAD])
+            if spread > 0.0 and count >= 10.0:
+                departure = min(max(departure, -CLIP * spread), CLIP * spread)
+            cell[SLOW] += SLOW_GAIN * departure
+            cell[LAST], cell[FAST], cell[COUNT] = x, fast, count + 1.0

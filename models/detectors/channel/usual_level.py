@@ -1,0 +1,60 @@
+"""Mean and variance of a statistic, learned so that no single value counts for more than three standard deviations."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+MEAN, SPREAD, ODD = range(3)  # mean, variance, and the size of the last change of a statistic that never varied
+LEVEL_NUMBERS = 3  # float64 numbers of a level
+CLIP = 3.0  # standard deviations that a value counts for at most
+UNSURE = 3.0  # a few values say little of the spread: with n of them, the limit is (1 + UNSURE / n) times as wide
+ROUNDING = 1e-9  # relative to the mean: smaller differences are rounding
+LARGEST = 1e100  # values are limited to this, so that their squares are finite
+
+
+@njit(cache=True)
+def distance(level, count, x):  # type: ignore[no-untyped-def]
+    """Standard deviations between `x` and the mean of `count` values, the mean's own error included.
+
+    A statistic that never varied has no spread: a change counts as if the chance for it were one in `count` + 1.
+    """
+    difference = x - level[MEAN]
+    spread = math.sqrt(level[SPREAD])
+    rounding = ROUNDING * abs(level[MEAN]) + 1e-300
+    if spread <= rounding:
+        return 0.0 if abs(difference) <= rounding else math.sqrt(2.0 * math.log(count + 1.0))
+    return difference / (spread * math.sqrt(1.0 + 1.0 / count))
+
+
+@njit(cache=True)
+def learn_level(level, count, x, gain):  # type: ignore[no-untyped-def]
+    """Learn a value after `count` others; `gain` is the least weight of a value."""
+    if count == 0.0:
+        level[MEAN], level[SPREAD], level[ODD] = x, 0.0, 0.0
+        return
+    weight = max(1.0 / (count + 1.0), gain)
+    change = x - level[MEAN]
+    spread = math.sqrt(level[SPREAD])
+    if spread > ROUNDING * abs(level[MEAN]) + 1e-300:
+        if count >= 3.0:
+            limit = CLIP * spread * (1.0 + UNSURE / count)
+            change = min(max(change, -limit), limit)
+    elif count >= 3.0 and change != 0.0:
+        # The smaller of two changes is learned, so a single wrong value teaches nothing.
+        before = level[ODD]
+        level[ODD] = abs(change)
+        limit = min(abs(change), before)
+        change = min(max(change, -limit), limit)
+    level[MEAN] += weight * change
+    level[SPREAD] = (1.0 - weight) * (level[SPREAD] + weight * change * change)
+
+
+@njit(cache=True)
+def limited(difference, level, count):  # type: ignore[no-untyped-def]
+    """A difference, limited to three standard deviations where these are known."""
+    if count < UNSURE:
+        return difference
+    limit = CLIP * math.sqrt(level[SPREAD])
+    return min(max(difference, -limit), limit)
