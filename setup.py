@@ -53,6 +53,9 @@ setup(
         "fsspec",
         "cryptography",
         "common-expression-language",
+        "icalendar",
+        "recurring-ical-events",
+        "tzdata",
     ],
     extras_require={
         "train": ["torch", "onnx", "onnxscript"],

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 from streamgauge.udfs.settings.base import Duration, Positive, Probability, Section, StreamKind
 from streamgauge.udfs.settings.detectors import DetectorSettings
+from streamgauge.udfs.settings.local_time import Holidays, TimeZone
 from streamgauge.udfs.settings.rules import Rule
 
 MOST_OVERLAP = 100  # largest number of windows that may contain the same event
@@ -216,6 +217,16 @@ class DecideSettings(Section):
     )
     maintenance: tuple[Maintenance, ...] = Field(
         (), description="Times in which nothing opens an incident. A control message replaces them all."
+    )
+    time_zone: TimeZone = Field(
+        "UTC",
+        description="Time zone of the stream, by its name in the IANA database, such as Europe/Berlin. Hours, weekdays and holidays are "
+        "local time there, with daylight saving.",
+    )
+    calendar: Holidays = Field(
+        (),
+        description="Holidays, which are like Sundays: dates such as [2026-12-25], or the path of an .ics file, which is read when "
+        "the job is submitted.",
     )
 
     @model_validator(mode="after")

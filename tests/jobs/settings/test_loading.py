@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,16 @@ def test_the_file_in_the_repository_holds_the_defaults():
             "retrain.candidates: 'oracle' is none that is trained; these are: isolation_forest, one_class_svm",
         ),
         ({"batch": {"sharding": "random"}}, "batch.sharding: Input should be 'partition' or 'entity' .is 'random'"),
+        (
+            {"decide": {"time_zone": "Europe/Belin"}},
+            "decide.time_zone: 'Europe/Belin' is no time zone; .* UTC or Europe/Berlin; .* .is 'Europe/Belin'",
+        ),
+        (
+            {"decide": {"calendar": "2026-12-25"}},
+            "decide.calendar: allowed is a list of dates such as .* path of an .ics file .is '2026-12-25'",
+        ),
+        ({"decide": {"calendar": ["25.12."]}}, r"decide.calendar: '25.12.' is no date; allowed is .* .is \['25.12.'\]"),
+        ({"decide": {"calendar": "none.ics"}}, "decide.calendar: cannot read none.ics: No such file .*is 'none.ics'"),
         ({"decide": {"threshold": 1.5}}, r"decide.threshold: Input should be less than 1 .is 1.5"),
         (
             {"detectors": {"half_space_trees": {"height": 99}}},
@@ -92,6 +103,17 @@ def test_the_environment_overrides_the_file(tmp_path):
     assert (settings.kafka.bootstrap, settings.kafka.group) == ("b:2", "g")
     assert settings.detectors.half_space_trees.n_trees == 3
     assert settings.detectors.rolling_z_score is None
+
+
+def test_holidays_are_dates_of_the_yaml_file_or_a_calendar_file(tmp_path):
+    file, holidays = tmp_path / "s.yaml", tmp_path / "h.ics"
+    event = "BEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20261225\nEND:VEVENT\n"
+    holidays.write_text(f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n{event}END:VCALENDAR\n")
+    file.write_text("decide: {time_zone: Europe/Berlin, calendar: [2027-01-01, '2026-12-25']}\n")
+    decide = load(file, {}).pipeline(2).decide
+    assert (decide.time_zone, decide.calendar) == ("Europe/Berlin", (date(2026, 12, 25), date(2027, 1, 1)))
+    settings = load(file, {"STREAMGAUGE__DECIDE__CALENDAR": str(holidays)})
+    assert settings.decide.calendar == settings.pipeline(2).decide.calendar == (date(2026, 12, 25),)
 
 
 def test_a_wrong_value_from_the_environment_is_named_by_its_key():

@@ -58,3 +58,14 @@ def test_schema_and_code_accept_and_refuse_the_same(file, read, good, bad):
         jsonschema.validate(bad, schema)
     with pytest.raises(SettingsError):
         read(json.dumps(bad))
+
+
+@pytest.mark.parametrize("good", [[], ["2026-12-25"], "holidays.ics"])
+def test_the_schema_of_settings_accepts_holidays_as_dates_or_as_the_path_of_a_file(good):
+    jsonschema.validate({"decide": {"calendar": good}}, json.loads(schemas()["detection.schema.json"]))
+
+
+@pytest.mark.parametrize("bad", ["2026-12-25", ["25.12."], [20261225], None])
+def test_the_schema_of_settings_refuses_other_holidays(bad):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"decide": {"calendar": bad}}, json.loads(schemas()["detection.schema.json"]))
