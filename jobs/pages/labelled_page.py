@@ -85,7 +85,7 @@ def draw(series: LabelledSeries, result: Backtest, opened: list[Opening]) -> str
             axes.axvline(series.fed, color="#5b6b7b", linestyle=":")
         for one in opened:
             below.axvline(one.row, color=FOUND if series.labels[one.row] else FALSE, linewidth=1.0)
-        above.set_ylabel("value" if single else "largest z")
+        above.set_ylabel("value" if single else "log(1 + largest z)")
         below.set_ylabel("score")
         below.set_ylim(0, 1.02)
         above.margins(x=0.005)
