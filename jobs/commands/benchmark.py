@@ -16,6 +16,7 @@ from streamgauge.jobs.studies import cases, labelled
 from streamgauge.models.errors import InputError
 
 app = command_line()
+OWN = ("labelled", "cases")  # benchmarks on whatever data the user has
 
 
 @app.command(epilog="Example: `streamgauge benchmark nab --data ../data --json`")
@@ -37,7 +38,8 @@ def benchmark(
     table_out: Annotated[
         Path | None,
         typer.Option(
-            "--table", help="Markdown page to write; by default docs/scores-SUITE.md, if there is a folder docs."
+            "--table",
+            help="Markdown page to write; by default docs/scores-SUITE.md if there is a folder docs, except for labelled and cases.",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -47,7 +49,7 @@ def benchmark(
         if suite != "labelled" and (family or out):
             raise InputError(f"--family and --out belong to the benchmark labelled, not to {suite}")
         figures = _measured(suite, data, load(settings), tuple(family or ()), out)
-        if table_out is None and Path("docs").is_dir():
+        if table_out is None and suite not in OWN and Path("docs").is_dir():
             table_out = Path("docs") / f"scores-{suite}.md"
         if table_out is not None:
             write_text(table_out, benchmarking.table(suite, figures))
@@ -69,7 +71,7 @@ def benchmark(
 
 def _measured(suite: str, data: Path, settings: Settings, chosen: tuple[str, ...], out: Path | None) -> dict[str, Any]:
     """The figures of a benchmark, with a progress bar meanwhile."""
-    if suite not in ("labelled", "cases"):
+    if suite not in OWN:
         with Progress(*Progress.get_default_columns()[:1], TextColumn("{task.completed} rows"), console=console) as bar:
             task = bar.add_task(suite, total=None)
             return benchmarking.run(suite, data, settings, lambda n: bar.advance(task, n))

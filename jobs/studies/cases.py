@@ -144,7 +144,18 @@ def read(folder: Path) -> Case:
 
 def judge(case: Case, settings: Settings) -> Result:
     """Run a case, and judge it."""
-    opened = openings(score_stream([case.rows], settings))
+    return judged(case, openings(score_stream([case.rows], settings)))
+
+
+def judged(case: Case, opened: list[Opening]) -> Result:
+    """Judge the incidents of a case.
+
+    Parameters
+    ----------
+    case : Case
+    opened : list of Opening
+        All incidents, in the order in which they opened.
+    """
     expected, entities = case.expected, case.rows.entities
     result = Result(
         case.name,

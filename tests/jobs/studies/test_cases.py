@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from streamgauge.jobs.commands.app import app
-from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies import cases
 from streamgauge.jobs.studies.judging import Opening
 from streamgauge.models.errors import InputError
@@ -23,7 +22,7 @@ def write(folder, expected, spikes=(), packed=False):
     folder.mkdir(parents=True)
     frame = pd.DataFrame({"entity": np.array(["a", "b"])[np.arange(1500) % 2], "ts": TIMES})
     frame["value"] = np.random.default_rng(0).normal(50, 2, 1500)
-    frame.loc[list(spikes), "value"] = 500.0
+    frame.loc[list(spikes), "value"] = 500.0  # even rows are a's, odd ones b's
     text = frame.to_csv(index=False)
     if packed:
         (folder / "input.csv.gz").write_bytes(gzip.compress(text.encode()))
@@ -33,33 +32,55 @@ def write(folder, expected, spikes=(), packed=False):
     return folder
 
 
-def test_found_false_and_quiet_are_judged_and_shown(tmp_path):
+def test_cases_are_run_and_shown(tmp_path):
     told = {"must_alert_rows": [[1200, 1206]], "max_false_alerts": 50, "quiet": [[1000, 1199]], "kinds": ["point"]}
     write(tmp_path / "right", told, [1200], packed=True)
     write(tmp_path / "missed", told | {"entities": {"1200": "b"}}, [1200])
-    write(tmp_path / "loud", told | {"quiet": [[1100, 1199, 0]]}, [1150, 1200])
-    write(tmp_path / "false", told | {"max_false_alerts": 0, "quiet": []}, [1150, 1200])
-    done = CliRunner().invoke(app, ["benchmark", "cases", "--data", str(tmp_path), "--json"])
+    page = tmp_path / "page.md"
+    done = CliRunner().invoke(app, ["benchmark", "cases", "--data", str(tmp_path), "--table", str(page), "--json"])
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout.strip().splitlines()[-1])
     rows = {row["case"]: row for row in figures["sets"]}
-    assert rows["right"]["found"] == "1/1"
-    assert (rows["right"]["broken"], rows["right"]["right"]) == ("0/1", "yes")
-    assert (rows["missed"]["found"], rows["missed"]["right"]) == ("0/1", "no")
-    assert rows["loud"]["broken"] == "1/1"
-    assert (rows["false"]["right"], rows["false"]["allowed"]) == ("no", 0)
-    assert any(1150 <= row <= 1156 for row in figures["details"]["false"]["false_at"])
+    assert (rows["right"]["found"], rows["missed"]["found"]) == ("1/1", "0/1")
+    assert rows["missed"]["right"] == "no"
     assert "rows 1200 to 1206: found at" in figures["details"]["right"]["ranges"][0]
-    assert (figures["cases"], figures["must_alert"], figures["found"]) == (4, 4, 3)
+    assert (figures["cases"], figures["must_alert"], figures["found"]) == (2, 2, 1)
     assert figures["right"] == sum(row["right"] == "yes" for row in rows.values())
+    assert "| missed | 1500 | 0/1 |" in page.read_text()
+
+
+def opened(*incidents):
+    """Incidents from row, entity and kind; each lasts 30 rows."""
+    return [Opening(row, row + 30, entity, kind, "high") for row, entity, kind in incidents]
+
+
+def test_incidents_are_judged_by_row_entity_and_number(tmp_path):
+    expected = {
+        "must_alert_rows": [[1200, 1210], [1300, 1310], [1400, 1410]],
+        "entities": {"1300": "b"},
+        "quiet": [[0, 999], [1000, 1199, 1]],
+        "max_false_alerts": 2,
+        "kinds": ["collective"],
+    }
+    case = cases.read(write(tmp_path / "one", expected))
+    right = opened((1100, "a", "point"), (1200, "a", "collective"), (1310, "b", "point"), (1401, "a", "drift"))
+    result = cases.judged(case, [*right, *opened((1402, "a", "point"))])  # a second one in the same range is not false
+    assert (result.found, result.named, result.false, result.broken, result.right) == (3, 1, 1, 0, True)
+    assert result.false_at == [1100]
+
+    other = cases.judged(case, opened((1200, "b", "point"), (1305, "a", "point"), (1411, "a", "point")))
+    assert (other.found, other.false, other.right) == (0, 3, False)
+
+    loud = cases.judged(case, [*opened((5, "b", "point")), *right])
+    assert (loud.found, loud.false, loud.broken, loud.right) == (3, 2, 1, False)
+    twice = cases.judged(case, [*opened((1150, "b", "point")), *right])
+    assert (twice.broken, twice.right) == (1, False)
 
 
 def test_a_missed_range_names_the_incident_that_covers_it(tmp_path):
     case = cases.read(write(tmp_path / "one", {"must_alert_rows": [[1210, 1220]], "max_false_alerts": 9}))
-    covering = Opening(1200, 1230, "a", "point", "high")
-    assert cases._told(1210, 1220, None, [covering]).endswith("within the incident that opened at 1200")
-    result = cases.judge(case, Settings())
-    assert (result.found, result.must, result.right) == (0, 1, False)
+    result = cases.judged(case, opened((1190, "a", "point"), (1195, "b", "point")))
+    assert result.details == ["rows 1210 to 1220: missed, within the incident that opened at 1190"]
 
 
 @pytest.mark.parametrize(
