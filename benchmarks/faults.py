@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streamgauge.jobs.settings.loading import Settings
+from streamgauge.jobs.studies.judging import in_processes
 
 from benchmarks.common import finish, say
-from benchmarks.made_streams import in_processes, incidents, step_for
+from benchmarks.made_streams import incidents, step_for
 from benchmarks.promise import arguments, promised
 from tests.generator.faults import FAULTS
 from tests.generator.streams import Recipe, make

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 from streamgauge.jobs.settings.loading import Settings
+from streamgauge.jobs.studies.judging import in_processes
 
 from benchmarks.common import finish, say
-from benchmarks.made_streams import in_processes, incidents, step_for
+from benchmarks.made_streams import incidents, step_for
 from tests.generator.processes import DAY, PROCESSES
 from tests.generator.streams import Recipe, make
 
