@@ -120,37 +120,59 @@ def _stream(
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Backtest:
     """Score the files as one stream."""
-    shard = Shard(settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False)
+    return score_stream((rows for path in files for rows in read_rows(path, columns)), settings, partitions, on_rows)
+
+
+def score_stream(
+    chunks: Iterable[Rows],
+    settings: Settings,
+    partitions: int = 1,
+    on_rows: Callable[[int], None] = lambda _: None,
+) -> Backtest:
+    """Score rows as the job would score them, in this process.
+
+    Parameters
+    ----------
+    chunks : iterable of Rows
+        The stream in order, a part at a time. Rows without a time are one second apart.
+    settings : Settings
+    partitions : int
+        Number of Kafka partitions to act as.
+    on_rows : callable
+        Called with the number of rows that were just scored.
+    """
+    shard = Shard(
+        settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False
+    )
     result = Backtest([], np.empty(0), np.empty(0, np.int64), None, member_names=shard.member_names)
     topic = _Topic(settings.event, partitions)
     scores, flags, labels, members = [], [], [], []
-    for path in files:
-        for rows in read_rows(path, columns):
-            raw = topic.append(rows)
-            score, flag = np.zeros(len(raw)), np.zeros(len(raw), np.int64)
-            opinions = np.full((len(raw), len(result.member_names)), np.nan)
-            for start in range(0, len(raw), BATCH):
-                part = raw.take(np.arange(start, min(start + BATCH, len(raw))))
-                out = shard.process(part)
-                scored = zip(out.rows, out.evidence, out.members, out.anomalous, strict=True)
-                for at, evidence, each, anomalous in scored:
-                    score[start + at] = scores_of(evidence)
-                    opinions[start + at] = each
-                    flag[start + at] = anomalous
-                result.alerts += [text for _, text in out.alerts]
-                if out.alerts:
-                    where = zip(part.partitions.tolist(), part.offsets.tolist(), strict=True)
-                    begin = len(result.entities) + start
-                    result.places |= {place: begin + row for row, place in enumerate(where)}
-                for what, n in out.counts.items():
-                    result.counts[what] = result.counts.get(what, 0) + n
-                on_rows(len(part))
-            result.entities += rows.entities
-            scores.append(score)
-            members.append(opinions)
-            flags.append(flag)
-            if rows.labels is not None:
-                labels.append(rows.labels)
+    for rows in chunks:
+        raw = topic.append(rows)
+        score, flag = np.zeros(len(raw)), np.zeros(len(raw), np.int64)
+        opinions = np.full((len(raw), len(result.member_names)), np.nan)
+        for start in range(0, len(raw), BATCH):
+            part = raw.take(np.arange(start, min(start + BATCH, len(raw))))
+            out = shard.process(part)
+            scored = zip(out.rows, out.evidence, out.members, out.anomalous, strict=True)
+            for at, evidence, each, anomalous in scored:
+                score[start + at] = scores_of(evidence)
+                opinions[start + at] = each
+                flag[start + at] = anomalous
+            result.alerts += [text for _, text in out.alerts]
+            if out.alerts:
+                where = zip(part.partitions.tolist(), part.offsets.tolist(), strict=True)
+                begin = len(result.entities) + start
+                result.places |= {place: begin + row for row, place in enumerate(where)}
+            for what, n in out.counts.items():
+                result.counts[what] = result.counts.get(what, 0) + n
+            on_rows(len(part))
+        result.entities += rows.entities
+        scores.append(score)
+        members.append(opinions)
+        flags.append(flag)
+        if rows.labels is not None:
+            labels.append(rows.labels)
     result.scores = np.concatenate([np.empty(0), *scores])
     result.flags = np.concatenate([np.empty(0, np.int64), *flags])
     result.members = np.concatenate(members) if members else np.empty((0, len(result.member_names)))

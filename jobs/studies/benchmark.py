@@ -40,6 +40,7 @@ FIVE = (  # the series for which OpenSearch publishes figures
 )
 SEED = 0  # for the random order of tabular records
 NOT_JUDGED = 500  # the first records of a stream are not judged; or its first tenth, if that is less
+DETAILS = ("families", "series", "details")  # figures that are too long for a page
 RECALL = 0.5  # false positives are compared at this recall
 
 OnRows = Callable[[int], None]
@@ -79,14 +80,23 @@ def table(suite: str, figures: dict[str, Any]) -> str:
         lines += ["| " + " | ".join(cell(row[c]) for c in columns) + " |" for row in rows]
         lines.append("")
     lines += ["| figure | value |", "|---|---|"]
-    lines += [f"| {name} | {cell(value)} |" for name, value in figures.items() if name != "sets"]
+    lines += [f"| {name} | {cell(value)} |" for name, value in shown(figures).items()]
     return "\n".join(lines) + "\n"
+
+
+def shown(figures: dict[str, Any]) -> dict[str, Any]:
+    """The figures that stand below the table of a page; details are in the JSON only."""
+    return {name: value for name, value in figures.items() if name not in ("sets", *DETAILS)}
 
 
 def cell(value: Any) -> str:
     """A figure as it is shown: three digits; a dict as its names and values."""
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:.1g}" if 0 < abs(value) < 0.001 else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+    if isinstance(value, tuple):
+        return " / ".join(map(cell, value))
     return ", ".join(f"{k} {cell(v)}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 

@@ -5,6 +5,7 @@ Out: figures; shares of fields; how far data have moved.
 """
 
 __all__ = [
+    "baselines",
     "drift",
     "evaluation",
     "explanation",
