@@ -1,19 +1,16 @@
 """The cost of each detector: microseconds for an event in batches of 256 and 2,048, and bytes of state.
 
 Entity detectors score 100 entities with four fields. Cohort detectors score the columns that the job makes of four fields. Trained
-detectors score events of four fields, or runs of 16 events, in each variant. All run in this process on one core, after a warm-up.
+detectors score events of four fields, or runs of 16 events. All run in this process on one core, after a warm-up.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
 
 import numpy as np
 from streamgauge.models.catalog import COHORT, ENTITY, FITTED
-from streamgauge.models.detectors.fitted.fitted_detector import silent
-from streamgauge.models.detectors.network.network_detector import NetworkDetector
 from streamgauge.models.training.candidate import windows_of
 from streamgauge.udfs.scoring.detectors import COLUMNS
 
@@ -54,26 +51,22 @@ def say_run(run: dict[str, float | int | str]) -> None:
     say(f"{run['detector']}: {run['us_per_event_256']:.2f} / {run['us_per_event_2048']:.2f} us, {run['bytes']} bytes")
 
 
-def fitted_runs(name: str) -> Iterator[dict[str, float | int | str]]:
-    """The figures of each variant of a trained detector."""
+def fitted_run(name: str) -> dict[str, float | int | str]:
+    """The figures of a trained detector."""
     random = np.random.default_rng(0)
     X = random.normal(size=(4000, FIELDS)) @ random.normal(size=(FIELDS, FIELDS))
     detector = FITTED[name]().fit(X)
     events = windows_of(detector, X, np.zeros(len(X), np.int64))
-    variants = {name: detector}
-    if isinstance(detector, NetworkDetector):
-        variants |= {f"{name} int8": detector.quantised(events), f"{name} student": detector.student(events, silent)}
-    for variant, model in variants.items():
-        run: dict[str, float | int | str] = {"detector": variant, "per": "trained"}
-        for batch in BATCHES:
-            parts = [events[np.arange(batch) % len(events)]] * max(1, 8192 // batch)
-            model.rate_many(parts[0])
-            began = time.perf_counter()
-            for part in parts:
-                model.rate_many(part)
-            run[f"us_per_event_{batch}"] = (time.perf_counter() - began) / (len(parts) * batch) * 1e6
-        run["bytes"] = sum(map(len, model.to_files().values()))
-        yield run
+    run: dict[str, float | int | str] = {"detector": name, "per": "trained"}
+    for batch in BATCHES:
+        parts = [events[np.arange(batch) % len(events)]] * max(1, 8192 // batch)
+        detector.rate_many(parts[0])
+        began = time.perf_counter()
+        for part in parts:
+            detector.rate_many(part)
+        run[f"us_per_event_{batch}"] = (time.perf_counter() - began) / (len(parts) * batch) * 1e6
+    run["bytes"] = sum(map(len, detector.to_files().values()))
+    return run
 
 
 def main() -> None:
@@ -88,9 +81,8 @@ def main() -> None:
         runs.append(run)
         say_run(run)
     for name in FITTED:
-        for run in fitted_runs(name):
-            runs.append(run)
-            say_run(run)
+        runs.append(fitted_run(name))
+        say_run(runs[-1])
     finish({"fields": FIELDS, "runs": runs})
 
 

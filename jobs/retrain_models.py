@@ -36,7 +36,7 @@ from streamgauge.jobs.retraining.rating import AS_GOOD, Comparison, compare
 from streamgauge.jobs.settings.loading import RetrainSettings, Settings
 from streamgauge.jobs.studies.train import registry_of, train
 from streamgauge.models.calibration.thresholds import compare_thresholds
-from streamgauge.models.catalog import FITTED
+from streamgauge.models.catalog import FITTED, why_unknown
 from streamgauge.models.detectors.fitted.fitted_detector import Progress
 from streamgauge.models.errors import ModelError, StreamgaugeError
 from streamgauge.models.persistence.manifest import Manifest
@@ -182,6 +182,8 @@ class Trainer:
             self._defer(name, data, wait)
             return
         old = self.registry.manifest(name, asked)
+        if old.detector not in FITTED:
+            raise ModelError(f"version {asked} is a {old.detector}, {why_unknown(old.detector)}")
         wanted = [old.detector, *(kind for kind in self.gates.candidates if kind != old.detector)]
         past: Past | None = None
         if any(kind not in answers for kind in wanted):
@@ -200,7 +202,7 @@ class Trainer:
 
     def _choose(self, name: str, old: Manifest, answers: dict[str, Manifest], past: Past) -> None:
         """Compare the candidates with the live version. The best becomes its shadow; the others are rejected, with the reason."""
-        compared = {kind: self._compare(name, answer, old, past) for kind, answer in answers.items()}
+        compared = {kind: self._compare(answer, old, past) for kind, answer in answers.items()}
         good = {kind: comparison for kind, comparison in compared.items() if comparison.gate() is None}
         best = max(good, key=lambda kind: good[kind].separates, default=None)
         # the detector of the live version is kept, unless another one is clearly better
@@ -217,8 +219,6 @@ class Trainer:
                     "other",
                     f"{best} separates synthetic anomalies better, or is the detector of the live version",
                 )
-            elif gate == "variant":
-                why = f"it does not come in the variant {self._variant(name)!r} that the job uses"
             else:
                 why = WHY[gate]
             self._report("rejected", name, figures | {"gate": gate, "why": why})
@@ -263,12 +263,8 @@ class Trainer:
         self._report("trained", name, figures)
         return answer
 
-    def _compare(self, name: str, candidate: Manifest, live: Manifest, past: Past) -> Comparison:
-        return compare(self.registry, candidate, live, past, self._variant(name))
-
-    def _variant(self, name: str) -> str:
-        use = self.settings.models.use.get(name)
-        return "full" if use is None else use.variant
+    def _compare(self, candidate: Manifest, live: Manifest, past: Past) -> Comparison:
+        return compare(self.registry, candidate, live, past)
 
     def _answers(self, name: str, asked: int, data: dict[str, Any]) -> dict[str, Manifest]:
         """The newest versions, by detector, that answer a request already.

@@ -39,9 +39,7 @@ from streamgauge.models.detectors.fitted.isolation_forest import IsolationForest
 from streamgauge.models.detectors.fitted.local_outlier_factor import LocalOutlierFactor
 from streamgauge.models.detectors.fitted.one_class_svm import OneClassSvm
 from streamgauge.models.detectors.network.autoencoder import Autoencoder
-from streamgauge.models.detectors.network.gan import Gan
 from streamgauge.models.detectors.network.variational_autoencoder import VariationalAutoencoder
-from streamgauge.models.detectors.sequence.lstm_autoencoder import LstmAutoencoder
 from streamgauge.models.detectors.sequence.masked_transformer import MaskedTransformer
 from streamgauge.models.detectors.sequence.temporal_cnn import TemporalCnn
 
@@ -93,11 +91,18 @@ FITTED: dict[str, type[FittedDetector]] = {
         GaussianMixture,
         Autoencoder,
         VariationalAutoencoder,
-        Gan,
-        LstmAutoencoder,
         TemporalCnn,
         MaskedTransformer,
     )
 }
+# Trained detectors of earlier releases, and what to train instead. A registry may still hold such versions.
+REMOVED: dict[str, str] = {"gan": "gaussian_mixture or autoencoder", "lstm_autoencoder": "temporal_cnn"}
 ONLINE: dict[str, type[EntityDetector] | type[CohortDetector]] = {**ENTITY, **COHORT}
 CATALOG: dict[str, type[EntityDetector] | type[CohortDetector] | type[FittedDetector]] = {**ONLINE, **FITTED}
+
+
+def why_unknown(detector: str) -> str:
+    """Why a trained detector is not in `FITTED`, and what to do: the end of a sentence."""
+    if detector in REMOVED:
+        return f"which was removed (docs/adr/017): train {REMOVED[detector]} instead"
+    return "which this code does not know: upgrade Streamgauge"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,22 +32,20 @@ class Comparison:
     ----------
     separates, live_separates : float
         Probability that a synthetic anomaly has a higher raw score than a usual event, for each of the two.
-    cost, live_cost : float or None
-        Microseconds of CPU for one event, in the variant that the job uses; None if a version lacks this variant.
+    cost, live_cost : float
+        Microseconds of CPU for one event.
     parse_cost : float
         Microseconds of CPU to parse the same event.
     """
 
     separates: float
     live_separates: float
-    cost: float | None
-    live_cost: float | None
+    cost: float
+    live_cost: float
     parse_cost: float
 
     def gate(self) -> str | None:
-        """Name of the gate that the candidate does not pass (variant, separation or cost), or None if it passes all."""
-        if self.cost is None or self.live_cost is None:
-            return "variant"
+        """Name of the gate that the candidate does not pass (separation or cost), or None if it passes all."""
         if self.separates + AS_GOOD < self.live_separates:
             return "separation"
         if self.cost > max(SLOWER * self.live_cost, PARSED * self.parse_cost):
@@ -54,7 +53,7 @@ class Comparison:
         return None
 
 
-def compare(registry: Registry, candidate: Manifest, live: Manifest, past: Past, variant: str) -> Comparison:
+def compare(registry: Registry, candidate: Manifest, live: Manifest, past: Past) -> Comparison:
     """Judge a candidate and the live version on the same validation data.
 
     Parameters
@@ -63,8 +62,6 @@ def compare(registry: Registry, candidate: Manifest, live: Manifest, past: Past,
     candidate, live : Manifest
     past : Past
         Its last quarter is validation data.
-    variant : str
-        The variant that the job uses.
     """
     new, old = (registry.load(one.name, one.version).detector for one in (candidate, live))
     cut = len(past.X) - int(VALIDATION_SHARE * len(past.X))
@@ -78,33 +75,24 @@ def compare(registry: Registry, candidate: Manifest, live: Manifest, past: Past,
         for detector, order in ((new, slice(None)), (old, at))
     ]
     batch = usual[np.arange(TIMED) % len(usual)]
-    jobs = [
-        None
-        if variant not in one.variants
-        else _scoring(registry.load(one.name, one.version, variant).detector, batch[..., order])
-        for one, order in ((candidate, slice(None)), (live, at))
-    ]
+    jobs = [_scoring(detector, batch[..., order]) for detector, order in ((new, slice(None)), (old, at))]
     cost, live_cost, parse_cost = side_by_side([*jobs, _parsing(candidate.features, X)])
-    assert parse_cost is not None
     return Comparison(separates[0], separates[1], cost, live_cost, parse_cost)
 
 
-def side_by_side(jobs: list[Callable[[], Any] | None]) -> list[float | None]:
-    """Microseconds of CPU that each job needs for one of its `TIMED` events; None for a job that is None.
+def side_by_side(jobs: list[Callable[[], Any]]) -> list[float]:
+    """Microseconds of CPU that each job needs for one of its `TIMED` events.
 
     Only the time of this process counts, so other processes do not add to it. The result is that of the fastest round.
     """
-    best: list[float | None] = [None] * len(jobs)
+    best = [math.inf] * len(jobs)
     for _ in range(ROUNDS):
         for k, job in enumerate(jobs):
-            if job is None:
-                continue
             began = time.process_time()
             job()
             took = (time.process_time() - began) / TIMED * 1e6
-            before = best[k]
-            best[k] = took if before is None else min(before, took)
-    return [None if one is None else round(one, 3) for one in best]
+            best[k] = min(best[k], took)
+    return [round(one, 3) for one in best]
 
 
 def _scoring(detector: FittedDetector, batch: Floats) -> Callable[[], Any]:

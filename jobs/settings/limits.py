@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streamgauge.models.catalog import COHORT, FITTED
+from streamgauge.models.catalog import COHORT, FITTED, REMOVED, why_unknown
 from streamgauge.models.contract import MOST_BYTES
 from streamgauge.udfs.scoring.detectors import COLUMNS, OWN
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 def check(settings: Settings) -> None:
     """Raise ValueError if a candidate is not a trained detector, or if a detector would take too much memory."""
     if unknown := [name for name in settings.retrain.candidates if name not in FITTED]:
-        raise ValueError(f"retrain.candidates: {unknown[0]!r} is none that is trained; these are: {', '.join(FITTED)}")
+        why = f", {why_unknown(unknown[0])}" if unknown[0] in REMOVED else f"; these are: {', '.join(FITTED)}"
+        raise ValueError(f"retrain.candidates: {unknown[0]!r} is none that is trained{why}")
     most = settings.event.max_fields
     for name, kind in COHORT.items():
         section = getattr(settings.detectors, name)

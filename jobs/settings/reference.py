@@ -53,7 +53,6 @@ MEANINGS = {
     "kafka.topics.late": "Events that came too late to be scored.",
     "kafka.topics.scores": "Scores of events, if `output.scores` asks for them.",
     "kafka.topics.control": "Messages that change the running job.",
-    "models.use.NAME.variant": "The network as it was trained, with weights of 8 bits, or a smaller network that learned from it.",
     "models.use.NAME.streams": "Kinds of streams the model runs on.",
     "decide.rules[].id": "Name of the rule in alerts.",
     "decide.rules[].severity": "Severity of an incident that the rule raises.",

@@ -98,7 +98,8 @@ def evaluate(
     flags = np.concatenate([result.flags for result in results]) > 0
     names = np.array([entity for result in results for entity in result.entities])
     figures: dict[str, Any] = dict(judge(labels, scores, flags, missed, false))
-    figures["intervals"] = intervals(labels, scores, flags)
+    by_entity = np.argsort(names, kind="stable")  # so that the rows of an incident follow each other
+    figures["intervals"] = intervals(labels[by_entity], scores[by_entity], flags[by_entity])
     figures["thresholds"] = _thresholds(labels, scores, missed, false)
     figures["members"] = _members(results, labels)
     figures["kinds"] = _kinds(results)

@@ -59,7 +59,7 @@ def unpack(state: bytes, kind: str, version: int) -> tuple[dict[str, Any], dict[
     size = int.from_bytes(state[4:8], "little")
     try:
         header = msgspec.msgpack.decode(state[8 : 8 + size], type=_Header)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StateError(f"the {kind} state is damaged: {error}") from error
     body = memoryview(state)[8 + size :]
     if header.kind != kind:

@@ -60,7 +60,7 @@ class Distribution(_Part):
 
 
 class Variant(_Part):
-    """One of the forms that a version comes in: full, int8 or student.
+    """A form that a version comes in: only ``full`` is used; earlier releases also wrote ``int8`` and ``student``.
 
     Attributes
     ----------

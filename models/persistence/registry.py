@@ -23,7 +23,7 @@ import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 from streamgauge.models.calibration.calibration import TailCalibrator
-from streamgauge.models.catalog import FITTED
+from streamgauge.models.catalog import FITTED, why_unknown
 from streamgauge.models.contract import MOST_BYTES
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector
 from streamgauge.models.errors import ModelError, StateError
@@ -151,7 +151,7 @@ class Registry:
         if variant not in manifest.variants:
             raise ModelError(f"{where} has no variant {variant!r}; it has: {', '.join(manifest.variants)}")
         if manifest.detector not in FITTED:
-            raise ModelError(f"{where} is a {manifest.detector}, which this code does not know: upgrade Streamgauge")
+            raise ModelError(f"{where} is a {manifest.detector}, {why_unknown(manifest.detector)}")
         kind = FITTED[manifest.detector]
         described = manifest.variants[variant]
         memory = max(described.size, kind.bytes_for(len(manifest.features), **manifest.settings))

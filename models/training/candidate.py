@@ -1,4 +1,4 @@
-"""A candidate: a trained model, calibrated and judged on validation data, in all its variants."""
+"""A candidate: a trained model, calibrated and judged on validation data, with the figures that judge it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 from streamgauge.models.calibration.calibration import TailCalibrator
-from streamgauge.models.catalog import FITTED
+from streamgauge.models.catalog import FITTED, REMOVED, why_unknown
 from streamgauge.models.contract import MOST_BYTES, Floats, Ints
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress, silent, windows
 from streamgauge.models.detectors.fitted.synthetic_anomalies import separation, synthetic_anomalies
-from streamgauge.models.detectors.network.network_detector import NetworkDetector
 from streamgauge.models.errors import InputError, NotReadyError
 from streamgauge.models.evaluation.drift import reference_of
 from streamgauge.models.persistence.manifest import Distribution, History, Manifest
@@ -67,10 +66,9 @@ def make_candidate(
     say: Progress = silent,
     request: str | None = None,
 ) -> tuple[Manifest, Variants]:
-    """Train a detector, and make its manifest and variants.
+    """Train a detector, and make its manifest and files.
 
-    The last quarter of the history is validation data: the model is calibrated and judged on it. Networks also come in 8 bits and as a
-    student of a quarter of their size, each with its own figures.
+    The last quarter of the history is validation data: the model is calibrated and judged on it.
 
     Parameters
     ----------
@@ -96,7 +94,8 @@ def make_candidate(
         The history is too short.
     """
     if detector not in FITTED:
-        raise InputError(f"detector {detector!r} is none that is trained; these are: {', '.join(FITTED)}")
+        why = f", {why_unknown(detector)}" if detector in REMOVED else f"; these are: {', '.join(FITTED)}"
+        raise InputError(f"detector {detector!r} is none that is trained{why}")
     kind, width = FITTED[detector], past.X.shape[1]
     try:
         model = kind(**(settings or {}))
@@ -130,11 +129,7 @@ def make_candidate(
             for f, e in ((np.min, np.inf), (np.max, -np.inf))
         )
     raw_scores = model.rate_many(usual)
-    variants: Variants = {"full": _variant(model, raw_scores, raw_scores, usual, labels)}
-    if isinstance(model, NetworkDetector):
-        taught = windows_of(model, X, groups)
-        for variant, other in (("int8", model.quantised(taught)), ("student", model.student(taught, say))):
-            variants[variant] = _variant(other, other.rate_many(usual), raw_scores, usual, labels)
+    variants: Variants = {"full": _judged(model, raw_scores, usual, labels)}
     reference, rated = reference_of(X), reference_of(_calm(raw_scores, labels)[:, None])
     manifest = Manifest(
         name=name,
@@ -184,10 +179,10 @@ def _events(model: FittedDetector, past: Past, cut: int) -> tuple[Floats, Floats
     return np.ascontiguousarray(runs[:, :, : X.shape[1]]), None if labels is None else runs[:, -1, -1]
 
 
-def _variant(
-    model: FittedDetector, raw_scores: Floats, of_full: Floats, usual: Floats, labels: Floats | None
+def _judged(
+    model: FittedDetector, raw_scores: Floats, usual: Floats, labels: Floats | None
 ) -> tuple[dict[str, bytes], dict[str, float | None]]:
-    """Files and figures of one variant, from its raw scores of the validation data, and those of the full one."""
+    """Files and figures of a model, from its raw scores of the validation data."""
     calm = _calm(raw_scores, labels)
     calibrator = TailCalibrator(50_000, 100)
     calibrator.rate_learn_many(calm)
@@ -198,9 +193,6 @@ def _variant(
     if labels is not None and 0 < (labels > 0).sum() < len(labels):
         figures["roc_auc"] = float(roc_auc_score(labels > 0, raw_scores))
         figures["pr_auc"] = float(average_precision_score(labels > 0, raw_scores))
-    if raw_scores is not of_full:
-        both = np.column_stack((raw_scores, of_full)).argsort(axis=0).argsort(axis=0)
-        figures["rank_correlation_with_full"] = float(np.corrcoef(both.T)[0, 1])
     batch = usual[np.arange(TIMED) % len(usual)]
     took = []
     for _ in range(3):

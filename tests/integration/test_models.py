@@ -34,7 +34,7 @@ def registry(tmp_path_factory):
 
 
 def test_every_trained_detector_runs_in_the_job_by_settings_alone(cluster, tmp_path, registry):
-    use = {name: {"variant": "int8"} if name == "autoencoder" else {} for name in FITTED}
+    use = {name: {} for name in FITTED}
     live = Live(cluster, tmp_path, models={"registry": registry.url, "history": 8, "use": use})
     with live.job():
         live.send(events(2000, entities=5))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from streamgauge.jobs.retraining import rating
@@ -233,11 +235,11 @@ def test_a_version_that_is_much_slower_is_rejected(tmp_path):
 
 @pytest.mark.parametrize(
     ("cost", "live_cost", "parse_cost", "gate"),
-    [(2.9, 1.0, 1.0, None), (3.1, 1.0, 1.0, "cost"), (3.1, 1.0, 1.6, None), (None, 1.0, 1.0, "variant")],
+    [(2.9, 1.0, 1.0, None), (3.1, 1.0, 1.0, "cost"), (3.1, 1.0, 1.6, None)],
 )
 def test_the_cost_of_a_version_is_compared_as_a_ratio(cost, live_cost, parse_cost, gate):
     for slower in (1.0, 50.0):  # an idle machine, and a busy one
-        costs = [None if c is None else c * slower for c in (cost, live_cost, parse_cost)]
+        costs = [c * slower for c in (cost, live_cost, parse_cost)]
         assert Comparison(0.9, 0.9, *costs).gate() == gate
 
 
@@ -293,13 +295,16 @@ def test_a_candidate_that_cannot_be_made_or_used_is_reported_and_the_others_go_o
     [failed] = [data for step, data in trainer.steps if step == "failed"]
     assert failed["detector"] == "temporal_cnn"
     assert trainer.steps[-1][0] == "shadowed"
-    quick = trial(
-        tmp_path / "quick", live="autoencoder", settings={"epochs": 2}, variant="int8", candidates=["isolation_forest"]
-    )
-    quick.handle(requested())
-    assert {data["why"] for step, data in quick.steps if step == "rejected"} == {
-        "it does not come in the variant 'int8' that the job uses"
-    }
+
+
+def test_a_live_version_with_a_removed_detector_is_reported(tmp_path):
+    trainer = trial(tmp_path)
+    path = tmp_path / "m" / "versions" / "000001.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"detector": "gan"}))
+    trainer.handle(requested())
+    [(step, data)] = trainer.steps
+    assert step == "failed"
+    assert "version 1 is a gan, which was removed (docs/adr/017)" in data["why"]
 
 
 def test_a_training_that_takes_too_long_is_ended_and_reported(tmp_path):

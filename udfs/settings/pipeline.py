@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 from streamgauge.udfs.settings.base import Duration, Positive, Probability, Section, StreamKind
@@ -96,9 +96,19 @@ class ModelUse(Section):
     shadow: str | None = Field(
         None, description="Alias, or number, of a version that is scored beside it and counts for nothing."
     )
-    variant: Literal["full", "int8", "student"] = "full"
     weight: float = Field(1.0, gt=0, description="Weight in the ensemble.")
     streams: tuple[StreamKind, ...] = Field(("series", "fields", "records"), min_length=1)
+    variant: ClassVar[str] = "full"  # the form of a version that is loaded
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_variants(cls, values: Any) -> Any:
+        """Take ``variant: full`` from the settings of earlier releases; the smaller variants are gone."""
+        if not isinstance(values, dict) or "variant" not in values:
+            return values
+        if values["variant"] != "full":
+            raise ValueError("the variants int8 and student were removed (docs/adr/017): leave the key variant out")
+        return {key: value for key, value in values.items() if key != "variant"}
 
 
 class ModelsSettings(Section):

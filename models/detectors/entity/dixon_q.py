@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.entity.sliding_window import WindowDetector, held, push
+from streamgauge.models.errors import InputError
 
 LEVELS = (0.20, 0.10, 0.05, 0.04, 0.02, 0.01)
 # critical values of r10 for samples of 3 to 30, two-sided, at each level (Rorabacher, Analytical Chemistry 63, 1991)
@@ -29,6 +30,7 @@ CRITICAL = np.array(
     ]
 )  # fmt: skip
 EVIDENCE = -np.log(np.array(LEVELS))
+LARGEST = CRITICAL.shape[1] + 2  # sample in the table
 
 
 class DixonQ(WindowDetector):
@@ -45,6 +47,11 @@ class DixonQ(WindowDetector):
     warmup : int
         Values needed before a field is scored.
 
+    Raises
+    ------
+    InputError
+        The table has no critical values for such a window.
+
     Notes
     -----
     Dixon, Analysis of extreme values, Annals of Mathematical Statistics 21, 1950.
@@ -54,6 +61,10 @@ class DixonQ(WindowDetector):
     half_score: ClassVar[float] = 3.0
 
     def __init__(self, window: int = 20, warmup: int = 10) -> None:
+        if not 2 <= window <= LARGEST - 1:
+            raise InputError(
+                f"dixon_q: window is {window}, but the table of critical values holds for 2 to {LARGEST - 1}"
+            )
         super().__init__(window, warmup)
 
     def deviations(  # noqa: D102

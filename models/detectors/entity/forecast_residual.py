@@ -18,12 +18,22 @@ ANCHOR, SPREAD, ERROR, NUMBERS = (
 )  # first value; mean absolute value and residual; then lags, weights and their covariance
 CLIP = 5.0  # a residual is learned as so many usual ones at most
 PRIOR = 100.0  # of the weights' covariance
+WIDEST = 1e4  # trace of that covariance, for each weight, beyond which nothing is forgotten
+LEAST = (
+    1e-4  # of the usual size of the values: a usual residual is never taken as smaller, so that rounding is no anomaly
+)
+MOST = 1000.0  # usual residuals that a deviation counts at most
+FAR = 1e4  # usual sizes beyond which a value is no input of the next forecasts
 
 
 class ForecastResidual(EntityDetector):
     """Residual of a linear forecast from the last `lags` values, in usual residuals.
 
-    The weights are learned by recursive least squares with forgetting. The score is ``m / (m + 4)``.
+    The weights are learned by recursive least squares with forgetting. Where the last values say nothing new, nothing is forgotten: the
+    weights' covariance would grow without end. A usual residual is taken as at least a ten-thousandth of the usual size of the values,
+    and a residual counts as at most a thousand usual ones: a signal without noise stays finite. The score is ``m / (m + 4)``.
+
+    It is good for signals that follow from their last values. It sees no slow change, as it follows it.
 
     Parameters
     ----------
@@ -63,23 +73,31 @@ class ForecastResidual(EntityDetector):
 
 @njit(cache=True, inline="always")
 def _regress(weights, P, u, k, p, forget, error, unit):  # type: ignore[no-untyped-def]
-    """A step of recursive least squares: `P` is the weights' covariance, row after row, `error` that of the forecast.
-
-    A covariance is at most 1e6: it stays finite where the last values hardly vary.
-    """
-    if weights[p - 1] == 0.0 and P[0] == 0.0:
+    """A step of recursive least squares: `P` is the weights' covariance, row after row, `error` that of the forecast."""
+    trace, least = 0.0, math.inf
+    for j in range(p):
+        trace += P[j * p + j]
+        least = min(least, P[j * p + j])
+    if not (least > 0.0 and trace < math.inf):  # the start, or rounding has made it no covariance: begin again
+        P[: p * p] = 0.0
+        trace = p * PRIOR
         for j in range(p):
             P[j * p + j] = PRIOR
+    if trace > p * WIDEST:
+        forget = 1.0
     below = forget
     for a in range(p):
         k[a] = 0.0
         for b in range(p):
             k[a] += P[a * p + b] * u[b]
         below += u[a] * k[a]
+    if not (0.0 < below < math.inf):
+        P[: p * p] = 0.0
+        return
     for a in range(p):
         weights[a] += k[a] / below * error / unit
         for b in range(a + 1):
-            P[a * p + b] = min((P[a * p + b] - k[a] * k[b] / below) / forget, 1e6)
+            P[a * p + b] = (P[a * p + b] - k[a] * k[b] / below) / forget
             P[b * p + a] = P[a * p + b]
 
 
@@ -105,13 +123,14 @@ def _forecast(state, rows, X, lags, forget, warmup, learn, deviations, expected)
                     u[j] = last[j] / unit
                 for j in range(p):
                     foreseen += weights[j] * u[j]
-            foreseen *= unit
+            foreseen = min(max(foreseen, -FAR), FAR) * unit
             error = value - foreseen
             if count >= warmup:
                 expected[i, f] = anchor + foreseen
                 deviations[i, f] = 0.0
-                if cell[ERROR] > 1e-9 * abs(anchor):
-                    deviations[i, f] = error / cell[ERROR]
+                usual = max(cell[ERROR], LEAST * unit)
+                if usual > 1e-9 * abs(anchor):
+                    deviations[i, f] = min(max(error / usual, -MOST), MOST)
                 elif error != 0.0:
                     deviations[i, f] = math.copysign(math.sqrt(count), error)
             if not learn:
@@ -125,5 +144,5 @@ def _forecast(state, rows, X, lags, forget, warmup, learn, deviations, expected)
             cell[SPREAD] = spread + (size - spread) / (count + 1.0)
             for j in range(lags - 1, 0, -1):
                 last[j] = last[j - 1]
-            last[0] = value
+            last[0] = min(max(value, -FAR * spread), FAR * spread) if count > 0.0 and spread > 0.0 else value
             cell[0], cell[ANCHOR] = count + 1.0, anchor

@@ -6,8 +6,6 @@ Out: a raw score for each event, from what the network cannot reproduce.
 
 __all__ = [
     "autoencoder",
-    "gan",
-    "gan_training",
     "network_detector",
     "onnx_session",
     "torch_networks",

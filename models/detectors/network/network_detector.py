@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from streamgauge.models.contract import Floats
@@ -78,9 +78,7 @@ class NetworkDetector(FittedDetector):
         torch_training = load_module(TRAINING)
         with torch_training.seeded(self.seed):
             module = self.new_module(Z.shape[-1])
-        self.curve = torch_training.train(
-            module, Z, lambda z, rows: module.losses(z), self.seed, self.trim, self.epochs, say
-        )
+        self.curve = torch_training.train(module, Z, self.seed, self.trim, self.epochs, say)
         self.use(torch_training.exported(module, Z[:8], CHUNK), self.normalisation, Z)
 
     def use(self, network: bytes, normalisation: Normalisation, Z: Floats) -> None:
@@ -99,43 +97,6 @@ class NetworkDetector(FittedDetector):
         self.networks = {NETWORK: network}
         self._session = None
         self.arrays = {"usual": np.quantile(self._residuals(Z), USUAL, axis=0)}
-
-    # ---- smaller networks ---------------------------------------------------------------------------------------------
-
-    def quantised(self, X: Floats) -> Self:
-        """The same detector with weights and activations of 8 bits.
-
-        Parameters
-        ----------
-        X : float64[n, d] or float64[n, steps, d]
-            Usual events: the activations get their range.
-        """
-        Z = self._normalised(X)
-        small = type(self)(**self.settings())
-        small.curve, small.chosen = self.curve, {**self.chosen, "bits": 8}
-        small.use(load_module(TRAINING).quantised(self.networks[NETWORK], Z), self.normalisation, Z)
-        return small
-
-    def student(self, X: Floats, say: Progress) -> Self:
-        """A network of a quarter of the size that is trained to answer as this one does.
-
-        Parameters
-        ----------
-        X : float64[n, d] or float64[n, steps, d]
-            Usual events.
-        say : callable
-            Is called with the progress.
-        """
-        torch_training = load_module(TRAINING)
-        Z = self._normalised(X)
-        small = type(self)(**{**self.settings(), "hidden": max(1, self.size(Z.shape[-1]) // 4)})
-        small.chosen = {**self.chosen, "student": True}
-        with torch_training.seeded(self.seed):
-            module = small.new_module(Z.shape[-1])
-        losses = torch_training.taught_by(module, self._run(Z)[0])
-        small.curve = torch_training.train(module, Z, losses, self.seed, 0.0, self.epochs, say)
-        small.use(torch_training.exported(module, Z[:8], CHUNK), self.normalisation, Z)
-        return small
 
     # ---- scoring ------------------------------------------------------------------------------------------------------
 

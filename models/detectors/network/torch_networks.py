@@ -59,27 +59,3 @@ class VariationalNetwork(nn.Module):  # type: ignore[misc]
         again, mean, spread = self(z)
         divergence = 0.5 * (mean**2 + spread.exp() - spread - 1.0).sum(dim=1)
         return huber(again, z) + BETA * divergence / z.shape[1]
-
-
-class GanNetwork(nn.Module):  # type: ignore[misc]
-    """See `Gan`; parameters are those of `AutoencoderNetwork`. `gan_training` trains it."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        outer = 2 * hidden + 8
-        self.encoder = nn.Sequential(nn.Linear(width, outer), nn.SiLU(), nn.Linear(outer, hidden))
-        self.generator = nn.Sequential(nn.Linear(hidden, outer), nn.SiLU(), nn.Linear(outer, width))
-        self.features = nn.Sequential(nn.Linear(width, outer), nn.SiLU())
-        self.critic = nn.Linear(outer, 1)
-        for layer in self.normed_layers():
-            nn.utils.parametrizations.spectral_norm(layer)
-
-    def normed_layers(self) -> tuple[Any, Any]:
-        """Layers with spectral normalisation while they are trained."""
-        return self.features[0], self.critic
-
-    def forward(self, x: Any) -> Any:
-        """Reproduced events, their difference from the events in the critic's features, and the codes."""
-        code = self.encoder(x)
-        again = self.generator(code)
-        return again, self.features(x) - self.features(again), code

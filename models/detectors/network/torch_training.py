@@ -1,30 +1,25 @@
-"""Training of networks with torch, and what becomes of them: ONNX, in 32 or 8 bits. Nothing here is needed to score."""
+"""Training of networks with torch, and what becomes of them: ONNX. Nothing here is needed to score."""
 
 from __future__ import annotations
 
 import copy
 import logging
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from onnxruntime import quantization
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import Progress
 from streamgauge.models.detectors.network.onnx_session import open_session
-from streamgauge.models.detectors.network.torch_networks import huber
 
 BATCH = 256
 RATE = 2e-3  # of Adam, falling to a twentieth as a cosine
 PATIENCE = 8  # epochs without a better loss of validation data, after which training ends
 VALIDATION_SHARE = 0.15  # of the events, drawn at random
 TOLERANCE = 1e-5  # by which ONNX Runtime's outputs may differ from torch's
-Losses = Callable[[Any, Any], Any]
 
 
 @contextmanager
@@ -35,18 +30,15 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def train(
-    module: Any, Z: Floats, losses: Losses, seed: int, trim: float, epochs: int, say: Progress
-) -> list[dict[str, float]]:
+def train(module: Any, Z: Floats, seed: int, trim: float, epochs: int, say: Progress) -> list[dict[str, float]]:
     """Train a module, and leave it in its best state.
 
     Parameters
     ----------
     module : torch.nn.Module
+        Its `losses` are those of each event of float32[m, ...].
     Z : float64[n, ...]
         Normalised events.
-    losses : callable
-        Loss of each event of a batch; is given the events, float32[m, ...], and their places in `Z`, int64[m].
     seed : int
     trim : float
         Share of each batch, that with the largest losses, which is not learned from; from the second epoch on.
@@ -70,7 +62,7 @@ def train(
             module.train()
             total = 0.0
             for rows in torch.split(learn[torch.randperm(len(learn))], BATCH):
-                each = losses(events[rows], rows)
+                each = module.losses(events[rows])
                 if trim and epoch:
                     each = smallest(each, trim)
                 optimiser.zero_grad()
@@ -81,7 +73,7 @@ def train(
             schedule.step()
             module.eval()
             with torch.no_grad():
-                parts = [losses(events[rows], rows) for rows in torch.split(validation, 4 * BATCH)]
+                parts = [module.losses(events[rows]) for rows in torch.split(validation, 4 * BATCH)]
                 judged = float(smallest(torch.cat(parts), trim).mean())
             curve.append({"train": total / len(learn), "held_back": judged})
             say("training", (epoch + 1) / epochs)
@@ -90,17 +82,6 @@ def train(
         best.restore()
     say("training", 1.0)
     return curve
-
-
-def taught_by(module: Any, answers: Floats) -> Losses:
-    """Losses of a student, for `train`: how far its answers are from those given for each event, float64[n, ...]."""
-    targets = torch.as_tensor(answers)
-
-    def losses(z: Any, rows: Any) -> Any:
-        out = module(z)
-        return huber(out[0] if isinstance(out, tuple) else out, targets[rows])
-
-    return losses
 
 
 def split(order: Any) -> tuple[Any, Any]:
@@ -191,29 +172,3 @@ def exported(module: Any, example: Floats, rows: int) -> bytes:
         if off > TOLERANCE:
             raise RuntimeError(f"the exported network differs from the trained one by {off:.2g}")
     return network
-
-
-class _Batches(quantization.CalibrationDataReader):  # type: ignore[misc]
-    """Batches of events, from which the quantiser takes the range of the activations."""
-
-    def __init__(self, Z: Floats) -> None:
-        chosen = Z[np.linspace(0, len(Z) - 1, min(512, len(Z))).astype(np.int64)]
-        self._parts = iter(np.array_split(chosen.astype(np.float32), 8))
-
-    def get_next(self) -> Any:
-        """The next batch, by name of its input; None after the last."""
-        part = next(self._parts, None)
-        return None if part is None else {"x": part}
-
-
-def quantised(network: bytes, Z: Floats) -> bytes:
-    """A network with weights and activations of 8 bits, scaled by what `Z`, float64[n, ...], shows.
-
-    The scales are fixed, not taken from each batch: an event's score never depends on the others in its batch.
-    """
-    with quiet(), tempfile.TemporaryDirectory() as folder:
-        source, prepared, target = (Path(folder) / f"{name}.onnx" for name in ("source", "prepared", "target"))
-        source.write_bytes(network)
-        quantization.shape_inference.quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        quantization.quantize_static(prepared, target, _Batches(Z), per_channel=True)
-        return target.read_bytes()

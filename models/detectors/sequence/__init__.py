@@ -5,7 +5,6 @@ Out: a raw score for each window, from what the network cannot reproduce or fore
 """
 
 __all__ = [
-    "lstm_autoencoder",
     "masked_transformer",
     "temporal_cnn",
     "torch_networks",

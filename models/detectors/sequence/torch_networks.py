@@ -12,8 +12,8 @@ from torch.nn.functional import pad, smooth_l1_loss
 MASKED = 0.3  # share of the events of a run that training hides, besides the last
 
 
-class LstmNetwork(nn.Module):  # type: ignore[misc]
-    """See `LstmAutoencoder`.
+class ConvolutionNetwork(nn.Module):  # type: ignore[misc]
+    """See `TemporalCnn`.
 
     Parameters
     ----------
@@ -21,27 +21,9 @@ class LstmNetwork(nn.Module):  # type: ignore[misc]
         Fields.
     hidden : int
         Size of the layers.
+    steps : int
+        Events in a run.
     """
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.reader = nn.LSTM(width, hidden, batch_first=True)
-        self.writer = nn.LSTM(hidden, hidden, batch_first=True)
-        self.out = nn.Linear(hidden, width)
-
-    def forward(self, x: Any) -> Any:
-        """The run written again from its code, float32[n, steps, d]."""
-        _, (code, _) = self.reader(x)
-        written, _ = self.writer(code[0].unsqueeze(1).expand(-1, x.shape[1], -1))
-        return self.out(written)
-
-    def losses(self, z: Any) -> Any:
-        """Loss of each run of float32[n, steps, d]."""
-        return huber(self(z), z)
-
-
-class ConvolutionNetwork(nn.Module):  # type: ignore[misc]
-    """See `TemporalCnn`; parameters are those of `LstmNetwork`, and the number of events in a run."""
 
     def __init__(self, width: int, hidden: int, steps: int) -> None:
         super().__init__()

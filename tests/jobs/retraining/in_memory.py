@@ -23,8 +23,8 @@ def past(n=1500, centre=0.0, seed=0):
 class InMemory(Trainer):
     """A trainer that keeps what it would send, and reads its own notices back."""
 
-    def __init__(self, folder, canary=0.0, variant="full", **retrain):
-        raw = {"models": {"registry": str(folder), "use": {"m": {"variant": variant}}}}
+    def __init__(self, folder, canary=0.0, **retrain):
+        raw = {"models": {"registry": str(folder), "use": {"m": {}}}}
         raw["retrain"] = {"canary": canary} | retrain
         self.now, self.notices = START / 1000, []
         super().__init__(validated(raw, "the test"), clock=lambda: self.now)

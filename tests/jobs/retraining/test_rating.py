@@ -5,12 +5,11 @@ from __future__ import annotations
 from streamgauge.jobs.retraining.rating import ROUNDS, side_by_side
 
 
-def test_jobs_run_in_turn_and_a_missing_job_has_no_cost():
+def test_jobs_run_in_turn():
     order = []
-    costs = side_by_side([lambda: order.append("a"), None, lambda: order.append("b")])
+    costs = side_by_side([lambda: order.append("a"), lambda: order.append("b")])
     assert order == ["a", "b"] * ROUNDS
-    assert costs[1] is None
-    assert all(cost is not None and cost >= 0 for cost in (costs[0], costs[2]))
+    assert all(cost >= 0 for cost in costs)
 
 
 def test_ten_times_the_work_costs_more_than_three_times_as_much():

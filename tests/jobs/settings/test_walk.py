@@ -14,7 +14,7 @@ from streamgauge.jobs.settings.walk import keys_at
         (("kafka",), {"bootstrap", "topics"}),
         (("kafka", "topics"), {"events", "alerts"}),
         (("silence",), {"after"}),
-        (("models", "use", "pumps"), {"alias", "variant"}),
+        (("models", "use", "pumps"), {"alias", "weight"}),
         (("decide", "rules", 0), {"id", "when"}),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn import metrics
-from streamgauge.models.evaluation.evaluation import intervals, judge
+from streamgauge.models.evaluation.evaluation import _blocks, intervals, judge
 
 
 def case(n=2000, seed=0):
@@ -40,3 +40,22 @@ def test_intervals_hold_the_value_and_narrow_with_more_rows():
         assert all(low <= figures[name] <= high for name, (low, high) in ends.items())
         widths.append(ends["roc_auc"][1] - ends["roc_auc"][0])
     assert widths[1] < widths[0] / 2
+
+
+def test_blocks_cut_no_run_unless_nearly_everything_is_one():
+    busy = np.zeros(3000, bool)
+    busy[40:120], busy[125:140], busy[1000:1060] = True, True, True
+    blocks = _blocks(busy)
+    assert np.array_equal(np.concatenate(blocks), np.arange(3000))
+    assert len(blocks[0]) == 140
+    assert sum(bool(busy[block].any()) for block in blocks) == 2
+    assert len(_blocks(np.ones(3000, bool))) == 20
+
+
+def test_intervals_are_wide_where_all_rows_are_of_few_incidents():
+    """With twenty runs of sixty rows, the recall is that of twenty trials, not of 1,200."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(np.tile([False, True], 20), 60)
+    found = np.repeat(random.random(40) < 0.5, 60) & labels
+    low, high = intervals(labels, found.astype(float), found)["recall"]
+    assert high - low > 2 * 1.96 * np.sqrt(0.25 / 20) * 0.8

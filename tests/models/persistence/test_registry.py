@@ -140,6 +140,7 @@ def _changed(folder: Path, **changes: object) -> None:
     [
         ({"format": 2}, "format 2, this code reads 1: upgrade"),
         ({"detector": "clairvoyant"}, "does not know: upgrade"),
+        ({"detector": "gan"}, r"is a gan, which was removed .*: train gaussian_mixture or autoencoder instead"),
         ({"features": ["a", "b"]}, "takes 3 features and 1 steps, its manifest names 2"),
         ({"version": 7}, "is that of pumps version 7"),
         ({"evidence": 1}, "damaged: evidence"),

@@ -47,7 +47,7 @@ def version_message(version, role="live", model="forest", share=0.0):
 
 @given(st.lists(st.integers(1, 399), max_size=12))
 def test_batch_boundaries_do_not_matter(registry, cuts):
-    raw, chosen = stream(), settings(registry, forest={"shadow": "2"}, waves={"variant": "student"})
+    raw, chosen = stream(), settings(registry, forest={"shadow": "2"}, waves={})
     whole, cut = Run(chosen).feed(raw), Run(chosen).feed(raw, cuts)
     assert cut.outputs() == whole.outputs()
     assert cut.shard.canonical() == whole.shard.canonical()

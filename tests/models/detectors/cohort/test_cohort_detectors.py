@@ -129,3 +129,48 @@ def test_new_columns_are_taken_in_without_a_new_start(name):
     raw_score, weights = wide.rate_learn_many(X)
     assert np.isfinite(raw_score[-1000:]).all()
     assert weights.shape == (2100, 4 if wide.input_kind == "levels and lasts" else 8)
+
+
+def clusters(n, seed, centres, spread=0.3):
+    random = np.random.default_rng(seed)
+    return centres[random.integers(0, len(centres), n)] + spread * random.normal(size=(n, centres.shape[1]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("width", [1, 2, 6])
+def test_the_void_between_four_clusters_is_strange_as_scikit_learns_mixture_finds(seed, width):
+    from sklearn.mixture import GaussianMixture
+
+    random = np.random.default_rng(seed)
+    corners = np.array([-9.0, -3.0, 3.0, 9.0]) if width == 1 else None
+    centres = corners[:, None] if width == 1 else 5.0 * np.eye(4, width) + 5.0 * np.eye(4, width, 1)
+    usual, fresh = clusters(4000, seed, centres), clusters(1000, seed + 50, centres)
+    low, high = usual.min(axis=0), usual.max(axis=0)
+    strange = random.uniform(low, high, (1000, width))
+    ours = OnlineGaussianMixture()
+    ours.learn_many(usual)
+    theirs = GaussianMixture(4, covariance_type="diag", random_state=0, n_init=5).fit(usual)
+    y = np.repeat([0, 1], 1000)
+    both = np.vstack((fresh, strange))
+    found = roc_auc_score(y, ours.score_many(both))
+    assert found > roc_auc_score(y, -theirs.score_samples(both)) - 0.02
+    between = usual.mean(axis=0)[None, :]
+    assert ours.score_many(between)[0] > np.quantile(ours.score_many(fresh), 0.99)
+
+
+def test_a_component_of_the_mixture_is_born_where_a_cluster_comes_up():
+    old = clusters(3000, 0, np.array([[-3.0, 0.0], [3.0, 0.0]]))
+    new = clusters(30_000, 1, np.array([[-3.0, 0.0], [3.0, 0.0], [0.0, 8.0]]))
+    detector = OnlineGaussianMixture(components=3)
+    detector.learn_many(np.vstack((old, new)))
+    usual = detector.score_many(clusters(500, 2, np.array([[-3.0, 0.0], [3.0, 0.0], [0.0, 8.0]])))
+    assert detector.score_many(np.array([[0.0, 4.0]]))[0] > np.quantile(usual, 0.99)
+    assert detector.score_many(np.array([[0.0, 8.0]]))[0] < np.quantile(usual, 0.9)
+
+
+def test_a_state_of_the_mixture_before_it_was_one_starts_anew():
+    from streamgauge.models.persistence.codec import pack
+
+    old = pack("online_gaussian_mixture", 1, {"settings": {"components": 3}, "learned": 500}, {"_mean": np.zeros(2)})
+    detector = OnlineGaussianMixture.from_state(old)
+    assert (detector.components, detector.learned, detector.ready) == (3, 0, False)

@@ -99,6 +99,34 @@ def test_the_forecast_leaves_nothing_but_the_innovations():
     assert np.nanargmax(np.abs(deviations(ForecastResidual(lags=2), x)[0])) in range(250, 253)
 
 
+t = np.arange(20_000.0)
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [np.sin(t / 7), 1e9 + 1e6 * np.sin(t / 7), np.sin(t / 7) + np.sin(t / 31), t, np.full(len(t), 5.0)],
+    ids=["sine", "sine far from 0", "two sines", "ramp", "constant"],
+)
+def test_the_forecast_of_a_signal_without_noise_stays_finite_and_finds_what_disturbs_it(signal):
+    detector = ForecastResidual()
+    state, row = np.zeros((1, 1, detector.numbers_per_feature)), np.zeros(len(t), np.int64)
+    usual, _ = detector.deviations(state, row, signal[:, None], row, learn=True)
+    assert np.isfinite(state).all()
+    assert np.abs(usual[100:]).max() < 5
+    disturbed = signal[:30] + (np.arange(30) == 20)
+    found, _ = detector.deviations(state, row[:30], disturbed[:, None], row[:30], learn=False)
+    assert 100 < np.abs(found).max() <= 1000
+
+
+def test_one_value_near_the_end_of_all_numbers_does_not_stay_in_the_forecast():
+    x = noise(3000)
+    x[1000] = 1e308
+    told, expected = deviations(ForecastResidual(), x)
+    assert np.isfinite(told[50:]).all()
+    assert np.isfinite(expected[50:]).all()
+    assert np.abs(told[1050:]).max() < 10
+
+
 def beats(n=60, odd=None):
     beat = np.concatenate((np.zeros(10), [1.0, 4.0, -2.0, 0.5], np.zeros(6)))
     x = np.tile(beat, n)

@@ -12,6 +12,7 @@ from streamgauge.models.detectors.entity.grubbs import Grubbs
 from streamgauge.models.detectors.entity.interquartile_range import InterquartileRange
 from streamgauge.models.detectors.entity.modified_z_score import ModifiedZScore
 from streamgauge.models.detectors.entity.sliding_window import held, push
+from streamgauge.models.errors import InputError
 
 series = st.integers(0, 10_000).map(lambda seed: np.random.default_rng(seed).normal(50, 10, 120).round(3))
 windows = st.integers(5, 29)
@@ -71,6 +72,12 @@ def test_dixon_gives_the_level_at_each_critical_value(window, level):
     x = np.append(np.linspace(0, 1, window), 1 / (1 - q))
     told = deviations(DixonQ(window, warmup=window), x)[-1]
     assert told == pytest.approx(-np.log(LEVELS[level]), rel=1e-6)
+
+
+@pytest.mark.parametrize("window", [1, 30, 50])
+def test_dixon_refuses_a_window_beyond_its_table(window):
+    with pytest.raises(InputError, match="the table of critical values holds for 2 to 29"):
+        DixonQ(window)
 
 
 @pytest.mark.parametrize("n", [5, 20])

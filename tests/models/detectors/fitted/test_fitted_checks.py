@@ -14,8 +14,6 @@ SMALL = {
     "gaussian_mixture": {},
     "autoencoder": {"hidden": 2, "epochs": 40},
     "variational_autoencoder": {"hidden": 2, "epochs": 40},
-    "gan": {"hidden": 2, "epochs": 40},
-    "lstm_autoencoder": {"steps": 8, "epochs": 30},
     "temporal_cnn": {"steps": 8, "epochs": 30},
     "masked_transformer": {"steps": 8, "hidden": 16, "epochs": 30},
 }

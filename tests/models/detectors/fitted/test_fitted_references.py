@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from streamgauge.models.detectors.fitted.fitted_detector import silent, windows
+from streamgauge.models.detectors.fitted.fitted_detector import windows
 from streamgauge.models.detectors.fitted.gaussian_mixture import RIDGE, GaussianMixture
 from streamgauge.models.detectors.fitted.isolation_forest import IsolationForest
 from streamgauge.models.detectors.fitted.local_outlier_factor import LocalOutlierFactor
 from streamgauge.models.detectors.fitted.one_class_svm import OneClassSvm
-from streamgauge.models.detectors.fitted.synthetic_anomalies import separation, synthetic_anomalies
 from streamgauge.models.detectors.network.autoencoder import Autoencoder
-from streamgauge.models.detectors.network.gan import Gan
 from streamgauge.models.detectors.network.network_detector import CHUNK
 from streamgauge.models.detectors.network.onnx_session import open_session
 from streamgauge.models.detectors.network.variational_autoencoder import VariationalAutoencoder
-from streamgauge.models.detectors.sequence.lstm_autoencoder import LstmAutoencoder
 from streamgauge.models.detectors.sequence.masked_transformer import MaskedTransformer
 from streamgauge.models.detectors.sequence.temporal_cnn import TemporalCnn
 
@@ -87,8 +84,6 @@ def test_gaussian_mixture_equals_scikit_learn(width):
 NETWORKS = [
     Autoencoder(hidden=3, epochs=3),
     VariationalAutoencoder(hidden=3, epochs=3),
-    Gan(hidden=3, epochs=3),
-    LstmAutoencoder(steps=8, epochs=3),
     TemporalCnn(steps=8, epochs=3),
     TemporalCnn(steps=3, epochs=3),
     MaskedTransformer(steps=8, epochs=3),
@@ -118,46 +113,3 @@ def test_a_network_has_as_many_numbers_as_predicted(detector):
     module = detector.new_module(5)
     count = sum(p.numel() for p in module.parameters())
     assert count == detector.parameters(5, detector.size(5), detector.steps)
-
-
-def test_a_gan_searches_for_the_code_as_gradients_of_torch_would():
-    """The kernel's steps, against Adam on the same generator."""
-    import torch
-    from streamgauge.models.detectors.network.gan import DESCENT, RATE, _descend
-
-    gan = Gan(hidden=2, epochs=5).fit(waves(400))
-    Z = gan.normalisation.apply(waves(20, seed=5) + 1.0)
-    again, _, codes = gan._run(Z)
-    made = again.copy()
-    w1, b1, w2, b2 = (gan.arrays[name] for name in ("w1", "b1", "w2", "b2"))
-    _descend(Z, codes, w1, b1, w2, b2, made)
-    t1, c1, t2, c2, target = (torch.as_tensor(x) for x in (w1, b1, w2, b2, Z))
-    code = torch.tensor(codes, requires_grad=True)
-    best = torch.as_tensor(again)
-    adam = torch.optim.Adam([code], RATE)
-    for _ in range(DESCENT + 1):
-        out = torch.nn.functional.silu(code @ t1.T + c1) @ t2.T + c2
-        far, nearest = ((target - out) ** 2).sum(1), ((target - best) ** 2).sum(1)
-        best = torch.where((far < nearest)[:, None], out.detach(), best)
-        adam.zero_grad()
-        ((target - out) ** 2).mean(1).sum().backward()
-        adam.step()
-    np.testing.assert_allclose(made, best.numpy(), atol=1e-6)
-    assert (((Z - made) ** 2).sum(1) <= ((Z - again) ** 2).sum(1)).all()
-
-
-@pytest.mark.parametrize(("kind", "hidden", "width"), [(Autoencoder, 8, 12), (LstmAutoencoder, 12, 6)])
-def test_smaller_networks_rank_events_almost_as_the_full_one_does(kind, hidden, width):
-    full = kind(hidden=hidden, epochs=40).fit(waves(900, width))
-    X = waves(500, width, seed=2)
-    events = windows(X, None, full.steps, 500) if full.sequence else X
-    strange = full.normalisation.undo(synthetic_anomalies(full.normalisation.apply(events), 0))
-    of_full = separation(full.rate_many(events), full.rate_many(strange))
-    quantised, student = full.quantised(events), full.student(events, silent)
-    for small in (quantised, student):
-        assert separation(small.rate_many(events), small.rate_many(strange)) > of_full - 0.1
-        again = kind.from_files(small.to_files())
-        np.testing.assert_array_equal(again.rate_many(events), small.rate_many(events))
-    assert quantised.chosen["bits"] == 8
-    assert student.hidden == hidden // 4
-    assert len(student.networks["network"]) < len(full.networks["network"])
