@@ -231,8 +231,12 @@ class Detectors:
             if kind not in self._on[detector.name] or (detector.anomaly_kind != "point" and X.shape[1] > MOST_WATCHED):
                 continue
             if isinstance(detector, FieldChannels):
-                looks, expected = detector.evidence(part, slots, X, times, quarantined)
-                opinions.append(RichOpinion(detector, none[:, 0], none, expected, looks))
+                found = detector.look(part, slots, X, times, quarantined)
+                opinions.append(RichOpinion(detector, none[:, 0], none, found.expected, found.evidence))
+                if isinstance(detector, DayProfile):
+                    profile_deviations = found.deviations
+                    # NaN until the profile is known: until then, a detector of residuals has nothing to learn from.
+                    given["residuals"] = given["own"] = X - found.expected
             elif isinstance(detector, PeerDeviation):
                 residuals = given["residuals"]
                 levels = self.peers.levels(profile_deviations, first) if levels is None else levels
@@ -337,9 +341,9 @@ class Detectors:
             part = light[:, :, at : (at := at + detector.numbers_per_feature)]
             inputs = Inputs(part, stretch.rows, stretch.X, stretch.events.times, stretch.quarantined)
             if isinstance(detector, FieldChannels):
-                looks, expected_here = detector.evidence(*inputs)
+                evidence, expected_here, _ = detector.look(*inputs)
                 if kind in self._on[detector.name]:
-                    opinions.looks[:, :, self._places(detector)] = looks
+                    opinions.looks[:, :, self._places(detector)] = evidence
             else:
                 raw_score, deviations, expected_here = _scored(detector.rate_learn_entities, detector, inputs)
                 if kind in self._on[detector.name]:

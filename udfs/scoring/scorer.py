@@ -12,6 +12,7 @@ from streamgauge.models.contract import Flags, Floats, Kind
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.control.messages import DetectorVersion
 from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.calendar import Calendar
 from streamgauge.udfs.events.stream_kind import StreamKind
 from streamgauge.udfs.scoring.calibrate import SHADOW, Calibrators, Members
 from streamgauge.udfs.scoring.detectors import OWN, Detectors, EntityState
@@ -92,7 +93,8 @@ class Scorer:
     def __init__(self, settings: PipelineSettings, in_force: InForce, models: Models) -> None:
         self._settings, self._in_force = settings.featurize, in_force
         self.models = models
-        self.detectors = Detectors(settings.detectors, in_force.versions)
+        calendar = Calendar(settings.decide.time_zone, settings.decide.calendar)
+        self.detectors = Detectors(settings.detectors, in_force.versions, calendar)
         self.stream = StreamKind()
         self.prior = np.zeros((0, PRIOR))
         members = _members(self.detectors, models)

@@ -244,7 +244,7 @@ class DetectorSettings(Section):
     online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(
         streams=("fields", "records")
     )
-    extreme_value: ExtremeValueSettings | None = ExtremeValueSettings(streams=("fields", "records"))
+    extreme_value: ExtremeValueSettings | None = None
     empirical_tail: EmpiricalTailSettings | None = None
     online_gaussian_mixture: OnlineGaussianMixtureSettings | None = None
     mahalanobis: LinearResidualsSettings | None = None
@@ -258,9 +258,9 @@ class DetectorSettings(Section):
     level_shift: TwoSpansSettings | None = None
     spread_change: TwoSpansSettings | None = None
     forecast_residual: ForecastResidualSettings | None = None
-    seasonal_profile: SeasonalProfileSettings | None = SeasonalProfileSettings(streams=("fields",))
+    seasonal_profile: SeasonalProfileSettings | None = None
     cusum: CusumSettings | None = CusumSettings(streams=("fields",))
     slow_drift: SlowDriftSettings | None = SlowDriftSettings(streams=("fields",))
-    peer_deviation: PeerDeviationSettings | None = PeerDeviationSettings(streams=("fields",))
+    peer_deviation: PeerDeviationSettings | None = PeerDeviationSettings(streams=("series", "fields"))
     shape_dictionary: ShapeDictionarySettings | None = None
     first_seen_category: FirstSeenCategorySettings | None = None

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
+from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
 from streamgauge.models.detectors.channel.learned_tail import (
     TAIL_NUMBERS,
     ideal_evidence,
@@ -109,15 +109,15 @@ class DayProfile(FieldChannels):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return WIDTH
 
-    def _evidence(
-        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, evidence: Floats, expected: Floats
+    def _look(
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found
     ) -> None:
         calendar = self.calendar
         quarters = calendar.slots(times) * SLOTS // 1440
         off = np.minimum(calendar.day_types(times), 1)
         gain = 1.0 - 0.5 ** (1.0 / self.half_life)
         days = calendar.days(times) + 1
-        _profile(state, rows, X, quarters, off, days, quarantined, gain, 1.0 / self.memory, evidence, expected)
+        _profile(state, rows, X, quarters, off, days, quarantined, gain, 1.0 / self.memory, *found)
 
 
 @njit(cache=True)
@@ -135,7 +135,7 @@ def _base(cell, quarter, off):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evidence, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     statistics = np.empty(STATISTICS)
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
@@ -150,7 +150,8 @@ def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evid
             count = cell[COUNT]
             if known:
                 expected[i, f] = base
-                _look(cell, x - base, count, min(count, 2.0 / gain), gain, quarantined[i], statistics, evidence[i, f])
+                effective = min(count, 2.0 / gain)
+                deviations[i, f] = _look(cell, x - base, count, effective, gain, quarantined[i], statistics, evidence[i, f])
             if quarantined[i]:
                 continue
             slot = off[i] * SLOTS + quarters[i]
@@ -175,7 +176,8 @@ def _limited(cell, change):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _look(cell, residual, count, effective, gain, quarantined, statistics, evidence):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    """Fill in the evidence of a residual, and learn it unless it is quarantined."""
+    """Fill in the evidence of a residual, and learn it unless it is quarantined; returns the residual in standard deviations."""
+    deviation = math.nan
     if count == 0.0:
         cell[LAST] = cell[SLOW] = cell[FAST] = residual
     spread = math.sqrt(cell[LEVELS + RESIDUAL * LEVEL_NUMBERS + SPREAD])
@@ -193,13 +195,16 @@ def _look(cell, residual, count, effective, gain, quarantined, statistics, evide
         tail = cell[TAILS + k * TAIL_NUMBERS : TAILS + (k + 1) * TAIL_NUMBERS]
         if tail[0] == 0.0:
             prime_tail(tail)
-        ideal = ideal_evidence(distance(level, learned, statistics[k]), learned - 1.0)
+        z = distance(level, learned, statistics[k])
+        if k == RESIDUAL:
+            deviation = z
+        ideal = ideal_evidence(z, learned - 1.0)
         evidence[k] = tail_evidence(ideal, tail[0], tail[1], tail[2], learned)
         if not quarantined:
             learn_tail(tail, ideal, learned)
     cell[LAST], cell[FAST] = residual, fast
     if quarantined:
-        return
+        return deviation
     for k in range(STATISTICS):
         if k == RESIDUAL or count > 0.0:
             level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
@@ -210,3 +215,4 @@ def _look(cell, residual, count, effective, gain, quarantined, statistics, evide
         departure = min(max(departure, -CLIP * spread), CLIP * spread)
     cell[SLOW] += SLOW_GAIN * departure
     cell[COUNT] = count + 1.0
+    return deviation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints, Kind
@@ -26,6 +26,24 @@ class Channel:
 
     name: str
     kind: Kind
+
+
+class Found(NamedTuple):
+    """What a detector with channels finds in events.
+
+    Attributes
+    ----------
+    evidence : float64[n, d, channels]
+        At least 0; NaN where a channel cannot judge.
+    expected : float64[n, d]
+        The expected value; NaN where nothing is known.
+    deviations : float64[n, d]
+        Value less expected value, in standard deviations; NaN where nothing is known.
+    """
+
+    evidence: Floats
+    expected: Floats
+    deviations: Floats
 
 
 class FieldChannels(EntityDetector):
@@ -50,14 +68,12 @@ class FieldChannels(EntityDetector):
         self.cohort = np.zeros((0, self.cohort_numbers))
 
     @abstractmethod
-    def _evidence(
-        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, evidence: Floats, expected: Floats
+    def _look(
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found
     ) -> None:
-        """Fill in `evidence`, float64[n, d, channels], and `expected`, float64[n, d]; learn what is not quarantined."""
+        """Fill in what is found; learn what is not quarantined."""
 
-    def evidence(
-        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags
-    ) -> tuple[Floats, Floats]:
+    def look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags) -> Found:
         """Look at events in row order, and learn them.
 
         Parameters
@@ -75,21 +91,19 @@ class FieldChannels(EntityDetector):
 
         Returns
         -------
-        evidence : float64[n, d, channels]
-            At least 0; NaN where a channel cannot judge.
-        expected : float64[n, d]
-            NaN where nothing is known.
+        Found
         """
         if X.shape[1] > len(self.cohort):
             more = np.zeros((X.shape[1] - len(self.cohort), self.cohort_numbers))
             self.cohort = np.concatenate((self.cohort, more))
-        evidence, expected = np.full((*X.shape, len(self.channels)), np.nan), np.full(X.shape, np.nan)
-        self._evidence(state, rows, np.clip(X, -LARGEST, LARGEST), times, quarantined, evidence, expected)
-        return evidence, expected
+        unknown = np.full((2, *X.shape), np.nan)
+        found = Found(np.full((*X.shape, len(self.channels)), np.nan), unknown[0], unknown[1])
+        self._look(state, rows, np.clip(X, -LARGEST, LARGEST), times, quarantined, found)
+        return found
 
     def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        evidence, expected = self.evidence(state, rows, X, times, np.full(len(X), not learn))
-        largest = np.nan_to_num(evidence, nan=-1.0).max(axis=2)
-        return np.where(largest < 0.0, np.nan, largest), expected
+        found = self.look(state, rows, X, times, np.full(len(X), not learn))
+        largest = np.nan_to_num(found.evidence, nan=-1.0).max(axis=2)
+        return np.where(largest < 0.0, np.nan, largest), found.expected

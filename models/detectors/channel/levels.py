@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
+from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
 from streamgauge.models.detectors.channel.learned_tail import (
     TAIL_NUMBERS,
     ideal_evidence,
@@ -94,11 +94,11 @@ class Levels(FieldChannels):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return WIDTH
 
-    def _evidence(
-        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, evidence: Floats, expected: Floats
+    def _look(
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found
     ) -> None:
         gain = 1.0 - 0.5 ** (1.0 / self.half_life)
-        _levels(state, self.cohort, rows, X, quarantined, gain, evidence, expected)
+        _levels(state, self.cohort, rows, X, quarantined, gain, *found)
 
 
 @njit(cache=True)
@@ -177,7 +177,7 @@ def _channel(cell, cohort, k, count, ideal, learn):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _levels(state, cohorts, rows, X, quarantined, gain, evidence, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _levels(state, cohorts, rows, X, quarantined, gain, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     statistics = np.empty(STATISTICS)
     for i in range(X.shape[0]):
         learn = not quarantined[i]
@@ -211,6 +211,8 @@ def _levels(state, cohorts, rows, X, quarantined, gain, evidence, expected):  # 
                             expected[i, f] = mean
                 elif learned >= 3.0:
                     z, freedom = distance(level, learned, statistics[k]), learned - 1.0
+                if k == LEVEL:
+                    deviations[i, f] = z
                 if not math.isnan(z):
                     evidence[i, f, k] = _channel(cell, cohort, k, learned, ideal_evidence(z, freedom), learn)
             if not learn:
