@@ -20,8 +20,9 @@ NOVEL, FEW = 8.5, 100.0
 def join(looks: Floats, kinds: Ints, members: Floats, present: Flags, kinds_of_members: Ints) -> tuple[Floats, Floats]:
     """Join tail probabilities by their harmonic mean.
 
-    The harmonic mean of tail probabilities is a tail probability, nearly, however they depend on each other. One that is very small is not
-    hidden by others that are large: it counts as if it stood alone, less the logarithm of the number of looks.
+    Each channel and each member has the same weight; a channel's weight is divided among the fields. The weighted harmonic mean of tail
+    probabilities is a tail probability, nearly, however they depend on each other. One that is very small is not hidden by others that are
+    large: it counts as if it stood alone, less the logarithm of the number of channels, and of fields.
 
     Parameters
     ----------
@@ -82,13 +83,19 @@ def ranked(joined: Floats, novelty: Floats, seen: Ints) -> Floats:
 
 @njit(cache=True)
 def _join(looks, kinds, members, present, kinds_of_members, joined, by_kind):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    fields, channels = looks.shape[1], looks.shape[2]
+    prices = np.empty(channels)
     for i in range(looks.shape[0]):
         most, number = 0.0, 0
-        for f in range(looks.shape[1]):
-            for k in range(looks.shape[2]):
+        for k in range(channels):
+            known, largest = 0, 0.0
+            for f in range(fields):
                 if not math.isnan(looks[i, f, k]):
-                    number += 1
-                    most = max(most, looks[i, f, k])
+                    known += 1
+                    largest = max(largest, looks[i, f, k])
+            prices[k] = math.log(max(known, 1))
+            number += known > 0
+            most = max(most, largest - prices[k])
         for k in range(members.shape[1]):
             if present[i, k]:
                 number += 1
@@ -97,10 +104,10 @@ def _join(looks, kinds, members, present, kinds_of_members, joined, by_kind):  #
             joined[i] = math.nan
             continue
         total = 0.0
-        for f in range(looks.shape[1]):
-            for k in range(looks.shape[2]):
+        for k in range(channels):
+            for f in range(fields):
                 if not math.isnan(looks[i, f, k]):
-                    part = math.exp(looks[i, f, k] - most)
+                    part = math.exp(looks[i, f, k] - prices[k] - most)
                     total += part
                     by_kind[i, kinds[k]] += part
         for k in range(members.shape[1]):
