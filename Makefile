@@ -43,6 +43,8 @@ bench: .venv/.installed-dev  ## all benchmarks that need no data of others; this
 	$(BIN)/python -m benchmarks.throughput
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.kinds
+	$(BIN)/python -m benchmarks.promise
+	$(BIN)/python -m benchmarks.faults
 	$(BIN)/python -m benchmarks.closed_loop
 	$(BIN)/python -m benchmarks.million
 

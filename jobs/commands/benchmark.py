@@ -59,7 +59,9 @@ def benchmark(
         return
     sets = figures.get("sets", [])
     if sets:
-        each = Table(*(name.replace("_", " ") for name in sets[0]))
+        each = Table()
+        for name in sets[0]:
+            each.add_column(name.replace("_", " "), no_wrap=name in ("family", "case"))
         for row in sets:
             each.add_row(*map(benchmarking.cell, row.values()))
         console.print(each)
