@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,14 +38,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     (shared / "numba").mkdir(exist_ok=True)
     for folder in ("jars", "numba"):  # downloading and compiling take long, so the results are kept for the next run
         (home / folder).symlink_to(shared / folder)
-    before = os.environ.get("STREAMGAUGE_HOME")
-    os.environ["STREAMGAUGE_HOME"] = str(home)
-    try:
-        yield local_cluster.up(2, free_ports(), home)
-    finally:
-        close_all()
-        local_cluster.down(home)
-        if before is None:
-            del os.environ["STREAMGAUGE_HOME"]
-        else:
-            os.environ["STREAMGAUGE_HOME"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STREAMGAUGE_HOME", str(home))
+        # Flink's processes live for minutes here. Most of what Java's second compiler optimises is never used again.
+        patch.setenv("JVM_ARGS", "-XX:TieredStopAtLevel=1")
+        try:
+            yield local_cluster.up(2, free_ports(), home)
+        finally:
+            close_all()
+            local_cluster.down(home)

@@ -25,8 +25,9 @@ def test_submit_replay_alerts_doctor_status_stop_and_submit_again(cluster, tmp_p
     settings = ("--settings", live.file)
     job = json.loads(streamgauge("submit", *settings, "--json"))["job"]
     streamgauge("replay", series, *settings, "--time-column", "time")
-    live.until(live.topics.alerts, lambda records: any(b"9999" in record.value for record in records))
-    lines = streamgauge("alerts", *settings, "--from-beginning", "--idle", "5", "--json").splitlines()
+    raised = live.until(live.topics.alerts, lambda records: any(b"9999" in record.value for record in records))
+    shown = ("--from-beginning", "--limit", len(raised), "--idle", "60", "--json")
+    lines = streamgauge("alerts", *settings, *shown).splitlines()
     opened = [json.loads(line) for line in lines if '"opened"' in line]
     spike = [a["data"] for a in opened if a["data"]["actual"].get("pressure") == 9999]
     assert [(data["entity"], data["kind"]) for data in spike] == [("pump", "point")]

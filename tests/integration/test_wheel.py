@@ -22,6 +22,7 @@ from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.settings.kafka import KafkaSettings
 
 from tests.integration.conftest import free_ports
+from tests.integration.live import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 SOURCES = (
@@ -151,7 +152,7 @@ def test_up_submit_alert_stop_down(installed):
     job = json.loads(installed.streamgauge("submit", "--json"))["job"]
     assert sorted(cache.rglob("*.nbi")) == compiled  # the job found all kernels
     kafka = KafkaSettings(bootstrap=f"127.0.0.1:{installed.ports['kafka']}")
-    alert, deadline = "", time.monotonic() + 60
+    alert, deadline = "", time.monotonic() + PATIENCE
     with clients.producer(kafka, "write events") as producer:
         while (
             not alert and time.monotonic() < deadline
