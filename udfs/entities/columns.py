@@ -26,7 +26,7 @@ ALWAYS, ALWAYS_TIMED = 7, 11
 PEAK, REPORTED, QUARANTINED_N, QUARANTINED_MEAN, QUARANTINED_SQUARES, QUARANTINED_LAST, QUARANTINED_CHANGES = range(7)
 LEVEL_COLUMNS = 7
 
-QUARANTINED_AFTER = 16  # events of an entity after which its incident quarantines the next ones
+QUARANTINED_AFTER = 60  # events of an entity after which its incident quarantines the next ones
 
 # First columns of a field's state in `EntityStore.fields`: number of values, mean, variance, last value, lowest and highest usual
 # value. `scoring.normalise` owns the others.
