@@ -27,9 +27,10 @@ from streamgauge.models.detectors.channel.usual_level import (
 
 LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
 STATISTICS = 4
-# Numbers of an entity's field: number of values, last value, slow and fast running mean; a level and a tail for each statistic.
-COUNT, LAST, SLOW, FAST = range(4)
-LEVELS = 4
+# Numbers of an entity's field: number of values, last value, slow and fast running mean, time of the first value; a level and a tail for
+# each statistic.
+COUNT, LAST, SLOW, FAST, SINCE = range(5)
+LEVELS = 5
 TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
 WIDTH = TAILS + STATISTICS * TAIL_NUMBERS
 # Numbers of the cohort's field: entities; values of young entities; mean and variance of these; variance within entities; number of
@@ -39,6 +40,7 @@ WITHINS = 5
 COHORT_TAILS = WITHINS + 1 + 2 * STATISTICS
 COHORT_WIDTH = COHORT_TAILS + STATISTICS * (1 + TAIL_NUMBERS)
 
+RHYTHM = 4 * 86_400_000.0  # milliseconds until an entity has shown how its values change over the days
 YOUNG = 50.0  # values of an entity up to which the cohort's prior counts, and learns from it
 SETTLING = 300.0  # values of an entity up to which the cohort's tails count and learn
 ENOUGH_ENTITIES, ENOUGH_VALUES = 8.0, 30.0  # from which on the cohort's prior is used
@@ -98,7 +100,7 @@ class Levels(FieldChannels):
         self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found
     ) -> None:
         gain = 1.0 - 0.5 ** (1.0 / self.half_life)
-        _levels(state, self.cohort, rows, X, quarantined, gain, *found)
+        _levels(state, self.cohort, rows, X, times, quarantined, gain, *found)
 
 
 @njit(cache=True)
@@ -151,7 +153,7 @@ def _learn_cohort(cohort, level, count, statistics):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def _channel(cell, cohort, k, count, ideal, learn):  # type: ignore[no-untyped-def]
+def _channel(cell, cohort, k, count, shown, ideal, learn):  # type: ignore[no-untyped-def]
     """Evidence of an ideal evidence, by the tail of the entity and that of young entities; both learn it if `learn`."""
     tail = cell[TAILS + k * TAIL_NUMBERS : TAILS + (k + 1) * TAIL_NUMBERS]
     place = COHORT_TAILS + k * (1 + TAIL_NUMBERS)
@@ -161,12 +163,13 @@ def _channel(cell, cohort, k, count, ideal, learn):  # type: ignore[no-untyped-d
         prime_tail(shared)
     if tail[0] == 0.0:
         tail[:] = shared
-    q1, q2, q3, learned = tail[0], tail[1], tail[2], count
+    # In its first days, an entity has not shown yet how its values change over the day.
+    q1, q2, q3, learned = tail[0], tail[1], tail[2], count * shown
     young = count < SETTLING
     if young and known >= ENOUGH_TAIL:
         own = count / SETTLING
         q1, q2, q3 = own * q1 + (1.0 - own) * shared[0], own * q2 + (1.0 - own) * shared[1], own * q3 + (1.0 - own) * shared[2]
-        learned = count + (1.0 - own) * known
+        learned += (1.0 - own) * known
     evidence = tail_evidence(ideal, q1, q2, q3, learned)
     if learn:
         learn_tail(tail, ideal, count)
@@ -177,7 +180,7 @@ def _channel(cell, cohort, k, count, ideal, learn):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _levels(state, cohorts, rows, X, quarantined, gain, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     statistics = np.empty(STATISTICS)
     for i in range(X.shape[0]):
         learn = not quarantined[i]
@@ -191,6 +194,8 @@ def _levels(state, cohorts, rows, X, quarantined, gain, evidence, expected, devi
             shrunk = count < YOUNG and _cohort_ready(cohort)
             if count == 0.0:
                 cell[LAST] = cell[SLOW] = cell[FAST] = x
+                cell[SINCE] = times[i]
+            shown = min(max((times[i] - cell[SINCE]) / RHYTHM, 0.0), 1.0)
             spread = math.sqrt(cell[LEVELS + SPREAD])
             step = x - cell[FAST]
             if spread > 0.0 and count >= 3.0:
@@ -214,7 +219,7 @@ def _levels(state, cohorts, rows, X, quarantined, gain, evidence, expected, devi
                 if k == LEVEL:
                     deviations[i, f] = z
                 if not math.isnan(z):
-                    evidence[i, f, k] = _channel(cell, cohort, k, learned, ideal_evidence(z, freedom), learn)
+                    evidence[i, f, k] = _channel(cell, cohort, k, learned, shown, ideal_evidence(z, freedom), learn)
             if not learn:
                 cell[LAST], cell[FAST] = x, fast
                 continue
