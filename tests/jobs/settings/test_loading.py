@@ -61,7 +61,7 @@ def test_the_file_in_the_repository_holds_the_defaults():
         ({"models": {"use": {"pumps": {}}}}, "models.*registry: models are used, so it must be named"),
         (
             {"models": {"registry": "r", "use": {"pumps": {"variant": "int8"}}}},
-            r"models.use.pumps: the variants int8 and student were removed \(docs/adr/017\): leave the key variant out",
+            r"models.use.pumps.variant: the variants int8 and student were removed \(docs/adr/017\): leave the key out",
         ),
         (
             {"retrain": {"candidates": ["gan"]}},
