@@ -91,14 +91,6 @@ def population_stability(expected: Floats, counts: Floats) -> Floats:
     return np.where((n[:, 0] > 0) & (expected.sum(axis=1) > 0), index, 0.0)
 
 
-def kolmogorov_smirnov(expected: Floats, counts: Floats) -> Floats:
-    """Largest difference between the cumulative distributions at the bins' edges, of each field, float64[d]; at most that of all values."""
-    n = counts.sum(axis=1, keepdims=True)
-    apart = np.cumsum(counts / np.maximum(n, 1.0), axis=1) - np.cumsum(expected, axis=1)
-    largest: Floats = np.abs(apart).max(axis=1)
-    return np.where((n[:, 0] > 0) & (expected.sum(axis=1) > 0), largest, 0.0)
-
-
 @njit(cache=True)
 def _bin(x, edges):  # type: ignore[no-untyped-def]
     """Bin of a value; with few edges, comparing one after the other is faster than a search."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from streamgauge.models.calibration.thresholds import compare_thresholds
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.models.evaluation.drift import Reference, kolmogorov_smirnov, population_stability
+from streamgauge.models.evaluation.drift import Reference, population_stability
 from streamgauge.models.persistence.registry import SCORE
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.output.cloud_event import Origin
@@ -179,7 +179,7 @@ class DriftWatch:
         offset, time : int
             Of the last event of the span.
         """
-        index, distance = population_stability(expected, self._counts), kolmogorov_smirnov(expected, self._counts)
+        index = population_stability(expected, self._counts)
         occupied = self._seen > 0
         least = 1 if self._suspect == ALERTS else self._seen[occupied] / 2
         share = float((self._moved[occupied] >= least).mean()) if occupied.any() else 0.0
@@ -199,13 +199,7 @@ class DriftWatch:
             self._rest = self.settings.rest
             assert self._began is not None
             rows = [f for f in np.argsort(-index, kind="stable").tolist() if index[f] >= self.settings.index]
-            drifted_columns = {
-                names[f]: {
-                    "population_stability_index": round(float(index[f]), 4),
-                    "kolmogorov_smirnov": round(float(distance[f]), 4),
-                }
-                for f in rows[:11]
-            }
+            drifted_columns = {names[f]: {"population_stability_index": round(float(index[f]), 4)} for f in rows[:11]}
             score = drifted_columns.pop(SCORE, None)
             evidence = {
                 "fields": drifted_columns,

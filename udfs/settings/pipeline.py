@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from streamgauge.udfs.settings.base import Duration, Positive, Probability, Section, StreamKind
 from streamgauge.udfs.settings.detectors import DetectorSettings
 from streamgauge.udfs.settings.local_time import Holidays, TimeZone
@@ -96,19 +96,19 @@ class ModelUse(Section):
     shadow: str | None = Field(
         None, description="Alias, or number, of a version that is scored beside it and counts for nothing."
     )
+    variant: Literal["full"] = Field(
+        "full",
+        description="Leave it out: smaller variants were removed. It stays part of the configuration, so alerts keep their ids.",
+    )
     weight: float = Field(1.0, gt=0, description="Weight in the ensemble.")
     streams: tuple[StreamKind, ...] = Field(("series", "fields", "records"), min_length=1)
-    variant: ClassVar[str] = "full"  # the form of a version that is loaded
 
-    @model_validator(mode="before")
+    @field_validator("variant", mode="before")
     @classmethod
-    def _without_variants(cls, values: Any) -> Any:
-        """Take ``variant: full`` from the settings of earlier releases; the smaller variants are gone."""
-        if not isinstance(values, dict) or "variant" not in values:
-            return values
-        if values["variant"] != "full":
-            raise ValueError("the variants int8 and student were removed (docs/adr/017): leave the key variant out")
-        return {key: value for key, value in values.items() if key != "variant"}
+    def _no_smaller_variant(cls, variant: Any) -> Any:
+        if variant in ("int8", "student"):
+            raise ValueError("the variants int8 and student were removed (docs/adr/017): leave the key out")
+        return variant
 
 
 class ModelsSettings(Section):

@@ -14,7 +14,7 @@ class ConditionalResidual(LinearResiduals):
     """Residual of each field given all the others at the same moment and all of them a step before.
 
     ``r_j = (P z)_j / P_jj`` with ``P`` the inverse of the correlation matrix plus a ridge; each is divided by its own usual size; the
-    mean of the three largest is the raw score. The score is ``m / (m + 3)``.
+    mean of the three largest is the raw score. The score is ``m / (m + 3)``. It is not good for fields of two values.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ class EmpiricalTail(RobustCohort):
     """Mean over the fields of minus the logarithm of the smaller of the two empirical tail probabilities.
 
     The tails are read from one histogram for each field, of the standardised value ``z`` squashed by ``z / (1 + |z|)``, finest around the
-    centre. The score is ``m / (m + 3)``.
+    centre. It is not good for random walks. The score is ``m / (m + 3)``.
 
     Parameters
     ----------

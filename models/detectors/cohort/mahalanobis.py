@@ -13,7 +13,8 @@ class Mahalanobis(LinearResiduals):
     """Root of the mean squared whitened value, with a covariance that is learned event by event, robust and regularised.
 
     The residuals are ``P^(1/2) z``, with ``P`` the inverse of the correlation matrix plus a ridge: their squares add up to the
-    squared distance, and each belongs to a field. The score is ``m / (m + 3)``.
+    squared distance, and each belongs to a field. It is not good for several clusters, nor for fields of two
+    values. The score is ``m / (m + 3)``.
 
     Parameters
     ----------

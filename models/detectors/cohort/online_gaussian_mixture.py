@@ -36,6 +36,7 @@ class OnlineGaussianMixture(RobustCohort):
 
     It is good for events in several clusters, between which nothing is usual. It is not good for fields that depend on each other
     within a cluster, as the covariances are diagonal: use `mahalanobis`, or train a `gaussian_mixture`.
+    Nor is it good for fields of two values.
 
     Parameters
     ----------

@@ -14,7 +14,7 @@ class VectorAutoregression(LinearResiduals):
     """Residual of a ridge regression of every field on all fields of the event before, learned event by event.
 
     ``e = z - B z'`` with ``B = C_zz' (C_z'z' + ridge I)^-1``; each residual is divided by its own usual size; the mean of the three
-    largest is the raw score. The score is ``m / (m + 3)``.
+    largest is the raw score. It is not good for fields of two values. The score is ``m / (m + 3)``.
 
     Parameters
     ----------

@@ -33,7 +33,8 @@ class ForecastResidual(EntityDetector):
     weights' covariance would grow without end. A usual residual is taken as at least a ten-thousandth of the usual size of the values,
     and a residual counts as at most a thousand usual ones: a signal without noise stays finite. The score is ``m / (m + 4)``.
 
-    It is good for signals that follow from their last values. It sees no slow change, as it follows it.
+    It is good for signals that follow from their last values. It sees no slow change, as it follows it, and is not
+    good for values of two kinds.
 
     Parameters
     ----------

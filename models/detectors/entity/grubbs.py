@@ -20,6 +20,7 @@ class Grubbs(WindowDetector):
     The sample is the last `window` values and the new one. With ``G = |x - mean| / s``, the probability that the most extreme of n
     normal values is as far off is at most ``2 n`` times the tail of Student's t with n - 2 degrees of freedom at ``sqrt(n (n - 2) G^2 /
     ((n - 1)^2 - n G^2))``. The score is ``m / (m + 3)``: about a half at five per cent.
+    It is not good for fields of two values.
 
     Parameters
     ----------

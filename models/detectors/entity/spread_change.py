@@ -16,7 +16,8 @@ MEAN, LONG, SHORT = 1, 2, 3
 class SpreadChange(TwoSpans):
     """Logarithm of the ratio of a short and a long exponentially weighted variance, in standard errors of normal values.
 
-    Positive where the spread has grown, negative where it has shrunk. The score is ``m / (m + 6)``.
+    It is not good for slow series: with an autocorrelation of .99, the spread of a short time changes
+    by itself. Positive where the spread has grown, negative where it has shrunk. The score is ``m / (m + 6)``.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from streamgauge.models.detectors.network.network_detector import EventNetwork
+from streamgauge.models.detectors.network.network_detector import EventNetwork, layers
 from streamgauge.models.lazy_modules import load_module
 
 
@@ -22,8 +22,8 @@ class Autoencoder(EventNetwork):
 
     @staticmethod
     def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102
-        outer = 2 * hidden + 4
-        return 2 * (width * outer + outer * hidden) + 2 * outer + hidden + width
+        outer, inner = layers(width)
+        return 2 * (width * outer + outer * inner + inner * hidden) + 2 * (outer + inner) + hidden + width
 
     def new_module(self, width: int) -> Any:  # noqa: D102
         return load_module("detectors.network.torch_networks").AutoencoderNetwork(width, self.size(width))

@@ -22,6 +22,12 @@ NETWORK = "network"
 TRAINING = "detectors.network.torch_training"
 
 
+def layers(width: int) -> tuple[int, int]:
+    """Sizes of the two layers on each side of the narrowest one, for so many fields: wide enough for curved relations of few fields."""
+    outer = min(256, 48 + 4 * width)
+    return outer, outer // 2
+
+
 class NetworkDetector(FittedDetector):
     """A network that predicts what each field of an event should be; the raw score follows from the residuals.
 
@@ -71,7 +77,7 @@ class NetworkDetector(FittedDetector):
         """See `FittedDetector`; the weights are in memory twice, as bytes and in ONNX Runtime; a chunk of rows needs more."""
         detector = cls(**settings)
         hidden = detector.size(width)
-        row = 4 * detector.steps * (4 * width + 8 * hidden)
+        row = 4 * detector.steps * (4 * width + 8 * max(hidden, layers(width)[0]))
         return 8 * cls.parameters(width, hidden, detector.steps) + CHUNK * row + 2**20
 
     def _train(self, Z: Floats, say: Progress) -> None:
@@ -141,7 +147,9 @@ class NetworkDetector(FittedDetector):
 
 
 class EventNetwork(NetworkDetector):
-    """A network that scores each event by itself.
+    """A network that scores each event by itself, with three layers on each side of its code.
+
+    The outer layers follow from the number of fields; training ends when validation data are no better for 15 epochs.
 
     Parameters
     ----------
@@ -155,7 +163,7 @@ class EventNetwork(NetworkDetector):
         Of all random choices.
     """
 
-    def __init__(self, hidden: int | None = None, epochs: int = 60, trim: float = 0.02, seed: int = 42) -> None:
+    def __init__(self, hidden: int | None = None, epochs: int = 200, trim: float = 0.02, seed: int = 42) -> None:
         super().__init__()
         self.hidden = hidden
         self.epochs = epochs

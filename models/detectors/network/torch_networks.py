@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from streamgauge.models.detectors.network.network_detector import layers
 from torch import nn
 from torch.nn.functional import smooth_l1_loss
 
@@ -28,9 +29,10 @@ class AutoencoderNetwork(nn.Sequential):  # type: ignore[misc]
     """
 
     def __init__(self, width: int, hidden: int) -> None:
-        outer = 2 * hidden + 4
-        narrow = (nn.Linear(width, outer), nn.SiLU(), nn.Linear(outer, hidden))
-        super().__init__(*narrow, nn.Linear(hidden, outer), nn.SiLU(), nn.Linear(outer, width))
+        outer, inner = layers(width)
+        narrow = (nn.Linear(width, outer), nn.SiLU(), nn.Linear(outer, inner), nn.SiLU(), nn.Linear(inner, hidden))
+        wide = (nn.Linear(hidden, inner), nn.SiLU(), nn.Linear(inner, outer), nn.SiLU(), nn.Linear(outer, width))
+        super().__init__(*narrow, *wide)
 
     def losses(self, z: Any) -> Any:
         """Loss of each event of float32[n, d]."""
@@ -42,10 +44,11 @@ class VariationalNetwork(nn.Module):  # type: ignore[misc]
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        outer = 2 * hidden + 4
-        self.encoder = nn.Sequential(nn.Linear(width, outer), nn.SiLU())
-        self.mean, self.spread = nn.Linear(outer, hidden), nn.Linear(outer, hidden)
-        self.decoder = nn.Sequential(nn.Linear(hidden, outer), nn.SiLU(), nn.Linear(outer, width))
+        outer, inner = layers(width)
+        self.encoder = nn.Sequential(nn.Linear(width, outer), nn.SiLU(), nn.Linear(outer, inner), nn.SiLU())
+        self.mean, self.spread = nn.Linear(inner, hidden), nn.Linear(inner, hidden)
+        wide = (nn.Linear(hidden, inner), nn.SiLU(), nn.Linear(inner, outer), nn.SiLU())
+        self.decoder = nn.Sequential(*wide, nn.Linear(outer, width))
 
     def forward(self, x: Any) -> Any:
         """Reproduced events, and mean and logarithm of the variance of their codes."""

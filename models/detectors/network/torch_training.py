@@ -17,7 +17,7 @@ from streamgauge.models.detectors.network.onnx_session import open_session
 
 BATCH = 256
 RATE = 2e-3  # of Adam, falling to a twentieth as a cosine
-PATIENCE = 8  # epochs without a better loss of validation data, after which training ends
+PATIENCE = 15  # epochs without a better loss of validation data, after which training ends
 VALIDATION_SHARE = 0.15  # of the events, drawn at random
 TOLERANCE = 1e-5  # by which ONNX Runtime's outputs may differ from torch's
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.models.detectors.network.network_detector import EventNetwork
+from streamgauge.models.detectors.network.network_detector import EventNetwork, layers
 from streamgauge.models.lazy_modules import load_module
 
 
@@ -28,8 +28,8 @@ class VariationalAutoencoder(EventNetwork):
 
     @staticmethod
     def parameters(width: int, hidden: int, steps: int) -> int:  # noqa: D102
-        outer = 2 * hidden + 4
-        return 2 * width * outer + 3 * outer * hidden + 2 * outer + 2 * hidden + width
+        outer, inner = layers(width)
+        return 2 * (width * outer + outer * inner) + 3 * inner * hidden + 2 * (outer + inner) + 2 * hidden + width
 
     def new_module(self, width: int) -> Any:  # noqa: D102
         return load_module("detectors.network.torch_networks").VariationalNetwork(width, self.size(width))

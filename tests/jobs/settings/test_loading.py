@@ -70,6 +70,14 @@ def test_the_file_in_the_repository_holds_the_defaults():
             "detectors.half_space_trees would take .* with event.max_fields 4096",
         ),
         ({"models": {"use": {"pumps": {}}}}, "models.*registry: models are used, so it must be named"),
+        (
+            {"models": {"registry": "r", "use": {"pumps": {"variant": "int8"}}}},
+            r"models.use.pumps.variant: the variants int8 and student were removed \(docs/adr/017\): leave the key out",
+        ),
+        (
+            {"retrain": {"candidates": ["gan"]}},
+            "'gan' is none that is trained, which was removed .*: train gaussian_mixture",
+        ),
         ({"detectors": {"first_seen_category": {"bits": 1000000}}}, "bits: must be a power of two"),
         ({"kafka": {"topics": {"alerts": "events"}}}, "each topic needs a name of its own, events is used twice"),
     ],

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import entropy, ks_2samp
-from streamgauge.models.evaluation.drift import kolmogorov_smirnov, population_stability, reference_of
+from scipy.stats import entropy
+from streamgauge.models.evaluation.drift import population_stability, reference_of
 
 
 def both(shift, n=20_000, seed=0):
@@ -34,16 +32,6 @@ def test_the_index_is_the_symmetric_divergence_of_scipy():
         assert population_stability(reference.shares, counts)[f] == pytest.approx(expected, rel=0.02, abs=1e-3)
 
 
-@given(st.floats(0, 3), st.integers(0, 20))
-def test_the_distance_is_no_larger_than_that_of_all_values_and_near_it(shift, seed):
-    old, new = both(shift, 2000, seed)
-    reference = reference_of(old)
-    ours = kolmogorov_smirnov(reference.shares, reference.counts(new))
-    exact = np.array([ks_2samp(old[:, f], new[:, f]).statistic for f in range(2)])
-    assert (ours <= exact + 1e-9).all()
-    assert (ours >= exact - 0.11).all()
-
-
 def test_nothing_moved_is_below_a_tenth_and_a_deviation_is_beyond_a_quarter():
     for seed in range(20):
         old, new = both(1.0, 1000, seed)
@@ -58,4 +46,3 @@ def test_fields_without_values_say_nothing():
     reference = reference_of(old)
     counts = reference.counts(np.array([[1.0, np.nan]]))
     assert population_stability(reference.shares, counts).tolist() == [0.0, 0.0]
-    assert kolmogorov_smirnov(reference.shares, counts).tolist() == [0.0, 0.0]

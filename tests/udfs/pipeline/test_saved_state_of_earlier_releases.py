@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from tests.state.make_fixtures import arithmetic, digest, lines, read, resume
 
 FOLDER = Path(__file__).resolve().parents[2] / "state"
 FIXTURES = sorted(FOLDER.glob("*/*.zip"))
+
+
+GONE = re.compile(r',\\"kolmogorov_smirnov\\":[\d.e-]+')  # was in requests to retrain, and decided nothing
+# Fixtures whose results differ on purpose, and why: they must restore, and score as many events.
+CHANGED = {"every_detector": "online_gaussian_mixture starts anew, as it was no mixture (docs/adr/017)"}
 
 
 def alike(one: Any, other: Any) -> bool:
@@ -44,7 +50,12 @@ def test_the_rest_of_a_stream_gives_the_results_of_the_release(path, monkeypatch
     monkeypatch.chdir(path.parent)  # the registry is named from there
     manifest, saved, rest, expected = read(path)
     run = resume(manifest, saved, rest)
-    got = lines(run)
+    got, expected = lines(run), [GONE.sub("", line) for line in expected]
+    if path.stem in CHANGED:
+        assert [parsed(line)[0] for line in got].count("scores") == [parsed(line)[0] for line in expected].count(
+            "scores"
+        )
+        return
     if arithmetic() == manifest["arithmetic"]:
         assert got == expected
         assert digest(run.saved) == manifest["digest_after"]
