@@ -14,19 +14,26 @@ BITS, LOW, STEP = 100, -7.0, 0.2  # histogram of a residual: bins, log2 of the f
 FLOOR = 0.02  # added to residuals, in usual sizes, so that one that is always 0 has a tail
 JOINT_BINS, JOINT_STEP = 640, 0.1  # histogram of a joined statistic: bins, width in nats
 EPISODE = 0.5 ** (1 / 100)  # an excess is forgotten by half in 100 events; until then only a larger one is learned
-TOP = 3  # largest evidences that make the statistic of an event
 INDICATOR = 0.1  # weight of a field that has had at most two values
 SPANS = (3.0, 10.0, 30.0, 100.0)  # events that the statistic is smoothed over
 SHORT, LONG = 2.0 / 6.0, 2.0 / 31.0  # gains of the means over 5 and over 30 events
 LEAST_WEIGHT = 0.05  # of a suspicious event where it is learned
+EXCESS_CLIP = 3.0  # mean excesses that an excess of a joined statistic counts at most
+CLIPPED = 1.0 / (1.0 - math.exp(-EXCESS_CLIP))  # what that takes from the mean of an exponential law
+LEAST_SCALE, MOST_SCALE = (
+    0.2,
+    0.5,
+)  # nats of the statistic to a nat of evidence; with the most, three dependent tails of one nat each are safe
 TAIL_SHARE = -math.log(SHARE)
-U, SHAPE, NUMBER = range(3)  # columns of `tails`: where the tail begins, mean of ln(residual / U) beyond, number of those
+U, SHAPE, NUMBER = range(
+    3
+)  # columns of `tails`: where the tail begins, mean of ln(residual / U) beyond, number of those
 SEEN = 3  # columns of `values_seen`: number of different values, at most 3, and the first two
 
 
 @njit(cache=True)
 def tail_evidence(residual, tail):  # type: ignore[no-untyped-def]
-    """Evidence of an absolute residual: beyond U a Pareto tail whose exponent is known from so many excesses (a Lomax law in the logarithm)."""
+    """Evidence of an absolute residual: beyond U a Pareto tail, its exponent known from so many excesses only."""
     x = (residual + FLOOR) / tail[U]
     if x <= 1.0:
         return TAIL_SHARE * x * x
@@ -64,12 +71,17 @@ def fit_joint(counts, table):  # type: ignore[no-untyped-def]
     while b > 0 and above + counts[b - 1] <= SHARE * total:
         b -= 1
         above += counts[b]
-    excess = 0.0
-    for c in range(b, JOINT_BINS):
-        excess += counts[c] * JOINT_STEP * (c + 0.5 - b)
     number = above + 2.0
-    scale = (excess + 1.0) / number  # as if two excesses of half a nat had been seen before
+    scale = max(table[JOINT_BINS + 2], 0.1)
+    for _ in range(4):
+        excess = 0.0
+        for c in range(b, JOINT_BINS):
+            excess += counts[c] * min(JOINT_STEP * (c + 0.5 - b), EXCESS_CLIP * scale)
+        scale = (excess * CLIPPED + 1.0) / number  # as if two excesses of half a nat had been seen before
+    table[JOINT_BINS + 2] = scale
+    scale = min(max(scale, LEAST_SCALE), MOST_SCALE)
     begin = -math.log((above + 1.0) / (total + 1.0))
+    table[JOINT_BINS + 1] = JOINT_STEP * b
     for c in range(b, JOINT_BINS + 1):
         table[c] = begin + (number + 1.0) * math.log1p(JOINT_STEP * (c - b) / (scale * number))
     for c in range(b - 1, -1, -1):
@@ -88,6 +100,14 @@ def joint_evidence(statistic, table):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _bin(residual):  # type: ignore[no-untyped-def]
     return min(max(int((math.log2(max(residual, 1e-9)) - LOW) / STEP), 0), BITS - 1)
+
+
+@njit(cache=True)
+def _counted(size, peaks, k, begin):  # type: ignore[no-untyped-def]
+    """Whether a size is counted in its histogram; in the tail, only what is more than lately, so an episode counts once."""
+    peak = EPISODE * peaks[k]
+    peaks[k] = max(peak, size) if size > begin else peak
+    return size <= begin or size > peak
 
 
 @njit(cache=True)
@@ -135,16 +155,71 @@ def _residuals(row, centre, over, matrix, residual):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
+def _pooled(residual, known, seen, tails, fields):  # type: ignore[no-untyped-def]
+    """Fill the evidence of fields; returns the mean of the three largest evidences of residuals."""
+    d = len(known)
+    first, second, third = 0.0, 0.0, 0.0
+    for k in range(2 * d):
+        j = k % d
+        if not known[j]:
+            continue
+        own = tail_evidence(abs(residual[k]), tails[k])
+        if 0.0 < seen[j, 0] < SEEN:
+            own *= INDICATOR
+        fields[j] = max(fields[j], own - math.log(2.0))  # two models have looked
+        if own > first:
+            first, second, third = own, first, second
+        elif own > second:
+            second, third = own, second
+        elif own > third:
+            third = own
+    return (first + second + third) / 3.0
+
+
+@njit(cache=True)
+def _smoothed(statistic, memory):  # type: ignore[no-untyped-def]
+    """Learn the statistic into its means over the spans; returns the mean of these."""
+    total = 0.0
+    for s in range(len(SPANS)):
+        if math.isnan(memory[s]):
+            memory[s] = statistic
+        memory[s] += 2.0 / (SPANS[s] + 1.0) * (statistic - memory[s])
+        total += memory[s]
+    return total / len(SPANS)
+
+
+@njit(cache=True)
 def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    X, slots, recent, values, seen, moments, matrix, tails, tables, counts, joint, peaks, held, weights, limit, start, judged, learn, evidence, fields
+    X,
+    slots,
+    recent,
+    values,
+    seen,
+    moments,
+    matrix,
+    tails,
+    table,
+    counts,
+    joint,
+    suspicion,
+    peaks,
+    held,
+    weights,
+    limit,
+    start,
+    judged,
+    learn,
+    evidence,
+    fields,
 ):
     """Evidence of events in order, then they are learned into histograms and kept in `held` until the next matrix.
 
-    `start` rows are in `held`; `judged` is 0 before the first matrix, 1 while tails are only learned, 2 when evidence is known.
+    `start` rows are in `held`. `judged` is 0 before the first matrix, 1 while only the histograms of residuals are learned, 2 when
+    the evidence of fields is known, 3 when that of events is.
     """
     n, d = X.shape
     m = 2 * d
-    row, residual, known, own = np.empty(3 * d), np.zeros(m), np.zeros(d, np.bool_), np.zeros(m)
+    row, residual, known = np.empty(3 * d), np.zeros(m), np.zeros(d, np.bool_)
     for i in range(n):
         memory = recent[slots[i]]
         _look(X[i], memory, row, known)
@@ -157,30 +232,11 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         if judged > 0:
             _residuals(row, moments[0], moments[1], matrix, residual)
         if judged > 1:
-            first, second, third = 0.0, 0.0, 0.0
-            for k in range(m):
-                j = k % d
-                own[k] = 0.0
-                residual[k] = abs(residual[k])
-                if not known[j]:
-                    continue
-                own[k] = tail_evidence(residual[k], tails[k])
-                if 0.0 < seen[j, 0] < SEEN:
-                    own[k] *= INDICATOR
-                fields[i, j] = max(fields[i, j], own[k] - math.log(2.0))  # two models have looked
-                if own[k] > first:
-                    first, second, third = own[k], first, second
-                elif own[k] > second:
-                    second, third = own[k], second
-                elif own[k] > third:
-                    third = own[k]
-            statistic = (first + second + third) / TOP
-            for s in range(len(SPANS)):
-                before = memory[m + s]
-                memory[m + s] = statistic if math.isnan(before) else before + 2.0 / (SPANS[s] + 1.0) * (statistic - before)
-                lasting += memory[m + s] / len(SPANS)
+            statistic = _pooled(residual, known, seen, tails, fields[i])
+            lasting = _smoothed(statistic, memory[m:])
             if judged > 2:
-                evidence[i] = max(0.0, max(joint_evidence(statistic, tables[0]), joint_evidence(lasting, tables[1])) - math.log(2.0))
+                lead = fields[i].max() - math.log(d)
+                evidence[i] = max(0.0, max(joint_evidence(lasting, table), lead) - math.log(2.0))
             weight = max(LEAST_WEIGHT, min(1.0, math.exp(limit - memory[m + 1])))
         if not learn:
             continue
@@ -188,17 +244,13 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             held[start + i, k] = min(max(row[k], -LEARNED_CLIP), LEARNED_CLIP)
         weights[start + i] = weight
         if judged > 1:
-            joint[0, min(int(statistic / JOINT_STEP), JOINT_BINS - 1)] += weight
-            joint[1, min(int(lasting / JOINT_STEP), JOINT_BINS - 1)] += weight
-            joint[2, min(int(memory[m + 1] / JOINT_STEP), JOINT_BINS - 1)] += 1.0
+            if _counted(lasting, peaks, m, table[JOINT_BINS + 1]):
+                joint[min(int(lasting / JOINT_STEP), JOINT_BINS - 1)] += weight
+            suspicion[min(int(memory[m + 1] / JOINT_STEP), JOINT_BINS - 1)] += 1.0
         if judged > 0:
             for k in range(m):
                 if not known[k % d]:
                     continue
-                peak, size = EPISODE * peaks[k], abs(residual[k])
-                peaks[k] = peak
-                if judged > 1 and size + FLOOR > tails[k, U]:
-                    peaks[k] = max(peak, size)
-                    if size <= peak:
-                        continue
-                counts[k, _bin(size)] += weight
+                size = abs(residual[k])
+                if _counted(size, peaks, k, tails[k, U] - FLOOR if judged > 1 else math.inf):
+                    counts[k, _bin(size)] += weight

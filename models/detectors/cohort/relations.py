@@ -24,8 +24,10 @@ Slots = npt.NDArray[np.int64]
 
 REFRESH = 128  # events between looks at what was learned
 FIRST = 32  # events to the first matrix; between looks until `REFRESH` events are learned
-MOST_BETWEEN = 1024  # events between matrices, at most, where fields are few
-FREE = 0.1  # share of events that may be suspicious before suspicion itself counts as usual
+MOST_BETWEEN = 1024  # events between matrices, at most, where columns are not more
+MANY = 256  # columns from which on matrices are as many events apart
+DELAY = 3  # looks until the statistic of an event is learned, at most: a fault is not judged by itself
+FREE = 0.2  # share of events that may be suspicious before suspicion itself counts as usual
 MARGIN = 1.0  # nats above the statistic of the least suspicious of those where suspicion begins
 RIDGE_MEANS = 1.0  # added to the diagonal for the model with means
 
@@ -33,12 +35,13 @@ RIDGE_MEANS = 1.0  # added to the diagonal for the model with means
 class Relations(ScoredCohort):
     """Residual of each field given all other fields, with and without their recent means, as evidence.
 
-    Each residual is measured by a tail of its own, which is learned; a row's statistic is the mean of the three largest evidences.
-    The statistic and its mean over 3, 10, 30 and 100 events of the entity are each turned into evidence once more, by the statistics
-    seen so far; so dependence between fields is counted. An event is told when it is strange at once, or a little strange for long.
+    Each residual has a tail of its own, which is learned. The statistic of an event is the mean of the three largest evidences, smoothed
+    over 3, 10, 30 and 100 events of its entity; the mean of the four is turned into evidence by those seen so far, which counts the
+    dependence of fields. The event's evidence is that, or the largest of one field less the price of d looks, whichever is more, less the
+    price of these two looks. So an event is told when one field leaves its relation, or when several are a little strange for long.
 
-    What is usual follows slowly and not at all willingly: values count as 3 deviations at most, and an event whose entity was strange
-    lately, more than the strangest tenth of all events, is learned with little weight. An excess that lasts is learned once.
+    The model of what is usual does not follow a fault. A value counts as 3 deviations at most where it is learned; an event whose entity
+    is more suspicious than the strangest fifth of all events, by a nat, is learned with little weight; an excess that lasts counts once.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ class Relations(ScoredCohort):
     memory : float
         Events that what is usual looks back on, at most.
     warmup : int
-        Events to learn before anything is scored.
+        Events to learn before anything is scored, at least 128.
 
     Attributes
     ----------
@@ -67,15 +70,30 @@ class Relations(ScoredCohort):
     in_nats: ClassVar[bool] = True
     half_score: ClassVar[float] = 7.0
     state_version: ClassVar[int] = 1
-    max_fields: ClassVar[int] = 512
+    max_fields: ClassVar[int] = 256
     arrays: ClassVar[tuple[str, ...]] = (
-        "_mean", "_cov", "_matrix", "_moments", "_tails", "_tables", "_counts", "_joint", "_peaks", "_held", "_weights", "_seen", "_recent", "_numbers",
-    )  # fmt: skip
+        "_mean",
+        "_cov",
+        "_matrix",
+        "_moments",
+        "_tails",
+        "_table",
+        "_counts",
+        "_joint",
+        "_pending",
+        "_suspicion",
+        "_peaks",
+        "_held",
+        "_weights",
+        "_seen",
+        "_recent",
+        "_numbers",
+    )
 
     def __init__(self, ridge: float = 0.1, memory: float = 5e4, warmup: int = REFRESH) -> None:
         self.ridge = ridge
         self.memory = memory
-        self.warmup = warmup
+        self.warmup = max(warmup, REFRESH)
         self.learned = 0
         self._recent: Floats | None = None
 
@@ -133,11 +151,13 @@ class Relations(ScoredCohort):
         d, w = width, 3 * width
         self._mean, self._cov, self._matrix = np.zeros(w), np.zeros((w, w)), np.zeros((w, 2 * d))
         self._moments = np.stack((np.zeros(w), np.ones(w)))
-        self._tails, self._counts, self._peaks = np.ones((2 * d, 3)), np.zeros((2 * d, BITS)), np.zeros(2 * d)
-        self._tables, self._joint = np.zeros((2, JOINT_BINS + 1)), np.zeros((3, JOINT_BINS))
+        self._tails, self._counts, self._peaks = np.ones((2 * d, 3)), np.zeros((2 * d, BITS)), np.zeros(2 * d + 1)
+        self._table, self._joint = np.full(JOINT_BINS + 3, np.inf), np.zeros(JOINT_BINS)
+        self._table[-1] = 0.5
+        self._pending, self._suspicion = np.zeros((DELAY + 1, JOINT_BINS)), np.zeros(JOINT_BINS)
         self._held, self._weights, self._seen = np.zeros((REFRESH, w)), np.zeros(REFRESH), np.zeros((d, 3))
         self._recent = np.full((1, self.recent_columns(d)), np.nan)
-        self._numbers = np.array([0.0, 0.0, np.inf])  # weight learned, events learned at the last matrix, limit of suspicion
+        self._numbers = np.array([0.0, 0.0, np.inf])  # weight learned, events at the last matrix, limit of suspicion
 
     def _learn(self, X: Floats, slots: Slots, recent: Floats, values: Floats | None) -> tuple[Floats, Floats]:
         evidence, fields = np.empty(len(X)), np.empty(X.shape)
@@ -165,8 +185,16 @@ class Relations(ScoredCohort):
         self._run(X, np.arange(len(X)), recent, none, 0, False, evidence, fields)
         return evidence, fields
 
-    def _run(  # noqa: PLR0913  the arrays of one call of the kernel
-        self, X: Floats, slots: Slots, recent: Floats, values: Floats, filled: int, learn: bool, evidence: Floats, fields: Floats
+    def _run(
+        self,
+        X: Floats,
+        slots: Slots,
+        recent: Floats,
+        values: Floats,
+        filled: int,
+        learn: bool,
+        evidence: Floats,
+        fields: Floats,
     ) -> None:
         judged = (self.learned >= FIRST) + (self.learned >= 2 * FIRST) + (self.learned >= self.warmup)
         rate(
@@ -178,9 +206,10 @@ class Relations(ScoredCohort):
             self._moments,
             self._matrix,
             self._tails,
-            self._tables,
+            self._table,
             self._counts,
-            self._joint,
+            self._pending[0],
+            self._suspicion,
             self._peaks,
             self._held,
             self._weights,
@@ -205,16 +234,22 @@ class Relations(ScoredCohort):
         self._cov += np.outer(shift, shift) * (total * added / (total + added) ** 2)
         self._mean += shift * (added / (total + added))
         self._numbers[0] = total = total + added
-        for counts in (self._counts, self._joint):
-            counts *= np.minimum(1.0, self.memory / np.maximum(counts.sum(axis=1, keepdims=True), 1.0))
+        for counted in (self._counts, self._joint, self._suspicion):
+            held_now = np.maximum(counted.sum(axis=-1, keepdims=True), 1.0)
+            np.multiply(counted, np.minimum(1.0, self.memory / held_now), out=counted)
         if self.learned > FIRST:
             fit_tails(self._counts, self._tails)
-        if self._joint[2].any():
-            fit_joint(self._joint[0], self._tables[0])
-            fit_joint(self._joint[1], self._tables[1])
-            seen = np.cumsum(self._joint[2])
+        if self.learned > 2 * FIRST:
+            keep = min(DELAY, self.learned // REFRESH // 4)
+            self._joint += self._pending[keep:].sum(axis=0)
+            self._pending[1 : keep + 1] = self._pending[:keep]
+            self._pending[keep + 1 :] = 0.0
+            self._pending[0] = 0.0
+            fit_joint(self._joint, self._table)
+            seen = np.cumsum(self._suspicion)
             self._numbers[2] = MARGIN + JOINT_STEP * (1 + np.searchsorted(seen, (1.0 - FREE) * seen[-1]))
-        between = max(min(self.learned // 8, MOST_BETWEEN), 1 if len(self._mean) <= MOST_BETWEEN else len(self._mean))
+        columns = len(self._mean)
+        between = max(min(self.learned // 8, MOST_BETWEEN), columns if columns > MANY else 1)
         if last == 0 or self.learned - last >= between:
             self._refresh(total)
             self._numbers[1] = self.learned
