@@ -10,7 +10,7 @@ from numba import njit
 CLIP = 20.0  # deviations beyond which a value counts no more
 LEARNED_CLIP = 3.0  # deviations that a value counts at most where it is learned
 SHARE = 0.03  # share of residuals, and of statistics, that lie in the tail
-BITS, LOW, STEP = 100, -7.0, 0.2  # histogram of a residual: bins, log2 of the first edge, width in log2
+BITS, LOW, STEP = 160, -7.0, 0.1  # histogram of a residual: bins, log2 of the first edge, width in log2
 FLOOR = 0.02  # added to residuals, in usual sizes, so that one that is always 0 has a tail
 JOINT_BINS, JOINT_STEP = 640, 0.1  # histogram of a joined statistic: bins, width in nats
 EPISODE = 0.5 ** (1 / 100)  # an excess is forgotten by half in 100 events; until then only a larger one is learned
