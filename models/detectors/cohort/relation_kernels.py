@@ -22,8 +22,8 @@ EXCESS_CLIP = 3.0  # mean excesses that an excess of a joined statistic counts a
 CLIPPED = 1.0 / (1.0 - math.exp(-EXCESS_CLIP))  # what that takes from the mean of an exponential law
 LEAST_SCALE, MOST_SCALE = (
     0.2,
-    0.5,
-)  # nats of the statistic to a nat of evidence; with the most, three dependent tails of one nat each are safe
+    1.0,
+)  # nats of the statistic to a nat of evidence; 1 where strange events last longer than 100 events
 TAIL_SHARE = -math.log(SHARE)
 U, SHAPE, NUMBER = range(
     3
@@ -155,10 +155,10 @@ def _residuals(row, centre, over, matrix, residual):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def _pooled(residual, known, seen, tails, fields):  # type: ignore[no-untyped-def]
-    """Fill the evidence of fields; returns the mean of the three largest evidences of residuals."""
+def _joined(residual, known, seen, tails, fields):  # type: ignore[no-untyped-def]
+    """Fill the evidence of fields; returns the largest evidence of a residual."""
     d = len(known)
-    first, second, third = 0.0, 0.0, 0.0
+    largest = 0.0
     for k in range(2 * d):
         j = k % d
         if not known[j]:
@@ -167,13 +167,8 @@ def _pooled(residual, known, seen, tails, fields):  # type: ignore[no-untyped-de
         if 0.0 < seen[j, 0] < SEEN:
             own *= INDICATOR
         fields[j] = max(fields[j], own - math.log(2.0))  # two models have looked
-        if own > first:
-            first, second, third = own, first, second
-        elif own > second:
-            second, third = own, second
-        elif own > third:
-            third = own
-    return (first + second + third) / 3.0
+        largest = max(largest, own)
+    return largest
 
 
 @njit(cache=True)
@@ -232,7 +227,7 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         if judged > 0:
             _residuals(row, moments[0], moments[1], matrix, residual)
         if judged > 1:
-            statistic = _pooled(residual, known, seen, tails, fields[i])
+            statistic = _joined(residual, known, seen, tails, fields[i])
             lasting = _smoothed(statistic, memory[m:])
             if judged > 2:
                 lead = fields[i].max() - math.log(d)

@@ -28,20 +28,20 @@ MOST_BETWEEN = 1024  # events between matrices, at most, where columns are not m
 MANY = 256  # columns from which on matrices are as many events apart
 DELAY = 3  # looks until the statistic of an event is learned, at most: a fault is not judged by itself
 FREE = 0.2  # share of events that may be suspicious before suspicion itself counts as usual
-MARGIN = 1.0  # nats above the statistic of the least suspicious of those where suspicion begins
+MARGIN = 1.0  # nats above the statistic of these where suspicion begins
 RIDGE_MEANS = 1.0  # added to the diagonal for the model with means
 
 
 class Relations(ScoredCohort):
     """Residual of each field given all other fields, with and without their recent means, as evidence.
 
-    Each residual has a tail of its own, which is learned. The statistic of an event is the mean of the three largest evidences, smoothed
+    Each residual has a tail of its own, which is learned. The statistic of an event is the largest evidence of a residual, smoothed
     over 3, 10, 30 and 100 events of its entity; the mean of the four is turned into evidence by those seen so far, which counts the
     dependence of fields. The event's evidence is that, or the largest of one field less the price of d looks, whichever is more, less the
     price of these two looks. So an event is told when one field leaves its relation, or when several are a little strange for long.
 
     The model of what is usual does not follow a fault. A value counts as 3 deviations at most where it is learned; an event whose entity
-    is more suspicious than the strangest fifth of all events, by a nat, is learned with little weight; an excess that lasts counts once.
+    has lately been stranger, by a nat, than four of five events were, is learned with little weight; an excess that lasts counts once.
 
     Parameters
     ----------
