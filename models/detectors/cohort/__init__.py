@@ -18,6 +18,8 @@ __all__ = [
     "mahalanobis",
     "online_gaussian_mixture",
     "online_isolation_forest",
+    "relation_kernels",
+    "relations",
     "river_half_space_trees",
     "robust_cohort",
     "scored_cohort",

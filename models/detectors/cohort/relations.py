@@ -1,0 +1,284 @@
+"""Relations: what all fields of an event together say about each of them, and for how long."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from streamgauge.models.contract import Floats, checked
+from streamgauge.models.detectors.cohort.cohort_detector import InputKind
+from streamgauge.models.detectors.cohort.relation_kernels import (
+    BITS,
+    JOINT_BINS,
+    JOINT_STEP,
+    SPANS,
+    fit_joint,
+    fit_tails,
+    rate,
+)
+from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
+from streamgauge.models.persistence.codec import pack, unpack
+
+Slots = npt.NDArray[np.int64]
+
+REFRESH = 128  # events between looks at what was learned
+FIRST = 32  # events to the first matrix; between looks until `REFRESH` events are learned
+MOST_BETWEEN = 1024  # events between matrices, at most, where columns are not more
+MANY = 256  # columns from which on matrices are as many events apart
+DELAY = 3  # looks until the statistic of an event is learned, at most: a fault is not judged by itself
+FREE = 0.2  # share of events that may be suspicious before suspicion itself counts as usual
+MARGIN = 1.0  # nats above the statistic of these where suspicion begins
+RIDGE_MEANS = 1.0  # added to the diagonal for the model with means
+
+
+class Relations(ScoredCohort):
+    """Residual of each field given all other fields, with and without their recent means, as evidence.
+
+    Each residual has a tail of its own, which is learned. The statistic of an event is the largest evidence of a residual, smoothed
+    over 3, 10, 30 and 100 events of its entity; the mean of the four is turned into evidence by those seen so far, which counts the
+    dependence of fields. The event's evidence is that, or the largest of one field less the price of d looks, whichever is more, less the
+    price of these two looks. So an event is told when one field leaves its relation, or when several are a little strange for long.
+
+    The model of what is usual does not follow a fault. A value counts as 3 deviations at most where it is learned; an event whose entity
+    has lately been stranger, by a nat, than four of five events were, is learned with little weight; an excess that lasts counts once.
+
+    Parameters
+    ----------
+    ridge : float
+        Added to the diagonal of the correlation matrix; early, more is added.
+    memory : float
+        Events that what is usual looks back on, at most.
+    warmup : int
+        Events to learn before anything is scored, at least 128.
+
+    Attributes
+    ----------
+    learned : int
+        Events learned so far.
+
+    Notes
+    -----
+    A field that has had at most two different values helps to explain the others; its own residual counts a tenth, as a line through two
+    points has no tail.
+    Residuals by the inverse of a covariance: Whittaker, Graphical models in applied multivariate statistics, 1990. Tail: Hill, A simple
+    general approach to inference about the tail of a distribution, 1975. Episodes: Leadbetter, Extremes and local dependence, 1983.
+    """
+
+    name: ClassVar[str] = "relations"
+    input_kind: ClassVar[InputKind] = "levels"
+    in_nats: ClassVar[bool] = True
+    half_score: ClassVar[float] = 7.0
+    state_version: ClassVar[int] = 1
+    max_fields: ClassVar[int] = 256
+    arrays: ClassVar[tuple[str, ...]] = (
+        "_mean",
+        "_cov",
+        "_matrix",
+        "_moments",
+        "_tails",
+        "_table",
+        "_counts",
+        "_joint",
+        "_pending",
+        "_suspicion",
+        "_peaks",
+        "_held",
+        "_weights",
+        "_seen",
+        "_recent",
+        "_numbers",
+    )
+
+    def __init__(self, ridge: float = 0.1, memory: float = 5e4, warmup: int = REFRESH) -> None:
+        self.ridge = ridge
+        self.memory = memory
+        self.warmup = max(warmup, REFRESH)
+        self.learned = 0
+        self._recent: Floats | None = None
+
+    @staticmethod
+    def recent_columns(fields: int) -> int:
+        """Numbers that are kept for each entity: two means of each field, and the statistic over four spans."""
+        return 2 * fields + len(SPANS)
+
+    @classmethod
+    def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
+        columns = 3 * width
+        return 8 * (columns * (3 * columns + 2 * width + REFRESH) + 2 * width * BITS)
+
+    @property
+    def width(self) -> int | None:  # noqa: D102
+        return None if self._recent is None else len(self._seen)
+
+    def rate_learn_many(
+        self, X: Floats, slots: Slots | None = None, recent: Floats | None = None, values: Floats | None = None
+    ) -> tuple[Floats, Floats]:
+        """Evidence of events; each is scored, then learned.
+
+        Parameters
+        ----------
+        X : float64[n, d]
+            Each value's deviation from its entity's usual level, in standard deviations; any size, NaN is missing.
+        slots : int64[n], optional
+            Row in `recent` of each event's entity. Without, all events are of one entity.
+        recent : float64[entities, recent_columns(d)], optional
+            What is kept for each entity; NaN where the entity is not known yet. It is written to.
+        values : float64[n, d], optional
+            The values themselves. With them, fields of at most two values are known. Without, all fields are judged alike.
+
+        Returns
+        -------
+        evidence : float64[n]
+            -ln of the event's tail probability; NaN before `warmup` events are learned.
+        fields : float64[n, d]
+            Evidence of each field by itself, at least 0, not yet less the price of d looks; 0 where the value is missing.
+        """
+        X = checked(X, self.width, self.name)
+        if self.width is None:
+            self._build(X.shape[1])
+        assert self._recent is not None
+        if recent is None or slots is None:
+            slots, recent = np.zeros(len(X), np.int64), self._recent
+        return self._learn(X, slots, recent, values)
+
+    def widen(self, width: int) -> None:
+        """Begin anew with more fields: relations to the new ones must be learned, and the old ones' change with them."""
+        self.learned = 0
+        self._build(width)
+
+    def _build(self, width: int) -> None:
+        d, w = width, 3 * width
+        self._mean, self._cov, self._matrix = np.zeros(w), np.zeros((w, w)), np.zeros((w, 2 * d))
+        self._moments = np.stack((np.zeros(w), np.ones(w)))
+        self._tails, self._counts, self._peaks = np.ones((2 * d, 3)), np.zeros((2 * d, BITS)), np.zeros(2 * d + 1)
+        self._table, self._joint = np.full(JOINT_BINS + 3, np.inf), np.zeros(JOINT_BINS)
+        self._table[-1] = 0.5
+        self._pending, self._suspicion = np.zeros((DELAY + 1, JOINT_BINS)), np.zeros(JOINT_BINS)
+        self._held, self._weights, self._seen = np.zeros((REFRESH, w)), np.zeros(REFRESH), np.zeros((d, 3))
+        self._recent = np.full((1, self.recent_columns(d)), np.nan)
+        self._numbers = np.array([0.0, 0.0, np.inf])  # weight learned, events at the last matrix, limit of suspicion
+
+    def _learn(self, X: Floats, slots: Slots, recent: Floats, values: Floats | None) -> tuple[Floats, Floats]:
+        evidence, fields = np.empty(len(X)), np.empty(X.shape)
+        none = np.empty((0, X.shape[1]))
+        start = 0
+        while start < len(X):
+            grid = FIRST if self.learned < REFRESH else REFRESH
+            filled = self.learned % grid
+            part = slice(start, min(len(X), start + grid - filled))
+            given = none if values is None else np.ascontiguousarray(values[part], dtype=np.float64)
+            self._run(X[part], slots[part], recent, given, filled, True, evidence[part], fields[part])
+            self.learned += part.stop - start
+            if self.learned % grid == 0:
+                self._absorb(grid)
+            start = part.stop
+        return evidence, fields
+
+    def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
+        if learn:
+            return self.rate_learn_many(X)
+        assert self._recent is not None
+        evidence, fields = np.empty(len(X)), np.empty(X.shape)
+        recent = np.repeat(self._recent, len(X), axis=0)  # each event as if it were the next
+        none = np.empty((0, X.shape[1]))
+        self._run(X, np.arange(len(X)), recent, none, 0, False, evidence, fields)
+        return evidence, fields
+
+    def _run(
+        self,
+        X: Floats,
+        slots: Slots,
+        recent: Floats,
+        values: Floats,
+        filled: int,
+        learn: bool,
+        evidence: Floats,
+        fields: Floats,
+    ) -> None:
+        judged = (self.learned >= FIRST) + (self.learned >= 2 * FIRST) + (self.learned >= self.warmup)
+        rate(
+            X,
+            slots,
+            recent,
+            values,
+            self._seen,
+            self._moments,
+            self._matrix,
+            self._tails,
+            self._table,
+            self._counts,
+            self._pending[0],
+            self._suspicion,
+            self._peaks,
+            self._held,
+            self._weights,
+            self._numbers[2],
+            filled,
+            int(judged),
+            learn,
+            evidence,
+            fields,
+        )
+
+    def _absorb(self, rows: int) -> None:
+        """Learn the events that were kept; then new tails, and from time to time new matrices."""
+        total, last, _ = self._numbers
+        held, weights = self._held[:rows], self._weights[:rows]
+        added = weights.sum()
+        total = min(total, self.memory)
+        centre = weights @ held / added
+        away, shift = held - centre, centre - self._mean
+        self._cov *= total / (total + added)
+        self._cov += (away.T @ (away * weights[:, None])) / (total + added)
+        self._cov += np.outer(shift, shift) * (total * added / (total + added) ** 2)
+        self._mean += shift * (added / (total + added))
+        self._numbers[0] = total = total + added
+        for counted in (self._counts, self._joint, self._suspicion):
+            held_now = np.maximum(counted.sum(axis=-1, keepdims=True), 1.0)
+            np.multiply(counted, np.minimum(1.0, self.memory / held_now), out=counted)
+        if self.learned > FIRST:
+            fit_tails(self._counts, self._tails)
+        if self.learned > 2 * FIRST:
+            keep = min(DELAY, self.learned // REFRESH // 4)
+            self._joint += self._pending[keep:].sum(axis=0)
+            self._pending[1 : keep + 1] = self._pending[:keep]
+            self._pending[keep + 1 :] = 0.0
+            self._pending[0] = 0.0
+            fit_joint(self._joint, self._table)
+            seen = np.cumsum(self._suspicion)
+            self._numbers[2] = MARGIN + JOINT_STEP * (1 + np.searchsorted(seen, (1.0 - FREE) * seen[-1]))
+        columns = len(self._mean)
+        between = max(min(self.learned // 8, MOST_BETWEEN), columns if columns > MANY else 1)
+        if last == 0 or self.learned - last >= between:
+            self._refresh(total)
+            self._numbers[1] = self.learned
+
+    def _refresh(self, total: float) -> None:
+        """The matrices of both models: inverses of the correlation and a ridge, each residual in its own usual size."""
+        d = len(self._seen)
+        deviation = np.sqrt(np.maximum(np.diag(self._cov), 0.0))
+        deviation = np.where(deviation > 1e-6, deviation, 1.0)
+        correlation = self._cov / np.outer(deviation, deviation)
+        np.fill_diagonal(correlation, 1.0)
+        early = 2.0 * d / total
+        parts = ((d, self.ridge + early), (3 * d, RIDGE_MEANS + early))
+        for k, (columns, ridge) in enumerate(parts):
+            inside = correlation[:columns, :columns]
+            inverse = np.linalg.inv(inside + ridge * np.eye(columns))[:, :d]
+            size = np.sqrt(np.maximum(np.einsum("ij,ij->j", inverse, inside @ inverse), 1e-12))
+            self._matrix[:columns, k * d : (k + 1) * d] = inverse / size
+        self._moments[0], self._moments[1] = self._mean, 1.0 / deviation
+
+    def to_state(self) -> bytes:  # noqa: D102
+        arrays = {} if self._recent is None else {name: getattr(self, name) for name in self.arrays}
+        return pack(self.name, self.state_version, {"settings": self.settings(), "learned": self.learned}, arrays)
+
+    @classmethod
+    def from_state(cls, state: bytes) -> Self:  # noqa: D102
+        meta, arrays = unpack(state, cls.name, cls.state_version)
+        detector = cls(**meta["settings"])
+        detector.learned = meta["learned"]
+        for name, array in arrays.items():
+            setattr(detector, name, array)
+        return detector
