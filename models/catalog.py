@@ -15,6 +15,7 @@ from streamgauge.models.detectors.cohort.loda import Loda
 from streamgauge.models.detectors.cohort.mahalanobis import Mahalanobis
 from streamgauge.models.detectors.cohort.online_gaussian_mixture import OnlineGaussianMixture
 from streamgauge.models.detectors.cohort.online_isolation_forest import OnlineIsolationForest
+from streamgauge.models.detectors.cohort.relations import Relations
 from streamgauge.models.detectors.cohort.river_half_space_trees import RiverHalfSpaceTrees
 from streamgauge.models.detectors.cohort.vector_autoregression import VectorAutoregression
 from streamgauge.models.detectors.entity.cusum import Cusum
@@ -79,6 +80,7 @@ COHORT: dict[str, type[CohortDetector]] = {
         OnlineGaussianMixture,
         VectorAutoregression,
         ConditionalResidual,
+        Relations,
         FirstSeenCategory,
     )
 }

@@ -28,11 +28,14 @@ class CohortInputs(NamedTuple):
     features : float64[n, features]
     categories : float64[n, text fields]
         See `Alignment.categories`.
+    relations : float64[n, 4 d + 4] or float64[0, 0]
+        See `Opinions.relations`.
     """
 
     kind: str
     features: Floats
     categories: Floats
+    relations: Floats = NONE
 
 
 class CohortJournal:
@@ -77,9 +80,10 @@ class CohortJournal:
         writes : dict
             The chunk is added to this part of the saved state.
         """
-        arrays: dict[str, npt.NDArray[Any]] = {str(k): features for k, (_, features, _) in enumerate(learned)}
-        arrays |= {f"c{k}": categories for k, (_, _, categories) in enumerate(learned) if categories.size}
-        meta = {"kinds": [kind for kind, _, _ in learned]}
+        arrays: dict[str, npt.NDArray[Any]] = {str(k): inputs.features for k, inputs in enumerate(learned)}
+        arrays |= {f"c{k}": inputs.categories for k, inputs in enumerate(learned) if inputs.categories.size}
+        arrays |= {f"r{k}": inputs.relations for k, inputs in enumerate(learned) if inputs.relations.size}
+        meta = {"kinds": [inputs.kind for inputs in learned]}
         writes[f"{self.prefix}j{self.next}"] = pack(self.kind, self.version, meta, {**arrays, "magnitudes": raw_scores})
         self._chunks.append(self.next)
         self.next += 1
@@ -114,7 +118,8 @@ class CohortJournal:
         for number in self._chunks:
             meta, arrays = unpack(chunks[number], self.kind, self.version)
             learned = [
-                CohortInputs(kind, arrays[str(k)], arrays.get(f"c{k}", NONE)) for k, kind in enumerate(meta["kinds"])
+                CohortInputs(kind, arrays[str(k)], arrays.get(f"c{k}", NONE), arrays.get(f"r{k}", NONE))
+                for k, kind in enumerate(meta["kinds"])
             ]
             inputs.append((learned, arrays["magnitudes"]))
             self._events_since_snapshot += len(arrays["magnitudes"])

@@ -43,7 +43,8 @@ class Learned:
         """Add the inputs of a scored stretch; `cohort` says whether there are cohort detectors."""
         if cohort:
             usable = ~np.isnan(scored.features).all(axis=1)
-            self.features.append(CohortInputs(kind, scored.features[usable], scored.categories))
+            relations = scored.opinions.relations
+            self.features.append(CohortInputs(kind, scored.features[usable], scored.categories, relations))
         self.raw_scores.append(np.column_stack((scored.opinions.raw_scores, scored.opinions.canaries)))
 
 
@@ -204,8 +205,9 @@ class Checkpoint:
             calibrators.restore(saved["ccalibrators"])
         members = len(calibrators.members)
         for inputs, raw_scores in self.journal.restore(dict(_numbered(saved, "j")), header["chunk"]):
-            for kind, features, categories in inputs:
+            for kind, features, categories, relations in inputs:
                 detectors.learn_cohort(kind, features, categories)
+                detectors.learn_relations(relations)
             calibrators.learn(raw_scores[:, :members], raw_scores[:, members:] > 0)
         scorer.served = header["served"]
 

@@ -11,6 +11,7 @@ from streamgauge.models.contract import Flags, Floats, Ints, Kind
 from streamgauge.models.detectors.channel.day_profile import Calendar, DayProfile
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
 from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
+from streamgauge.models.detectors.cohort.relations import Relations
 from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 from streamgauge.models.detectors.entity.peer_deviation import PeerDeviation
@@ -25,6 +26,9 @@ from streamgauge.udfs.settings.detectors import DetectorSettings
 # Columns that a cohort detector is given for each field, by its `input_kind`.
 COLUMNS = {"features": CHANNELS, "levels": 1, "levels and lasts": 2, "categories": 1}
 MOST_WATCHED = 64  # fields up to which the rich detectors look for other anomalies than points, entity by entity
+# float64 numbers of an entity's field that are kept for `Relations`: whether they are known, two means, and four of the entity, which stand
+# with its first field.
+KEPT = 7
 OWN = {"weight", "streams"}  # settings of a detector that are not arguments of the detector's class
 
 
@@ -145,7 +149,7 @@ class Detectors:
         for name, model in COHORT.items():
             if name in chosen:
                 self.cohort[name] = model(**chosen[name].model_dump(exclude=OWN))
-                weights[name] = chosen[name].weight
+                weights[name] = getattr(chosen[name], "weight", 1.0)
         self._on = {name: frozenset(detector.streams) for name, detector in chosen.items()}
         self.channels: list[Channel] = []
         for detector in (*self.light, *self.rich):
@@ -168,7 +172,7 @@ class Detectors:
     @property
     def width(self) -> int:
         """float64 numbers that the light detectors together keep for each entity and field."""
-        return sum(detector.numbers_per_feature for detector in self.light)
+        return sum(detector.numbers_per_feature for detector in self.light) + KEPT * ("relations" in self.cohort)
 
     @property
     def rich_width(self) -> int:
@@ -280,6 +284,9 @@ class Detectors:
         opinions: list[tuple[Floats, Floats] | None] = []
         for name, detector in self.cohort.items():
             source = categories if detector.input_kind == "categories" else features
+            if isinstance(detector, Relations):
+                opinions.append(None)  # see `_add_relations`
+                continue
             if kind not in self._on[name] or d > detector.max_fields or not source.size:
                 opinions.append(None)
                 continue
@@ -328,31 +335,71 @@ class Detectors:
             np.empty((n, 0), np.bool_),
             np.full((*stretch.X.shape, len(self.channels)), np.nan),
         )
-        expected = self._add_light(kind, stretch, state.light, opinions)
+        expected, deviations = self._add_light(kind, stretch, state.light, opinions)
+        self._add_relations(kind, stretch, state.light, deviations, opinions)
         self._add_rich(kind, stretch, state.rich, opinions, expected)
         self._add_channels(opinions)
         self._add_cohort(kind, features, categories, opinions)
         return opinions
 
-    def _add_light(self, kind: str, stretch: Stretch, light: Floats, opinions: Opinions) -> Floats:
-        """Add the opinions of the light detectors; returns what each field was expected to be, float64[n, d]."""
-        at, expected = 0, np.full(stretch.X.shape, np.nan)
+    def _add_light(
+        self, kind: str, stretch: Stretch, light: Floats, opinions: Opinions
+    ) -> tuple[Floats, Floats]:
+        """Add the opinions of the light detectors; returns what each field was expected to be, and its deviation, float64[n, d]."""
+        at, expected, deviations = 0, np.full(stretch.X.shape, np.nan), np.full(stretch.X.shape, np.nan)
         for detector in self.light:
             part = light[:, :, at : (at := at + detector.numbers_per_feature)]
             inputs = Inputs(part, stretch.rows, stretch.X, stretch.events.times, stretch.quarantined)
             if isinstance(detector, FieldChannels):
-                evidence, expected_here, _ = detector.look(*inputs)
+                evidence, expected_here, deviations = detector.look(*inputs)
                 if kind in self._on[detector.name]:
                     opinions.looks[:, :, self._places(detector)] = evidence
             else:
-                raw_score, deviations, expected_here = _scored(detector.rate_learn_entities, detector, inputs)
+                raw_score, away, expected_here = _scored(detector.rate_learn_entities, detector, inputs)
                 if kind in self._on[detector.name]:
                     k = self.names.index(detector.name)
                     opinions.raw_scores[:, k] = raw_score
-                    opinions.contributions[k] = deviations * deviations
+                    opinions.contributions[k] = away * away
             expected = np.where(np.isnan(expected), expected_here, expected)
         opinions.expected = [expected]
-        return expected
+        return expected, deviations
+
+    def _add_relations(
+        self, kind: str, stretch: Stretch, light: Floats, deviations: Floats, opinions: Opinions
+    ) -> None:
+        """Add the opinion about how the fields of an event fit together."""
+        relations, fields = self.cohort.get("relations"), stretch.X.shape[1]
+        if relations is None or kind not in self._on["relations"] or not 1 < fields <= relations.max_fields:
+            return
+        rows, slots = np.unique(stretch.rows, return_inverse=True)
+        kept = light[rows, :, -KEPT:]
+        recent = np.concatenate((kept[:, :, 1], kept[:, :, 2], kept[:, 0, 3:]), axis=1)
+        recent[kept[:, 0, 0] == 0.0] = np.nan
+        before = np.empty((len(stretch), recent.shape[1]))
+        k = self.names.index("relations")
+        opinions.raw_scores[:, k], evidence = self._relate(deviations, stretch.X, slots, recent, before)
+        opinions.contributions[k] = ChannelShares(evidence)
+        opinions.relations = np.hstack((deviations, stretch.X, before))
+        kept[:, :, 0] = 1.0
+        kept[:, :, 1], kept[:, :, 2], kept[:, 0, 3:] = recent[:, :fields], recent[:, fields : 2 * fields], recent[:, 2 * fields :]
+        light[rows, :, -KEPT:] = kept
+
+    def learn_relations(self, inputs: Floats) -> None:
+        """Learn events again, float64[n, 4 d + 4] (see `Opinions.relations`)."""
+        if inputs.size:
+            d = (inputs.shape[1] - 4) // 4
+            recent = np.ascontiguousarray(inputs[:, 2 * d :])
+            self._relate(inputs[:, :d], inputs[:, d : 2 * d], np.arange(len(inputs)), recent, None)
+
+    def _relate(
+        self, deviations: Floats, X: Floats, slots: Ints, recent: Floats, before: Floats | None
+    ) -> tuple[Floats, Floats]:
+        """See `Relations.rate_learn_many`."""
+        relations = self.cohort["relations"]
+        assert isinstance(relations, Relations)
+        if relations.width not in (None, X.shape[1]):
+            self.cohort["relations"] = relations = relations.widened(X.shape[1])
+        return relations.rate_learn_many(np.ascontiguousarray(deviations), slots, recent, X, before)
 
     def _places(self, detector: FieldChannels) -> list[int]:
         """Places of a detector's channels among all channels."""

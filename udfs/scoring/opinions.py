@@ -64,6 +64,9 @@ class Opinions:
         For which events each trained model's shadow counts instead of the live model. No columns where no model has a canary.
     looks : float64[n, d, channels]
         Evidence of each channel for each field, at least 0; NaN where it cannot judge.
+    relations : float64[n, 4 d + 4] or float64[0, 0]
+        What `Relations` learned of each event: the deviation and the value of each field, and what was kept of its entity before. It is
+        saved, and learned again after a restore.
     seconds : dict of str to float
         Time that each trained model took.
     """
@@ -77,6 +80,7 @@ class Opinions:
     levels: Floats
     canaries: Flags
     looks: Floats
+    relations: Floats = field(default_factory=lambda: np.empty((0, 0)))
     seconds: dict[str, float] = field(default_factory=dict)
 
 

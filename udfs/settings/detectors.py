@@ -36,6 +36,15 @@ class DayProfileSettings(ChannelSection):
     memory: float = Field(50.0, ge=1, description="Visits of a quarter of an hour after which old ones count less.")
 
 
+class RelationsSettings(Section):
+    """Each field given all other fields, now and over the last events; for the cohort."""
+
+    streams: tuple[StreamKind, ...] = Field(("fields",), description="Kinds of streams it runs on.", min_length=1)
+    ridge: float = Field(0.1, gt=0, description="Added to the diagonal of the correlation matrix.")
+    memory: float = Field(5e4, ge=1000, description="Events that what is usual looks back on, at most.")
+    warmup: int = Field(128, ge=128, description="Events to learn before anything is scored.")
+
+
 class RollingZScoreSettings(DetectorSection):
     """Rolling z-score, per entity and field."""
 
@@ -233,6 +242,7 @@ class DetectorSettings(Section):
 
     levels: LevelsSettings | None = LevelsSettings()
     day_profile: DayProfileSettings | None = DayProfileSettings(streams=("series", "fields"))
+    relations: RelationsSettings | None = RelationsSettings()
     rolling_z_score: RollingZScoreSettings | None = None
     value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
     half_space_trees: HalfSpaceTreesSettings | None = None

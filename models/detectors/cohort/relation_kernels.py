@@ -206,17 +206,20 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     learn,
     evidence,
     fields,
+    before,
 ):
     """Evidence of events in order, then they are learned into histograms and kept in `held` until the next matrix.
 
     `start` rows are in `held`. `judged` is 0 before the first matrix, 1 while only the histograms of residuals are learned, 2 when
-    the evidence of fields is known, 3 when that of events is.
+    the evidence of fields is known, 3 when that of events is. `before` is given what was kept of each event's entity, unless it is empty.
     """
     n, d = X.shape
     m = 2 * d
     row, residual, known = np.empty(3 * d), np.zeros(m), np.zeros(d, np.bool_)
     for i in range(n):
         memory = recent[slots[i]]
+        if before.shape[0] > 0:
+            before[i] = memory
         _look(X[i], memory, row, known)
         for j in range(d):
             fields[i, j] = 0.0

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from streamgauge.models.contract import Floats, checked
+from streamgauge.models.contract import Floats, Kind, checked
 from streamgauge.models.detectors.cohort.cohort_detector import InputKind
 from streamgauge.models.detectors.cohort.relation_kernels import (
     BITS,
@@ -68,6 +68,8 @@ class Relations(ScoredCohort):
     name: ClassVar[str] = "relations"
     input_kind: ClassVar[InputKind] = "levels"
     in_nats: ClassVar[bool] = True
+    apart: ClassVar[bool] = True
+    anomaly_kind: ClassVar[Kind] = "contextual"
     half_score: ClassVar[float] = 7.0
     state_version: ClassVar[int] = 1
     max_fields: ClassVar[int] = 256
@@ -112,7 +114,12 @@ class Relations(ScoredCohort):
         return None if self._recent is None else len(self._seen)
 
     def rate_learn_many(
-        self, X: Floats, slots: Slots | None = None, recent: Floats | None = None, values: Floats | None = None
+        self,
+        X: Floats,
+        slots: Slots | None = None,
+        recent: Floats | None = None,
+        values: Floats | None = None,
+        before: Floats | None = None,
     ) -> tuple[Floats, Floats]:
         """Evidence of events; each is scored, then learned.
 
@@ -126,6 +133,8 @@ class Relations(ScoredCohort):
             What is kept for each entity; NaN where the entity is not known yet. It is written to.
         values : float64[n, d], optional
             The values themselves. With them, fields of at most two values are known. Without, all fields are judged alike.
+        before : float64[n, recent_columns(d)], optional
+            It is given what was kept for each event's entity before the event: enough to learn the event again by itself.
 
         Returns
         -------
@@ -140,7 +149,7 @@ class Relations(ScoredCohort):
         assert self._recent is not None
         if recent is None or slots is None:
             slots, recent = np.zeros(len(X), np.int64), self._recent
-        return self._learn(X, slots, recent, values)
+        return self._learn(X, slots, recent, values, np.empty((0, 0)) if before is None else before)
 
     def widen(self, width: int) -> None:
         """Begin anew with more fields: relations to the new ones must be learned, and the old ones' change with them."""
@@ -159,7 +168,9 @@ class Relations(ScoredCohort):
         self._recent = np.full((1, self.recent_columns(d)), np.nan)
         self._numbers = np.array([0.0, 0.0, np.inf])  # weight learned, events at the last matrix, limit of suspicion
 
-    def _learn(self, X: Floats, slots: Slots, recent: Floats, values: Floats | None) -> tuple[Floats, Floats]:
+    def _learn(
+        self, X: Floats, slots: Slots, recent: Floats, values: Floats | None, before: Floats
+    ) -> tuple[Floats, Floats]:
         evidence, fields = np.empty(len(X)), np.empty(X.shape)
         none = np.empty((0, X.shape[1]))
         start = 0
@@ -168,7 +179,7 @@ class Relations(ScoredCohort):
             filled = self.learned % grid
             part = slice(start, min(len(X), start + grid - filled))
             given = none if values is None else np.ascontiguousarray(values[part], dtype=np.float64)
-            self._run(X[part], slots[part], recent, given, filled, True, evidence[part], fields[part])
+            self._run(X[part], slots[part], recent, given, filled, (evidence[part], fields[part], before[part]))
             self.learned += part.stop - start
             if self.learned % grid == 0:
                 self._absorb(grid)
@@ -182,7 +193,7 @@ class Relations(ScoredCohort):
         evidence, fields = np.empty(len(X)), np.empty(X.shape)
         recent = np.repeat(self._recent, len(X), axis=0)  # each event as if it were the next
         none = np.empty((0, X.shape[1]))
-        self._run(X, np.arange(len(X)), recent, none, 0, False, evidence, fields)
+        self._run(X, np.arange(len(X)), recent, none, 0, (evidence, fields, np.empty((0, 0))), learn=False)
         return evidence, fields
 
     def _run(
@@ -192,10 +203,10 @@ class Relations(ScoredCohort):
         recent: Floats,
         values: Floats,
         filled: int,
-        learn: bool,
-        evidence: Floats,
-        fields: Floats,
+        out: tuple[Floats, Floats, Floats],
+        learn: bool = True,
     ) -> None:
+        """Fill in `out`: evidence of events, of fields, and what was kept before (see `rate_learn_many`)."""
         judged = (self.learned >= FIRST) + (self.learned >= 2 * FIRST) + (self.learned >= self.warmup)
         rate(
             X,
@@ -217,8 +228,7 @@ class Relations(ScoredCohort):
             filled,
             int(judged),
             learn,
-            evidence,
-            fields,
+            *out,
         )
 
     def _absorb(self, rows: int) -> None:
