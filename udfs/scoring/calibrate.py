@@ -12,7 +12,7 @@ from streamgauge.models.calibration.calibration import TailCalibrator
 from streamgauge.models.contract import Flags, Floats, Ints, Kind
 from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, vote
 from streamgauge.models.persistence.codec import pack, unpack
-from streamgauge.udfs.scoring.join import join, ranked
+from streamgauge.udfs.scoring.join import OF_FIELDS, join, ranked
 from streamgauge.udfs.scoring.opinions import EVIDENCE, Opinions, Verdicts
 from streamgauge.udfs.settings.pipeline import CalibrationSettings
 
@@ -93,12 +93,16 @@ class Calibrators:
         ]
         self.together = TailCalibrator(settings.memory, settings.warmup)
         places = {name: k for k, name in enumerate(members.names)}
-        self._channels = np.array([EVIDENCE.index(kind) for kind in members.channels], dtype=np.int64)
-        # The looks after the channels: the members that stand apart, then the ensemble.
-        apart = [kind for kind, is_apart in zip(members.kinds, members.apart.tolist(), strict=True) if is_apart]
-        looks = [*apart[len(members.channels) :], "point"]
-        self._columns = np.array([EVIDENCE.index(kind) for kind in looks], dtype=np.int64)
+        channels = len(members.channels)
+        self._fields = channels  # the member that joins the channels of several fields stands after them
+        # The looks that are joined: the fields, the members that stand apart, then the ensemble.
+        self._looks = members.apart.copy()
+        self._looks[: channels + 1] = False
         self._novelty = places.get("value_novelty")
+        if self._novelty is not None:  # it decides about ranks, not about alerts
+            self._looks[self._novelty] = False
+        looks = [EVIDENCE.index(kind) for kind, look in zip(members.kinds, self._looks.tolist(), strict=True) if look]
+        self._columns = np.array([OF_FIELDS, *looks, EVIDENCE.index("point")], dtype=np.int64)
         # Trained models count in the ensemble, whose weights follow their performance, and by themselves.
         self._in_ensemble = ~members.in_nats & (~members.apart | members.trained)
         self._pairs = [(k, places[f"{name}{SHADOW}"]) for name, k in places.items() if f"{name}{SHADOW}" in places]
@@ -134,16 +138,15 @@ class Calibrators:
         seen : int64[n]
             Events of each event's entity so far.
         """
-        of = self.of
         members, ready, combined, ensemble = self.learn(opinions.raw_scores, opinions.canaries)
         counts = ready & (self.weights > 0)
-        others = of.apart.copy()
-        others[: len(of.channels)] = False
-        if self._novelty is not None:  # it decides about ranks, not about alerts
-            others[self._novelty] = False
-        looks = np.column_stack((members[:, others], ensemble))
-        present = np.column_stack((counts[:, others], ~np.isnan(combined)))
-        joined, by_kind = join(opinions.looks, self._channels, np.nan_to_num(looks), present, self._columns)
+        # One field is judged by its channels. Several fields are calibrated once more, as soon as that is possible.
+        fields = np.where(ready[:, self._fields], members[:, self._fields], opinions.joined)
+        looks = np.column_stack((fields, members[:, self._looks], ensemble))
+        present = np.column_stack((~np.isnan(fields), counts[:, self._looks], ~np.isnan(combined)))
+        joined, parts = join(looks, present, self._columns)
+        of_fields = parts[:, OF_FIELDS, None] + np.nan_to_num(opinions.by_kind - opinions.joined[:, None])
+        by_kind = np.maximum(parts[:, :OF_FIELDS], of_fields)
         novelty = np.full(len(joined), np.nan) if self._novelty is None else members[:, self._novelty]
         evidence = ranked(joined, novelty, seen)
         return Verdicts(

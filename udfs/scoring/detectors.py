@@ -19,7 +19,8 @@ from streamgauge.models.detectors.entity.seasonal_profile import SeasonalProfile
 from streamgauge.udfs.entities.rich_store import RichInputs
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.scoring.normalise import CHANNELS, unsquashed
-from streamgauge.udfs.scoring.opinions import ChannelShares, Opinions
+from streamgauge.udfs.scoring.join import join_fields
+from streamgauge.udfs.scoring.opinions import EVIDENCE, ChannelShares, Opinions
 from streamgauge.udfs.scoring.peers import Peers
 from streamgauge.udfs.settings.detectors import DetectorSettings
 
@@ -29,6 +30,7 @@ MOST_WATCHED = 64  # fields up to which the rich detectors look for other anomal
 # float64 numbers of an entity's field that are kept for `Relations`: whether they are known, two means, and four of the entity, which stand
 # with its first field.
 KEPT = 7
+FIELDS = "fields"  # the member that joins the channels of several fields
 OWN = {"weight", "streams"}  # settings of a detector that are not arguments of the detector's class
 
 
@@ -108,7 +110,7 @@ class Detectors:
     channels : list of Channel
         What each field is looked at for, in the order of `Opinions.looks`.
     names : list of str
-        The members: the channels, then light detectors, rich ones, and those of the cohort.
+        The members: the channels, all channels of several fields together, then light detectors, rich ones, and those of the cohort.
     weights : float64[members]
         Weights of the settings; 1 for channels.
     in_nats : bool[members]
@@ -157,13 +159,15 @@ class Detectors:
                 self.channels += [channel for channel in detector.channels if channel not in self.channels]
             if isinstance(detector, DayProfile) and calendar is not None:
                 detector.calendar = calendar
-        looks, others = [channel.name for channel in self.channels], list(weights)
+        looks, others = [*[channel.name for channel in self.channels], FIELDS], list(weights)
         self.names = looks + others
         self.versions = dict.fromkeys(self.names, "settings")
         self.weights = np.array([1.0] * len(looks) + list(weights.values()))
-        self.in_nats = np.array([True] * len(looks) + [ONLINE[name].in_nats for name in others], dtype=np.bool_)
+        self.in_nats = np.array([name != FIELDS for name in looks] + [ONLINE[name].in_nats for name in others], dtype=np.bool_)
         self.apart = np.array([True] * len(looks) + [name in ENTITY or ONLINE[name].apart for name in others], dtype=np.bool_)
-        self.kinds: list[Kind] = [channel.kind for channel in self.channels] + [ONLINE[n].anomaly_kind for n in others]
+        kinds: list[Kind] = [channel.kind for channel in self.channels]
+        self.kinds: list[Kind] = [*kinds, "point", *[ONLINE[name].anomaly_kind for name in others]]
+        self._columns = np.array([EVIDENCE.index(kind) for kind in kinds], dtype=np.int64)
         self.peers = Peers()
         self.categorical = any(detector.input_kind == "categories" for detector in self.cohort.values())
         for name, version in (versions or {}).items():
@@ -334,6 +338,8 @@ class Detectors:
             np.empty((0, 0)),
             np.empty((n, 0), np.bool_),
             np.full((*stretch.X.shape, len(self.channels)), np.nan),
+            np.full(n, np.nan),
+            np.zeros((n, len(EVIDENCE))),
         )
         expected, deviations = self._add_light(kind, stretch, state.light, opinions)
         self._add_relations(kind, stretch, state.light, deviations, opinions)
@@ -446,6 +452,10 @@ class Detectors:
         strongest = np.where(known, looks, 0.0).max(axis=1, initial=0.0) - price
         raw_scores = np.where(known.any(axis=1), np.maximum(strongest, 0.0), np.nan)
         opinions.raw_scores[:, : len(self.channels)] = raw_scores
+        opinions.joined, opinions.by_kind = join_fields(looks, self._columns)
+        if looks.shape[1] > 1:
+            # Fields depend on each other in many ways, so what they say together is calibrated once more.
+            opinions.raw_scores[:, len(self.channels)] = opinions.joined
         for k in range(len(self.channels)):
             opinions.contributions[k] = ChannelShares(looks[:, :, k])
 

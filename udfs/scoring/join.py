@@ -9,6 +9,7 @@ from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.scoring.opinions import EVIDENCE
 
+OF_FIELDS = len(EVIDENCE)  # the column of a member that has parts of several kinds
 # An event that resembles the entity's past has less evidence than this: a tail probability of 1 in 10,000. Up to `AS_IT_IS`, evidence is
 # not changed.
 SEEN_BEFORE = math.log(1e4)
@@ -17,12 +18,12 @@ AS_IT_IS = 7.0
 NOVEL, FEW = 8.5, 100.0
 
 
-def join(looks: Floats, kinds: Ints, members: Floats, present: Flags, kinds_of_members: Ints) -> tuple[Floats, Floats]:
-    """Join tail probabilities by their harmonic mean.
+def join_fields(looks: Floats, kinds: Ints) -> tuple[Floats, Floats]:
+    """Join the tail probabilities of all channels and fields by their harmonic mean.
 
-    Each channel and each member has the same weight; a channel's weight is divided among the fields. The weighted harmonic mean of tail
-    probabilities is a tail probability, nearly, however they depend on each other. One that is very small is not hidden by others that are
-    large: it counts as if it stood alone, less the logarithm of the number of channels, and of fields.
+    Each channel has the same weight, which is divided among the fields. The weighted harmonic mean of tail probabilities is a tail
+    probability, nearly, however they depend on each other. One that is very small is not hidden by others that are large: it counts as if
+    it stood alone, less the logarithm of the number of channels, and of fields.
 
     Parameters
     ----------
@@ -30,12 +31,6 @@ def join(looks: Floats, kinds: Ints, members: Floats, present: Flags, kinds_of_m
         Evidence of each channel for each field; NaN where it cannot judge.
     kinds : int64[channels]
         Column of `EVIDENCE` of each channel.
-    members : float64[n, m]
-        Evidence of further members, which judge the whole event.
-    present : bool[n, m]
-        Whether the member judges the event.
-    kinds_of_members : int64[m]
-        Column of `EVIDENCE` of each of these members.
 
     Returns
     -------
@@ -48,9 +43,31 @@ def join(looks: Floats, kinds: Ints, members: Floats, present: Flags, kinds_of_m
     -----
     Wilson, The harmonic mean p-value for combining dependent tests, PNAS 116, 2019.
     """
-    joined, by_kind = np.empty(len(looks)), np.zeros((len(looks), len(EVIDENCE)))
-    _join(looks, kinds, members, present, kinds_of_members, joined, by_kind)
-    return joined, by_kind
+    joined, parts = np.empty(len(looks)), np.zeros((len(looks), OF_FIELDS + 1))
+    _join(looks, kinds, joined, parts)
+    return joined, parts[:, :OF_FIELDS]
+
+
+def join(evidence: Floats, present: Flags, kinds: Ints) -> tuple[Floats, Floats]:
+    """Join the tail probabilities of members by their harmonic mean; see `join_fields`.
+
+    Parameters
+    ----------
+    evidence : float64[n, m]
+    present : bool[n, m]
+        Whether the member judges the event.
+    kinds : int64[m]
+        Column of `EVIDENCE` of each member, or `OF_FIELDS`.
+
+    Returns
+    -------
+    joined : float64[n]
+    parts : float64[n, 6]
+        The part of each kind; the last column is the part of the member of kind `OF_FIELDS`.
+    """
+    joined, parts = np.empty(len(evidence)), np.zeros((len(evidence), OF_FIELDS + 1))
+    _join(np.where(present, evidence, np.nan)[:, None, :], kinds, joined, parts)
+    return joined, parts
 
 
 def ranked(joined: Floats, novelty: Floats, seen: Ints) -> Floats:
@@ -82,7 +99,7 @@ def ranked(joined: Floats, novelty: Floats, seen: Ints) -> Floats:
 
 
 @njit(cache=True)
-def _join(looks, kinds, members, present, kinds_of_members, joined, by_kind):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _join(looks, kinds, joined, by_kind):  # type: ignore[no-untyped-def]
     fields, channels = looks.shape[1], looks.shape[2]
     prices = np.empty(channels)
     for i in range(looks.shape[0]):
@@ -96,10 +113,6 @@ def _join(looks, kinds, members, present, kinds_of_members, joined, by_kind):  #
             prices[k] = math.log(max(known, 1))
             number += known > 0
             most = max(most, largest - prices[k])
-        for k in range(members.shape[1]):
-            if present[i, k]:
-                number += 1
-                most = max(most, members[i, k])
         if number == 0:
             joined[i] = math.nan
             continue
@@ -110,11 +123,6 @@ def _join(looks, kinds, members, present, kinds_of_members, joined, by_kind):  #
                     part = math.exp(looks[i, f, k] - prices[k] - most)
                     total += part
                     by_kind[i, kinds[k]] += part
-        for k in range(members.shape[1]):
-            if present[i, k]:
-                part = math.exp(members[i, k] - most)
-                total += part
-                by_kind[i, kinds_of_members[k]] += part
         level = most - math.log(number)
         joined[i] = max(level + math.log(total), 0.0)
         for c in range(by_kind.shape[1]):

@@ -64,6 +64,10 @@ class Opinions:
         For which events each trained model's shadow counts instead of the live model. No columns where no model has a canary.
     looks : float64[n, d, channels]
         Evidence of each channel for each field, at least 0; NaN where it cannot judge.
+    joined : float64[n]
+        Evidence of all channels and fields together; NaN where none can judge.
+    by_kind : float64[n, 5]
+        The part of it that looks for each kind of `EVIDENCE`.
     relations : float64[n, 4 d + 4] or float64[0, 0]
         What `Relations` learned of each event: the deviation and the value of each field, and what was kept of its entity before. It is
         saved, and learned again after a restore.
@@ -80,6 +84,8 @@ class Opinions:
     levels: Floats
     canaries: Flags
     looks: Floats
+    joined: Floats
+    by_kind: Floats
     relations: Floats = field(default_factory=lambda: np.empty((0, 0)))
     seconds: dict[str, float] = field(default_factory=dict)
 

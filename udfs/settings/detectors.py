@@ -247,12 +247,10 @@ class DetectorSettings(Section):
     value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
     half_space_trees: HalfSpaceTreesSettings | None = None
     river_half_space_trees: HalfSpaceTreesSettings | None = Field(None, description="River's own: slow, the reference.")
-    histogram_density: HistogramDensitySettings | None = HistogramDensitySettings(
-        weight=2.0, streams=("fields", "records")
-    )
-    loda: LodaSettings | None = LodaSettings(streams=("fields", "records"))
+    histogram_density: HistogramDensitySettings | None = HistogramDensitySettings(weight=2.0, streams=("records",))
+    loda: LodaSettings | None = LodaSettings(streams=("records",))
     online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(
-        streams=("fields", "records")
+        streams=("records",)
     )
     extreme_value: ExtremeValueSettings | None = None
     empirical_tail: EmpiricalTailSettings | None = None
@@ -264,13 +262,13 @@ class DetectorSettings(Section):
     interquartile_range: InterquartileRangeSettings | None = None
     grubbs: WindowSettings | None = None
     dixon_q: DixonQSettings | None = None
-    flat_line: FlatLineSettings | None = FlatLineSettings(streams=("fields",))
+    flat_line: FlatLineSettings | None = None
     level_shift: TwoSpansSettings | None = None
     spread_change: TwoSpansSettings | None = None
     forecast_residual: ForecastResidualSettings | None = None
     seasonal_profile: SeasonalProfileSettings | None = None
-    cusum: CusumSettings | None = CusumSettings(streams=("fields",))
-    slow_drift: SlowDriftSettings | None = SlowDriftSettings(streams=("fields",))
+    cusum: CusumSettings | None = None
+    slow_drift: SlowDriftSettings | None = None
     peer_deviation: PeerDeviationSettings | None = PeerDeviationSettings(streams=("series", "fields"))
     shape_dictionary: ShapeDictionarySettings | None = None
     first_seen_category: FirstSeenCategorySettings | None = None
