@@ -89,8 +89,8 @@ def make(stream: Stream) -> tuple[Recorded, list[tuple[str, int, str]]]:
     return run, said
 
 
-def resume(manifest: dict[str, Any], saved: dict[str, bytes], rest: RawBatch) -> Recorded:
-    """Restore what was saved, as the job does, and feed the rest of the stream."""
+def restored(manifest: dict[str, Any], saved: dict[str, bytes]) -> Recorded:
+    """Restore what was saved, as the job does."""
     run = Recorded(PipelineSettings.model_validate(manifest["settings"]))
     for message in manifest["said"]:
         say(run, *message)
@@ -99,6 +99,16 @@ def resume(manifest: dict[str, Any], saved: dict[str, bytes], rest: RawBatch) ->
     for topic, offset, text in manifest["said"]:
         if topic == FEEDBACK or json.loads(text)["type"] == "entity":  # was done, and must not be done again
             say(run, topic, offset, text)
+    return run
+
+
+def resume(manifest: dict[str, Any], saved: dict[str, bytes], rest: RawBatch) -> Recorded:
+    """Restore what was saved, and feed the rest of the stream."""
+    return finish(restored(manifest, saved), manifest, rest)
+
+
+def finish(run: Recorded, manifest: dict[str, Any], rest: RawBatch) -> Recorded:
+    """Feed the rest of a stream; then let time pass, and ask about entities."""
     run.feed(rest, range(0, len(rest), BATCH))
     if manifest["quiet"]:
         run.take(run.shard.tick({int(p): manifest["quiet"] for p in np.unique(rest.partitions)}))
@@ -135,17 +145,22 @@ def lines(run: Recorded) -> list[str]:
     return [json.dumps([name, key, text.decode()]) for name in OUTPUTS for key, text in getattr(run, name)]
 
 
-def write(path: Path, stream: Stream) -> None:
-    """Make one fixture."""
-    run, said = make(stream)
-    manifest = {
+def manifest_of(stream: Stream, said: list[tuple[str, int, str]], saved: dict[str, bytes]) -> dict[str, Any]:
+    """What a fixture says about its stream, but for the state at the end."""
+    return {
         "settings": settings_of(stream).model_dump(mode="json"),
         "said": said,
         "shown": stream.shown,
         "quiet": stream.quiet,
-        "keys": list(run.saved),
+        "keys": list(saved),
         "arithmetic": arithmetic(),
     }
+
+
+def write(path: Path, stream: Stream) -> None:
+    """Make one fixture."""
+    run, said = make(stream)
+    manifest = manifest_of(stream, said, run.saved)
     rest = stream.raw.take(np.arange(stream.stop, len(stream.raw)))
     rows = zip(rest.partitions.tolist(), rest.offsets.tolist(), rest.stamps.tolist(), rest.payloads, strict=True)
     after = resume(manifest, run.saved, rest)

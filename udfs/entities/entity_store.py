@@ -21,6 +21,7 @@ from streamgauge.udfs.entities.columns import (
     NEWEST,
     QUARANTINED_AFTER,
     RECENT,
+    RELEASED,
     SEEN,
     SLOT,
     STATUS,
@@ -55,6 +56,8 @@ class EntityStore:
         Row of each entity.
     clock : int
         Newest event time of the partition, in milliseconds since 1970.
+    generation : int
+        How often the detectors began anew (see `restore`). Each segment names the generation in which it was written.
     """
 
     kind = "entities"
@@ -67,6 +70,7 @@ class EntityStore:
         self.index: dict[str, int] = {}
         self.free: list[int] = []
         self.clock = 0
+        self.generation = 0
         self.head = np.zeros((1024, HEAD_COLUMNS), np.int64)
         self.levels = np.zeros((1024, LEVEL_COLUMNS))
         self.fields = np.zeros((1024, 0, width))
@@ -250,23 +254,28 @@ class EntityStore:
             "levels": self.levels[rows][incidents],
             "fields": self.fields[rows],
         }
-        return pack(self.kind, self.version, {"clock": self.clock, "gone": gone}, arrays)
+        meta = {"clock": self.clock, "gone": gone, "generation": self.generation}
+        return pack(self.kind, self.version, meta, arrays)
 
     def restore(self, segments: list[tuple[int, bytes]]) -> None:
         """Read saved segments, each with its number.
 
+        In a segment of another generation than the store's, the state of fields is that of other detectors. It is not read, the
+        entities have no slot of the rich tier, and their events are not quarantined. Counts, times and incidents are read. Such
+        segments stay as they are until their entities change, since writing all entities at once could be too much for one batch.
+
         Raises
         ------
         StateError
-            A segment is damaged, or was written for other detectors.
+            A segment is damaged.
         """
         for number, state in sorted(segments):
             meta, arrays = unpack(state, self.kind, self.version)
-            fields = arrays["fields"]
-            if fields.shape[2] != self.width:
+            fields, current = arrays["fields"], meta.get("generation", 0) == self.generation
+            if current and fields.shape[2] != self.width:
                 raise StateError(
-                    f"the saved entities hold {fields.shape[2]} numbers for each field, these settings need {self.width}: "
-                    "the detectors were changed; start the job without this state"
+                    f"the saved entities hold {fields.shape[2]} numbers for each field, their header says {self.width}: "
+                    "the state is damaged; go back to an older checkpoint"
                 )
             self._drop([name for name in meta["gone"] if name in self.index])
             ends = np.cumsum(arrays["length"], dtype=np.int64).tolist()
@@ -281,7 +290,11 @@ class EntityStore:
             self.head[opened, always:] = arrays["open"]
             self.levels[opened] = arrays["levels"]
             self.fields[rows] = 0.0
-            self.fields[rows, : fields.shape[1]] = fields
+            if current:
+                self.fields[rows, : fields.shape[1]] = fields
+            else:
+                self.head[rows, SLOT] = self.head[rows, HISTORY] = 0
+                self.head[rows, RELEASED] = self.head[rows, STATUS] > 0
             self._segments[number] = rows
             self._segment_of[rows] = number
             self._saved_rows += len(rows)

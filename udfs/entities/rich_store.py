@@ -244,7 +244,7 @@ class RichStore:
         Raises
         ------
         StateError
-            The state is damaged, or was written for other detectors.
+            The state is damaged.
         """
         self._next, self._cursor, self._credit, self._top = (meta[k] for k in ("next", "cursor", "credit", "top"))
         self.fields = np.zeros((self._top, fields, self.width))
@@ -256,8 +256,8 @@ class RichStore:
             part = arrays["fields"]
             if part.shape[1] != self.width:
                 raise StateError(
-                    f"the saved rich entities hold {part.shape[1]} numbers for each field, these settings need {self.width}: "
-                    "the detectors were changed; start the job without this state"
+                    f"the saved rich entities hold {part.shape[1]} numbers for each field, their header says {self.width}: "
+                    "the state is damaged; go back to an older checkpoint"
                 )
             self.fields[slot, : part.shape[0]] = part
             self._covered[slot] = saved["chunk"]

@@ -177,10 +177,13 @@ class AlertWriter:
     ----------
     groups : Groups
         Follows which incidents opened together.
+    silence_config : int
+        Mark in the ids of silences. It is saved, so that a silence ends under its id even if the configuration has changed.
     """
 
     def __init__(self, settings: PipelineSettings, origin: Origin, config: int) -> None:
         self.origin, self.config = origin, config
+        self.silence_config = config
         self.groups = Groups(settings.decide.group_within)
         self._decide, self._context, self._silence = settings.decide, settings.event.context, settings.silence
 
@@ -342,7 +345,7 @@ class AlertWriter:
             self.origin.topic,
             self.origin.partition,
         )
-        identity = alert_id(f"{silence.entity}\0{SILENCE}", self.config, topic, partition, silence.offset)
+        identity = alert_id(f"{silence.entity}\0{SILENCE}", self.silence_config, topic, partition, silence.offset)
         # If an entity's n gaps are exponential, the longest is about ln n mean gaps, and one k times as long has a probability of n^-k.
         evidence = min(self._silence.after * math.log(max(silence.events, 2)), 700.0)
         data = {

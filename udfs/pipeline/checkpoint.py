@@ -6,6 +6,7 @@ code can be moved.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,10 +19,14 @@ from streamgauge.udfs.entities.cohort_journal import CohortInputs, CohortJournal
 from streamgauge.udfs.entities.columns import SLOT
 from streamgauge.udfs.entities.knowledge import Changes, Entities
 from streamgauge.udfs.events.schema import Alignment, Schema
+from streamgauge.udfs.pipeline.new_detectors import LEARNED, NewDetectors, is_readable, layout
 from streamgauge.udfs.scoring.normalise import PRIOR
 from streamgauge.udfs.scoring.scorer import Scored, Scorer
 
 HEADER, HEADER_VERSION = "log", 5  # kind and version of the header of the saved state
+CHANNELS, CHANNELS_VERSION = "channels", 1  # kind and version of what a detector of fields learns from all entities
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -78,12 +83,17 @@ class Checkpoint:
     Attributes
     ----------
     journal : CohortJournal
+    new_detectors : NewDetectors or None
+        Set by `restore` if the detectors began anew.
     """
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
         self.journal = CohortJournal(prefix)
+        self.new_detectors: NewDetectors | None = None
         self._columns_saved = -1
+        self._cohorts_saved: dict[str, Floats] = {}  # by detector
+        self._unreadable: list[str] = []  # keys of what other detectors learned; the next save deletes them
 
     def save(self, parts: Saved, learned: Learned, writes: dict[str, bytes], deletes: list[str]) -> None:
         """Add the changes since the last save to the saved state.
@@ -106,10 +116,23 @@ class Checkpoint:
         entities.rich.save(changes.rich, writes, deletes)
         entities.points.save(writes, deletes)
         self._save_schema(parts.alignment.schema, writes)
-        header = parts.header | {"rich": entities.rich.meta(), "chunk": self.journal.next}
+        header = parts.header | {
+            "rich": entities.rich.meta(),
+            "chunk": self.journal.next,
+            "layout": layout(scorer),
+            "generation": entities.store.generation,
+        }
         writes[f"{self.prefix}m"] = pack(HEADER, HEADER_VERSION, header, {"prior": scorer.prior})
+        deletes += [key for key in self._unreadable if key not in writes]
+        self._unreadable = []
 
     def _save_cohort(self, scorer: Scorer, learned: Learned, writes: dict[str, bytes], deletes: list[str]) -> None:
+        for detector in scorer.with_cohort:
+            name, cohort = detector.name, detector.cohort
+            # Only young entities teach the cohort, so most batches change nothing.
+            if len(cohort) and not np.array_equal(self._cohorts_saved.get(name, np.empty(0)), cohort):
+                self._cohorts_saved[name] = cohort.copy()
+                writes[f"{self.prefix}l{name}"] = pack(CHANNELS, CHANNELS_VERSION, {}, {"cohort": cohort})
         if scorer.snapshot_wanted:
             self.journal.snapshot_wanted, scorer.snapshot_wanted = True, False
         if not learned.raw_scores:
@@ -132,6 +155,9 @@ class Checkpoint:
     def restore(self, parts: Saved, saved: dict[str, bytes]) -> dict[str, Any]:
         """Read the state that an earlier run saved into the parts.
 
+        If it was saved by other detectors, or by a release that saved them in another way, detectors and calibrators begin anew, and
+        everything else is read (see `new_detectors`).
+
         Parameters
         ----------
         parts : Saved
@@ -147,33 +173,35 @@ class Checkpoint:
         Raises
         ------
         StateError
-            The state is damaged, has an unknown format, or was saved by other detectors.
+            The state is damaged, or has an unknown format.
         """
         if "m" not in saved:
             raise StateError(f"the saved state of partition {self.prefix[:-1]} is incomplete: its header is missing")
         entities, scorer = parts.entities, parts.scorer
         header, arrays = unpack(saved["m"], HEADER, HEADER_VERSION)
-        if header["members"] != scorer.members:
-            raise StateError(
-                f"the saved state is of the detectors and models {header['members']}, the settings name {scorer.members}: "
-                "start the job without this state, or restore the settings"
-            )
+        readable, store = is_readable(header, scorer), entities.store
+        store.generation = header.get("generation", 0) + (not readable)
         schema, _ = unpack(saved["s"], "schema", 1)
         absent = dict.fromkeys(schema["numeric"], 0) | header["absent"]
         parts.alignment.schema = Schema(**schema, absent=absent)
-        entities.store.restore(_numbered(saved, "e"))
+        store.restore(_numbered(saved, "e"))
         if entities.situations:
             entities.situations.restore()
         scorer.stream.restore(header["shape"])
-        scorer.prior = arrays["prior"].reshape(-1, PRIOR)
-        scorer.detectors.peers.restore(header["peers"])
-        entities.points.restore(dict(_numbered(saved, "q")))
         if entities.silence:
             entities.silence.clock = header["arrived"]
             if entities.silence.apart:
                 entities.silence.store.restore(_numbered(saved, "a"))
-        self._restore_rich(parts, saved, header["rich"])
-        self._restore_cohort(scorer, saved, header)
+        if readable:
+            scorer.prior = arrays["prior"].reshape(-1, PRIOR)
+            scorer.detectors.peers.restore(header["peers"])
+            entities.points.restore(dict(_numbered(saved, "q")))
+            self._restore_rich(parts, saved, header["rich"])
+            self._restore_cohort(scorer, saved, header)
+        else:
+            self._unreadable = [f"{self.prefix}{key}" for key in saved if key[0] in LEARNED]
+            self.new_detectors = NewDetectors(store.generation, header["members"], scorer.members)
+            log.warning("partition %s: %s", self.prefix[:-1], self.new_detectors.message)
         return header
 
     def _restore_rich(self, parts: Saved, saved: dict[str, bytes], meta: dict[str, int]) -> None:
@@ -196,6 +224,11 @@ class Checkpoint:
     def _restore_cohort(self, scorer: Scorer, saved: dict[str, bytes], header: dict[str, Any]) -> None:
         """Read the snapshot of the cohort's models, and learn the inputs after it again."""
         detectors, calibrators = scorer.detectors, scorer.calibrators
+        for channels in scorer.with_cohort:
+            if f"l{channels.name}" in saved:
+                _, arrays = unpack(saved[f"l{channels.name}"], CHANNELS, CHANNELS_VERSION)
+                channels.cohort = arrays["cohort"].reshape(-1, channels.cohort_numbers)
+                self._cohorts_saved[channels.name] = channels.cohort.copy()
         detectors.versions.update(header["versions"])
         for name, detector in detectors.cohort.items():
             if f"c{name}" in saved:
@@ -231,6 +264,7 @@ class Checkpoint:
             "prior": scorer.prior.tobytes(),
             "points": entities.points.canonical(),
             "meta": msgspec.msgpack.encode(header),
+            **{f"{channels.name} of all": channels.cohort.tobytes() for channels in scorer.with_cohort},
             **{name: detector.to_state() for name, detector in scorer.detectors.cohort.items()},
             **further,
         }

@@ -142,7 +142,7 @@ class Partition:
         Raises
         ------
         StateError
-            The state is damaged, has an unknown format, or was saved by other detectors.
+            The state is damaged, or has an unknown format.
         """
         header = self.stages.restore(saved)
         if self.windows and header.get("windows"):

@@ -336,6 +336,9 @@ class Stages:
         """Add the changes since the last save to the result; `windows` is the part of the header about windows."""
         learned, self.learned = self.learned, Learned()
         self.checkpoint.save(self._parts(windows), learned, result.writes, result.deletes)
+        new, self.checkpoint.new_detectors = self.checkpoint.new_detectors, None
+        if new:  # with the first state that is saved, so a restart before it writes the notice again
+            result.notices.append(new.notice(self.origin, self.window, self.entities.store.clock))
 
     def forget_changes(self) -> None:
         """Drop the record of changes, because they need not be saved."""
@@ -352,6 +355,7 @@ class Stages:
         header = self.checkpoint.restore(self._parts(None), saved)
         self.events, self.acted, self.judged = header["events"], header["acted"], header["judged"]
         self.alerts.groups.restore(header["groups"])
+        self.alerts.silence_config = header.get("silences", self.alerts.config)
         self.monitor.restore(header["drift"], header["comparisons"])
         if self.budget and header["budget"]:
             self.budget.restore(header["budget"])
@@ -375,6 +379,7 @@ class Stages:
             "shape": scorer.stream.to_state(),
             "peers": scorer.detectors.peers.to_state(),
             "arrived": silence.clock if silence else 0,
+            "silences": self.alerts.silence_config,
             "groups": self.alerts.groups.to_state(),
             "acted": self.acted,
             "judged": self.judged,

@@ -114,7 +114,7 @@ class Task:
         SavedStateWanted
             The saved state is needed: call again with it.
         StateError
-            The saved state is damaged, or was saved with other settings. Only this fails the task; nothing in a record does.
+            The saved state is damaged, or has an unknown format. Only this fails the task; nothing in a record does.
         """
         answers: list[BatchResult] = []
         try:

@@ -357,6 +357,11 @@ class WindowPartition:
         self.reports = {int(key[1:]): WindowReport.from_state(value) for key, value in saved.items() if key[0] == "t"}
         self._saved = set(self.reports)
         self.stages.restore(saved)
+        if self.stages.checkpoint.new_detectors:
+            # New detectors know too little to take back or to change what others have reported.
+            for report in self.reports.values():
+                report.incident.clear()
+            self._changed = set(self.reports)
         self._add_columns()
 
 

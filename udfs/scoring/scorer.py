@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Kind
+from streamgauge.models.detectors.channel.field_channels import FieldChannels
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.control.messages import DetectorVersion
 from streamgauge.udfs.entities.stretch import Stretch
@@ -119,6 +120,15 @@ class Scorer:
     def wants_slots(self) -> bool:
         """Whether entities of this kind of stream need slots of the rich tier."""
         return bool(self.models.width) or self.detectors.rich_on(self.stream.kind)
+
+    @property
+    def with_cohort(self) -> list[FieldChannels]:
+        """The detectors of fields that also learn from all entities together.
+
+        They are light ones only: the events of rich entities are learned again after a restore, one entity without the others.
+        """
+        light = self.detectors.light
+        return [detector for detector in light if isinstance(detector, FieldChannels) and detector.cohort_numbers]
 
     def widen(self, fields: int) -> None:
         """Make room for `fields` numeric fields."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.errors import StateError
-from streamgauge.udfs.entities.columns import SEEN, SLOT, STATUS
+from streamgauge.udfs.entities.columns import HISTORY, RELEASED, SEEN, SLOT, STATUS
 from streamgauge.udfs.entities.entity_store import EntityStore
 
 HOUR = 3_600_000
@@ -86,11 +86,37 @@ def test_rows_of_forgotten_entities_are_used_again_and_entities_with_an_incident
     assert not store.fields[again].any()
 
 
-def test_state_of_other_detectors_is_refused():
+def test_segments_of_another_width_are_refused():
     store, saved = EntityStore(3), {}
     save(store, saved, touch(store, ["a"], [1])[0])
-    with pytest.raises(StateError, match="3 numbers for each field, these settings need 5"):
+    with pytest.raises(StateError, match="3 numbers for each field, their header says 5"):
         EntityStore(5).restore([(1, saved["e1"])])
+
+
+def test_of_segments_of_another_generation_counts_and_incidents_are_read():
+    store, saved = EntityStore(3), {}
+    rows, *_ = touch(store, ["a", "b", "a"], [1, 2, 3])
+    store.fields[rows] = 7.0
+    store.head[rows, SLOT] = store.head[rows, HISTORY] = 1
+    store.head[rows[0], STATUS] = 5
+    save(store, saved, rows)
+    later = EntityStore(5)
+    later.generation = 1
+    later.restore([(1, saved["e1"])])
+    head = {name: later.head[later.index[name]] for name in ("a", "b")}
+    assert (head["a"][SEEN], head["a"][STATUS], head["a"][RELEASED]) == (2, 5, 1)
+    assert (head["b"][SEEN], head["b"][STATUS], head["b"][RELEASED]) == (1, 0, 0)
+    assert not any(head[name][[SLOT, HISTORY]].any() for name in head)
+    assert not later.fields.any()
+    row = touch(later, ["b"], [9])[0]
+    later.fields[row] = 8.0
+    save(later, saved, row)
+    again = EntityStore(5)
+    again.generation = 1
+    again.restore([(1, saved["e1"]), (2, saved["e2"])])
+    assert again.canonical() == later.canonical()
+    assert again.fields[again.index["b"]].all()
+    assert not again.fields[again.index["a"]].any()
 
 
 def test_beyond_the_cap_the_least_recent_are_forgotten_and_entities_with_an_incident_are_kept():

@@ -98,5 +98,5 @@ def test_state_of_other_detectors_is_refused():
     for turn in range(20):
         feed(rich, slots, [turn == 0], 1.0, saved)
     snapshots = {int(k[3:]): v for k, v in saved.items() if k[2] == "r"}
-    with pytest.raises(StateError, match="50 numbers for each field, these settings need 9"):
+    with pytest.raises(StateError, match="50 numbers for each field, their header says 9"):
         store(width=9).restore(rich.meta(), slots, 1, snapshots, {})

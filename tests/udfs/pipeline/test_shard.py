@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from streamgauge.models.errors import SettingsError, StateError
 from streamgauge.udfs.control.messages import parse
 from streamgauge.udfs.entities import knowledge
+from streamgauge.udfs.entities.columns import SEEN
+from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.pipeline.warm_up import warm_up
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.detectors import DetectorSettings
@@ -21,7 +23,7 @@ from tests.streams import SMALL, START, Run, batch, stream
 
 cuts = st.lists(st.integers(1, 399), max_size=12)
 widths = st.sampled_from([1, 3])  # one field is a series with rich entities, three are records
-# room for three rich entities in each partition
+# room for a few rich entities in each partition
 TIGHT = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"rich_memory": 0.025})})
 
 
@@ -55,6 +57,66 @@ def test_restoring_after_each_event_changes_nothing(fields):
     whole = Run().feed(raw)
     assert alerts == whole.alerts
     assert run.shard.canonical() == whole.shard.canonical()
+
+
+def crowd(seed: int) -> RawBatch:
+    """400 events of some 60 entities, so that each is young, and what is known of the others decides about it."""
+    random = np.random.default_rng(seed)
+    events = []
+    for i in range(400):
+        entity = int(random.integers(60))
+        event = {"entity": f"e{entity}", "x": float(random.normal(entity % 5, 1)), "y": float(random.exponential())}
+        if i > 150:
+            event["z"] = float(random.normal())
+        if random.random() < 0.02:
+            event["x"] += 50.0
+        events.append(event)
+    return batch(events)
+
+
+@given(st.integers(1, 399), cuts, st.integers(0, 5))
+def test_what_is_known_of_all_entities_together_does_not_depend_on_batches_and_restarts(stop, where, seed):
+    raw = crowd(seed)
+    first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, len(raw)))
+    whole, before = Run().feed(raw), Run().feed(first, where)
+    after = Run(saved=before.saved).feed(rest, [w - stop for w in where])
+    [levels] = whole.shard.partitions[0].stages.scorer.with_cohort
+    assert levels.cohort.shape[0] == 3
+    assert levels.cohort[0, 0] > 30  # entities
+    assert after.shard.canonical() == whole.shard.canonical()
+    joined = {name: sorted(before.outputs()[name] + records) for name, records in after.outputs().items()}
+    assert joined == whole.outputs()
+
+
+def test_what_is_known_of_all_entities_together_is_undone_with_the_other_learning():
+    run = Run().feed(crowd(0))
+    stages = run.shard.partitions[0].stages
+    [levels] = stages.scorer.with_cohort
+    state = levels.cohort.copy()
+    with stages.learning_undone(np.arange(3), np.full(3, -1)):
+        run.shard.process(crowd(1).take(np.arange(20)))
+        assert not np.array_equal(stages.scorer.with_cohort[0].cohort, state)
+    assert stages.scorer.with_cohort == [levels]
+    assert np.array_equal(levels.cohort, state)
+
+
+@hypothesis.settings(max_examples=6)
+@example([], 300)
+@given(cuts, st.integers(1, 599))
+def test_the_profile_of_the_day_is_learned_again_to_equal_bytes(where, stop):
+    random = np.random.default_rng(0)
+    hours = np.arange(600) // 3 / 2  # three entities send each half an hour, for some four days
+    values = 10 + 3 * np.sin(2 * np.pi * hours / 24) + 0.1 * random.normal(size=600)
+    values[450:510] += np.where(np.arange(60) % 3 == 0, 9.0, 0.0)  # an incident, whose events are quarantined
+    raw = batch(
+        [{"entity": f"e{i % 3}", "x": x} for i, x in enumerate(values.tolist())], stamps=START + hours * 3_600_000
+    )
+    first, rest = raw.take(np.arange(stop)), raw.take(np.arange(stop, len(raw)))
+    whole, before = Run().feed(raw), Run().feed(first, where)
+    after = Run(saved=before.saved).feed(rest, where)
+    assert any("time of day" in json.loads(text)["detectors"] for _, text in whole.scores)
+    assert after.shard.canonical() == whole.shard.canonical()
+    assert sorted(before.scores + after.scores) == sorted(whole.scores)
 
 
 @given(st.integers(0, 20), cuts)
@@ -130,8 +192,8 @@ def test_slots_of_forgotten_entities_are_given_to_others_whatever_the_restarts(s
         whole = Run(TIGHT).feed(raw, where)
         before = Run(TIGHT).feed(first, where)
         after = Run(TIGHT, before.saved).feed(rest, [w - stop for w in where])
-    assert whole.counts["entities_forgotten"] == 3  # the two others have an open incident
-    assert whole.shard.entities == {"entities": 7, "rich_entities": 3, "warm_entities": 0}
+    assert whole.counts["entities_forgotten"] == 5
+    assert whole.shard.entities == {"entities": 5, "rich_entities": 2, "warm_entities": 0}
     assert after.shard.canonical() == whole.shard.canonical()
     assert sorted(before.scores + after.scores) == sorted(whole.scores)
 
@@ -144,11 +206,46 @@ def test_a_rich_detector_runs_only_on_its_kinds_of_streams_even_if_another_runs(
     assert detectors == {"shape_dictionary"}
 
 
-def test_state_of_other_detectors_is_refused_with_a_reason():
-    saved = Run().feed(stream(n=50)).saved
+@given(st.integers(1, 399), st.integers(1, 399), st.integers(0, 5), widths)
+@example(150, 150, 0, 1)  # no event between the change of the detectors and the way back
+def test_other_detectors_begin_anew_and_the_way_back_does_too(one, other, seed, fields):
+    raw = stream(seed=seed, fields=fields, partitions=2)
+    one, other = sorted((one, other))
+    changed = TIGHT.model_copy(update={"detectors": TIGHT.detectors.model_copy(update={"half_space_trees": None})})
+    first = Run(TIGHT).feed(raw.take(np.arange(one)))
+    second = Run(changed, first.saved).feed(raw.take(np.arange(one, other)), range(0, 400, 50))
+    third = Run(TIGHT, second.saved).feed(raw.take(np.arange(other, len(raw))), range(0, 400, 50))
+    restarted = Run(TIGHT, third.saved)
+    assert restarted.shard.canonical() == third.shard.canonical()
+    whole = Run(TIGHT).feed(raw)
+    for name in ("dead", "late"):
+        assert sorted(getattr(first, name) + getattr(second, name) + getattr(third, name)) == sorted(
+            getattr(whole, name)
+        )
+    seen = [
+        {name: run.shard.partitions[p].stages.entities.store.head[row, SEEN] for name, row in index.items()}
+        for run in (third, whole)
+        for p in sorted(run.shard.partitions)
+        for index in [run.shard.partitions[p].stages.entities.store.index]
+    ]
+    assert seen[: len(seen) // 2] == seen[len(seen) // 2 :]
+
+
+def test_a_notice_and_the_log_say_once_that_detectors_begin_anew(caplog):
+    raw = stream(n=60)
+    saved = Run().feed(raw.take(np.arange(50))).saved
     other = SMALL.model_copy(update={"detectors": SMALL.detectors.model_copy(update={"half_space_trees": None})})
-    with pytest.raises(StateError, match=r"rolling_z_score.*half_space_trees.*settings name"):
-        Run(other, saved)
+    run = Run(other, saved)
+    assert "partition 0: detectors and calibrators begin anew (gone: half_space_trees)" in caplog.text
+    run.feed(raw.take(np.arange(50, 60)), [5])
+    [(key, text)] = [notice for notice in run.notices if b"detectors.restarted" in notice[1]]
+    data = json.loads(text)["data"]
+    assert (key, data["topic"], data["partition"]) == ("events", "events", 0)
+    assert set(data["before"]) - set(data["now"]) == {"half_space_trees"}
+    assert "begin anew (gone: half_space_trees)" in data["message"]
+    caplog.clear()
+    assert Run(other, run.saved).shard.canonical() == run.shard.canonical()
+    assert caplog.text == ""
 
 
 def test_state_with_a_missing_part_is_refused():
@@ -244,7 +341,7 @@ def test_weights_from_a_control_message_replace_those_of_the_settings_and_surviv
     rest = raw.take(np.arange(300, 400))
     assert again.feed(rest).shard.canonical() == run.feed(rest).shard.canonical()
     assert sorted(run.scores) != sorted(plain.scores)
-    with pytest.raises(SettingsError, match="'lodaa' is not used by this job; used are: rolling_z_score"):
+    with pytest.raises(SettingsError, match=r"'lodaa' is not used by this job; used are: .*rolling_z_score"):
         run.shard.apply(parse('{"type":"weights","weights":{"lodaa":1}}'))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.models.errors import ModelError, SettingsError, StateError
+from streamgauge.models.errors import ModelError, SettingsError
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past, make_candidate
 from streamgauge.udfs.control.feedback import Feedback
@@ -259,10 +259,12 @@ def test_a_model_that_cannot_be_used_is_refused_with_the_reason_and_the_old_one_
         Models(ModelsSettings.model_validate({"registry": str(tmp_path), "use": {"forest": {}}}))
 
 
-def test_state_of_other_models_is_refused(registry):
+def test_without_a_model_of_the_saved_state_detectors_begin_anew(registry, caplog):
     saved = Run(settings(registry, forest={})).feed(stream(n=100)).saved
-    with pytest.raises(StateError, match="the settings name"):
-        Run(SMALL, saved)
+    run = Run(SMALL, saved)
+    assert "begin anew (gone: forest, forest shadow)" in caplog.text
+    assert run.shard.partitions[0].stages.scorer.served == {}
+    assert run.feed(batch([{"entity": "a", "x": 1.0}], offset=100)).counts["scored"] == 1
 
 
 def test_a_trained_model_adds_evidence_where_value_novelty_leads(registry, tmp_path):
