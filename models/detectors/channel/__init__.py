@@ -1,0 +1,7 @@
+"""Channels: what a single field is looked at for, each with an honest tail probability.
+
+In: state, rows of entities, values and times in order.
+Out: evidence of each event, field and channel, the expected value, and the deviation from it.
+"""
+
+__all__ = ["day_profile", "field_channels", "learned_tail", "levels", "usual_level"]
