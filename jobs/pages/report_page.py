@@ -73,6 +73,10 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         add(f"recall, {of}", share, "probes: known anomalies, scored on the side")
     if figures["false_alarms_per_event"] is not None:
         rows.append(("false alarms", f"{figures['false_alarms_per_event']:.2g} per event", "", "alerts and precision"))
+    promise = figures["promise"]
+    if promise is not None:
+        text = f"{promise['achieved']:.3g} / {promise['promised']:.3g} a day"
+        rows.append(("incidents by evidence, achieved / promised", text, "", "tracked events, as reported last"))
     for power, ratio in figures["calibration"].items():
         rows.append((f"events rarer than {power}, observed / promised", f"{ratio:.2f}", "", "tracked events"))
     for name, seconds in (figures["latency_seconds"] or {}).items():
@@ -91,6 +95,15 @@ def _tables(found: PeriodRecords, figures: dict[str, Any]) -> list[dict[str, Any
     )
     tables: list[dict[str, Any]] = [
         {"title": "Incidents", "head": ("kind", "opened"), "rows": list(figures["kinds"].items())},
+        {
+            "title": "Promise by age of the entity",
+            "head": ("age", "events", "promised incidents", "opened incidents"),
+            "rows": [
+                (age.replace("_", " "), of["events"], f"{of['promised']:.3g}", of["opened"])
+                for age, of in (figures["promise"] or {"by_age": {}})["by_age"].items()
+            ],
+            "note": "Incidents that rules opened are not counted. Opened incidents may be true; the promised ones are false.",
+        },
         {"title": "Severities", "head": ("severity", "opened"), "rows": list(figures["severities"].items())},
         {
             "title": "Entities with the most incidents",

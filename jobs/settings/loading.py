@@ -114,10 +114,9 @@ class Settings(PipelineSettings):
         return self
 
     def pipeline(self, partitions: int = 1) -> PipelineSettings:
-        """The settings that the pipeline uses. Each partition gets an equal share of the alert budget."""
+        """The settings that the pipeline uses. Each partition gets an equal share of the promise for the whole stream."""
         values = self.model_dump(include=set(PipelineSettings.model_fields))
-        if self.decide.budget is not None:
-            values["decide"]["budget"] = self.decide.budget / partitions
+        values["decide"]["promise"] = str(self.decide.false_incidents.share(partitions))
         return PipelineSettings.model_validate(values)
 
 
@@ -179,9 +178,18 @@ def _override(values: dict[str, Any], name: str, text: str) -> None:
         raise SettingsError(f"{name} is no valid YAML: {error}") from error
 
 
+def _instead_of(budget: Any) -> str:
+    """What to write instead of a budget."""
+    if isinstance(budget, int | float) and budget > 0:
+        return f"write `promise: {budget:g} per day` instead"
+    return "leave the key out, or write `promise: 1 per day` instead"
+
+
 def _explain(error: Any) -> str:
     """An error of pydantic as text: the key, what is allowed, and the value."""
     key = ".".join(str(part) for part in error["loc"])
+    if key == "decide.budget":
+        return f"{key}: there is no budget of alerts any more, but a promise of false incidents: {_instead_of(error['input'])}"
     if error["type"] == "extra_forbidden":
         allowed = ", ".join(keys_at(Settings, error["loc"][:-1])) or "nothing"
         return f"{key}: there is no such key; allowed here: {allowed}"

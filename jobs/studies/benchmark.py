@@ -23,6 +23,7 @@ from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.errors import InputError
 from streamgauge.models.evaluation.nab_score import PROFILES, Series, judged_from, nab_score
 from streamgauge.udfs.output.alert import score_of
+from streamgauge.udfs.scoring.join import SEEN_BEFORE
 from streamgauge.udfs.settings.detectors import DetectorSettings
 
 MARKS = {
@@ -116,10 +117,10 @@ def _nab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict
     figures: dict[str, Any] = {}
     for name, profile in PROFILES.items():
         figures[name], figures[f"{name}_threshold"] = nab_score(series, profile)
-    fixed = score_of(-np.log(settings.decide.threshold))
+    fixed = score_of(SEEN_BEFORE)
     for name, profile in PROFILES.items():
         figures[f"fixed_{name}"] = nab_score(series, profile, fixed)[0]
-    figures["fixed_threshold"] = settings.decide.threshold
+    figures["fixed_threshold"] = round(float(np.exp(-SEEN_BEFORE)), 12)
     alerted = [
         Series(np.isin(np.arange(len(one.scores)), _opened(result)).astype(np.float64), one.windows)
         for one, result in zip(series, results, strict=True)

@@ -26,7 +26,11 @@ from streamgauge.models.errors import InputError, NotReadyError
 from streamgauge.models.evaluation.evaluation import intervals, judge
 from streamgauge.udfs.control.shares import place_of
 from streamgauge.udfs.output.alert import score_of
+from streamgauge.udfs.scoring.join import SEEN_BEFORE
 
+FIXED = round(
+    math.exp(-SEEN_BEFORE), 12
+)  # a threshold to compare with where a promise gives another one to each stream
 MOST_ENTITIES = 50  # in the table
 MOST_POINTS = 1500  # of the timeline; a point is the highest score of several rows
 
@@ -69,7 +73,7 @@ Precision differs by {{ trial.difference }} (95 % interval {{ trial.low }} to {{
 
 
 def evaluate(
-    results: list[Backtest], threshold: float, missed: float, false: float, against: float | None = None
+    results: list[Backtest], threshold: float | None, missed: float, false: float, against: float | None = None
 ) -> tuple[dict[str, Any], str]:
     """Figures and the page.
 
@@ -77,12 +81,13 @@ def evaluate(
     ----------
     results : list of Backtest
         Results with labels.
-    threshold : float
-        Tail probability of the settings.
+    threshold : float or None
+        Tail probability of the settings; None where it follows from the promise.
     missed, false : float
         Cost of a missed anomaly and of a false alarm.
     against : float, optional
-        Another tail probability: it is tried on half of the entities, and compared with `threshold` on the other half.
+        Another tail probability: it is tried on half of the entities, and compared with `threshold` (or with 1e-4, if a promise gives the
+        threshold) on the other half.
 
     Raises
     ------
@@ -104,7 +109,7 @@ def evaluate(
     figures["members"] = _members(results, labels)
     figures["kinds"] = _kinds(results)
     if against is not None:
-        figures["trial"] = _trial(names, labels, scores, threshold, against)
+        figures["trial"] = _trial(names, labels, scores, threshold or FIXED, against)
     page = Environment(autoescape=True).from_string(PAGE)
     shown = [(name, f"{figures[name]:.3f}", *(f"{v:.3f}" for v in ends)) for name, ends in figures["intervals"].items()]
     with mpl.rc_context(PLAIN):
@@ -112,7 +117,7 @@ def evaluate(
             style=STYLE,
             rows=len(labels),
             anomalies=int(labels.sum()),
-            threshold=threshold,
+            threshold=threshold or "as promised",
             figures=shown,
             missed_cost=missed,
             false_cost=false,

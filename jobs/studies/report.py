@@ -16,6 +16,7 @@ from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.effect import Effect, effect_of_feedback
 from streamgauge.models.calibration.thresholds import wilson
 from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.incidents.promise import AGES
 from streamgauge.udfs.monitoring.quality import TRACKED
 
 HISTORIC = (
@@ -106,6 +107,7 @@ def figures_of(found: PeriodRecords) -> dict[str, Any]:
     Precision is the share of the judged alerts that people found true. Recall is the share of the probes that were found. The rate of false
     alarms is the number of alerts, times the share of the judged ones that were false, divided by the number of events. Calibration
     is the number of events at or below a tail probability, divided by the number that this probability promises.
+    The promise is in incidents a day, as each partition reported last; by age of the entity it is in incidents of the whole period.
     """
     events = sum(data["of"] for _, data in found.tracked)
     opened = {
@@ -133,6 +135,7 @@ def figures_of(found: PeriodRecords) -> dict[str, Any]:
         "alerts": len(opened),
         "kinds": dict(Counter(data["kind"] for _, data in opened.values()).most_common()),
         "severities": dict(Counter(data["severity"] for _, data in opened.values()).most_common()),
+        "promise": _promise(found),
         "judged": judged,
         "precision": precision,
         "false_alarms_per_event": len(opened) * (1 - right / judged) / events if judged and events else None,
@@ -154,6 +157,20 @@ def _interval(hits: int, of: int) -> list[float] | None:
 
 def _share(results: list[bool]) -> list[float] | None:
     return _interval(sum(results), len(results))
+
+
+def _promise(found: PeriodRecords) -> dict[str, Any] | None:
+    """Promised and achieved incidents; None if no notice tells of them."""
+    known = [(data["partition"], data["promise"]) for _, data in found.tracked if "promise" in data]
+    if not known:
+        return None
+    newest = dict(known).values()
+    figures: dict[str, Any] = {what: sum(one[what] for one in newest) for what in ("promised", "achieved")}
+    sums = {
+        age: {what: sum(one["by_age"][age][what] for _, one in known) for what in ("events", "promised", "opened")}
+        for age in AGES
+    }
+    return figures | {"by_age": sums}
 
 
 def _coverage(found: PeriodRecords) -> dict[str, int]:

@@ -56,13 +56,13 @@ def test_an_entity_is_shown_rewound_and_forgotten_in_the_running_job_and_after_a
             ask(kafka, "nobody", "show", 3)
 
 
-def test_schemas_change_entities_are_evicted_and_incidents_are_grouped_within_a_budget(cluster, tmp_path):
+def test_schemas_change_entities_are_evicted_and_incidents_are_grouped(cluster, tmp_path):
     live = Live(
         cluster,
         tmp_path,
         entity={"most": 1000},
         event={"rename": {"lat_ms": "latency"}, "context": ["mode"]},
-        decide={"budget": 5.0, "threshold": 1e-9, "rules": [{"id": "full", "when": "used > 99"}]},
+        decide={"threshold": 1e-9, "rules": [{"id": "full", "when": "used > 99"}]},
     )
     first = [("k", {"entity": f"e{i}", "latency": float(i % 7), "used": 1.0, "mode": "day"}) for i in range(3000)]
     renamed = [("k", {"entity": f"e{i}", "lat_ms": 3.0, "used": 1.0, "mode": "night"}) for i in range(3000, 6000)]

@@ -91,7 +91,7 @@ def make(stream: Stream) -> tuple[Recorded, list[tuple[str, int, str]]]:
 
 def restored(manifest: dict[str, Any], saved: dict[str, bytes]) -> Recorded:
     """Restore what was saved, as the job does."""
-    run = Recorded(PipelineSettings.model_validate(manifest["settings"]))
+    run = Recorded(PipelineSettings.model_validate(as_written_today(manifest["settings"])))
     for message in manifest["said"]:
         say(run, *message)
     run.shard.restore(saved.items())
@@ -116,6 +116,15 @@ def finish(run: Recorded, manifest: dict[str, Any], rest: RawBatch) -> Recorded:
         message = {"type": "entity", "entity": entity, "action": "show", "id": f"show {entity}"}
         say(run, CONTROL, offset, json.dumps(message))
     return run
+
+
+def as_written_today(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of an earlier release, as its user has to write them today."""
+    decide = dict(settings["decide"])
+    budget = decide.pop("budget", None)  # alerts a day
+    if budget is not None:
+        decide |= {"promise": f"{budget:g} per day", "threshold": None}
+    return settings | {"decide": decide}
 
 
 def digest(saved: dict[str, bytes]) -> str:

@@ -214,10 +214,14 @@ def journeys(context: tuple[str, ...]) -> Stream:
     return Stream(chosen, records(events, np.array(stamps)), 350, shown=["lost"], quiet=30 * MINUTE)
 
 
-def budgeted() -> Stream:
-    """An alert budget that the threshold follows, over two partitions."""
+def promised() -> Stream:
+    """A promise of false incidents that gives the threshold, over two partitions."""
     events = plain(1500, 1, seed=8)
-    return Stream({"decide": {"budget": 400.0}}, records(events, START + 30_000 * np.arange(1500), partitions=2), 1000)
+    return Stream(
+        {"decide": {"promise": "400 per day", "threshold": None}},
+        records(events, START + 30_000 * np.arange(1500), partitions=2),
+        1000,
+    )
 
 
 def incident(**more: Any) -> Stream:
@@ -323,10 +327,10 @@ STREAMS: dict[str, Callable[[], Stream]] = {
     "defaults": defaults,
     "every_detector": every_detector,
     "windows_tumbling": lambda: windowed("1 m"),
-    "windows_sliding": lambda: windowed("20 s", budget=3000.0),
+    "windows_sliding": lambda: windowed("20 s", promise="3000 per day", threshold=None),
     "situations_and_silence": lambda: journeys(("away",)),
     "silence": lambda: journeys(()),
-    "budget": budgeted,
+    "promise": promised,
     "open_incident": incident,
     "control_and_feedback": spoken,
     "rewound": rewound,

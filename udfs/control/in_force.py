@@ -31,7 +31,7 @@ class InForce:
     Attributes
     ----------
     threshold : float or None
-        Tail probability; None where no message has set one: then that of the budget or of the settings holds.
+        Tail probability; None where no message has set one: then that of the settings or of the promise holds.
     trial : Trial or None
         A trial of two thresholds, which replaces `threshold`.
     rules : tuple of Rule

@@ -17,7 +17,7 @@ from streamgauge.udfs.settings.rules import Rule
 
 
 class Threshold(Section):
-    """Replaces `decide.threshold`."""
+    """Replaces `decide.threshold` and `decide.promise`."""
 
     type: Literal["threshold"]
     value: Probability

@@ -50,6 +50,8 @@ class EntityStore:
         Evidence and deviations of the open incident; see the same module.
     fields : float64[capacity, fields, width]
         State of features and detectors.
+    born : int64[capacity]
+        Event time of the partition at the first event of each entity; 0 if the state was saved before this was known.
     names : list of str
         Name of the entity in each row; empty if the row is free.
     index : dict of str to int
@@ -74,6 +76,7 @@ class EntityStore:
         self.head = np.zeros((1024, HEAD_COLUMNS), np.int64)
         self.levels = np.zeros((1024, LEVEL_COLUMNS))
         self.fields = np.zeros((1024, 0, width))
+        self.born = np.zeros(1024, np.int64)
         self._segment_of = np.zeros(1024, np.int64)
         self._touched = np.zeros(1024, np.int64)
         self._counted = np.zeros(
@@ -155,11 +158,17 @@ class EntityStore:
             self._counted,
             self.head,
             self.fields,
+            self.born,
             late,
             seen,
             quarantined,
         )
         return done, late[:done], seen[:done], quarantined[:done]
+
+    def ages(self, rows: Ints, times: Ints) -> Ints:
+        """Milliseconds from the first event of the entities in these rows to these times."""
+        ages: Ints = times - self.born[rows]
+        return ages
 
     def absent(self, forget_after: int) -> Ints:
         """Rows of the entities without an incident that sent nothing for more than `forget_after` milliseconds."""
@@ -171,6 +180,11 @@ class EntityStore:
     def known(self) -> int:
         """Number of entities that have been seen."""
         return int((self.head[: len(self.names), SEEN] > 0).sum())
+
+    def active(self, since: int) -> int:
+        """Number of entities that sent an event since an event time of the partition."""
+        head = self.head[: len(self.names)]
+        return int(((head[:, SEEN] > 0) & (head[:, CLOCK] >= since)).sum())
 
     def least_recent(self, most: int) -> Ints:
         """Rows of the entities to forget so that 95 % of `most` stay: those whose last event is oldest and that have no incident."""
@@ -197,6 +211,7 @@ class EntityStore:
         for row in gone:
             self.names[row] = ""
         self.head[gone] = 0
+        self.born[gone] = 0
         self.levels[gone] = 0.0
         self.fields[gone] = 0.0
         self._segment_of[gone] = 0
@@ -249,6 +264,7 @@ class EntityStore:
             "name": np.frombuffer(b"".join(names), np.uint8),
             "length": _lengths(names),
             "head": head[:, : self.always],
+            "born": self.born[rows],
             "incident": incidents,
             "open": head[incidents, self.always :],
             "levels": self.levels[rows][incidents],
@@ -285,6 +301,7 @@ class EntityStore:
             self.head[rows] = 0
             always = arrays["head"].shape[1]
             self.head[rows, :always] = arrays["head"]
+            self.born[rows] = arrays.get("born", 0)
             self.levels[rows] = 0.0
             opened = rows[arrays["incident"]]
             self.head[opened, always:] = arrays["open"]
@@ -318,7 +335,7 @@ class EntityStore:
             row = len(self.names)
             self.names.append(name)
             if row >= len(self.head):
-                for array in ("head", "levels", "fields", "_segment_of", "_touched", "_counted"):
+                for array in ("head", "levels", "fields", "born", "_segment_of", "_touched", "_counted"):
                     old = getattr(self, array)
                     setattr(self, array, np.concatenate((old, np.zeros_like(old))))
         self.index[name] = row
@@ -344,6 +361,7 @@ def _touch(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     counted,
     head,
     fields,
+    born,
     late,
     seen,
     quarantined,
@@ -373,6 +391,8 @@ def _touch(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         if is_late:
             late[i] = head[row, NEWEST] - time
             continue
+        if head[row, SEEN] == 0:
+            born[row] = clock
         head[row, NEWEST] = max(time, head[row, NEWEST]) if head[row, SEEN] > 0 else time
         head[row, SEEN] += 1
         head[row, CLOCK] = clock

@@ -6,6 +6,8 @@ import os
 import time
 from typing import Any
 
+from streamgauge.udfs.incidents.promise import AGES
+
 STEPS = (
     "decode",
     "align",
@@ -58,8 +60,8 @@ LEVELS = (
     "batch_size",
     "lag_ms",
     "memory_mb",
-    "budget_target",
-    "budget_achieved",
+    "promise_promised",
+    "promise_achieved",
 )
 LOOK_EVERY = 0.2  # seconds between updates of distributions, because each update is a call into the JVM
 
@@ -87,6 +89,9 @@ class Metrics:
         self._add("alerts", alerts, (*CHANGES, *KINDS, *TRIAL))
         self._add("dead_letters", dead, REASONS)
         self.bad_control = dead.counter("bad_control")
+        self._add(
+            "by_age", group.add_group("by_age"), tuple(f"{what}_{age}" for age in AGES for what in ("events", "opened"))
+        )
         rarer, probes = group.add_group("rarer"), group.add_group("probes")
         for power in (10, 100, 1000, 10000):
             self._counters[f"rarer.{power}"] = rarer.counter(f"than_{power}")

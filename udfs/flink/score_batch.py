@@ -121,7 +121,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         else:
             lag = int(time.time() * 1000) - int(max(value[2]))
             levels |= {"batch_size": len(value[0]), "lag_ms": lag}
-            levels |= {name: math.ceil(levels[name]) for name in ("budget_target", "budget_achieved")}
+            levels |= {name: math.ceil(levels[name]) for name in ("promise_promised", "promise_achieved")}
             self._metrics.update(result, levels, self._worker.versions, took)
         yield from self._records(result)
 

@@ -32,6 +32,8 @@ class Facts:
         Kind of stream.
     threshold : float
         Tail probability in force.
+    promise : dict
+        See `Promise.report`.
     entities : dict of str to int
         See `coverage`.
     verdicts : sequence of str
@@ -43,6 +45,7 @@ class Facts:
     events: int
     stream: str
     threshold: float
+    promise: dict[str, Any]
     entities: dict[str, int]
     verdicts: Sequence[str]
     models: dict[str, str]
@@ -121,6 +124,7 @@ class QualityTracker:
             "of": self.every,
             "stream": facts.stream,
             "threshold": facts.threshold,
+            "promise": facts.promise,
             "flagged": self._anomalous,
             "opened": self._opened,
             "held_back": self._quarantined,

@@ -194,6 +194,7 @@ class AlertWriter:
         names: Fields,
         judged: Judged,
         versions: Callable[[int], dict[str, str]],
+        promised: list[dict[str, Any]],
         complete: Complete | None = None,
     ) -> list[tuple[str, bytes]]:
         """Write an alert for each change of an incident.
@@ -206,6 +207,8 @@ class AlertWriter:
         judged : Judged
         versions : callable
             Gives the versions of the members that judged an event, by the event's place in the stretch.
+        promised : list of dict
+            For each change: promised and achieved incidents a day, and how old the entity is.
         complete : callable, optional
             Gets the row of the alert's event and the alert's data, and may add to the data.
 
@@ -216,7 +219,7 @@ class AlertWriter:
         """
         alerts = []
         for m, i in enumerate(decisions.place.tolist()):
-            data = self._data(decisions, m, stretch, names, judged, versions(i))
+            data = self._data(decisions, m, stretch, names, judged, versions(i)) | {"promise": promised[m]}
             if complete is not None:
                 complete(int(stretch.events.rows[i]), data)
             change, entity = data["state"], data["entity"]

@@ -46,7 +46,7 @@ class Partition:
         self.stages = Stages(settings, origin, in_force, models)
         self.windows = None
         if settings.windows:
-            self.windows = WindowPartitions(settings, origin, in_force, self.stages.budget)
+            self.windows = WindowPartitions(settings, origin, in_force, self.stages.promise)
             self.stages.feed_windows = self.windows.feed
 
     @property

@@ -202,10 +202,11 @@ class Shard:
         }
 
     @property
-    def budgets(self) -> tuple[float, float] | None:
-        """Wanted and achieved alerts a day of all partitions together; None without a budget."""
-        budgets = [partition.stages.budget for partition in self.partitions.values() if partition.stages.budget]
-        return (sum(b.target for b in budgets), sum(b.achieved for b in budgets)) if budgets else None
+    def promise(self) -> dict[str, float]:
+        """Promised and achieved incidents a day of all partitions together."""
+        of = [partition.stages for partition in self.partitions.values()]
+        figures = [stages.promise.figures(stages.promise_replaced) for stages in of]
+        return {name: sum(each[name] for each in figures) for name in ("promised", "achieved")}
 
     def canonical(self) -> dict[int, bytes]:
         """`Partition.canonical` of each partition."""

@@ -20,10 +20,10 @@ from streamgauge.udfs.entities.silence import Silence
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.records import Events, RawBatch
 from streamgauge.udfs.events.schema import Alignment
-from streamgauge.udfs.incidents.budget import Budget
 from streamgauge.udfs.incidents.judge import Judge, Judged
 from streamgauge.udfs.incidents.kinds import CHANGES, COLLECTIVE, KINDS, OPENED, POINT, kind_of
 from streamgauge.udfs.incidents.lifecycle import Decisions, Lifecycle
+from streamgauge.udfs.incidents.promise import Promise, age_of, is_look, opened_by_evidence, until_look
 from streamgauge.udfs.monitoring.models import ModelMonitor, Watched
 from streamgauge.udfs.monitoring.probe import probe
 from streamgauge.udfs.monitoring.quality import Facts, QualityTracker, coverage
@@ -74,8 +74,8 @@ class Stages:
     alignment : Alignment
     entities : Entities
     scorer : Scorer
-    budget : Budget or None
-        The budget for alerts of events and of windows together.
+    promise : Promise
+        The promise for incidents of events and of windows together.
     quality : QualityTracker or None
     monitor : ModelMonitor
     feed_windows : callable or None
@@ -103,7 +103,7 @@ class Stages:
         self._judge = Judge(settings.decide, in_force, self.scorer.contextual, point_kind)
         self.lifecycle = Lifecycle(settings.decide, config, settings.entity.quarantine)
         self.alerts = AlertWriter(settings, origin, config)
-        self.budget = None if settings.decide.budget is None else Budget(settings.decide.budget)
+        self.promise = Promise(settings.decide.false_incidents)
         self.quality = QualityTracker(settings.track) if settings.track and not window else None
         self.monitor = ModelMonitor(settings.drift, self.scorer, origin)
         self.feed_windows: Callable[[Stretch, Ints, BatchResult], None] | None = None
@@ -116,8 +116,13 @@ class Stages:
 
     @property
     def threshold(self) -> float:
-        """The threshold in force, 0 to 1: from a control message, else from the budget, else from the settings."""
-        return self.in_force.threshold or (self.budget and self.budget.threshold) or self.settings.decide.threshold
+        """The threshold in force, 0 to 1: from a control message, else from the settings, else from the promise."""
+        return self.in_force.threshold or self.settings.decide.threshold or self.promise.threshold
+
+    @property
+    def promise_replaced(self) -> bool:
+        """Whether another threshold than that of the promise is in force."""
+        return bool(self.in_force.trial or self.in_force.threshold or self.settings.decide.threshold)
 
     @property
     def fields(self) -> Fields:
@@ -159,8 +164,8 @@ class Stages:
                 if self.feed_windows:
                     self.feed_windows(stretch, part_clocks, result)
                     clock.lap("windows")
-                if self.budget and not self.window and self.scorer.stream.events % LOOK_EVERY == 0:
-                    self.budget.look(self.entities.store.clock)
+                if not self.window and is_look(self.scorer.stream.events):
+                    self.promise.look(self.entities.store.clock, self.entities.store.active)
                 if self._sweep(result):
                     cursor.find_rows()
         if self.scorer.models.names:
@@ -194,8 +199,9 @@ class Stages:
         clock.lap("decide")
         self.write_alerts(decisions, stretch, names, judged, result)
         self._add_scores(stretch, judged, decisions, result)
-        if self.budget:
-            self.budget.count(len(stretch), int((decisions.change == OPENED).sum()))
+        opened = opened_by_evidence(decisions.place, decisions.change, decisions.incident[:, STATUS])
+        ages = self.entities.store.ages(stretch.rows, stretch.events.times)
+        result.add_counts(self.promise.count(stretch.events.times, ages, judged.thresholds, opened))
         if scorer.stream.events % LOOK_EVERY == 0:  # after the same events, however the partition is cut into batches
             scorer.move_weights()
         self.learned.add(kind, scored, bool(scorer.detectors.cohort))
@@ -238,7 +244,10 @@ class Stages:
             return
         versions = functools.partial(self.scorer.versions, judged.scored.opinions.canaries)
         complete = self.reporter.complete if self.reporter else None
-        result.alerts += self.alerts.of_incidents(decisions, stretch, names, judged, versions, complete)
+        figures, place = self.promise.figures(self.promise_replaced), decisions.place
+        ages = self.entities.store.ages(stretch.rows[place], stretch.events.times[place])
+        promised = [figures | {"age": age_of(age)} for age in ages.tolist()]
+        result.alerts += self.alerts.of_incidents(decisions, stretch, names, judged, versions, promised, complete)
         changes = (decisions.place, decisions.change, decisions.incident[:, STATUS])
         for place, change, status in zip(*(column.tolist() for column in changes), strict=True):
             result.count(f"alerts.{CHANGES[change]}")
@@ -294,7 +303,8 @@ class Stages:
         head = head[head[:, SEEN] > 0]
         entities = coverage(head[:, SEEN], head[:, SLOT], self.settings.decide.warmup)
         verdicts = [message.verdict for message in self.in_force.feedback.newest.values()]
-        facts = Facts(stream.events, stream.kind, self.threshold, entities, verdicts, dict(self.scorer.served))
+        promise = self.promise.report(self.promise_replaced)
+        facts = Facts(stream.events, stream.kind, self.threshold, promise, entities, verdicts, dict(self.scorer.served))
         notice, counts = quality.report(facts, probed, self.origin, int(last.times[0]))
         result.notices.append(notice)
         result.add_counts(counts)
@@ -357,8 +367,10 @@ class Stages:
         self.alerts.groups.restore(header["groups"])
         self.alerts.silence_config = header.get("silences", self.alerts.config)
         self.monitor.restore(header["drift"], header["comparisons"])
-        if self.budget and header["budget"]:
-            self.budget.restore(header["budget"])
+        if (
+            header.get("promise") and not self.window
+        ):  # an older state has none, or a budget: the promise then begins anew
+            self.promise.restore(header["promise"])
         if self.quality and header.get("tracking"):
             self.quality.restore(header["tracking"])
         return header
@@ -385,7 +397,7 @@ class Stages:
             "judged": self.judged,
             "drift": drift,
             "comparisons": comparisons,
-            "budget": self.budget.to_state() if self.budget and not self.window else None,
+            "promise": None if self.window else self.promise.to_state(),
             "weights": scorer.calibrators.weights.tolist(),
             "tracking": self.quality.to_state() if self.quality else None,
             "windows": windows,
@@ -459,7 +471,8 @@ class _Cursor:
     def next_stretch(self) -> tuple[Stretch, Ints, list[tuple[int, str, int]]]:
         """The next stretch, the partition's event time at each of its events, and the late events (row, entity, milliseconds late)."""
         begin, entities, silence = self.begin, self._entities, self._entities.silence
-        limit = begin + self._scorer.stream.until_next_look()
+        stream = self._scorer.stream
+        limit = begin + min(stream.until_next_look(), until_look(stream.events))
         if self._next_look < len(self._looks):
             limit = min(limit, int(self._looks[self._next_look]))
         if entities.situations:

@@ -231,13 +231,12 @@ class Task:
     # ---- figures ------------------------------------------------------------------------------------------------------
 
     def levels(self) -> dict[str, float]:
-        """Numbers of entities, and wanted and achieved alerts a day, of all shards together, by name of the metric."""
+        """Numbers of entities, and promised and achieved incidents a day, of all shards together, by name of the metric."""
         levels = [shard.entities for shard in self._shards.values()]
-        budgets = [budget for shard in self._shards.values() if (budget := shard.budgets)]
-        wanted, achieved = (sum(column) for column in zip(*budgets, strict=True)) if budgets else (0, 0)
+        promises = [shard.promise for shard in self._shards.values()]
         names = ("entities", "rich_entities", "warm_entities")
         sums: dict[str, float] = {name: sum(level[name] for level in levels) for name in names}
-        return sums | {"budget_target": wanted, "budget_achieved": achieved}
+        return sums | {f"promise_{what}": sum(one[what] for one in promises) for what in ("promised", "achieved")}
 
 
 def _deliver(shard: Shard, received: Received) -> BatchResult:

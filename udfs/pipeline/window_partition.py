@@ -22,10 +22,10 @@ from streamgauge.udfs.entities.columns import (
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.records import Events, RawBatch
 from streamgauge.udfs.events.time import rfc3339
-from streamgauge.udfs.incidents.budget import Budget
 from streamgauge.udfs.incidents.judge import Judged
 from streamgauge.udfs.incidents.kinds import KIND_BITS, OPENED, RETRACTED, UPDATED
 from streamgauge.udfs.incidents.lifecycle import Decisions
+from streamgauge.udfs.incidents.promise import Promise, opened_by_evidence
 from streamgauge.udfs.output.alert import score_of
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.result import BatchResult
@@ -54,8 +54,8 @@ class WindowPartition:
     in_force : InForce
     kept : KeptEvents
         Events of the partition.
-    budget : Budget, optional
-        Budget of the partition. Alerts of windows count in it; the partition moves the threshold.
+    promise : Promise
+        Promise of the partition. Incidents of windows count in it; the partition moves the threshold.
 
     Attributes
     ----------
@@ -77,13 +77,13 @@ class WindowPartition:
         origin: Origin,
         in_force: InForce,
         kept: KeptEvents,
-        budget: Budget | None,
+        promise: Promise,
     ) -> None:
         own_settings = _for_aggregates(settings)
         self.name, self.of, self.kept = name, settings.windows[name], kept
         self._origin, self._settings = origin, own_settings
         self.stages = Stages(own_settings, origin, in_force, Models(own_settings.models), name)
-        self.stages.budget, self.stages.reporter = budget, self
+        self.stages.promise, self.stages.reporter = promise, self
         self.closed = -1
         self.reports: dict[int, WindowReport] = {}
         self.pending: set[tuple[int, str]] = set()
@@ -244,8 +244,9 @@ class WindowPartition:
         head = np.array(incidents, dtype=np.int64).reshape(len(place), store.head.shape[1])
         decisions = Decisions(places, changes, head, judged.alertable[places], anomalous)
         self._write_alerts(decisions, events, X, rows, seen, judged, result)
-        if self.stages.budget:
-            self.stages.budget.count(0, change.count(OPENED))
+        opened = opened_by_evidence(places, changes, head[:, STATUS])
+        ages = store.ages(rows, events.times)
+        result.add_counts(self.stages.promise.count_opened(ages[opened]))
         self.stages.entities.changes.rows.append(rows)
 
     def _write_alerts(
@@ -374,6 +375,5 @@ def _for_aggregates(settings: PipelineSettings) -> PipelineSettings:
         "models": ModelsSettings(),
         "output": OutputSettings(),
         "event": settings.event.model_copy(update={"context": ()}),
-        "decide": settings.decide.model_copy(update={"budget": None}),
     }
     return settings.model_copy(update=changes)

@@ -10,7 +10,7 @@ from streamgauge.models.persistence.codec import pack
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.records import Events
-from streamgauge.udfs.incidents.budget import Budget
+from streamgauge.udfs.incidents.promise import Promise
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.stages import Stages
@@ -28,8 +28,8 @@ class WindowPartitions:
     settings : PipelineSettings
     origin : Origin
     in_force : InForce
-    budget : Budget, optional
-        Budget of the partition; alerts of windows count in it too.
+    promise : Promise
+        Promise of the partition; incidents of windows count in it too.
 
     Attributes
     ----------
@@ -39,11 +39,11 @@ class WindowPartitions:
         By the name of the window.
     """
 
-    def __init__(self, settings: PipelineSettings, origin: Origin, in_force: InForce, budget: Budget | None) -> None:
+    def __init__(self, settings: PipelineSettings, origin: Origin, in_force: InForce, promise: Promise) -> None:
         self.clock = EventClock(settings.event)
         self.kept = KeptEvents(columns_of(settings.windows.values()), f"{origin.partition}/")
         self.of = {
-            name: WindowPartition(name, settings, origin, in_force, self.kept, budget) for name in settings.windows
+            name: WindowPartition(name, settings, origin, in_force, self.kept, promise) for name in settings.windows
         }
         self._settings = settings.windows
         self._amend_within = settings.event.amend_within

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from streamgauge.udfs.settings.base import Duration, Positive, Probability, Section, StreamKind
 from streamgauge.udfs.settings.detectors import DetectorSettings
 from streamgauge.udfs.settings.local_time import Holidays, TimeZone
+from streamgauge.udfs.settings.promise import FalseIncidents, Promise, false_incidents
 from streamgauge.udfs.settings.rules import Rule
 
 MOST_OVERLAP = 100  # largest number of windows that may contain the same event
@@ -192,7 +193,14 @@ def in_maintenance(windows: tuple[Maintenance, ...], entity: str, time: int) -> 
 class DecideSettings(Section):
     """When an incident opens and ends."""
 
-    threshold: Probability = Field(1e-4, description="Tail probability at or below which an event raises an incident.")
+    promise: Promise = Field(
+        "1 per day",
+        description="False incidents that may open: in the whole stream (1 per day, 2 per hour), or for each entity "
+        "(1 per week per entity). The threshold follows from it and from the rate of events.",
+    )
+    threshold: Probability | None = Field(
+        None, description="Tail probability at or below which an event raises an incident. It replaces the promise."
+    )
     quiet_events: int = Field(
         20,
         ge=1,
@@ -212,11 +220,6 @@ class DecideSettings(Section):
         300_000,
         ge=0,
         description="Incidents that open within this time of each other are a group with a likely root; 0 turns groups off.",
-    )
-    budget: float | None = Field(
-        None,
-        gt=0,
-        description="Wanted alerts a day, shared evenly by the partitions. The threshold then follows what is achieved.",
     )
     importance: dict[str, Annotated[int, Field(ge=-3, le=3)]] = Field(
         default_factory=dict,
@@ -238,6 +241,11 @@ class DecideSettings(Section):
         description="Holidays, which are like Sundays: dates such as [2026-12-25], or the path of an .ics file, which is read when "
         "the job is submitted.",
     )
+
+    @property
+    def false_incidents(self) -> FalseIncidents:
+        """The promise."""
+        return false_incidents(self.promise)
 
     @model_validator(mode="after")
     def _possible(self) -> DecideSettings:

@@ -50,6 +50,13 @@ def test_the_file_in_the_repository_holds_the_defaults():
         ),
         ({"decide": {"calendar": ["25.12."]}}, r"decide.calendar: '25.12.' is no date; allowed is .* .is \['25.12.'\]"),
         ({"decide": {"calendar": "none.ics"}}, "decide.calendar: cannot read none.ics: No such file .*is 'none.ics'"),
+            {"decide": {"promise": "0 per day"}},
+            "decide.promise: a promise is a number above 0 .* 1 per week per entity .is '0 per",
+        ),
+        ({"decide": {"promise": "1 per minute"}}, "decide.promise: .* per hour, day, week or month.*'1 per minute'"),
+        ({"decide": {"promise": 3}}, "decide.promise: .*1 per day, 2 per hour.*is 3"),
+        ({"decide": {"budget": 20}}, "decide.budget: there is no budget .* write `promise: 20 per day` instead"),
+        ({"decide": {"budget": None}}, "decide.budget: .* leave the key out, or write `promise: 1 per day` instead"),
         ({"decide": {"threshold": 1.5}}, r"decide.threshold: Input should be less than 1 .is 1.5"),
         (
             {"detectors": {"half_space_trees": {"height": 99}}},
@@ -156,7 +163,20 @@ def test_the_default_checkpoint_interval_follows_from_the_delivery(delivery, mil
     assert validated({"job": {"delivery": delivery}}, "here").job.checkpoint_milliseconds == milliseconds
 
 
-def test_the_alert_budget_is_shared_evenly_by_the_partitions():
-    settings = validated({"decide": {"budget": 20}}, "the test")
-    assert [settings.pipeline(partitions).decide.budget for partitions in (1, 4)] == [20, 5]
-    assert validated({}, "the test").pipeline(4).decide.budget is None
+@pytest.mark.parametrize(
+    ("promise", "partitions", "share"),
+    [
+        ("20 per day", 1, "20 per day"),
+        ("20 per day", 4, "5 per day"),
+        ("1 per month", 4, "0.25 per month"),
+        ("1 per week per entity", 4, "1 per week per entity"),
+    ],
+)
+def test_the_promise_for_the_stream_is_shared_evenly_by_the_partitions(promise, partitions, share):
+    assert validated({"decide": {"promise": promise}}, "the test").pipeline(partitions).decide.promise == share
+
+
+def test_a_share_of_a_promise_is_a_promise_whatever_its_size():
+    settings = validated({"decide": {"promise": "1e-3 per month"}}, "the test")
+    assert settings.pipeline(128).decide.false_incidents.a_day == pytest.approx(1e-3 / 30 / 128)
+    assert validated({}, "the test").decide.threshold is None

@@ -41,7 +41,8 @@ def test_every_key_has_a_meaning_and_a_default():
 @pytest.mark.parametrize(
     ("name", "default", "unit", "allowed"),
     [
-        ("decide.threshold", "`0.0001`", "probability", "above 0, below 1"),
+        ("decide.promise", "`1 per day`", "false incidents", ""),
+        ("decide.threshold", "`null`", "probability", "above 0, below 1, or `null`"),
         ("batch.window", "`8 ms`", "duration", "at least 1 ms, at most 1 m"),
         ("job.checkpoint_interval", "`null`", "duration", "at least 100 ms, or `null`"),
         ("track", "`20000`", "events", "at least 200, a multiple of 200, or `null`"),

@@ -33,6 +33,15 @@ def tracked(k, kind="point", found=True, partition=0, tier="rich"):
         "partition": partition,
         "of": 1000,
         "threshold": 1e-4,
+        "promise": {
+            "promised": 0.5,
+            "achieved": 0.25 * k,
+            "by_age": {
+                "day_1": {"events": 400, "promised": 0.04, "opened": k},
+                "days_2_to_7": {"events": 600, "promised": 0.06, "opened": 0},
+                "later": {"events": 0, "promised": 0.0, "opened": 0},
+            },
+        },
         "rarer": {"1e-1": 100, "1e-2": 20, "1e-3": 1, "1e-4": 0},
         "probe": probe,
         "entities": {"known": 10 + k, "warm": 9, "rich": 8},
@@ -100,6 +109,15 @@ def test_recall_calibration_latency_and_coverage_come_from_the_notices_about_qua
     assert figures["kinds"] == {"point": 3, "drift": 1}
 
 
+def test_the_promise_is_as_each_partition_reported_last_and_by_age_over_the_period(found):
+    promise = figures_of(found)["promise"]
+    assert (promise["promised"], promise["achieved"]) == (1.0, 0.5 + 0.75)
+    assert promise["by_age"]["day_1"] == pytest.approx({"events": 1600, "promised": 0.16, "opened": 6})
+    for _, data in found.tracked:
+        del data["promise"]  # as an earlier release wrote it
+    assert figures_of(found)["promise"] is None
+
+
 def test_rejections_of_candidates_are_counted_by_their_reason(found):
     assert figures_of(found)["retraining"] == {
         "pumps": {"steps": {"promoted": 1, "rejected": 3}, "rejected": {"too slow": 2, "too many": 1}}
@@ -129,6 +147,7 @@ def test_the_page_shows_everything_and_escapes_text(found):
         "event to alert, p99",
         "Rejected candidates",
         "too slow",
+        "Promise by age of the entity",
     ):
         assert text in html
     assert html.count("data:image/png") == 6

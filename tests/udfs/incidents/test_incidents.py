@@ -1,4 +1,4 @@
-"""Incidents that follow each other are one, incidents that open together are a group, and a budget bounds their number."""
+"""Incidents that follow each other are one, and incidents that open together are a group."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import json
 
 import hypothesis
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.persistence.codec import unpack
 from streamgauge.udfs.events.time import rfc3339
-from streamgauge.udfs.incidents.budget import DAY, Budget
 from streamgauge.udfs.incidents.groups import AllGroups, Groups
 from streamgauge.udfs.output.alert import important
 from streamgauge.udfs.settings.pipeline import PipelineSettings
@@ -142,36 +140,6 @@ def test_groups_do_not_depend_on_batches_and_restarts(cuts, stop):
     assert cut.alerts == before.alerts + after.alerts == whole.alerts
     assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
     assert {d["group"]["root"]["entity"] for d in alerts(whole) if d["source"]["offset"] in (404, 408)} == {"e1"}
-
-
-@hypothesis.settings(max_examples=5)
-@given(st.lists(st.integers(1, 599), max_size=6), st.integers(1, 599))
-def test_a_budget_does_not_depend_on_batches_and_restarts(cuts, stop):
-    random = np.random.default_rng(3)
-    raw = batch(
-        [{"entity": "e", "x": float(random.normal())} for _ in range(600)], stamps=START + 60_000 * np.arange(600)
-    )
-    chosen = settings(budget=50)
-    whole, cut = Run(chosen).feed(raw), Run(chosen).feed(raw, cuts)
-    before = Run(chosen).feed(raw.take(np.arange(stop)))
-    after = Run(chosen, before.saved).feed(raw.take(np.arange(stop, 600)))
-    assert cut.alerts == before.alerts + after.alerts == whole.alerts
-    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
-    assert whole.shard.budgets[0] == 50
-    assert whole.shard.partitions[0].stages.threshold != chosen.decide.threshold
-
-
-def test_the_threshold_follows_the_budget():
-    budget, random, opened = Budget(24.0), np.random.default_rng(0), []
-    for look in range(24 * 60):  # two months, 200 events an hour of which twice as many alert as was promised
-        rate = 2.0 * (budget.threshold or 1e-4)
-        opened.append(int(random.binomial(200, min(rate, 1.0))))
-        budget.count(200, opened[-1])
-        budget.look(START + look * HOUR)
-    assert np.mean(opened[-24 * 14 :]) * 24 == pytest.approx(24, rel=0.15)
-    assert budget.achieved == pytest.approx(24, rel=0.6)
-    assert budget.to_state()[-1] == pytest.approx(60, abs=1)  # days
-    assert DAY == 24 * HOUR
 
 
 def test_the_importance_of_the_entity_raises_or_lowers_the_severity():

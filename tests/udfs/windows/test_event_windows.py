@@ -30,8 +30,9 @@ def settings(every="1 m", base=None, quiet_events=None, **event):
     return PipelineSettings.model_validate(raw)
 
 
-def with_budget(chosen, alerts):
-    return chosen.model_copy(update={"decide": chosen.decide.model_copy(update={"budget": alerts})})
+def with_promise(chosen, promise):
+    decide = chosen.decide.model_copy(update={"promise": promise, "threshold": None})
+    return chosen.model_copy(update={"decide": decide})
 
 
 def events(minutes=190, seed=0, burst=None, gap=None, entities=("fan", "pump", "valve")):
@@ -118,15 +119,15 @@ def test_neither_batches_nor_restarts_matter(cuts, seed, every, by):
 
 
 @functools.cache
-def uncut_with_budget():
-    small, stream = with_budget(settings(base=SMALL), 500.0), raw(events(80, burst=60, entities=TWO))
+def uncut_with_promise():
+    small, stream = with_promise(settings(base=SMALL), "500 per day"), raw(events(80, burst=60, entities=TWO))
     return small, stream, Run(small).feed(stream)
 
 
 @given(st.lists(st.integers(1, 1950), max_size=5))
 @hypothesis.settings(max_examples=8)
-def test_alerts_of_windows_count_in_the_budget_whatever_the_batches(cuts):
-    small, stream, whole = uncut_with_budget()
+def test_incidents_of_windows_count_in_the_promise_whatever_the_batches(cuts):
+    small, stream, whole = uncut_with_promise()
     cut = Run(small).feed(stream, cuts)
     assert cut.shard.canonical() == whole.shard.canonical()
     stop = cuts[0] if cuts else 1000
@@ -135,14 +136,13 @@ def test_alerts_of_windows_count_in_the_budget_whatever_the_batches(cuts):
     assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
     assert after.shard.canonical() == whole.shard.canonical()
     partition = whole.shard.partitions[0]
-    assert partition.windows.of["minute"].stages.threshold == partition.stages.budget.threshold
+    assert partition.windows.of["minute"].stages.threshold == partition.stages.promise.threshold
     opened = [json.loads(text)["data"] for _, text in whole.alerts]
-    opened = [
-        data for data in opened if data["state"] == "opened" and data["source"]["offset"] >= 200
-    ]  # after the first look
+    opened = [data for data in opened if data["state"] == "opened"]
     assert any("aggregate" in data for data in opened)
-    _, pending, *_, days = partition.stages.budget.to_state()
-    assert partition.stages.budget.achieved * days + pending == pytest.approx(len(opened), abs=0.01)
+    by_age = partition.stages.promise.report(False)["by_age"]
+    assert by_age["day_1"]["opened"] == len(opened)
+    assert by_age["day_1"]["events"] == whole.counts["scored"] + whole.counts["windows"]
 
 
 @functools.cache
