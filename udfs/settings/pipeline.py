@@ -207,7 +207,7 @@ class DecideSettings(Section):
         le=10_000,
         description="Quiet events in a row that end an incident, each well away from the threshold.",
     )
-    warmup: Positive = Field(30, description="Events of an entity before it may alert.")
+    warmup: Positive = Field(1, description="Events of an entity before it may alert.")
     hits: int = Field(
         1, ge=1, le=60, description="Anomalous events that open an incident, among the last `within` of the entity."
     )
