@@ -43,9 +43,9 @@ class EntityStore:
 
     Attributes
     ----------
-    head : int64[capacity, 20]
+    head : int64[capacity, 25]
         Counts, times and the incident of each entity; the columns are described in `udfs.entities.columns`.
-    levels : float64[capacity, 7]
+    levels : float64[capacity, 8]
         Evidence and deviations of the open incident; see the same module.
     fields : float64[capacity, fields, width]
         State of features and detectors.
@@ -278,8 +278,9 @@ class EntityStore:
             self.head[rows, :always] = arrays["head"]
             self.levels[rows] = 0.0
             opened = rows[arrays["incident"]]
-            self.head[opened, always:] = arrays["open"]
-            self.levels[opened] = arrays["levels"]
+            # Segments of earlier releases have fewer columns; the others are 0.
+            self.head[opened, always : always + arrays["open"].shape[1]] = arrays["open"]
+            self.levels[opened, : arrays["levels"].shape[1]] = arrays["levels"]
             self.fields[rows] = 0.0
             self.fields[rows, : fields.shape[1]] = fields
             self._segments[number] = rows

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.errors import StateError
-from streamgauge.udfs.entities.columns import SEEN, SLOT, STATUS
+from streamgauge.udfs.entities.columns import LEVEL_COLUMNS, SEEN, SLOT, STATUS
 from streamgauge.udfs.entities.entity_store import EntityStore
 
 HOUR = 3_600_000
@@ -41,7 +41,7 @@ def test_a_restored_store_equals_the_one_that_was_saved(batches, seed):
         time += len(batch)
         store.fields[rows] += random.normal(size=(len(rows), 2, 3))
         store.head[rows[0], STATUS:] = random.integers(0, 2)
-        store.levels[rows[0]] = store.head[rows[0], STATUS] * random.normal(size=7)
+        store.levels[rows[0]] = store.head[rows[0], STATUS] * random.normal(size=LEVEL_COLUMNS)
         save(store, saved, rows)
     assert restored(saved).canonical() == store.canonical()
 
