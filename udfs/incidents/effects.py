@@ -29,6 +29,7 @@ RANKS_ONLY = "value_novelty"
 
 NEARLY_NOTHING = 0.01  # of the expected value: what is left of a field that has dropped to nothing
 CLEAR = 3.0  # usual variations from which on a field is clearly above or below its expected value
+NO_SIZE = 0.25  # usual variations below which a deviation is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +114,20 @@ def effects_of(scored: Scored, X: Floats, anomalous: Flags, evidence_needed: Flo
         found.fields[i] = blamed + 1
         found.steady[i] = share[:d][scored.steady[i]].sum() >= MOST_OF_IT
         to_blame = np.flatnonzero(share >= min(TO_BLAME, float(share.max())))
-        found.usual_level[i] = to_blame.max() < d and _is_usual(scored, i, to_blame, float(evidence_needed[i]))
         if blamed < d:
             usual, variation = expected(i, d, opinions)[blamed], scored.variations[i, blamed]
             _measure(found, i, float(X[i, blamed]), float(usual), float(variation))
+        if to_blame.max() < d:
+            quiet = math.inf if found.sizes[i] < NO_SIZE else float(evidence_needed[i]) - TENFOLD
+            found.usual_level[i] = _is_usual(scored, i, to_blame, float(evidence_needed[i]), quiet)
     return found
 
 
-def _is_usual(scored: Scored, i: int, to_blame: Ints, evidence_needed: float) -> bool:
-    """Whether the values of these fields are usual, at any time and now, and no other kind of anomaly was found."""
+def _is_usual(scored: Scored, i: int, to_blame: Ints, evidence_needed: float, quiet: float) -> bool:
+    """Whether the values of these fields are usual, at any time and now, and no other kind of anomaly was found.
+
+    `quiet` is the evidence below which a value is usual now.
+    """
     now, by_kind = (
         look_of(scored, NOW)[i, to_blame],
         dict(zip(EVIDENCE, scored.verdicts.by_kind[i].tolist(), strict=True)),
@@ -130,7 +136,7 @@ def _is_usual(scored: Scored, i: int, to_blame: Ints, evidence_needed: float) ->
     others = {"point"} if np.isnan(now).all() else {"point", "contextual"}
     if max(evidence for kind, evidence in by_kind.items() if kind not in others) >= evidence_needed:
         return False
-    return bool(usual_values(scored, i)[to_blame].all()) and not (now >= evidence_needed - TENFOLD).any()
+    return bool(usual_values(scored, i)[to_blame].all()) and not (now >= quiet).any()
 
 
 def _measure(found: Effects, i: int, actual: float, usual: float, variation: float) -> None:

@@ -38,6 +38,7 @@ def severity(powers, size=UNKNOWN, relative=UNKNOWN, nothing_left=False, steady=
         (2.9, 0.09, "low", "low", "low", "low"),
         (2.9, 0.11, "low", "medium", "medium", "medium"),
         (5.9, 9.0, "low", "medium", "medium", "medium"),
+        (4.0, math.inf, "low", "medium", "medium", "medium"),  # 4 errors where hardly any are usual
         (6.1, 0.01, "low", "medium", "high", "critical"),
         (9.9, 0.9, "low", "medium", "high", "critical"),
         (10.0, 0.49, "low", "medium", "high", "critical"),
@@ -94,18 +95,6 @@ def test_a_drop_to_nothing_of_a_stream_is_at_least_high():
     values = RANDOM.normal(100, 5, 1500)
     values[1400:1410] = 0.0
     assert opened(values)[1400] in ("high", "critical")
-
-
-def test_a_few_errors_are_at_most_medium_however_rare_they_are():
-    errors = (RANDOM.random(1500) < 0.03).astype(float)
-    errors[1400] = 4.0
-    assert opened(errors, threshold=0.01)[1400] in ("low", "medium")
-
-
-def test_a_change_by_one_unit_of_a_constant_series_is_low():
-    values = np.full(1500, 50.0)
-    values[1400] = 51.0
-    assert opened(values, threshold=0.01) == {1400: "low"}
 
 
 def test_a_large_effect_is_more_severe_than_a_small_one():
