@@ -44,9 +44,9 @@ class EntityStore:
 
     Attributes
     ----------
-    head : int64[capacity, 20]
+    head : int64[capacity, 25]
         Counts, times and the incident of each entity; the columns are described in `udfs.entities.columns`.
-    levels : float64[capacity, 7]
+    levels : float64[capacity, 8]
         Evidence and deviations of the open incident; see the same module.
     fields : float64[capacity, fields, width]
         State of features and detectors.
@@ -304,8 +304,9 @@ class EntityStore:
             self.born[rows] = arrays.get("born", 0)
             self.levels[rows] = 0.0
             opened = rows[arrays["incident"]]
-            self.head[opened, always:] = arrays["open"]
-            self.levels[opened] = arrays["levels"]
+            # Segments of earlier releases have fewer columns; the others are 0.
+            self.head[opened, always : always + arrays["open"].shape[1]] = arrays["open"]
+            self.levels[opened, : arrays["levels"].shape[1]] = arrays["levels"]
             self.fields[rows] = 0.0
             if current:
                 self.fields[rows, : fields.shape[1]] = fields

@@ -10,10 +10,15 @@ from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.entities.columns import (
     AGE,
+    BEGAN,
+    BLAMED,
+    CHANNEL,
     CONFIG,
     FLAPS,
     HISTORY,
     HITS,
+    LARGEST_EFFECT,
+    ODD_FROM,
     OPENED_OFFSET,
     OPENED_PARTITION,
     OPENED_TIME,
@@ -28,11 +33,14 @@ from streamgauge.udfs.entities.columns import (
     RECENT,
     RELEASED,
     REPORTED,
+    SEVEREST,
+    SIDE,
     STATUS,
 )
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.entities.stretch import Stretch
-from streamgauge.udfs.incidents.kinds import KIND_BITS, OPENED, RESOLVED, UPDATED
+from streamgauge.udfs.incidents.effects import TENFOLD, Effects
+from streamgauge.udfs.incidents.kinds import CONDITIONAL, KIND_BITS, OPENED, RESOLVED, UPDATED
 from streamgauge.udfs.settings.pipeline import DecideSettings
 
 # The lowest bits of the column `FLAPS` hold the event at which the last incident ended, the bits above them the number of incidents that
@@ -44,9 +52,12 @@ FLAPS_MOST = 3  # the number of quiet events that an incident needs doubles at m
 # deviation is at most `LEVEL_SPREAD` (in deviations of the entity), and if they have no trend: the sum of squares about their mean is at
 # most `LEVEL_TREND` times half the sum of squared changes from each event to the next. Without a trend, these two are about equal.
 LEVEL_EVENTS, LEVEL_SPREAD, LEVEL_TREND = 50, 2.0, 2.0
-# Evidence for ten times rarer. An event that is ten times rarer than the last one reported is worth an update; an event that is ten times
-# more usual than the threshold is quiet.
-TENFOLD = math.log(10.0)
+# An anomalous event of an open incident is another fault: see `_is_another`. Not within the first `SAME_FAULT` events; at once if its size
+# is `FACTOR` times the largest so far; else after at least `APART` quiet events.
+SAME_FAULT, FACTOR, APART = 5, 3.0, 3
+RETURNS_WITHIN = 8  # events after an anomalous one within which a usual level is the return to normal
+MOST_RECENT = 60  # last events of an entity of which is known whether they were anomalous
+LASTS = 30  # anomalous events from which on an incident is a step more severe
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,7 @@ class Candidates:
     Attributes
     ----------
     alertable : float64[n]
-        Alert evidence, limited where the severity of the event is (`Suppressed.most_evidence`).
+        Alert evidence.
     evidence : float64[n]
         Evidence of the single event. It cannot open an incident, but it keeps an open one from ending.
     violated : bool[n]
@@ -69,6 +80,11 @@ class Candidates:
         Evidence from which on each event is anomalous.
     deviations : float64[n]
         Deviation of each event from what is usual for the entity, over all fields; NaN is unknown.
+    effects : Effects
+    channels : int64[n]
+        Place of the member that found each event, plus 1; 0 is none.
+    severities, most_severe : int64[n]
+        Severity of each event, and the highest that it may have if its incident lasts; places in `SEVERITIES`.
     """
 
     alertable: Floats
@@ -78,6 +94,10 @@ class Candidates:
     kinds: Ints
     evidence_needed: Floats
     deviations: Floats
+    effects: Effects
+    channels: Ints
+    severities: Ints
+    most_severe: Ints
 
 
 @dataclass(slots=True)
@@ -90,7 +110,7 @@ class Decisions:
         Place of the event that changed the incident.
     change : int64[m]
         OPENED, UPDATED, RESOLVED or RETRACTED.
-    incident : int64[m, 20]
+    incident : int64[m, 25]
         The incident after the change: a copy of the entity's row of `EntityStore.head`.
     peak : float64[m]
         Largest evidence of the incident so far.
@@ -112,7 +132,14 @@ class Lifecycle:
 
     - It opens with an anomalous event, if at least `hits` of the entity's last `within` events were anomalous. An event that breaks a
       rule opens an incident at once.
-    - It is updated by an event that is ten times rarer than the one reported last, and by the first event of another kind.
+    - It has the kind, the member and the field of that event.
+    - It is updated by an event that is ten times rarer than the one reported last, by the first event of another kind, and when it becomes
+      more severe, which it does after `LASTS` anomalous events.
+    - The return to normal is no anomaly: while the incident is open, and in the events after an anomalous or odd one, a usual value is
+      quiet, however large the change to it is.
+    - It is ended by another fault, which opens an incident of its own: an event that is three times as far from its expected value as all
+      before and ten times rarer, or one on the other side of the expected value; after a few quiet events also one of another kind or
+      field.
     - It ends after `quiet_events` events in a row that are each ten times more usual than the threshold. If it opened soon after the last
       incident, it needs twice as many quiet events, the next one four times as many, and so on. So an entity that often changes between
       usual and anomalous has one long incident, not many short ones.
@@ -144,9 +171,10 @@ class Lifecycle:
         """
         n, settings = len(stretch), self.settings
         anomalous = np.zeros(n, np.bool_)
-        place, change = np.zeros(n, np.int64), np.zeros(n, np.int64)
-        # One row for each event is enough: an event changes at most one incident, and only once.
-        incident, peak = np.zeros((n, store.head.shape[1]), np.int64), np.zeros(n)
+        # Two rows for each event are enough: it ends at most one incident, and opens at most one.
+        place, change = np.empty(2 * n, np.int64), np.empty(2 * n, np.int64)
+        incident, peak = np.empty((2 * n, store.head.shape[1]), np.int64), np.empty(2 * n)
+        effects = candidates.effects
         m = _follow(
             store.head,
             store.levels,
@@ -164,10 +192,18 @@ class Lifecycle:
             stretch.partitions,
             candidates.evidence_needed,
             candidates.evidence,
+            effects.fields,
+            effects.sides,
+            effects.sizes,
+            effects.usual_level,
+            effects.odd,
+            candidates.channels,
+            candidates.severities,
+            candidates.most_severe,
             settings.quiet_events,
             settings.warmup,
             settings.hits,
-            (1 << settings.within) - 1,
+            settings.within,
             self.config,
             anomalous,
             place,
@@ -196,10 +232,18 @@ def _follow(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     partitions,
     needed_by_event,
     evidence,
+    fields,
+    sides,
+    sizes,
+    usual_level,
+    odd,
+    channels,
+    severities,
+    most_severe,
     quiet_events,
     warmup,
     hits,
-    window,
+    within,
     config,
     anomalous,
     place,
@@ -212,41 +256,48 @@ def _follow(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(len(rows)):
         row, alert_evidence, evidence_needed, changed = rows[i], alertable[i], needed_by_event[i], 0
         is_anomalous = violated[i] or (alert_evidence >= evidence_needed and seen[i] > warmup and not suppressed[i])
+        is_open = head[row, STATUS] != 0
+        lately = (head[row, RECENT] | head[row, HISTORY] >> ODD_FROM) & ((1 << RETURNS_WITHIN) - 1)
+        is_same_field = is_open and fields[i] == head[row, BLAMED]
+        is_return = is_anomalous and usual_level[i] and not violated[i] and (is_same_field or lately != 0)
+        is_anomalous = is_anomalous and not is_return  # the fault is over; only that it ended is unusual
         anomalous[i] = is_anomalous
-        recent = ((head[row, RECENT] << 1) | is_anomalous) & window
-        head[row, RECENT] = recent
-        head[row, HISTORY] = head[row, HISTORY] << 1 & (1 << QUARANTINED_AFTER + 1) - 1
+        head[row, RECENT] = ((head[row, RECENT] << 1) | is_anomalous) & ((1 << MOST_RECENT) - 1)
+        odd_lately = (head[row, HISTORY] >> ODD_FROM << 1 | odd[i] | is_return) & ((1 << RETURNS_WITHIN) - 1)
+        head[row, HISTORY] = head[row, HISTORY] << 1 & (1 << QUARANTINED_AFTER + 1) - 1 | odd_lately << ODD_FROM
+        if not is_open and not is_anomalous:
+            continue
+        if (
+            is_open
+            and is_anomalous
+            and _is_another(head[row], levels[row], seen[i], alert_evidence, kinds[i], fields[i], sides[i], sizes[i])
+        ):
+            place[m], change[m], peak[m] = i, RESOLVED, levels[row, PEAK]
+            incident[m] = head[row]
+            m += 1
+            head[row, STATUS:] = 0
+            levels[row, :] = 0.0
         if head[row, STATUS] == 0:
-            if not is_anomalous:
+            recent = head[row, RECENT] & ((1 << within) - 1)
+            if not is_open and not violated[i] and _bits(recent) < hits:
                 continue
-            anomalous_lately = 0
-            while recent:
-                anomalous_lately += recent & 1
-                recent >>= 1
-            if anomalous_lately < hits and not violated[i]:
-                continue
+            head[row, FLAPS] = _flaps(head[row, FLAPS], seen[i], quiet_events, is_open)
             head[row, STATUS] = kinds[i] | 1 << (KIND_BITS + kinds[i])
-            head[row, QUIET], head[row, HITS] = 0, 1
-            followed, last_end = head[row, FLAPS] >> FLAP_BITS, head[row, FLAPS] & ((1 << FLAP_BITS) - 1)
-            follows = last_end > 0 and seen[i] - last_end <= FLAPS_AT_ONCE * quiet_events
-            head[row, FLAPS] = min(followed + 1, FLAPS_MOST) << FLAP_BITS if follows else 0
+            head[row, HITS] = 1
             head[row, OPENED_TIME], head[row, OPENED_OFFSET] = times[i], offsets[i]
             head[row, OPENED_PARTITION], head[row, CONFIG] = partitions[i], config
+            head[row, SEVEREST], head[row, CHANNEL] = severities[i], channels[i]
+            head[row, BLAMED], head[row, SIDE], head[row, BEGAN] = fields[i], sides[i], seen[i]
             levels[row, PEAK] = levels[row, REPORTED] = alert_evidence
+            levels[row, LARGEST_EFFECT] = _larger(0.0, sizes[i])
             changed = OPENED
         elif is_anomalous:
-            head[row, HITS] += 1
-            head[row, QUIET] = 0
-            levels[row, PEAK] = max(levels[row, PEAK], alert_evidence)
-            is_new_kind = not head[row, STATUS] >> (KIND_BITS + kinds[i]) & 1
-            if is_new_kind:
-                head[row, STATUS] = (
-                    (head[row, STATUS] >> KIND_BITS << KIND_BITS) | kinds[i] | 1 << (KIND_BITS + kinds[i])
-                )
-            if is_new_kind or alert_evidence >= levels[row, REPORTED] + TENFOLD:
-                levels[row, REPORTED] = max(levels[row, REPORTED], alert_evidence)
+            if fields[i] == head[row, BLAMED] and sides[i] * head[row, SIDE] < 0:
+                head[row, SIDE] = 0
+            levels[row, LARGEST_EFFECT] = _larger(levels[row, LARGEST_EFFECT], sizes[i])
+            if _is_worth_an_update(head[row], levels[row], alert_evidence, kinds[i], severities[i], most_severe[i]):
                 changed = UPDATED
-        elif max(alert_evidence, evidence[i]) < evidence_needed - TENFOLD:
+        elif is_return or max(alert_evidence, evidence[i]) < evidence_needed - TENFOLD:
             head[row, QUIET] += 1
             if head[row, QUIET] >= quiet_events << (head[row, FLAPS] >> FLAP_BITS):
                 changed = RESOLVED
@@ -267,6 +318,65 @@ def _follow(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             else:
                 head[row, HISTORY] |= 1
     return m
+
+
+@njit(cache=True)
+def _flaps(flaps, seen, quiet_events, is_open):  # type: ignore[no-untyped-def]
+    """The column `FLAPS` of an incident that opens at an entity's event `seen`."""
+    if is_open:  # the incident follows an open one: it is another fault, and none that comes and goes
+        return flaps
+    followed, last_end = flaps >> FLAP_BITS, flaps & ((1 << FLAP_BITS) - 1)
+    if last_end == 0 or seen - last_end > FLAPS_AT_ONCE * quiet_events:
+        return 0
+    return min(followed + 1, FLAPS_MOST) << FLAP_BITS
+
+
+@njit(cache=True)
+def _bits(number):  # type: ignore[no-untyped-def]
+    """How many bits of a number are set."""
+    found = 0
+    while number:
+        found += number & 1
+        number >>= 1
+    return found
+
+
+@njit(cache=True)
+def _larger(known, size):  # type: ignore[no-untyped-def]
+    """The larger of two numbers, of which the second one may be NaN."""
+    return known if math.isnan(size) else max(known, size)
+
+
+@njit(cache=True)
+def _is_worth_an_update(incident, level, evidence, kind, severity, most_severe):  # type: ignore[no-untyped-def]
+    """Add an anomalous event to its incident; returns whether it changes the incident enough for an update."""
+    incident[HITS] += 1
+    incident[QUIET] = 0
+    level[PEAK] = max(level[PEAK], evidence)
+    if incident[HITS] == LASTS and incident[STATUS] & ((1 << KIND_BITS) - 1) != CONDITIONAL:
+        severity = max(severity, min(incident[SEVEREST] + 1, most_severe))
+    is_new_kind = not incident[STATUS] >> (KIND_BITS + kind) & 1
+    if not is_new_kind and severity <= incident[SEVEREST] and evidence < level[REPORTED] + TENFOLD:
+        return False
+    incident[STATUS] |= 1 << (KIND_BITS + kind)
+    incident[SEVEREST] = max(incident[SEVEREST], severity)
+    level[REPORTED] = max(level[REPORTED], evidence)
+    return True
+
+
+@njit(cache=True)
+def _is_another(incident, level, seen, evidence, kind, field, side, size):  # type: ignore[no-untyped-def]
+    """Whether an anomalous event is another fault than that of the open incident (see `Lifecycle`)."""
+    if incident[BEGAN] == 0 or seen - incident[BEGAN] <= SAME_FAULT:
+        return False
+    if size >= FACTOR * level[LARGEST_EFFECT] > 0.0 and evidence >= level[PEAK] + TENFOLD:
+        return True
+    is_opposite = field == incident[BLAMED] and side * incident[SIDE] < 0
+    if is_opposite and incident[HITS] > SAME_FAULT:
+        return True
+    is_other_kind = not incident[STATUS] >> (KIND_BITS + kind) & 1
+    is_other_field = field > 0 and incident[BLAMED] > 0 and field != incident[BLAMED]
+    return incident[QUIET] >= APART and (is_opposite or is_other_kind or is_other_field)
 
 
 @njit(cache=True)

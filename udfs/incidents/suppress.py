@@ -9,19 +9,15 @@ import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.incidents.effects import TO_BLAME
 from streamgauge.udfs.incidents.kinds import KINDS
-from streamgauge.udfs.incidents.lifecycle import TENFOLD
+from streamgauge.udfs.incidents.severity import CRITICAL, HIGH, MEDIUM
 from streamgauge.udfs.scoring.attribution import expected, shares
 from streamgauge.udfs.scoring.scorer import Fields, Scored
 from streamgauge.udfs.settings.pipeline import FieldSettings, in_maintenance
 
 # Multiples of the smallest effect that matters. Below the first, severity is at most medium; below the second, at most high.
 SMALL_EFFECT, LARGE_EFFECT = 2.0, 5.0
-# Powers of ten by which an event may be rarer than the threshold, at most, so that its severity is low, medium or high.
-LOW, MEDIUM, HIGH = 0.99, 1.99, 3.99
-TO_BLAME = 0.25  # a field is to blame if its share in the event is at least this, or the largest
-# If fields that never varied have at least this share in an event, its severity is low: their usual variation is not known.
-MOST_OF_IT = 0.5
 REASONS = ("maintenance", "small", "feedback")
 
 
@@ -33,14 +29,14 @@ class Suppressed:
     ----------
     events : bool[n]
         Whether the event is suppressed.
-    most_evidence : float64[n]
-        Bound of the evidence from which the severity is derived; infinity is no bound.
+    most_severity : int64[n]
+        The highest severity that the effect of the event may have; a place in `SEVERITIES`.
     reasons : dict of str to int
         Number of events suppressed for each of `REASONS`.
     """
 
     events: Flags
-    most_evidence: Floats
+    most_severity: Ints
     reasons: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
 
     def add(self, place: int, reason: str) -> None:
@@ -80,26 +76,25 @@ class Suppressor:
         kinds : int64[n]
             Kind of incident that each event would be; codes of `kinds`.
         """
-        found = Suppressed(np.zeros(len(stretch), np.bool_), np.full(len(stretch), np.inf))
+        found = Suppressed(np.zeros(len(stretch), np.bool_), np.full(len(stretch), CRITICAL))
         events, feedback = stretch.events, self._in_force.feedback
         for i in np.flatnonzero(anomalous).tolist():  # one by one: anomalous events are few
             if in_maintenance(self._in_force.maintenance, events.entities[i], int(events.times[i])):
                 found.add(i, "maintenance")
                 continue
-            if not self._fields and not feedback and not scored.steady[i].any():
+            if not self._fields and not feedback:
                 continue
             needed, x = float(evidence_needed[i]), stretch.X[i]
             share = shares(i, len(x), scored.opinions.categories.shape[1], scored.opinions, scored.verdicts)
             usual = expected(i, len(x), scored.opinions)
-            if share[: len(x)][scored.steady[i]].sum() >= MOST_OF_IT:
-                found.most_evidence[i] = needed + LOW * TENFOLD
             if self._fields:
                 effect = _effect(x, names.numeric, share, usual, self._fields)
                 if effect < 1.0:
                     found.add(i, "small")
                     continue
-                powers = MEDIUM if effect < SMALL_EFFECT else HIGH if effect < LARGE_EFFECT else math.inf
-                found.most_evidence[i] = min(found.most_evidence[i], needed + powers * TENFOLD)
+                found.most_severity[i] = (
+                    MEDIUM if effect < SMALL_EFFECT else HIGH if effect < LARGE_EFFECT else CRITICAL
+                )
             if feedback:
                 blamed = int(share.argmax())
                 is_numeric = blamed < len(x)

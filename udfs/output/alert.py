@@ -6,19 +6,20 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
-from streamgauge.models.contract import Floats
+from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.entities.columns import (
     AGE,
+    CHANNEL,
     CONFIG,
     HITS,
     OPENED_OFFSET,
     OPENED_PARTITION,
     OPENED_TIME,
     RELEASED,
+    SEVEREST,
     STATUS,
 )
 from streamgauge.udfs.entities.silence import Silence
@@ -26,24 +27,23 @@ from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.groups import Groups
 from streamgauge.udfs.incidents.judge import Judged
-from streamgauge.udfs.incidents.kinds import CHANGES, COLLECTIVE, CONDITIONAL, KINDS, OPENED, RESOLVED, kind_of
+from streamgauge.udfs.incidents.kinds import CHANGES, COLLECTIVE, KINDS, OPENED, RESOLVED, kind_of
 from streamgauge.udfs.incidents.lifecycle import Decisions
+from streamgauge.udfs.incidents.severity import SEVERITIES, important
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.scoring.attribution import expected, shares
 from streamgauge.udfs.scoring.calibrate import AGREES, SHADOW
 from streamgauge.udfs.scoring.opinions import EVIDENCE
 from streamgauge.udfs.scoring.scorer import Fields
 from streamgauge.udfs.settings.pipeline import PipelineSettings
-from streamgauge.udfs.settings.rules import Rule
 
-SEVERITIES = ("low", "medium", "high", "critical")
 MOST_FIELDS = 10  # fields that an alert lists
 SILENCE = "silence"  # name of the member that watches for silent entities, in alerts
 SECONDS = "seconds without an event"  # name of the field that this member judges
 Complete = Callable[[int, dict[str, Any]], None]
 
 
-# ---- scores, severities, identities -----------------------------------------------------------------------------------
+# ---- scores and identities ----------------------------------------------------------------------------------------------
 
 
 def score_of(evidence: float) -> float:
@@ -69,47 +69,6 @@ def scores_of(evidence: Any) -> Any:
     """The same as `score_of`, for float64[n]."""
     powers = evidence / math.log(10.0)
     return powers / (1.0 + powers)
-
-
-def severity_of(evidence: float, threshold: float) -> str:
-    """The severity that an evidence gives.
-
-    Parameters
-    ----------
-    evidence : float
-    threshold : float
-        Tail probability, between 0 and 1.
-
-    Returns
-    -------
-    str
-        ``medium`` from 10 times rarer than the threshold on, ``high`` from 100 times on, ``critical`` from 10,000 times on; else ``low``.
-    """
-    beyond = (evidence + math.log(threshold)) / math.log(10.0)
-    return "critical" if beyond >= 4 else "high" if beyond >= 2 else "medium" if beyond >= 1 else "low"
-
-
-def _severest(broken: list[Rule], evidence: float, threshold: float) -> str:
-    """The severity of an incident in which a rule is broken: the highest of the rules', or what the evidence gives if that is higher."""
-    found: list[str] = [rule.severity for rule in broken] or ["high"]
-    if evidence >= -math.log(threshold):
-        found.append(severity_of(evidence, threshold))
-    return max(found, key=SEVERITIES.index)
-
-
-def important(severity: str, entity: str, importance: dict[str, int]) -> str:
-    """A severity, raised or lowered by the importance of the entity.
-
-    Parameters
-    ----------
-    severity : str
-        One of `SEVERITIES`.
-    entity : str
-    importance : dict of str to int
-        Steps up (or down, if negative) by pattern of entities; the first pattern that matches decides.
-    """
-    steps = next((steps for pattern, steps in importance.items() if fnmatchcase(entity, pattern)), 0)
-    return SEVERITIES[min(max(SEVERITIES.index(severity) + steps, 0), len(SEVERITIES) - 1)]
 
 
 def alert_id(entity: str, config: int, topic: str, partition: int, offset: int) -> str:
@@ -245,7 +204,7 @@ class AlertWriter:
         evidence, peak = float(verdicts.by_kind[i].max()), float(decisions.peak[m])
         kind, threshold = kind_of(int(incident[STATUS])), float(judged.thresholds[i])
         partition, offset = int(incident[OPENED_PARTITION]), int(incident[OPENED_OFFSET])
-        identity = alert_id(entity, int(incident[CONFIG]), self.origin.topic, partition, offset)
+        identity = self._identity(entity, incident)
         blamed = self._blamed(i, stretch, names, judged)
         broken = judged.violations.broken_by(i)
         members = {
@@ -253,14 +212,15 @@ class AlertWriter:
             for name, e in zip(opinions.names, verdicts.members[i].tolist(), strict=True)
             if not (math.isnan(e) or name.endswith(SHADOW))
         }
-        severity = _severest(broken, peak, threshold) if kind == CONDITIONAL else severity_of(peak, threshold)
+        channel = int(incident[CHANNEL])
         disagreement = float(verdicts.disagreement[i])
         data: dict[str, Any] = {
             "alert_id": identity,
             "state": CHANGES[change],
             "entity": entity,
             "kind": KINDS[kind],
-            "severity": important(severity, entity, self._decide.importance),
+            "channel": opinions.names[channel - 1] if channel else None,
+            "severity": important(SEVERITIES[int(incident[SEVEREST])], entity, self._decide.importance),
             "score": score_of(evidence),
             "tail_probability": math.exp(-evidence),
             "peak_score": score_of(peak),
@@ -298,11 +258,23 @@ class AlertWriter:
             data["group"] = group and group | {"root": group["root"] | {"time": rfc3339(group["root"]["time"])}}
         if change == RESOLVED:
             data["held_back"] = 0 if incident[RELEASED] else int(incident[AGE])
+            data["followed_by"] = self._followed_by(decisions, m, entity)
         if judged.arms:
             data["trial"] = judged.arms[i]
         if self._context:
             data["context"] = {name: events.values[i].get(name) for name in self._context}
         return data
+
+    def _followed_by(self, decisions: Decisions, m: int, entity: str) -> str | None:
+        """Id of the incident that ended the m-th one, because it is another one; None if quiet events ended it."""
+        if m + 1 == len(decisions.place) or decisions.place[m + 1] != decisions.place[m]:
+            return None
+        return self._identity(entity, decisions.incident[m + 1])
+
+    def _identity(self, entity: str, incident: Ints) -> str:
+        """Id of an incident, given its row of `EntityStore.head`."""
+        partition, offset = int(incident[OPENED_PARTITION]), int(incident[OPENED_OFFSET])
+        return alert_id(entity, int(incident[CONFIG]), self.origin.topic, partition, offset)
 
     def _blamed(self, i: int, stretch: Stretch, names: Fields, judged: Judged) -> list[Blamed]:
         """The fields with the largest shares in the event at place `i`, the largest first."""

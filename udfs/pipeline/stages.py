@@ -100,7 +100,7 @@ class Stages:
         self.scorer = Scorer(settings, in_force, models)
         self.entities = Entities(settings, self.scorer.light_width, self.scorer.rich_width, prefix)
         point_kind = COLLECTIVE if window else POINT
-        self._judge = Judge(settings.decide, in_force, self.scorer.contextual, point_kind)
+        self._judge = Judge(settings.decide, in_force, self.scorer.kinds, point_kind)
         self.lifecycle = Lifecycle(settings.decide, config, settings.entity.quarantine)
         self.alerts = AlertWriter(settings, origin, config)
         self.promise = Promise(settings.decide.false_incidents)

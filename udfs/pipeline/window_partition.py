@@ -8,6 +8,7 @@ import numpy as np
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.entities.columns import (
+    CHANNEL,
     CONFIG,
     HITS,
     OPENED_OFFSET,
@@ -16,6 +17,7 @@ from streamgauge.udfs.entities.columns import (
     PEAK,
     REPORTED,
     SEEN,
+    SEVEREST,
     SLOT,
     STATUS,
 )
@@ -233,6 +235,9 @@ class WindowPartition:
         for i, name in enumerate(events.entities):
             changed_alert = self._change(int(rows[i]), name, bool(anomalous[i]), report, int(judged.kinds[i]))
             if changed_alert:
+                changed_alert[1][[SEVEREST, CHANNEL]] = judged.severities[i], judged.channels[i]
+                if changed_alert[0] == OPENED:
+                    store.head[rows[i], [SEVEREST, CHANNEL]] = judged.severities[i], judged.channels[i]
                 place.append(i)
                 change.append(changed_alert[0])
                 incidents.append(changed_alert[1])
@@ -299,7 +304,7 @@ class WindowPartition:
 
         Returns
         -------
-        (int, int64[20]) or None
+        (int, int64[25]) or None
             The change (`incidents.kinds`), and the entity's row of `EntityStore.head` with the incident. None if nothing changes.
         """
         store, start = self.stages.entities.store, self._window.start

@@ -31,7 +31,7 @@ def featurize(
     changes: Floats,
     prior: Floats,
     quarantined: Flags | None = None,
-) -> tuple[Floats, Flags, Flags]:
+) -> tuple[Floats, Flags, Flags, Floats]:
     """Normalise events in row order and learn from them.
 
     Each field gives three features: its level, its change from the last value, and its short rolling mean. They are measured in robust
@@ -67,7 +67,11 @@ def featurize(
     known : bool[n, d]
         Whether the value lies between the lowest and the highest value that are usual for the entity. One value extends that range by at
         most a standard deviation.
+    variations : float64[n, d]
+        Usual variation of the field before this value: a standard deviation, and at least 1 where the field is a whole number. NaN where
+        it is unknown, which includes fields that never varied and are no whole numbers.
     """
+    variations = np.full(X.shape, np.nan)
     steady, known = np.zeros(X.shape, np.bool_), np.zeros(X.shape, np.bool_)
     features = np.empty((len(X), CHANNELS * X.shape[1]))
     gain = 1.0 - 0.5 ** (1.0 / settings.half_life)
@@ -82,10 +86,11 @@ def featurize(
         changes,
         steady,
         known,
+        variations,
         prior,
         np.zeros(len(X), np.bool_) if quarantined is None else quarantined,
     )
-    return features, steady, known
+    return features, steady, known, variations
 
 
 def unsquashed(features: Floats) -> Floats:
@@ -98,6 +103,14 @@ def unsquashed(features: Floats) -> Floats:
 def _squash(value: float) -> float:
     """Deviations, of any size, to (0, 1); 0 becomes 0.5."""
     return 0.5 + 0.5 * value / (abs(value) + CLIP)
+
+
+@njit(cache=True)
+def _usual_variation(count, scale, x, last, earlier):  # type: ignore[no-untyped-def]
+    """Usual variation of a field: `scale`, and at least 1 if its values are whole numbers; NaN is unknown."""
+    if x == math.floor(x) and last == math.floor(last) and earlier == math.floor(earlier):
+        scale = max(scale, 1.0)
+    return scale if count > 0.0 and scale > 0.0 else math.nan
 
 
 @njit(cache=True)
@@ -115,7 +128,9 @@ def _learn_prior(pool, x, delta, count, warmup):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _featurize(state, rows, X, least, short_gain, warmup, features, changes, steady, known, prior, quarantined):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _featurize(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    state, rows, X, least, short_gain, warmup, features, changes, steady, known, variations, prior, quarantined
+):
     """See `featurize`; `least` is the smallest weight of a value, `short_gain` its weight in the short mean."""
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
@@ -140,6 +155,7 @@ def _featurize(state, rows, X, least, short_gain, warmup, features, changes, ste
             delta = x - centre
             scale = deviation_of(variance, centre)
             steady[i, f] = scale == 0.0 and count > 0.0 and delta != 0.0
+            variations[i, f] = _usual_variation(count, scale, x, last, cell[5])
             short += short_gain * (x - short)
             if count >= warmup or cell[8] > 0.0:
                 # A field that never varied has no scale: its first change counts as sqrt(count) deviations.

@@ -54,6 +54,8 @@ class Scored:
         Whether the value is the change of a field that never varied before.
     usual : bool[n, d]
         Whether the value lies in the range that is usual for the entity.
+    variations : float64[n, d]
+        Usual variation of each field; NaN is unknown.
     """
 
     opinions: Opinions
@@ -62,6 +64,7 @@ class Scored:
     categories: Floats
     steady: Flags
     usual: Flags
+    variations: Floats
 
 
 class Scorer:
@@ -80,8 +83,8 @@ class Scorer:
     models : Models
     detectors : Detectors
     calibrators : Calibrators
-    contextual : list of int
-        Places of the members that look for contextual anomalies.
+    kinds : list of str
+        The kind of anomaly that each member looks for.
     stream : StreamKind
     prior : float64[d, 5]
         Prior of the cohort (`normalise.PRIOR`): an entity in its cold start begins with it.
@@ -100,7 +103,7 @@ class Scorer:
         self.prior = np.zeros((0, PRIOR))
         members = _members(self.detectors, models)
         self.calibrators = Calibrators(members, settings.calibration, settings.ensemble.method)
-        self.contextual = [k for k, kind in enumerate(members.kinds) if kind == "contextual"]
+        self.kinds = members.kinds
         self.served: dict[str, str] = {}
         self.snapshot_wanted = False
         self.take_weights()
@@ -158,7 +161,7 @@ class Scorer:
         lap : callable
             Called with the name of each step after the step, to measure its time.
         """
-        features, steady, usual = featurize(
+        features, steady, usual, variations = featurize(
             state.light[:, :, :WIDTH],
             stretch.rows,
             stretch.X,
@@ -176,7 +179,7 @@ class Scorer:
         lap("serve")
         verdicts = self.calibrators.calibrate(opinions, stretch.seen)
         lap("calibrate")
-        return Scored(opinions, verdicts, features, categories, steady, usual)
+        return Scored(opinions, verdicts, features, categories, steady, usual, variations)
 
     @contextmanager
     def learning_undone(self) -> Iterator[None]:

@@ -240,7 +240,7 @@ class DetectorSettings(Section):
     By default, each kind of stream has its own detectors: one series, several fields in order, records without order.
     """
 
-    levels: LevelsSettings | None = LevelsSettings()
+    levels: LevelsSettings | None = LevelsSettings(streams=("series", "fields"))
     day_profile: DayProfileSettings | None = DayProfileSettings(streams=("series", "fields"))
     relations: RelationsSettings | None = RelationsSettings()
     rolling_z_score: RollingZScoreSettings | None = None
@@ -252,7 +252,7 @@ class DetectorSettings(Section):
     online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(
         streams=("records",)
     )
-    extreme_value: ExtremeValueSettings | None = None
+    extreme_value: ExtremeValueSettings | None = ExtremeValueSettings(streams=("records",))
     empirical_tail: EmpiricalTailSettings | None = None
     online_gaussian_mixture: OnlineGaussianMixtureSettings | None = None
     mahalanobis: LinearResidualsSettings | None = None

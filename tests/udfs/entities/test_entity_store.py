@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.errors import StateError
-from streamgauge.udfs.entities.columns import HISTORY, RELEASED, SEEN, SLOT, STATUS
+from streamgauge.udfs.entities.columns import HISTORY, LEVEL_COLUMNS, RELEASED, SEEN, SLOT, STATUS
 from streamgauge.udfs.entities.entity_store import EntityStore
 
 HOUR = 3_600_000
@@ -41,7 +41,7 @@ def test_a_restored_store_equals_the_one_that_was_saved(batches, seed):
         time += len(batch)
         store.fields[rows] += random.normal(size=(len(rows), 2, 3))
         store.head[rows[0], STATUS:] = random.integers(0, 2)
-        store.levels[rows[0]] = store.head[rows[0], STATUS] * random.normal(size=7)
+        store.levels[rows[0]] = store.head[rows[0], STATUS] * random.normal(size=LEVEL_COLUMNS)
         save(store, saved, rows)
     assert restored(saved).canonical() == store.canonical()
 
@@ -138,3 +138,19 @@ def test_which_entities_are_forgotten_does_not_depend_on_their_rows():
         touch(store, order, [5] * 30)
         gone.append(sorted(store.forget(store.least_recent(20))[0]))
     assert gone[0] == gone[1]
+
+
+def test_incidents_that_were_saved_before_they_had_severities_are_restored():
+    old, writes = EntityStore(2), {}
+    rows = old.rows(["a", "b"], 1)
+    old.touch(rows, np.arange(2), 100, 100)
+    old.head[rows[1], STATUS] = 17
+    old.levels[rows[1], 0] = 9.5
+    old.head, old.levels = old.head[:, :20], old.levels[:, :7]
+    old.segment([rows], [], "e", writes, [])
+    new = EntityStore(2)
+    new.restore([(1, writes["e1"])])
+    row = new.index["b"]
+    assert (new.head[row, STATUS], new.levels[row, 0]) == (17, 9.5)
+    assert not new.head[row, 20:].any()
+    assert not new.levels[row, 7:].any()

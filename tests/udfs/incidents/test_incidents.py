@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamgauge.models.persistence.codec import unpack
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.groups import AllGroups, Groups
-from streamgauge.udfs.output.alert import important
+from streamgauge.udfs.incidents.severity import important
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch

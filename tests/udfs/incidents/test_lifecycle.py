@@ -7,14 +7,16 @@ import math
 
 import numpy as np
 import pytest
-from streamgauge.udfs.entities.columns import STATUS
+from streamgauge.udfs.entities.columns import CHANNEL, OPENED_OFFSET, SEVEREST, STATUS
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.events.time import rfc3339
-from streamgauge.udfs.incidents.kinds import COLLECTIVE, DRIFT, OPENED, POINT, RESOLVED, UPDATED, kind_of
+from streamgauge.udfs.incidents.effects import Effects
+from streamgauge.udfs.incidents.kinds import COLLECTIVE, CONDITIONAL, DRIFT, OPENED, POINT, RESOLVED, UPDATED, kind_of
 from streamgauge.udfs.incidents.lifecycle import Candidates, Lifecycle
-from streamgauge.udfs.output.alert import alert_id, score_of, severity_of
+from streamgauge.udfs.incidents.severity import CRITICAL, HIGH, LOW, MEDIUM, severity_of
+from streamgauge.udfs.output.alert import alert_id, score_of
 from streamgauge.udfs.settings.pipeline import DecideSettings
 
 from tests.streams import Run, stream
@@ -22,12 +24,34 @@ from tests.streams import Run, stream
 SETTINGS = DecideSettings(threshold=1e-3, quiet_events=3, warmup=5)
 
 
-def follow(powers, seen=100, violated=None, rows=None, store=None, kinds=None, single=None):
+def effects(n, fields=1, sides=0, sizes=np.nan, usual_level=False, odd=False):
+    """What n events did; each argument is one value for all of them, or one for each."""
+
+    def each(value, kind):
+        return np.broadcast_to(np.asarray(value, dtype=kind), n).copy()
+
+    no = np.zeros(n, np.bool_)
+    return Effects(
+        each(fields, np.int64),
+        each(sides, np.int64),
+        each(sizes, np.float64),
+        each(np.nan, np.float64),
+        no,
+        no,
+        each(usual_level, np.bool_),
+        each(odd, np.bool_),
+    )
+
+
+def follow(powers, seen=None, violated=None, rows=None, store=None, kinds=None, settings=SETTINGS, **further):
     """The changes of incidents for events of given alert evidence, in powers of ten: 4 is a tail probability of 10^-4.
 
-    `single` is the evidence of the single events, where it differs from the alert evidence.
+    `further` are `single`, the evidence of the single events where it differs from the alert evidence; `severities`; and what the events
+    did (see `effects`).
     """
+    single, severities = further.pop("single", powers), further.pop("severities", 0)
     n = len(powers)
+    seen = 100 + np.arange(n) if seen is None else seen
     store = EntityStore(1) if store is None else store
     store.rows(["a", "b"], 1)
     ints, no = np.arange(n), np.zeros(n, np.bool_)
@@ -44,14 +68,18 @@ def follow(powers, seen=100, violated=None, rows=None, store=None, kinds=None, s
     )
     candidates = Candidates(
         np.asarray(powers, dtype=np.float64) * math.log(10),
-        np.asarray(powers if single is None else single, dtype=np.float64) * math.log(10),
+        np.asarray(single, dtype=np.float64) * math.log(10),
         no if violated is None else np.array(violated),
         no,
         np.array(kinds or [POINT] * n),
         np.full(n, -math.log(SETTINGS.threshold)),
         np.full(n, np.nan),
+        effects(n, **further),
+        np.ones(n, np.int64),
+        np.broadcast_to(np.asarray(severities), n).astype(np.int64),
+        np.full(n, CRITICAL),
     )
-    decisions = Lifecycle(SETTINGS, 1, 0).follow(store, stretch, candidates)
+    decisions = Lifecycle(settings, 1, 0).follow(store, stretch, candidates)
     return list(zip(decisions.place.tolist(), decisions.change.tolist(), strict=True)), decisions
 
 
@@ -61,10 +89,99 @@ def test_an_incident_opens_once_is_updated_by_ten_times_rarer_events_and_resolve
     assert decisions.anomalous.tolist() == [False, True, True, True, True, False, False, False, False]
 
 
-def test_the_first_event_of_another_kind_is_an_update_and_gives_the_incident_its_kind():
+def test_an_incident_has_the_kind_of_its_first_event_and_the_first_event_of_another_kind_is_an_update():
     changes, decisions = follow([3.1, 3.1, 3.1, 3.1, 3.1], kinds=[POINT, COLLECTIVE, POINT, COLLECTIVE, DRIFT])
     assert changes == [(0, OPENED), (1, UPDATED), (4, UPDATED)]
-    assert [kind_of(int(status)) for status in decisions.incident[:, STATUS]] == [POINT, COLLECTIVE, DRIFT]
+    assert [kind_of(int(status)) for status in decisions.incident[:, STATUS]] == [POINT] * 3
+    assert decisions.incident[:, CHANNEL].tolist() == [1] * 3
+
+
+def test_an_incident_is_updated_when_it_becomes_more_severe_and_is_never_less_severe_again():
+    changes, decisions = follow([3.1, 3.1, 3.1, 3.1, 0, 0, 0], severities=[LOW, MEDIUM, LOW, HIGH, 0, 0, 0])
+    assert changes == [(0, OPENED), (1, UPDATED), (3, UPDATED), (6, RESOLVED)]
+    assert decisions.incident[:, SEVEREST].tolist() == [LOW, MEDIUM, HIGH, HIGH]
+
+
+def test_an_incident_of_thirty_anomalous_events_is_a_step_more_severe_once():
+    changes, decisions = follow([3.1] * 70)
+    assert changes == [(0, OPENED), (29, UPDATED)]
+    assert decisions.incident[:, SEVEREST].tolist() == [LOW, MEDIUM]
+    broken = follow([0] * 40, violated=[True] * 40, kinds=[CONDITIONAL] * 40)[0]
+    assert broken == [(0, OPENED)]  # the severity of a rule is that of the settings
+
+
+# ---- one fault, or two ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "effect"),
+    [
+        ("another field", {"fields": [1] * 9 + [2]}),
+        ("the other direction", {"sides": [1] * 9 + [-1]}),
+        ("another kind", {"kinds": [POINT] * 9 + [COLLECTIVE]}),
+    ],
+)
+def test_after_a_few_quiet_events_another_fault_ends_the_incident_and_opens_its_own(what, effect):
+    store = EntityStore(1)
+    quiet = DecideSettings(threshold=1e-3, quiet_events=20, warmup=5)
+    powers = [5, 5, 5, 5, 0, 0, 0, 0, 0, 5]
+    changes, decisions = follow(powers, settings=quiet, store=store, **effect)
+    assert changes == [(0, OPENED), (9, RESOLVED), (9, OPENED)], what
+    assert decisions.incident[:, OPENED_OFFSET].tolist() == [0, 0, 9]
+    soon = {name: values[:3] + values[-1:] * 2 for name, values in effect.items()}
+    one = [change for change in follow([5, 5, 5, 0, 5], settings=quiet, **soon)[0] if change[1] != UPDATED]
+    assert one == [(0, OPENED)], f"{what}: so soon after the first event it is the same fault"
+
+
+def test_the_same_fault_after_a_few_quiet_events_is_part_of_the_incident():
+    quiet = DecideSettings(threshold=1e-3, quiet_events=20, warmup=5)
+    assert follow([5, 5, 0, 0, 0, 0, 0, 5], sides=1, sizes=8.0, settings=quiet)[0] == [(0, OPENED)]
+
+
+def test_a_fault_that_turns_to_the_other_direction_is_another_one_but_noise_in_both_is_not():
+    up_and_down, noise = [1] * 7 + [-1] * 3, [1, -1] * 5
+    assert follow([5] * 10, sides=up_and_down)[0] == [(0, OPENED), (7, RESOLVED), (7, OPENED)]
+    assert follow([5] * 10, sides=noise)[0] == [(0, OPENED)]
+
+
+def test_a_fault_three_times_as_large_and_ten_times_rarer_is_another_one():
+    powers, sizes = [5] * 7 + [6.5], [8.0] * 7 + [25.0]
+    assert follow(powers, sizes=sizes)[0] == [(0, OPENED), (7, RESOLVED), (7, OPENED)]
+    assert follow(powers, sizes=[8.0] * 7 + [20.0])[0] == [(0, OPENED), (7, UPDATED)]
+    assert follow([5] * 8, sizes=sizes)[0] == [(0, OPENED)]
+    grows = [8.0 * 1.3**k for k in range(20)]
+    assert RESOLVED not in dict(follow([5 + 0.5 * k for k in range(20)], sizes=grows)[0]).values()
+
+
+def test_a_smaller_fault_after_a_larger_one_opens_an_incident_of_its_own():
+    changes, _ = follow([9, 9, 0, 0, 0, 4, 4, 0, 0, 0], sizes=[50, 50, 0, 0, 0, 5, 5, 0, 0, 0])
+    assert changes == [(0, OPENED), (4, RESOLVED), (5, OPENED)]
+    changes, _ = follow([9, 9, *[0] * 12, 4], sizes=[50, 50, *[0] * 12, 5])
+    assert changes == [(0, OPENED), (4, RESOLVED), (14, OPENED)]
+
+
+def test_the_return_to_normal_is_quiet():
+    back = [False] * 3 + [True] * 3
+    changes, decisions = follow([5, 5, 5, 9, 5, 4], usual_level=back)
+    assert changes == [(0, OPENED), (5, RESOLVED)]
+    assert decisions.anomalous.tolist() == [True] * 3 + [False] * 3
+
+
+def test_the_return_from_a_fault_that_was_not_told_is_no_anomaly():
+    assert follow([2, 5, 5], odd=[True, False, False], usual_level=[False, True, True])[0] == []
+
+
+def test_a_jump_within_the_usual_range_is_an_anomaly_where_no_fault_came_before():
+    assert follow([0, 0, 5], usual_level=[False, False, True])[0] == [(2, OPENED)]
+    long_ago = [5, *[0] * 10, 5]
+    assert follow(long_ago, usual_level=[False] * 11 + [True])[0] == [(0, OPENED), (3, RESOLVED), (11, OPENED)]
+
+
+def test_a_broken_rule_is_no_return_to_normal():
+    assert follow([5, 5], usual_level=[False, True], violated=[False, True], kinds=[POINT, CONDITIONAL])[0] == [
+        (0, OPENED),
+        (1, UPDATED),
+    ]
 
 
 def test_evidence_without_alert_evidence_opens_no_incident_but_keeps_one_open():

@@ -98,3 +98,16 @@ def test_there_is_no_prior_with_fewer_than_eight_entities():
     featurize(state, rows, usual(350)[:, None], SETTINGS, np.zeros(2), prior)
     features = featurize(state, np.array([8]), np.array([[1e6]]), SETTINGS, np.zeros(2), prior)[0]
     assert np.isnan(features).all()
+
+
+@pytest.mark.parametrize(("shift", "is_least"), [(0.0, True), (0.25, False)])
+def test_whole_numbers_vary_usually_by_at_least_one(shift, is_least):
+    random = np.random.default_rng(0)
+    x = shift + (random.random(400) < 0.03).astype(float)[:, None]
+    x[350] = 4.0
+    state = np.zeros((1, 1, WIDTH))
+    rows = np.zeros(400, np.int64)
+    variations = featurize(state, rows, x, SETTINGS, np.zeros(2), np.zeros((1, PRIOR)))[3]
+    assert (variations[350, 0] == 1.0) == is_least
+    assert variations[350, 0] > 0.05
+    assert np.isnan(variations[0, 0])  # nothing is known yet
