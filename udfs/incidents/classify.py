@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.udfs.incidents.effects import usual_values
 from streamgauge.udfs.incidents.kinds import COLLECTIVE, CONDITIONAL, CONTEXTUAL, DRIFT, POINT, RELATIVE
 from streamgauge.udfs.scoring.attribution import shares
 from streamgauge.udfs.scoring.calibrate import AGREES
@@ -62,7 +61,7 @@ def classify(
             continue
         share = shares(i, X.shape[1], opinions.categories.shape[1], opinions, verdicts)
         blamed = int(share.argmax())  # a numeric field, or a text field from X.shape[1] on
-        usual = blamed < X.shape[1] and (scored.usual[i, blamed] or usual_values(scored, i)[blamed])
+        usual = blamed < X.shape[1] and scored.usual[i, blamed]
         evidence = np.nan_to_num(verdicts.members[i, contextual]).max(initial=0.0)
         kinds[i] = CONTEXTUAL if usual and evidence >= AGREES else POINT
         if usual_elsewhere and blamed < X.shape[1] and usual_elsewhere(i, blamed, float(X[i, blamed])):

@@ -138,8 +138,8 @@ class Lifecycle:
     - The return to normal is no anomaly: while the incident is open, and in the events after an anomalous or odd one, a usual value is
       quiet, however large the change to it is.
     - It is ended by another fault, which opens an incident of its own: an event that is three times as far from its expected value as all
-      before and ten times rarer, or one on the other side of the expected value; after a few quiet events also one of another kind or
-      field.
+      before and ten times rarer, or one on the other side of the expected value; after a few quiet events also one of another kind,
+      or of another field that is clearly away from its expected value.
     - It ends after `quiet_events` events in a row that are each ten times more usual than the threshold. If it opened soon after the last
       incident, it needs twice as many quiet events, the next one four times as many, and so on. So an entity that often changes between
       usual and anomalous has one long incident, not many short ones.
@@ -375,7 +375,7 @@ def _is_another(incident, level, seen, evidence, kind, field, side, size):  # ty
     if is_opposite and incident[HITS] > SAME_FAULT:
         return True
     is_other_kind = not incident[STATUS] >> (KIND_BITS + kind) & 1
-    is_other_field = field > 0 and incident[BLAMED] > 0 and field != incident[BLAMED]
+    is_other_field = side != 0 and incident[BLAMED] > 0 and field != incident[BLAMED]
     return incident[QUIET] >= APART and (is_opposite or is_other_kind or is_other_field)
 
 

@@ -116,7 +116,7 @@ def test_an_incident_of_thirty_anomalous_events_is_a_step_more_severe_once():
 @pytest.mark.parametrize(
     ("what", "effect"),
     [
-        ("another field", {"fields": [1] * 9 + [2]}),
+        ("another field", {"fields": [1] * 9 + [2], "sides": [1] * 10}),
         ("the other direction", {"sides": [1] * 9 + [-1]}),
         ("another kind", {"kinds": [POINT] * 9 + [COLLECTIVE]}),
     ],
