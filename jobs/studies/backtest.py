@@ -141,9 +141,7 @@ def score_stream(
     on_rows : callable
         Called with the number of rows that were just scored.
     """
-    shard = Shard(
-        settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False
-    )
+    shard = Shard(settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False)
     result = Backtest([], np.empty(0), np.empty(0, np.int64), None, member_names=shard.member_names)
     topic = _Topic(settings.event, partitions)
     scores, flags, labels, members = [], [], [], []

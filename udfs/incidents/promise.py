@@ -149,7 +149,9 @@ class Promise:
         """
         self._settle()
         days = 0.0 if self._clock is None else max(clock - self._clock, 0) / DAY
-        spread = -math.expm1(-days) / days if days > 0.0 else 1.0  # what was spent evenly over these days is partly forgotten
+        spread = (
+            -math.expm1(-days) / days if days > 0.0 else 1.0
+        )  # what was spent evenly over these days is partly forgotten
         self.expected = self.expected * math.exp(-days) + self._spent * spread
         self._spent = 0.0
         if self.promised.each_entity and self._total >= self._count_at:

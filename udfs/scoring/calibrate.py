@@ -89,7 +89,8 @@ class Calibrators:
         self.of, self.method = members, method
         self.weights = self.target = members.weights.copy()
         self.members = [
-            TailCalibrator(settings.memory, settings.warmup, **(RUNS if kind != "point" else {})) for kind in members.kinds
+            TailCalibrator(settings.memory, settings.warmup, **(RUNS if kind != "point" else {}))
+            for kind in members.kinds
         ]
         self.together = TailCalibrator(settings.memory, settings.warmup)
         places = {name: k for k, name in enumerate(members.names)}
@@ -266,4 +267,3 @@ class Calibrators:
         _, arrays = unpack(state, self.kind, self.version)
         parts = [TailCalibrator.from_state(arrays[str(k)].tobytes()) for k in range(len(arrays))]
         self.members, self.together = parts[:-1], parts[-1]
-

@@ -163,8 +163,12 @@ class Detectors:
         self.names = looks + others
         self.versions = dict.fromkeys(self.names, "settings")
         self.weights = np.array([1.0] * len(looks) + list(weights.values()))
-        self.in_nats = np.array([name != FIELDS for name in looks] + [ONLINE[name].in_nats for name in others], dtype=np.bool_)
-        self.apart = np.array([True] * len(looks) + [name in ENTITY or ONLINE[name].apart for name in others], dtype=np.bool_)
+        self.in_nats = np.array(
+            [name != FIELDS for name in looks] + [ONLINE[name].in_nats for name in others], dtype=np.bool_
+        )
+        self.apart = np.array(
+            [True] * len(looks) + [name in ENTITY or ONLINE[name].apart for name in others], dtype=np.bool_
+        )
         kinds: list[Kind] = [channel.kind for channel in self.channels]
         self.kinds: list[Kind] = [*kinds, "point", *[ONLINE[name].anomaly_kind for name in others]]
         self._columns = np.array([EVIDENCE.index(kind) for kind in kinds], dtype=np.int64)
@@ -348,9 +352,7 @@ class Detectors:
         self._add_cohort(kind, features, categories, opinions)
         return opinions
 
-    def _add_light(
-        self, kind: str, stretch: Stretch, light: Floats, opinions: Opinions
-    ) -> tuple[Floats, Floats]:
+    def _add_light(self, kind: str, stretch: Stretch, light: Floats, opinions: Opinions) -> tuple[Floats, Floats]:
         """Add the opinions of the light detectors; returns what each field was expected to be, and its deviation, float64[n, d]."""
         at, expected, deviations = 0, np.full(stretch.X.shape, np.nan), np.full(stretch.X.shape, np.nan)
         for detector in self.light:
@@ -387,7 +389,11 @@ class Detectors:
         opinions.contributions[k] = ChannelShares(evidence)
         opinions.relations = np.hstack((deviations, stretch.X, before))
         kept[:, :, 0] = 1.0
-        kept[:, :, 1], kept[:, :, 2], kept[:, 0, 3:] = recent[:, :fields], recent[:, fields : 2 * fields], recent[:, 2 * fields :]
+        kept[:, :, 1], kept[:, :, 2], kept[:, 0, 3:] = (
+            recent[:, :fields],
+            recent[:, fields : 2 * fields],
+            recent[:, 2 * fields :],
+        )
         light[rows, :, -KEPT:] = kept
 
     def learn_relations(self, inputs: Floats) -> None:

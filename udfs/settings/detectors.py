@@ -249,9 +249,7 @@ class DetectorSettings(Section):
     river_half_space_trees: HalfSpaceTreesSettings | None = Field(None, description="River's own: slow, the reference.")
     histogram_density: HistogramDensitySettings | None = HistogramDensitySettings(weight=2.0, streams=("records",))
     loda: LodaSettings | None = LodaSettings(streams=("records",))
-    online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(
-        streams=("records",)
-    )
+    online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(streams=("records",))
     extreme_value: ExtremeValueSettings | None = ExtremeValueSettings(streams=("records",))
     empirical_tail: EmpiricalTailSettings | None = None
     online_gaussian_mixture: OnlineGaussianMixtureSettings | None = None

@@ -109,9 +109,7 @@ class DayProfile(FieldChannels):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return WIDTH
 
-    def _look(
-        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found
-    ) -> None:
+    def _look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found) -> None:
         calendar = self.calendar
         quarters = calendar.slots(times) * SLOTS // 1440
         off = np.minimum(calendar.day_types(times), 1)
@@ -151,7 +149,9 @@ def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evid
             if known:
                 expected[i, f] = base
                 effective = min(count, 2.0 / gain)
-                deviations[i, f] = _look(cell, x - base, count, effective, gain, quarantined[i], statistics, evidence[i, f])
+                deviations[i, f] = _look(
+                    cell, x - base, count, effective, gain, quarantined[i], statistics, evidence[i, f]
+                )
             if quarantined[i]:
                 continue
             slot = off[i] * SLOTS + quarters[i]
@@ -166,9 +166,12 @@ def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evid
 
 @njit(cache=True)
 def _limited(cell, change):  # type: ignore[no-untyped-def]
-    """The change of a slot's level, limited to three standard deviations of residuals, or of all values while there are few residuals."""
+    """The change of a slot's level, limited to three standard deviations of residuals, or of all values while there are few residuals.
+
+    The slots of a field that never varied do not learn its first other value: it may be wrong.
+    """
     spread = cell[LEVELS + RESIDUAL * LEVEL_NUMBERS + SPREAD] if cell[COUNT] >= 30.0 else cell[WHOLE + SPREAD]
-    if spread <= 0.0 or cell[VALUES] < 30.0:
+    if cell[VALUES] < 30.0:
         return change
     limit = CLIP * math.sqrt(spread)
     return min(max(change, -limit), limit)
@@ -202,6 +205,11 @@ def _look(cell, residual, count, effective, gain, quarantined, statistics, evide
         evidence[k] = tail_evidence(ideal, tail[0], tail[1], tail[2], learned)
         if not quarantined:
             learn_tail(tail, ideal, learned)
+    departure = statistics[DEPARTURE]
+    spread = math.sqrt(cell[LEVELS + DEPARTURE * LEVEL_NUMBERS + SPREAD])
+    if spread > 0.0 and count >= 10.0:
+        departure = min(max(departure, -CLIP * spread), CLIP * spread)
+    cell[SLOW] += SLOW_GAIN * departure
     cell[LAST], cell[FAST] = residual, fast
     if quarantined:
         return deviation
@@ -209,10 +217,5 @@ def _look(cell, residual, count, effective, gain, quarantined, statistics, evide
         if k == RESIDUAL or count > 0.0:
             level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
             learn_level(level, count if k == RESIDUAL else count - 1.0, statistics[k], gain)
-    departure = statistics[DEPARTURE]
-    spread = math.sqrt(cell[LEVELS + DEPARTURE * LEVEL_NUMBERS + SPREAD])
-    if spread > 0.0 and count >= 10.0:
-        departure = min(max(departure, -CLIP * spread), CLIP * spread)
-    cell[SLOW] += SLOW_GAIN * departure
     cell[COUNT] = count + 1.0
     return deviation

@@ -96,9 +96,7 @@ class Levels(FieldChannels):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return WIDTH
 
-    def _look(
-        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found
-    ) -> None:
+    def _look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found) -> None:
         gain = 1.0 - 0.5 ** (1.0 / self.half_life)
         _levels(state, self.cohort, rows, X, times, quarantined, gain, *found)
 
@@ -168,7 +166,11 @@ def _channel(cell, cohort, k, count, shown, ideal, learn):  # type: ignore[no-un
     young = count < SETTLING
     if young and known >= ENOUGH_TAIL:
         own = count / SETTLING
-        q1, q2, q3 = own * q1 + (1.0 - own) * shared[0], own * q2 + (1.0 - own) * shared[1], own * q3 + (1.0 - own) * shared[2]
+        q1, q2, q3 = (
+            own * q1 + (1.0 - own) * shared[0],
+            own * q2 + (1.0 - own) * shared[1],
+            own * q3 + (1.0 - own) * shared[2],
+        )
         learned += (1.0 - own) * known
     evidence = tail_evidence(ideal, q1, q2, q3, learned)
     if learn:
@@ -220,8 +222,13 @@ def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expecte
                     deviations[i, f] = z
                 if not math.isnan(z):
                     evidence[i, f, k] = _channel(cell, cohort, k, learned, shown, ideal_evidence(z, freedom), learn)
+            departure = statistics[DEPARTURE]
+            spread = math.sqrt(cell[LEVELS + DEPARTURE * LEVEL_NUMBERS + SPREAD])
+            if spread > 0.0 and count >= 10.0:
+                departure = min(max(departure, -CLIP * spread), CLIP * spread)
+            cell[SLOW] += SLOW_GAIN * departure
+            cell[LAST], cell[FAST] = x, fast
             if not learn:
-                cell[LAST], cell[FAST] = x, fast
                 continue
             if count < YOUNG:
                 _learn_cohort(cohort, cell[LEVELS : LEVELS + LEVEL_NUMBERS], count, statistics)
@@ -229,9 +236,4 @@ def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expecte
                 if k == LEVEL or count > 0.0:
                     level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
                     learn_level(level, count if k == LEVEL else count - 1.0, statistics[k], gain)
-            departure = statistics[DEPARTURE]
-            spread = math.sqrt(cell[LEVELS + DEPARTURE * LEVEL_NUMBERS + SPREAD])
-            if spread > 0.0 and count >= 10.0:
-                departure = min(max(departure, -CLIP * spread), CLIP * spread)
-            cell[SLOW] += SLOW_GAIN * departure
-            cell[LAST], cell[FAST], cell[COUNT] = x, fast, count + 1.0
+            cell[COUNT] = count + 1.0
