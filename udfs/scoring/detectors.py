@@ -18,8 +18,8 @@ from streamgauge.models.detectors.entity.peer_deviation import PeerDeviation
 from streamgauge.models.detectors.entity.seasonal_profile import SeasonalProfile
 from streamgauge.udfs.entities.rich_store import RichInputs
 from streamgauge.udfs.entities.stretch import Stretch
-from streamgauge.udfs.scoring.normalise import CHANNELS, unsquashed
 from streamgauge.udfs.scoring.join import join_fields
+from streamgauge.udfs.scoring.normalise import CHANNELS, unsquashed
 from streamgauge.udfs.scoring.opinions import EVIDENCE, ChannelShares, Opinions
 from streamgauge.udfs.scoring.peers import Peers
 from streamgauge.udfs.settings.detectors import DetectorSettings

@@ -19,7 +19,6 @@ from streamgauge.models.detectors.channel.learned_tail import (
 from streamgauge.models.detectors.channel.usual_level import (
     CLIP,
     LEVEL_NUMBERS,
-    MEAN,
     SPREAD,
     distance,
     learn_level,
@@ -178,7 +177,7 @@ def _limited(cell, change):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _look(cell, residual, count, effective, gain, quarantined, statistics, evidence):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _look(cell, residual, count, effective, gain, quarantined, statistics, evidence):  # type: ignore[no-untyped-def]
     """Fill in the evidence of a residual, and learn it unless it is quarantined; returns the residual in standard deviations."""
     deviation = math.nan
     if count == 0.0:

@@ -185,55 +185,78 @@ def _channel(cell, cohort, k, count, shown, ideal, learn):  # type: ignore[no-un
 def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     statistics = np.empty(STATISTICS)
     for i in range(X.shape[0]):
-        learn = not quarantined[i]
         for f in range(X.shape[1]):
             x = X[i, f]
             if math.isnan(x):
                 continue
             cell, cohort = state[rows[i], f], cohorts[f]
             count = cell[COUNT]
-            effective = min(count, 2.0 / gain)
-            shrunk = count < YOUNG and _cohort_ready(cohort)
             if count == 0.0:
                 cell[LAST] = cell[SLOW] = cell[FAST] = x
                 cell[SINCE] = times[i]
             shown = min(max((times[i] - cell[SINCE]) / RHYTHM, 0.0), 1.0)
-            spread = math.sqrt(cell[LEVELS + SPREAD])
-            step = x - cell[FAST]
-            if spread > 0.0 and count >= 3.0:
-                step = min(max(step, -FAR * spread), FAR * spread)
-            fast = cell[FAST] + FAST_GAIN * step
-            statistics[LEVEL], statistics[CHANGE] = x, x - cell[LAST]
-            statistics[DEPARTURE], statistics[RECENT] = x - cell[SLOW], fast
-            if count > 0.0:
-                expected[i, f] = cell[LEVELS + MEAN]
-            for k in range(STATISTICS):
-                level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
-                learned = effective if k == LEVEL else max(effective - 1.0, 0.0)
-                z, freedom = math.nan, 1.0
-                if shrunk and k != RECENT:
-                    if k == LEVEL or count > 0.0:
-                        z, freedom, mean = _young_distance(level, learned, cohort, k, statistics[k])
-                        if k == LEVEL:
-                            expected[i, f] = mean
-                elif learned >= 3.0:
-                    z, freedom = distance(level, learned, statistics[k]), learned - 1.0
+            _take(cell, count, x, statistics)
+            expected[i, f], deviations[i, f] = _look(
+                cell, cohort, min(count, 2.0 / gain), shown, statistics, not quarantined[i], evidence[i, f]
+            )
+            _follow(cell, count, statistics)
+            if not quarantined[i]:
+                _learn(cell, cohort, count, gain, statistics)
+
+
+@njit(cache=True)
+def _take(cell, count, x, statistics):  # type: ignore[no-untyped-def]
+    """Fill in the statistics of a value."""
+    spread = math.sqrt(cell[LEVELS + SPREAD])
+    step = x - cell[FAST]
+    if spread > 0.0 and count >= 3.0:
+        step = min(max(step, -FAR * spread), FAR * spread)
+    statistics[LEVEL], statistics[CHANGE] = x, x - cell[LAST]
+    statistics[DEPARTURE], statistics[RECENT] = x - cell[SLOW], cell[FAST] + FAST_GAIN * step
+
+
+@njit(cache=True)
+def _look(cell, cohort, count, shown, statistics, learn, evidence):  # type: ignore[no-untyped-def]
+    """Fill in the evidence of each statistic; returns the expected value and the deviation from it, NaN where they are not known."""
+    expected = cell[LEVELS + MEAN] if count > 0.0 else math.nan
+    deviation = math.nan
+    shrunk = count < YOUNG and _cohort_ready(cohort)
+    for k in range(STATISTICS):
+        level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
+        learned = count if k == LEVEL else max(count - 1.0, 0.0)
+        z, freedom = math.nan, 1.0
+        if shrunk and k != RECENT:
+            if k == LEVEL or count > 0.0:
+                z, freedom, mean = _young_distance(level, learned, cohort, k, statistics[k])
                 if k == LEVEL:
-                    deviations[i, f] = z
-                if not math.isnan(z):
-                    evidence[i, f, k] = _channel(cell, cohort, k, learned, shown, ideal_evidence(z, freedom), learn)
-            departure = statistics[DEPARTURE]
-            spread = math.sqrt(cell[LEVELS + DEPARTURE * LEVEL_NUMBERS + SPREAD])
-            if spread > 0.0 and count >= 10.0:
-                departure = min(max(departure, -CLIP * spread), CLIP * spread)
-            cell[SLOW] += SLOW_GAIN * departure
-            cell[LAST], cell[FAST] = x, fast
-            if not learn:
-                continue
-            if count < YOUNG:
-                _learn_cohort(cohort, cell[LEVELS : LEVELS + LEVEL_NUMBERS], count, statistics)
-            for k in range(STATISTICS):
-                if k == LEVEL or count > 0.0:
-                    level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
-                    learn_level(level, count if k == LEVEL else count - 1.0, statistics[k], gain)
-            cell[COUNT] = count + 1.0
+                    expected = mean
+        elif learned >= 3.0:
+            z, freedom = distance(level, learned, statistics[k]), learned - 1.0
+        if k == LEVEL:
+            deviation = z
+        if not math.isnan(z):
+            evidence[k] = _channel(cell, cohort, k, learned, shown, ideal_evidence(z, freedom), learn)
+    return expected, deviation
+
+
+@njit(cache=True)
+def _follow(cell, count, statistics):  # type: ignore[no-untyped-def]
+    """Follow the last values. This is not learning what is usual, so quarantined events do it, too."""
+    departure = statistics[DEPARTURE]
+    spread = math.sqrt(cell[LEVELS + DEPARTURE * LEVEL_NUMBERS + SPREAD])
+    if spread > 0.0 and count >= 10.0:
+        departure = min(max(departure, -CLIP * spread), CLIP * spread)
+    cell[SLOW] += SLOW_GAIN * departure
+    cell[LAST], cell[FAST] = statistics[LEVEL], statistics[RECENT]
+
+
+@njit(cache=True)
+def _learn(cell, cohort, count, gain, statistics):  # type: ignore[no-untyped-def]
+    """Learn the statistics of a value."""
+    if count < YOUNG:
+        _learn_cohort(cohort, cell[LEVELS : LEVELS + LEVEL_NUMBERS], count, statistics)
+    for k in range(STATISTICS):
+        if k == LEVEL or count > 0.0:
+            level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
+            learn_level(level, count if k == LEVEL else count - 1.0, statistics[k], gain)
+    cell[COUNT] = count + 1.0

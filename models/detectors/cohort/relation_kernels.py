@@ -184,6 +184,17 @@ def _smoothed(statistic, memory):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _count_residuals(residual, known, tails, judged, weight, peaks, counts):  # type: ignore[no-untyped-def]
+    """Learn the sizes of residuals into their histograms."""
+    for k in range(len(residual)):
+        if not known[k % len(known)]:
+            continue
+        size = abs(residual[k])
+        if _counted(size, peaks, k, tails[k, U] - FLOOR if judged > 1 else math.inf):
+            counts[k, _bin(size)] += weight
+
+
+@njit(cache=True)
 def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     X,
     slots,
@@ -221,9 +232,9 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         if before.shape[0] > 0:
             before[i] = memory
         _look(X[i], memory, row, known)
-        for j in range(d):
-            fields[i, j] = 0.0
-            if learn and values.shape[0] > 0:
+        fields[i, :] = 0.0
+        if learn and values.shape[0] > 0:
+            for j in range(d):
                 _see(values[i, j], seen[j])
         evidence[i] = math.nan
         weight, statistic, lasting = 1.0, 0.0, 0.0
@@ -246,9 +257,4 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
                 joint[min(int(lasting / JOINT_STEP), JOINT_BINS - 1)] += weight
             suspicion[min(int(memory[m + 1] / JOINT_STEP), JOINT_BINS - 1)] += 1.0
         if judged > 0:
-            for k in range(m):
-                if not known[k % d]:
-                    continue
-                size = abs(residual[k])
-                if _counted(size, peaks, k, tails[k, U] - FLOOR if judged > 1 else math.inf):
-                    counts[k, _bin(size)] += weight
+            _count_residuals(residual, known, tails, judged, weight, peaks, counts)

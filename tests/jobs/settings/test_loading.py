@@ -50,6 +50,7 @@ def test_the_file_in_the_repository_holds_the_defaults():
         ),
         ({"decide": {"calendar": ["25.12."]}}, r"decide.calendar: '25.12.' is no date; allowed is .* .is \['25.12.'\]"),
         ({"decide": {"calendar": "none.ics"}}, "decide.calendar: cannot read none.ics: No such file .*is 'none.ics'"),
+        (
             {"decide": {"promise": "0 per day"}},
             "decide.promise: a promise is a number above 0 .* 1 per week per entity .is '0 per",
         ),
