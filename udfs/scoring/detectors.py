@@ -10,6 +10,7 @@ from streamgauge.models.catalog import COHORT, ENTITY, ONLINE
 from streamgauge.models.contract import Flags, Floats, Ints, Kind
 from streamgauge.models.detectors.channel.day_profile import Calendar, DayProfile
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
+from streamgauge.models.detectors.channel.runs import Runs
 from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
 from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
@@ -224,17 +225,20 @@ class Detectors:
         kind, slots, first, quarantined, times, X = inputs[:6]
         levels = inputs.levels if replay else None
         opinions, at, profile_deviations = [], 0, X
+        profiled: Floats | None = None  # what the time of day says
         given = {"values": X, "residuals": X, "own": X}  # by `input_kind`
         none, no_looks = np.empty((len(X), 1)), np.empty((*X.shape, 0))
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
-            if kind not in self._on[detector.name] or (detector.anomaly_kind != "point" and X.shape[1] > MOST_WATCHED):
+            watches = detector.anomaly_kind != "point" or isinstance(detector, Runs)
+            if kind not in self._on[detector.name] or (watches and X.shape[1] > MOST_WATCHED):
                 continue
             if isinstance(detector, FieldChannels):
-                found = detector.look(part, slots, X, times, quarantined)
+                by_time = profiled if isinstance(detector, Runs) else None
+                found = detector.look(part, slots, X, times, quarantined, by_time)
                 opinions.append(RichOpinion(detector, none[:, 0], none, found.expected, found.evidence))
                 if isinstance(detector, DayProfile):
-                    profile_deviations = found.deviations
+                    profiled, profile_deviations = found.expected, found.deviations
                     # NaN until the profile is known: until then, a detector of residuals has nothing to learn from.
                     given["residuals"] = given["own"] = X - found.expected
             elif isinstance(detector, PeerDeviation):

@@ -36,6 +36,10 @@ class DayProfileSettings(ChannelSection):
     memory: float = Field(50.0, ge=1, description="Visits of a quarter of an hour after which old ones count less.")
 
 
+class RunsSettings(ChannelSection):
+    """What only many values in a row show: a shift, a flat line, another spread, a missing beat, a rising floor; rich tier."""
+
+
 class RollingZScoreSettings(DetectorSection):
     """Rolling z-score, per entity and field."""
 
@@ -233,6 +237,7 @@ class DetectorSettings(Section):
 
     levels: LevelsSettings | None = LevelsSettings()
     day_profile: DayProfileSettings | None = DayProfileSettings(streams=("series", "fields"))
+    runs: RunsSettings | None = RunsSettings(streams=("series", "fields"))
     rolling_z_score: RollingZScoreSettings | None = None
     value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
     half_space_trees: HalfSpaceTreesSettings | None = None

@@ -73,7 +73,9 @@ class FieldChannels(EntityDetector):
     ) -> None:
         """Fill in what is found; learn what is not quarantined."""
 
-    def look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags) -> Found:
+    def look(  # noqa: PLR0913  one argument for each thing that is known of events
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, expected: Floats | None = None
+    ) -> Found:
         """Look at events in row order, and learn them.
 
         Parameters
@@ -88,6 +90,8 @@ class FieldChannels(EntityDetector):
             Milliseconds since 1970.
         quarantined : bool[n]
             Events that are not learned.
+        expected : float64[n, d], optional
+            What another detector expects; NaN where it expects nothing.
 
         Returns
         -------
@@ -96,8 +100,8 @@ class FieldChannels(EntityDetector):
         if X.shape[1] > len(self.cohort):
             more = np.zeros((X.shape[1] - len(self.cohort), self.cohort_numbers))
             self.cohort = np.concatenate((self.cohort, more))
-        unknown = np.full((2, *X.shape), np.nan)
-        found = Found(np.full((*X.shape, len(self.channels)), np.nan), unknown[0], unknown[1])
+        expected = np.full(X.shape, np.nan) if expected is None else expected.copy()
+        found = Found(np.full((*X.shape, len(self.channels)), np.nan), expected, np.full(X.shape, np.nan))
         self._look(state, rows, np.clip(X, -LARGEST, LARGEST), times, quarantined, found)
         return found
 

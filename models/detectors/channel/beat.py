@@ -1,0 +1,104 @@
+"""How late a beat is: an event or a cycle that has always come after the same number of values."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+from streamgauge.models.detectors.channel.learned_tail import (
+    TAIL_NUMBERS,
+    ideal_evidence,
+    learn_tail,
+    prime_tail,
+    tail_evidence,
+)
+from streamgauge.models.detectors.channel.usual_level import LEVEL_NUMBERS, MEAN, SPREAD, UNSURE, learn_level
+
+# Numbers of a beat: mean of low values and of high ones; number of each; whether the value is high; values since the last rise; rises; width between low and high
+# when the first of these came; level of the gaps
+# between rises; their tail.
+LOW, HIGH, LOWS, HIGHS, IS_HIGH, GAP, RISES, WIDTH = range(8)
+LEVEL = 8
+TAIL = LEVEL + LEVEL_NUMBERS
+BEAT_NUMBERS = TAIL + TAIL_NUMBERS
+EVEN = 0.15  # largest standard deviation of gaps, relative to their mean, of what is called a beat
+ENOUGH = 8.0  # gaps that are needed
+ROUNDED = 1.0 / 12.0  # variance of a gap that comes from counting whole values
+STOPPED = 6.0  # gaps after which there is no beat any more
+GAIN = 0.02  # least weight of a gap, of a low and of a high value
+LONGEST = 5000.0
+FAR = 10.0  # widths between low and high that a value moves their means by at most
+OTHER = 1.2  # width between low and high, relative to the one at first, beyond which the rises were others
+TRIAL = 30.0  # rises after which a beat that is not even is sought anew
+
+
+@njit(cache=True)
+def _even(level):  # type: ignore[no-untyped-def]
+    return level[MEAN] >= 3.0 and math.sqrt(level[SPREAD]) <= EVEN * level[MEAN]
+
+
+@njit(cache=True)
+def beat_evidence(numbers, x, learn):  # type: ignore[no-untyped-def]
+    """Evidence that a rise should have come by now; NaN where there is no beat.
+
+    A rise is where the value goes from low to high. What is low and what is high is learned by two means (MacQueen 1967).
+    """
+    if numbers[LOWS] == 0.0:
+        numbers[LOW] = numbers[HIGH] = x
+    width = numbers[HIGH] - numbers[LOW]
+    share = (x - numbers[LOW]) / width if width > 0.0 else (0.0 if x == numbers[LOW] else math.copysign(10.0, x - numbers[LOW]))
+    numbers[GAP] = min(numbers[GAP] + 1.0, 2.0 * LONGEST)
+    if learn:
+        high = 1 if share > 0.5 else 0
+        step, values = x - numbers[LOW + high], numbers[LOWS + high]
+        if width > 0.0 and values >= UNSURE:
+            step = min(max(step, -FAR * width), FAR * width)
+        numbers[LOW + high] += max(GAIN, 1.0 / (values + 1.0)) * step
+        numbers[LOWS + high] = values + 1.0
+        if numbers[HIGH] < numbers[LOW]:
+            numbers[HIGH], numbers[LOW] = numbers[LOW], numbers[HIGH]
+    gap, rises, width = numbers[GAP], numbers[RISES], numbers[HIGH] - numbers[LOW]
+    level, tail = numbers[LEVEL : LEVEL + LEVEL_NUMBERS], numbers[TAIL : TAIL + TAIL_NUMBERS]
+    if tail[0] == 0.0:
+        prime_tail(tail)
+    if numbers[IS_HIGH] == 0.0 and share > 0.6:
+        numbers[IS_HIGH] = 1.0
+        if learn and rises > 0.0 and gap <= STOPPED * max(level[MEAN], 1.0):
+            if rises > ENOUGH:
+                learn_tail(tail, _ideal(level, rises, gap), rises)
+            learn_level(level, rises - 1.0, gap, GAIN)
+        if learn and (width > OTHER * numbers[WIDTH] or (rises % TRIAL == 0.0 and not _even(level))):
+            numbers[RISES], numbers[WIDTH] = 0.0, width
+            level[:] = 0.0
+        if learn or rises > 0.0:
+            numbers[RISES] = min(numbers[RISES] + 1.0, LONGEST)
+        rises, gap, numbers[GAP] = numbers[RISES], 0.0, 0.0
+    elif share < 0.4:
+        numbers[IS_HIGH] = 0.0
+    if gap > STOPPED * max(level[MEAN], 1.0) and rises > 1.0 and gap > 100.0:
+        numbers[RISES] = 0.0
+        level[:] = 0.0
+        return math.nan
+    if rises <= ENOUGH or not _even(level):
+        return math.nan
+    ideal = _ideal(level, rises, gap)
+    if ideal <= 0.0:
+        return 0.0
+    return math.log(level[MEAN]) + tail_evidence(ideal, tail[0], tail[1], tail[2], rises * level[MEAN])
+
+
+@njit(cache=True)
+def _ideal(level, rises, gap):  # type: ignore[no-untyped-def]
+    """Ideal evidence that no gap is that long; 0 for one that is not longer than usual."""
+    late = gap - level[MEAN]
+    if late <= 0.0:
+        return 0.0
+    known = min(rises, 2.0 / GAIN)
+    spread = math.sqrt((max(level[SPREAD], 0.0) + ROUNDED) * (1.0 + 1.0 / known))
+    return ideal_evidence(late / spread, known)
+
+
+@njit(cache=True)
+def usual_gap(numbers):  # type: ignore[no-untyped-def]
+    """Mean number of values between two rises, even or not; 0 where it is not known."""
+    return numbers[LEVEL + MEAN] if numbers[RISES] > UNSURE else 0.0

@@ -1,0 +1,139 @@
+"""How rare a sum of deviations is: a cumulative sum, both ways, of what the value before does not explain."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, PEAK, end_excursion, excursion_evidence
+from streamgauge.models.detectors.channel.learned_tail import LOUD
+from streamgauge.models.detectors.channel.usual_level import CLIP, LEVEL_NUMBERS, MEAN, ROUNDING, SPREAD, learn_level
+
+# Numbers of a sum: values so far; their level; covariance of neighbours; the last deviation from the level; variance of innovations; the
+# last innovation in standard deviations; sums up and down; length of the excursion and the sum of its values; innovations of the block so
+# far, their sum, and how much more than independent ones such sums vary; the excursion.
+COUNT, LEVEL = 0, 1
+NEIGHBOURS = LEVEL + LEVEL_NUMBERS
+LAST, VARIANCE, INNOVATION, UP, DOWN, LENGTH, TOTAL, BLOCK, BLOCK_SUM, WIDER = range(NEIGHBOURS + 1, NEIGHBOURS + 11)
+EXCURSION = WIDER + 1
+SUM_NUMBERS = EXCURSION + EXCURSION_NUMBERS
+LEAST = 20.0  # values that are needed
+ALLOWANCE = 0.35  # standard deviations that do not add to the sum
+MOST = 40.0  # of a sum: what is far beyond any doubt needs no longer to be forgotten
+BASE = 1.5  # ideal evidence at which an excursion begins
+BLOCK_LENGTH = 25.0  # innovations
+BLOCK_GAIN = 0.02  # least weight of a block
+SETTLED = 400.0  # values after which a deviation is the new level
+
+
+@njit(cache=True)
+def _dependence(numbers, count):  # type: ignore[no-untyped-def]
+    """How much of a deviation remains in the next value: rather too large than too small."""
+    variance = numbers[LEVEL + SPREAD]
+    if variance <= 0.0:
+        return 0.0
+    share = min(max(numbers[NEIGHBOURS] / variance, -1.0), 1.0)
+    share += (1.0 + 3.0 * share) / count + math.sqrt((1.0 - share * share) / count)
+    return min(max(share, -0.9), 1.0)
+
+
+@njit(cache=True)
+def _wider(numbers, z, known, learn):  # type: ignore[no-untyped-def]
+    """How much more the sums of blocks vary than those of independent innovations, at least 1: what more than one value before explains."""
+    numbers[WIDER] = max(numbers[WIDER], 1.0)
+    if learn:
+        numbers[BLOCK] += 1.0
+        numbers[BLOCK_SUM] += z
+        if numbers[BLOCK] >= BLOCK_LENGTH:
+            square = min(numbers[BLOCK_SUM] ** 2 / BLOCK_LENGTH, CLIP * CLIP * numbers[WIDER])
+            numbers[WIDER] += max(BLOCK_GAIN, 1.0 / (known / BLOCK_LENGTH + 3.0)) * (square - numbers[WIDER])
+            numbers[BLOCK] = numbers[BLOCK_SUM] = 0.0
+    return max(numbers[WIDER], 1.0)
+
+
+@njit(cache=True)
+def restart_sum(numbers):  # type: ignore[no-untyped-def]
+    """Begin again with another input: nothing is known of its level, and little of its spread."""
+    numbers[COUNT] = min(numbers[COUNT], LEAST)
+    numbers[LEVEL + MEAN] = numbers[NEIGHBOURS] = numbers[LAST] = 0.0
+    numbers[INNOVATION] = numbers[UP] = numbers[DOWN] = numbers[LENGTH] = numbers[TOTAL] = numbers[EXCURSION + PEAK] = 0.0
+
+
+@njit(cache=True)
+def sum_evidence(numbers, x, gain, both, learn):  # type: ignore[no-untyped-def]
+    """Evidence of the sums with a new value, and learn it; NaN where too little is known.
+
+    The sums are of innovations: the deviation of a value from its usual level, less what the deviation before it explains. So a process that
+    remembers has no more excursions than one that does not.
+
+    Parameters
+    ----------
+    numbers : float64[SUM_NUMBERS]
+        Changed in place.
+    x : float
+    gain : float
+        Least weight of a value.
+    both : bool
+        Whether low values count, too.
+    learn : bool
+
+    Notes
+    -----
+    Page, Continuous inspection schemes, Biometrika 41, 1954. The chance that an excursion reaches h is about exp(-2 k h), k being the
+    allowance (Lundberg's inequality).
+    """
+    count = numbers[COUNT]
+    level = numbers[LEVEL : LEVEL + LEVEL_NUMBERS]
+    if count == 0.0:
+        if learn:
+            learn_level(level, 0.0, x, gain)
+            numbers[COUNT] = 1.0
+        return math.nan
+    known = min(count, 2.0 / gain)
+    deviation = x - level[MEAN]
+    last = numbers[LAST]
+    innovation = deviation - _dependence(numbers, known) * last
+    spread = math.sqrt(numbers[VARIANCE])
+    evidence = math.nan
+    rounding = ROUNDING * abs(level[MEAN]) + 1e-300
+    if count >= LEAST and spread > rounding:
+        z = min(max(innovation / spread, -CLIP), CLIP)
+        numbers[INNOVATION] = z
+        z /= math.sqrt(_wider(numbers, z, known, learn))
+        allowance = ALLOWANCE * (1.0 + 2.0 / math.sqrt(known))
+        numbers[UP] = min(max(numbers[UP] + z - allowance, 0.0), MOST)
+        numbers[DOWN] = min(max(numbers[DOWN] - z - allowance, 0.0), MOST) if both else 0.0
+        ideal = 2.0 * ALLOWANCE * max(numbers[UP], numbers[DOWN])
+        if ideal > LOUD:
+            ideal = LOUD * (1.0 + math.log(ideal / LOUD))
+        evidence = excursion_evidence(numbers[EXCURSION : EXCURSION + EXCURSION_NUMBERS], ideal, BASE, learn)
+        if ideal > BASE:
+            numbers[LENGTH] += 1.0
+            numbers[TOTAL] += deviation
+        else:
+            numbers[LENGTH] = numbers[TOTAL] = 0.0
+        if numbers[LENGTH] > SETTLED:
+            level[MEAN] += numbers[TOTAL] / numbers[LENGTH]
+            deviation = x - level[MEAN]
+            numbers[UP] = numbers[DOWN] = numbers[LENGTH] = numbers[TOTAL] = 0.0
+            end_excursion(numbers[EXCURSION : EXCURSION + EXCURSION_NUMBERS], BASE, learn)
+    numbers[LAST] = deviation
+    if learn:
+        _learn(numbers, deviation, last, innovation, count, gain)
+        learn_level(level, count, x, gain)
+        numbers[COUNT] = count + 1.0
+    return evidence
+
+
+@njit(cache=True)
+def _learn(numbers, deviation, last, innovation, count, gain):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    """Learn covariance of neighbours and variance of innovations, each limited to three standard deviations."""
+    weight = max(1.0 / count, gain)
+    if count >= LEAST:
+        limit = CLIP * math.sqrt(numbers[LEVEL + SPREAD])
+        deviation, last = min(max(deviation, -limit), limit), min(max(last, -limit), limit)
+        limit = CLIP * math.sqrt(numbers[VARIANCE])
+        if limit > 0.0:
+            innovation = min(max(innovation, -limit), limit)
+    numbers[NEIGHBOURS] += weight * (deviation * last - numbers[NEIGHBOURS])
+    numbers[VARIANCE] += weight * (innovation * innovation - numbers[VARIANCE])
