@@ -24,7 +24,7 @@ BEAT_NUMBERS = TAIL + TAIL_NUMBERS
 EVEN = 0.15  # largest standard deviation of gaps, relative to their mean, of what is called a beat
 ENOUGH = 8.0  # gaps that are needed
 ROUNDED = 1.0 / 12.0  # variance of a gap that comes from counting whole values
-STOPPED = 6.0  # gaps after which there is no beat any more
+STOPPED, LONG_GAP = 6.0, 100.0  # gaps, and values, after which there is no beat any more
 GAIN = 0.02  # least weight of a gap, of a low and of a high value
 LONGEST = 5000.0
 FAR = 10.0  # widths between low and high that a value moves their means by at most
@@ -63,7 +63,7 @@ def beat_evidence(numbers, x, learn):  # type: ignore[no-untyped-def]
         prime_tail(tail)
     if numbers[IS_HIGH] == 0.0 and share > 0.6:
         numbers[IS_HIGH] = 1.0
-        if learn and rises > 0.0 and gap <= STOPPED * max(level[MEAN], 1.0):
+        if learn and rises > 0.0:
             if rises > ENOUGH:
                 learn_tail(tail, _ideal(level, rises, gap), rises)
             learn_level(level, rises - 1.0, gap, GAIN)
@@ -75,7 +75,7 @@ def beat_evidence(numbers, x, learn):  # type: ignore[no-untyped-def]
         rises, gap, numbers[GAP] = numbers[RISES], 0.0, 0.0
     elif share < 0.4:
         numbers[IS_HIGH] = 0.0
-    if gap > STOPPED * max(level[MEAN], 1.0) and rises > 1.0 and gap > 100.0:
+    if rises > 1.0 and gap > STOPPED * level[MEAN] and gap > LONG_GAP:
         numbers[RISES] = 0.0
         level[:] = 0.0
         return math.nan

@@ -7,15 +7,31 @@ import math
 from numba import njit
 from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, PEAK, end_excursion, excursion_evidence
 from streamgauge.models.detectors.channel.learned_tail import LOUD
-from streamgauge.models.detectors.channel.usual_level import CLIP, LEVEL_NUMBERS, MEAN, ROUNDING, SPREAD, learn_level
+from streamgauge.models.detectors.channel.usual_level import CLIP, ROUNDING
 
-# Numbers of a sum: values so far; their level; covariance of neighbours; the last deviation from the level; variance of innovations; the
+# Numbers of a sum: values so far; level, slope and variance; mean sign, and mean product of the signs of neighbours; the last deviation
+# from the level; variance of innovations; the
 # last innovation in standard deviations; sums up and down; length of the excursion and the sum of its values; innovations of the block so
 # far, their sum, and how much more than independent ones such sums vary; the excursion.
-COUNT, LEVEL = 0, 1
-NEIGHBOURS = LEVEL + LEVEL_NUMBERS
-LAST, VARIANCE, INNOVATION, UP, DOWN, LENGTH, TOTAL, BLOCK, BLOCK_SUM, WIDER = range(NEIGHBOURS + 1, NEIGHBOURS + 11)
-EXCURSION = WIDER + 1
+(
+    COUNT,
+    LEVEL,
+    SLOPE,
+    SPREAD,
+    SIGN,
+    SIGNS,
+    LAST,
+    VARIANCE,
+    INNOVATION,
+    UP,
+    DOWN,
+    LENGTH,
+    TOTAL,
+    BLOCK,
+    BLOCK_SUM,
+    WIDER,
+    EXCURSION,
+) = range(17)
 SUM_NUMBERS = EXCURSION + EXCURSION_NUMBERS
 LEAST = 20.0  # values that are needed
 ALLOWANCE = 0.35  # standard deviations that do not add to the sum
@@ -23,16 +39,19 @@ MOST = 40.0  # of a sum: what is far beyond any doubt needs no longer to be forg
 BASE = 1.5  # ideal evidence at which an excursion begins
 BLOCK_LENGTH = 25.0  # innovations
 BLOCK_GAIN = 0.02  # least weight of a block
+WIDEST = 4.0  # standard deviations of an innovation, for those who ask for its size
 SETTLED = 400.0  # values after which a deviation is the new level
 
 
 @njit(cache=True)
 def _dependence(numbers, count):  # type: ignore[no-untyped-def]
-    """How much of a deviation remains in the next value: rather too large than too small."""
-    variance = numbers[LEVEL + SPREAD]
-    if variance <= 0.0:
-        return 0.0
-    share = min(max(numbers[NEIGHBOURS] / variance, -1.0), 1.0)
+    """How much of a deviation remains in the next value: rather too large than too small.
+
+    The correlation of normal variables follows from that of their signs, which no outlier and no short fault changes much (Sheppard 1899).
+    """
+    square = numbers[SIGN] ** 2
+    signs = (numbers[SIGNS] - square) / (1.0 - square) if square < 0.999 else 0.0
+    share = math.sin(0.5 * math.pi * min(max(signs, -1.0), 1.0))
     share += (1.0 + 3.0 * share) / count + math.sqrt((1.0 - share * share) / count)
     return min(max(share, -0.9), 1.0)
 
@@ -55,7 +74,7 @@ def _wider(numbers, z, known, learn):  # type: ignore[no-untyped-def]
 def restart_sum(numbers):  # type: ignore[no-untyped-def]
     """Begin again with another input: nothing is known of its level, and little of its spread."""
     numbers[COUNT] = min(numbers[COUNT], LEAST)
-    numbers[LEVEL + MEAN] = numbers[NEIGHBOURS] = numbers[LAST] = 0.0
+    numbers[LEVEL] = numbers[SLOPE] = numbers[SIGN] = numbers[SIGNS] = numbers[LAST] = 0.0
     numbers[INNOVATION] = numbers[UP] = numbers[DOWN] = numbers[LENGTH] = numbers[TOTAL] = numbers[EXCURSION + PEAK] = 0.0
 
 
@@ -83,22 +102,21 @@ def sum_evidence(numbers, x, gain, both, learn):  # type: ignore[no-untyped-def]
     allowance (Lundberg's inequality).
     """
     count = numbers[COUNT]
-    level = numbers[LEVEL : LEVEL + LEVEL_NUMBERS]
     if count == 0.0:
         if learn:
-            learn_level(level, 0.0, x, gain)
-            numbers[COUNT] = 1.0
+            numbers[LEVEL], numbers[COUNT] = x, 1.0
         return math.nan
-    known = min(count, 2.0 / gain)
-    deviation = x - level[MEAN]
+    known = min(count, 1.0 / gain)
+    level = numbers[LEVEL] + numbers[SLOPE]
+    deviation = x - level
     last = numbers[LAST]
     innovation = deviation - _dependence(numbers, known) * last
     spread = math.sqrt(numbers[VARIANCE])
     evidence = math.nan
-    rounding = ROUNDING * abs(level[MEAN]) + 1e-300
-    if count >= LEAST and spread > rounding:
-        z = min(max(innovation / spread, -CLIP), CLIP)
-        numbers[INNOVATION] = z
+    if count >= LEAST and spread > ROUNDING * abs(level) + 1e-300:
+        z = innovation / spread
+        numbers[INNOVATION] = min(max(z, -WIDEST), WIDEST)
+        z = min(max(z, -CLIP), CLIP)
         z /= math.sqrt(_wider(numbers, z, known, learn))
         allowance = ALLOWANCE * (1.0 + 2.0 / math.sqrt(known))
         numbers[UP] = min(max(numbers[UP] + z - allowance, 0.0), MOST)
@@ -113,27 +131,37 @@ def sum_evidence(numbers, x, gain, both, learn):  # type: ignore[no-untyped-def]
         else:
             numbers[LENGTH] = numbers[TOTAL] = 0.0
         if numbers[LENGTH] > SETTLED:
-            level[MEAN] += numbers[TOTAL] / numbers[LENGTH]
-            deviation = x - level[MEAN]
+            numbers[LEVEL] += numbers[TOTAL] / numbers[LENGTH]
+            deviation -= numbers[TOTAL] / numbers[LENGTH]
             numbers[UP] = numbers[DOWN] = numbers[LENGTH] = numbers[TOTAL] = 0.0
             end_excursion(numbers[EXCURSION : EXCURSION + EXCURSION_NUMBERS], BASE, learn)
     numbers[LAST] = deviation
     if learn:
-        _learn(numbers, deviation, last, innovation, count, gain)
-        learn_level(level, count, x, gain)
-        numbers[COUNT] = count + 1.0
+        _learn(numbers, deviation, last, innovation, gain)
     return evidence
 
 
 @njit(cache=True)
-def _learn(numbers, deviation, last, innovation, count, gain):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    """Learn covariance of neighbours and variance of innovations, each limited to three standard deviations."""
+def _learn(numbers, deviation, last, innovation, gain):  # type: ignore[no-untyped-def]
+    """Learn a deviation and an innovation, each limited to three standard deviations.
+
+    Level and slope are those of a line through all values at first, later of a line that forgets (Holt 1957).
+    """
+    count = numbers[COUNT]
     weight = max(1.0 / count, gain)
+    sign, sign_before = math.copysign(1.0, deviation), math.copysign(1.0, last)
     if count >= LEAST:
-        limit = CLIP * math.sqrt(numbers[LEVEL + SPREAD])
-        deviation, last = min(max(deviation, -limit), limit), min(max(last, -limit), limit)
+        limit = CLIP * math.sqrt(numbers[SPREAD])
+        if limit > 0.0:
+            deviation = min(max(deviation, -limit), limit)
         limit = CLIP * math.sqrt(numbers[VARIANCE])
         if limit > 0.0:
             innovation = min(max(innovation, -limit), limit)
-    numbers[NEIGHBOURS] += weight * (deviation * last - numbers[NEIGHBOURS])
+    n = count + 1.0
+    numbers[LEVEL] += numbers[SLOPE] + max(min(4.0 / n, 1.0), 2.0 * gain) * deviation
+    numbers[SLOPE] += max(6.0 / (n * n) if count >= LEAST else 0.0, gain * gain) * deviation
+    numbers[SPREAD] += weight * (deviation * deviation - numbers[SPREAD])
+    numbers[SIGN] += weight * (sign - numbers[SIGN])
+    numbers[SIGNS] += weight * (sign * sign_before - numbers[SIGNS])
     numbers[VARIANCE] += weight * (innovation * innovation - numbers[VARIANCE])
+    numbers[COUNT] = n

@@ -30,6 +30,8 @@ FLOOR_FOUND = BLOCK_VALUES + 1
 FLOOR_AT = FLOOR_FOUND + 1
 WIDTH = FLOOR_AT + SUM_NUMBERS
 VALUE, RESIDUAL, STEP = 1.0, 2.0, 3.0  # what is summed up: values; what the time of day does not explain; steps of a counter
+LINE = 5.0  # how much faster than all else the sum of deviations forgets
+SLOWEST = 0.02  # least weight of a block of the floor
 SHORT = 1.0 / 12.0  # weight of a new innovation in the mean of the last ones
 SPREAD_BASE = 2.0  # ideal evidence at which an excursion of the spread begins
 LEAST_BLOCK, LONGEST_BLOCK = 16.0, 5000.0  # values of whose lowest the floor is made
@@ -128,7 +130,7 @@ def _floor_evidence(cell, x, gain, learn):  # type: ignore[no-untyped-def]
     block = min(max(BLOCK_GAPS * usual_gap(cell[BEAT_AT : BEAT_AT + BEAT_NUMBERS]), LEAST_BLOCK), LONGEST_BLOCK)
     if cell[BLOCK_VALUES] >= block:
         numbers = cell[FLOOR_AT : FLOOR_AT + SUM_NUMBERS]
-        found = sum_evidence(numbers, cell[BLOCK_LOWEST], min(block * gain, 0.02), False, learn)
+        found = sum_evidence(numbers, cell[BLOCK_LOWEST], min(block * gain, SLOWEST), False, learn)
         cell[FLOOR_FOUND] = -1.0 if math.isnan(found) else found + math.log(block)
         cell[BLOCK_VALUES] = 0.0
     return cell[FLOOR_FOUND] if cell[FLOOR_FOUND] >= 0.0 else math.nan
@@ -148,7 +150,7 @@ def _runs(state, rows, X, quarantined, gain, expected, evidence):  # type: ignor
                 cell[LAST_VALUE], cell[FLOOR_FOUND] = x, -1.0
             value = _summed(cell, x, expected[i, f])
             if not math.isnan(value):
-                found[SUM] = sum_evidence(cell[SUM_AT : SUM_AT + SUM_NUMBERS], value, gain, True, learn)
+                found[SUM] = sum_evidence(cell[SUM_AT : SUM_AT + SUM_NUMBERS], value, LINE * gain, True, learn)
                 if not math.isnan(found[SUM]):
                     found[SPREAD_CHANGE] = _spread_evidence(cell, gain, learn)
             found[FLAT] = run_evidence(cell[EQUAL_AT : EQUAL_AT + EQUAL_NUMBERS], x, cell[LAST_VALUE], learn)
