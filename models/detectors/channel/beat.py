@@ -15,20 +15,23 @@ from streamgauge.models.detectors.channel.learned_tail import (
 from streamgauge.models.detectors.channel.usual_level import LEVEL_NUMBERS, MEAN, SPREAD, UNSURE, learn_level
 
 # Numbers of a beat: mean of low values and of high ones; number of each; whether the value is high; values since the last rise; rises; width between low and high
-# when the first of these came; level of the gaps
-# between rises; their tail.
-LOW, HIGH, LOWS, HIGHS, IS_HIGH, GAP, RISES, WIDTH = range(8)
-LEVEL = 8
+# when the first of these came; share of gaps that were far too short or too long; level of the gaps between rises; their tail.
+LOW, HIGH, LOWS, HIGHS, IS_HIGH, GAP, RISES, WIDTH, ODD = range(9)
+LEVEL = 9
 TAIL = LEVEL + LEVEL_NUMBERS
 BEAT_NUMBERS = TAIL + TAIL_NUMBERS
+RISEN, FALLEN = 0.75, 0.25  # share of the way from low to high at which a value is high, and low again
 EVEN = 0.15  # largest standard deviation of gaps, relative to their mean, of what is called a beat
 ENOUGH = 8.0  # gaps that are needed
 ROUNDED = 1.0 / 12.0  # variance of a gap that comes from counting whole values
 STOPPED, LONG_GAP = 6.0, 100.0  # gaps, and values, after which there is no beat any more
+CERTAIN = 2.0  # values that one counts for in what is known of the tail: each could have been too early, and each too late
 GAIN = 0.02  # least weight of a gap, of a low and of a high value
 LONGEST = 5000.0
 FAR = 10.0  # widths between low and high that a value moves their means by at most
 OTHER = 1.2  # width between low and high, relative to the one at first, beyond which the rises were others
+FAR_OFF = 4.0  # standard deviations from the mean at which a gap is odd
+ODD_GAIN, MOST_ODD = 0.04, 0.08  # least weight of a gap in the share of odd ones; with a larger share there is no beat
 TRIAL = 30.0  # rises after which a beat that is not even is sought anew
 
 
@@ -61,30 +64,35 @@ def beat_evidence(numbers, x, learn):  # type: ignore[no-untyped-def]
     level, tail = numbers[LEVEL : LEVEL + LEVEL_NUMBERS], numbers[TAIL : TAIL + TAIL_NUMBERS]
     if tail[0] == 0.0:
         prime_tail(tail)
-    if numbers[IS_HIGH] == 0.0 and share > 0.6:
+    if numbers[IS_HIGH] == 0.0 and share > RISEN:
         numbers[IS_HIGH] = 1.0
         if learn and rises > 0.0:
             if rises > ENOUGH:
                 learn_tail(tail, _ideal(level, rises, gap), rises)
+            if rises > UNSURE:
+                odd = 1.0 if abs(gap - level[MEAN]) > FAR_OFF * math.sqrt(level[SPREAD] + ROUNDED) else 0.0
+                numbers[ODD] += (ODD_GAIN if numbers[ODD] > MOST_ODD else max(ODD_GAIN, 1.0 / rises)) * (odd - numbers[ODD])
             learn_level(level, rises - 1.0, gap, GAIN)
         if learn and (width > OTHER * numbers[WIDTH] or (rises % TRIAL == 0.0 and not _even(level))):
+            if width <= OTHER * numbers[WIDTH]:
+                numbers[ODD] = 2.0 * MOST_ODD
             numbers[RISES], numbers[WIDTH] = 0.0, width
             level[:] = 0.0
         if learn or rises > 0.0:
             numbers[RISES] = min(numbers[RISES] + 1.0, LONGEST)
         rises, gap, numbers[GAP] = numbers[RISES], 0.0, 0.0
-    elif share < 0.4:
+    elif share < FALLEN:
         numbers[IS_HIGH] = 0.0
     if rises > 1.0 and gap > STOPPED * level[MEAN] and gap > LONG_GAP:
         numbers[RISES] = 0.0
         level[:] = 0.0
         return math.nan
-    if rises <= ENOUGH or not _even(level):
+    if rises <= ENOUGH or numbers[ODD] > MOST_ODD or not _even(level):
         return math.nan
     ideal = _ideal(level, rises, gap)
     if ideal <= 0.0:
         return 0.0
-    return math.log(level[MEAN]) + tail_evidence(ideal, tail[0], tail[1], tail[2], rises * level[MEAN])
+    return math.log(level[MEAN]) + tail_evidence(ideal, tail[0], tail[1], tail[2], CERTAIN * rises * level[MEAN])
 
 
 @njit(cache=True)
@@ -94,7 +102,8 @@ def _ideal(level, rises, gap):  # type: ignore[no-untyped-def]
     if late <= 0.0:
         return 0.0
     known = min(rises, 2.0 / GAIN)
-    spread = math.sqrt((max(level[SPREAD], 0.0) + ROUNDED) * (1.0 + 1.0 / known))
+    rounded = ROUNDED * math.sqrt(ENOUGH / max(rises, ENOUGH))  # many gaps that never vary are exact
+    spread = math.sqrt((level[SPREAD] + rounded) * (1.0 + 1.0 / known))
     return ideal_evidence(late / spread, known)
 
 

@@ -10,9 +10,8 @@ from streamgauge.models.detectors.channel.learned_tail import LOUD
 from streamgauge.models.detectors.channel.usual_level import CLIP, ROUNDING
 
 # Numbers of a sum: values so far; level, slope and variance; mean sign, and mean product of the signs of neighbours; the last deviation
-# from the level; variance of innovations; the
-# last innovation in standard deviations; sums up and down; length of the excursion and the sum of its values; innovations of the block so
-# far, their sum, and how much more than independent ones such sums vary; the excursion.
+# from the level; variance of innovations; sums up and down; length of the excursion and the sum of its values; sums of innovations of a short and of a long block, and how much
+# more than independent ones such sums vary; the excursion.
 (
     COUNT,
     LEVEL,
@@ -22,14 +21,14 @@ from streamgauge.models.detectors.channel.usual_level import CLIP, ROUNDING
     SIGNS,
     LAST,
     VARIANCE,
-    INNOVATION,
     UP,
     DOWN,
     LENGTH,
     TOTAL,
-    BLOCK,
-    BLOCK_SUM,
-    WIDER,
+    SHORT_SUM,
+    LONG_SUM,
+    SHORT_WIDER,
+    LONG_WIDER,
     EXCURSION,
 ) = range(17)
 SUM_NUMBERS = EXCURSION + EXCURSION_NUMBERS
@@ -37,10 +36,9 @@ LEAST = 20.0  # values that are needed
 ALLOWANCE = 0.35  # standard deviations that do not add to the sum
 MOST = 40.0  # of a sum: what is far beyond any doubt needs no longer to be forgotten
 BASE = 1.5  # ideal evidence at which an excursion begins
-BLOCK_LENGTH = 25.0  # innovations
+SHORT_BLOCK, LONG_BLOCK = 8.0, 32.0  # innovations
 BLOCK_GAIN = 0.02  # least weight of a block
 WIDEST = 4.0  # standard deviations of an innovation, for those who ask for its size
-SETTLED = 400.0  # values after which a deviation is the new level
 
 
 @njit(cache=True)
@@ -58,16 +56,17 @@ def _dependence(numbers, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _wider(numbers, z, known, learn):  # type: ignore[no-untyped-def]
-    """How much more the sums of blocks vary than those of independent innovations, at least 1: what more than one value before explains."""
-    numbers[WIDER] = max(numbers[WIDER], 1.0)
+    """How much more sums vary than those of independent innovations, at least 1: what the value before does not explain."""
     if learn:
-        numbers[BLOCK] += 1.0
-        numbers[BLOCK_SUM] += z
-        if numbers[BLOCK] >= BLOCK_LENGTH:
-            square = min(numbers[BLOCK_SUM] ** 2 / BLOCK_LENGTH, CLIP * CLIP * numbers[WIDER])
-            numbers[WIDER] += max(BLOCK_GAIN, 1.0 / (known / BLOCK_LENGTH + 3.0)) * (square - numbers[WIDER])
-            numbers[BLOCK] = numbers[BLOCK_SUM] = 0.0
-    return max(numbers[WIDER], 1.0)
+        for which, length in ((0, SHORT_BLOCK), (1, LONG_BLOCK)):
+            total, wider = SHORT_SUM + which, SHORT_WIDER + which
+            numbers[total] += z
+            if (numbers[COUNT] + 1.0) % length == 0.0:
+                numbers[wider] = max(numbers[wider], 1.0)
+                square = min(numbers[total] ** 2 / length, CLIP * CLIP * numbers[wider])
+                numbers[wider] += max(BLOCK_GAIN, 1.0 / (known / length + 3.0)) * (square - numbers[wider])
+                numbers[total] = 0.0
+    return max(numbers[SHORT_WIDER], numbers[LONG_WIDER], 1.0)
 
 
 @njit(cache=True)
@@ -75,12 +74,12 @@ def restart_sum(numbers):  # type: ignore[no-untyped-def]
     """Begin again with another input: nothing is known of its level, and little of its spread."""
     numbers[COUNT] = min(numbers[COUNT], LEAST)
     numbers[LEVEL] = numbers[SLOPE] = numbers[SIGN] = numbers[SIGNS] = numbers[LAST] = 0.0
-    numbers[INNOVATION] = numbers[UP] = numbers[DOWN] = numbers[LENGTH] = numbers[TOTAL] = numbers[EXCURSION + PEAK] = 0.0
+    numbers[UP] = numbers[DOWN] = numbers[LENGTH] = numbers[TOTAL] = numbers[EXCURSION + PEAK] = 0.0
 
 
 @njit(cache=True)
-def sum_evidence(numbers, x, gain, both, learn):  # type: ignore[no-untyped-def]
-    """Evidence of the sums with a new value, and learn it; NaN where too little is known.
+def sum_evidence(numbers, x, gain, both, settled, learn):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    """Evidence of the sums with a new value, and its innovation in standard deviations; learn it. NaN where too little is known.
 
     The sums are of innovations: the deviation of a value from its usual level, less what the deviation before it explains. So a process that
     remembers has no more excursions than one that does not.
@@ -94,6 +93,8 @@ def sum_evidence(numbers, x, gain, both, learn):  # type: ignore[no-untyped-def]
         Least weight of a value.
     both : bool
         Whether low values count, too.
+    settled : float
+        Values after which a deviation is the new level.
     learn : bool
 
     Notes
@@ -105,17 +106,17 @@ def sum_evidence(numbers, x, gain, both, learn):  # type: ignore[no-untyped-def]
     if count == 0.0:
         if learn:
             numbers[LEVEL], numbers[COUNT] = x, 1.0
-        return math.nan
+        return math.nan, math.nan
     known = min(count, 1.0 / gain)
     level = numbers[LEVEL] + numbers[SLOPE]
     deviation = x - level
     last = numbers[LAST]
     innovation = deviation - _dependence(numbers, known) * last
     spread = math.sqrt(numbers[VARIANCE])
-    evidence = math.nan
+    evidence, size = math.nan, math.nan
     if count >= LEAST and spread > ROUNDING * abs(level) + 1e-300:
         z = innovation / spread
-        numbers[INNOVATION] = min(max(z, -WIDEST), WIDEST)
+        size = min(max(z, -WIDEST), WIDEST)
         z = min(max(z, -CLIP), CLIP)
         z /= math.sqrt(_wider(numbers, z, known, learn))
         allowance = ALLOWANCE * (1.0 + 2.0 / math.sqrt(known))
@@ -130,7 +131,7 @@ def sum_evidence(numbers, x, gain, both, learn):  # type: ignore[no-untyped-def]
             numbers[TOTAL] += deviation
         else:
             numbers[LENGTH] = numbers[TOTAL] = 0.0
-        if numbers[LENGTH] > SETTLED:
+        if numbers[LENGTH] > settled:
             numbers[LEVEL] += numbers[TOTAL] / numbers[LENGTH]
             deviation -= numbers[TOTAL] / numbers[LENGTH]
             numbers[UP] = numbers[DOWN] = numbers[LENGTH] = numbers[TOTAL] = 0.0
@@ -138,7 +139,7 @@ def sum_evidence(numbers, x, gain, both, learn):  # type: ignore[no-untyped-def]
     numbers[LAST] = deviation
     if learn:
         _learn(numbers, deviation, last, innovation, gain)
-    return evidence
+    return evidence, size
 
 
 @njit(cache=True)

@@ -6,11 +6,10 @@ import math
 
 from numba import njit
 
-# Numbers of the runs: length of the run; evidence of its length; the value with the most repeats and its lead; values and runs so far; for
-# runs of that value and for all others: how often a run of a length went on, and how often it ended, by classes of lengths.
-LENGTH, FOUND, COMMON, LEAD, VALUES, STARTS = range(6)
-WENT_ON = 6
-CLASSES = 6  # runs of 1, of 2 and 3, up to 7, up to 15, up to 63, longer
+# Numbers of the runs: length of the run; evidence of its length; the value with the most repeats and its lead; runs so far; for runs of that value and for all others: how often a run of a length went on, and how often it ended, by classes of lengths.
+LENGTH, FOUND, COMMON, LEAD, STARTS = range(5)
+WENT_ON = 5
+CLASSES = 5  # runs of 1, of 2 and 3, up to 7, up to 31, longer
 EQUAL_NUMBERS = WENT_ON + 4 * CLASSES
 REPEATED = 0.01  # least chance that a value is repeated: events are sent twice in any stream
 PRIOR, CHANCE = 3.0, 0.2  # a length that never came goes on with this chance, which counts for so many runs
@@ -26,9 +25,7 @@ def _class_of(length):  # type: ignore[no-untyped-def]
         return 1
     if length < 8.0:
         return 2
-    if length < 16.0:
-        return 3
-    return 4 if length < 64.0 else 5
+    return 3 if length < 32.0 else 4
 
 
 @njit(cache=True)
@@ -65,14 +62,12 @@ def _chance(numbers, x, length):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def run_evidence(numbers, x, last, learn):  # type: ignore[no-untyped-def]
+def run_evidence(numbers, x, last, values, learn):  # type: ignore[no-untyped-def]
     """Minus ln of the rate of runs as long as the one that the value `x` goes on with; 0 for a value that differs from the last.
 
     The chance that a run goes on depends on how long it is already, and on whether it is one of the value with the most repeats: so zeros,
     rounded values, two values and a night without load have the runs that they have shown.
     """
-    if learn:
-        numbers[VALUES] += 1.0
     if numbers[LENGTH] == 0.0:
         numbers[LENGTH], numbers[STARTS] = 1.0, 1.0
         return 0.0
@@ -85,7 +80,7 @@ def run_evidence(numbers, x, last, learn):  # type: ignore[no-untyped-def]
         numbers[LENGTH], numbers[FOUND] = 1.0, 0.0
         return 0.0
     if numbers[FOUND] == 0.0:
-        numbers[FOUND] = math.log(max(numbers[VALUES] / (numbers[STARTS] + 1.0), 1.0))
+        numbers[FOUND] = math.log(max(values / (numbers[STARTS] + 1.0), 1.0))
     numbers[FOUND] = min(numbers[FOUND] - math.log(_chance(numbers, x, length)), 100.0)
     numbers[LENGTH] = length + 1.0
     if learn:
@@ -94,7 +89,4 @@ def run_evidence(numbers, x, last, learn):  # type: ignore[no-untyped-def]
             numbers[COMMON], numbers[LEAD] = x, 1.0
         elif weight == 1.0:
             numbers[LEAD] = min(numbers[LEAD] + (1.0 if x == numbers[COMMON] else -1.0), MEMORY)
-    if numbers[VALUES] > 100_000.0:
-        numbers[VALUES] *= 0.5
-        numbers[STARTS] *= 0.5
     return numbers[FOUND]

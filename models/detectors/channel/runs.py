@@ -8,22 +8,22 @@ from typing import ClassVar, Literal
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.beat import BEAT_NUMBERS, beat_evidence, usual_gap
-from streamgauge.models.detectors.channel.deviation_sum import COUNT, INNOVATION, LEAST, SUM_NUMBERS, restart_sum, sum_evidence
+from streamgauge.models.detectors.channel.deviation_sum import COUNT, LEAST, SUM_NUMBERS, restart_sum, sum_evidence
 from streamgauge.models.detectors.channel.equal_runs import EQUAL_NUMBERS, run_evidence
 from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, excursion_evidence
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
 from streamgauge.models.detectors.channel.learned_tail import ideal_evidence
-from streamgauge.models.detectors.channel.usual_level import LEVEL_NUMBERS, distance, learn_level
+from streamgauge.models.detectors.channel.usual_level import CLIP
 
 SUM, FLAT, SPREAD_CHANGE, MISSING, FLOOR = range(5)  # the channels
-# Numbers of an entity's field: values so far; the last one; what is summed up; changes so far, and the share of them that are falls; then
-# those of the parts.
-VALUES, LAST_VALUE, INPUT, STEPS, FALLS = range(5)
-SUM_AT = 5
+# Numbers of an entity's field: values so far; the last one; what is summed up; share of changes that are falls; then those
+# of the parts.
+VALUES, LAST_VALUE, INPUT, FALLS = range(4)
+SUM_AT = 4
 EQUAL_AT = SUM_AT + SUM_NUMBERS
 SPREAD_AT = EQUAL_AT + EQUAL_NUMBERS  # mean square of the last innovations; its level; its excursion
 SPREAD_LEVEL = SPREAD_AT + 1
-SPREAD_EXCURSION = SPREAD_LEVEL + LEVEL_NUMBERS
+SPREAD_EXCURSION = SPREAD_LEVEL + 2
 BEAT_AT = SPREAD_EXCURSION + EXCURSION_NUMBERS
 BLOCK_LOWEST, BLOCK_VALUES = BEAT_AT + BEAT_NUMBERS, BEAT_AT + BEAT_NUMBERS + 1
 FLOOR_FOUND = BLOCK_VALUES + 1
@@ -31,12 +31,14 @@ FLOOR_AT = FLOOR_FOUND + 1
 WIDTH = FLOOR_AT + SUM_NUMBERS
 VALUE, RESIDUAL, STEP = 1.0, 2.0, 3.0  # what is summed up: values; what the time of day does not explain; steps of a counter
 LINE = 5.0  # how much faster than all else the sum of deviations forgets
+SETTLED, SETTLED_FLOOR = 400.0, 30.0  # values, and blocks, after which a deviation is the new level
 SLOWEST = 0.02  # least weight of a block of the floor
+FALL_GAIN = 0.001  # least weight of a change
 SHORT = 1.0 / 12.0  # weight of a new innovation in the mean of the last ones
 SPREAD_BASE = 2.0  # ideal evidence at which an excursion of the spread begins
 LEAST_BLOCK, LONGEST_BLOCK = 16.0, 5000.0  # values of whose lowest the floor is made
 BLOCK_GAPS = 1.5  # gaps between rises in a block
-COUNTER_STEPS, COUNTER_FALLS, NO_COUNTER = 50.0, 0.01, 0.05  # a counter falls seldom; what falls more often is none
+COUNTER_VALUES, COUNTER_FALLS, NO_COUNTER = 50.0, 0.01, 0.05  # a counter falls seldom; what falls more often is none
 
 
 class Runs(FieldChannels):
@@ -85,12 +87,12 @@ class Runs(FieldChannels):
 @njit(cache=True)
 def _summed(cell, x, expected):  # type: ignore[no-untyped-def]
     """What is summed up: NaN where the time of day is usually known, and is not now."""
-    steps, falls = cell[STEPS], cell[FALLS]
+    falls = cell[FALLS]
     wanted = max(cell[INPUT], VALUE)
     if wanted == STEP:
         if falls > NO_COUNTER:
             wanted = VALUE if math.isnan(expected) else RESIDUAL
-    elif steps >= COUNTER_STEPS and falls <= COUNTER_FALLS:
+    elif cell[VALUES] >= COUNTER_VALUES and falls <= COUNTER_FALLS:
         wanted = STEP
     elif not math.isnan(expected):
         wanted = RESIDUAL
@@ -103,22 +105,25 @@ def _summed(cell, x, expected):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _spread_evidence(cell, gain, learn):  # type: ignore[no-untyped-def]
+def _spread_evidence(cell, innovation, gain, learn):  # type: ignore[no-untyped-def]
     """Evidence of the mean square of the last innovations, against what it usually is."""
-    z, count = cell[SUM_AT + INNOVATION], cell[SUM_AT + COUNT] - LEAST
-    cell[SPREAD_AT] += max(SHORT, 1.0 / (count + 1.0)) * (z * z - cell[SPREAD_AT])
-    if count < 1.0 / SHORT:
+    count = cell[SUM_AT + COUNT] - LEAST
+    cell[SPREAD_AT] += max(SHORT, 1.0 / (count + 1.0)) * (innovation * innovation - cell[SPREAD_AT])
+    learned = count - 1.0 / SHORT
+    if learned < 0.0:
         return math.nan
     statistic = cell[SPREAD_AT] ** (1.0 / 3.0)  # nearly normal: Wilson and Hilferty 1931
-    level = cell[SPREAD_LEVEL : SPREAD_LEVEL + LEVEL_NUMBERS]
-    learned = count - 1.0 / SHORT
+    change, spread = statistic - cell[SPREAD_LEVEL], math.sqrt(cell[SPREAD_LEVEL + 1])
     evidence = math.nan
-    if learned >= 2.0 / SHORT:
-        known = min(learned, 2.0 / gain) * SHORT / 2.0
-        ideal = ideal_evidence(distance(level, known, statistic), known)
+    if learned >= 2.0 / SHORT and spread > 0.0:
+        known = min(learned, 1.0 / gain) * SHORT / 2.0
+        ideal = ideal_evidence(change / (spread * math.sqrt(1.0 + 1.0 / known)), known)
         evidence = excursion_evidence(cell[SPREAD_EXCURSION : SPREAD_EXCURSION + EXCURSION_NUMBERS], ideal, SPREAD_BASE, learn)
+        change = min(max(change, -CLIP * spread), CLIP * spread)
     if learn:
-        learn_level(level, learned, statistic, gain)
+        weight = max(1.0 / (learned + 1.0), gain)
+        cell[SPREAD_LEVEL] += weight * change
+        cell[SPREAD_LEVEL + 1] = (1.0 - weight) * (cell[SPREAD_LEVEL + 1] + weight * change * change)
     return evidence
 
 
@@ -130,7 +135,7 @@ def _floor_evidence(cell, x, gain, learn):  # type: ignore[no-untyped-def]
     block = min(max(BLOCK_GAPS * usual_gap(cell[BEAT_AT : BEAT_AT + BEAT_NUMBERS]), LEAST_BLOCK), LONGEST_BLOCK)
     if cell[BLOCK_VALUES] >= block:
         numbers = cell[FLOOR_AT : FLOOR_AT + SUM_NUMBERS]
-        found = sum_evidence(numbers, cell[BLOCK_LOWEST], min(block * gain, SLOWEST), False, learn)
+        found, _ = sum_evidence(numbers, cell[BLOCK_LOWEST], min(block * gain, SLOWEST), False, SETTLED_FLOOR, learn)
         cell[FLOOR_FOUND] = -1.0 if math.isnan(found) else found + math.log(block)
         cell[BLOCK_VALUES] = 0.0
     return cell[FLOOR_FOUND] if cell[FLOOR_FOUND] >= 0.0 else math.nan
@@ -150,17 +155,15 @@ def _runs(state, rows, X, quarantined, gain, expected, evidence):  # type: ignor
                 cell[LAST_VALUE], cell[FLOOR_FOUND] = x, -1.0
             value = _summed(cell, x, expected[i, f])
             if not math.isnan(value):
-                found[SUM] = sum_evidence(cell[SUM_AT : SUM_AT + SUM_NUMBERS], value, LINE * gain, True, learn)
-                if not math.isnan(found[SUM]):
-                    found[SPREAD_CHANGE] = _spread_evidence(cell, gain, learn)
-            found[FLAT] = run_evidence(cell[EQUAL_AT : EQUAL_AT + EQUAL_NUMBERS], x, cell[LAST_VALUE], learn)
+                found[SUM], innovation = sum_evidence(cell[SUM_AT : SUM_AT + SUM_NUMBERS], value, LINE * gain, True, SETTLED, learn)
+                if not math.isnan(innovation):
+                    found[SPREAD_CHANGE] = _spread_evidence(cell, innovation, gain, learn)
+            found[FLAT] = run_evidence(cell[EQUAL_AT : EQUAL_AT + EQUAL_NUMBERS], x, cell[LAST_VALUE], count, learn)
             if count < LEAST:
                 found[FLAT] = math.nan
             found[MISSING] = beat_evidence(cell[BEAT_AT : BEAT_AT + BEAT_NUMBERS], x, learn)
             found[FLOOR] = _floor_evidence(cell, x, gain, learn)
             if learn and x != cell[LAST_VALUE]:
-                weight = max(1.0 / (cell[STEPS] + 1.0), 1.0 / 1000.0)
-                cell[STEPS] = min(cell[STEPS] + 1.0, 1000.0)
-                cell[FALLS] += weight * ((1.0 if x < cell[LAST_VALUE] else 0.0) - cell[FALLS])
+                cell[FALLS] += max(1.0 / (count + 1.0), FALL_GAIN) * ((1.0 if x < cell[LAST_VALUE] else 0.0) - cell[FALLS])
             cell[LAST_VALUE] = x
             cell[VALUES] = count + 1.0
