@@ -20,7 +20,7 @@ def excursion_evidence(numbers, ideal, base, learn):  # type: ignore[no-untyped-
     """Evidence of a statistic that remembers: minus ln of the rate at which its excursions begin and come so far.
 
     A cumulative sum stays high for many events once it is high. So not its values are counted but its excursions beyond `base`, each
-    once, by its peak.
+    once, by its peak. And an event after the peak is no evidence for anything: only that the excursion is not over yet.
 
     Parameters
     ----------
@@ -48,11 +48,13 @@ def excursion_evidence(numbers, ideal, base, learn):  # type: ignore[no-untyped-
             numbers[EVENTS] *= 0.5
             numbers[EXCURSIONS] *= 0.5
     if ideal > base:
-        numbers[PEAK] = max(numbers[PEAK], ideal)
+        if ideal < numbers[PEAK]:
+            return 0.0
+        numbers[PEAK] = ideal
         # All events, not only excursions, show what the tail is like.
         return rare + tail_evidence(ideal - base, tail[0], tail[1], tail[2], numbers[EVENTS])
     end_excursion(numbers, base, learn)
-    return rare * max(ideal, 0.0) / base
+    return 0.0
 
 
 @njit(cache=True)

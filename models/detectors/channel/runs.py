@@ -26,10 +26,10 @@ SPREAD_LEVEL = SPREAD_AT + 1
 SPREAD_EXCURSION = SPREAD_LEVEL + 2
 BEAT_AT = SPREAD_EXCURSION + EXCURSION_NUMBERS
 BLOCK_LOWEST, BLOCK_VALUES = BEAT_AT + BEAT_NUMBERS, BEAT_AT + BEAT_NUMBERS + 1
-FLOOR_FOUND = BLOCK_VALUES + 1
-FLOOR_AT = FLOOR_FOUND + 1
+FLOOR_AT = BLOCK_VALUES + 1
 WIDTH = FLOOR_AT + SUM_NUMBERS
 VALUE, RESIDUAL, STEP = 1.0, 2.0, 3.0  # what is summed up: values; what the time of day does not explain; steps of a counter
+LEAST_EVIDENCE = 6.0  # less counts as none: a run that is not clear yet would only hide which single events are unusual
 LINE = 5.0  # how much faster than all else the sum of deviations forgets
 SETTLED, SETTLED_FLOOR = 400.0, 30.0  # values, and blocks, after which a deviation is the new level
 SLOWEST = 0.02  # least weight of a block of the floor
@@ -129,16 +129,16 @@ def _spread_evidence(cell, innovation, gain, learn):  # type: ignore[no-untyped-
 
 @njit(cache=True)
 def _floor_evidence(cell, x, gain, learn):  # type: ignore[no-untyped-def]
-    """Evidence of the lowest values of blocks that are longer than the usual gap between rises; it stands until the next block ends."""
+    """Evidence of the lowest values of blocks that are longer than the usual gap between rises; NaN within a block."""
     cell[BLOCK_LOWEST] = x if cell[BLOCK_VALUES] == 0.0 else min(cell[BLOCK_LOWEST], x)
     cell[BLOCK_VALUES] += 1.0
     block = min(max(BLOCK_GAPS * usual_gap(cell[BEAT_AT : BEAT_AT + BEAT_NUMBERS]), LEAST_BLOCK), LONGEST_BLOCK)
-    if cell[BLOCK_VALUES] >= block:
-        numbers = cell[FLOOR_AT : FLOOR_AT + SUM_NUMBERS]
-        found, _ = sum_evidence(numbers, cell[BLOCK_LOWEST], min(block * gain, SLOWEST), False, SETTLED_FLOOR, learn)
-        cell[FLOOR_FOUND] = -1.0 if math.isnan(found) else found + math.log(block)
-        cell[BLOCK_VALUES] = 0.0
-    return cell[FLOOR_FOUND] if cell[FLOOR_FOUND] >= 0.0 else math.nan
+    if cell[BLOCK_VALUES] < block:
+        return math.nan
+    numbers = cell[FLOOR_AT : FLOOR_AT + SUM_NUMBERS]
+    cell[BLOCK_VALUES] = 0.0
+    found, _ = sum_evidence(numbers, cell[BLOCK_LOWEST], min(block * gain, SLOWEST), False, SETTLED_FLOOR, learn)
+    return found + math.log(block) if found > 0.0 else found
 
 
 @njit(cache=True)
@@ -152,7 +152,7 @@ def _runs(state, rows, X, quarantined, gain, expected, evidence):  # type: ignor
             cell, found = state[rows[i], f], evidence[i, f]
             count = cell[VALUES]
             if count == 0.0:
-                cell[LAST_VALUE], cell[FLOOR_FOUND] = x, -1.0
+                cell[LAST_VALUE] = x
             value = _summed(cell, x, expected[i, f])
             if not math.isnan(value):
                 found[SUM], innovation = sum_evidence(cell[SUM_AT : SUM_AT + SUM_NUMBERS], value, LINE * gain, True, SETTLED, learn)
@@ -163,6 +163,9 @@ def _runs(state, rows, X, quarantined, gain, expected, evidence):  # type: ignor
                 found[FLAT] = math.nan
             found[MISSING] = beat_evidence(cell[BEAT_AT : BEAT_AT + BEAT_NUMBERS], x, learn)
             found[FLOOR] = _floor_evidence(cell, x, gain, learn)
+            for k in range(found.shape[0]):
+                if found[k] < LEAST_EVIDENCE:
+                    found[k] = 0.0
             if learn and x != cell[LAST_VALUE]:
                 cell[FALLS] += max(1.0 / (count + 1.0), FALL_GAIN) * ((1.0 if x < cell[LAST_VALUE] else 0.0) - cell[FALLS])
             cell[LAST_VALUE] = x
