@@ -159,7 +159,9 @@ class Detectors:
         self.versions = dict.fromkeys(self.names, "settings")
         self.weights = np.array([1.0] * len(looks) + list(weights.values()))
         self.in_nats = np.array([True] * len(looks) + [ONLINE[name].in_nats for name in others], dtype=np.bool_)
-        self.apart = np.array([True] * len(looks) + [name in ENTITY or ONLINE[name].apart for name in others], dtype=np.bool_)
+        self.apart = np.array(
+            [True] * len(looks) + [name in ENTITY or ONLINE[name].apart for name in others], dtype=np.bool_
+        )
         self.kinds: list[Kind] = [channel.kind for channel in self.channels] + [ONLINE[n].anomaly_kind for n in others]
         self.peers = Peers()
         self.categorical = any(detector.input_kind == "categories" for detector in self.cohort.values())

@@ -14,8 +14,9 @@ from streamgauge.models.detectors.channel.learned_tail import (
 )
 from streamgauge.models.detectors.channel.usual_level import LEVEL_NUMBERS, MEAN, SPREAD, UNSURE, learn_level
 
-# Numbers of a beat: mean of low values and of high ones; number of each; whether the value is high; values since the last rise; rises; width between low and high
-# when the first of these came; share of gaps that were far too short or too long; level of the gaps between rises; their tail.
+# Numbers of a beat: mean of low values and of high ones; number of each; whether the value is high; values since the last rise; rises; width
+# between low and high when the first of these came; share of gaps that were far too short or too long; level of the gaps between rises;
+# their tail.
 LOW, HIGH, LOWS, HIGHS, IS_HIGH, GAP, RISES, WIDTH, ODD = range(9)
 LEVEL = 9
 TAIL = LEVEL + LEVEL_NUMBERS
@@ -25,7 +26,9 @@ EVEN = 0.15  # largest standard deviation of gaps, relative to their mean, of wh
 ENOUGH = 8.0  # gaps that are needed
 ROUNDED = 1.0 / 12.0  # variance of a gap that comes from counting whole values
 STOPPED, LONG_GAP = 6.0, 100.0  # gaps, and values, after which there is no beat any more
-CERTAIN = 2.0  # values that one counts for in what is known of the tail: each could have been too early, and each too late
+CERTAIN = (
+    2.0  # values that one counts for in what is known of the tail: each could have been too early, and each too late
+)
 GAIN = 0.02  # least weight of a gap, of a low and of a high value
 LONGEST = 5000.0
 FAR = 10.0  # widths between low and high that a value moves their means by at most
@@ -49,7 +52,11 @@ def beat_evidence(numbers, x, learn):  # type: ignore[no-untyped-def]
     if numbers[LOWS] == 0.0:
         numbers[LOW] = numbers[HIGH] = x
     width = numbers[HIGH] - numbers[LOW]
-    share = (x - numbers[LOW]) / width if width > 0.0 else (0.0 if x == numbers[LOW] else math.copysign(10.0, x - numbers[LOW]))
+    share = (
+        (x - numbers[LOW]) / width
+        if width > 0.0
+        else (0.0 if x == numbers[LOW] else math.copysign(10.0, x - numbers[LOW]))
+    )
     numbers[GAP] = min(numbers[GAP] + 1.0, 2.0 * LONGEST)
     if learn:
         high = 1 if share > 0.5 else 0
@@ -66,18 +73,8 @@ def beat_evidence(numbers, x, learn):  # type: ignore[no-untyped-def]
         prime_tail(tail)
     if numbers[IS_HIGH] == 0.0 and share > RISEN:
         numbers[IS_HIGH] = 1.0
-        if learn and rises > 0.0:
-            if rises > ENOUGH:
-                learn_tail(tail, _ideal(level, rises, gap), rises)
-            if rises > UNSURE:
-                odd = 1.0 if abs(gap - level[MEAN]) > FAR_OFF * math.sqrt(level[SPREAD] + ROUNDED) else 0.0
-                numbers[ODD] += (ODD_GAIN if numbers[ODD] > MOST_ODD else max(ODD_GAIN, 1.0 / rises)) * (odd - numbers[ODD])
-            learn_level(level, rises - 1.0, gap, GAIN)
-        if learn and (width > OTHER * numbers[WIDTH] or (rises % TRIAL == 0.0 and not _even(level))):
-            if width <= OTHER * numbers[WIDTH]:
-                numbers[ODD] = 2.0 * MOST_ODD
-            numbers[RISES], numbers[WIDTH] = 0.0, width
-            level[:] = 0.0
+        if learn:
+            _learn_rise(numbers, width)
         if learn or rises > 0.0:
             numbers[RISES] = min(numbers[RISES] + 1.0, LONGEST)
         rises, gap, numbers[GAP] = numbers[RISES], 0.0, 0.0
@@ -93,6 +90,27 @@ def beat_evidence(numbers, x, learn):  # type: ignore[no-untyped-def]
     if ideal <= 0.0:
         return 0.0
     return math.log(level[MEAN]) + tail_evidence(ideal, tail[0], tail[1], tail[2], CERTAIN * rises * level[MEAN])
+
+
+@njit(cache=True)
+def _learn_rise(numbers, width):  # type: ignore[no-untyped-def]
+    """Learn the gap before a rise; begin again where the rises were others, or are not even."""
+    gap, rises = numbers[GAP], numbers[RISES]
+    level = numbers[LEVEL : LEVEL + LEVEL_NUMBERS]
+    if rises > ENOUGH:
+        learn_tail(numbers[TAIL : TAIL + TAIL_NUMBERS], _ideal(level, rises, gap), rises)
+    if rises > UNSURE:
+        odd = 1.0 if abs(gap - level[MEAN]) > FAR_OFF * math.sqrt(level[SPREAD] + ROUNDED) else 0.0
+        weight = ODD_GAIN if numbers[ODD] > MOST_ODD else max(ODD_GAIN, 1.0 / rises)
+        numbers[ODD] += weight * (odd - numbers[ODD])
+    if rises > 0.0:
+        learn_level(level, rises - 1.0, gap, GAIN)
+    others = width > OTHER * numbers[WIDTH]
+    if others or (rises % TRIAL == 0.0 and not _even(level)):
+        if not others:
+            numbers[ODD] = 2.0 * MOST_ODD
+        numbers[RISES], numbers[WIDTH] = 0.0, width
+        level[:] = 0.0
 
 
 @njit(cache=True)

@@ -41,7 +41,9 @@ VISITS = TAILS + STATISTICS * TAIL_NUMBERS
 PROFILE = VISITS + 2 * SLOTS
 WIDTH = PROFILE + 2 * SLOTS
 SLOW_GAIN, FAST_GAIN = 0.2, 1.0 / 3.0  # of the two running means
-EXPLAINED = 0.9  # residuals change less than values by this factor (of variances) where the time of day explains changes
+EXPLAINED = (
+    0.9  # residuals change less than values by this factor (of variances) where the time of day explains changes
+)
 FAR = 10.0  # standard deviations that a residual moves the fast running mean by at most
 
 
@@ -110,9 +112,7 @@ class DayProfile(FieldChannels):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return WIDTH
 
-    def _look(
-        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found
-    ) -> None:
+    def _look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found) -> None:
         calendar = self.calendar
         quarters = calendar.slots(times) * SLOTS // 1440
         off = np.minimum(calendar.day_types(times), 1)
@@ -152,7 +152,9 @@ def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evid
             if known:
                 expected[i, f] = base
                 effective = min(count, 2.0 / gain)
-                deviations[i, f] = _look(cell, x - base, count, effective, gain, quarantined[i], statistics, evidence[i, f])
+                deviations[i, f] = _look(
+                    cell, x - base, count, effective, gain, quarantined[i], statistics, evidence[i, f]
+                )
                 if not _explains_changes(cell):
                     evidence[i, f, CHANGE] = evidence[i, f, DEPARTURE] = math.nan
             if quarantined[i]:

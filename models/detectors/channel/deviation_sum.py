@@ -9,9 +9,9 @@ from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, PE
 from streamgauge.models.detectors.channel.learned_tail import LOUD
 from streamgauge.models.detectors.channel.usual_level import CLIP, ROUNDING
 
-# Numbers of a sum: values so far; level, slope and variance; mean sign, and mean product of the signs of neighbours; the last deviation
-# from the level; variance of innovations; sums up and down; length of the excursion and the sum of its values; sums of innovations of a short and of a long block, and how much
-# more than independent ones such sums vary; the excursion.
+# Numbers of a sum: values so far; level, slope and variance; mean sign, and mean product of the signs of neighbours; the last deviation from
+# the level; variance of innovations; sums up and down; length of the excursion and the sum of its values; sums of innovations of a short and
+# of a long block, and how much more than independent ones such sums vary; the excursion.
 (
     COUNT,
     LEVEL,
@@ -81,8 +81,8 @@ def restart_sum(numbers):  # type: ignore[no-untyped-def]
 def sum_evidence(numbers, x, gain, both, settled, learn):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """Evidence of the sums with a new value, and its innovation in standard deviations; learn it. NaN where too little is known.
 
-    The sums are of innovations: the deviation of a value from its usual level, less what the deviation before it explains. So a process that
-    remembers has no more excursions than one that does not.
+    The sums are of innovations: the deviation of a value from its usual level, less what the deviation before it explains. So a process
+    that remembers has no more excursions than one that does not.
 
     Parameters
     ----------

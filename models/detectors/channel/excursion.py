@@ -12,6 +12,7 @@ PEAK, EXCURSIONS, EVENTS = range(3)
 TAIL = 3
 EXCURSION_NUMBERS = TAIL + TAIL_NUMBERS
 AT_FIRST, RATE = 2.0, 0.05  # excursions that are assumed before any was seen, and their share of events
+HIGHER = 1.25  # a peak counts if it is this much higher than the one before it in its excursion
 FORGETS = 50_000.0  # events after which all counts are halved
 
 
@@ -48,7 +49,7 @@ def excursion_evidence(numbers, ideal, base, learn):  # type: ignore[no-untyped-
             numbers[EVENTS] *= 0.5
             numbers[EXCURSIONS] *= 0.5
     if ideal > base:
-        if ideal < numbers[PEAK]:
+        if ideal < HIGHER * numbers[PEAK]:
             return 0.0
         numbers[PEAK] = ideal
         # All events, not only excursions, show what the tail is like.

@@ -68,9 +68,7 @@ class FieldChannels(EntityDetector):
         self.cohort = np.zeros((0, self.cohort_numbers))
 
     @abstractmethod
-    def _look(
-        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found
-    ) -> None:
+    def _look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found) -> None:
         """Fill in what is found; learn what is not quarantined."""
 
     def look(  # noqa: PLR0913  one argument for each thing that is known of events

@@ -94,9 +94,7 @@ class Levels(FieldChannels):
     def numbers_per_feature(self) -> int:  # noqa: D102
         return WIDTH
 
-    def _look(
-        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found
-    ) -> None:
+    def _look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found) -> None:
         gain = 1.0 - 0.5 ** (1.0 / self.half_life)
         _levels(state, self.cohort, rows, X, quarantined, gain, *found)
 
@@ -165,7 +163,11 @@ def _channel(cell, cohort, k, count, ideal, learn):  # type: ignore[no-untyped-d
     young = count < SETTLING
     if young and known >= ENOUGH_TAIL:
         own = count / SETTLING
-        q1, q2, q3 = own * q1 + (1.0 - own) * shared[0], own * q2 + (1.0 - own) * shared[1], own * q3 + (1.0 - own) * shared[2]
+        q1, q2, q3 = (
+            own * q1 + (1.0 - own) * shared[0],
+            own * q2 + (1.0 - own) * shared[1],
+            own * q3 + (1.0 - own) * shared[2],
+        )
         learned = count + (1.0 - own) * known
     evidence = tail_evidence(ideal, q1, q2, q3, learned)
     if learn:

@@ -28,8 +28,15 @@ BEAT_AT = SPREAD_EXCURSION + EXCURSION_NUMBERS
 BLOCK_LOWEST, BLOCK_VALUES = BEAT_AT + BEAT_NUMBERS, BEAT_AT + BEAT_NUMBERS + 1
 FLOOR_AT = BLOCK_VALUES + 1
 WIDTH = FLOOR_AT + SUM_NUMBERS
-VALUE, RESIDUAL, STEP = 1.0, 2.0, 3.0  # what is summed up: values; what the time of day does not explain; steps of a counter
-LEAST_EVIDENCE = 6.0  # less counts as none: a run that is not clear yet would only hide which single events are unusual
+VALUE, RESIDUAL, STEP = (
+    1.0,
+    2.0,
+    3.0,
+)  # what is summed up: values; what the time of day does not explain; steps of a counter
+MOST_EVIDENCE = (
+    12.0  # enough for an alert; more would rank an event of a run before all events that are strange by themselves
+)
+LEAST_EVIDENCE = 6.0  # a run that is not clear yet is no look: it would only make single events less clear
 LINE = 5.0  # how much faster than all else the sum of deviations forgets
 SETTLED, SETTLED_FLOOR = 400.0, 30.0  # values, and blocks, after which a deviation is the new level
 SLOWEST = 0.02  # least weight of a block of the floor
@@ -51,7 +58,8 @@ class Runs(FieldChannels):
     - missing beat: a rise does not come although it has always come after the same number of values.
     - rising floor: the lowest values rise, even if all others are usual.
 
-    Evidence is that such a run begins at any given event: a run that lasts counts once.
+    Evidence is that such a run begins at any given event: a run that lasts counts once, in the few events in which it becomes clear. It is
+    NaN in all other events, and never more than an alert needs.
 
     Parameters
     ----------
@@ -118,7 +126,9 @@ def _spread_evidence(cell, innovation, gain, learn):  # type: ignore[no-untyped-
     if learned >= 2.0 / SHORT and spread > 0.0:
         known = min(learned, 1.0 / gain) * SHORT / 2.0
         ideal = ideal_evidence(change / (spread * math.sqrt(1.0 + 1.0 / known)), known)
-        evidence = excursion_evidence(cell[SPREAD_EXCURSION : SPREAD_EXCURSION + EXCURSION_NUMBERS], ideal, SPREAD_BASE, learn)
+        evidence = excursion_evidence(
+            cell[SPREAD_EXCURSION : SPREAD_EXCURSION + EXCURSION_NUMBERS], ideal, SPREAD_BASE, learn
+        )
         change = min(max(change, -CLIP * spread), CLIP * spread)
     if learn:
         weight = max(1.0 / (learned + 1.0), gain)
@@ -155,7 +165,9 @@ def _runs(state, rows, X, quarantined, gain, expected, evidence):  # type: ignor
                 cell[LAST_VALUE] = x
             value = _summed(cell, x, expected[i, f])
             if not math.isnan(value):
-                found[SUM], innovation = sum_evidence(cell[SUM_AT : SUM_AT + SUM_NUMBERS], value, LINE * gain, True, SETTLED, learn)
+                found[SUM], innovation = sum_evidence(
+                    cell[SUM_AT : SUM_AT + SUM_NUMBERS], value, LINE * gain, True, SETTLED, learn
+                )
                 if not math.isnan(innovation):
                     found[SPREAD_CHANGE] = _spread_evidence(cell, innovation, gain, learn)
             found[FLAT] = run_evidence(cell[EQUAL_AT : EQUAL_AT + EQUAL_NUMBERS], x, cell[LAST_VALUE], count, learn)
@@ -165,8 +177,12 @@ def _runs(state, rows, X, quarantined, gain, expected, evidence):  # type: ignor
             found[FLOOR] = _floor_evidence(cell, x, gain, learn)
             for k in range(found.shape[0]):
                 if found[k] < LEAST_EVIDENCE:
-                    found[k] = 0.0
+                    found[k] = math.nan
+                elif found[k] > MOST_EVIDENCE:
+                    found[k] = MOST_EVIDENCE
             if learn and x != cell[LAST_VALUE]:
-                cell[FALLS] += max(1.0 / (count + 1.0), FALL_GAIN) * ((1.0 if x < cell[LAST_VALUE] else 0.0) - cell[FALLS])
+                cell[FALLS] += max(1.0 / (count + 1.0), FALL_GAIN) * (
+                    (1.0 if x < cell[LAST_VALUE] else 0.0) - cell[FALLS]
+                )
             cell[LAST_VALUE] = x
             cell[VALUES] = count + 1.0
