@@ -14,9 +14,8 @@ from streamgauge.models.detectors.channel.learned_tail import (
 )
 from streamgauge.models.detectors.channel.usual_level import LEVEL_NUMBERS, MEAN, SPREAD, UNSURE, learn_level
 
-# Numbers of a beat: mean of low values and of high ones; number of each; whether the value is high; values since the last rise; rises; width
-# between low and high when the first of these came; share of gaps that were far too short or too long; level of the gaps between rises;
-# their tail.
+# Numbers of a beat: mean of low values and of high ones; number of each; whether the value is high; values since the last rise; rises; the
+# width between low and high when the first of these came; share of gaps that were far off; level of the gaps between rises; their tail.
 LOW, HIGH, LOWS, HIGHS, IS_HIGH, GAP, RISES, WIDTH, ODD = range(9)
 LEVEL = 9
 TAIL = LEVEL + LEVEL_NUMBERS
@@ -31,8 +30,8 @@ CERTAIN = (
 )
 GAIN = 0.02  # least weight of a gap, of a low and of a high value
 LONGEST = 5000.0
-FAR = 10.0  # widths between low and high that a value moves their means by at most
-OTHER = 1.2  # width between low and high, relative to the one at first, beyond which the rises were others
+FAR = 5.0  # widths between low and high that a value moves their means by at most
+OTHER = 1.5  # width between low and high, relative to the one at first, beyond which the rises were others
 FAR_OFF = 4.0  # standard deviations from the mean at which a gap is odd
 ODD_GAIN, MOST_ODD = 0.04, 0.08  # least weight of a gap in the share of odd ones; with a larger share there is no beat
 TRIAL = 30.0  # rises after which a beat that is not even is sought anew

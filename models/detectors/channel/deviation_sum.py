@@ -9,9 +9,9 @@ from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, PE
 from streamgauge.models.detectors.channel.learned_tail import LOUD
 from streamgauge.models.detectors.channel.usual_level import CLIP, ROUNDING
 
-# Numbers of a sum: values so far; level, slope and variance; mean sign, and mean product of the signs of neighbours; the last deviation from
-# the level; variance of innovations; sums up and down; length of the excursion and the sum of its values; sums of innovations of a short and
-# of a long block, and how much more than independent ones such sums vary; the excursion.
+# Numbers of a sum: values so far; level, slope and variance; mean sign, and mean product of the signs of neighbours; the last deviation
+# from the level; variance of innovations; sums up and down; length of the excursion and the sum of its values; sums of innovations of a
+# short and of a long block, and how much more than independent ones such sums vary; the excursion.
 (
     COUNT,
     LEVEL,
@@ -35,6 +35,7 @@ SUM_NUMBERS = EXCURSION + EXCURSION_NUMBERS
 LEAST = 20.0  # values that are needed
 ALLOWANCE = 0.35  # standard deviations that do not add to the sum
 MOST = 40.0  # of a sum: what is far beyond any doubt needs no longer to be forgotten
+OVER = 0.6  # share of its peak below which an excursion is over
 BASE = 1.5  # ideal evidence at which an excursion begins
 SHORT_BLOCK, LONG_BLOCK = 8.0, 32.0  # innovations
 BLOCK_GAIN = 0.02  # least weight of a block
@@ -78,7 +79,7 @@ def restart_sum(numbers):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def sum_evidence(numbers, x, gain, both, settled, learn):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def sum_evidence(numbers, x, gain, both, settled, learn):  # type: ignore[no-untyped-def]
     """Evidence of the sums with a new value, and its innovation in standard deviations; learn it. NaN where too little is known.
 
     The sums are of innovations: the deviation of a value from its usual level, less what the deviation before it explains. So a process
@@ -126,6 +127,9 @@ def sum_evidence(numbers, x, gain, both, settled, learn):  # type: ignore[no-unt
         if ideal > LOUD:
             ideal = LOUD * (1.0 + math.log(ideal / LOUD))
         evidence = excursion_evidence(numbers[EXCURSION : EXCURSION + EXCURSION_NUMBERS], ideal, BASE, learn)
+        if ideal < OVER * numbers[EXCURSION + PEAK]:
+            ideal = numbers[UP] = numbers[DOWN] = 0.0
+            end_excursion(numbers[EXCURSION : EXCURSION + EXCURSION_NUMBERS], BASE, learn)
         if ideal > BASE:
             numbers[LENGTH] += 1.0
             numbers[TOTAL] += deviation

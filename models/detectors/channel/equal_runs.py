@@ -6,8 +6,8 @@ import math
 
 from numba import njit
 
-# Numbers of the runs: length of the run; evidence of its length; the value with the most repeats and its lead; runs so far. For runs of that
-# value, then for all others, by classes of lengths: how often a run went on, and how often it ended.
+# Numbers of the runs: length of the run; evidence of its length; the value with the most repeats and its lead; runs so far. For runs of
+# that value, then for all others, by classes of lengths: how often a run went on, and how often it ended.
 LENGTH, FOUND, COMMON, LEAD, STARTS = range(5)
 WENT_ON = 5
 CLASSES = 5  # runs of 1, of 2 and 3, up to 7, up to 31, longer

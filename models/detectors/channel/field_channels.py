@@ -71,7 +71,7 @@ class FieldChannels(EntityDetector):
     def _look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found) -> None:
         """Fill in what is found; learn what is not quarantined."""
 
-    def look(  # noqa: PLR0913  one argument for each thing that is known of events
+    def look(
         self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, expected: Floats | None = None
     ) -> Found:
         """Look at events in row order, and learn them.

@@ -152,7 +152,7 @@ def _floor_evidence(cell, x, gain, learn):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _runs(state, rows, X, quarantined, gain, expected, evidence):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _runs(state, rows, X, quarantined, gain, expected, evidence):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         learn = not quarantined[i]
         for f in range(X.shape[1]):
