@@ -12,6 +12,10 @@ PEAK, EXCURSIONS, EVENTS = range(3)
 TAIL = 3
 EXCURSION_NUMBERS = TAIL + TAIL_NUMBERS
 AT_FIRST, RATE = 2.0, 0.05  # excursions that are assumed before any was seen, and their share of events
+SUSPICIOUS, DOUBT = (
+    9.0,
+    10.0,
+)  # an excursion of more evidence is learned with this part of its weight: it may come again
 HIGHER = 1.25  # a peak counts if it is this much higher than the one before it in its excursion
 FORGETS = 50_000.0  # events after which all counts are halved
 
@@ -64,6 +68,9 @@ def end_excursion(numbers, base, learn):  # type: ignore[no-untyped-def]
     if numbers[PEAK] <= 0.0:
         return
     if learn:
-        learn_tail(numbers[TAIL : TAIL + TAIL_NUMBERS], numbers[PEAK] - base, numbers[EXCURSIONS])
+        peak, tail = numbers[PEAK] - base, numbers[TAIL : TAIL + TAIL_NUMBERS]
+        rare = math.log((numbers[EVENTS] + AT_FIRST / RATE) / (numbers[EXCURSIONS] + AT_FIRST))
+        found = rare + tail_evidence(peak, tail[0], tail[1], tail[2], numbers[EVENTS])
+        learn_tail(tail, peak, numbers[EXCURSIONS] if found < SUSPICIOUS else DOUBT * (numbers[EXCURSIONS] + DOUBT))
         numbers[EXCURSIONS] += 1.0
     numbers[PEAK] = 0.0

