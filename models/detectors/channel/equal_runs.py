@@ -14,6 +14,7 @@ CLASSES = 5  # runs of 1, of 2 and 3, up to 7, up to 31, longer
 EQUAL_NUMBERS = WENT_ON + 4 * CLASSES
 REPEATED = 0.01  # least chance that a value is repeated: events are sent twice in any stream
 PRIOR, CHANCE = 3.0, 0.2  # a length that never came goes on with this chance, which counts for so many runs
+FEW_RUNS = 8.0  # with fewer runs so far, a field is (nearly) constant, and nothing is known of its runs
 MEMORY = 4000.0  # runs of a class after which old ones count less
 SUSPICIOUS, LITTLE = 7.0, 0.1  # a run of more evidence is learned with this weight
 
@@ -79,6 +80,9 @@ def run_evidence(numbers, x, last, values, learn):  # type: ignore[no-untyped-de
             _add(numbers, _place(numbers, last, length) + CLASSES, weight)
             numbers[STARTS] += 1.0
         numbers[LENGTH], numbers[FOUND] = 1.0, 0.0
+        return 0.0
+    if numbers[STARTS] < FEW_RUNS:
+        numbers[LENGTH] = length + 1.0
         return 0.0
     if numbers[FOUND] == 0.0:
         numbers[FOUND] = math.log(max(values / (numbers[STARTS] + 1.0), 1.0))

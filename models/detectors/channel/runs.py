@@ -174,7 +174,8 @@ def _runs(state, rows, X, quarantined, gain, expected, evidence):  # type: ignor
             if count < LEAST:
                 found[FLAT] = math.nan
             found[MISSING] = beat_evidence(cell[BEAT_AT : BEAT_AT + BEAT_NUMBERS], x, learn)
-            found[FLOOR] = _floor_evidence(cell, x, gain, learn)
+            if cell[INPUT] != STEP:  # the floor of a counter always rises
+                found[FLOOR] = _floor_evidence(cell, x, gain, learn)
             for k in range(found.shape[0]):
                 if found[k] < LEAST_EVIDENCE:
                     found[k] = math.nan
