@@ -81,12 +81,11 @@ def run_evidence(numbers, x, last, values, learn):  # type: ignore[no-untyped-de
             numbers[STARTS] += 1.0
         numbers[LENGTH], numbers[FOUND] = 1.0, 0.0
         return 0.0
-    if numbers[STARTS] < FEW_RUNS:
-        numbers[LENGTH] = length + 1.0
-        return 0.0
-    if numbers[FOUND] == 0.0:
+    judged = numbers[STARTS] >= FEW_RUNS
+    if numbers[FOUND] == 0.0 and judged:
         numbers[FOUND] = math.log(max(values / (numbers[STARTS] + 1.0), 1.0))
-    numbers[FOUND] = min(numbers[FOUND] - math.log(_chance(numbers, x, length)), 100.0)
+    if judged:
+        numbers[FOUND] = min(numbers[FOUND] - math.log(_chance(numbers, x, length)), 100.0)
     numbers[LENGTH] = length + 1.0
     if learn:
         _add(numbers, _place(numbers, x, length), weight)
