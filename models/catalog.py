@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from streamgauge.models.detectors.channel.day_profile import DayProfile
 from streamgauge.models.detectors.channel.levels import Levels
+from streamgauge.models.detectors.channel.runs import Runs
 from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
 from streamgauge.models.detectors.cohort.conditional_residual import ConditionalResidual
 from streamgauge.models.detectors.cohort.empirical_tail import EmpiricalTail
@@ -49,6 +50,7 @@ ENTITY: dict[str, type[EntityDetector]] = {
     for detector in (
         Levels,
         DayProfile,
+        Runs,
         RollingZScore,
         ModifiedZScore,
         InterquartileRange,

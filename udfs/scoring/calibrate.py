@@ -36,8 +36,9 @@ class Members:
     Attributes
     ----------
     names : list of str
-    channels : list of str
-        The kinds of the first members, which are channels of fields. They are joined field by field.
+    of_runs : bool[channels]
+        The first members are channels of fields, which are joined field by field, except those that judge runs of values. These are
+        looks of their own, and do not count for ranks.
     weights : float64[members]
         Weights in the mean, at least 0. 0 is a shadow: it gets evidence, but does not count.
     in_nats : bool[members]
@@ -51,7 +52,7 @@ class Members:
     """
 
     names: list[str]
-    channels: list[Kind]
+    of_runs: Flags
     weights: Floats
     in_nats: Flags
     apart: Flags
@@ -94,16 +95,19 @@ class Calibrators:
         ]
         self.together = TailCalibrator(settings.memory, settings.warmup)
         places = {name: k for k, name in enumerate(members.names)}
-        channels = len(members.channels)
+        channels = len(members.of_runs)
         self._fields = channels  # the member that joins the channels of several fields stands after them
         # The looks that are joined: the fields, the members that stand apart, then the ensemble.
         self._looks = members.apart.copy()
         self._looks[: channels + 1] = False
+        self._looks[:channels] = members.of_runs
         self._novelty = places.get("value_novelty")
         if self._novelty is not None:  # it decides about ranks, not about alerts
             self._looks[self._novelty] = False
         looks = [EVIDENCE.index(kind) for kind, look in zip(members.kinds, self._looks.tolist(), strict=True) if look]
         self._columns = np.array([OF_FIELDS, *looks, EVIDENCE.index("point")], dtype=np.int64)
+        ranks = [True, *[k >= channels for k in np.flatnonzero(self._looks).tolist()], True]
+        self._ranks = np.array(ranks, dtype=np.bool_)
         # Trained models count in the ensemble, whose weights follow their performance, and by themselves.
         self._in_ensemble = ~members.in_nats & (~members.apart | members.trained)
         self._pairs = [(k, places[f"{name}{SHADOW}"]) for name, k in places.items() if f"{name}{SHADOW}" in places]
@@ -149,7 +153,8 @@ class Calibrators:
         of_fields = parts[:, OF_FIELDS, None] + np.nan_to_num(opinions.by_kind - opinions.joined[:, None])
         by_kind = np.maximum(parts[:, :OF_FIELDS], of_fields)
         novelty = np.full(len(joined), np.nan) if self._novelty is None else members[:, self._novelty]
-        evidence = ranked(joined, novelty, seen)
+        ranking, _ = join(looks[:, self._ranks], present[:, self._ranks], self._columns[self._ranks])
+        evidence = ranked(ranking, novelty, seen)
         return Verdicts(
             np.where(ready, members, np.nan),
             evidence,

@@ -10,6 +10,7 @@ from streamgauge.models.catalog import COHORT, ENTITY, ONLINE
 from streamgauge.models.contract import Flags, Floats, Ints, Kind
 from streamgauge.models.detectors.channel.day_profile import Calendar, DayProfile
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
+from streamgauge.models.detectors.channel.runs import Runs
 from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
 from streamgauge.models.detectors.cohort.relations import Relations
 from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
@@ -119,6 +120,8 @@ class Detectors:
         Whether the member is a look of its own, and no part of the ensemble.
     kinds : list of str
         The kind of anomaly that each member looks for.
+    of_runs : bool[channels]
+        See `Channel`.
     light, rich : list of EntityDetector
         The entity detectors of each tier.
     cohort : dict of str to CohortDetector
@@ -171,7 +174,8 @@ class Detectors:
         )
         kinds: list[Kind] = [channel.kind for channel in self.channels]
         self.kinds: list[Kind] = [*kinds, "point", *[ONLINE[name].anomaly_kind for name in others]]
-        self._columns = np.array([EVIDENCE.index(kind) for kind in kinds], dtype=np.int64)
+        self.of_runs = np.array([channel.of_runs for channel in self.channels], dtype=np.bool_)
+        self._columns = np.array([EVIDENCE.index(kind) for kind in kinds], dtype=np.int64)[~self.of_runs]
         self.peers = Peers()
         self.categorical = any(detector.input_kind == "categories" for detector in self.cohort.values())
         for name, version in (versions or {}).items():
@@ -236,17 +240,20 @@ class Detectors:
         kind, slots, first, quarantined, times, X = inputs[:6]
         levels = inputs.levels if replay else None
         opinions, at, profile_deviations = [], 0, X
+        profiled: Floats | None = None  # what the time of day says
         given = {"values": X, "residuals": X, "own": X}  # by `input_kind`
         none, no_looks = np.empty((len(X), 1)), np.empty((*X.shape, 0))
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
-            if kind not in self._on[detector.name] or (detector.anomaly_kind != "point" and X.shape[1] > MOST_WATCHED):
+            watches = detector.anomaly_kind != "point" or isinstance(detector, Runs)
+            if kind not in self._on[detector.name] or (watches and X.shape[1] > MOST_WATCHED):
                 continue
             if isinstance(detector, FieldChannels):
-                found = detector.look(part, slots, X, times, quarantined)
+                by_time = profiled if isinstance(detector, Runs) else None
+                found = detector.look(part, slots, X, times, quarantined, by_time)
                 opinions.append(RichOpinion(detector, none[:, 0], none, found.expected, found.evidence))
                 if isinstance(detector, DayProfile):
-                    profile_deviations = found.deviations
+                    profiled, profile_deviations = found.expected, found.deviations
                     # NaN until the profile is known: until then, a detector of residuals has nothing to learn from.
                     given["residuals"] = given["own"] = X - found.expected
             elif isinstance(detector, PeerDeviation):
@@ -458,7 +465,7 @@ class Detectors:
         strongest = np.where(known, looks, 0.0).max(axis=1, initial=0.0) - price
         raw_scores = np.where(known.any(axis=1), np.maximum(strongest, 0.0), np.nan)
         opinions.raw_scores[:, : len(self.channels)] = raw_scores
-        opinions.joined, opinions.by_kind = join_fields(looks, self._columns)
+        opinions.joined, opinions.by_kind = join_fields(np.ascontiguousarray(looks[:, :, ~self.of_runs]), self._columns)
         if looks.shape[1] > 1:
             # Fields depend on each other in many ways, so what they say together is calibrated once more.
             opinions.raw_scores[:, len(self.channels)] = opinions.joined

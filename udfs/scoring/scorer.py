@@ -267,7 +267,7 @@ def _members(detectors: Detectors, models: Models) -> Members:
     kinds_of_models: list[Kind] = ["point"] * len(models.names)
     return Members(
         names=[*detectors.names, *models.names],
-        channels=[channel.kind for channel in detectors.channels],
+        of_runs=detectors.of_runs,
         weights=np.concatenate((detectors.weights, models.weights)),
         in_nats=np.concatenate((detectors.in_nats, no_model)),
         apart=np.concatenate((detectors.apart, all_models)),

@@ -45,6 +45,10 @@ class RelationsSettings(Section):
     warmup: int = Field(128, ge=128, description="Events to learn before anything is scored.")
 
 
+class RunsSettings(ChannelSection):
+    """What only many values in a row show: a shift, a flat line, another spread, a missing beat, a rising floor; rich tier."""
+
+
 class RollingZScoreSettings(DetectorSection):
     """Rolling z-score, per entity and field."""
 
@@ -243,6 +247,7 @@ class DetectorSettings(Section):
     levels: LevelsSettings | None = LevelsSettings(streams=("series", "fields"))
     day_profile: DayProfileSettings | None = DayProfileSettings(streams=("series", "fields"))
     relations: RelationsSettings | None = RelationsSettings()
+    runs: RunsSettings | None = RunsSettings(streams=("series", "fields"))
     rolling_z_score: RollingZScoreSettings | None = None
     value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
     half_space_trees: HalfSpaceTreesSettings | None = None

@@ -4,4 +4,15 @@ In: state, rows of entities, values and times in order.
 Out: evidence of each event, field and channel, the expected value, and the deviation from it.
 """
 
-__all__ = ["day_profile", "field_channels", "learned_tail", "levels", "usual_level"]
+__all__ = [
+    "beat",
+    "day_profile",
+    "deviation_sum",
+    "equal_runs",
+    "excursion",
+    "field_channels",
+    "learned_tail",
+    "levels",
+    "runs",
+    "usual_level",
+]

@@ -30,16 +30,20 @@ NEAR = 4  # slots next to one that was never visited, among which a visited one 
 # The statistics of residuals; the first two also say how much of a change, and of a departure, the time of day explains.
 CHANGE, DEPARTURE, RESIDUAL, RECENT = range(4)
 STATISTICS = 4
-# Numbers of an entity's field: residuals, values, first day; last residual, slow and fast mean of residuals; level of all values; a level
+# Numbers of an entity's field: residuals, values, first day; last residual, slow and fast mean of residuals; last value and
+# level of changes of values; level of all values; a level
 # and a tail for each statistic; visits and level of each slot, on working days, then on days off.
-COUNT, VALUES, FIRST_DAY, LAST, SLOW, FAST = range(6)
-WHOLE = 6
+COUNT, VALUES, FIRST_DAY, LAST, SLOW, FAST, LAST_VALUE, CHANGES = range(8)
+WHOLE = CHANGES + LEVEL_NUMBERS
 LEVELS = WHOLE + LEVEL_NUMBERS
 TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
 VISITS = TAILS + STATISTICS * TAIL_NUMBERS
 PROFILE = VISITS + 2 * SLOTS
 WIDTH = PROFILE + 2 * SLOTS
 SLOW_GAIN, FAST_GAIN = 0.2, 1.0 / 3.0  # of the two running means
+EXPLAINED = (
+    0.9  # residuals change less than values by this factor (of variances) where the time of day explains changes
+)
 FAR = 10.0  # standard deviations that a residual moves the fast running mean by at most
 
 
@@ -151,8 +155,13 @@ def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evid
                 deviations[i, f] = _look(
                     cell, x - base, count, effective, gain, quarantined[i], statistics, evidence[i, f]
                 )
+                if not _explains_changes(cell):
+                    evidence[i, f, CHANGE] = evidence[i, f, DEPARTURE] = math.nan
             if quarantined[i]:
                 continue
+            if cell[VALUES] > 0.0:
+                learn_level(cell[CHANGES : CHANGES + LEVEL_NUMBERS], cell[VALUES] - 1.0, x - cell[LAST_VALUE], gain)
+            cell[LAST_VALUE] = x
             slot = off[i] * SLOTS + quarters[i]
             visits = cell[VISITS + slot]
             if visits == 0.0:
@@ -161,6 +170,13 @@ def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evid
             cell[PROFILE + slot] += max(1.0 / (visits + 1.0), least) * _limited(cell, x - cell[PROFILE + slot])
             learn_level(cell[WHOLE : WHOLE + LEVEL_NUMBERS], cell[VALUES], x, gain)
             cell[VALUES] += 1.0
+
+
+@njit(cache=True)
+def _explains_changes(cell):  # type: ignore[no-untyped-def]
+    """Whether residuals change less than values. In a field that grows, they change more, each midnight."""
+    residuals = cell[LEVELS + CHANGE * LEVEL_NUMBERS + SPREAD]
+    return cell[COUNT] < 30.0 or residuals < EXPLAINED * cell[CHANGES + SPREAD]
 
 
 @njit(cache=True)

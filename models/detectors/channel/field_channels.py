@@ -22,10 +22,13 @@ class Channel:
         Unique among all channels.
     kind : str
         The kind of anomaly that it finds.
+    of_runs : bool
+        Whether it judges runs of values. Such a channel is a look of its own, and does not rank single events.
     """
 
     name: str
     kind: Kind
+    of_runs: bool = False
 
 
 class Found(NamedTuple):
@@ -71,7 +74,9 @@ class FieldChannels(EntityDetector):
     def _look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found) -> None:
         """Fill in what is found; learn what is not quarantined."""
 
-    def look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags) -> Found:
+    def look(
+        self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, expected: Floats | None = None
+    ) -> Found:
         """Look at events in row order, and learn them.
 
         Parameters
@@ -86,6 +91,8 @@ class FieldChannels(EntityDetector):
             Milliseconds since 1970.
         quarantined : bool[n]
             Events that are not learned.
+        expected : float64[n, d], optional
+            What another detector expects; NaN where it expects nothing.
 
         Returns
         -------
@@ -94,8 +101,8 @@ class FieldChannels(EntityDetector):
         if X.shape[1] > len(self.cohort):
             more = np.zeros((X.shape[1] - len(self.cohort), self.cohort_numbers))
             self.cohort = np.concatenate((self.cohort, more))
-        unknown = np.full((2, *X.shape), np.nan)
-        found = Found(np.full((*X.shape, len(self.channels)), np.nan), unknown[0], unknown[1])
+        expected = np.full(X.shape, np.nan) if expected is None else expected.copy()
+        found = Found(np.full((*X.shape, len(self.channels)), np.nan), expected, np.full(X.shape, np.nan))
         self._look(state, rows, np.clip(X, -LARGEST, LARGEST), times, quarantined, found)
         return found
 
