@@ -20,6 +20,8 @@ from streamgauge.udfs.settings.pipeline import CalibrationSettings
 # their evidence, less 1 (Vovk and Wang, Combining p-values via averaging, Biometrika 2020).
 MERGED = 1.0
 SHADOW = " shadow"  # end of the name of a shadow: a member that is scored, but raises no alerts
+# How many looks the relations of fields count for. They judge an event by all its fields at once, and rank better than any field by itself.
+RELATIONS = 4.0
 STEP = 0.2  # share of the way to new weights that one step goes
 NEAR = 0.02  # relative difference at which the last step goes all the way
 AGREES = -math.log(0.01)  # evidence from which on a member agrees that an event is anomalous: a tail probability of 1 %
@@ -106,6 +108,9 @@ class Calibrators:
             self._looks[self._novelty] = False
         looks = [EVIDENCE.index(kind) for kind, look in zip(members.kinds, self._looks.tolist(), strict=True) if look]
         self._columns = np.array([OF_FIELDS, *looks, EVIDENCE.index("point")], dtype=np.int64)
+        self._counts = np.ones(len(self._columns))
+        if "relations" in places:
+            self._counts[1 + int(self._looks[: places["relations"]].sum())] = RELATIONS
         ranks = [True, *[k >= channels for k in np.flatnonzero(self._looks).tolist()], True]
         self._ranks = np.array(ranks, dtype=np.bool_)
         # Trained models count in the ensemble, whose weights follow their performance, and by themselves.
@@ -149,11 +154,12 @@ class Calibrators:
         fields = np.where(ready[:, self._fields], members[:, self._fields], opinions.joined)
         looks = np.column_stack((fields, members[:, self._looks], ensemble))
         present = np.column_stack((~np.isnan(fields), counts[:, self._looks], ~np.isnan(combined)))
-        joined, parts = join(looks, present, self._columns)
+        joined, parts = join(looks, present, self._columns, self._counts)
         of_fields = parts[:, OF_FIELDS, None] + np.nan_to_num(opinions.by_kind - opinions.joined[:, None])
         by_kind = np.maximum(parts[:, :OF_FIELDS], of_fields)
         novelty = np.full(len(joined), np.nan) if self._novelty is None else members[:, self._novelty]
-        ranking, _ = join(looks[:, self._ranks], present[:, self._ranks], self._columns[self._ranks])
+        ranks = self._ranks
+        ranking, _ = join(looks[:, ranks], present[:, ranks], self._columns[ranks], self._counts[ranks])
         evidence = ranked(ranking, novelty, seen)
         return Verdicts(
             np.where(ready, members, np.nan),

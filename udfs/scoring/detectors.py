@@ -31,6 +31,8 @@ MOST_WATCHED = 64  # fields up to which the rich detectors look for other anomal
 # float64 numbers of an entity's field that are kept for `Relations`: whether they are known, two means, and four of the entity, which stand
 # with its first field.
 KEPT = 7
+# Evidence that a channel of runs must have in addition: there are five, and each looks at runs of any length that begin at any event.
+RUN_PRICE = 4.0
 FIELDS = "fields"  # the member that joins the channels of several fields
 OWN = {"weight", "streams"}  # settings of a detector that are not arguments of the detector's class
 
@@ -462,7 +464,7 @@ class Detectors:
         looks = opinions.looks
         known = ~np.isnan(looks)
         price = np.log(np.maximum(known.sum(axis=1), 1))
-        strongest = np.where(known, looks, 0.0).max(axis=1, initial=0.0) - price
+        strongest = np.where(known, looks, 0.0).max(axis=1, initial=0.0) - price - RUN_PRICE * self.of_runs
         raw_scores = np.where(known.any(axis=1), np.maximum(strongest, 0.0), np.nan)
         opinions.raw_scores[:, : len(self.channels)] = raw_scores
         opinions.joined, opinions.by_kind = join_fields(np.ascontiguousarray(looks[:, :, ~self.of_runs]), self._columns)

@@ -44,12 +44,12 @@ def join_fields(looks: Floats, kinds: Ints) -> tuple[Floats, Floats]:
     Wilson, The harmonic mean p-value for combining dependent tests, PNAS 116, 2019.
     """
     joined, parts = np.empty(len(looks)), np.zeros((len(looks), OF_FIELDS + 1))
-    _join(looks, kinds, joined, parts)
+    _join(looks, kinds, np.ones(len(kinds)), joined, parts)
     return joined, parts[:, :OF_FIELDS]
 
 
-def join(evidence: Floats, present: Flags, kinds: Ints) -> tuple[Floats, Floats]:
-    """Join the tail probabilities of members by their harmonic mean; see `join_fields`.
+def join(evidence: Floats, present: Flags, kinds: Ints, weights: Floats) -> tuple[Floats, Floats]:
+    """Join the tail probabilities of members by their weighted harmonic mean; see `join_fields`.
 
     Parameters
     ----------
@@ -58,6 +58,8 @@ def join(evidence: Floats, present: Flags, kinds: Ints) -> tuple[Floats, Floats]
         Whether the member judges the event.
     kinds : int64[m]
         Column of `EVIDENCE` of each member, or `OF_FIELDS`.
+    weights : float64[m]
+        How much each member counts, above 0.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def join(evidence: Floats, present: Flags, kinds: Ints) -> tuple[Floats, Floats]
         The part of each kind; the last column is the part of the member of kind `OF_FIELDS`.
     """
     joined, parts = np.empty(len(evidence)), np.zeros((len(evidence), OF_FIELDS + 1))
-    _join(np.where(present, evidence, np.nan)[:, None, :], kinds, joined, parts)
+    _join(np.where(present, evidence, np.nan)[:, None, :], kinds, weights, joined, parts)
     return joined, parts
 
 
@@ -99,21 +101,22 @@ def ranked(joined: Floats, novelty: Floats, seen: Ints) -> Floats:
 
 
 @njit(cache=True)
-def _join(looks, kinds, joined, by_kind):  # type: ignore[no-untyped-def]
+def _join(looks, kinds, weights, joined, by_kind):  # type: ignore[no-untyped-def]
     fields, channels = looks.shape[1], looks.shape[2]
     prices = np.empty(channels)
     for i in range(looks.shape[0]):
-        most, number = 0.0, 0
+        most, whole = -math.inf, 0.0
         for k in range(channels):
-            known, largest = 0, 0.0
+            known, largest = 0, -math.inf
             for f in range(fields):
                 if not math.isnan(looks[i, f, k]):
                     known += 1
                     largest = max(largest, looks[i, f, k])
-            prices[k] = math.log(max(known, 1))
-            number += known > 0
-            most = max(most, largest - prices[k])
-        if number == 0:
+            if known > 0:
+                prices[k] = math.log(known / weights[k])
+                whole += weights[k]
+                most = max(most, largest - prices[k])
+        if whole == 0.0:
             joined[i] = math.nan
             continue
         total = 0.0
@@ -123,7 +126,7 @@ def _join(looks, kinds, joined, by_kind):  # type: ignore[no-untyped-def]
                     part = math.exp(looks[i, f, k] - prices[k] - most)
                     total += part
                     by_kind[i, kinds[k]] += part
-        level = most - math.log(number)
+        level = most - math.log(whole)
         joined[i] = max(level + math.log(total), 0.0)
         for c in range(by_kind.shape[1]):
             by_kind[i, c] = max(level + math.log(by_kind[i, c]), 0.0) if by_kind[i, c] > 0.0 else 0.0

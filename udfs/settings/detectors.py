@@ -23,7 +23,7 @@ class ChannelSection(Section):
     streams: tuple[StreamKind, ...] = Field(
         ("series", "fields", "records"), description="Kinds of streams it runs on.", min_length=1
     )
-    half_life: float = Field(5000.0, ge=100, description="Values after which a value counts half.")
+    half_life: float = Field(20_000.0, ge=100, description="Values after which a value counts half.")
 
 
 class LevelsSettings(ChannelSection):

@@ -41,9 +41,7 @@ VISITS = TAILS + STATISTICS * TAIL_NUMBERS
 PROFILE = VISITS + 2 * SLOTS
 WIDTH = PROFILE + 2 * SLOTS
 SLOW_GAIN, FAST_GAIN = 0.2, 1.0 / 3.0  # of the two running means
-EXPLAINED = (
-    0.9  # residuals change less than values by this factor (of variances) where the time of day explains changes
-)
+EXPLAINED = 2.0  # residuals explain changes if their variance is below this share of the variance of changes
 FAR = 10.0  # standard deviations that a residual moves the fast running mean by at most
 
 
@@ -101,7 +99,7 @@ class DayProfile(FieldChannels):
     )
     half_score: ClassVar[float] = 6.0
 
-    def __init__(self, half_life: float = 5000.0, memory: float = 50.0) -> None:
+    def __init__(self, half_life: float = 20_000.0, memory: float = 50.0) -> None:
         super().__init__()
         self.half_life = half_life
         self.memory = memory

@@ -90,7 +90,7 @@ class FieldChannels(EntityDetector):
         times : int64[n]
             Milliseconds since 1970.
         quarantined : bool[n]
-            Events that are not learned.
+            Events that are not learned by a detector that says `quarantined`. Others learn with limits of their own, always.
         expected : float64[n, d], optional
             What another detector expects; NaN where it expects nothing.
 
@@ -103,12 +103,19 @@ class FieldChannels(EntityDetector):
             self.cohort = np.concatenate((self.cohort, more))
         expected = np.full(X.shape, np.nan) if expected is None else expected.copy()
         found = Found(np.full((*X.shape, len(self.channels)), np.nan), expected, np.full(X.shape, np.nan))
+        if not self.quarantined:
+            quarantined = np.zeros(len(X), np.bool_)
         self._look(state, rows, np.clip(X, -LARGEST, LARGEST), times, quarantined, found)
         return found
 
     def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats]:
-        found = self.look(state, rows, X, times, np.full(len(X), not learn))
+        cohort = self.cohort
+        if not learn:  # each event is looked at by copies of what is known
+            state, rows, self.cohort = state[rows], np.arange(len(X)), cohort.copy()
+        found = self.look(state, rows, X, times, np.zeros(len(X), np.bool_))
+        if not learn:
+            self.cohort = cohort
         largest = np.nan_to_num(found.evidence, nan=-1.0).max(axis=2)
         return np.where(largest < 0.0, np.nan, largest), found.expected

@@ -87,7 +87,7 @@ class Levels(FieldChannels):
     cohort_numbers: ClassVar[int] = COHORT_WIDTH
     half_score: ClassVar[float] = 6.0
 
-    def __init__(self, half_life: float = 5000.0) -> None:
+    def __init__(self, half_life: float = 20_000.0) -> None:
         super().__init__()
         self.half_life = half_life
         self.warmup = 3
