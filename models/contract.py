@@ -34,11 +34,14 @@ class Detector(ABC):
         The kind of anomaly that it looks for.
     apart : bool
         Whether it is no member of the ensemble, but a look of its own. True for every detector of another kind than "point".
+    ranks : bool
+        Whether it counts for the rank of an event, not only for alerts.
     """
 
     name: ClassVar[str]
     anomaly_kind: ClassVar[Kind] = "point"
     apart: ClassVar[bool] = False
+    ranks: ClassVar[bool] = True
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

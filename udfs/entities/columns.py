@@ -30,8 +30,8 @@ PEAK, REPORTED, QUARANTINED_N, QUARANTINED_MEAN, QUARANTINED_SQUARES, QUARANTINE
 LARGEST_EFFECT = 7
 LEVEL_COLUMNS = 8
 
-ODD_FROM = 44
-QUARANTINED_AFTER = 40  # events of an entity after which its incident quarantines the next ones
+ODD_FROM = 20
+QUARANTINED_AFTER = 16  # events of an entity after which its incident quarantines the next ones
 
 # First columns of a field's state in `EntityStore.fields`: number of values, mean, variance, last value, lowest and highest usual
 # value. `scoring.normalise` owns the others.

@@ -40,13 +40,15 @@ class Members:
     names : list of str
     of_runs : bool[channels]
         The first members are channels of fields, which are joined field by field, except those that judge runs of values. These are
-        looks of their own, and do not count for ranks.
+        looks of their own.
     weights : float64[members]
         Weights in the mean, at least 0. 0 is a shadow: it gets evidence, but does not count.
     in_nats : bool[members]
         Whether the raw score already is evidence (-ln of a tail probability, in nats), which needs no calibrator.
     apart : bool[members]
         Whether the evidence of the member is a look of its own. All others are the ensemble, whose mean is one look.
+    ranks : bool[members]
+        Whether the member counts for the rank of an event, not only for alerts.
     trained : bool[members]
         Whether the member is a trained model. It is a look of its own, and part of the ensemble.
     kinds : list of str
@@ -58,6 +60,7 @@ class Members:
     weights: Floats
     in_nats: Flags
     apart: Flags
+    ranks: Flags
     trained: Flags
     kinds: list[Kind]
 
@@ -111,8 +114,7 @@ class Calibrators:
         self._counts = np.ones(len(self._columns))
         if "relations" in places:
             self._counts[1 + int(self._looks[: places["relations"]].sum())] = RELATIONS
-        ranks = [True, *[k >= channels for k in np.flatnonzero(self._looks).tolist()], True]
-        self._ranks = np.array(ranks, dtype=np.bool_)
+        self._ranks = np.array([True, *members.ranks[self._looks].tolist(), True], dtype=np.bool_)
         # Trained models count in the ensemble, whose weights follow their performance, and by themselves.
         self._in_ensemble = ~members.in_nats & (~members.apart | members.trained)
         self._pairs = [(k, places[f"{name}{SHADOW}"]) for name, k in places.items() if f"{name}{SHADOW}" in places]

@@ -120,6 +120,8 @@ class Detectors:
         Whether the member gives evidence, which needs no calibration.
     apart : bool[members]
         Whether the member is a look of its own, and no part of the ensemble.
+    ranks : bool[members]
+        Whether the member counts for the rank of an event, not only for alerts.
     kinds : list of str
         The kind of anomaly that each member looks for.
     of_runs : bool[channels]
@@ -174,6 +176,8 @@ class Detectors:
         self.apart = np.array(
             [True] * len(looks) + [name in ENTITY or ONLINE[name].apart for name in others], dtype=np.bool_
         )
+        ranks = [not channel.of_runs for channel in self.channels] + [True] + [ONLINE[name].ranks for name in others]
+        self.ranks = np.array(ranks, dtype=np.bool_)
         kinds: list[Kind] = [channel.kind for channel in self.channels]
         self.kinds: list[Kind] = [*kinds, "point", *[ONLINE[name].anomaly_kind for name in others]]
         self.of_runs = np.array([channel.of_runs for channel in self.channels], dtype=np.bool_)

@@ -271,6 +271,7 @@ def _members(detectors: Detectors, models: Models) -> Members:
         weights=np.concatenate((detectors.weights, models.weights)),
         in_nats=np.concatenate((detectors.in_nats, no_model)),
         apart=np.concatenate((detectors.apart, all_models)),
+        ranks=np.concatenate((detectors.ranks, all_models)),
         trained=np.concatenate((np.zeros(len(detectors.names), np.bool_), all_models)),
         kinds=detectors.kinds + kinds_of_models,
     )

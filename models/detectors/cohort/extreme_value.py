@@ -39,6 +39,7 @@ class ExtremeValue(RobustCohort):
     half_score = 6.0
     in_nats = True
     apart = True
+    ranks = False
     max_fields = 64
     arrays = ("_mean", "_variance", "_numbers", "_counts", "_sums", "_above", "_tails")
 
