@@ -5,6 +5,7 @@ Out: a raw score for each event, and the part of each field in it.
 """
 
 __all__ = [
+    "channel",
     "cohort",
     "deviation",
     "entity",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from streamgauge.models.catalog import CATALOG, COHORT, ENTITY, FITTED, ONLINE
-from streamgauge.udfs.scoring.detectors import OWN, Detectors
+from streamgauge.udfs.scoring.detectors import FIELDS, OWN, Detectors
 from streamgauge.udfs.settings.detectors import DetectorSettings
 
 from tests.streams import SMALL, Run, stream
@@ -28,7 +28,8 @@ def test_settings_and_detector_have_the_same_defaults(name):
 def test_every_detector_runs_in_the_pipeline_and_survives_a_restart(name):
     only = DetectorSettings.model_validate(dict.fromkeys(DetectorSettings.model_fields) | {name: {}})
     settings = SMALL.model_copy(update={"detectors": only})
-    assert Detectors(only).names == [name]
+    channels = [channel.name for channel in getattr(ONLINE[name], "channels", ())]
+    assert Detectors(only).names == [*channels, FIELDS, *([] if channels else [name])]
     raw = stream(n=400, fields=2)
     first, rest = raw.take(np.arange(300)), raw.take(np.arange(300, 400))
     before = Run(settings).feed(first, [7, 150])
@@ -42,5 +43,5 @@ def test_every_detector_runs_in_the_pipeline_and_survives_a_restart(name):
 def test_a_light_detector_keeps_little_and_each_says_what_it_does(name):
     assert CATALOG[name].__doc__
     if name in ENTITY and ENTITY[name].tier == "light":
-        assert ENTITY[name]().numbers_per_feature <= 8
+        assert ENTITY[name]().numbers_per_feature <= 32
     assert sum(name in kind for kind in (COHORT, ENTITY, FITTED)) == 1

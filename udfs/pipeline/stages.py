@@ -23,7 +23,7 @@ from streamgauge.udfs.events.schema import Alignment
 from streamgauge.udfs.incidents.judge import Judge, Judged
 from streamgauge.udfs.incidents.kinds import CHANGES, COLLECTIVE, KINDS, OPENED, POINT, kind_of
 from streamgauge.udfs.incidents.lifecycle import Decisions, Lifecycle
-from streamgauge.udfs.incidents.promise import Promise, age_of, is_look, opened_by_evidence, until_look
+from streamgauge.udfs.incidents.promise import Promise, age_of, is_look, opened_by_evidence
 from streamgauge.udfs.monitoring.models import ModelMonitor, Watched
 from streamgauge.udfs.monitoring.probe import probe
 from streamgauge.udfs.monitoring.quality import Facts, QualityTracker, coverage
@@ -33,6 +33,7 @@ from streamgauge.udfs.output.dead_letter import late_event
 from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.output.side_records import score_records
 from streamgauge.udfs.pipeline.checkpoint import Checkpoint, Learned, Saved
+from streamgauge.udfs.pipeline.cursor import Cursor
 from streamgauge.udfs.pipeline.step_clock import StepClock
 from streamgauge.udfs.scoring.detectors import EntityState
 from streamgauge.udfs.scoring.scorer import Fields, Scorer
@@ -151,7 +152,7 @@ class Stages:
         """
         d = X.shape[1]
         self.scorer.widen(d)
-        cursor = _Cursor(self, raw, events, X, clocks)
+        cursor = Cursor(self.scorer, self.entities, raw, events, X, clocks)
         watched: list[Watched] = []
         while cursor.begin < len(events):
             self._look_for_silence(cursor, result)
@@ -175,7 +176,7 @@ class Stages:
             result.add_counts(found.counts)
             clock.lap("watch")
 
-    def _look_for_silence(self, cursor: _Cursor, result: BatchResult) -> None:
+    def _look_for_silence(self, cursor: Cursor, result: BatchResult) -> None:
         moment = cursor.moment_to_look()
         if moment is not None:
             self.look_for_silence(moment, result)
@@ -430,76 +431,3 @@ class Stages:
             for row in self.entities.rows_of(message.entity):
                 self.entities.release(row)
         return True
-
-
-class _Cursor:
-    """Goes through events of one schema, one stretch at a time.
-
-    A stretch ends where the next event depends on what this stretch teaches: where the kind of the stream may change, where silent
-    entities are looked for, where an entity changes its situation or starts from the beginning, and where a quarantine begins or ends.
-    """
-
-    def __init__(self, stages: Stages, raw: RawBatch, events: Events, X: Floats, clocks: Ints) -> None:
-        self._scorer = stages.scorer
-        self._entities = stages.entities
-        self.events, self.X, self.clocks = events, X, clocks
-        self._arrivals, self._offsets = raw.stamps[events.rows], raw.offsets[events.rows]
-        self._partitions = raw.partitions[events.rows]
-        self.begin = 0
-        self._rows = self._entities.rows(events.keys, X.shape[1])
-        silence = self._entities.silence
-        self._watched = silence.rows(events.entities, self._rows) if silence else self._rows
-        self._looks, self._moments = silence.cuts(self._arrivals) if silence else (np.empty(0, np.int64),) * 2
-        self._next_look = 0
-        self.returned: list[Silence] = []
-
-    def find_rows(self) -> None:
-        """Find the rows of the remaining events again, after entities were forgotten."""
-        begin, silence = self.begin, self._entities.silence
-        self._rows[begin:] = self._entities.rows(self.events.keys[begin:], self.X.shape[1])
-        if silence:
-            self._watched[begin:] = silence.rows(self.events.entities[begin:], self._rows[begin:])
-
-    def moment_to_look(self) -> int | None:
-        """Arrival time at which to look for silent entities before the next event; None if it is not time to do so."""
-        self._next_look = int(np.searchsorted(self._looks, self.begin))
-        if self._next_look == len(self._looks) or self._looks[self._next_look] != self.begin:
-            return None
-        self._next_look += 1
-        return int(self._moments[self._next_look - 1])
-
-    def next_stretch(self) -> tuple[Stretch, Ints, list[tuple[int, str, int]]]:
-        """The next stretch, the partition's event time at each of its events, and the late events (row, entity, milliseconds late)."""
-        begin, entities, silence = self.begin, self._entities, self._entities.silence
-        stream = self._scorer.stream
-        limit = begin + min(stream.until_next_look(), until_look(stream.events))
-        if self._next_look < len(self._looks):
-            limit = min(limit, int(self._looks[self._next_look]))
-        if entities.situations:
-            limit = entities.situations.until_switch(self.events, begin, limit)
-        returning = silence.returning(self._watched[begin:limit]) if silence else []
-        done, late, seen, quarantined = entities.touch(self._rows[begin:limit], self.events.times[begin:limit])
-        end = self.begin = begin + done
-        part = slice(begin, end)
-        self.returned = []
-        if silence:
-            arrived = self._arrivals[part], self._offsets[part]
-            self.returned = silence.learn(self._watched[part], *arrived, returning)
-            if silence.apart:
-                entities.changes.arrived.append(self._watched[part])
-        events, rows, X, clocks = self.events.slice(begin, end), self._rows[part], self.X[part], self.clocks[part]
-        offsets, partitions = self._offsets[part], self._partitions[part]
-        late_events = []
-        if late.any():
-            places, keep = np.flatnonzero(late).tolist(), np.flatnonzero(late == 0)
-            late_events = [(int(events.rows[i]), events.entities[i], int(late[i])) for i in places]
-            events = events.drop(set(places))
-            rows, X, clocks, seen, quarantined = rows[keep], X[keep], clocks[keep], seen[keep], quarantined[keep]
-            offsets, partitions = offsets[keep], partitions[keep]
-        if quarantined.any():
-            entities.keep_points(events, rows, quarantined)
-        slots, first = np.full(len(rows), -1), np.zeros(len(rows), np.bool_)
-        if len(rows) and self._scorer.wants_slots and X.shape[1]:
-            slots, first = entities.seat(rows, seen, X.shape[1])
-        stretch = Stretch(events, X, offsets, partitions, rows, seen, quarantined, slots, first)
-        return stretch, clocks, late_events

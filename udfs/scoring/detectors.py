@@ -19,6 +19,7 @@ from streamgauge.models.detectors.entity.peer_deviation import PeerDeviation
 from streamgauge.models.detectors.entity.seasonal_profile import SeasonalProfile
 from streamgauge.udfs.entities.rich_store import RichInputs
 from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.scoring.field_relations import KEPT, FieldRelations
 from streamgauge.udfs.scoring.join import join_fields
 from streamgauge.udfs.scoring.normalise import CHANNELS, unsquashed
 from streamgauge.udfs.scoring.opinions import EVIDENCE, ChannelShares, Opinions
@@ -28,9 +29,6 @@ from streamgauge.udfs.settings.detectors import DetectorSettings
 # Columns that a cohort detector is given for each field, by its `input_kind`.
 COLUMNS = {"features": CHANNELS, "levels": 1, "levels and lasts": 2, "categories": 1}
 MOST_WATCHED = 64  # fields up to which the rich detectors look for other anomalies than points, entity by entity
-# float64 numbers of an entity's field that are kept for `Relations`: whether they are known, two means, and four of the entity, which stand
-# with its first field.
-KEPT = 7
 # Evidence that a channel of runs must have in addition: there are five, and each looks at runs of any length that begin at any event.
 RUN_PRICE = 4.0
 FIELDS = "fields"  # the member that joins the channels of several fields
@@ -183,6 +181,7 @@ class Detectors:
         self.of_runs = np.array([channel.of_runs for channel in self.channels], dtype=np.bool_)
         self._columns = np.array([EVIDENCE.index(kind) for kind in kinds], dtype=np.int64)[~self.of_runs]
         self.peers = Peers()
+        self.relations = FieldRelations()
         self.categorical = any(detector.input_kind == "categories" for detector in self.cohort.values())
         for name, version in (versions or {}).items():
             self.swap(name, version["version"], version["settings"])
@@ -359,7 +358,8 @@ class Detectors:
             np.zeros((n, len(EVIDENCE))),
         )
         expected, deviations = self._add_light(kind, stretch, state.light, opinions)
-        self._add_relations(kind, stretch, state.light, deviations, opinions)
+        if "relations" in self.cohort and kind in self._on["relations"]:
+            self.relations.add_opinions(self.cohort, stretch, state.light, deviations, opinions)
         self._add_rich(kind, stretch, state.rich, opinions, expected)
         self._add_channels(opinions)
         self._add_cohort(kind, features, categories, opinions)
@@ -385,46 +385,9 @@ class Detectors:
         opinions.expected = [expected]
         return expected, deviations
 
-    def _add_relations(
-        self, kind: str, stretch: Stretch, light: Floats, deviations: Floats, opinions: Opinions
-    ) -> None:
-        """Add the opinion about how the fields of an event fit together."""
-        relations, fields = self.cohort.get("relations"), stretch.X.shape[1]
-        if relations is None or kind not in self._on["relations"] or not 1 < fields <= relations.max_fields:
-            return
-        rows, slots = np.unique(stretch.rows, return_inverse=True)
-        kept = light[rows, :, -KEPT:]
-        recent = np.concatenate((kept[:, :, 1], kept[:, :, 2], kept[:, 0, 3:]), axis=1)
-        recent[kept[:, 0, 0] == 0.0] = np.nan
-        before = np.empty((len(stretch), recent.shape[1]))
-        k = self.names.index("relations")
-        opinions.raw_scores[:, k], evidence = self._relate(deviations, stretch.X, slots, recent, before)
-        opinions.contributions[k] = ChannelShares(evidence)
-        opinions.relations = np.hstack((deviations, stretch.X, before))
-        kept[:, :, 0] = 1.0
-        kept[:, :, 1], kept[:, :, 2], kept[:, 0, 3:] = (
-            recent[:, :fields],
-            recent[:, fields : 2 * fields],
-            recent[:, 2 * fields :],
-        )
-        light[rows, :, -KEPT:] = kept
-
     def learn_relations(self, inputs: Floats) -> None:
-        """Learn events again, float64[n, 4 d + 4] (see `Opinions.relations`)."""
-        if inputs.size:
-            d = (inputs.shape[1] - 4) // 4
-            recent = np.ascontiguousarray(inputs[:, 2 * d :])
-            self._relate(inputs[:, :d], inputs[:, d : 2 * d], np.arange(len(inputs)), recent, None)
-
-    def _relate(
-        self, deviations: Floats, X: Floats, slots: Ints, recent: Floats, before: Floats | None
-    ) -> tuple[Floats, Floats]:
-        """See `Relations.rate_learn_many`."""
-        relations = self.cohort["relations"]
-        assert isinstance(relations, Relations)
-        if relations.width not in (None, X.shape[1]):
-            self.cohort["relations"] = relations = relations.widened(X.shape[1])
-        return relations.rate_learn_many(np.ascontiguousarray(deviations), slots, recent, X, before)
+        """Learn events again (see `Opinions.relations`)."""
+        self.relations.learn(self.cohort, inputs)
 
     def _places(self, detector: FieldChannels) -> list[int]:
         """Places of a detector's channels among all channels."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 from streamgauge.models.catalog import ONLINE
+from streamgauge.models.detectors.channel.day_profile import DayProfile
+from streamgauge.models.detectors.channel.levels import Levels
+from streamgauge.models.detectors.channel.runs import Runs
 from streamgauge.models.detectors.cohort.conditional_residual import ConditionalResidual
 from streamgauge.models.detectors.cohort.empirical_tail import EmpiricalTail
 from streamgauge.models.detectors.cohort.extreme_value import ExtremeValue
@@ -14,6 +17,7 @@ from streamgauge.models.detectors.cohort.loda import Loda
 from streamgauge.models.detectors.cohort.mahalanobis import Mahalanobis
 from streamgauge.models.detectors.cohort.online_gaussian_mixture import OnlineGaussianMixture
 from streamgauge.models.detectors.cohort.online_isolation_forest import OnlineIsolationForest
+from streamgauge.models.detectors.cohort.relations import Relations
 from streamgauge.models.detectors.cohort.river_half_space_trees import RiverHalfSpaceTrees
 from streamgauge.models.detectors.cohort.vector_autoregression import VectorAutoregression
 from streamgauge.models.detectors.entity.cusum import Cusum
@@ -35,6 +39,10 @@ from streamgauge.models.detectors.entity.value_novelty import ValueNovelty
 from tests.checks.detector import CHECKS, EXEMPT
 
 MAKERS = {
+    "levels": Levels,
+    "day_profile": DayProfile,
+    "runs": Runs,
+    "relations": Relations,
     "modified_z_score": lambda: ModifiedZScore(window=60, warmup=10),
     "interquartile_range": lambda: InterquartileRange(window=60, warmup=10),
     "grubbs": lambda: Grubbs(window=60, warmup=10),

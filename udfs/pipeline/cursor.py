@@ -1,0 +1,86 @@
+"""Where a source of events stands in its batch: it cuts the batch into stretches."""
+
+from __future__ import annotations
+
+import numpy as np
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.udfs.entities.knowledge import Entities
+from streamgauge.udfs.entities.silence import Silence
+from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.records import Events, RawBatch
+from streamgauge.udfs.incidents.promise import until_look
+from streamgauge.udfs.scoring.scorer import Scorer
+
+
+class Cursor:
+    """Goes through events of one schema, one stretch at a time.
+
+    A stretch ends where the next event depends on what this stretch teaches: where the kind of the stream may change, where silent
+    entities are looked for, where an entity changes its situation or starts from the beginning, and where a quarantine begins or ends.
+    """
+
+    def __init__(
+        self, scorer: Scorer, entities: Entities, raw: RawBatch, events: Events, X: Floats, clocks: Ints
+    ) -> None:
+        self._scorer, self._entities = scorer, entities
+        self.events, self.X, self.clocks = events, X, clocks
+        self._arrivals, self._offsets = raw.stamps[events.rows], raw.offsets[events.rows]
+        self._partitions = raw.partitions[events.rows]
+        self.begin = 0
+        self._rows = self._entities.rows(events.keys, X.shape[1])
+        silence = self._entities.silence
+        self._watched = silence.rows(events.entities, self._rows) if silence else self._rows
+        self._looks, self._moments = silence.cuts(self._arrivals) if silence else (np.empty(0, np.int64),) * 2
+        self._next_look = 0
+        self.returned: list[Silence] = []
+
+    def find_rows(self) -> None:
+        """Find the rows of the remaining events again, after entities were forgotten."""
+        begin, silence = self.begin, self._entities.silence
+        self._rows[begin:] = self._entities.rows(self.events.keys[begin:], self.X.shape[1])
+        if silence:
+            self._watched[begin:] = silence.rows(self.events.entities[begin:], self._rows[begin:])
+
+    def moment_to_look(self) -> int | None:
+        """Arrival time at which to look for silent entities before the next event; None if it is not time to do so."""
+        self._next_look = int(np.searchsorted(self._looks, self.begin))
+        if self._next_look == len(self._looks) or self._looks[self._next_look] != self.begin:
+            return None
+        self._next_look += 1
+        return int(self._moments[self._next_look - 1])
+
+    def next_stretch(self) -> tuple[Stretch, Ints, list[tuple[int, str, int]]]:
+        """The next stretch, the partition's event time at each of its events, and the late events (row, entity, milliseconds late)."""
+        begin, entities, silence = self.begin, self._entities, self._entities.silence
+        stream = self._scorer.stream
+        limit = begin + min(stream.until_next_look(), until_look(stream.events))
+        if self._next_look < len(self._looks):
+            limit = min(limit, int(self._looks[self._next_look]))
+        if entities.situations:
+            limit = entities.situations.until_switch(self.events, begin, limit)
+        returning = silence.returning(self._watched[begin:limit]) if silence else []
+        done, late, seen, quarantined = entities.touch(self._rows[begin:limit], self.events.times[begin:limit])
+        end = self.begin = begin + done
+        part = slice(begin, end)
+        self.returned = []
+        if silence:
+            arrived = self._arrivals[part], self._offsets[part]
+            self.returned = silence.learn(self._watched[part], *arrived, returning)
+            if silence.apart:
+                entities.changes.arrived.append(self._watched[part])
+        events, rows, X, clocks = self.events.slice(begin, end), self._rows[part], self.X[part], self.clocks[part]
+        offsets, partitions = self._offsets[part], self._partitions[part]
+        late_events = []
+        if late.any():
+            places, keep = np.flatnonzero(late).tolist(), np.flatnonzero(late == 0)
+            late_events = [(int(events.rows[i]), events.entities[i], int(late[i])) for i in places]
+            events = events.drop(set(places))
+            rows, X, clocks, seen, quarantined = rows[keep], X[keep], clocks[keep], seen[keep], quarantined[keep]
+            offsets, partitions = offsets[keep], partitions[keep]
+        if quarantined.any():
+            entities.keep_points(events, rows, quarantined)
+        slots, first = np.full(len(rows), -1), np.zeros(len(rows), np.bool_)
+        if len(rows) and self._scorer.wants_slots and X.shape[1]:
+            slots, first = entities.seat(rows, seen, X.shape[1])
+        stretch = Stretch(events, X, offsets, partitions, rows, seen, quarantined, slots, first)
+        return stretch, clocks, late_events
