@@ -23,6 +23,26 @@ EXEMPT: dict[str, dict[str, str]] = {
         "check_infinity_is_scored_as_a_large_value": "infinity is one category among others",
         "check_scale_does_not_matter": "a category has no scale",
     },
+    "day_profile": dict.fromkeys(
+        (
+            "check_scores_run_from_0_to_1_and_high_is_anomalous",
+            "check_a_planted_anomaly_is_found",
+            "check_scoring_is_pure",
+            "check_not_ready_is_an_error",
+            "check_missing_values_are_survived",
+            "check_constant_input",
+            "check_widths",
+            "check_explanations_add_up_to_the_score",
+            "check_explanations_name_the_field",
+            "check_infinity_is_scored_as_a_large_value",
+        ),
+        "the events of a check lie within one day, and a profile needs a day; test_day_profile has its own tests",
+    ),
+    "runs": {
+        "check_a_planted_anomaly_is_found": "a single value is no run",
+        "check_explanations_name_the_field": "as above",
+    },
+    "relations": {"check_scale_does_not_matter": "its columns are deviations, in standard deviations of each entity"},
     "cusum": {"check_a_planted_anomaly_is_found": "a single value is no run, even if it deviates much"},
     "slow_drift": {
         "check_scores_run_from_0_to_1_and_high_is_anomalous": "a single value is no drift, even if it deviates much",

@@ -196,6 +196,9 @@ class RichStore:
             "X": _stacked([part.X for part in learned]),
             "levels": _stacked([part.levels for part in learned]),
             "kinds": kinds.astype(np.int8),
+            "fields": np.repeat([part.X.shape[1] for part in learned], [len(part.slots) for part in learned]).astype(
+                np.int32
+            ),
         }
         writes[f"{self.prefix}i{number}"] = pack("inputs", self.version, {}, arrays)
         self._chunks.append(number)
@@ -269,16 +272,18 @@ class RichStore:
         inputs = []
         for number, arrays in zip(self._chunks, saved_inputs, strict=True):
             slots = arrays["slots"].astype(np.int64)
-            X, levels = _padded(arrays["X"], fields), arrays["levels"]
-            levels = _padded(levels, fields) if levels.shape[1] else levels
+            X, levels = arrays["X"], arrays["levels"]
+            widths = arrays.get("fields", np.full(len(slots), X.shape[1]))  # not saved by 0.1.0
             needed = np.flatnonzero(self._covered[slots] < number)
-            cuts = np.flatnonzero(np.diff(arrays["kinds"][needed])) + 1
+            cuts = np.flatnonzero(np.diff(arrays["kinds"][needed]) | np.diff(widths[needed])) + 1
             switches = _switches(slots[needed], arrays["held"][needed])
             for part in np.split(needed, sorted({*cuts.tolist(), *switches})):
                 if len(part):
                     first, quarantined, times = (arrays[name][part] for name in ("fresh", "held", "times"))
                     kind = KINDS[arrays["kinds"][part[0]]]
-                    inputs.append(RichInputs(kind, slots[part], first, quarantined, times, X[part], levels[part]))
+                    d = int(widths[part[0]])
+                    of_peers = levels[part, : d if levels.shape[1] else 0]
+                    inputs.append(RichInputs(kind, slots[part], first, quarantined, times, X[part, :d], of_peers))
         return inputs
 
 
