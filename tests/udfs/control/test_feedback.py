@@ -138,7 +138,7 @@ def pump(n=1500, far=(700, 900, 1100)):
 
 def settings():
     raw = PipelineSettings().model_dump()
-    raw["decide"] |= {"warmup": 500, "quiet_events": 5}
+    raw["decide"] |= {"warmup": 500, "quiet_events": 5, "threshold": 1e-4}
     return PipelineSettings.model_validate(raw)
 
 

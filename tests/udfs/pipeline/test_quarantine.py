@@ -18,7 +18,7 @@ from tests.streams import SMALL, Run, batch
 def settings(quarantine=200, **decide):
     raw = PipelineSettings().model_dump()
     raw["entity"]["quarantine"] = quarantine
-    raw["decide"] |= {"warmup": 590, **decide}  # only the anomalous stretch can alert
+    raw["decide"] |= {"warmup": 590, "threshold": 1e-4, **decide}  # only the anomalous stretch can alert
     return PipelineSettings.model_validate(raw)
 
 
