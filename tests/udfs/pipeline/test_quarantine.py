@@ -12,19 +12,22 @@ from streamgauge.udfs.entities.columns import CENTRE, QUARANTINED_AFTER, SEEN, V
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
-from tests.streams import SMALL, Run, batch
+from tests.streams import SMALL, START, Run, batch
+
+EVERY = 900_000  # milliseconds between events: an entity is judged with less care after some days
 
 
 def settings(quarantine=200, **decide):
     raw = PipelineSettings().model_dump()
     raw["entity"]["quarantine"] = quarantine
-    raw["decide"] |= {"warmup": 590, "threshold": 1e-4, **decide}  # only the anomalous stretch can alert
+    raw["decide"] |= {"warmup": 590, "threshold": 1e-3, **decide}  # only the anomalous stretch can alert
     return PipelineSettings.model_validate(raw)
 
 
 def run(values, quarantine=200, cuts=(), base=None, **decide):
     events = [{"entity": "e", "x": float(v)} for v in values]
-    return Run(base or settings(quarantine, **decide)).feed(batch(events), cuts)
+    stamps = START + EVERY * np.arange(len(events))
+    return Run(base or settings(quarantine, **decide)).feed(batch(events, stamps=stamps), cuts)
 
 
 def usual(n=600, seed=0):
