@@ -68,7 +68,7 @@ def test_a_new_level_is_learned_after_fifty_events_and_a_ramp_or_noise_only_afte
     noise = 100 + 40 * random.normal(size=300)
 
     def quarantined(stretch):
-        return run(np.concatenate((usual(), stretch)), quiet_events=400).counts["held_back"]
+        return run(np.concatenate((usual(), stretch)), quiet_events=400, threshold=1e-4).counts["held_back"]
 
     assert 50 <= quarantined(flat) < 90
     assert quarantined(ramp) == quarantined(noise) == 200
@@ -84,7 +84,7 @@ def test_an_entity_that_returns_to_its_old_level_is_scored_as_before():
 
 
 def test_a_new_level_that_stays_is_learned_and_the_resolved_alert_says_so():
-    level = run(np.concatenate((usual(), 30 + usual(1000, seed=6))), quiet_events=200)
+    level = run(np.concatenate((usual(), 30 + usual(1000, seed=6))), quiet_events=200, threshold=1e-4)
     [resolved] = ended(level)
     assert level.counts["held_back"] >= 50
     assert resolved["held_back"] == 0
