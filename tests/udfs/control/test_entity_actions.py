@@ -9,14 +9,15 @@ import pytest
 from streamgauge.udfs.control.messages import EntityAction
 from streamgauge.udfs.entities.rewind_points import MOST
 
-from tests.streams import Run, batch
-from tests.udfs.pipeline.test_quarantine import VARIANCE, number, settings, usual
+from tests.streams import START, Run, batch
+from tests.udfs.pipeline.test_quarantine import EVERY, VARIANCE, number, settings, usual
 
 SETTINGS = settings(quarantine=50, quiet_events=1000)
 
 
 def stream(values, start=0, entity="e"):
-    return batch([{"entity": entity, "x": float(v)} for v in values], offset=start)
+    stamps = START + EVERY * np.arange(start, start + len(values))
+    return batch([{"entity": entity, "x": float(v)} for v in values], offset=start, stamps=stamps)
 
 
 def do(run, action, offset=0, entity="e"):

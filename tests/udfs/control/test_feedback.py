@@ -13,9 +13,10 @@ from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.feedback import Feedback, FeedbackInForce, parse_feedback
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
-from tests.streams import Run, batch
+from tests.streams import START, Run, batch
 
 TEN = math.log(10)
+EVERY = 900_000  # milliseconds between events: an entity is judged with less care after some days
 EVIDENCE_NEEDED = 4 * TEN
 MESSAGE = '{"alert_id":"a","entity":"e","kind":"point","tail_probability":1,"by":"x","verdict":%s}'
 
@@ -128,17 +129,22 @@ def test_an_error_in_a_message_is_named(text, error):
         parse_feedback(text)
 
 
+def stream(values):
+    events = [{"entity": "pump", "x": float(v)} for v in values]
+    return batch(events, stamps=START + EVERY * np.arange(len(events)))
+
+
 def pump(n=1500, far=(700, 900, 1100)):
     """One entity with some extreme values."""
     x = np.random.default_rng(0).normal(100, 1, n)
     for k, place in enumerate(far):
-        x[place] = (104.5, 94.5, 1e9)[k]
-    return batch([{"entity": "pump", "x": float(v)} for v in x])
+        x[place] = (115.0, 85.0, 1e9)[k]
+    return stream(x)
 
 
 def settings():
     raw = PipelineSettings().model_dump()
-    raw["decide"] |= {"warmup": 500, "quiet_events": 5}
+    raw["decide"] |= {"warmup": 500, "quiet_events": 5, "threshold": 1e-3}
     return PipelineSettings.model_validate(raw)
 
 
@@ -153,7 +159,7 @@ def test_a_pattern_called_false_is_suppressed_unless_it_is_rarer_also_after_a_re
     assert {700, 900, 1100} <= plain.keys()
     first = Run(settings()).feed(raw.take(np.arange(800)))
     messages = [
-        feedback(alert="a1", by=f"p{k}", entity="pump", tail=plain[700]["tail_probability"], effect=4.5)
+        feedback(alert="a1", by=f"p{k}", entity="pump", tail=plain[700]["tail_probability"], effect=15.0)
         for k in range(2)
     ]
     for k, message in enumerate(messages):
@@ -174,7 +180,7 @@ def test_a_pattern_called_false_is_suppressed_unless_it_is_rarer_also_after_a_re
 def test_feedback_false_ends_the_quarantine_of_the_entity_once():
     noise = 100 + 30 * np.random.default_rng(1).normal(size=400)
     values = np.concatenate((np.random.default_rng(0).normal(100, 1, 600), noise))
-    raw = batch([{"entity": "pump", "x": float(v)} for v in values])
+    raw = stream(values)
     run = Run(settings()).feed(raw.take(np.arange(640)))
     assert run.counts["held_back"] > 5
     run.shard.hear(feedback(entity="pump"), 4)

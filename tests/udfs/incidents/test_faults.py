@@ -87,7 +87,7 @@ def test_an_open_incident_does_not_swallow_a_fault_of_another_field():
     x[1500:1504] += 60.0
     y[1512:1516] += 12.0
     found = alerts({"x": x, "y": y})
-    assert opened(found) == [1500, 1512]
+    assert opened(found, since=1400) == [1500, 1512]
     ended, begins = [d for d in found if d["source"]["offset"] == 1512]
     assert (ended["state"], ended["followed_by"]) == ("resolved", begins["alert_id"])
     assert max(begins["contributions"], key=begins["contributions"].get) == "y"

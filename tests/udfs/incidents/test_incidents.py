@@ -33,7 +33,8 @@ def alerts(run, state="opened"):
 def test_incidents_that_follow_each_other_soon_become_one_incident():
     x = np.where((np.arange(1200) >= 600) & (np.arange(1200) % 15 == 0), 1.0, 0.0)  # every fifteenth event
     rules = [{"id": "never", "when": "x > 0.5"}]
-    run = Run(settings(quiet_events=5, rules=rules)).feed(batch([{"entity": "e", "x": float(v)} for v in x]))
+    only_rules = settings(quiet_events=5, rules=rules, threshold=1e-9)
+    run = Run(only_rules).feed(batch([{"entity": "e", "x": float(v)} for v in x]))
     assert [d["source"]["offset"] for d in alerts(run)] == [600, 615, 630]
     assert [d["source"]["offset"] for d in alerts(run, "resolved")] == [605, 625]
 

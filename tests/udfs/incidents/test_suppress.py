@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.messages import parse
-from streamgauge.udfs.output.alert import score_of
 from streamgauge.udfs.settings.detectors import DetectorSettings, ValueNoveltySettings
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
@@ -43,16 +42,17 @@ def opened(events, cuts=(), message=None, **decide):
     return {d["source"]["offset"]: d["severity"] for d in alerts if d["state"] == "opened"}, runs[0]
 
 
-def test_a_value_between_the_usual_ones_has_evidence_but_no_alert_evidence():
+def test_a_value_between_the_usual_ones_is_new_but_raises_no_alert():
     random = np.random.default_rng(1)
     x = np.where(np.arange(600) // 5 % 2, 100.0, 0.0) + random.normal(0, 5, 600)
-    x[450], x[520] = 50.0, 200.0
+    x[450], x[520] = 50.0, 2000.0
     chosen = settings().model_copy(update={"detectors": DetectorSettings(value_novelty=ValueNoveltySettings())})
-    run = Run(chosen).feed(batch([{"entity": "e", "x": float(v)} for v in x]), WIDE)
-    scores = [json.loads(text)["score"] for _, text in run.scores]
+    stamps = START + 900_000 * np.arange(600)  # days, after which an entity is judged with less care
+    run = Run(chosen).feed(batch([{"entity": "e", "x": float(v)} for v in x], stamps=stamps), WIDE)
+    novelty = [json.loads(text)["detectors"].get("value_novelty", 1.0) for _, text in run.scores]
     alerts = [json.loads(text)["data"] for _, text in run.alerts]
     rows = {data["source"]["offset"] for data in alerts if data["state"] == "opened"}
-    assert min(scores[450], scores[520]) > score_of(-np.log(1e-3))
+    assert max(novelty[450], novelty[520]) < 1e-3
     assert 450 not in rows
     assert 520 in rows
 

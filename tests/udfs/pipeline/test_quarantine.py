@@ -12,19 +12,22 @@ from streamgauge.udfs.entities.columns import CENTRE, QUARANTINED_AFTER, SEEN, V
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
-from tests.streams import SMALL, Run, batch
+from tests.streams import SMALL, START, Run, batch
+
+EVERY = 900_000  # milliseconds between events: an entity is judged with less care after some days
 
 
 def settings(quarantine=200, **decide):
     raw = PipelineSettings().model_dump()
     raw["entity"]["quarantine"] = quarantine
-    raw["decide"] |= {"warmup": 590, **decide}  # only the anomalous stretch can alert
+    raw["decide"] |= {"warmup": 590, "threshold": 1e-3, **decide}  # only the anomalous stretch can alert
     return PipelineSettings.model_validate(raw)
 
 
 def run(values, quarantine=200, cuts=(), base=None, **decide):
     events = [{"entity": "e", "x": float(v)} for v in values]
-    return Run(base or settings(quarantine, **decide)).feed(batch(events), cuts)
+    stamps = START + EVERY * np.arange(len(events))
+    return Run(base or settings(quarantine, **decide)).feed(batch(events, stamps=stamps), cuts)
 
 
 def usual(n=600, seed=0):
@@ -65,7 +68,7 @@ def test_a_new_level_is_learned_after_fifty_events_and_a_ramp_or_noise_only_afte
     noise = 100 + 40 * random.normal(size=300)
 
     def quarantined(stretch):
-        return run(np.concatenate((usual(), stretch)), quiet_events=400).counts["held_back"]
+        return run(np.concatenate((usual(), stretch)), quiet_events=400, threshold=1e-4).counts["held_back"]
 
     assert 50 <= quarantined(flat) < 90
     assert quarantined(ramp) == quarantined(noise) == 200
@@ -81,7 +84,7 @@ def test_an_entity_that_returns_to_its_old_level_is_scored_as_before():
 
 
 def test_a_new_level_that_stays_is_learned_and_the_resolved_alert_says_so():
-    level = run(np.concatenate((usual(), 30 + usual(1000, seed=6))), quiet_events=200)
+    level = run(np.concatenate((usual(), 30 + usual(1000, seed=6))), quiet_events=200, threshold=1e-4)
     [resolved] = ended(level)
     assert level.counts["held_back"] >= 50
     assert resolved["held_back"] == 0

@@ -193,7 +193,7 @@ def test_slots_of_forgotten_entities_are_given_to_others_whatever_the_restarts(s
         before = Run(TIGHT).feed(first, where)
         after = Run(TIGHT, before.saved).feed(rest, [w - stop for w in where])
     assert whole.counts["entities_forgotten"] == 5
-    assert whole.shard.entities == {"entities": 5, "rich_entities": 2, "warm_entities": 0}
+    assert whole.shard.entities == {"entities": 5, "rich_entities": 3, "warm_entities": 0}
     assert after.shard.canonical() == whole.shard.canonical()
     assert sorted(before.scores + after.scores) == sorted(whole.scores)
 
