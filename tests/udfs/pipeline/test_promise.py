@@ -16,7 +16,7 @@ NORMAL = ("gaussian", "weekly", "lognormal", "integers", "ar99", "regimes")
 FOUND = ("spike", "level_shift", "stuck", "repeated_outage", "bad_value")
 
 
-@pytest.mark.xfail(strict=False, raises=AssertionError, reason=NOT_YET)
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason=NOT_YET)
 @pytest.mark.parametrize("process", NORMAL)
 def test_false_incidents_stay_within_twice_the_promise_at_every_age(process):
     kept = promise.keep(Recipe(process, entities=20, days=4, step=600_000, joining=promise.JOINING))
