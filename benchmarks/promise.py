@@ -35,7 +35,13 @@ def promised(settings: Settings, events: int, days: float) -> float:
     days : float
         Days of the whole stream that so many events take.
     """
-    return events * settings.decide.threshold
+    decide = settings.decide
+    if decide.threshold is not None:
+        return events * decide.threshold
+    accepted = decide.false_incidents
+    if accepted.each_entity:
+        raise ValueError("a promise for each entity is not measured here: the days are those of the whole stream")
+    return accepted.a_day * days
 
 
 @dataclass

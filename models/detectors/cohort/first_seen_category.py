@@ -43,6 +43,7 @@ class FirstSeenCategory(ScoredCohort):
     state_version: ClassVar[int] = 1
     input_kind: ClassVar[InputKind] = "categories"
     in_nats: ClassVar[bool] = True
+    apart: ClassVar[bool] = True  # evidence needs no calibrator, so it is a look of its own
     half_score: ClassVar[float] = 6.0
 
     def __init__(self, bits: int = 1 << 20, memory: int = 10_000, warmup: int = 50) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 from streamgauge.jobs.commands.app import app
 from streamgauge.jobs.files.read_files import Columns
-from streamgauge.jobs.settings.loading import Settings
+from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies import labelled
 from streamgauge.jobs.studies.backtest import backtest
 from streamgauge.jobs.studies.judging import segments
@@ -65,7 +65,7 @@ def judged_by_hand(arrays, scratch):
     frame = pd.DataFrame(X, columns=[f"m{k:02d}" for k in range(X.shape[1])])
     frame.insert(0, "ts", pd.to_datetime(1.76e9 + arrays["t"], unit="s", utc=True).strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
     frame.to_csv(scratch / "in.csv", index=False)
-    (result,) = backtest([scratch / "in.csv"], Settings(), Columns(time="ts"))
+    (result,) = backtest([scratch / "in.csv"], load(), Columns(time="ts"))  # the settings of the command
     opened = [json.loads(alert)["data"] for alert in result.alerts]
     rows = [a["source"].get("opened_offset", a["source"]["offset"]) for a in opened if a["state"] == "opened"]
     runs = [(a, b) for a, b in segments(y) if a >= skip]
