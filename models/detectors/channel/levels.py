@@ -27,9 +27,10 @@ from streamgauge.models.detectors.channel.usual_level import (
 
 LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
 STATISTICS = 4
-# Numbers of an entity's field: number of values, last value, slow and fast running mean; a level and a tail for each statistic.
-COUNT, LAST, SLOW, FAST = range(4)
-LEVELS = 4
+# Numbers of an entity's field: number of values, last value, slow and fast running mean, time of the first value; a level and a tail for
+# each statistic.
+COUNT, LAST, SLOW, FAST, SINCE = range(5)
+LEVELS = 5
 TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
 WIDTH = TAILS + STATISTICS * TAIL_NUMBERS
 # Numbers of the cohort's field: entities; values of young entities; mean and variance of these; variance within entities; number of
@@ -39,6 +40,10 @@ WITHINS = 5
 COHORT_TAILS = WITHINS + 1 + 2 * STATISTICS
 COHORT_WIDTH = COHORT_TAILS + STATISTICS * (1 + TAIL_NUMBERS)
 
+# In its first four days, an entity has not shown yet how its values change over the day: its values count less for the tail, at first this
+# share.
+RHYTHM = 4 * 86_400_000.0  # milliseconds
+AT_FIRST = 0.3
 YOUNG = 50.0  # values of an entity up to which the cohort's prior counts, and learns from it
 SETTLING = 300.0  # values of an entity up to which the cohort's tails count and learn
 ENOUGH_ENTITIES, ENOUGH_VALUES = 8.0, 30.0  # from which on the cohort's prior is used
@@ -96,7 +101,7 @@ class Levels(FieldChannels):
 
     def _look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found) -> None:
         gain = 1.0 - 0.5 ** (1.0 / self.half_life)
-        _levels(state, self.cohort, rows, X, quarantined, gain, *found)
+        _levels(state, self.cohort, rows, X, times, quarantined, gain, *found)
 
 
 @njit(cache=True)
@@ -149,7 +154,7 @@ def _learn_cohort(cohort, level, count, statistics):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def _channel(cell, cohort, k, count, ideal, learn):  # type: ignore[no-untyped-def]
+def _channel(cell, cohort, k, count, shown, ideal, learn):  # type: ignore[no-untyped-def]
     """Evidence of an ideal evidence, by the tail of the entity and that of young entities; both learn it if `learn`."""
     tail = cell[TAILS + k * TAIL_NUMBERS : TAILS + (k + 1) * TAIL_NUMBERS]
     place = COHORT_TAILS + k * (1 + TAIL_NUMBERS)
@@ -159,7 +164,7 @@ def _channel(cell, cohort, k, count, ideal, learn):  # type: ignore[no-untyped-d
         prime_tail(shared)
     if tail[0] == 0.0:
         tail[:] = shared
-    q1, q2, q3, learned = tail[0], tail[1], tail[2], count
+    q1, q2, q3, learned = tail[0], tail[1], tail[2], count * shown
     young = count < SETTLING
     if young and known >= ENOUGH_TAIL:
         own = count / SETTLING
@@ -179,7 +184,7 @@ def _channel(cell, cohort, k, count, ideal, learn):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _levels(state, cohorts, rows, X, quarantined, gain, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     statistics = np.empty(STATISTICS)
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
@@ -190,9 +195,11 @@ def _levels(state, cohorts, rows, X, quarantined, gain, evidence, expected, devi
             count = cell[COUNT]
             if count == 0.0:
                 cell[LAST] = cell[SLOW] = cell[FAST] = x
+                cell[SINCE] = times[i]
+            shown = AT_FIRST + (1.0 - AT_FIRST) * min(max((times[i] - cell[SINCE]) / RHYTHM, 0.0), 1.0)
             _take(cell, count, x, statistics)
             expected[i, f], deviations[i, f] = _look(
-                cell, cohort, min(count, 2.0 / gain), statistics, not quarantined[i], evidence[i, f]
+                cell, cohort, min(count, 2.0 / gain), shown, statistics, not quarantined[i], evidence[i, f]
             )
             _follow(cell, count, statistics)
             if not quarantined[i]:
@@ -211,7 +218,7 @@ def _take(cell, count, x, statistics):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _look(cell, cohort, count, statistics, learn, evidence):  # type: ignore[no-untyped-def]
+def _look(cell, cohort, count, shown, statistics, learn, evidence):  # type: ignore[no-untyped-def]
     """Fill in the evidence of each statistic; returns the expected value and the deviation from it, NaN where they are not known."""
     expected = cell[LEVELS + MEAN] if count > 0.0 else math.nan
     deviation = math.nan
@@ -230,7 +237,7 @@ def _look(cell, cohort, count, statistics, learn, evidence):  # type: ignore[no-
         if k == LEVEL:
             deviation = z
         if not math.isnan(z):
-            evidence[k] = _channel(cell, cohort, k, learned, ideal_evidence(z, freedom), learn)
+            evidence[k] = _channel(cell, cohort, k, learned, shown, ideal_evidence(z, freedom), learn)
     return expected, deviation
 
 
