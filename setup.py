@@ -36,6 +36,7 @@ setup(
         "numpy",
         "scipy",
         "scikit-learn",
+        "threadpoolctl",
         "numba",
         "pandas",
         "pyarrow",

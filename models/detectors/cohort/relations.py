@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,6 +20,7 @@ from streamgauge.models.detectors.cohort.relation_kernels import (
 )
 from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
 from streamgauge.models.persistence.codec import pack, unpack
+from threadpoolctl import ThreadpoolController
 
 Slots = npt.NDArray[np.int64]
 
@@ -30,6 +32,12 @@ DELAY = 3  # looks until the statistic of an event is learned, at most: a fault 
 FREE = 0.2  # share of events that may be suspicious before suspicion itself counts as usual
 MARGIN = 1.0  # nats above the statistic of these where suspicion begins
 RIDGE_MEANS = 1.0  # added to the diagonal for the model with means
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """The libraries of linear algebra in this process, found once."""
+    return ThreadpoolController()
 
 
 class Relations(ScoredCohort):
@@ -182,7 +190,8 @@ class Relations(ScoredCohort):
             self._run(X[part], slots[part], recent, given, filled, (evidence[part], fields[part], before[part]))
             self.learned += part.stop - start
             if self.learned % grid == 0:
-                self._absorb(grid)
+                with _blas().limit(limits=1, user_api="blas"):  # sums in one order, whatever the machine
+                    self._absorb(grid)
             start = part.stop
         return evidence, fields
 
