@@ -33,9 +33,7 @@ VALUE, RESIDUAL, STEP = (
     2.0,
     3.0,
 )  # what is summed up: values; what the time of day does not explain; steps of a counter
-MOST_EVIDENCE = (
-    12.0  # enough for an alert; more would rank an event of a run before all events that are strange by themselves
-)
+MOST_EVIDENCE = 40.0  # beyond, a run is as clear as it can be
 LEAST_EVIDENCE = 6.0  # a run that is not clear yet is no look: it would only make single events less clear
 LINE = 5.0  # how much faster than all else the sum of deviations forgets
 SETTLED, SETTLED_FLOOR = 400.0, 30.0  # values, and blocks, after which a deviation is the new level
