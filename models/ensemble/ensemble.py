@@ -39,34 +39,6 @@ def combine(sizes: Floats, present: Flags, weights: Floats) -> Floats:
 
 
 @njit(cache=True)
-def strongest_evidence(evidence: Floats, present: Flags) -> Floats:
-    """The largest evidence of a single member, less the logarithm of the number of members (Bonferroni).
-
-    A mean hides what only one member can find, such as a value far beyond all others.
-
-    Parameters
-    ----------
-    evidence : float64[n, members]
-        Minus ln of each member's tail probability, at least 0.
-    present : bool[n, members]
-
-    Returns
-    -------
-    float64[n]
-        At least 0.
-    """
-    alone = np.empty(evidence.shape[0])
-    for i in range(evidence.shape[0]):
-        most, asked = 0.0, 0
-        for k in range(evidence.shape[1]):
-            if present[i, k]:
-                most = max(most, evidence[i, k])
-                asked += 1
-        alone[i] = max(most - math.log(max(asked, 1)), 0.0)
-    return alone
-
-
-@njit(cache=True)
 def interval(combined: Floats, evidence: Floats, present: Flags) -> Floats:
     """Interval that the evidence of 90 % of ensembles of such members lies in: 1.645 standard errors of the members' mean.
 

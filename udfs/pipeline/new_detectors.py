@@ -1,7 +1,7 @@
 """What happens to saved state when a job goes on from it with other detectors, or with another release.
 
 What detectors and calibrators have learned cannot be read by others, so these begin anew. Everything else stays: which events were
-taken, names and counts of entities, the schema, open incidents, silence, feedback, the alert budget, and what the windows hold.
+taken, names and counts of entities, the schema, open incidents, silence, feedback, the promise, and what the windows hold.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class NewDetectors:
         why = "; ".join(changes) or "their saved state has another layout"
         return (
             f"detectors and calibrators begin anew ({why}). They need some events of each entity until they find anomalies again. "
-            "Entities, incidents, schema, silence, feedback and budget are kept"
+            "Entities, incidents, schema, silence, feedback and the promise are kept"
         )
 
     def notice(self, origin: Origin, window: str, time: int) -> tuple[str, bytes]:

@@ -160,8 +160,9 @@ class Calibrators:
         of_fields = parts[:, OF_FIELDS, None] + np.nan_to_num(opinions.by_kind - opinions.joined[:, None])
         by_kind = np.maximum(parts[:, :OF_FIELDS], of_fields)
         novelty = np.full(len(joined), np.nan) if self._novelty is None else members[:, self._novelty]
-        ranks = self._ranks
-        ranking, _ = join(looks[:, ranks], present[:, ranks], self._columns[ranks], self._counts[ranks])
+        ranks, ranking = self._ranks, joined
+        if present[:, ~ranks].any():  # else all looks rank
+            ranking, _ = join(looks[:, ranks], present[:, ranks], self._columns[ranks], self._counts[ranks])
         evidence = ranked(ranking, novelty, seen)
         return Verdicts(
             np.where(ready, members, np.nan),

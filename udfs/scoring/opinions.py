@@ -100,7 +100,7 @@ class Verdicts:
         Evidence of each member, at least 0; NaN where it has no opinion.
     evidence : float64[n]
         Evidence that events are ranked by, at least 0; 0 where no member has an opinion. It is the joined evidence, but events that
-        resemble the entity's past stay below `calibrate.SEEN_BEFORE`.
+        resemble the entity's past stay below `join.SEEN_BEFORE`.
     joined : float64[n]
         Evidence of all looks together, at least 0: what an alert rests on. NaN where nothing could be judged.
     disagreement : float64[n]
@@ -109,6 +109,8 @@ class Verdicts:
         Lower and upper bound of the evidence that 90 % of ensembles of such members would give, estimated from the spread of these.
     by_kind : float64[n, 5]
         The part of the joined evidence that looks for each kind of `EVIDENCE` give, at least 0.
+    strongest : float64[n]
+        Alert evidence for an incident of any kind: `joined`, and 0 where nothing could be judged.
     """
 
     members: Floats
@@ -117,9 +119,7 @@ class Verdicts:
     interval: Floats
     by_kind: Floats
     joined: Floats
+    strongest: Floats = field(init=False)
 
-    @property
-    def strongest(self) -> Floats:
-        """Alert evidence for an incident of any kind, float64[n]; 0 where nothing could be judged."""
-        strongest: Floats = np.nan_to_num(self.joined)
-        return strongest
+    def __post_init__(self) -> None:
+        self.strongest = np.nan_to_num(self.joined)  # once: several stages ask for it

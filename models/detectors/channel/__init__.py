@@ -11,6 +11,7 @@ __all__ = [
     "equal_runs",
     "excursion",
     "field_channels",
+    "last_values",
     "learned_tail",
     "levels",
     "runs",

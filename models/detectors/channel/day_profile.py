@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
+from streamgauge.models.detectors.channel.last_values import LAST_NUMBERS, compared, follow, learn_levels
 from streamgauge.models.detectors.channel.learned_tail import (
     TAIL_NUMBERS,
     ideal_evidence,
@@ -30,19 +31,18 @@ NEAR = 4  # slots next to one that was never visited, among which a visited one 
 # The statistics of residuals; the first two also say how much of a change, and of a departure, the time of day explains.
 CHANGE, DEPARTURE, RESIDUAL, RECENT = range(4)
 STATISTICS = 4
-# Numbers of an entity's field: residuals, values, first day; last residual, slow and fast mean of residuals; last value and
-# level of changes of values; level of all values; a level
-# and a tail for each statistic; visits and level of each slot, on working days, then on days off.
-COUNT, VALUES, FIRST_DAY, LAST, SLOW, FAST, LAST_VALUE, CHANGES = range(8)
+# Numbers of an entity's field: residuals, values, first day; the last residuals; last value, and level of changes of values; level of all
+# values; a level and a tail for each statistic; visits and level of each slot, on working days, then on days off.
+COUNT, VALUES, FIRST_DAY, LAST_RESIDUALS = range(4)
+LAST_VALUE = LAST_RESIDUALS + LAST_NUMBERS
+CHANGES = LAST_VALUE + 1
 WHOLE = CHANGES + LEVEL_NUMBERS
 LEVELS = WHOLE + LEVEL_NUMBERS
 TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
 VISITS = TAILS + STATISTICS * TAIL_NUMBERS
 PROFILE = VISITS + 2 * SLOTS
 WIDTH = PROFILE + 2 * SLOTS
-SLOW_GAIN, FAST_GAIN = 0.2, 1.0 / 3.0  # of the two running means
 EXPLAINED = 2.0  # residuals explain changes if their variance is below this share of the variance of changes
-FAR = 10.0  # standard deviations that a residual moves the fast running mean by at most
 
 
 class Calendar(Protocol):
@@ -194,15 +194,12 @@ def _limited(cell, change):  # type: ignore[no-untyped-def]
 def _look(cell, residual, count, effective, gain, quarantined, statistics, evidence):  # type: ignore[no-untyped-def]
     """Fill in the evidence of a residual, and learn it unless it is quarantined; returns the residual in standard deviations."""
     deviation = math.nan
+    last = cell[LAST_RESIDUALS : LAST_RESIDUALS + LAST_NUMBERS]
     if count == 0.0:
-        cell[LAST] = cell[SLOW] = cell[FAST] = residual
-    spread = math.sqrt(cell[LEVELS + RESIDUAL * LEVEL_NUMBERS + SPREAD])
-    step = residual - cell[FAST]
-    if spread > 0.0 and count >= 3.0:
-        step = min(max(step, -FAR * spread), FAR * spread)
-    fast = cell[FAST] + FAST_GAIN * step
-    statistics[CHANGE], statistics[DEPARTURE] = residual - cell[LAST], residual - cell[SLOW]
-    statistics[RESIDUAL], statistics[RECENT] = residual, fast
+        last[:] = residual
+    statistics[RESIDUAL] = residual
+    of_residual = cell[LEVELS + RESIDUAL * LEVEL_NUMBERS :]
+    statistics[CHANGE], statistics[DEPARTURE], statistics[RECENT] = compared(last, residual, of_residual, count)
     for k in range(STATISTICS):
         learned = effective if k == RESIDUAL else max(effective - 1.0, 0.0)
         if learned < 3.0:
@@ -218,17 +215,10 @@ def _look(cell, residual, count, effective, gain, quarantined, statistics, evide
         evidence[k] = tail_evidence(ideal, tail[0], tail[1], tail[2], learned)
         if not quarantined:
             learn_tail(tail, ideal, learned)
-    departure = statistics[DEPARTURE]
-    spread = math.sqrt(cell[LEVELS + DEPARTURE * LEVEL_NUMBERS + SPREAD])
-    if spread > 0.0 and count >= 10.0:
-        departure = min(max(departure, -CLIP * spread), CLIP * spread)
-    cell[SLOW] += SLOW_GAIN * departure
-    cell[LAST], cell[FAST] = residual, fast
+    of_departure = cell[LEVELS + DEPARTURE * LEVEL_NUMBERS :]
+    follow(last, residual, statistics[DEPARTURE], statistics[RECENT], of_departure, count)
     if quarantined:
         return deviation
-    for k in range(STATISTICS):
-        if k == RESIDUAL or count > 0.0:
-            level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
-            learn_level(level, count if k == RESIDUAL else count - 1.0, statistics[k], gain)
+    learn_levels(cell[LEVELS:TAILS], statistics, RESIDUAL, count, gain)
     cell[COUNT] = count + 1.0
     return deviation

@@ -12,10 +12,8 @@ PEAK, EXCURSIONS, EVENTS = range(3)
 TAIL = 3
 EXCURSION_NUMBERS = TAIL + TAIL_NUMBERS
 AT_FIRST, RATE = 2.0, 0.05  # excursions that are assumed before any was seen, and their share of events
-SUSPICIOUS, DOUBT = (
-    9.0,
-    10.0,
-)  # an excursion of more evidence is learned with this part of its weight: it may come again
+# An excursion of more evidence than `SUSPICIOUS` may be a fault that comes again: it is learned as if there had been `DOUBT` times as many.
+SUSPICIOUS, DOUBT = 9.0, 10.0
 HIGHER = 1.25  # a peak counts if it is this much higher than the one before it in its excursion
 FORGETS = 50_000.0  # events after which all counts are halved
 

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
+from streamgauge.models.detectors.channel.last_values import LAST_NUMBERS, compared, follow, learn_levels
 from streamgauge.models.detectors.channel.learned_tail import (
     TAIL_NUMBERS,
     ideal_evidence,
@@ -22,15 +23,14 @@ from streamgauge.models.detectors.channel.usual_level import (
     MEAN,
     SPREAD,
     distance,
-    learn_level,
 )
 
 LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
 STATISTICS = 4
-# Numbers of an entity's field: number of values, last value, slow and fast running mean, time of the first value; a level and a tail for
-# each statistic.
-COUNT, LAST, SLOW, FAST, SINCE = range(5)
-LEVELS = 5
+# Numbers of an entity's field: number of values; the last values; time of the first value; a level and a tail for each statistic.
+COUNT, LAST_VALUES = 0, 1
+SINCE = LAST_VALUES + LAST_NUMBERS
+LEVELS = SINCE + 1
 TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
 WIDTH = TAILS + STATISTICS * TAIL_NUMBERS
 # Numbers of the cohort's field: entities; values of young entities; mean and variance of these; variance within entities; number of
@@ -50,8 +50,6 @@ ENOUGH_ENTITIES, ENOUGH_VALUES = 8.0, 30.0  # from which on the cohort's prior i
 ENOUGH_TAIL = 300.0  # values from which on the cohort's tail is used
 PRIOR = 3.0  # values that the cohort's variance counts for
 FORGETS = 1e-4  # least weight of a value in the cohort's numbers
-SLOW_GAIN, FAST_GAIN = 0.2, 1.0 / 3.0  # of the two running means
-FAR = 10.0  # standard deviations that a value moves the fast running mean by at most
 
 
 class Levels(FieldChannels):
@@ -194,27 +192,19 @@ def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expecte
             cell, cohort = state[rows[i], f], cohorts[f]
             count = cell[COUNT]
             if count == 0.0:
-                cell[LAST] = cell[SLOW] = cell[FAST] = x
+                cell[LAST_VALUES : LAST_VALUES + LAST_NUMBERS] = x
                 cell[SINCE] = times[i]
             shown = AT_FIRST + (1.0 - AT_FIRST) * min(max((times[i] - cell[SINCE]) / RHYTHM, 0.0), 1.0)
-            _take(cell, count, x, statistics)
+            last = cell[LAST_VALUES : LAST_VALUES + LAST_NUMBERS]
+            statistics[LEVEL] = x
+            statistics[CHANGE], statistics[DEPARTURE], statistics[RECENT] = compared(last, x, cell[LEVELS:], count)
             expected[i, f], deviations[i, f] = _look(
                 cell, cohort, min(count, 2.0 / gain), shown, statistics, not quarantined[i], evidence[i, f]
             )
-            _follow(cell, count, statistics)
+            of_departure = cell[LEVELS + DEPARTURE * LEVEL_NUMBERS :]
+            follow(last, x, statistics[DEPARTURE], statistics[RECENT], of_departure, count)
             if not quarantined[i]:
                 _learn(cell, cohort, count, gain, statistics)
-
-
-@njit(cache=True)
-def _take(cell, count, x, statistics):  # type: ignore[no-untyped-def]
-    """Fill in the statistics of a value."""
-    spread = math.sqrt(cell[LEVELS + SPREAD])
-    step = x - cell[FAST]
-    if spread > 0.0 and count >= 3.0:
-        step = min(max(step, -FAR * spread), FAR * spread)
-    statistics[LEVEL], statistics[CHANGE] = x, x - cell[LAST]
-    statistics[DEPARTURE], statistics[RECENT] = x - cell[SLOW], cell[FAST] + FAST_GAIN * step
 
 
 @njit(cache=True)
@@ -242,23 +232,9 @@ def _look(cell, cohort, count, shown, statistics, learn, evidence):  # type: ign
 
 
 @njit(cache=True)
-def _follow(cell, count, statistics):  # type: ignore[no-untyped-def]
-    """Follow the last values. This is not learning what is usual, so quarantined events do it, too."""
-    departure = statistics[DEPARTURE]
-    spread = math.sqrt(cell[LEVELS + DEPARTURE * LEVEL_NUMBERS + SPREAD])
-    if spread > 0.0 and count >= 10.0:
-        departure = min(max(departure, -CLIP * spread), CLIP * spread)
-    cell[SLOW] += SLOW_GAIN * departure
-    cell[LAST], cell[FAST] = statistics[LEVEL], statistics[RECENT]
-
-
-@njit(cache=True)
 def _learn(cell, cohort, count, gain, statistics):  # type: ignore[no-untyped-def]
     """Learn the statistics of a value."""
     if count < YOUNG:
         _learn_cohort(cohort, cell[LEVELS : LEVELS + LEVEL_NUMBERS], count, statistics)
-    for k in range(STATISTICS):
-        if k == LEVEL or count > 0.0:
-            level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
-            learn_level(level, count if k == LEVEL else count - 1.0, statistics[k], gain)
+    learn_levels(cell[LEVELS:TAILS], statistics, LEVEL, count, gain)
     cell[COUNT] = count + 1.0

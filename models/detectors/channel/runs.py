@@ -28,11 +28,8 @@ BEAT_AT = SPREAD_EXCURSION + EXCURSION_NUMBERS
 BLOCK_LOWEST, BLOCK_VALUES = BEAT_AT + BEAT_NUMBERS, BEAT_AT + BEAT_NUMBERS + 1
 FLOOR_AT = BLOCK_VALUES + 1
 WIDTH = FLOOR_AT + SUM_NUMBERS
-VALUE, RESIDUAL, STEP = (
-    1.0,
-    2.0,
-    3.0,
-)  # what is summed up: values; what the time of day does not explain; steps of a counter
+# What is summed up: values; what the time of day does not explain; steps of a counter.
+VALUE, RESIDUAL, STEP = 1.0, 2.0, 3.0
 MOST_EVIDENCE = 40.0  # beyond, a run is as clear as it can be
 LEAST_EVIDENCE = 6.0  # a run that is not clear yet is no look: it would only make single events less clear
 LINE = 5.0  # how much faster than all else the sum of deviations forgets

@@ -49,12 +49,3 @@ def learn_level(level, count, x, gain):  # type: ignore[no-untyped-def]
         change = min(max(change, -limit), limit)
     level[MEAN] += weight * change
     level[SPREAD] = (1.0 - weight) * (level[SPREAD] + weight * change * change)
-
-
-@njit(cache=True)
-def limited(difference, level, count):  # type: ignore[no-untyped-def]
-    """A difference, limited to three standard deviations where these are known."""
-    if count < UNSURE:
-        return difference
-    limit = CLIP * math.sqrt(level[SPREAD])
-    return min(max(difference, -limit), limit)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, strongest_evidence, vote
+from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, vote
 
 EVIDENCE = np.array([[1.0, 3.0], [np.nan, 3.0], [np.nan, np.nan]])
 
@@ -23,12 +23,6 @@ def test_disagreement_is_how_far_the_least_surprised_is_from_the_most():
 def test_the_more_all_are_surprised_the_higher():
     both = np.ones((1, 2), bool)
     assert combine(np.array([[1.0, 5.0]]), both, np.ones(2)) > combine(np.array([[1.0, 1.0]]), both, np.ones(2))
-
-
-def test_one_member_alone_is_worth_its_surprise_less_the_logarithm_of_how_many_were_asked():
-    evidence = np.array([[1.0, 9.0], [np.nan, 9.0], [np.nan, np.nan], [0.1, 0.2]])
-    alone = strongest_evidence(evidence, ~np.isnan(evidence))
-    np.testing.assert_allclose(alone, [9 - np.log(2), 9, 0, 0])
 
 
 def test_an_interval_holds_the_score_and_is_wide_where_members_disagree():

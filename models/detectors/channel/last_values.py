@@ -1,0 +1,48 @@
+"""What the last values of a field were: the last one, and a slow and a fast running mean."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+from streamgauge.models.detectors.channel.usual_level import CLIP, LEVEL_NUMBERS, SPREAD, learn_level
+
+LAST, SLOW, FAST = range(3)
+LAST_NUMBERS = 3  # float64 numbers of the last values
+SLOW_GAIN, FAST_GAIN = 0.2, 1.0 / 3.0  # of the two running means
+FAR = 10.0  # standard deviations that a value moves the fast mean by at most
+
+
+@njit(cache=True)
+def limited(change, level, count, least, most):  # type: ignore[no-untyped-def]
+    """A change, limited to `most` standard deviations of a level, if these are known and there are at least `least` values."""
+    spread = math.sqrt(level[SPREAD])
+    if spread <= 0.0 or count < least:
+        return change
+    return min(max(change, -most * spread), most * spread)
+
+
+@njit(cache=True)
+def compared(last, x, level, count):  # type: ignore[no-untyped-def]
+    """A value less the last one, the value less the slow mean, and the fast mean with the value in it."""
+    step = limited(x - last[FAST], level, count, 3.0, FAR)
+    return x - last[LAST], x - last[SLOW], last[FAST] + FAST_GAIN * step
+
+
+@njit(cache=True)
+def follow(last, x, departure, recent, level, count):  # type: ignore[no-untyped-def]
+    """Follow the last values. This is not learning what is usual, so quarantined events do it, too.
+
+    `departure` is the value less the slow mean, and `level` is that of such departures; `recent` is the new fast mean.
+    """
+    last[SLOW] += SLOW_GAIN * limited(departure, level, count, 10.0, CLIP)
+    last[LAST], last[FAST] = x, recent
+
+
+@njit(cache=True)
+def learn_levels(levels, statistics, whole, count, gain):  # type: ignore[no-untyped-def]
+    """Learn one value of each statistic. All but the one at place `whole` need a value before it."""
+    for k in range(len(statistics)):
+        if k == whole or count > 0.0:
+            level = levels[k * LEVEL_NUMBERS : (k + 1) * LEVEL_NUMBERS]
+            learn_level(level, count if k == whole else count - 1.0, statistics[k], gain)
