@@ -35,7 +35,7 @@ class Detector(ABC):
     apart : bool
         Whether it is no member of the ensemble, but a look of its own. True for every detector of another kind than "point".
     ranks : bool
-        Whether it counts for the rank of an event, not only for alerts.
+        Whether it counts for the rank of an event, not only for alerts. False for every detector that judges runs of events.
     """
 
     name: ClassVar[str]
@@ -46,6 +46,7 @@ class Detector(ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls.apart = cls.apart or cls.anomaly_kind != "point"
+        cls.ranks = cls.ranks and cls.anomaly_kind not in ("collective", "drift")
 
     @property
     @abstractmethod

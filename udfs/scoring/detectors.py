@@ -430,7 +430,8 @@ class Detectors:
         """Add each channel as a member: the evidence of its most unusual field, less what so many fields show by chance."""
         looks = opinions.looks
         known = ~np.isnan(looks)
-        price = np.log(np.maximum(known.sum(axis=1), 1))
+        # A channel of runs is silent in most fields, and has looked at all of them.
+        price = np.log(np.where(self.of_runs, looks.shape[1], np.maximum(known.sum(axis=1), 1)))
         strongest = np.where(known, looks, 0.0).max(axis=1, initial=0.0) - price - RUN_PRICE * self.of_runs
         raw_scores = np.where(known.any(axis=1), np.maximum(strongest, 0.0), np.nan)
         opinions.raw_scores[:, : len(self.channels)] = raw_scores

@@ -247,7 +247,7 @@ class DetectorSettings(Section):
     levels: LevelsSettings | None = LevelsSettings(streams=("series", "fields"))
     day_profile: DayProfileSettings | None = DayProfileSettings(streams=("series", "fields"))
     relations: RelationsSettings | None = RelationsSettings()
-    runs: RunsSettings | None = RunsSettings(streams=("series", "fields"))
+    runs: RunsSettings | None = RunsSettings(streams=("series",))
     rolling_z_score: RollingZScoreSettings | None = None
     value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
     half_space_trees: HalfSpaceTreesSettings | None = None
@@ -265,7 +265,7 @@ class DetectorSettings(Section):
     interquartile_range: InterquartileRangeSettings | None = None
     grubbs: WindowSettings | None = None
     dixon_q: DixonQSettings | None = None
-    flat_line: FlatLineSettings | None = None
+    flat_line: FlatLineSettings | None = FlatLineSettings(streams=("fields",))
     level_shift: TwoSpansSettings | None = None
     spread_change: TwoSpansSettings | None = None
     forecast_residual: ForecastResidualSettings | None = None

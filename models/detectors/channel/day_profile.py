@@ -31,9 +31,11 @@ NEAR = 4  # slots next to one that was never visited, among which a visited one 
 # The statistics of residuals; the first two also say how much of a change, and of a departure, the time of day explains.
 CHANGE, DEPARTURE, RESIDUAL, RECENT = range(4)
 STATISTICS = 4
-# Numbers of an entity's field: residuals, values, first day; the last residuals; last value, and level of changes of values; level of all
-# values; a level and a tail for each statistic; visits and level of each slot, on working days, then on days off.
-COUNT, VALUES, FIRST_DAY, LAST_RESIDUALS = range(4)
+# Numbers of an entity's field: residuals, values; first working day and first day off; the last residuals; last value, and level of
+# changes of values; level of all values; a level and a tail for each statistic; visits and level of each slot, on working days, then
+# on days off.
+COUNT, VALUES, FIRST_DAYS = range(3)
+LAST_RESIDUALS = FIRST_DAYS + 2
 LAST_VALUE = LAST_RESIDUALS + LAST_NUMBERS
 CHANGES = LAST_VALUE + 1
 WHOLE = CHANGES + LEVEL_NUMBERS
@@ -42,6 +44,7 @@ TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
 VISITS = TAILS + STATISTICS * TAIL_NUMBERS
 PROFILE = VISITS + 2 * SLOTS
 WIDTH = PROFILE + 2 * SLOTS
+UNSURE_SLOT = 8.0  # with n visits, a slot may be moved (1 + UNSURE_SLOT / n) times as far
 EXPLAINED = 2.0  # residuals explain changes if their variance is below this share of the variance of changes
 
 
@@ -78,7 +81,7 @@ class DayProfile(FieldChannels):
     """Two channels on what the time of day does not explain: the residual, and its mean over about the last three values.
 
     The profile has a level for each quarter of an hour, on working days and on days off. A quarter that was never visited borrows from
-    the other kind of day, else from a quarter within an hour. On its first day, an entity has no profile.
+    the other kind of day, else from a quarter within an hour. On its first working day, and on its first day off, an entity has no profile.
 
     The evidence for `change` and `departure` is how unusual the change and the departure of the residual are: what the time of day
     explains is no anomaly, so the channels of these names in `Levels` cannot have more.
@@ -142,10 +145,11 @@ def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evid
             if math.isnan(x):
                 continue
             cell = state[rows[i], f]
-            if cell[FIRST_DAY] == 0.0:
-                cell[FIRST_DAY] = days[i]
+            first = FIRST_DAYS + off[i]
+            if cell[first] == 0.0:
+                cell[first] = days[i]
             base = _base(cell, quarters[i], off[i])
-            known = not math.isnan(base) and days[i] != cell[FIRST_DAY]
+            known = not math.isnan(base) and days[i] != cell[first]
             count = cell[COUNT]
             if known:
                 expected[i, f] = base
@@ -165,7 +169,7 @@ def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evid
             if visits == 0.0:
                 cell[PROFILE + slot] = x if math.isnan(base) else base
             cell[VISITS + slot] = visits + 1.0
-            cell[PROFILE + slot] += max(1.0 / (visits + 1.0), least) * _limited(cell, x - cell[PROFILE + slot])
+            cell[PROFILE + slot] += max(1.0 / (visits + 1.0), least) * _limited(cell, visits, x - cell[PROFILE + slot])
             learn_level(cell[WHOLE : WHOLE + LEVEL_NUMBERS], cell[VALUES], x, gain)
             cell[VALUES] += 1.0
 
@@ -178,15 +182,17 @@ def _explains_changes(cell):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _limited(cell, change):  # type: ignore[no-untyped-def]
+def _limited(cell, visits, change):  # type: ignore[no-untyped-def]
     """The change of a slot's level, limited to three standard deviations of residuals, or of all values while there are few residuals.
+
+    A slot that was visited a few times may be moved farther: its level is not known yet.
 
     The slots of a field that never varied do not learn its first other value: it may be wrong.
     """
     spread = cell[LEVELS + RESIDUAL * LEVEL_NUMBERS + SPREAD] if cell[COUNT] >= 30.0 else cell[WHOLE + SPREAD]
     if cell[VALUES] < 30.0:
         return change
-    limit = CLIP * math.sqrt(spread)
+    limit = CLIP * math.sqrt(spread) * (1.0 + UNSURE_SLOT / (visits + 1.0))
     return min(max(change, -limit), limit)
 
 

@@ -10,8 +10,14 @@ MEAN, SPREAD, ODD = range(3)  # mean, variance, and the size of the last change 
 LEVEL_NUMBERS = 3  # float64 numbers of a level
 CLIP = 3.0  # standard deviations that a value counts for at most
 UNSURE = 3.0  # a few values say little of the spread: with n of them, the limit is (1 + UNSURE / n) times as wide
-ROUNDING = 1e-9  # relative to the mean: smaller differences are rounding
+ROUNDING = 1e-12  # relative to the mean: smaller differences are rounding
 LARGEST = 1e100  # values are limited to this, so that their squares are finite
+
+
+@njit(cache=True)
+def has_varied(level):  # type: ignore[no-untyped-def]
+    """Whether the statistic has varied by more than rounding."""
+    return math.sqrt(level[SPREAD]) > ROUNDING * abs(level[MEAN]) + 1e-300
 
 
 @njit(cache=True)
@@ -22,9 +28,9 @@ def distance(level, count, x):  # type: ignore[no-untyped-def]
     """
     difference = x - level[MEAN]
     spread = math.sqrt(level[SPREAD])
-    rounding = ROUNDING * abs(level[MEAN]) + 1e-300
-    if spread <= rounding:
-        return 0.0 if abs(difference) <= rounding else math.sqrt(2.0 * math.log(count + 1.0))
+    if not has_varied(level):
+        is_equal = abs(difference) <= ROUNDING * abs(level[MEAN]) + 1e-300
+        return 0.0 if is_equal else math.sqrt(2.0 * math.log(count + 1.0))
     return difference / (spread * math.sqrt(1.0 + 1.0 / count))
 
 
@@ -37,7 +43,7 @@ def learn_level(level, count, x, gain):  # type: ignore[no-untyped-def]
     weight = max(1.0 / (count + 1.0), gain)
     change = x - level[MEAN]
     spread = math.sqrt(level[SPREAD])
-    if spread > ROUNDING * abs(level[MEAN]) + 1e-300:
+    if has_varied(level):
         if count >= 3.0:
             limit = CLIP * spread * (1.0 + UNSURE / count)
             change = min(max(change, -limit), limit)

@@ -12,8 +12,9 @@ FACTOR = 2.0  # at most so many times as many false incidents as promised
 SOME = 5.0  # incidents that may come by chance beyond that, in one age; the sums here are small
 RECALL = 0.9
 NORMAL = ("gaussian", "weekly", "lognormal", "integers", "ar99", "regimes")
-# What is found today, of 6 sigma in the first week of 20 entities at the promise of 1 per day (a threshold of 8 nats): a spike has 5 to 7.
-RECALL_TODAY = {"spike": 0.0, "level_shift": 0.3, "stuck": 0.2, "repeated_outage": 0.64, "bad_value": 0.5}
+FOUND = ("stuck", "repeated_outage")
+# What is found today of the others, of 6 sigma in the first week of 20 entities at the promise of 1 per day (a threshold of 8 nats).
+RECALL_TODAY = {"spike": 0.0, "level_shift": 0.3, "bad_value": 0.5}
 
 
 @pytest.mark.parametrize("process", NORMAL)
@@ -30,8 +31,13 @@ def test_false_incidents_stay_within_twice_the_promise_at_every_age(process):
 @pytest.mark.parametrize(
     "fault",
     [
-        pytest.param(fault, marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=f"recall is {recall}"))
-        for fault, recall in RECALL_TODAY.items()
+        *FOUND,
+        *(
+            pytest.param(
+                fault, marks=pytest.mark.xfail(strict=True, raises=AssertionError, reason=f"recall is {recall}")
+            )
+            for fault, recall in RECALL_TODAY.items()
+        ),
     ],
 )
 def test_a_fault_of_six_sigma_is_found_and_named_rightly(fault):
