@@ -431,7 +431,7 @@ class Detectors:
         looks = opinions.looks
         known = ~np.isnan(looks)
         # A channel of runs is silent in most fields, and has looked at all of them.
-        price = np.log(np.where(self.of_runs, looks.shape[1], np.maximum(known.sum(axis=1), 1)))
+        price = np.log(np.maximum(np.where(self.of_runs, looks.shape[1], known.sum(axis=1)), 1))
         strongest = np.where(known, looks, 0.0).max(axis=1, initial=0.0) - price - RUN_PRICE * self.of_runs
         raw_scores = np.where(known.any(axis=1), np.maximum(strongest, 0.0), np.nan)
         opinions.raw_scores[:, : len(self.channels)] = raw_scores

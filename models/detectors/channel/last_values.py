@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from numba import njit
-from streamgauge.models.detectors.channel.usual_level import CLIP, LEVEL_NUMBERS, SPREAD, learn_level
+from streamgauge.models.detectors.channel.usual_level import CLIP, LEVEL_NUMBERS, MEAN, SPREAD, has_varied, learn_level
 
 LAST, SLOW, FAST = range(3)
 LAST_NUMBERS = 3  # float64 numbers of the last values
@@ -24,7 +24,12 @@ def limited(change, level, count, least, most):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def compared(last, x, level, count):  # type: ignore[no-untyped-def]
-    """A value less the last one, the value less the slow mean, and the fast mean with the value in it."""
+    """A value less the last one, the value less the slow mean, and the fast mean with the value in it.
+
+    `level` is that of `count` values before. Where these never varied, the last two would only repeat what the first odd value says.
+    """
+    if count > 0.0 and not has_varied(level):
+        return x - last[LAST], 0.0, level[MEAN]
     step = limited(x - last[FAST], level, count, 3.0, FAR)
     return x - last[LAST], x - last[SLOW], last[FAST] + FAST_GAIN * step
 

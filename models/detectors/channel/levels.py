@@ -23,7 +23,6 @@ from streamgauge.models.detectors.channel.usual_level import (
     MEAN,
     SPREAD,
     distance,
-    has_varied,
 )
 
 LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
@@ -199,9 +198,6 @@ def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expecte
             last = cell[LAST_VALUES : LAST_VALUES + LAST_NUMBERS]
             statistics[LEVEL] = x
             statistics[CHANGE], statistics[DEPARTURE], statistics[RECENT] = compared(last, x, cell[LEVELS:], count)
-            if count > 0.0 and not has_varied(cell[LEVELS:]):
-                # the last values would only repeat what the first odd value says
-                statistics[DEPARTURE], statistics[RECENT] = 0.0, cell[LEVELS + MEAN]
             expected[i, f], deviations[i, f] = _look(
                 cell, cohort, min(count, 2.0 / gain), shown, statistics, not quarantined[i], evidence[i, f]
             )

@@ -129,6 +129,8 @@ def _spread_evidence(cell, innovation, gain, learn):  # type: ignore[no-untyped-
         weight = max(1.0 / (learned + 1.0), gain)
         cell[SPREAD_LEVEL] += weight * change
         cell[SPREAD_LEVEL + 1] = (1.0 - weight) * (cell[SPREAD_LEVEL + 1] + weight * change * change)
+        if spread == 0.0:  # the values after the first odd one would only repeat what it says
+            cell[SPREAD_AT] = cell[SPREAD_LEVEL] ** 3.0
     return evidence
 
 
