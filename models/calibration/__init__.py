@@ -6,5 +6,6 @@ Out: evidence: minus the logarithm of the probability of a raw score at least as
 
 __all__ = [
     "calibration",
+    "pooled_tail",
     "thresholds",
 ]

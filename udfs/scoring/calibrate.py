@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from streamgauge.models.calibration.calibration import TailCalibrator
+from streamgauge.models.calibration.pooled_tail import PooledTail
 from streamgauge.models.contract import Flags, Floats, Ints, Kind
 from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, interval, vote
 from streamgauge.models.persistence.codec import pack, unpack
@@ -78,7 +79,7 @@ class Calibrators:
     Attributes
     ----------
     of : Members
-    members : list of TailCalibrator
+    members : list of TailCalibrator or PooledTail
         The calibrator of each member.
     together : TailCalibrator
         The calibrator of the ensemble.
@@ -89,22 +90,24 @@ class Calibrators:
     """
 
     kind = "calibrators"
-    version = 1
+    version = 2
 
     def __init__(self, members: Members, settings: CalibrationSettings, method: str = "mean") -> None:
         self.of, self.method = members, method
         self.weights = self.target = members.weights.copy()
-        self.members = [
+        self.members: list[TailCalibrator | PooledTail] = [
             TailCalibrator(settings.memory, settings.warmup, **(RUNS if kind != "point" else {}))
             for kind in members.kinds
         ]
         self.together = TailCalibrator(settings.memory, settings.warmup)
         places = {name: k for k, name in enumerate(members.names)}
         channels = len(members.of_runs)
-        self._fields = channels  # the member that joins the channels of several fields stands after them
+        # The members that join the channels of the only field, and of several fields, stand after the channels.
+        self._field, self._fields = channels, channels + 1
+        self.members[self._field] = PooledTail()
         # The looks that are joined: the fields, the members that stand apart, then the ensemble.
         self._looks = members.apart.copy()
-        self._looks[: channels + 1] = False
+        self._looks[: channels + 2] = False
         self._looks[:channels] = members.of_runs
         self._novelty = places.get("value_novelty")
         if self._novelty is not None:  # it decides about ranks, not about alerts
@@ -152,13 +155,14 @@ class Calibrators:
         """
         members, ready, combined, ensemble = self.learn(opinions.raw_scores, opinions.canaries)
         counts = ready & (self.weights > 0)
-        # One field is judged by its channels. Several fields are calibrated once more, as soon as that is possible.
-        fields = np.where(ready[:, self._fields], members[:, self._fields], opinions.joined)
+        fields = opinions.joined
+        for together in (self._field, self._fields):
+            fields = np.where(ready[:, together], members[:, together], fields)
         looks = np.column_stack((fields, members[:, self._looks], ensemble))
         present = np.column_stack((~np.isnan(fields), counts[:, self._looks], ~np.isnan(combined)))
         joined, parts = join(looks, present, self._columns, self._counts)
-        of_fields = parts[:, OF_FIELDS, None] + np.nan_to_num(opinions.by_kind - opinions.joined[:, None])
-        by_kind = np.maximum(parts[:, :OF_FIELDS], of_fields)
+        of_kinds = opinions.by_kind / np.fmax(opinions.joined, 1e-9)[:, None]
+        by_kind = np.maximum(parts[:, :OF_FIELDS], parts[:, OF_FIELDS, None] * of_kinds)
         novelty = np.full(len(joined), np.nan) if self._novelty is None else members[:, self._novelty]
         ranks, ranking = self._ranks, joined
         if present[:, ~ranks].any():  # else all looks rank
@@ -258,9 +262,14 @@ class Calibrators:
         self.weights = np.where(near, self.target, self.weights + STEP * gap)
         return True
 
-    def adopt(self, member: str, calibrator: TailCalibrator) -> None:
+    def take(self, member: str, calibrator: TailCalibrator) -> None:
         """Give a member a copy of a calibrator that has learned raw scores like the member's."""
         self.members[self.of.names.index(member)] = TailCalibrator.from_state(calibrator.to_state())
+
+    def adopt(self, member: str, other: str) -> None:
+        """Give a member a copy of another member's calibrator."""
+        known = self.members[self.of.names.index(other)]
+        self.members[self.of.names.index(member)] = type(known).from_state(known.to_state())
 
     def to_state(self) -> bytes:
         """All that was learned, versioned."""
@@ -279,5 +288,7 @@ class Calibrators:
             The bytes are no state of calibrators, or of a version that is not known.
         """
         _, arrays = unpack(state, self.kind, self.version)
-        parts = [TailCalibrator.from_state(arrays[str(k)].tobytes()) for k in range(len(arrays))]
-        self.members, self.together = parts[:-1], parts[-1]
+        *members, together = [arrays[str(k)].tobytes() for k in range(len(arrays))]
+        kinds = [PooledTail if k == self._field else TailCalibrator for k in range(len(members))]
+        self.members = [kind.from_state(part) for kind, part in zip(kinds, members, strict=True)]
+        self.together = TailCalibrator.from_state(together)

@@ -31,7 +31,8 @@ COLUMNS = {"features": CHANNELS, "levels": 1, "levels and lasts": 2, "categories
 MOST_WATCHED = 64  # fields up to which the rich detectors look for other anomalies than points, entity by entity
 # Evidence that a channel of runs must have in addition: there are five, and each looks at runs of any length that begin at any event.
 RUN_PRICE = 4.0
-FIELDS = "fields"  # the member that joins the channels of several fields
+# The members that join all channels: those of the only field, and those of several fields.
+FIELD, FIELDS = "field", "fields"
 OWN = {"weight", "streams"}  # settings of a detector that are not arguments of the detector's class
 
 
@@ -111,7 +112,7 @@ class Detectors:
     channels : list of Channel
         What each field is looked at for, in the order of `Opinions.looks`.
     names : list of str
-        The members: the channels, all channels of several fields together, then light detectors, rich ones, and those of the cohort.
+        The members: the channels, `FIELD` and `FIELDS`, then light detectors, rich ones, and those of the cohort.
     weights : float64[members]
         Weights of the settings; 1 for channels.
     in_nats : bool[members]
@@ -164,20 +165,22 @@ class Detectors:
                 self.channels += [channel for channel in detector.channels if channel not in self.channels]
             if isinstance(detector, DayProfile) and calendar is not None:
                 detector.calendar = calendar
-        looks, others = [*[channel.name for channel in self.channels], FIELDS], list(weights)
+        looks, others = [*[channel.name for channel in self.channels], FIELD, FIELDS], list(weights)
         self.names = looks + others
         self.versions = dict.fromkeys(self.names, "settings")
         self.weights = np.array([1.0] * len(looks) + list(weights.values()))
         self.in_nats = np.array(
-            [name != FIELDS for name in looks] + [ONLINE[name].in_nats for name in others], dtype=np.bool_
+            [name not in (FIELD, FIELDS) for name in looks] + [ONLINE[name].in_nats for name in others], dtype=np.bool_
         )
         self.apart = np.array(
             [True] * len(looks) + [name in ENTITY or ONLINE[name].apart for name in others], dtype=np.bool_
         )
-        ranks = [not channel.of_runs for channel in self.channels] + [True] + [ONLINE[name].ranks for name in others]
+        ranks = (
+            [not channel.of_runs for channel in self.channels] + [True, True] + [ONLINE[name].ranks for name in others]
+        )
         self.ranks = np.array(ranks, dtype=np.bool_)
         kinds: list[Kind] = [channel.kind for channel in self.channels]
-        self.kinds: list[Kind] = [*kinds, "point", *[ONLINE[name].anomaly_kind for name in others]]
+        self.kinds: list[Kind] = [*kinds, "point", "point", *[ONLINE[name].anomaly_kind for name in others]]
         self.of_runs = np.array([channel.of_runs for channel in self.channels], dtype=np.bool_)
         self._columns = np.array([EVIDENCE.index(kind) for kind in kinds], dtype=np.int64)[~self.of_runs]
         self.peers = Peers()
@@ -361,7 +364,7 @@ class Detectors:
         if "relations" in self.cohort and kind in self._on["relations"]:
             self.relations.add_opinions(self.cohort, stretch, state.light, deviations, opinions)
         self._add_rich(kind, stretch, state.rich, opinions, expected)
-        self._add_channels(opinions)
+        self._add_channels(opinions, stretch.quarantined)
         self._add_cohort(kind, features, categories, opinions)
         return opinions
 
@@ -426,7 +429,7 @@ class Detectors:
                 # These detectors know the entity and its hour: their expectations are the most specific ones.
                 expected[with_slot] = np.where(np.isnan(opinion.expected), expected[with_slot], opinion.expected)
 
-    def _add_channels(self, opinions: Opinions) -> None:
+    def _add_channels(self, opinions: Opinions, quarantined: Flags) -> None:
         """Add each channel as a member: the evidence of its most unusual field, less what so many fields show by chance."""
         looks = opinions.looks
         known = ~np.isnan(looks)
@@ -436,9 +439,12 @@ class Detectors:
         raw_scores = np.where(known.any(axis=1), np.maximum(strongest, 0.0), np.nan)
         opinions.raw_scores[:, : len(self.channels)] = raw_scores
         opinions.joined, opinions.by_kind = join_fields(np.ascontiguousarray(looks[:, :, ~self.of_runs]), self._columns)
-        if looks.shape[1] > 1:
-            # Fields depend on each other in many ways, so what they say together is calibrated once more.
-            opinions.raw_scores[:, len(self.channels)] = opinions.joined
+        # What channels and fields say together is calibrated once more, over all entities. Of the only field, quarantined events are not
+        # learned: the minus tells it.
+        if looks.shape[1] == 1:
+            opinions.raw_scores[:, len(self.channels)] = np.where(quarantined, -opinions.joined, opinions.joined)
+        else:
+            opinions.raw_scores[:, len(self.channels) + 1] = opinions.joined
         for k in range(len(self.channels)):
             opinions.contributions[k] = ChannelShares(looks[:, :, k])
 

@@ -236,10 +236,9 @@ class Scorer:
                 continue
             shadow = f"{member}{SHADOW}"
             if self.served.get(shadow) == version:
-                known = self.calibrators.members[self.calibrators.of.names.index(shadow)]
-                self.calibrators.adopt(member, known)
+                self.calibrators.adopt(member, shadow)
             else:
-                self.calibrators.adopt(member, loaded.calibrator)
+                self.calibrators.take(member, loaded.calibrator)
             self.snapshot_wanted = True
         self.served = dict(self.models.versions)
 

@@ -15,7 +15,7 @@ FIRST, LAST = math.log(10.0), math.log(100.0)  # evidence at the first quantile 
 HEAVIER = 1.5  # at first, a tail is taken to be heavier than ideal by this factor
 MEMORY = 4000.0  # values after which old ones count less
 TRUSTED = 500.0  # values after which the learned shape of the tail counts half
-UNKNOWN_SHAPE = 0.6  # shape of a tail of which nothing is known
+UNKNOWN_SHAPE = 0.4  # shape of a tail of which nothing is known
 STEEPEST = 1.0  # largest learned shape
 LOUD = 200.0  # above this ideal evidence, only its logarithm counts: no single value can blind the quantiles
 
