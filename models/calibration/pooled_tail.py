@@ -14,7 +14,10 @@ from streamgauge.models.persistence.codec import pack, unpack
 
 TRUSTED = 300.0  # values after which the learned quantiles count half
 
-COUNT, Q1, Q2, Q3 = range(4)  # places in `PooledTail._numbers`
+STEEPEST = 0.5  # least quantiles, as shares of the right ones: evidence is at most doubled
+RARE, EACH = math.log(1e4), 10.0  # of evidence beyond 1 in 10,000, each tenth is learned: anomalies stay rare, what lasts becomes usual
+
+COUNT, Q1, Q2, Q3, RARE_ONES = range(5)  # places in `PooledTail._numbers`
 
 
 class PooledTail:
@@ -39,7 +42,7 @@ class PooledTail:
     warmup: ClassVar[int] = 0
 
     def __init__(self) -> None:
-        self._numbers = np.array([0.0, FIRST, FIRST + STEP, LAST])
+        self._numbers = np.array([0.0, FIRST, FIRST + STEP, LAST, 0.0])
 
     @property
     def learned(self) -> int:
@@ -85,15 +88,20 @@ def _correct(raw_scores, numbers, evidence):  # type: ignore[no-untyped-def]
             evidence[i] = math.nan
             continue
         known = numbers[COUNT] / (numbers[COUNT] + TRUSTED)
-        q1 = FIRST * (numbers[Q1] / FIRST) ** known
-        to_q2 = STEP * ((numbers[Q2] - numbers[Q1]) / STEP) ** known
-        to_q3 = STEP * ((numbers[Q3] - numbers[Q2]) / STEP) ** known
+        q1 = FIRST * max(numbers[Q1] / FIRST, STEEPEST) ** known
+        to_q2 = STEP * max((numbers[Q2] - numbers[Q1]) / STEP, STEEPEST) ** known
+        to_q3 = STEP * max((numbers[Q3] - numbers[Q2]) / STEP, STEEPEST) ** known
         if x <= q1:
             evidence[i] = x * FIRST / q1
         elif x <= q1 + to_q2:
             evidence[i] = FIRST + STEP * (x - q1) / to_q2
         else:
             evidence[i] = FIRST + STEP + STEP * (x - q1 - to_q2) / to_q3
-        if math.copysign(1.0, raw_scores[i]) > 0.0:
-            learn_tail(numbers[Q1 : Q3 + 1], x, numbers[COUNT])
-            numbers[COUNT] += 1.0
+        if math.copysign(1.0, raw_scores[i]) < 0.0:
+            continue
+        if evidence[i] > RARE:
+            numbers[RARE_ONES] += 1.0
+            if numbers[RARE_ONES] % EACH != 0.0:
+                continue
+        learn_tail(numbers[Q1 : Q3 + 1], x, numbers[COUNT])
+        numbers[COUNT] += 1.0

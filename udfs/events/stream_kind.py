@@ -16,7 +16,8 @@ class StreamKind:
     """Finds the kind of a partition's stream from its events. The kind decides which detectors run.
 
     One field alone is a series. Several fields are in order if a value is nearer to the value before it than to a value some time
-    ago. Independent values are equally far from both, whatever their distribution. Until enough events have come, the kind is records.
+    ago. Independent values are equally far from both, whatever their distribution. Until that is known, they are taken to be in order, so
+    that events are judged from the first ones on. Without any field, the kind is records.
 
     Attributes
     ----------
@@ -49,7 +50,8 @@ class StreamKind:
 
     def _look(self) -> None:
         short, long = self.changes
-        self.kind = SERIES if self.fields == 1 else FIELDS if 0.0 < short < ORDERED * long else RECORDS
+        in_order = long == 0.0 or 0.0 < short < ORDERED * long
+        self.kind = SERIES if self.fields == 1 else FIELDS if self.fields and in_order else RECORDS
 
     def to_state(self) -> dict[str, Any]:
         """The whole state, as plain values."""

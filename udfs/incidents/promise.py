@@ -19,6 +19,9 @@ LEAST, MOST = 1e-12, 1e-3
 # Until this many events came, or this many days passed, the rate of events is not known. The threshold then is that of a stream of
 # 10,000 events a day, and never looser than `SAFE`.
 KNOWN_EVENTS, KNOWN_DAYS, SAFE = 100, 1.0, 1e-4
+# On the first day, the threshold of the nth event is at least the promised number over so many times n: a stream that begins with a
+# burst may not go on like this. All of this adds up to about one promised number, even with a billion events.
+EACH = 20.0
 FIRST_LOOKS = (
     8,
     16,
@@ -180,7 +183,10 @@ class Promise:
 
     def _found(self) -> float:
         known = self._rate > 0.0 and (self._total >= KNOWN_EVENTS or self._span >= KNOWN_DAYS)
-        threshold = self.a_day / self._rate if known else SAFE * min(self.a_day, 1.0)
+        safe = SAFE * min(self.a_day, 1.0)
+        threshold = self.a_day / self._rate if known else safe
+        if self._span < KNOWN_DAYS:
+            threshold = max(threshold, min(self.a_day / (EACH * max(self._total, 1)), safe))
         if self.expected > self.a_day:
             threshold *= (self.a_day / self.expected) ** 2
         return min(max(threshold * math.exp(self._correction), LEAST), MOST)

@@ -69,8 +69,8 @@ def learn_tail(tail, ideal, learned):  # type: ignore[no-untyped-def]
     step = 3.0 / min(learned + 30.0, MEMORY)
     q1, q2, q3 = tail[Q1], tail[Q2], tail[Q3]
     q1 += step * max(0.7 * q1, 0.3) * (0.9 if ideal > q1 else -0.1)
-    q2 += 3.0 * step * max(tail[Q2] - tail[Q1], 0.2) * (0.9684 if ideal > q2 else -0.0316)
-    q3 += 9.0 * step * max(tail[Q3] - tail[Q2], 0.2) * (0.99 if ideal > q3 else -0.01)
+    q2 += 3.0 * step * max(tail[Q2] - tail[Q1], 0.2 * tail[Q1]) * (0.9684 if ideal > q2 else -0.0316)
+    q3 += 9.0 * step * max(tail[Q3] - tail[Q2], 0.2 * tail[Q1]) * (0.99 if ideal > q3 else -0.01)
     tail[Q1] = max(q1, 0.5)
     tail[Q2] = max(q2, tail[Q1] + 0.1)
     tail[Q3] = max(q3, tail[Q2] + 0.1)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.beat import BEAT_NUMBERS, beat_evidence, usual_gap
-from streamgauge.models.detectors.channel.deviation_sum import COUNT, LEAST, SUM_NUMBERS, restart_sum, sum_evidence
+from streamgauge.models.detectors.channel.deviation_sum import LEAST, SUM_NUMBERS, restart_sum, sum_evidence
 from streamgauge.models.detectors.channel.equal_runs import EQUAL_NUMBERS, run_evidence
 from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, excursion_evidence
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
@@ -27,7 +27,8 @@ SPREAD_EXCURSION = SPREAD_LEVEL + 2
 BEAT_AT = SPREAD_EXCURSION + EXCURSION_NUMBERS
 BLOCK_LOWEST, BLOCK_VALUES = BEAT_AT + BEAT_NUMBERS, BEAT_AT + BEAT_NUMBERS + 1
 FLOOR_AT = BLOCK_VALUES + 1
-WIDTH = FLOOR_AT + SUM_NUMBERS
+SPREAD_COUNT = FLOOR_AT + SUM_NUMBERS
+WIDTH = SPREAD_COUNT + 1
 # What is summed up: values; what the time of day does not explain; steps of a counter.
 VALUE, RESIDUAL, STEP = 1.0, 2.0, 3.0
 MOST_EVIDENCE = 40.0  # beyond, a run is as clear as it can be
@@ -102,6 +103,7 @@ def _summed(cell, x, expected):  # type: ignore[no-untyped-def]
     if wanted != cell[INPUT]:
         cell[INPUT] = wanted
         restart_sum(cell[SUM_AT : SUM_AT + SUM_NUMBERS])
+        cell[SPREAD_COUNT] = 0.0
     if wanted == STEP:
         return x - cell[LAST_VALUE]
     return x - expected if wanted == RESIDUAL else x
@@ -109,8 +111,12 @@ def _summed(cell, x, expected):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _spread_evidence(cell, innovation, gain, learn):  # type: ignore[no-untyped-def]
-    """Evidence of the mean square of the last innovations, against what it usually is."""
-    count = cell[SUM_AT + COUNT] - LEAST
+    """Evidence of the mean square of the last innovations, against what it usually is.
+
+    A field that never varied has no innovations, and its first odd value is no other spread. So innovations are counted, not values.
+    """
+    count = cell[SPREAD_COUNT]
+    cell[SPREAD_COUNT] += learn
     cell[SPREAD_AT] += max(SHORT, 1.0 / (count + 1.0)) * (innovation * innovation - cell[SPREAD_AT])
     learned = count - 1.0 / SHORT
     if learned < 0.0:
@@ -129,8 +135,6 @@ def _spread_evidence(cell, innovation, gain, learn):  # type: ignore[no-untyped-
         weight = max(1.0 / (learned + 1.0), gain)
         cell[SPREAD_LEVEL] += weight * change
         cell[SPREAD_LEVEL + 1] = (1.0 - weight) * (cell[SPREAD_LEVEL + 1] + weight * change * change)
-        if spread == 0.0:  # the values after the first odd one would only repeat what it says
-            cell[SPREAD_AT] = cell[SPREAD_LEVEL] ** 3.0
     return evidence
 
 

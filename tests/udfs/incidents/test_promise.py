@@ -14,6 +14,7 @@ from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.incidents.promise import (
     DAY,
+    EACH,
     KNOWN_EVENTS,
     MOST,
     SAFE,
@@ -112,6 +113,14 @@ def test_a_time_that_stands_still_does_not_open_incidents_without_end():
     assert len(opened) < 15  # at 1e-4 there would be 20, and more with each event
     one, _ = simulate("1 per day", np.concatenate(([START - 365 * DAY], times_of([20_000] * 3, 24))).astype(np.int64))
     assert one.expected < 4  # although the first event came a year too early
+
+
+def test_a_stream_that_begins_with_a_burst_is_not_deaf_at_once():
+    burst = START + np.arange(200_000) // 100  # a hundred events a millisecond
+    assert simulate("1 per day", burst[:400])[0].threshold == SAFE
+    one, _ = simulate("1 per day", burst)
+    assert one.threshold >= 1 / (EACH * len(burst)) / 4
+    assert one.expected < 2  # so many false incidents were allowed in all
 
 
 def test_a_stream_of_few_events_gets_fewer_incidents_than_promised():
