@@ -15,7 +15,10 @@ from streamgauge.models.persistence.codec import pack, unpack
 TRUSTED = 300.0  # values after which the learned quantiles count half
 
 STEEPEST = 0.5  # least quantiles, as shares of the right ones: evidence is at most doubled
-RARE, EACH = math.log(1e4), 10.0  # of evidence beyond 1 in 10,000, each tenth is learned: anomalies stay rare, what lasts becomes usual
+RARE, EACH = (
+    math.log(1e4),
+    10.0,
+)  # of evidence beyond 1 in 10,000, each tenth is learned: anomalies stay rare, what lasts becomes usual
 
 COUNT, Q1, Q2, Q3, RARE_ONES = range(5)  # places in `PooledTail._numbers`
 

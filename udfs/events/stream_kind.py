@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from streamgauge.udfs.settings.pipeline import LOOK_EVERY
 
-SERIES, FIELDS, RECORDS = KINDS = ("series", "fields", "records")
+SERIES, FIELDS, RECORDS, UNKNOWN = KINDS = ("series", "fields", "records", "unknown")
 # Values are in order if the change from one to the next is below this share of their difference from values some time ago.
 ORDERED = 0.9
+
+
+def kinds_for(streams: Collection[str]) -> frozenset[str]:
+    """The kinds of streams that a member runs on, if its settings name these. While a kind is unknown, members for several fields run."""
+    return frozenset(streams) if {FIELDS, RECORDS}.isdisjoint(streams) else frozenset((*streams, UNKNOWN))
 
 
 class StreamKind:
     """Finds the kind of a partition's stream from its events. The kind decides which detectors run.
 
     One field alone is a series. Several fields are in order if a value is nearer to the value before it than to a value some time
-    ago. Independent values are equally far from both, whatever their distribution. Until that is known, they are taken to be in order, so
-    that events are judged from the first ones on. Without any field, the kind is records.
+    ago. Independent values are equally far from both, whatever their distribution. Until enough events have come, the kind is unknown.
 
     Attributes
     ----------
-    kind : {"series", "fields", "records"}
+    kind : {"series", "fields", "records", "unknown"}
     changes : float64[2]
         `featurize` adds the differences between values to it: from the value before, and from a value some time ago.
     """
@@ -50,8 +55,12 @@ class StreamKind:
 
     def _look(self) -> None:
         short, long = self.changes
-        in_order = long == 0.0 or 0.0 < short < ORDERED * long
-        self.kind = SERIES if self.fields == 1 else FIELDS if self.fields and in_order else RECORDS
+        if self.fields == 1:
+            self.kind = SERIES
+        elif self.fields and self.events < LOOK_EVERY:
+            self.kind = UNKNOWN
+        else:
+            self.kind = FIELDS if 0.0 < short < ORDERED * long else RECORDS
 
     def to_state(self) -> dict[str, Any]:
         """The whole state, as plain values."""

@@ -19,6 +19,7 @@ from streamgauge.models.detectors.entity.peer_deviation import PeerDeviation
 from streamgauge.models.detectors.entity.seasonal_profile import SeasonalProfile
 from streamgauge.udfs.entities.rich_store import RichInputs
 from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.stream_kind import UNKNOWN, kinds_for
 from streamgauge.udfs.scoring.field_relations import KEPT, FieldRelations
 from streamgauge.udfs.scoring.join import join_fields
 from streamgauge.udfs.scoring.normalise import CHANNELS, unsquashed
@@ -158,7 +159,9 @@ class Detectors:
             if name in chosen:
                 self.cohort[name] = model(**chosen[name].model_dump(exclude=OWN))
                 weights[name] = getattr(chosen[name], "weight", 1.0)
-        self._on = {name: frozenset(detector.streams) for name, detector in chosen.items()}
+        self._on = {name: kinds_for(detector.streams) for name, detector in chosen.items()}
+        if "relations" in self._on:
+            self._on["relations"] -= {UNKNOWN}  # it learns the order of values
         self.channels: list[Channel] = []
         for detector in (*self.light, *self.rich):
             if isinstance(detector, FieldChannels):

@@ -17,6 +17,7 @@ from streamgauge.models.persistence.registry import LoadedModel, Registry
 from streamgauge.udfs.control.messages import ModelVersion
 from streamgauge.udfs.control.shares import is_canary
 from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.stream_kind import kinds_for
 from streamgauge.udfs.scoring.calibrate import SHADOW
 from streamgauge.udfs.scoring.opinions import ByPlace, Opinions
 from streamgauge.udfs.settings.pipeline import ModelsSettings, ModelUse
@@ -322,7 +323,7 @@ class Models:
     ) -> ModelOpinion | None:
         """The opinion of one member; None if it has none about any event. For the arguments, see `serve`."""
         loaded = self.at_work.get(member)
-        if loaded is None or kind not in self.use_of(member).streams or not len(X):
+        if loaded is None or kind not in kinds_for(self.use_of(member).streams) or not len(X):
             return None
         began = time.perf_counter()
         detector, d = loaded.detector, X.shape[1]

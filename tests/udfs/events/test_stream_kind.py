@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from streamgauge.udfs.events.stream_kind import FIELDS, LOOK_EVERY, RECORDS, SERIES, StreamKind
+from streamgauge.udfs.events.stream_kind import FIELDS, LOOK_EVERY, RECORDS, SERIES, UNKNOWN, StreamKind, kinds_for
 from streamgauge.udfs.scoring.normalise import PRIOR, WIDTH, featurize
 from streamgauge.udfs.settings.pipeline import FeaturizeSettings
 
@@ -56,8 +56,14 @@ def test_independent_events_are_records_however_they_are_distributed(kind):
     assert kind_of(records(kind)).kind == RECORDS
 
 
-def test_until_the_kind_is_known_it_is_records():
-    assert kind_of(walk(LOOK_EVERY - 1)).kind == RECORDS
+def test_the_kind_of_several_fields_is_unknown_at_first():
+    assert kind_of(walk(LOOK_EVERY - 1)).kind == UNKNOWN
+
+
+def test_members_for_several_fields_run_while_the_kind_is_unknown():
+    assert kinds_for(("series",)) == {SERIES}
+    assert kinds_for(("fields",)) == {FIELDS, UNKNOWN}
+    assert kinds_for(("series", "records")) == {SERIES, RECORDS, UNKNOWN}
 
 
 def test_a_restored_kind_goes_on_as_if_never_stopped():
