@@ -20,20 +20,16 @@ from streamgauge.models.detectors.entity.seasonal_profile import SeasonalProfile
 from streamgauge.udfs.entities.rich_store import RichInputs
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.stream_kind import UNKNOWN, kinds_for
+from streamgauge.udfs.scoring.channels import FIELD, FIELDS, add_channels
 from streamgauge.udfs.scoring.field_relations import KEPT, FieldRelations
-from streamgauge.udfs.scoring.join import join_fields
 from streamgauge.udfs.scoring.normalise import CHANNELS, unsquashed
-from streamgauge.udfs.scoring.opinions import EVIDENCE, ChannelShares, Opinions
+from streamgauge.udfs.scoring.opinions import EVIDENCE, Opinions
 from streamgauge.udfs.scoring.peers import Peers
 from streamgauge.udfs.settings.detectors import DetectorSettings
 
 # Columns that a cohort detector is given for each field, by its `input_kind`.
 COLUMNS = {"features": CHANNELS, "levels": 1, "levels and lasts": 2, "categories": 1}
 MOST_WATCHED = 64  # fields up to which the rich detectors look for other anomalies than points, entity by entity
-# Evidence that a channel of runs must have in addition: there are five, and each looks at runs of any length that begin at any event.
-RUN_PRICE = 4.0
-# The members that join all channels: those of the only field, and those of several fields.
-FIELD, FIELDS = "field", "fields"
 OWN = {"weight", "streams"}  # settings of a detector that are not arguments of the detector's class
 
 
@@ -367,7 +363,7 @@ class Detectors:
         if "relations" in self.cohort and kind in self._on["relations"]:
             self.relations.add_opinions(self.cohort, stretch, state.light, deviations, opinions)
         self._add_rich(kind, stretch, state.rich, opinions, expected)
-        self._add_channels(opinions, stretch.quarantined)
+        add_channels(opinions, self.of_runs, self._columns, stretch.quarantined)
         self._add_cohort(kind, features, categories, opinions)
         return opinions
 
@@ -431,25 +427,6 @@ class Detectors:
             if isinstance(detector, FieldChannels) or detector.anomaly_kind == "contextual":
                 # These detectors know the entity and its hour: their expectations are the most specific ones.
                 expected[with_slot] = np.where(np.isnan(opinion.expected), expected[with_slot], opinion.expected)
-
-    def _add_channels(self, opinions: Opinions, quarantined: Flags) -> None:
-        """Add each channel as a member: the evidence of its most unusual field, less what so many fields show by chance."""
-        looks = opinions.looks
-        known = ~np.isnan(looks)
-        # A channel of runs is silent in most fields, and has looked at all of them.
-        price = np.log(np.maximum(np.where(self.of_runs, looks.shape[1], known.sum(axis=1)), 1))
-        strongest = np.where(known, looks, 0.0).max(axis=1, initial=0.0) - price - RUN_PRICE * self.of_runs
-        raw_scores = np.where(known.any(axis=1), np.maximum(strongest, 0.0), np.nan)
-        opinions.raw_scores[:, : len(self.channels)] = raw_scores
-        opinions.joined, opinions.by_kind = join_fields(np.ascontiguousarray(looks[:, :, ~self.of_runs]), self._columns)
-        # What channels and fields say together is calibrated once more, over all entities. Of the only field, quarantined events are not
-        # learned: the minus tells it.
-        if looks.shape[1] == 1:
-            opinions.raw_scores[:, len(self.channels)] = np.where(quarantined, -opinions.joined, opinions.joined)
-        else:
-            opinions.raw_scores[:, len(self.channels) + 1] = opinions.joined
-        for k in range(len(self.channels)):
-            opinions.contributions[k] = ChannelShares(looks[:, :, k])
 
     def _add_cohort(self, kind: str, features: Floats, categories: Floats, opinions: Opinions) -> None:
         """Add the opinions of the cohort detectors."""

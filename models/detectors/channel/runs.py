@@ -115,8 +115,8 @@ def _spread_evidence(cell, innovation, gain, learn):  # type: ignore[no-untyped-
 
     A field that never varied has no innovations, and its first odd value is no other spread. So innovations are counted, not values.
     """
-    count = cell[SPREAD_COUNT]
     cell[SPREAD_COUNT] += learn
+    count = cell[SPREAD_COUNT]
     cell[SPREAD_AT] += max(SHORT, 1.0 / (count + 1.0)) * (innovation * innovation - cell[SPREAD_AT])
     learned = count - 1.0 / SHORT
     if learned < 0.0:
