@@ -14,9 +14,9 @@ from streamgauge.jobs.kafka.feedback import newest_feedback, votes
 from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.effect import Effect, effect_of_feedback
+from streamgauge.jobs.studies.promise import together
 from streamgauge.models.calibration.thresholds import wilson
 from streamgauge.udfs.control.feedback import Feedback
-from streamgauge.udfs.incidents.promise import AGES
 from streamgauge.udfs.monitoring.quality import TRACKED
 
 HISTORIC = (
@@ -161,16 +161,7 @@ def _share(results: list[bool]) -> list[float] | None:
 
 def _promise(found: PeriodRecords) -> dict[str, Any] | None:
     """Promised and achieved incidents; None if no notice tells of them."""
-    known = [(data["partition"], data["promise"]) for _, data in found.tracked if "promise" in data]
-    if not known:
-        return None
-    newest = dict(known).values()
-    figures: dict[str, Any] = {what: sum(one[what] for one in newest) for what in ("promised", "achieved")}
-    sums = {
-        age: {what: sum(one["by_age"][age][what] for _, one in known) for what in ("events", "promised", "opened")}
-        for age in AGES
-    }
-    return figures | {"by_age": sums}
+    return together([(data["partition"], data["promise"]) for _, data in found.tracked if "promise" in data])
 
 
 def _coverage(found: PeriodRecords) -> dict[str, int]:
