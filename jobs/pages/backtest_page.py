@@ -74,11 +74,13 @@ def page(
     settings : Settings
         As they were in the backtest.
     """
-    timed, several = columns.time is not None, len(results) > 1
+    timed = columns.time is not None
     labelled = any(result.labels is not None for result in results)
     found = [openings(result) for result in results]
     names = [", ".join(path.stem for path in files) for files in streams]
     shown = incident_series(streams, columns, results, found, settings.event.rename)
+    # A stream is named where it is not the only one, and where its name is not that of its entity.
+    several = len(results) > 1 and any(one.entity != names[stream] for stream, of in enumerate(found) for one in of)
     series = [
         {
             "title": _title(one.entity, one.field, names[one.stream] if several else None, len(one.incidents)),

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from streamgauge.jobs.pages.demo_plot import WINDOW
 from streamgauge.jobs.pages.html import COLOURS, PLAIN, png
@@ -68,7 +69,7 @@ def draw(series: IncidentSeries, result: Backtest, timed: bool) -> str:
             for first, last in segments((result.labels[rows] > 0).astype(np.int64))[:MOST_SPANS]:
                 ends = moments[rows[first]], moments[rows[last]]
                 axes.axvspan(*ends, color=WINDOW, alpha=0.5, linewidth=0.8, zorder=0)
-        low, high = _limits(axes, values, series.of_scores)
+        low, high = _limits(axes, values, series)
         for one in series.incidents[:MOST_SPANS]:
             last = rows[-1] if one.is_open else one.last
             axes.axvspan(moments[one.row], moments[last], 0, 0.03, color=COLOURS[one.kind], alpha=0.6, linewidth=0)
@@ -81,13 +82,18 @@ def draw(series: IncidentSeries, result: Backtest, timed: bool) -> str:
             axes.plot(moments[one.row], y, shape, **look, clip_on=False, zorder=3)
         axes.set_ylabel("score" if series.of_scores else "value")
         axes.margins(x=0.005)
-        axes.set_xlabel("" if timed else "row")
+        if timed:
+            locator = AutoDateLocator(maxticks=10)
+            axes.xaxis.set_major_locator(locator)
+            axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        else:
+            axes.set_xlabel("row")
         return png(figure)
 
 
-def _limits(axes: Any, values: Floats, of_scores: bool) -> tuple[float, float]:
+def _limits(axes: Any, values: Floats, series: IncidentSeries) -> tuple[float, float]:
     """Set the ends of the y axis, and return them. Where the axis is cut, the title says how far the values reach."""
-    if of_scores:
+    if series.of_scores:
         axes.set_ylim(0, 1.02)
         return 0.0, 1.02
     smallest, largest = float(np.nanmin(values)), float(np.nanmax(values))
@@ -96,6 +102,7 @@ def _limits(axes: Any, values: Floats, of_scores: bool) -> tuple[float, float]:
     if 0.0 < room * FLAT < largest - smallest:
         ends = max(smallest, low - AROUND * room), min(largest, high + AROUND * room)
         axes.set_ylim(*ends)
-        axes.set_title(f"axis cut: values from {smallest:.6g} to {largest:.6g}", loc="right", fontsize=8)
+        reach = f"{np.nanmin(series.values):.6g} to {np.nanmax(series.values):.6g}"
+        axes.set_title(f"axis cut: values from {reach}", loc="left", fontsize=8)
         return ends
     return smallest, largest
