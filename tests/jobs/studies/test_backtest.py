@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -78,3 +80,17 @@ def test_rows_without_times_are_one_second_apart_and_all_scored(tmp_path):
     pd.DataFrame({"x": np.arange(2000.0)}).to_csv(tmp_path / "plain.csv", index=False)
     [result] = backtest([tmp_path / "plain.csv"], Settings())
     assert result.counts["scored"] == 2000
+
+
+def test_an_alert_about_a_silent_entity_names_the_row_of_its_last_event(tmp_path):
+    random, n = np.random.default_rng(0), 9000
+    frame = pd.DataFrame(
+        {"at": 1_767_571_200 + 60 * np.arange(n), "host": np.arange(n) % 3, "x": random.normal(size=n)}
+    )
+    frame = frame[(frame.host != 2) | (frame.index < 3000)].astype({"host": str})
+    frame.to_csv(tmp_path / "hosts.csv", index=False)
+    settings = Settings.model_validate({"silence": {"after": 500}})
+    [result] = backtest([tmp_path / "hosts.csv"], settings, Columns("host", "at"), partitions=2)
+    alerts = [json.loads(alert)["data"] for alert in result.alerts]
+    [silence] = [data for data in alerts if "seconds without an event" in data["actual"]]
+    assert result.row_of(silence["source"]) == frame.index.get_loc(2999)
