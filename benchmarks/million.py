@@ -48,9 +48,9 @@ def measure(running: Cluster, entities: int, rate: float, minutes: float) -> tup
                 worst_lag = max(worst_lag, *lags) if time.monotonic() - began > 30 else worst_lag
                 if time.monotonic() - reported > 30:
                     reported = time.monotonic()
-                    scored = rest.operator_counter(job, "scored")
+                    scored = rest.operator_counter(job, "scored") + rest.operator_counter(job, "unjudged")
                     say(
-                        f"{reported - began:.0f} s: {scored:,} scored, {max(lags, default=0):.0f} ms behind, "
+                        f"{reported - began:.0f} s: {scored:,} scored or unjudged, {max(lags, default=0):.0f} ms behind, "
                         f"{taskmanager_rss(running):.0f} MB"
                     )
             sent = int(seconds * rate)

@@ -45,7 +45,9 @@ FILES = {
     "report": {
         "report": "Write a page about a period: alerts, precision, recall, calibration, latency, models, and what feedback changed."
     },
-    "backtest": {"backtest": "Run the job's pipeline on files in row order, without Flink, on all cores."},
+    "backtest": {
+        "backtest": "Run the job's pipeline on files in row order, without Flink, on all cores; write a page about what it found."
+    },
     "evaluate": {
         "evaluate": "Score labelled files and write one page with all figures, intervals, thresholds and plots."
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,15 @@ import typer
 from rich.table import Table
 from streamgauge.jobs.commands.columns import LabelledColumns
 from streamgauge.jobs.commands.options import AsJson, SettingsFile, Streams, with_options
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, need_files, print_json, progress
+from streamgauge.jobs.commands.terminal import (
+    clear_errors,
+    command_line,
+    console,
+    need_files,
+    print_json,
+    progress,
+    write_text,
+)
 from streamgauge.jobs.files.read_files import Columns, count_rows
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies import backtest as backtesting
@@ -18,28 +27,38 @@ from streamgauge.jobs.studies.backtest import Backtest
 app = command_line()
 
 
+@dataclass(frozen=True)
+class Output:
+    """The files to write."""
+
+    page: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("backtest.html")
+    scores: Annotated[Path | None, typer.Option(help="CSV file to write: row, entity, score, alert.")] = None
+    alerts: Annotated[Path | None, typer.Option(help="JSONL file to write the alerts to.")] = None
+
+
 @app.command(epilog="Example: `streamgauge backtest examples/nab/*.csv --time-column timestamp --scores scores.csv`")
 @with_options
 def backtest(
     files: Streams,
     columns: LabelledColumns,
+    output: Output,
     settings: SettingsFile = None,
-    scores: Annotated[Path | None, typer.Option(help="CSV file to write: row, entity, score, alert.")] = None,
-    alerts_out: Annotated[Path | None, typer.Option("--alerts", help="JSONL file to write the alerts to.")] = None,
     one_stream: Annotated[bool, typer.Option(help="Read the files as one stream, one after the other.")] = False,
     partitions: Annotated[int, typer.Option(min=1, help="Number of Kafka partitions to act as.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Run the job's pipeline on files in row order, without Flink, on all cores.
+    """Run the job's pipeline on files in row order, without Flink, on all cores; write a page about what it found.
 
+    The page shows the promise and what came by age of the entities, the incidents on their series, and what was set aside.
     `alert` is 1 for rows at or beyond the threshold. A row that is a dead letter, or late, has the score 0.
     """
     with clear_errors():
-        results = backtested(files, load(settings), columns.columns(), one_stream=one_stream, partitions=partitions)
-        if scores is not None:
-            backtesting.write_scores(results, scores)
-        if alerts_out is not None:
-            with alerts_out.open("wb") as out:
+        loaded, taken = load(settings), columns.columns()
+        results = backtested(files, loaded, taken, one_stream=one_stream, partitions=partitions)
+        if output.scores is not None:
+            backtesting.write_scores(results, output.scores)
+        if output.alerts is not None:
+            with output.alerts.open("wb") as out:
                 out.writelines(alert + b"\n" for result in results for alert in result.alerts)
     figures = backtesting.summary(results)
     if as_json:
@@ -49,6 +68,11 @@ def backtest(
         for name, value in figures.items():
             table.add_row(name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else str(value))
         console.print(table)
+    from streamgauge.jobs.pages.backtest_page import page  # noqa: PLC0415 - needs matplotlib
+
+    with clear_errors():
+        write_text(output.page, page(backtesting.streams_of(files, one_stream), taken, results, loaded))
+    console.print(f"wrote {output.page}", soft_wrap=True, highlight=False)
 
 
 def backtested(files: list[Path], settings: Settings, columns: Columns, **options: Any) -> list[Backtest]:

@@ -17,6 +17,15 @@ th{background:#f6f8fa}td:first-child,th:first-child{text-align:left}
 </style>"""
 PLAIN = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}  # matplotlib
 
+COLOURS = {  # of the kinds of incidents
+    "point": "#1f6feb",
+    "contextual": "#2d936c",
+    "collective": "#e0a100",
+    "relative": "#8250df",
+    "drift": "#d1495b",
+    "conditional": "#5b6b7b",
+}
+
 
 def axes_of(x: str, y: str, title: str, size: tuple[float, float] = (5.0, 3.2)) -> tuple[Any, Any]:
     """A figure with one plot."""

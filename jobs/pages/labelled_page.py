@@ -10,14 +10,12 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 from streamgauge.jobs.pages.demo_plot import FALSE, FOUND, WINDOW
 from streamgauge.jobs.pages.html import PLAIN, STYLE, png
+from streamgauge.jobs.pages.series_plot import thinned
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.jobs.studies.benchmark import cell
 from streamgauge.jobs.studies.judging import Opening, segments
 from streamgauge.jobs.studies.labelled import Judged, LabelledSeries
-from streamgauge.models.contract import Floats
 from streamgauge.models.evaluation.baselines import frozen_z
-
-BUCKETS = 800  # of a plot: each shows its smallest and its largest value
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Labelled families</title>
 {{ style|safe }}
@@ -77,8 +75,10 @@ def draw(series: LabelledSeries, result: Backtest, opened: list[Opening]) -> str
     with mpl.rc_context(PLAIN):
         figure = Figure(figsize=(9, 2.2), layout="constrained")
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
-        above.plot(*thinned(values), color="#33475b", linewidth=0.6)
-        below.plot(*thinned(result.scores), color="#8b98a5", linewidth=0.6)
+        places = thinned(values)
+        above.plot(places, values[places], color="#33475b", linewidth=0.6)
+        places = thinned(result.scores)
+        below.plot(places, result.scores[places], color="#8b98a5", linewidth=0.6)
         for axes in (above, below):
             for first, last in segments(series.labels):
                 axes.axvspan(first - 0.5, last + 0.5, color=WINDOW, alpha=0.5, linewidth=0)
@@ -90,17 +90,3 @@ def draw(series: LabelledSeries, result: Backtest, opened: list[Opening]) -> str
         below.set_ylim(0, 1.02)
         above.margins(x=0.005)
         return png(figure)
-
-
-def thinned(values: Floats) -> tuple[Any, Floats]:
-    """Places and values of the smallest and the largest value of each of many buckets; all, if there are few.
-
-    Parameters
-    ----------
-    values : float64[n]
-    """
-    if len(values) <= 2 * BUCKETS:
-        return np.arange(len(values)), values
-    edges = np.linspace(0, len(values), BUCKETS + 1).astype(np.int64)[:-1]
-    low, high = np.minimum.reduceat(values, edges), np.maximum.reduceat(values, edges)
-    return np.repeat(edges, 2), np.column_stack([low, high]).ravel()

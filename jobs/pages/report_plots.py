@@ -7,17 +7,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
-from streamgauge.jobs.pages.html import axes_of, png
+from streamgauge.jobs.pages.html import COLOURS, axes_of, png
 from streamgauge.jobs.studies.report import PeriodRecords
 
-COLOURS = {
-    "point": "#1f6feb",
-    "contextual": "#2d936c",
-    "collective": "#e0a100",
-    "relative": "#8250df",
-    "drift": "#d1495b",
-    "conditional": "#5b6b7b",
-}
 BUCKETS = 48
 HOUR = 3.6e6
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -17,8 +18,11 @@ from kafka.partitioner.default import murmur2
 from sklearn import metrics
 from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, Rows, read_rows, records
 from streamgauge.jobs.settings.loading import Settings
-from streamgauge.models.contract import Floats
+from streamgauge.jobs.studies.promise import days_by_age, together
+from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.incidents.promise import AGES, DAY
+from streamgauge.udfs.monitoring.quality import TRACKED
 from streamgauge.udfs.output.alert import scores_of
 from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.settings.pipeline import EventSettings
@@ -48,23 +52,48 @@ class Backtest:
         JSON, in order.
     counts : dict
         Events, dead letters by reason, late, alerts.
-    places : dict
-        Row of the event of each alert, by partition and offset.
+    times, partitions : int64[n]
+        Event time of each row in milliseconds, and its Kafka partition.
+    judged : bool[n]
+        Whether the row was scored: it is neither a dead letter nor late.
+    promise : dict
+        Promised and achieved incidents a day, and by age of the entities ``events``, ``promised`` and ``opened`` incidents, and the
+        ``days`` in which there were entities of this age. Empty without events.
     """
 
     entities: list[str]
     scores: Floats
-    flags: np.ndarray[Any, np.dtype[np.int64]]
+    flags: Ints
     labels: Floats | None
     member_names: list[str] = field(default_factory=list)
     members: Floats = field(default_factory=lambda: np.empty((0, 0)))
     alerts: list[bytes] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    places: dict[tuple[int, int], int] = field(default_factory=dict)
+    times: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    partitions: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    judged: Flags = field(default_factory=lambda: np.empty(0, np.bool_))
+    promise: dict[str, Any] = field(default_factory=dict)
 
-    def row_of(self, source: dict[str, Any]) -> int:
-        """The row that the source of an alert names."""
-        return self.places[source["partition"], source["offset"]]
+    def row_of(self, source: dict[str, Any], offset: str = "offset") -> int:
+        """The row that the source of an alert names.
+
+        Parameters
+        ----------
+        source : dict
+        offset : {"offset", "opened_offset"}
+            Which of the rows: that of the alert, or that which opened the incident. Alerts about windows name only the first.
+        """
+        return int(self._rows_of[source["partition"]][source.get(offset, source["offset"])])
+
+    @property
+    def without_opinion(self) -> int:
+        """Number of rows that were scored although no member has an opinion about them."""
+        return int(np.count_nonzero(self.judged & np.isnan(self.members).all(axis=1)))
+
+    @functools.cached_property
+    def _rows_of(self) -> dict[int, Ints]:
+        """Rows of each partition, in the order of their offsets."""
+        return {p: np.flatnonzero(self.partitions == p) for p in np.unique(self.partitions).tolist()}
 
 
 def backtest(
@@ -100,7 +129,7 @@ def backtest(
     list of Backtest
         One for each stream, in order.
     """
-    streams = [files] if one_stream else [[file] for file in files]
+    streams = streams_of(files, one_stream)
     if len(streams) == 1 or processes == 1:
         return [_stream(stream, settings, columns, partitions, on_rows) for stream in streams]
     results: dict[int, Backtest] = {}
@@ -110,6 +139,11 @@ def backtest(
             results[jobs[job]] = job.result()
             on_rows(len(results[jobs[job]].entities))
     return [results[i] for i in range(len(streams))]
+
+
+def streams_of(files: list[Path], one_stream: bool) -> list[list[Path]]:
+    """The files of each stream."""
+    return [files] if one_stream else [[file] for file in files]
 
 
 def _stream(
@@ -142,13 +176,17 @@ def score_stream(
         Called with the number of rows that were just scored.
     """
     shard = Shard(settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False)
-    result = Backtest([], np.empty(0), np.empty(0, np.int64), None, member_names=shard.member_names)
+    names = shard.member_names
+    members = np.empty((0, len(names)))
+    result = Backtest([], np.empty(0), np.empty(0, np.int64), None, member_names=names, members=members)
     topic = _Topic(settings.event, partitions)
-    scores, flags, labels, members = [], [], [], []
+    labels: list[Floats] = []
+    columns: list[tuple[Any, ...]] = []  # scores, flags, members, times, partitions, judged; of a chunk each
+    reports: list[tuple[int, dict[str, Any]]] = []
     for rows in chunks:
         raw = topic.append(rows)
-        score, flag = np.zeros(len(raw)), np.zeros(len(raw), np.int64)
-        opinions = np.full((len(raw), len(result.member_names)), np.nan)
+        score, flag, judged = np.zeros(len(raw)), np.zeros(len(raw), np.int64), np.zeros(len(raw), np.bool_)
+        opinions = np.full((len(raw), len(names)), np.nan)
         for start in range(0, len(raw), BATCH):
             part = raw.take(np.arange(start, min(start + BATCH, len(raw))))
             out = shard.process(part)
@@ -157,25 +195,44 @@ def score_stream(
                 score[start + at] = scores_of(evidence)
                 opinions[start + at] = each
                 flag[start + at] = anomalous
+                judged[start + at] = True
             result.alerts += [text for _, text in out.alerts]
-            if out.alerts:
-                where = zip(part.partitions.tolist(), part.offsets.tolist(), strict=True)
-                begin = len(result.entities) + start
-                result.places |= {place: begin + row for row, place in enumerate(where)}
+            reports += _reported(out.notices)
             for what, n in out.counts.items():
                 result.counts[what] = result.counts.get(what, 0) + n
             on_rows(len(part))
         result.entities += rows.entities
-        scores.append(score)
-        members.append(opinions)
-        flags.append(flag)
+        columns.append((score, flag, opinions, raw.stamps, raw.partitions, judged))
         if rows.labels is not None:
             labels.append(rows.labels)
-    result.scores = np.concatenate([np.empty(0), *scores])
-    result.flags = np.concatenate([np.empty(0, np.int64), *flags])
-    result.members = np.concatenate(members) if members else np.empty((0, len(result.member_names)))
+    if columns:
+        all_of = (np.concatenate(parts) for parts in zip(*columns, strict=True))
+        result.scores, result.flags, result.members, result.times, result.partitions, result.judged = all_of
     result.labels = np.concatenate(labels) if labels else None
+    result.promise = _promise(result, [*reports, *_last_reports(shard)])
     return result
+
+
+def _reported(notices: list[tuple[str, bytes]]) -> list[tuple[int, dict[str, Any]]]:
+    """What notices about the quality of detection report of the promise: partition and report."""
+    found = (json.loads(text) for _, text in notices if TRACKED.encode() in text)
+    return [(event["data"]["partition"], event["data"]["promise"]) for event in found if event["type"] == TRACKED]
+
+
+def _last_reports(shard: Shard) -> list[tuple[int, dict[str, Any]]]:
+    """What each partition has not reported of the promise yet."""
+    of = ((number, partition.stages) for number, partition in shard.partitions.items())
+    return [(number, stages.promise.report(stages.promise_replaced)) for number, stages in of]
+
+
+def _promise(result: Backtest, reports: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
+    """The promise, with the days in which there were entities of each age."""
+    promise = together(reports)
+    if promise is None:
+        return {}
+    judged = np.flatnonzero(result.judged)
+    days = days_by_age([result.entities[row] for row in judged.tolist()], result.times[judged])
+    return promise | {"by_age": {age: of | {"days": days[age]} for age, of in promise["by_age"].items()}}
 
 
 class _Topic:
@@ -224,6 +281,22 @@ def write_scores(results: list[Backtest], path: Path) -> None:
             for entity, score, flag in zip(result.entities, result.scores.tolist(), result.flags.tolist(), strict=True):
                 writer.writerow((row, entity, repr(score), flag))
                 row += 1
+
+
+def achieved_by_age(results: list[Backtest]) -> dict[str, dict[str, float]]:
+    """Sums over all streams: for each age of entities the events, the days, and the promised and opened incidents."""
+    return {
+        age: {
+            what: sum(of.promise["by_age"][age][what] for of in results if of.promise)
+            for what in ("events", "days", "promised", "opened")
+        }
+        for age in AGES
+    }
+
+
+def days_of(results: list[Backtest]) -> float:
+    """Days that the judged rows of all streams take, one stream after the other."""
+    return sum(float(np.ptp(of.times[of.judged])) / DAY for of in results if of.judged.any())
 
 
 def summary(results: list[Backtest]) -> dict[str, Any]:

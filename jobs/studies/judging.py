@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
 import numpy as np
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.models.contract import Ints
+from streamgauge.udfs.incidents.kinds import CHANGES, RESOLVED, RETRACTED
 
+ENDED = (CHANGES[RESOLVED], CHANGES[RETRACTED])
 Work = TypeVar("Work")
 Done = TypeVar("Done")
 
@@ -26,6 +28,9 @@ class Opening:
     row, last : int
         Row of the event at which the incident opened, and of the last alert about it.
     entity, kind, severity : str
+        As the first alert says.
+    first_alert, last_alert : dict
+        Data of the first and of the last alert about it.
     """
 
     row: int
@@ -33,26 +38,39 @@ class Opening:
     entity: str
     kind: str
     severity: str
+    first_alert: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    last_alert: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the incident was still open when the stream ended."""
+        return self.last_alert["state"] not in ENDED
+
+    @property
+    def top_field(self) -> str | None:
+        """The field with the largest part in the event that opened the incident; None if no field has a part."""
+        shares = self.first_alert.get("contributions")
+        return max(shares, key=shares.get) if shares else None
 
 
 def openings(result: Backtest) -> list[Opening]:
-    """All incidents of a stream that was scored as one partition, in the order in which they opened."""
-    opened: list[dict[str, Any]] = []
-    last: dict[str, int] = {}
+    """All incidents of a stream, in the order in which they opened."""
+    alerts: dict[str, list[dict[str, Any]]] = {}
     for text in result.alerts:
         data = json.loads(text)["data"]
-        last[data["alert_id"]] = max(last.get(data["alert_id"], 0), int(data["source"]["offset"]))
-        if data["state"] == "opened":
-            opened.append(data)
+        alerts.setdefault(data["alert_id"], []).append(data)
     return [
         Opening(
-            int(data["source"].get("opened_offset", data["source"]["offset"])),
-            last[data["alert_id"]],
-            data["entity"],
-            data["kind"],
-            data["severity"],
+            result.row_of(of[0]["source"], "opened_offset"),
+            max(result.row_of(data["source"]) for data in of),
+            of[0]["entity"],
+            of[0]["kind"],
+            of[0]["severity"],
+            of[0],
+            of[-1],
         )
-        for data in opened
+        for of in alerts.values()
+        if of[0]["state"] == "opened"
     ]
 
 

@@ -14,9 +14,9 @@ from streamgauge.jobs.kafka.feedback import newest_feedback, votes
 from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.effect import Effect, effect_of_feedback
+from streamgauge.jobs.studies.promise import together
 from streamgauge.models.calibration.thresholds import wilson
 from streamgauge.udfs.control.feedback import Feedback
-from streamgauge.udfs.incidents.promise import AGES
 from streamgauge.udfs.monitoring.quality import TRACKED
 
 HISTORIC = (
@@ -105,11 +105,14 @@ def figures_of(found: PeriodRecords) -> dict[str, Any]:
     """All figures, as they are printed as JSON.
 
     Precision is the share of the judged alerts that people found true. Recall is the share of the probes that were found. The rate of false
-    alarms is the number of alerts, times the share of the judged ones that were false, divided by the number of events. Calibration
-    is the number of events at or below a tail probability, divided by the number that this probability promises.
+    alarms is the number of alerts, times the share of the judged ones that were false, divided by the number of events. Unjudged events
+    are those of which too little was known. Calibration is the number of events at or below a tail probability, divided by the number that
+    this probability promises for the events that are not unjudged.
     The promise is in incidents a day, as each partition reported last; by age of the entity it is in incidents of the whole period.
     """
     events = sum(data["of"] for _, data in found.tracked)
+    unjudged = sum(data.get("unjudged", 0) for _, data in found.tracked)  # 0.1.0 did not count them
+    scored = events - unjudged
     opened = {
         event["data"]["alert_id"]: (at, event["data"])
         for at, event in found.alerts
@@ -132,6 +135,7 @@ def figures_of(found: PeriodRecords) -> dict[str, Any]:
     precision = _interval(right, judged)
     return {
         "events": events,
+        "unjudged": unjudged,
         "alerts": len(opened),
         "kinds": dict(Counter(data["kind"] for _, data in opened.values()).most_common()),
         "severities": dict(Counter(data["severity"] for _, data in opened.values()).most_common()),
@@ -141,7 +145,7 @@ def figures_of(found: PeriodRecords) -> dict[str, Any]:
         "false_alarms_per_event": len(opened) * (1 - right / judged) / events if judged and events else None,
         "recall": recall,
         "recall_by_member": {name: _share(results) for name, results in sorted(found_by.items())},
-        "calibration": {p: n / (float(p) * events) for p, n in sorted(rarer.items(), reverse=True)} if events else {},
+        "calibration": {p: n / (float(p) * scored) for p, n in sorted(rarer.items(), reverse=True)} if scored else {},
         "latency_seconds": latency,
         "entities": _coverage(found),
         "feedback": dict(Counter(message.verdict for message in found.feedback)),
@@ -161,16 +165,7 @@ def _share(results: list[bool]) -> list[float] | None:
 
 def _promise(found: PeriodRecords) -> dict[str, Any] | None:
     """Promised and achieved incidents; None if no notice tells of them."""
-    known = [(data["partition"], data["promise"]) for _, data in found.tracked if "promise" in data]
-    if not known:
-        return None
-    newest = dict(known).values()
-    figures: dict[str, Any] = {what: sum(one[what] for one in newest) for what in ("promised", "achieved")}
-    sums = {
-        age: {what: sum(one["by_age"][age][what] for _, one in known) for what in ("events", "promised", "opened")}
-        for age in AGES
-    }
-    return figures | {"by_age": sums}
+    return together([(data["partition"], data["promise"]) for _, data in found.tracked if "promise" in data])
 
 
 def _coverage(found: PeriodRecords) -> dict[str, int]:

@@ -26,6 +26,7 @@ STEPS = (
 COUNTERS = (
     "events",
     "scored",
+    "unjudged",
     "late",
     "batches",
     "schema_changes",

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from streamgauge.models.contract import Floats
 from streamgauge.udfs.entities.columns import STATUS
 from streamgauge.udfs.incidents.kinds import KINDS, OPENED, kind_of
 from streamgauge.udfs.incidents.lifecycle import Decisions
 from streamgauge.udfs.monitoring.probe import Probe
 from streamgauge.udfs.output.cloud_event import Origin
+from streamgauge.udfs.scoring.opinions import Verdicts
 
 POWERS = (1, 2, 3, 4)  # events with a tail probability of at most 10 to the minus each of these are counted
 LIMITS = np.array(POWERS) * math.log(10.0)  # the same as evidence
@@ -72,22 +72,25 @@ class QualityTracker:
     def _begin(self) -> None:
         """Set all counters to zero."""
         self._rarer = [0] * len(POWERS)
-        self._anomalous = self._quarantined = 0
+        self._anomalous = self._quarantined = self._unjudged = 0
         self._opened: dict[str, int] = {}
 
-    def count(self, evidence: Floats, decisions: Decisions, quarantined: int) -> None:
+    def count(self, verdicts: Verdicts, decisions: Decisions, quarantined: int) -> None:
         """Count some events.
 
         Parameters
         ----------
-        evidence : float64[n]
-            Evidence of each event.
+        verdicts : Verdicts
+            Of these events.
         decisions : Decisions
         quarantined : int
             Number of events that were quarantined.
         """
-        below_limit = np.searchsorted(np.sort(evidence), LIMITS).tolist()
+        unjudged = np.isnan(verdicts.joined)
+        evidence = np.sort(verdicts.evidence[~unjudged])
+        below_limit = np.searchsorted(evidence, LIMITS).tolist()
         self._rarer = [n + len(evidence) - below for n, below in zip(self._rarer, below_limit, strict=True)]
+        self._unjudged += int(unjudged.sum())
         self._anomalous += int(np.count_nonzero(decisions.anomalous))
         self._quarantined += quarantined
         if not len(decisions.place):
@@ -122,6 +125,7 @@ class QualityTracker:
             "partition": origin.partition,
             "events": facts.events,
             "of": self.every,
+            "unjudged": self._unjudged,
             "stream": facts.stream,
             "threshold": facts.threshold,
             "promise": facts.promise,
@@ -143,11 +147,12 @@ class QualityTracker:
 
     def to_state(self) -> list[Any]:
         """All that was counted."""
-        return [self._rarer, self._anomalous, self._quarantined, dict(sorted(self._opened.items()))]
+        return [self._rarer, self._anomalous, self._quarantined, dict(sorted(self._opened.items())), self._unjudged]
 
     def restore(self, state: list[Any]) -> None:
-        """Restore what `to_state` gave."""
-        self._rarer, self._anomalous, self._quarantined, self._opened = state
+        """Restore what `to_state` gave, or what it gave in 0.1.0, which did not count unjudged events."""
+        self._rarer, self._anomalous, self._quarantined, self._opened = state[:4]
+        self._unjudged = state[4] if len(state) > 4 else 0
 
 
 def coverage(seen: Any, slots: Any, warmup: int) -> dict[str, int]:

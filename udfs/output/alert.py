@@ -214,6 +214,8 @@ class AlertWriter:
         }
         channel = int(incident[CHANNEL])
         disagreement = float(verdicts.disagreement[i])
+        unjudged, missing = math.isnan(verdicts.joined[i]), float(opinions.missing[i])
+        confidence = 0.0 if unjudged else self._confidence(stretch.X[i], int(stretch.seen[i]), disagreement, missing)
         data: dict[str, Any] = {
             "alert_id": identity,
             "state": CHANGES[change],
@@ -224,9 +226,7 @@ class AlertWriter:
             "score": score_of(evidence),
             "tail_probability": math.exp(-evidence),
             "peak_score": score_of(peak),
-            "confidence": self._confidence(
-                stretch.X[i], int(stretch.seen[i]), disagreement, float(opinions.missing[i])
-            ),
+            "confidence": confidence,
             "disagreement": round(disagreement, 4),
             "interval": [score_of(float(edge)) for edge in verdicts.interval[i]],
             "threshold": threshold,
@@ -259,6 +259,8 @@ class AlertWriter:
         if change == RESOLVED:
             data["held_back"] = 0 if incident[RELEASED] else int(incident[AGE])
             data["followed_by"] = self._followed_by(decisions, m, entity)
+        if unjudged:  # a rule was broken, or an incident goes on or ends
+            data["unjudged"] = True
         if judged.arms:
             data["trial"] = judged.arms[i]
         if self._context:
@@ -294,7 +296,7 @@ class AlertWriter:
         return blamed
 
     def _confidence(self, x: Floats, seen: int, disagreement: float, missing: float) -> float:
-        """How far the verdict on an event can be relied on, 0 to 1.
+        """How far the verdict on a judged event can be relied on, 0 to 1.
 
         It is 1 if the entity has had ten times as many events as its warm-up takes, no field is missing and all members agree. `missing`
         is the largest share of a trained model's fields that the event lacks.

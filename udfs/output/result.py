@@ -36,7 +36,8 @@ class BatchResult:
     deletes : list of str
         Keys of saved state to delete.
     counts : dict of str to int
-        What happened, for metrics.
+        What happened, for metrics. Each record counts in ``events``, and in exactly one of ``scored`` (its evidence was found),
+        ``unjudged`` (an event of which too little is known to judge it), ``late`` and ``dead_letters.REASON``. These add up to ``events``.
     seconds, model_seconds : dict of str to float
         Time that each step took, and each trained model.
     """

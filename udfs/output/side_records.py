@@ -47,6 +47,9 @@ def schema_notice(change: SchemaChange, origin: Origin, time: int) -> tuple[str,
 def score_records(stretch: Stretch, scored: Scored, topic: str, output: OutputSettings) -> list[tuple[str, bytes]]:
     """Write the scores of a stretch: of all events, of a sample, or of none, as the settings say.
 
+    An event that could not be judged has no score, which is not the same as the score 0: ``score``, ``tail_probability`` and ``interval``
+    are null, and ``unjudged`` is true. Other records do not have the key ``unjudged``.
+
     Parameters
     ----------
     stretch : Stretch
@@ -87,6 +90,8 @@ def _score_record(stretch: Stretch, i: int, scored: Scored, topic: str) -> tuple
         "interval": [score_of(float(edge)) for edge in verdicts.interval[i]],
         "detectors": {name: math.exp(-e) for name, e in members if not math.isnan(e)},
     }
+    if math.isnan(verdicts.joined[i]):
+        record |= {"score": None, "tail_probability": None, "interval": None, "unjudged": True}
     return entity, encode(record)
 
 

@@ -209,7 +209,7 @@ class Stages:
         self.entities.changes.rows.append(stretch.rows)
         clock.lap("alert")
         if self.quality:
-            self.quality.count(scored.verdicts.evidence, decisions, int(stretch.quarantined.sum()))
+            self.quality.count(scored.verdicts, decisions, int(stretch.quarantined.sum()))
             if scorer.stream.events % self.quality.every == 0:
                 self._report_quality(self.quality, stretch, result)
                 clock.lap("track")
@@ -267,7 +267,9 @@ class Stages:
         result.alert_evidence.append(judged.alertable)
         result.members.append(verdicts.members)
         result.anomalous.append(decisions.anomalous)
-        result.count("scored", len(stretch))
+        unjudged = int(np.isnan(verdicts.joined).sum())
+        result.count("scored", len(stretch) - unjudged)
+        result.count("unjudged", unjudged)
         result.count("held_back", int(stretch.quarantined.sum()))
         result.count("rules_failed", judged.violations.failed)
         result.add_counts({f"muted.{reason}": n for reason, n in judged.suppressed.reasons.items()})

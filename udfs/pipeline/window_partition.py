@@ -142,7 +142,8 @@ class WindowPartition:
         for end in sorted(ends):
             self._score_window(self.kept.window(self.name, self.of, end), of_windows)
         result.alerts += of_windows.alerts
-        of_windows.counts.pop("scored", None)  # this counter is for events only
+        for counter in ("scored", "unjudged"):  # these are for events only
+            of_windows.counts.pop(counter, None)
         result.add_counts(of_windows.counts)
 
     def expire(self, before: int) -> None:

@@ -1,4 +1,4 @@
-"""`streamgauge backtest` writes scores, alerts and figures."""
+"""`streamgauge backtest` writes scores, alerts, figures and a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 def test_one_row_of_scores_is_written_for_each_row_read(table, tmp_path):
     scores, alerts = tmp_path / "scores.csv", tmp_path / "alerts.jsonl"
     command = ["backtest", str(table), "--entity-column", "card", "--time-column", "ts", "--label-column", "label"]
-    done = CliRunner().invoke(app, [*command, "--scores", str(scores), "--alerts", str(alerts), "--json"])
+    page = tmp_path / "out" / "page.html"
+    files = ("--scores", str(scores), "--alerts", str(alerts), "--page", str(page))
+    done = CliRunner().invoke(app, [*command, *files, "--json"])
     assert done.exit_code == 0, done.output
     rows = list(csv.DictReader(scores.read_text().splitlines()))
     assert list(rows[0]) == ["row", "entity", "score", "alert"]
@@ -22,6 +24,25 @@ def test_one_row_of_scores_is_written_for_each_row_read(table, tmp_path):
     opened = [json.loads(line) for line in alerts.read_text().splitlines()]
     assert opened[0]["type"] == "io.streamgauge.alert.opened"
     assert json.loads(done.stdout.splitlines()[-1])["recall"] == 1.0
+    assert done.stderr.splitlines()[-1] == f"wrote {page}"
+    assert "Incidents on their series" in page.read_text()
+
+
+def test_it_ends_with_a_page_in_the_working_directory(table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["backtest", table.name, "--entity-column", "card"])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1] == "wrote backtest.html"
+    assert "Backtest: cards" in (tmp_path / "backtest.html").read_text()
+
+
+def test_a_page_that_cannot_be_written_is_named(table, tmp_path):
+    (tmp_path / "file").write_text("")
+    page = tmp_path / "file" / "page.html"
+    done = CliRunner().invoke(app, ["backtest", str(table), "--entity-column", "card", "--page", str(page)])
+    assert done.exit_code == 1
+    assert "file: " in done.output
+    assert "Traceback" not in done.output
 
 
 def test_a_missing_file_is_named():

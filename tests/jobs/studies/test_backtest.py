@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,7 +24,8 @@ def test_the_anomalous_rows_have_the_highest_scores(table):
     figures = summary([result])
     assert figures["recall"] == 1.0
     assert figures["roc_auc"] > 0.99
-    assert figures["scored"] == 3000
+    assert figures["scored"] + figures["unjudged"] == figures["events"] == 3000
+    assert 0 < figures["unjudged"] < 300  # only before much is known
 
 
 def test_csv_jsonl_and_parquet_give_the_same_scores_and_alerts(table, tmp_path):
@@ -74,7 +77,21 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path, name, t
         backtest([file], Settings(), columns)
 
 
-def test_rows_without_times_are_one_second_apart_and_all_scored(tmp_path):
+def test_rows_without_times_are_one_second_apart_and_none_is_late(tmp_path):
     pd.DataFrame({"x": np.arange(2000.0)}).to_csv(tmp_path / "plain.csv", index=False)
     [result] = backtest([tmp_path / "plain.csv"], Settings())
-    assert result.counts["scored"] == 2000
+    assert result.counts["scored"] + result.counts["unjudged"] == 2000
+
+
+def test_an_alert_about_a_silent_entity_names_the_row_of_its_last_event(tmp_path):
+    random, n = np.random.default_rng(0), 9000
+    frame = pd.DataFrame(
+        {"at": 1_767_571_200 + 60 * np.arange(n), "host": np.arange(n) % 3, "x": random.normal(size=n)}
+    )
+    frame = frame[(frame.host != 2) | (frame.index < 3000)].astype({"host": str})
+    frame.to_csv(tmp_path / "hosts.csv", index=False)
+    settings = Settings.model_validate({"silence": {"after": 500}})
+    [result] = backtest([tmp_path / "hosts.csv"], settings, Columns("host", "at"), partitions=2)
+    alerts = [json.loads(alert)["data"] for alert in result.alerts]
+    [silence] = [data for data in alerts if "seconds without an event" in data["actual"]]
+    assert result.row_of(silence["source"]) == frame.index.get_loc(2999)

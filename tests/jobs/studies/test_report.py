@@ -109,6 +109,18 @@ def test_recall_calibration_latency_and_coverage_come_from_the_notices_about_qua
     assert figures["kinds"] == {"point": 3, "drift": 1}
 
 
+def test_unjudged_events_do_not_count_in_the_calibration(found):
+    assert figures_of(found)["unjudged"] == 0  # an earlier release did not count them
+    for _, data in found.tracked:
+        data["unjudged"] = 200
+    figures = figures_of(found)
+    assert (figures["events"], figures["unjudged"]) == (4000, 800)
+    assert figures["calibration"] == pytest.approx({"1e-1": 1.25, "1e-2": 2.5, "1e-3": 1.25, "1e-4": 0.0})
+    for _, data in found.tracked:
+        data["unjudged"] = 1000
+    assert figures_of(found)["calibration"] == {}
+
+
 def test_the_promise_is_as_each_partition_reported_last_and_by_age_over_the_period(found):
     promise = figures_of(found)["promise"]
     assert (promise["promised"], promise["achieved"]) == (1.0, 0.5 + 0.75)

@@ -53,6 +53,8 @@ def test_a_report_after_every_so_many_events_says_what_was_counted(tracked):
     records = reports(tracked)
     assert [record["events"] for record in records] == list(range(EVERY, N + 1, EVERY))
     assert sum(record["held_back"] for record in records) == tracked.counts.get("held_back", 0)
+    assert sum(record["unjudged"] for record in records) == tracked.counts["unjudged"]
+    assert records[-1]["unjudged"] == 0 < records[0]["unjudged"]
     opened = sum(sum(record["opened"].values()) for record in records)
     assert opened == tracked.counts.get("alerts.opened", 0)
     last = records[-1]

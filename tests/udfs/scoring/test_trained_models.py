@@ -264,7 +264,7 @@ def test_without_a_model_of_the_saved_state_detectors_begin_anew(registry, caplo
     run = Run(SMALL, saved)
     assert "begin anew (gone: forest, forest shadow)" in caplog.text
     assert run.shard.partitions[0].stages.scorer.served == {}
-    assert run.feed(batch([{"entity": "a", "x": 1.0}], offset=100)).counts["scored"] == 1
+    assert run.feed(batch([{"entity": "a", "x": 1.0}], offset=100)).counts["unjudged"] == 1
 
 
 def test_a_trained_model_adds_evidence_where_value_novelty_leads(registry, tmp_path):

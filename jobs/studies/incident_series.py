@@ -1,0 +1,182 @@
+"""Which series of a backtest to show, and their values: the fields that the incidents name, of the entities with the severest incidents."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from streamgauge.jobs.files.read_files import Columns, read_rows
+from streamgauge.jobs.studies.backtest import Backtest
+from streamgauge.jobs.studies.judging import Opening
+from streamgauge.models.contract import Floats, Ints
+from streamgauge.udfs.events.decode import flatten
+from streamgauge.udfs.events.schema import as_float
+from streamgauge.udfs.incidents.severity import SEVERITIES
+
+MOST_SERIES = 12
+ANY_SIZE = 10**9  # of a record, in bytes; how large it may be was checked when it was scored
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentSeries:
+    """A field of an entity, with the incidents in it.
+
+    Attributes
+    ----------
+    stream : int
+        Place of the stream in the results of the backtest.
+    entity : str
+    field : str or None
+        None if the incidents name no field.
+    incidents : list of Opening
+    rows : int64[n]
+        The entity's rows that were judged, in the order of their times.
+    values : float64[n]
+        The field's values, NaN where one is missing. Scores if `of_scores`.
+    of_scores : bool
+        Whether the values are scores, because the field does not hold numbers or is not in the files.
+    """
+
+    stream: int
+    entity: str
+    field: str | None
+    incidents: list[Opening]
+    rows: Ints
+    values: Floats
+    of_scores: bool
+
+
+def incident_series(
+    streams: list[list[Path]],
+    columns: Columns,
+    results: list[Backtest],
+    incidents: list[list[Opening]],
+    rename: dict[str, str],
+) -> list[IncidentSeries]:
+    """The series to show, those with the severest incidents first. The files are read once more for their values.
+
+    Parameters
+    ----------
+    streams : list of list of Path
+        The files of each stream.
+    columns : Columns
+    results : list of Backtest
+        One for each stream.
+    incidents : list of list of Opening
+        Incidents of each stream.
+    rename : dict of str to str
+        Names of fields by their name in the files.
+    """
+    found = []
+    chosen = choose(incidents)
+    for stream in dict.fromkeys(stream for stream, _, _ in chosen):
+        result = results[stream]
+        wanted = {key: of for key, of in chosen.items() if key[0] == stream}
+        sources = {field: _name_in_files(field, of[0], rename) for (_, _, field), of in wanted.items()}
+        values = _read(streams[stream], columns, {name for name in sources.values() if name})
+        names = np.asarray(result.entities, dtype=object)
+        for (_, entity, field), of in wanted.items():
+            rows = np.flatnonzero((names == entity) & result.judged)
+            rows = rows[np.argsort(result.times[rows], kind="stable")]
+            shown = values.get(sources[field] or "")
+            of_scores = shown is None or bool(np.isnan(shown[rows]).all())
+            shown = result.scores if shown is None or of_scores else shown
+            found.append(IncidentSeries(stream, entity, field, of, rows, shown[rows], of_scores))
+    order = {key: place for place, key in enumerate(chosen)}
+    return sorted(found, key=lambda one: order[one.stream, one.entity, one.field])
+
+
+def choose(incidents: list[list[Opening]], most: int = MOST_SERIES) -> dict[tuple[int, str, str | None], list[Opening]]:
+    """Incidents of the series to show, by stream, entity and field.
+
+    Entities with the severest incidents come first, and of these the ones with the most incidents. No entity gets a second series while
+    another one has none.
+
+    Parameters
+    ----------
+    incidents : list of list of Opening
+        Incidents of each stream.
+    most : int
+        The largest number of series.
+    """
+    by_entity: dict[tuple[int, str], dict[str | None, list[Opening]]] = {}
+    for stream, of in enumerate(incidents):
+        for one in of:
+            by_entity.setdefault((stream, one.entity), {}).setdefault(one.top_field, []).append(one)
+    places = []
+    ranked = sorted(by_entity.items(), key=lambda item: _rank([one for of in item[1].values() for one in of]))
+    for place, ((stream, entity), fields) in enumerate(ranked):
+        for turn, (name, of) in enumerate(sorted(fields.items(), key=lambda item: _rank(item[1]))):
+            places.append((turn, place, (stream, entity, name), of))
+    shown = sorted(places, key=lambda one: one[:2])[:most]
+    return {key: of for _, _, key, of in sorted(shown, key=lambda one: (one[1], one[0]))}
+
+
+def severest(incident: Opening) -> int:
+    """Place in `SEVERITIES` of the highest severity that the incident reached."""
+    return SEVERITIES.index(incident.last_alert["severity"])
+
+
+def _rank(incidents: list[Opening]) -> tuple[int, int]:
+    return -max(map(severest, incidents)), -len(incidents)
+
+
+def _name_in_files(field: str | None, incident: Opening, rename: dict[str, str]) -> str | None:
+    """The name that a field of an alert has in the files. For an aggregate of a window, it is the field that was aggregated."""
+    if field is None:
+        return None
+    if window := incident.first_alert.get("aggregate"):
+        field = field.removeprefix(f"{window['window']}.").rpartition(".")[0]
+    return next((old for old, new in rename.items() if new == field), field)
+
+
+def _read(files: list[Path], columns: Columns, names: Iterable[str]) -> dict[str, Floats]:
+    """Values of fields in all rows of a stream, by name."""
+    parts: dict[str, list[Floats]] = {name: [] for name in names}
+    if not parts:
+        return {}
+    for path in files:
+        for rows in read_rows(path, columns):
+            for name, of in parts.items():
+                of.append(numbers(rows.fields, name))
+    return {name: np.concatenate([np.empty(0), *of]) for name, of in parts.items()}
+
+
+def numbers(fields: pd.DataFrame, name: str) -> Floats:
+    """A field's values; NaN where one is missing, not finite, or no number.
+
+    Parameters
+    ----------
+    fields : DataFrame
+    name : str
+        Name of a column, or of a field nested in one, joined by dots.
+
+    Returns
+    -------
+    float64[n]
+    """
+    column: list[Any] = [None] * len(fields)
+    if name in fields.columns:
+        if pd.api.types.is_numeric_dtype(fields[name]):
+            return _finite(fields[name].to_numpy(np.float64, na_value=np.nan))
+        column = fields[name].tolist()
+    else:
+        for outer in (column_name for column_name in fields.columns if name.startswith(f"{column_name}.")):
+            column = [_nested(outer, item, name) for item in fields[outer].tolist()]
+    return _finite(np.array([as_float(item) if isinstance(item, int | float) else math.nan for item in column]))
+
+
+def _finite(values: Floats) -> Floats:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _nested(outer: str, item: Any, name: str) -> Any:
+    try:
+        return flatten({outer: item}, ANY_SIZE).get(name) if isinstance(item, dict) else None
+    except RecursionError:  # such a record is a dead letter
+        return None
