@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from streamgauge.models.catalog import ONLINE
 from streamgauge.models.detectors.channel.levels import Levels
-from streamgauge.udfs.scoring.detectors import FIELDS
+from streamgauge.udfs.scoring.channels import FIELDS
 
 from tests.integration.live import PATIENCE, Live, events, together, values
 from tests.udfs.events.test_decode import DEAD

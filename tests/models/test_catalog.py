@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from streamgauge.models.catalog import CATALOG, COHORT, ENTITY, FITTED, ONLINE
-from streamgauge.udfs.scoring.detectors import FIELDS, OWN, Detectors
+from streamgauge.udfs.scoring.channels import FIELD, FIELDS
+from streamgauge.udfs.scoring.detectors import OWN, Detectors
 from streamgauge.udfs.settings.detectors import DetectorSettings
 
 from tests.streams import SMALL, Run, stream
@@ -29,7 +30,7 @@ def test_every_detector_runs_in_the_pipeline_and_survives_a_restart(name):
     only = DetectorSettings.model_validate(dict.fromkeys(DetectorSettings.model_fields) | {name: {}})
     settings = SMALL.model_copy(update={"detectors": only})
     channels = [channel.name for channel in getattr(ONLINE[name], "channels", ())]
-    assert Detectors(only).names == [*channels, FIELDS, *([] if channels else [name])]
+    assert Detectors(only).names == [*channels, FIELD, FIELDS, *([] if channels else [name])]
     raw = stream(n=400, fields=2)
     first, rest = raw.take(np.arange(300)), raw.take(np.arange(300, 400))
     before = Run(settings).feed(first, [7, 150])

@@ -27,7 +27,7 @@ def add_channels(opinions: Opinions, of_runs: Flags, kinds: Ints, quarantined: F
     kinds : int64[channels not of runs]
         Column of `EVIDENCE` of each channel that is joined.
     quarantined : bool[n]
-        The joined evidence of these events is calibrated, but not learned. A minus tells it.
+        Of the only field, the joined evidence of these events is calibrated, but not learned. A minus tells it.
     """
     looks, channels = opinions.looks, len(of_runs)
     known = ~np.isnan(looks)
