@@ -141,7 +141,9 @@ def _promise(settings: Settings) -> str:
 
 
 def _period(results: list[Backtest]) -> str:
-    times = [time for result in results for time in (result.times[result.judged][:1], result.times[result.judged][-1:])]
+    times = [
+        time for result in results for time in (result.times[result.in_time][:1], result.times[result.in_time][-1:])
+    ]
     ends = [int(time[0]) for time in times if len(time)]
     return f", from {_moment(min(ends))} to {_moment(max(ends))}" if ends else ""
 
@@ -216,7 +218,7 @@ def _aside(results: list[Backtest]) -> list[tuple[str, int]]:
             rows.append((f"anomalous, but suppressed: {reason.replace('_', ' ')}", n))
     rows.append(("late: too old to be scored", counts.get("late", 0)))
     rows.append(("quarantined: scored, but not learned", counts.get("held_back", 0)))
-    rows.append(("scored without the opinion of any detector", sum(result.without_opinion for result in results)))
+    rows.append(("unjudged: too little was known", counts.get("unjudged", 0)))
     return [row for row in rows if row[1]]
 
 
@@ -227,7 +229,7 @@ def _row(one: Opening, result: Backtest, stream: str) -> tuple[str, ...]:
     first, last, name = one.first_alert, one.last_alert, one.top_field
     since, to = (datetime.fromisoformat(edge) for edge in (first["window"]["from"], last["window"]["to"]))
     if one.is_open:
-        to = max(to, datetime.fromtimestamp(int(result.times[result.judged].max()) / 1000, UTC))
+        to = max(to, datetime.fromtimestamp(int(result.times[result.in_time].max()) / 1000, UTC))
     state = ", open at the end" if one.is_open else ", retracted" if last["state"] == "retracted" else ""
     return (
         f"{since:%Y-%m-%d %H:%M:%S}",

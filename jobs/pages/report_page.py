@@ -81,6 +81,7 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, str, str, str]]:
         rows.append((f"events rarer than {power}, observed / promised", f"{ratio:.2f}", "", "tracked events"))
     for name, seconds in (figures["latency_seconds"] or {}).items():
         rows.append((f"event to alert, {name}", f"{seconds:.3f} s", "", "alerts"))
+    rows.append(("unjudged events", f"{figures['unjudged']}", "", "tracked events of which too little was known"))
     covered = figures["entities"]
     rows.append(
         ("entities known, warm, rich", f"{covered['known']}, {covered['warm']}, {covered['rich']}", "", "tracked")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import itertools
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -54,8 +55,10 @@ class Backtest:
         Events, dead letters by reason, late, alerts.
     times, partitions : int64[n]
         Event time of each row in milliseconds, and its Kafka partition.
+    in_time : bool[n]
+        Whether the row is an event that came in time: it is neither a dead letter nor late.
     judged : bool[n]
-        Whether the row was scored: it is neither a dead letter nor late.
+        Whether such an event has a score: enough was known to judge it.
     promise : dict
         Promised and achieved incidents a day, and by age of the entities ``events``, ``promised`` and ``opened`` incidents, and the
         ``days`` in which there were entities of this age. Empty without events.
@@ -71,6 +74,7 @@ class Backtest:
     counts: dict[str, int] = field(default_factory=dict)
     times: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     partitions: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    in_time: Flags = field(default_factory=lambda: np.empty(0, np.bool_))
     judged: Flags = field(default_factory=lambda: np.empty(0, np.bool_))
     promise: dict[str, Any] = field(default_factory=dict)
 
@@ -84,11 +88,6 @@ class Backtest:
             Which of the rows: that of the alert, or that which opened the incident. Alerts about windows name only the first.
         """
         return int(self._rows_of[source["partition"]][source.get(offset, source["offset"])])
-
-    @property
-    def without_opinion(self) -> int:
-        """Number of rows that were scored although no member has an opinion about them."""
-        return int(np.count_nonzero(self.judged & np.isnan(self.members).all(axis=1)))
 
     @functools.cached_property
     def _rows_of(self) -> dict[int, Ints]:
@@ -181,33 +180,35 @@ def score_stream(
     result = Backtest([], np.empty(0), np.empty(0, np.int64), None, member_names=names, members=members)
     topic = _Topic(settings.event, partitions)
     labels: list[Floats] = []
-    columns: list[tuple[Any, ...]] = []  # scores, flags, members, times, partitions, judged; of a chunk each
+    columns: list[tuple[Any, ...]] = []  # scores, flags, members, times, partitions, in time, judged; of a chunk each
     reports: list[tuple[int, dict[str, Any]]] = []
     for rows in chunks:
         raw = topic.append(rows)
-        score, flag, judged = np.zeros(len(raw)), np.zeros(len(raw), np.int64), np.zeros(len(raw), np.bool_)
+        score, flag = np.zeros(len(raw)), np.zeros(len(raw), np.int64)
+        in_time, judged = np.zeros((2, len(raw)), np.bool_)
         opinions = np.full((len(raw), len(names)), np.nan)
         for start in range(0, len(raw), BATCH):
             part = raw.take(np.arange(start, min(start + BATCH, len(raw))))
             out = shard.process(part)
-            scored = zip(out.rows, out.evidence, out.members, out.anomalous, strict=True)
-            for at, evidence, each, anomalous in scored:
+            scored = zip(out.rows, out.evidence, out.members, out.anomalous, out.judged, strict=True)
+            for at, evidence, each, anomalous, known in scored:
                 score[start + at] = scores_of(evidence)
                 opinions[start + at] = each
                 flag[start + at] = anomalous
-                judged[start + at] = True
+                in_time[start + at], judged[start + at] = True, known
             result.alerts += [text for _, text in out.alerts]
             reports += _reported(out.notices)
             for what, n in out.counts.items():
                 result.counts[what] = result.counts.get(what, 0) + n
             on_rows(len(part))
         result.entities += rows.entities
-        columns.append((score, flag, opinions, raw.stamps, raw.partitions, judged))
+        columns.append((score, flag, opinions, raw.stamps, raw.partitions, in_time, judged))
         if rows.labels is not None:
             labels.append(rows.labels)
     if columns:
         all_of = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-        result.scores, result.flags, result.members, result.times, result.partitions, result.judged = all_of
+        result.scores, result.flags, result.members, result.times, result.partitions = itertools.islice(all_of, 5)
+        result.in_time, result.judged = all_of
     result.labels = np.concatenate(labels) if labels else None
     result.promise = _promise(result, [*reports, *_last_reports(shard)])
     return result
@@ -230,8 +231,8 @@ def _promise(result: Backtest, reports: list[tuple[int, dict[str, Any]]]) -> dic
     promise = together(reports)
     if promise is None:
         return {}
-    judged = np.flatnonzero(result.judged)
-    days = days_by_age([result.entities[row] for row in judged.tolist()], result.times[judged])
+    rows = np.flatnonzero(result.in_time)
+    days = days_by_age([result.entities[row] for row in rows.tolist()], result.times[rows])
     return promise | {"by_age": {age: of | {"days": days[age]} for age, of in promise["by_age"].items()}}
 
 
@@ -272,14 +273,15 @@ class _Topic:
 
 
 def write_scores(results: list[Backtest], path: Path) -> None:
-    """One row for each input row: row, entity, score, alert."""
+    """One row for each input row: row, entity, score, alert. The score is empty where there is none."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("row", "entity", "score", "alert"))
         row = 0
         for result in results:
-            for entity, score, flag in zip(result.entities, result.scores.tolist(), result.flags.tolist(), strict=True):
-                writer.writerow((row, entity, repr(score), flag))
+            columns = (result.scores.tolist(), result.judged.tolist(), result.flags.tolist())
+            for entity, score, judged, flag in zip(result.entities, *columns, strict=True):
+                writer.writerow((row, entity, repr(score) if judged else "", flag))
                 row += 1
 
 

@@ -81,7 +81,7 @@ def incident_series(
         values = _read(streams[stream], columns, {name for name in sources.values() if name})
         names = np.asarray(result.entities, dtype=object)
         for (_, entity, field), of in wanted.items():
-            rows = np.flatnonzero((names == entity) & result.judged)
+            rows = np.flatnonzero((names == entity) & result.in_time)
             rows = rows[np.argsort(result.times[rows], kind="stable")]
             shown = values.get(sources[field] or "")
             of_scores = shown is None or bool(np.isnan(shown[rows]).all())

@@ -6,6 +6,7 @@ Out: evidence: minus the logarithm of the probability of a raw score at least as
 
 __all__ = [
     "calibration",
+    "learned_tail",
     "pooled_tail",
     "thresholds",
 ]

@@ -8,13 +8,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+from streamgauge.models.calibration.learned_tail import FIRST, LAST, STEP, learn_tail
 from streamgauge.models.contract import Floats
-from streamgauge.models.detectors.channel.learned_tail import FIRST, LAST, STEP, learn_tail
 from streamgauge.models.persistence.codec import pack, unpack
 
 TRUSTED = 300.0  # values after which the learned quantiles count half
 
-STEEPEST = 0.5  # least quantiles, as shares of the right ones: evidence is at most doubled
+# Evidence may grow twice as fast as it comes at most, and by `MOST` in all: where only a few different values come, quantiles say little.
+STEEPEST, MOST = 0.5, 3.0
+NOTHING = 1e-9  # less evidence comes from fields that never varied only, and tells nothing of the tail
 RARE, EACH = (
     math.log(1e4),
     10.0,
@@ -100,7 +102,8 @@ def _correct(raw_scores, numbers, evidence):  # type: ignore[no-untyped-def]
             evidence[i] = FIRST + STEP * (x - q1) / to_q2
         else:
             evidence[i] = FIRST + STEP + STEP * (x - q1 - to_q2) / to_q3
-        if math.copysign(1.0, raw_scores[i]) < 0.0:
+        evidence[i] = min(evidence[i], x + MOST)
+        if math.copysign(1.0, raw_scores[i]) < 0.0 or x < NOTHING:
             continue
         if evidence[i] > RARE:
             numbers[RARE_ONES] += 1.0

@@ -29,6 +29,8 @@ class BatchResult:
         Of the scored events: evidence of each member.
     alert_evidence : list of float64[n]
         Of the scored events: the evidence that an alert may rest on.
+    judged : list of bool[n]
+        Of the scored events: whether enough was known to judge the event.
     anomalous : list of bool[n]
         Of the scored events: whether the alert evidence is at or beyond the threshold, and no rule suppresses the event.
     writes : dict of str to bytes
@@ -50,6 +52,7 @@ class BatchResult:
     evidence: list[Floats] = field(default_factory=list)
     members: list[Floats] = field(default_factory=list)
     alert_evidence: list[Floats] = field(default_factory=list)
+    judged: list[Any] = field(default_factory=list)
     anomalous: list[Any] = field(default_factory=list)
     writes: dict[str, bytes] = field(default_factory=dict)
     deletes: list[str] = field(default_factory=list)

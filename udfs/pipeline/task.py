@@ -261,7 +261,7 @@ def _merge(whole: BatchResult, part: BatchResult, rows: Ints) -> None:
     """Add the result of some rows of a batch to that of the whole batch."""
     for name in ("alerts", "dead_letters", "late", "scores", "notices", "requests"):
         getattr(whole, name).extend(getattr(part, name))
-    for name in ("evidence", "members", "alert_evidence", "anomalous"):
+    for name in ("evidence", "members", "alert_evidence", "judged", "anomalous"):
         getattr(whole, name).extend(getattr(part, name))
     whole.rows += [rows[part_rows] for part_rows in part.rows]
     whole.add_counts(part.counts)

@@ -12,7 +12,6 @@ __all__ = [
     "excursion",
     "field_channels",
     "last_values",
-    "learned_tail",
     "levels",
     "runs",
     "usual_level",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from numba import njit
-from streamgauge.models.detectors.channel.learned_tail import (
+from streamgauge.models.calibration.learned_tail import (
     TAIL_NUMBERS,
     ideal_evidence,
     learn_tail,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from numba import njit
+from streamgauge.models.calibration.learned_tail import LOUD
 from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, PEAK, end_excursion, excursion_evidence
-from streamgauge.models.detectors.channel.learned_tail import LOUD
 from streamgauge.models.detectors.channel.usual_level import CLIP, ROUNDING
 
 # Numbers of a sum: values so far; level, slope and variance; mean sign, and mean product of the signs of neighbours; the last deviation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from numba import njit
-from streamgauge.models.detectors.channel.learned_tail import TAIL_NUMBERS, learn_tail, prime_tail, tail_evidence
+from streamgauge.models.calibration.learned_tail import TAIL_NUMBERS, learn_tail, prime_tail, tail_evidence
 
 # Numbers of an excursion: ideal evidence at its peak, 0 outside of one; excursions and events so far; the tail of the peaks.
 PEAK, EXCURSIONS, EVENTS = range(3)

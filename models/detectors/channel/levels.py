@@ -7,16 +7,16 @@ from typing import ClassVar
 
 import numpy as np
 from numba import njit
-from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
-from streamgauge.models.detectors.channel.last_values import LAST_NUMBERS, compared, follow, learn_levels
-from streamgauge.models.detectors.channel.learned_tail import (
+from streamgauge.models.calibration.learned_tail import (
     TAIL_NUMBERS,
     ideal_evidence,
     learn_tail,
     prime_tail,
     tail_evidence,
 )
+from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
+from streamgauge.models.detectors.channel.last_values import LAST_NUMBERS, compared, follow, learn_levels
 from streamgauge.models.detectors.channel.usual_level import (
     CLIP,
     LEVEL_NUMBERS,

@@ -6,13 +6,13 @@ import math
 from typing import ClassVar, Literal
 
 from numba import njit
+from streamgauge.models.calibration.learned_tail import ideal_evidence
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.beat import BEAT_NUMBERS, beat_evidence, usual_gap
 from streamgauge.models.detectors.channel.deviation_sum import LEAST, SUM_NUMBERS, restart_sum, sum_evidence
 from streamgauge.models.detectors.channel.equal_runs import EQUAL_NUMBERS, run_evidence
 from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, excursion_evidence
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
-from streamgauge.models.detectors.channel.learned_tail import ideal_evidence
 from streamgauge.models.detectors.channel.usual_level import CLIP
 
 SUM, FLAT, SPREAD_CHANGE, MISSING, FLOOR = range(5)  # the channels

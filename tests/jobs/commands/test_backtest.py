@@ -19,11 +19,13 @@ def test_one_row_of_scores_is_written_for_each_row_read(table, tmp_path):
     rows = list(csv.DictReader(scores.read_text().splitlines()))
     assert list(rows[0]) == ["row", "entity", "score", "alert"]
     assert [int(r["row"]) for r in rows] == list(range(3000))
-    assert all(0 <= float(r["score"]) <= 1 for r in rows)
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert all(0 <= float(r["score"]) <= 1 for r in rows if r["score"])
+    assert sum(not r["score"] for r in rows) == figures["unjudged"] > 0
     assert {r["alert"] for r in rows} == {"0", "1"}
     opened = [json.loads(line) for line in alerts.read_text().splitlines()]
     assert opened[0]["type"] == "io.streamgauge.alert.opened"
-    assert json.loads(done.stdout.splitlines()[-1])["recall"] == 1.0
+    assert figures["recall"] == 1.0
     assert done.stderr.splitlines()[-1] == f"wrote {page}"
     assert "Incidents on their series" in page.read_text()
 

@@ -105,7 +105,8 @@ def test_the_numbers_are_those_of_the_alerts(pumps):
     assert opened
     rows = shown.table("time")
     assert shown.figures["incidents"] == str(len(opened)) == str(len(rows))
-    assert shown.figures["events judged"] == str(result.counts["scored"]) == "11999"
+    assert shown.figures["events judged"] == str(result.counts["scored"])
+    assert result.counts["scored"] + result.counts["unjudged"] == 11_999
     assert shown.figures["entities"] == str(len(set(result.entities)))
     for row, data in zip(rows, sorted(opened, key=lambda data: data["source"]["opened_offset"]), strict=True):
         field = max(data["contributions"], key=data["contributions"].get)
@@ -165,7 +166,7 @@ def test_what_was_set_aside_is_counted(tmp_path):
     aside = {row["what"]: int(row["events"]) for row in shown.table("what")}
     assert aside["late: too old to be scored"] == result.counts["late"] == 1
     assert aside["dead letter: no entity"] == result.counts["dead_letters.no_entity"] == 4
-    assert aside["scored without the opinion of any detector"] == result.without_opinion
+    assert aside["unjudged: too little was known"] == result.counts["unjudged"]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 40])
@@ -174,7 +175,7 @@ def test_a_stream_without_an_incident_has_a_page(tmp_path, rows):
     frame.to_csv(tmp_path / "quiet.csv", index=False)
     for columns in (Columns(time="ts"), Columns(drop=("ts",))):
         _, shown, _ = paged([tmp_path / "quiet.csv"], columns)
-        assert shown.figures["events judged"] == str(rows)
+        assert int(shown.figures["events judged"]) >= rows - 3  # of the first ones, nothing is known
         assert shown.figures["incidents"] == "0"
         assert "No incident opened." in shown.text
         assert shown.images == []

@@ -130,7 +130,7 @@ def test_events_in_maintenance_are_scored_and_learned_but_open_no_incident():
 
 def test_a_change_by_one_unit_of_a_constant_field_is_at_most_medium():
     for change in (1.0, -1.0):
-        events = [{"entity": "a", "x": 7.0} for _ in range(500)]
+        events = [{"entity": "a", "x": 7.0} for _ in range(375)]
         for event in events[350:]:  # not at 400, where an hour begins that the seasonal profile does not know
             event["x"] = 7.0 + change
         run = Run(settings()).feed(batch(events))

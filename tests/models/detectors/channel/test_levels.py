@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from streamgauge.models.detectors.channel.learned_tail import ideal_evidence
+from streamgauge.models.calibration.learned_tail import ideal_evidence
 from streamgauge.models.detectors.channel.levels import CHANGE, LEVEL, Levels
 
 MINUTE = 60_000
