@@ -117,7 +117,11 @@ class Calibrators:
         self._counts = np.ones(len(self._columns))
         if "relations" in places:
             self._counts[1 + int(self._looks[: places["relations"]].sum())] = RELATIONS
-        self._ranks = np.array([True, *members.ranks[self._looks].tolist(), True], dtype=np.bool_)
+        ranks = members.ranks.copy()
+        self._ranks = np.array([True, *ranks[self._looks].tolist(), True], dtype=np.bool_)
+        if "relations" in places:
+            ranks[places["relations"]] = False
+        self._ranks_of_records = np.array([False, *ranks[self._looks].tolist(), True], dtype=np.bool_)
         # Trained models count in the ensemble, whose weights follow their performance, and by themselves.
         self._in_ensemble = ~members.in_nats & (~members.apart | members.trained)
         self._pairs = [(k, places[f"{name}{SHADOW}"]) for name, k in places.items() if f"{name}{SHADOW}" in places]
@@ -144,7 +148,7 @@ class Calibrators:
             exchanged[counts, live], exchanged[counts, shadow] = columns[counts, shadow], columns[counts, live]
         return exchanged
 
-    def calibrate(self, opinions: Opinions, seen: Ints) -> Verdicts:
+    def calibrate(self, opinions: Opinions, seen: Ints, in_order: bool = True) -> Verdicts:
         """Turn opinions into evidence in row order, and learn from them.
 
         Parameters
@@ -152,6 +156,9 @@ class Calibrators:
         opinions : Opinions
         seen : int64[n]
             Events of each event's entity so far.
+        in_order : bool
+            Whether the stream has an order. Records without one are ranked by the ensemble, which ranks them better than channels and
+            relations do. These only raise alerts.
         """
         members, ready, combined, ensemble = self.learn(opinions.raw_scores, opinions.canaries)
         counts = ready & (self.weights > 0)
@@ -164,9 +171,10 @@ class Calibrators:
         of_kinds = opinions.by_kind / np.fmax(opinions.joined, 1e-9)[:, None]
         by_kind = np.maximum(parts[:, :OF_FIELDS], parts[:, OF_FIELDS, None] * of_kinds)
         novelty = np.full(len(joined), np.nan) if self._novelty is None else members[:, self._novelty]
-        ranks, ranking = self._ranks, joined
+        ranks, ranking = self._ranks if in_order else self._ranks_of_records, joined
         if present[:, ~ranks].any():  # else all looks rank
             ranking, _ = join(looks[:, ranks], present[:, ranks], self._columns[ranks], self._counts[ranks])
+            ranking = np.where(np.isnan(ranking), joined, ranking)
         evidence = ranked(ranking, novelty, seen)
         return Verdicts(
             np.where(ready, members, np.nan),

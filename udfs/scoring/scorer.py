@@ -14,7 +14,7 @@ from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.control.messages import DetectorVersion
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.calendar import Calendar
-from streamgauge.udfs.events.stream_kind import StreamKind
+from streamgauge.udfs.events.stream_kind import RECORDS, StreamKind
 from streamgauge.udfs.scoring.calibrate import SHADOW, Calibrators, Members
 from streamgauge.udfs.scoring.detectors import OWN, Detectors, EntityState
 from streamgauge.udfs.scoring.normalise import PRIOR, WIDTH, featurize
@@ -177,7 +177,7 @@ class Scorer:
         histories = state.rich[:, :, self.detectors.rich_width :]
         self.models.add_opinions(opinions, self.stream.kind, stretch, fields.numeric, histories)
         lap("serve")
-        verdicts = self.calibrators.calibrate(opinions, stretch.seen)
+        verdicts = self.calibrators.calibrate(opinions, stretch.seen, self.stream.kind != RECORDS)
         lap("calibrate")
         return Scored(opinions, verdicts, features, categories, steady, usual, variations)
 

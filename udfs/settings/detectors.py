@@ -39,7 +39,9 @@ class DayProfileSettings(ChannelSection):
 class RelationsSettings(Section):
     """Each field given all other fields, now and over the last events; for the cohort."""
 
-    streams: tuple[StreamKind, ...] = Field(("fields",), description="Kinds of streams it runs on.", min_length=1)
+    streams: tuple[StreamKind, ...] = Field(
+        ("fields", "records"), description="Kinds of streams it runs on.", min_length=1
+    )
     ridge: float = Field(0.1, gt=0, description="Added to the diagonal of the correlation matrix.")
     memory: float = Field(5e4, ge=1000, description="Events that what is usual looks back on, at most.")
     warmup: int = Field(128, ge=128, description="Events to learn before anything is scored.")
@@ -244,7 +246,7 @@ class DetectorSettings(Section):
     By default, each kind of stream has its own detectors: one series, several fields in order, records without order.
     """
 
-    levels: LevelsSettings | None = LevelsSettings(streams=("series", "fields"))
+    levels: LevelsSettings | None = LevelsSettings(streams=("series", "fields", "records"))
     day_profile: DayProfileSettings | None = DayProfileSettings(streams=("series", "fields"))
     relations: RelationsSettings | None = RelationsSettings()
     runs: RunsSettings | None = RunsSettings(streams=("series",))
