@@ -20,6 +20,7 @@ from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.backtest import Backtest, backtest
 from streamgauge.models.catalog import ONLINE
 from streamgauge.models.contract import Flags, Floats
+from streamgauge.models.detectors.channel.field_channels import FieldChannels
 from streamgauge.models.errors import InputError
 from streamgauge.models.evaluation.nab_score import PROFILES, Series, judged_from, nab_score
 from streamgauge.udfs.output.alert import score_of
@@ -250,11 +251,13 @@ def false_positives(labels: Flags, scores: Floats) -> int:
 
 
 def _alone(settings: Settings) -> dict[str, Settings]:
-    """For each detector that scores records: settings with this detector only."""
+    """For each detector that ranks records: settings with this detector only."""
     alone = {}
     for name in DetectorSettings.model_fields:
         chosen = getattr(settings.detectors, name)
-        if chosen is not None and "records" in chosen.streams and not ONLINE[name].apart:
+        if chosen is None or ONLINE[name].apart or issubclass(ONLINE[name], FieldChannels):
+            continue
+        if "records" in chosen.streams:
             only = DetectorSettings.model_validate(
                 dict.fromkeys(DetectorSettings.model_fields) | {name: chosen.model_dump(exclude={"streams"})}
             )

@@ -85,7 +85,7 @@ def test_a_smaller_fault_after_a_much_larger_one_is_told():
 def test_an_open_incident_does_not_swallow_a_fault_of_another_field():
     x, y = usual(), np.random.default_rng(1).normal(10, 1, LENGTH)
     x[1500:1504] += 60.0
-    y[1516:1516] += 12.0
+    y[1516:1520] += 12.0
     found = alerts({"x": x, "y": y})
     assert opened(found, since=1400) == [1500, 1516]
     ended, begins = [d for d in found if d["source"]["offset"] == 1516]
