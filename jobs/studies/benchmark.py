@@ -252,7 +252,7 @@ def false_positives(labels: Flags, scores: Floats) -> int:
 
 def _alone(settings: Settings) -> dict[str, Settings]:
     """For each detector that ranks records: settings with this detector only."""
-    alone = {}
+    alone: dict[str, Settings] = {}
     for name in DetectorSettings.model_fields:
         chosen = getattr(settings.detectors, name)
         if chosen is None or ONLINE[name].apart or issubclass(ONLINE[name], FieldChannels):
