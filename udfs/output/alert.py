@@ -201,7 +201,7 @@ class AlertWriter:
         events, incident = stretch.events, decisions.incident[m]
         opinions, verdicts = judged.scored.opinions, judged.scored.verdicts
         entity, now = events.entities[i], int(events.times[i])
-        evidence, peak = float(verdicts.by_kind[i].max()), float(decisions.peak[m])
+        evidence, peak = float(verdicts.strongest[i]), float(decisions.peak[m])
         kind, threshold = kind_of(int(incident[STATUS])), float(judged.thresholds[i])
         partition, offset = int(incident[OPENED_PARTITION]), int(incident[OPENED_OFFSET])
         identity = self._identity(entity, incident)

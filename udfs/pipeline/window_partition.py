@@ -23,6 +23,7 @@ from streamgauge.udfs.entities.columns import (
 )
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.records import Events, RawBatch
+from streamgauge.udfs.events.stream_kind import RECORDS
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.judge import Judged
 from streamgauge.udfs.incidents.kinds import KIND_BITS, OPENED, RETRACTED, UPDATED
@@ -373,13 +374,21 @@ class WindowPartition:
 
 
 def _for_aggregates(settings: PipelineSettings) -> PipelineSettings:
-    """The settings that hold for aggregates: without windows, and without what concerns only the events themselves."""
+    """The settings that hold for aggregates: without windows, and without what concerns only the events themselves.
+
+    Aggregates follow each other. Relations that were learned as of records would tell the window after a fault, too.
+    """
+    relations = settings.detectors.relations
+    if relations is not None:
+        in_order = tuple(kind for kind in relations.streams if kind != RECORDS)
+        relations = relations.model_copy(update={"streams": in_order})
     changes: dict[str, Any] = {
         "windows": {},
         "silence": None,
         "drift": None,
         "models": ModelsSettings(),
         "output": OutputSettings(),
+        "detectors": settings.detectors.model_copy(update={"relations": relations}),
         "event": settings.event.model_copy(update={"context": ()}),
     }
     return settings.model_copy(update=changes)

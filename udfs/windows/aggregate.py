@@ -28,6 +28,9 @@ TEXT = (
 )  # codes of texts are larger than every whole number that float64 represents exactly, so none equals a number
 
 
+LARGEST = np.finfo(np.float64).max
+
+
 def _mean(x: Floats, at: Ints, n: Ints) -> Floats:
     mean: Floats = np.add.reduceat(x, at) / n
     return mean
@@ -98,7 +101,7 @@ def aggregate(entities: Ints, x: Floats, how: str, m: int) -> Floats:
     Returns
     -------
     float64[m]
-        NaN for an entity without a value, and for the deviation of a single value.
+        NaN for an entity without a value, and for the deviation of a single value. What is beyond the largest float is the largest.
     """
     aggregates = np.full(m, np.nan)
     present = ~np.isnan(x)
@@ -110,7 +113,9 @@ def aggregate(entities: Ints, x: Floats, how: str, m: int) -> Floats:
     at = np.flatnonzero(np.concatenate(([True], entities[1:] != entities[:-1])))
     n = np.diff(np.append(at, len(x)))
     match = QUANTILE.fullmatch(how)
-    aggregates[entities[at]] = quantile(x, at, n, float(match[1]) / 100) if match else AGGREGATES[how](x, at, n)
+    with np.errstate(over="ignore", invalid="ignore"):  # two values near the largest float have a sum beyond it
+        found = quantile(x, at, n, float(match[1]) / 100) if match else AGGREGATES[how](x, at, n)
+    aggregates[entities[at]] = np.clip(found, -LARGEST, LARGEST)
     return aggregates
 
 

@@ -100,3 +100,11 @@ def test_windows_that_do_not_fit_are_refused(size, every, message):
         EventWindow.model_validate({"size": size, "every": every})
     with pytest.raises(ValueError, match="an aggregate is sum, mean"):
         EventWindow.model_validate({"size": "1 m", "aggregates": {"x": ["median"]}})
+
+
+def test_sums_beyond_the_largest_float_are_the_largest():
+    largest = np.finfo(np.float64).max
+    for how in ("sum", "mean", "deviation"):
+        found = aggregate(np.zeros(3, np.int64), np.full(3, largest), how, 1)
+        assert not np.isinf(found).any()
+    assert aggregate(np.zeros(2, np.int64), np.full(2, largest), "sum", 1)[0] == largest

@@ -176,8 +176,7 @@ def test_an_alert_whose_window_is_amended_is_retracted_under_its_id_with_old_and
     assert (opened["state"], retracted["state"]) == ("opened", "retracted")
     assert opened["alert_id"] == retracted["alert_id"]
     amended = retracted["amended"]
-    assert amended["was"]["actual"] == opened["actual"]
-    assert amended["was"]["score"] == pytest.approx(opened["score"], abs=1e-3)  # scored again, by what is known now
+    assert amended["was"] == {"actual": opened["actual"], "score": opened["score"]}
     assert (amended["was"]["actual"]["minute.count"], amended["now"]["actual"]["minute.count"]) == (1, 12)
     assert amended["now"]["score"] == retracted["score"] < opened["score"]
     assert run.counts["alerts.retracted"] == 1
@@ -281,6 +280,5 @@ def test_a_burst_like_one_whose_alert_was_false_raises_no_alert():
         }
         run.shard.hear(Feedback.model_validate(feedback), k)
     run.feed(stream.take(np.arange(cut, len(made))))
-    like = [a for a in alerts_of(run) if (a["state"], a["entity"], a["kind"]) == ("opened", "pump", first["kind"])]
-    assert len(like) == 1
+    assert len([a for a in alerts_of(run) if a["state"] == "opened" and a["entity"] == "pump"]) == 1
     assert run.counts["muted.feedback"] > 0
