@@ -11,7 +11,7 @@ from __future__ import annotations
 # quarantine the events after it, and from bit `ODD_FROM` on one bit for each of its last events, set if a value was odd.
 SEEN, NEWEST, CLOCK, SLOT, RECENT, FLAPS, HISTORY = range(7)
 # Columns that are used where silence is watched: arrival of the last event; longest usual gap; offset of the last event; time
-# since which the entity is reported as silent, or 0.
+# since which the entity is reported as silent, or 0; a negative time if it is silent together with its source.
 ARRIVED, GAP, LAST, SILENT = range(7, 11)
 # Columns of the open incident, all 0 if there is none: kind and kinds reported; quiet events in a row; anomalous events; time,
 # offset and partition of the event that opened it; mark of the configuration; events since it opened; whether its events are

@@ -1,5 +1,7 @@
 """Entities that stop sending. Each is reported after several times its own longest usual gap, and again when it is back.
 
+If most entities stop, their source is silent: that is one report, not one for each of them.
+
 Time means arrival here, that is, Kafka's timestamps: one device with a wrong clock must not make all others look silent.
 """
 
@@ -12,18 +14,21 @@ from numba import njit
 from streamgauge.models.contract import Ints
 from streamgauge.udfs.entities.columns import ARRIVED, CLOCK, GAP, LAST, SEEN, SILENT
 from streamgauge.udfs.entities.entity_store import EntityStore
+from streamgauge.udfs.entities.silent_source import SilentSource
 from streamgauge.udfs.settings.pipeline import Maintenance, SilenceSettings, in_maintenance
 
+FEWEST = 5  # silent entities that make their source silent
 FADES = 512  # with each event that comes sooner, the longest usual gap shrinks by one part in this many
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """The begin or the end of an entity's silence.
+    """The begin or the end of the silence of an entity, or of the source of all entities.
 
     Attributes
     ----------
-    entity : str
+    entity : str or None
+        None for the source.
     ended : bool
         Whether the silence has ended, because the entity is back or was forgotten.
     since : int
@@ -31,20 +36,23 @@ class Silence:
     now : int
         When the silence was noticed, or ended, in milliseconds since 1970.
     gap : int
-        Longest usual gap of the entity, in milliseconds.
+        Longest usual gap of the entity, in milliseconds; of a source, the middle one of its silent entities.
     events : int
-        Number of events of the entity so far.
+        Number of events so far.
     offset : int
         Offset of the last event before the silence.
+    entities : int
+        Number of silent entities when the silence was noticed.
     """
 
-    entity: str
+    entity: str | None
     ended: bool
     since: int
     now: int
     gap: int
     events: int
     offset: int
+    entities: int = 1
 
 
 class SilenceWatch:
@@ -61,6 +69,7 @@ class SilenceWatch:
     ----------
     clock : int
         Newest arrival, in milliseconds since 1970.
+    source : SilentSource
     apart : bool
         Whether the watch has a store of its own.
     every : int
@@ -72,6 +81,7 @@ class SilenceWatch:
         self.apart = store is None
         self.store = EntityStore(0, timed=True) if store is None else store
         self.clock = 0
+        self.source = SilentSource()
         self.every = max(1_000, settings.at_least // 4)
 
     def rows(self, entities: list[str], rows: Ints) -> Ints:
@@ -104,6 +114,8 @@ class SilenceWatch:
     def look(self, now: int, maintenance: tuple[Maintenance, ...]) -> tuple[Ints, list[Silence]]:
         """Find the entities that are silent now and were not reported yet, in the order of their last events.
 
+        The source is silent if most of the entities that can be late by now are late. Its entities are not reported until it is back.
+
         Parameters
         ----------
         now : int
@@ -117,15 +129,32 @@ class SilenceWatch:
             Rows of the store that changed.
         silences : list of Silence
         """
-        settings, names = self.settings, self.store.names
+        names = self.store.names
         head = self.store.head[: len(names)]
-        longest = np.maximum(settings.after * head[:, GAP], settings.at_least)
-        silent = (head[:, SEEN] >= settings.events) & (head[:, SILENT] == 0) & (now - head[:, ARRIVED] > longest)
-        rows = np.flatnonzero(silent)
-        rows = rows[np.lexsort((head[rows, LAST], head[rows, ARRIVED]))]
+        source = self.source
+        away = now - np.maximum(head[:, ARRIVED], source.returned)
+        longest = np.maximum(self.settings.after * head[:, GAP], self.settings.at_least)
+        watched = (head[:, SEEN] >= self.settings.events) & (head[:, SILENT] == 0)
+        rows = np.flatnonzero(watched & (away > longest))
         rows = rows[[not in_maintenance(maintenance, names[row], now) for row in rows.tolist()]]
+        changed, reports = [rows], []
+        if source.opened:
+            rows = np.setdiff1d(rows, source.join(head, rows, now))
+            if source.ends(head):
+                reports.append(self._silence_of_source(True, now))
+                changed.append(source.end(head, now))
+        elif len(rows):
+            middle = (head[:, GAP] + longest) / 2.0
+            late = watched & (away > middle)
+            able = watched & (middle < away[rows].max())  # these can be late by now
+            if late.sum() >= FEWEST and 2 * late.sum() > able.sum():
+                changed.append(np.flatnonzero(late))
+                source.open(head, changed[-1], now)
+                reports.append(self._silence_of_source(False, now))
+                rows = rows[:0]  # they are late, too
+        rows = rows[np.lexsort((head[rows, LAST], head[rows, ARRIVED]))]
         head[rows, SILENT] = now
-        return rows, [self._silence(row, False, now, head[row]) for row in rows.tolist()]
+        return np.concatenate(changed), reports + [self._silence(row, False, now, head[row]) for row in rows.tolist()]
 
     def returning(self, rows: Ints) -> list[tuple[int, Ints]]:
         """Find the events with which silent entities come back; call it before anything changes the state of the entities.
@@ -149,6 +178,7 @@ class SilenceWatch:
         """Learn when events arrived.
 
         Half of a gap that was reported as silence counts as usual: the next such gap is reported again, after a few more it is usual.
+        Gaps during a silence of the source teach nothing.
 
         Parameters
         ----------
@@ -164,7 +194,7 @@ class SilenceWatch:
         """
         self.clock = max(self.clock, int(arrivals.max(initial=0)))
         head = self.store.head
-        _gaps(head, rows, arrivals, offsets)
+        _gaps(head, rows, arrivals, offsets, self.source.returned, self.source.opened > 0)
         if self.apart:  # no other part counts the events of this store
             np.add.at(head[:, SEEN], rows, 1)
             head[rows, CLOCK] = head[rows, ARRIVED]
@@ -182,6 +212,11 @@ class SilenceWatch:
         silent = rows[head[rows, SILENT] > 0].tolist()
         return [self._silence(row, True, self.clock, head[row]) for row in silent]
 
+    def _silence_of_source(self, ended: bool, now: int) -> Silence:
+        """Describe the silence of the source."""
+        source = self.source
+        return Silence(None, ended, source.since, now, source.gap, source.events, source.offset, source.entities)
+
     def _silence(self, row: int, ended: bool, now: int, before: Ints) -> Silence:
         """Describe a silence; `before` is the entity's row of `EntityStore.head` during the silence."""
         last, arrived, gap, seen = before[[LAST, ARRIVED, GAP, SEEN]].tolist()
@@ -189,16 +224,16 @@ class SilenceWatch:
 
 
 @njit(cache=True)
-def _gaps(head, rows, arrivals, offsets):  # type: ignore[no-untyped-def]
+def _gaps(head, rows, arrivals, offsets, returned, source_is_silent):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
         row = rows[i]
-        gap = arrivals[i] - head[row, ARRIVED]
-        if head[row, ARRIVED] > 0 and gap > 0:
+        gap = arrivals[i] - max(head[row, ARRIVED], returned)
+        if head[row, ARRIVED] > 0 and gap > 0 and head[row, SILENT] >= 0:
             if gap <= head[row, GAP]:
                 head[row, GAP] -= head[row, GAP] // FADES
             elif head[row, SILENT] > 0:
                 head[row, GAP] = max(head[row, GAP], gap // 2)
-            else:
+            elif not source_is_silent:
                 head[row, GAP] = gap
         head[row, SILENT] = 0
         head[row, ARRIVED] = max(head[row, ARRIVED], arrivals[i])

@@ -1,8 +1,13 @@
-"""Incidents that open together: the group that each belongs to, and the entity that was the first."""
+"""Incidents that open together: the group that each belongs to, and the entity that was the first.
+
+In a large fleet, incidents that have nothing to do with each other open every few minutes. So two incidents belong together only if they
+open closer together than incidents usually do; `Nearness` says how close that is.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 from streamgauge.models.persistence.codec import pack, unpack
@@ -11,6 +16,56 @@ from streamgauge.udfs.events.time import epoch_milliseconds, rfc3339
 MOST_NAMED = 50  # entities, and groups of single partitions, that a group names
 MOST_GROUPS = 200  # groups that are followed at a time
 KEPT = 86_400_000  # milliseconds for which a group is followed after its last incident
+DAY = 86_400_000
+FINER = tuple(2**step for step in range(9))  # parts of `within` that are tried, the longest first
+SELDOM = 0.2  # largest share of the spans of a length that have an incident, so that two incidents in one of them are a group
+KNOWN = 12  # spans that must have passed before their share is used
+
+
+class Nearness:
+    """How close together incidents of a group open.
+
+    Time is cut into spans, and the share of the last day's spans with an incident is followed, for spans of several lengths. Two unrelated
+    incidents are as near as a span with a probability of about that share. A burst of incidents is in few spans, so it changes little.
+
+    Parameters
+    ----------
+    within : int
+        Longest distance, milliseconds of event time.
+    """
+
+    def __init__(self, within: int) -> None:
+        self._longest = within
+        self._lengths = [length for part in FINER if (length := within // part) > 0]
+        # For each length: number of the last span with an incident (-1: none), spans with one, and all spans; older spans count less.
+        self._counts: list[list[float]] = [[-1, 0.0, 0.0] for _ in self._lengths]
+
+    def add(self, time: int) -> None:
+        """Learn that an incident opened; `time` is event time in milliseconds. Incidents before the last one change nothing."""
+        for length, counts in zip(self._lengths, self._counts, strict=True):
+            span, (last, filled, spans) = time // length, counts
+            if span > last:
+                passed = span - last if last >= 0 else 1
+                fade = math.exp(-passed * length / DAY)
+                counts[:] = [span, filled * fade + 1.0, spans * fade + (1.0 - fade) * DAY / length]
+
+    @property
+    def within(self) -> int:
+        """Longest distance of two incidents of a group now, milliseconds of event time; 0 for no groups."""
+        for length, (_, filled, spans) in zip(self._lengths, self._counts, strict=True):
+            if spans < KNOWN or filled < SELDOM * spans:
+                return length
+        return self._lengths[-1] if self._lengths else 0
+
+    def to_state(self) -> list[Any]:
+        """All that was learned."""
+        return [self._longest, self._counts]
+
+    def restore(self, state: list[Any]) -> None:
+        """Restore what `to_state` gave. A state for another longest distance is not used."""
+        longest, counts = state
+        if longest == self._longest:
+            self._counts = [list(of_length) for of_length in counts]
 
 
 class Groups:
@@ -26,7 +81,7 @@ class Groups:
     """
 
     def __init__(self, within: int) -> None:
-        self.within = within
+        self._near = Nearness(within)
         self._group: dict[str, Any] | None = None
         self._last = 0
 
@@ -46,9 +101,11 @@ class Groups:
         dict or None
             The group with this incident: its id, the number of its incidents, and its root. None where incidents are not grouped.
         """
-        if not self.within:
+        within = self._near.within
+        if not within:
             return None
-        if self._group is None or abs(time - self._last) > self.within:
+        self._near.add(time)
+        if self._group is None or abs(time - self._last) > within:
             self._group = {"id": alert_id, "incidents": 0, "root": {"entity": entity, "field": field, "time": time}}
         self._group["incidents"] += 1
         self._last = max(self._last, time) if self._group["incidents"] > 1 else time
@@ -56,18 +113,21 @@ class Groups:
 
     def to_state(self) -> list[Any]:
         """All that was learned."""
-        return [self._group, self._last]
+        return [self._group, self._last, self._near.to_state()]
 
     def restore(self, state: list[Any]) -> None:
         """Restore what `to_state` gave."""
-        self._group, self._last = state
+        self._group, self._last, *near = state
+        if near:  # an older release did not save it
+            self._near.restore(near[0])
 
 
 class AllGroups:
     """The groups of incidents of all partitions. A single partition does not see the incidents of the others.
 
     The partitions do not advance at the same speed, so incidents come in any order. Therefore an incident that fits two groups merges
-    them, and an incident that is earlier than the root of its group becomes the root.
+    them, and an incident that is earlier than the root of its group becomes the root. While incidents are rare, their order does not
+    matter.
 
     Parameters
     ----------
@@ -79,7 +139,7 @@ class AllGroups:
     version = 1
 
     def __init__(self, within: int) -> None:
-        self.within = within
+        self._near = Nearness(within)
         self._groups: list[dict[str, Any]] = []
 
     def join(self, alert: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
@@ -114,7 +174,9 @@ class AllGroups:
         }
         if alert.get("group"):
             new["groups"] = [alert["group"]["id"]]
-        near = [g for g in self._groups if g["from"] - self.within <= time <= g["to"] + self.within]
+        within = self._near.within
+        self._near.add(time)
+        near = [g for g in self._groups if g["from"] - within <= time <= g["to"] + within]
         group = functools.reduce(_merged, near, new)
         others = [g for g in self._groups if g not in near and g["to"] >= time - KEPT]
         self._groups = [*others[-MOST_GROUPS:], group]
@@ -131,7 +193,7 @@ class AllGroups:
 
     def to_state(self) -> bytes:
         """All groups that are followed, versioned."""
-        return pack(self.kind, self.version, {"groups": self._groups}, {})
+        return pack(self.kind, self.version, {"groups": self._groups, "near": self._near.to_state()}, {})
 
     def restore(self, state: bytes) -> None:
         """Restore what `to_state` gave.
@@ -143,6 +205,8 @@ class AllGroups:
         """
         meta, _ = unpack(state, self.kind, self.version)
         self._groups = meta["groups"]
+        if "near" in meta:  # an older release did not save it
+            self._near.restore(meta["near"])
 
 
 def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -307,14 +307,18 @@ class AlertWriter:
     def of_silences(self, silences: list[Silence]) -> list[tuple[str, bytes]]:
         """Write alerts about entities that send no more events, or that send events again.
 
+        The alert about a silent source names the topic and the partition, as ``events/3``, in place of an entity.
+
         Returns
         -------
         list of (str, bytes)
             Entity (the key) and JSON.
         """
-        return [(silence.entity, self._of_silence(silence)) for silence in silences]
+        source = f"{self.origin.topic}/{self.origin.partition}"
+        names = [source if silence.entity is None else silence.entity for silence in silences]
+        return [(name, self._of_silence(name, silence)) for name, silence in zip(names, silences, strict=True)]
 
-    def _of_silence(self, silence: Silence) -> bytes:
+    def _of_silence(self, name: str, silence: Silence) -> bytes:
         """JSON of the alert about one silence."""
         assert self._silence is not None
         state, topic, partition = (
@@ -322,15 +326,15 @@ class AlertWriter:
             self.origin.topic,
             self.origin.partition,
         )
-        identity = alert_id(f"{silence.entity}\0{SILENCE}", self.silence_config, topic, partition, silence.offset)
+        identity = alert_id(f"{name}\0{SILENCE}", self.silence_config, topic, partition, silence.offset)
         # If an entity's n gaps are exponential, the longest is about ln n mean gaps, and one k times as long has a probability of n^-k.
         evidence = min(self._silence.after * math.log(max(silence.events, 2)), 700.0)
         data = {
             "alert_id": identity,
             "state": state,
-            "entity": silence.entity,
+            "entity": name,
             "kind": KINDS[COLLECTIVE],
-            "severity": "high",
+            "severity": "critical" if silence.entity is None else "high",
             "score": score_of(evidence),
             "tail_probability": math.exp(-evidence),
             "peak_score": score_of(evidence),
@@ -351,7 +355,9 @@ class AlertWriter:
                 "opened_offset": silence.offset,
             },
         }
-        return self.origin.event(f"{identity}-{state}", f"alert.{state}", silence.entity, silence.now, data)
+        if silence.entity is None:
+            data["entities"] = silence.entities
+        return self.origin.event(f"{identity}-{state}", f"alert.{state}", name, silence.now, data)
 
 
 def _number(value: Any) -> float | None:

@@ -190,6 +190,8 @@ class Checkpoint:
         scorer.stream.restore(header["shape"])
         if entities.silence:
             entities.silence.clock = header["arrived"]
+            if header.get("source"):  # an older release did not save it
+                entities.silence.source.restore(header["source"])
             if entities.silence.apart:
                 entities.silence.store.restore(_numbered(saved, "a"))
         if readable:

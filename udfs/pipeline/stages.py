@@ -320,7 +320,7 @@ class Stages:
         silence, changes = self.entities.silence, self.entities.changes
         assert silence is not None
         rows, silences = silence.look(now, self.in_force.maintenance)
-        if len(rows):
+        if len(rows) or silences:
             (changes.arrived if silence.apart else changes.rows).append(rows)
             self._report_silences(silences, result)
 
@@ -396,6 +396,7 @@ class Stages:
             "peers": scorer.detectors.peers.to_state(),
             "arrived": silence.clock if silence else 0,
             "silences": self.alerts.silence_config,
+            "source": silence.source.to_state() if silence else None,
             "groups": self.alerts.groups.to_state(),
             "acted": self.acted,
             "judged": self.judged,

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Kind
+from streamgauge.models.detectors.channel.calendar import Calendar
 from streamgauge.models.detectors.channel.field_channels import FieldChannels
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.control.messages import DetectorVersion
 from streamgauge.udfs.entities.stretch import Stretch
-from streamgauge.udfs.events.calendar import Calendar
 from streamgauge.udfs.events.stream_kind import RECORDS, StreamKind
 from streamgauge.udfs.scoring.calibrate import SHADOW, Calibrators, Members
 from streamgauge.udfs.scoring.detectors import OWN, Detectors, EntityState

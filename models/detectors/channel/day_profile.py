@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import numpy as np
 from numba import njit
@@ -15,6 +15,7 @@ from streamgauge.models.calibration.learned_tail import (
     tail_evidence,
 )
 from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.detectors.channel.calendar import Calendar
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
 from streamgauge.models.detectors.channel.last_values import LAST_NUMBERS, compared, follow, learn_levels
 from streamgauge.models.detectors.channel.usual_level import (
@@ -25,15 +26,16 @@ from streamgauge.models.detectors.channel.usual_level import (
     learn_level,
 )
 
-MINUTE, DAY = 60_000, 86_400_000
 SLOTS = 96  # a quarter of an hour each
+HOURS = 24
 NEAR = 4  # slots next to one that was never visited, among which a visited one stands in for it
 # The statistics of residuals; the first two also say how much of a change, and of a departure, the time of day explains.
 CHANGE, DEPARTURE, RESIDUAL, RECENT = range(4)
 STATISTICS = 4
 # Numbers of an entity's field: residuals, values; first working day and first day off; the last residuals; last value, and level of
 # changes of values; level of all values; a level and a tail for each statistic; visits and level of each slot, on working days, then
-# on days off.
+# on days off; the last first day of a month; and for each hour, what first days of months had beyond the profile, what the last one
+# had, and its values.
 COUNT, VALUES, FIRST_DAYS = range(3)
 LAST_RESIDUALS = FIRST_DAYS + 2
 LAST_VALUE = LAST_RESIDUALS + LAST_NUMBERS
@@ -43,38 +45,14 @@ LEVELS = WHOLE + LEVEL_NUMBERS
 TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
 VISITS = TAILS + STATISTICS * TAIL_NUMBERS
 PROFILE = VISITS + 2 * SLOTS
-WIDTH = PROFILE + 2 * SLOTS
+MONTH = PROFILE + 2 * SLOTS
+MONTH_STARTS = MONTH + 1
+LAST_MONTH_START = MONTH_STARTS + HOURS
+LAST_VISITS = LAST_MONTH_START + HOURS
+WIDTH = LAST_VISITS + HOURS
+BEYOND = 3.0  # standard deviations of residuals that first days of months must differ by, so that they are expected to
 UNSURE_SLOT = 8.0  # with n visits, a slot may be moved (1 + UNSURE_SLOT / n) times as far
 EXPLAINED = 2.0  # residuals explain changes if their variance is below this share of the variance of changes
-
-
-class Calendar(Protocol):
-    """What a profile needs to know about moments; all arrays have the length of `times`."""
-
-    def slots(self, times: Ints) -> Ints:
-        """Minute of the local day, 0 to 1439."""
-
-    def day_types(self, times: Ints) -> Ints:
-        """0 for a working day, more for a day off."""
-
-    def days(self, times: Ints) -> Ints:
-        """Number of the local day."""
-
-
-class UtcCalendar:
-    """Days of UTC; Saturdays and Sundays are days off."""
-
-    def slots(self, times: Ints) -> Ints:  # noqa: D102
-        minutes: Ints = times % DAY // MINUTE
-        return minutes
-
-    def day_types(self, times: Ints) -> Ints:  # noqa: D102
-        off: Ints = (((times // DAY + 4) % 7) % 6 == 0).astype(np.int64)
-        return off
-
-    def days(self, times: Ints) -> Ints:  # noqa: D102
-        days: Ints = times // DAY
-        return days
 
 
 class DayProfile(FieldChannels):
@@ -82,6 +60,7 @@ class DayProfile(FieldChannels):
 
     The profile has a level for each quarter of an hour, on working days and on days off. A quarter that was never visited borrows from
     the other kind of day, else from a quarter within an hour. On its first working day, and on its first day off, an entity has no profile.
+    The first day of a month is a day like others, but what it had beyond the profile is expected at this hour of the next ones.
 
     The evidence for `change` and `departure` is how unusual the change and the departure of the residual are: what the time of day
     explains is no anomaly, so the channels of these names in `Levels` cannot have more.
@@ -107,7 +86,7 @@ class DayProfile(FieldChannels):
         self.half_life = half_life
         self.memory = memory
         self.warmup = 3
-        self.calendar: Calendar = UtcCalendar()
+        self.calendar = Calendar("UTC")
 
     @property
     def numbers_per_feature(self) -> int:  # noqa: D102
@@ -119,7 +98,8 @@ class DayProfile(FieldChannels):
         off = np.minimum(calendar.day_types(times), 1)
         gain = 1.0 - 0.5 ** (1.0 / self.half_life)
         days = calendar.days(times) + 1
-        _profile(state, rows, X, quarters, off, days, quarantined, gain, 1.0 / self.memory, *found)
+        moments = np.stack((quarters, off, days, calendar.month_starts(times)))
+        _profile(state, rows, X, moments, quarantined, gain, 1.0 / self.memory, *found)
 
 
 @njit(cache=True)
@@ -137,21 +117,25 @@ def _base(cell, quarter, off):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def _profile(state, rows, X, moments, quarantined, gain, least, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     statistics = np.empty(STATISTICS)
     for i in range(X.shape[0]):
+        quarter, off, day, starts_month = moments[:, i]
+        hour = quarter * HOURS // SLOTS
         for f in range(X.shape[1]):
             x = X[i, f]
             if math.isnan(x):
                 continue
             cell = state[rows[i], f]
-            first = FIRST_DAYS + off[i]
+            first = FIRST_DAYS + off
             if cell[first] == 0.0:
-                cell[first] = days[i]
-            base = _base(cell, quarters[i], off[i])
-            known = not math.isnan(base) and days[i] != cell[first]
+                cell[first] = day
+            usual = base = _base(cell, quarter, off)
+            known = not math.isnan(base) and day != cell[first]
             count = cell[COUNT]
             if known:
+                if starts_month:
+                    base += _beyond(cell, hour, day)
                 expected[i, f] = base
                 effective = min(count, 2.0 / gain)
                 deviations[i, f] = _look(
@@ -164,7 +148,12 @@ def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evid
             if cell[VALUES] > 0.0:
                 learn_level(cell[CHANGES : CHANGES + LEVEL_NUMBERS], cell[VALUES] - 1.0, x - cell[LAST_VALUE], gain)
             cell[LAST_VALUE] = x
-            slot = off[i] * SLOTS + quarters[i]
+            if known and starts_month:
+                cell[LAST_VISITS + hour] += 1.0
+                last = cell[LAST_MONTH_START + hour]
+                cell[LAST_MONTH_START + hour] += (x - usual - last) / cell[LAST_VISITS + hour]
+                continue
+            slot = off * SLOTS + quarter
             visits = cell[VISITS + slot]
             if visits == 0.0:
                 cell[PROFILE + slot] = x if math.isnan(base) else base
@@ -172,6 +161,21 @@ def _profile(state, rows, X, quarters, off, days, quarantined, gain, least, evid
             cell[PROFILE + slot] += max(1.0 / (visits + 1.0), least) * _limited(cell, visits, x - cell[PROFILE + slot])
             learn_level(cell[WHOLE : WHOLE + LEVEL_NUMBERS], cell[VALUES], x, gain)
             cell[VALUES] += 1.0
+
+
+@njit(cache=True)
+def _beyond(cell, hour, day):  # type: ignore[no-untyped-def]
+    """What first days of months have beyond the profile at an hour, learned from earlier ones; 0 if it may be chance."""
+    if cell[MONTH] != day:
+        for h in range(HOURS):
+            if cell[LAST_VISITS + h] > 0.0:
+                before, last = cell[MONTH_STARTS + h], cell[LAST_MONTH_START + h]
+                cell[MONTH_STARTS + h] = last if before == 0.0 else (before + last) / 2.0
+            cell[LAST_MONTH_START + h] = cell[LAST_VISITS + h] = 0.0
+        cell[MONTH] = day
+    beyond = cell[MONTH_STARTS + hour]
+    spread = cell[LEVELS + RESIDUAL * LEVEL_NUMBERS + SPREAD]
+    return beyond if beyond * beyond > BEYOND * BEYOND * spread else 0.0
 
 
 @njit(cache=True)

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch
@@ -128,5 +129,85 @@ def test_batches_and_restarts_do_not_matter(cuts, stop):
     cut = Run(settings()).feed(raw, cuts)
     before = Run(settings()).feed(raw.take(np.arange(stop)))
     after = Run(settings(), before.saved).feed(raw.take(np.arange(stop, len(raw))))
+    assert cut.alerts == before.alerts + after.alerts == whole.alerts
+    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
+
+
+def fleet(stopped, minutes=160):
+    """Twelve entities, eight send every minute, four every tenth; `stopped` says in which minutes each of them sends nothing."""
+    events, stamps = [], []
+    for minute in range(minutes):
+        for n in range(12):
+            first, last = stopped(n)
+            if (n < 8 or minute % 10 == 0) and not first <= minute < last:
+                events.append({"entity": f"e{n}", "x": float(minute % 7)})
+                stamps.append(START + minute * MINUTE)
+    return batch(events, stamps=stamps)
+
+
+def test_silence_of_most_entities_is_one_incident_about_the_source():
+    run = Run(settings(events=10)).feed(fleet(lambda n: (111, 130) if n != 2 else (0, 0)))
+    told = [json.loads(text)["data"] for _, text in run.alerts]
+    assert [(data["entity"], data["state"], data["severity"]) for data in told] == [
+        ("events/0", "opened", "critical"),
+        ("events/0", "resolved", "critical"),
+    ]
+    assert told[0]["entities"] == 7
+    assert told[0]["alert_id"] == told[1]["alert_id"]
+    assert told[0]["window"]["from"] == rfc3339(START + 110 * MINUTE)
+
+
+def test_a_source_that_sends_nothing_is_one_incident_also_if_its_entities_send_at_different_intervals():
+    run = Run(settings(events=10)).feed(fleet(lambda n: (110, 150)))
+    assert [(name, state) for name, state, _ in reports(run)] == [("events/0", "opened"), ("events/0", "resolved")]
+
+
+def test_less_than_half_of_the_entities_are_reported_one_by_one():
+    run = Run(settings(events=10)).feed(fleet(lambda n: (110, 200) if n < 3 else (0, 0)))
+    assert [(name, state) for name, state, _ in reports(run)] == [(f"e{n}", "opened") for n in range(3)]
+
+
+def test_entities_that_stay_silent_when_their_source_is_back_are_reported_then():
+    run = Run(settings(events=10)).feed(fleet(lambda n: (110, 150) if n != 3 else (110, 200), minutes=200))
+    assert [(name, state) for name, state, _ in reports(run)] == [
+        ("events/0", "opened"),
+        ("events/0", "resolved"),
+        ("e3", "opened"),
+    ]
+
+
+def test_an_entity_that_stops_while_others_of_its_source_stay_silent_is_reported():
+    run = Run(settings(events=10)).feed(fleet(lambda n: (60, 500) if n < 7 else (90, 120) if n == 7 else (0, 0)))
+    assert [(name, state) for name, state, _ in reports(run)] == [
+        ("events/0", "opened"),
+        ("e7", "opened"),
+        ("e7", "resolved"),
+    ]
+
+
+def test_an_outage_of_the_source_teaches_no_gap():
+    stopped = [*range(61, 80), *range(111, 130)]
+    raw = fleet(lambda n: (0, 0))
+    kept = ~np.isin((raw.stamps - START) // MINUTE, stopped)
+    run = Run(settings(events=10)).feed(raw.take(np.flatnonzero(kept)))
+    assert [(name, state) for name, state, _ in reports(run)] == [("events/0", "opened"), ("events/0", "resolved")] * 2
+    expected = [json.loads(text)["data"]["expected"]["seconds without an event"] for _, text in run.alerts]
+    assert max(expected) == 60.0
+
+
+@functools.cache
+def outage():
+    raw = fleet(lambda n: (60, 90) if n < 9 else (0, 0), minutes=110)
+    return raw, Run(settings(events=10)).feed(raw)
+
+
+@hypothesis.settings(max_examples=10)
+@given(st.sets(st.integers(1, 600), max_size=6), st.integers(1, 600))
+def test_batches_and_restarts_do_not_matter_for_a_silent_source(cuts, stop):
+    raw, whole = outage()
+    cut = Run(settings(events=10)).feed(raw, sorted(cuts))
+    before = Run(settings(events=10)).feed(raw.take(np.arange(stop)))
+    after = Run(settings(events=10), before.saved).feed(raw.take(np.arange(stop, len(raw))))
+    assert [name for name, _, _ in reports(whole)] == ["events/0"] * 2
     assert cut.alerts == before.alerts + after.alerts == whole.alerts
     assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()

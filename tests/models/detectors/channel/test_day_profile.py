@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streamgauge.models.detectors.channel.day_profile import CHANGE, RECENT, RESIDUAL, DayProfile, UtcCalendar
+from streamgauge.models.detectors.channel.day_profile import CHANGE, RECENT, RESIDUAL, DayProfile
 
 QUARTER, DAY = 900_000, 86_400_000
 MONDAY = 1_767_571_200_000  # 2026-01-05
@@ -108,8 +108,23 @@ def test_scoring_is_pure():
     assert detector.to_state() == before
 
 
-def test_days_of_utc_begin_at_midnight_and_end_with_saturday_and_sunday():
-    calendar, times = UtcCalendar(), MONDAY + DAY * np.arange(7)
-    assert calendar.day_types(times).tolist() == [0, 0, 0, 0, 0, 1, 1]
-    assert calendar.slots(times + QUARTER).tolist() == [15] * 7
-    assert np.diff(calendar.days(times)).tolist() == [1] * 6
+def test_what_comes_on_the_first_day_of_each_month_is_expected_from_the_second_time_on():
+    times = MONDAY + 3_600_000 * np.arange(24 * 150)
+    values = 20.0 + np.random.default_rng(1).normal(0, 2, len(times))
+    month_start = np.array([str(day).endswith("-01") for day in times.astype("datetime64[ms]").astype("datetime64[D]")])
+    run = np.flatnonzero(month_start & (times % DAY == 3 * 3_600_000))  # a monthly run at three
+    values[run] += 60.0
+    values[run[-1] + 24] += 60.0  # the same a day later
+    values[run[-1] + 5] += 60.0  # the same at another hour
+    evidence, expected, _ = look(times, values)
+    assert evidence[run[0], RESIDUAL] > 6
+    assert evidence[run[1:], RESIDUAL].max() < 6
+    assert np.abs(expected[run[1:]] - 80.0).max() < 10
+    assert evidence[[run[-1] + 24, run[-1] + 5], RESIDUAL].min() > 6
+
+
+def test_first_days_of_months_that_are_like_others_change_nothing():
+    times = MONDAY + 3_600_000 * np.arange(24 * 150)
+    values = 20.0 + np.random.default_rng(1).normal(0, 2, len(times))
+    _, expected, _ = look(times, values)
+    assert np.nanmax(np.abs(expected - 20.0)) < 8

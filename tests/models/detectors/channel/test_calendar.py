@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.udfs.events.calendar import Calendar
+from streamgauge.models.detectors.channel.calendar import Calendar
 
 # Whole hours, a zone that gave up daylight saving, half an hour off UTC, daylight saving by half an hour, none;
 # then a day that never was, an offset with seconds, two pauses a year, and changes at midnight.
