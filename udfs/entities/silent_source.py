@@ -65,7 +65,7 @@ class SilentSource:
         int64[k]
             The rows that were added.
         """
-        added = rows[head[rows, ARRIVED] <= self.opened]
+        added: Ints = rows[head[rows, ARRIVED] <= self.opened]
         head[added, SILENT] = -now
         self.entities += len(added)
         return added

@@ -36,7 +36,7 @@ class Nearness:
 
     def __init__(self, within: int) -> None:
         self._longest = within
-        self._lengths = [length for part in FINER if (length := within // part) > 0]
+        self._lengths: list[int] = [length for part in FINER if (length := within // part) > 0]
         # For each length: number of the last span with an incident (-1: none), spans with one, and all spans; older spans count less.
         self._counts: list[list[float]] = [[-1, 0.0, 0.0] for _ in self._lengths]
 

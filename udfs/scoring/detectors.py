@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from streamgauge.models.catalog import COHORT, ENTITY, ONLINE
 from streamgauge.models.contract import Flags, Floats, Ints, Kind
-from streamgauge.models.detectors.channel.day_profile import Calendar, DayProfile
+from streamgauge.models.detectors.channel.calendar import Calendar
+from streamgauge.models.detectors.channel.day_profile import DayProfile
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
 from streamgauge.models.detectors.channel.runs import Runs
 from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
