@@ -117,27 +117,33 @@ def per_record(running: Cluster, settings: Settings, mode: str, events: int) -> 
         rest.cancel(job)
 
 
+def measured(running: Cluster, settings: Settings, file: Path, events: int) -> dict[str, float]:
+    """The figures of one run."""
+    rates = {"events_per_s": ours(running, settings, file, events)}
+    for mode in ("process", "thread"):
+        rates[f"per_record_{mode}_events_per_s"] = per_record(running, settings, mode, events)
+    rates["in_process_events_per_s"] = in_process(settings)
+    best = max(rates["per_record_process_events_per_s"], rates["per_record_thread_events_per_s"])
+    rates["ratio_to_per_record"] = rates["events_per_s"] / best
+    rates["ratio_to_in_process"] = rates["events_per_s"] / rates["in_process_events_per_s"]
+    say(", ".join(f"{name} {value:.2f}" for name, value in rates.items()))
+    return rates
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--runs", type=int, default=1, help="number of runs; each figure is minimum, median, maximum")
     options = parser.parse_args()
     with cluster() as running:
         settings, file = settings_for(running, "throughput", kafka={"start": "earliest"})
         say(f"filling {settings.kafka.topics.events} with {options.events} events")
         with load(running.bootstrap, settings.kafka.topics.events, count=options.events, entities=ENTITIES) as process:
             process.wait(600)
-        rates = {"events_per_s": ours(running, settings, file, options.events)}
-        say(f"ours: {rates['events_per_s']:.0f} events/s")
-        for mode in ("process", "thread"):
-            rates[f"per_record_{mode}_events_per_s"] = per_record(running, settings, mode, options.events)
-            say(f"per record, {mode} mode: {rates[f'per_record_{mode}_events_per_s']:.0f} events/s")
+        runs = [measured(running, settings, file, options.events) for _ in range(options.runs)]
         file.unlink()
-    rates["in_process_events_per_s"] = in_process(settings)
-    say(f"in process: {rates['in_process_events_per_s']:.0f} events/s")
-    best = max(rates["per_record_process_events_per_s"], rates["per_record_thread_events_per_s"])
-    rates["ratio_to_per_record"] = rates["events_per_s"] / best
-    rates["ratio_to_in_process"] = rates["events_per_s"] / rates["in_process_events_per_s"]
-    finish({**rates, "entities": ENTITIES, "fields": 4, "partitions": PARTITIONS}, settings)
+    figures = {name: np.quantile([run[name] for run in runs], (0, 0.5, 1)).round(3).tolist() for name in runs[0]}
+    finish({**figures, "runs": options.runs, "entities": ENTITIES, "fields": 4, "partitions": PARTITIONS}, settings)
 
 
 if __name__ == "__main__":
