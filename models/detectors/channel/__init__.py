@@ -6,6 +6,7 @@ Out: evidence of each event, field and channel, the expected value, and the devi
 
 __all__ = [
     "beat",
+    "calendar",
     "day_profile",
     "deviation_sum",
     "equal_runs",

@@ -24,7 +24,7 @@ from tests.streams import SMALL, START, Run, batch, stream
 cuts = st.lists(st.integers(1, 399), max_size=12)
 widths = st.sampled_from([1, 3])  # one field is a series with rich entities, three are records
 # room for a few rich entities in each partition
-TIGHT = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"rich_memory": 0.025})})
+TIGHT = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"rich_memory": 0.029})})
 
 
 @given(cuts, st.integers(0, 5), widths, st.sampled_from([SMALL, TIGHT]))
