@@ -15,6 +15,8 @@ DATA = {
     "streamgauge.nab": ("examples/nab", ["*.csv", "windows.json", "LICENSE.txt", "README.md"]),
 }
 
+SERVE = ["fastapi", "uvicorn", "sse-starlette", "python-multipart", "SQLAlchemy", "psycopg[binary]", "alembic", "prometheus-client"]
+
 setup(
     name="streamgauge",
     version="0.1.0",
@@ -27,6 +29,7 @@ setup(
     packages=[*PACKAGES, *DATA],
     package_dir=PACKAGES | {package: folder for package, (folder, _) in DATA.items()},
     package_data={f"streamgauge.{folder}": ["py.typed"] for folder in TOP}
+    | {"streamgauge.jobs.service": ["templates/*.html", "static/*"]}
     | {package: patterns for package, (_, patterns) in DATA.items()},
     entry_points={"console_scripts": ["streamgauge=streamgauge.jobs.commands.app:app"]},
     # Exact versions live in constraints.txt: install with `pip install -c constraints.txt .`
@@ -60,8 +63,10 @@ setup(
     ],
     extras_require={
         "train": ["torch", "onnx", "onnxscript"],
-        "api": ["fastapi", "uvicorn", "grpcio", "prometheus-client", "psycopg", "redis", "cloudevents"],
+        "serve": SERVE,
         "dev": [
+            *SERVE,
+            "httpx2",
             "torch",
             "onnx",
             "onnxscript",

@@ -59,6 +59,10 @@ FILES = {
         "train": "Train a model on files or on Kafka, judge it on validation data, and publish it as the `candidate`; or `--watch`."
     },
     "models": {"models": "Manage the trained models in the registry."},
+    "serve": {
+        "serve": "Keep the history of alerts, and answer over HTTP: a page, and an API. Ctrl-C ends it.",
+        "token": "Who may use the service.",
+    },
 }
 
 

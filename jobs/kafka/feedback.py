@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from streamgauge.jobs.kafka.follow import records_of
 from streamgauge.jobs.kafka.topics import read_compacted, send_feedback
@@ -40,7 +40,28 @@ def judge(
     ClusterError
         The broker does not answer.
     """
-    records = [record["data"] for record in records_of(kafka, alert_id)]
+    message = about([record["data"] for record in records_of(kafka, alert_id)], verdict, by, until, why)
+    send_feedback(kafka, message)
+    return message
+
+
+def about(
+    records: list[dict[str, Any]], verdict: Verdict, by: str, until: datetime | None = None, why: str = ""
+) -> Feedback:
+    """The message with what a person says of an alert.
+
+    Parameters
+    ----------
+    records : list of dict
+        The data of all messages about the alert, in order.
+    verdict, by, until, why
+        See `judge`.
+
+    Raises
+    ------
+    InputError
+        The verdict is `ignore` without a time, or another value is not allowed.
+    """
     first, last = records[0], records[-1]
     source, end = first["source"], last["source"]
     begun = source.get("first_offset", source.get("opened_offset", source["offset"]))
@@ -51,7 +72,7 @@ def judge(
     actual, expected = (first[of].get(field) for of in ("actual", "expected"))
     known = isinstance(actual, int | float) and expected is not None
     try:
-        message = Feedback(
+        return Feedback(
             alert_id=first["alert_id"],
             entity=first["entity"],
             kind=first["kind"],
@@ -68,8 +89,6 @@ def judge(
         )
     except ValueError as error:
         raise InputError(str(error).split("Value error, ")[-1].split(" [")[0]) from error
-    send_feedback(kafka, message)
-    return message
 
 
 def newest_feedback(kafka: KafkaSettings, since: int = 0) -> list[Feedback]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, model_validator
 from streamgauge.jobs.settings.kafka import KafkaSettings
+from streamgauge.jobs.settings.service import ServiceSettings
 from streamgauge.jobs.settings.walk import keys_at
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.settings.base import Duration, Section
@@ -98,6 +99,7 @@ class Settings(PipelineSettings):
     batch: BatchSettings = BatchSettings()
     job: JobSettings = JobSettings()
     retrain: RetrainSettings = RetrainSettings()
+    service: ServiceSettings = ServiceSettings()
 
     @model_validator(mode="after")
     def _fits(self) -> Settings:

@@ -1,0 +1,142 @@
+"""The commands about the service: run it, and say who may use it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import structlog
+import typer
+from rich.table import Table
+from streamgauge.jobs.cluster.home import writable
+from streamgauge.jobs.commands.options import AsJson, Home, SettingsFile
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.settings.loading import Settings, load
+from streamgauge.models.errors import InputError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+app = command_line()
+Scope = Literal["read", "feedback"]
+
+
+@app.command(epilog="Example: `streamgauge serve --port 8080`")
+def serve(
+    settings: SettingsFile = None,
+    home: Home = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; by default service.host.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port; by default service.port.")] = None,
+) -> None:
+    """Keep the history of alerts, and answer over HTTP: a page, and an API. Ctrl-C ends it."""
+    with clear_errors():
+        loaded = load(settings)
+        given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+        loaded = loaded.model_copy(update={"service": loaded.service.model_copy(update=given)})
+        _log_as_json()
+        engine = _database(loaded, home)
+        _run(loaded, engine)
+
+
+token = command_line(help="Who may use the service.", no_args_is_help=True)
+app.add_typer(token, name="token")
+
+
+@token.command(epilog="Example: `streamgauge token create grafana --scope read --days 90`")
+def create(
+    name: Annotated[str, typer.Argument(help="Whose token it is.")],
+    scope: Annotated[list[Scope] | None, typer.Option(help="What it may do; by default all.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=36_500, help="Days until it ends; by default never.")] = None,
+    settings: SettingsFile = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a token, and show it this one time."""
+    with clear_errors():
+        made = _access(settings, home).make(name, list(scope or ("read", "feedback")), days)
+    if as_json:
+        print_json({"name": name, "token": made})
+    else:
+        sys.stdout.write(made + "\n")
+        console.print("Keep it: it is not shown again. A running service asks for tokens after a restart.")
+
+
+@token.command(epilog="Example: `streamgauge token revoke grafana`")
+def revoke(
+    name: Annotated[str, typer.Argument(help="Whose token it is.")],
+    settings: SettingsFile = None,
+    home: Home = None,
+) -> None:
+    """End a token at once."""
+    with clear_errors():
+        _access(settings, home).revoke(name)
+    console.print(f"the token {name!r} does not work any more", highlight=False)
+
+
+@token.command("list", epilog="Example: `streamgauge token list --json`")
+def list_tokens(settings: SettingsFile = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Show all tokens, but not the secrets."""
+    with clear_errors():
+        found = _access(settings, home).all_tokens()
+    if as_json:
+        print_json(found)
+        return
+    table = Table()
+    for column in ("name", "scopes", "made", "expires"):
+        table.add_column(column)
+    for one in found:
+        table.add_row(one["name"], one["scopes"], _day(one["made"]), _day(one["expires"]))
+    console.print(table)
+
+
+def _day(milliseconds: int | None) -> str:
+    from streamgauge.udfs.events.time import rfc3339  # noqa: PLC0415 - only for people's eyes
+
+    return "never" if milliseconds is None else rfc3339(milliseconds)[:10]
+
+
+def _database(settings: Settings, home: Path | None) -> Engine:
+    """The database, with its tables up to date."""
+    try:
+        from streamgauge.jobs.service.database import connect, migrate  # noqa: PLC0415 - needs the extra serve
+    except ImportError as error:
+        raise InputError(f"the service needs more packages ({error.name}): pip install 'streamgauge[serve]'") from error
+    engine = connect(settings.service.database, writable(home))
+    migrate(engine)
+    return engine
+
+
+def _access(settings: Path | None, home: Path | None):  # type: ignore[no-untyped-def]
+    database = _database(load(settings), home)
+    from streamgauge.jobs.service.access import Access  # noqa: PLC0415 - needs the extra serve
+
+    return Access(database)
+
+
+def _run(settings: Settings, engine: Engine) -> None:
+    import uvicorn  # noqa: PLC0415 - needs the extra serve
+    from streamgauge.jobs.service.app import application  # noqa: PLC0415 - needs the extra serve
+    from streamgauge.jobs.service.database import shown  # noqa: PLC0415 - needs the extra serve
+
+    app = application(settings, engine)
+    server = uvicorn.Server(
+        uvicorn.Config(app, settings.service.host, settings.service.port, log_config=None, access_log=False)
+    )
+    socket = server.config.bind_socket()
+    host, port = socket.getsockname()[:2]
+    console.print(
+        f"the page is at http://{host}:{port}, the history in {shown(engine)}", highlight=False, soft_wrap=True
+    )
+    server.run([socket])
+
+
+def _log_as_json() -> None:
+    """Log one JSON object a line, on standard error."""
+    log = structlog.processors
+    structlog.configure(
+        processors=[log.add_log_level, log.TimeStamper("iso"), log.dict_tracebacks, log.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # the intake says itself what failed

@@ -1,0 +1,158 @@
+"""Who may use the service: tokens with scopes, and sessions of the page. The database holds hashes only."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, delete, func, select
+from streamgauge.jobs.service.database import insert_into
+from streamgauge.jobs.service.tables import audit, sessions, tokens
+from streamgauge.models.errors import InputError
+
+SCOPES = ("read", "feedback")
+PREFIX = "sg_"
+SESSION = 12 * 3_600_000  # milliseconds for which a person stays signed in
+DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request.
+
+    Attributes
+    ----------
+    name : str
+        Name of the token, or ``local`` where no token is needed.
+    scopes : frozenset of str
+    session : str or None
+        Id of the page's session; None for a token in the request itself.
+    """
+
+    name: str
+    scopes: frozenset[str]
+    session: str | None = None
+
+    @property
+    def csrf(self) -> str:
+        """What a form of the page must send, so that other sites cannot send it in this person's name."""
+        return hmac.new((self.session or "").encode(), b"form", hashlib.sha256).hexdigest()
+
+
+class Access:
+    """Tokens, sessions, and the list of what was changed by whom.
+
+    Parameters
+    ----------
+    engine : Engine
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def any_token(self) -> bool:
+        """Whether there is a token, so that nobody gets in without one."""
+        with self._engine.connect() as connection:
+            return bool(connection.scalar(select(func.count()).select_from(tokens)))
+
+    def make(self, name: str, scopes: list[str], days: int | None) -> str:
+        """Make a token. Only its hash is kept, so it can be shown only now.
+
+        Parameters
+        ----------
+        name : str
+        scopes : list of str
+            Of `SCOPES`.
+        days : int, optional
+            After which it does not work any more.
+
+        Raises
+        ------
+        InputError
+            A token has this name already, or a scope is unknown.
+        """
+        if not name or not set(scopes) <= set(SCOPES) or not scopes:
+            raise InputError(
+                f"a token needs a name, and scopes of {', '.join(SCOPES)} (is {', '.join(scopes) or 'none'})"
+            )
+        token, now = PREFIX + secrets.token_urlsafe(32), _now()
+        row = {"name": name, "hash": _hash(token), "scopes": " ".join(sorted(set(scopes))), "made": now}
+        row |= {"expires": None if days is None else now + days * DAY}
+        with self._engine.begin() as connection:
+            add = insert_into(self._engine, tokens).values(row).on_conflict_do_nothing()
+            if connection.scalar(add.returning(tokens.c.name)) is None:
+                raise InputError(f"there is a token {name!r} already (`streamgauge token revoke {name}` ends it)")
+        return token
+
+    def revoke(self, name: str) -> None:
+        """End a token and its sessions.
+
+        Raises
+        ------
+        InputError
+            There is no such token.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(delete(sessions).where(sessions.c.token == name))
+            if connection.execute(delete(tokens).where(tokens.c.name == name)).rowcount == 0:
+                raise InputError(f"there is no token {name!r} (`streamgauge token list` shows all)")
+
+    def all_tokens(self) -> list[dict[str, Any]]:
+        """Names, scopes and times of all tokens."""
+        query = select(tokens.c.name, tokens.c.scopes, tokens.c.made, tokens.c.expires).order_by(tokens.c.name)
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def of_token(self, token: str) -> Caller | None:
+        """The caller with a token; None if it is unknown or expired."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(tokens).where(tokens.c.hash == _hash(token))).first()
+        if row is None or (row.expires is not None and row.expires <= _now()):
+            return None
+        return Caller(row.name, frozenset(row.scopes.split()))
+
+    def sign_in(self, token: str) -> str | None:
+        """Begin a session of the page; returns its id, or None if the token is unknown or expired."""
+        caller = self.of_token(token)
+        if caller is None:
+            return None
+        session = secrets.token_urlsafe(32)
+        row = {"hash": _hash(session), "token": caller.name, "expires": _now() + SESSION}
+        with self._engine.begin() as connection:
+            connection.execute(delete(sessions).where(sessions.c.expires <= _now()))
+            connection.execute(insert_into(self._engine, sessions), [row])
+        return session
+
+    def of_session(self, session: str) -> Caller | None:
+        """The caller with a session; None if the session or its token is unknown or expired."""
+        same = (sessions.c.hash == _hash(session)) & (sessions.c.expires > _now())
+        query = select(tokens).join(sessions, sessions.c.token == tokens.c.name).where(same)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        if row is None or (row.expires is not None and row.expires <= _now()):
+            return None
+        return Caller(row.name, frozenset(row.scopes.split()), session)
+
+    def sign_out(self, session: str) -> None:
+        """End a session."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(sessions).where(sessions.c.hash == _hash(session)))
+
+    def note(self, who: str, action: str, data: dict[str, Any]) -> None:
+        """Add a change to the list of what was changed by whom."""
+        row = {"time": _now(), "who": who, "action": action, "data": data}
+        with self._engine.begin() as connection:
+            connection.execute(insert_into(self._engine, audit), [row])
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _hash(secret: str) -> str:
+    """Hash of a token or session. These are long and random, so a slow hash would add nothing."""
+    return hashlib.sha256(secret.encode(errors="replace")).hexdigest()

@@ -1,0 +1,141 @@
+"""What the HTTP API answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from streamgauge.jobs.service.history import ENDED
+from streamgauge.udfs.events.time import rfc3339
+
+Severity = Literal["low", "medium", "high", "critical"]
+State = Literal["opened", "updated", "resolved", "retracted"]
+
+
+class Incident(BaseModel):
+    """An incident, as its last change left it."""
+
+    alert_id: str
+    entity: str
+    kind: str
+    severity: Severity
+    state: State = Field(description="Of its last change; resolved and retracted incidents have ended.")
+    open: bool
+    opened: datetime = Field(description="Event time of the event that opened it.")
+    changed: datetime = Field(description="Event time of its last change.")
+    field: str | None = Field(description="The field with the largest share in the event that opened it.")
+    score: float = Field(description="Its highest score, 0 to 1.")
+    confidence: float = Field(description="How far the verdict can be relied on, 0 to 1.")
+    channel: str | None = Field(None, description="The look that spoke first.")
+    actual: Any = Field(None, description="Value of the field in the event that opened it.")
+    expected: float | None = Field(None, description="Usual value of the field at that event.")
+    group: str | None = Field(None, description="Id of the group of incidents that opened together with it.")
+
+
+class Incidents(BaseModel):
+    """A page of incidents."""
+
+    incidents: list[Incident]
+    next: str | None = Field(description="Give it as `cursor` for the next page; null if there is none.")
+
+
+class Change(BaseModel):
+    """A message about an incident."""
+
+    number: int
+    state: State
+    time: datetime
+    data: dict[str, Any] = Field(description="The data of the alert, as on the topic.")
+
+
+class Said(BaseModel):
+    """What a person said of an incident."""
+
+    by: str
+    verdict: Literal["true", "false", "ignore"]
+    time: datetime
+    why: str = ""
+
+
+class WholeIncident(Incident):
+    """An incident with all that is known of it."""
+
+    changes: list[Change]
+    feedback: list[Said]
+    similar: list[Incident] = Field(description="Incidents of the same entity, kind and field that opened before.")
+
+
+class Entity(BaseModel):
+    """What the history knows about an entity."""
+
+    entity: str
+    incidents: int
+    open: int
+    first: datetime
+    last: datetime
+    kinds: dict[str, int]
+
+
+class Notice(BaseModel):
+    """A message of the job about itself."""
+
+    id: str
+    type: str
+    time: datetime
+    data: dict[str, Any]
+
+
+class Verdict(BaseModel, extra="forbid"):
+    """Feedback on an incident."""
+
+    verdict: Literal["true", "false", "ignore"] = Field(
+        description="true: an anomaly; false: not an anomaly; ignore: no alerts like it until a time."
+    )
+    until: datetime | None = Field(None, description="With ignore: until when, with a time zone.")
+    why: str = Field("", max_length=2000, description="A note for people.")
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+def incident_of(row: dict[str, Any]) -> Incident:
+    """The answer for a row of the table of incidents."""
+    return Incident(**_incident(row))
+
+
+def whole_incident_of(row: dict[str, Any]) -> WholeIncident:
+    """The answer for an incident as `Queries.incident` gives it."""
+    changes = [Change(**{n: c[n] for n in ("number", "state", "data")}, time=moment(c["time"])) for c in row["changes"]]
+    said = [
+        Said(by=one["by"], verdict=one["verdict"], time=moment(one["time"]), why=str(one["data"].get("why") or ""))
+        for one in row["feedback"]
+    ]
+    similar = [incident_of(one) for one in row["similar"]]
+    return WholeIncident(**_incident(row), changes=changes, feedback=said, similar=similar)
+
+
+def moment(milliseconds: int) -> datetime:
+    """A time of the database."""
+    return datetime.fromisoformat(rfc3339(milliseconds))
+
+
+def _incident(row: dict[str, Any]) -> dict[str, Any]:
+    first, field = row["first"], row["field"]
+    plain = {name: row[name] for name in ("alert_id", "entity", "kind", "severity", "state", "field", "score")}
+    return plain | {
+        "open": row["state"] not in ENDED,
+        "opened": moment(row["opened"]),
+        "changed": moment(row["changed"]),
+        "confidence": first.get("confidence", 1.0),
+        "channel": first.get("channel"),
+        "actual": first.get("actual", {}).get(field),
+        "expected": first.get("expected", {}).get(field),
+        "group": (first.get("group") or {}).get("id"),
+    }

@@ -1,0 +1,206 @@
+"""The HTTP API, version 1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
+from pydantic import BaseModel, Field
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from streamgauge.jobs.kafka.feedback import about
+from streamgauge.jobs.kafka.topics import send_feedback
+from streamgauge.jobs.service.access import Access, Caller
+from streamgauge.jobs.service.answers import (
+    Entity,
+    Incidents,
+    Notice,
+    Problem,
+    Severity,
+    Verdict,
+    WholeIncident,
+    incident_of,
+    moment,
+    whole_incident_of,
+)
+from streamgauge.jobs.service.feed import Feed
+from streamgauge.jobs.service.intake import Intake
+from streamgauge.jobs.service.queries import MOST, Filter, Queries
+from streamgauge.jobs.settings.loading import Settings
+
+COOKIE = "streamgauge_session"
+Plain = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": text}
+    for status, text in ((401, "No token, or one that does not work."), (403, "The token lacks a scope."))
+}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none."}}
+
+
+class Asked(BaseModel, extra="forbid"):
+    """Which incidents to list."""
+
+    state: Literal["open", "ended"] | None = None
+    entity: Plain | None = None
+    kind: Plain | None = None
+    severity: Severity | None = Field(None, description="At least this one.")
+    since: datetime | None = Field(None, description="Opened at or after this time.")
+    until: datetime | None = Field(None, description="Opened before this time.")
+    limit: int = Field(100, ge=1, le=MOST)
+    cursor: Plain | None = Field(None, description="`next` of the page before.")
+
+    def filter(self) -> Filter:
+        """The conditions."""
+        times = _milliseconds(self.since), _milliseconds(self.until)
+        return Filter(self.state, self.entity, self.kind, self.severity, *times)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the routes use.
+
+    Attributes
+    ----------
+    settings : Settings
+    queries : Queries
+    access : Access
+    intake : Intake
+    feed : Feed
+    open_to_all : bool
+        Whether no token is needed, because the service listens on this machine only and there is no token.
+    """
+
+    settings: Settings
+    queries: Queries
+    access: Access
+    intake: Intake
+    feed: Feed
+    open_to_all: bool
+
+    def caller(self, request: Request) -> Caller | None:
+        """Who sent a request; None if the request names nobody who is known."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme:
+            return self.access.of_token(token.strip()) if scheme.lower() == "bearer" else None
+        session = request.cookies.get(COOKIE)
+        if session and (caller := self.access.of_session(session)):
+            return caller
+        return Caller("local", frozenset(("read", "feedback"))) if self.open_to_all else None
+
+    def give_feedback(self, alert_id: str, said: Verdict, by: str) -> bool:
+        """Send the job what a person says of an incident; False if there is no such incident.
+
+        Raises
+        ------
+        InputError
+            The verdict and the time do not fit.
+        ClusterError
+            Kafka does not answer.
+        """
+        records = self.queries.changes_of(alert_id)
+        if not records:
+            return False
+        until = said.until if said.until is None or said.until.tzinfo else said.until.replace(tzinfo=UTC)
+        send_feedback(self.settings.kafka, about(records, said.verdict, by, until, said.why))
+        self.access.note(by, "feedback", {"alert_id": alert_id} | said.model_dump(mode="json"))
+        return True
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+PartsOf = Annotated[Parts, Depends(_parts)]
+
+
+def needs(scope: str) -> Any:
+    """A dependency that lets in whoever has a scope."""
+
+    def check(request: Request, parts: PartsOf) -> Caller:
+        caller = parts.caller(request)
+        if caller is None:
+            raise HTTPException(401, "send a token: `Authorization: Bearer sg_...` (`streamgauge token create`)")
+        if scope not in caller.scopes:
+            raise HTTPException(403, f"the token {caller.name!r} lacks the scope {scope}")
+        return caller
+
+    return Depends(check)
+
+
+router = APIRouter(prefix="/v1", responses=PROBLEMS)
+READS = needs("read")
+
+
+@router.get("/incidents", dependencies=[READS])
+def incidents(request: Request, response: Response, asked: Annotated[Asked, Query()], parts: PartsOf) -> Incidents:
+    """Incidents, the newest first. With the header `If-None-Match`, the answer is 304 if nothing has changed."""
+    tag = f'"{parts.queries.last_change()}"'
+    if request.headers.get("if-none-match") == tag:
+        raise HTTPException(304, headers={"ETag": tag})
+    response.headers["ETag"] = tag
+    rows, following = parts.queries.incidents(asked.filter(), asked.limit, asked.cursor)
+    return Incidents(incidents=[incident_of(row) for row in rows], next=following)
+
+
+@router.get("/incidents/{alert_id}", dependencies=[READS], responses=NOT_FOUND)
+def incident(alert_id: str, parts: PartsOf) -> WholeIncident:
+    """An incident with its changes, what people said of it, and past incidents like it."""
+    found = None if "\0" in alert_id else parts.queries.incident(alert_id)
+    if found is None:
+        raise HTTPException(404, f"there is no incident {alert_id!r} in the history")
+    return whole_incident_of(found)
+
+
+@router.post("/incidents/{alert_id}/feedback", status_code=202, responses=NOT_FOUND)
+def give_feedback(
+    alert_id: str, said: Verdict, parts: PartsOf, who: Annotated[Caller, needs("feedback")]
+) -> dict[str, str]:
+    """Say whether an incident was right. The running job learns of it within a second."""
+    if "\0" in alert_id or not parts.give_feedback(alert_id, said, who.name):
+        raise HTTPException(404, f"there is no incident {alert_id!r} in the history")
+    return {"alert_id": alert_id, "verdict": said.verdict, "by": who.name}
+
+
+@router.get("/entities/{name:path}", dependencies=[READS], responses=NOT_FOUND)
+def entity(name: str, parts: PartsOf) -> Entity:
+    """What the history knows about an entity."""
+    found = None if "\0" in name else parts.queries.entity(name)
+    if found is None:
+        raise HTTPException(404, f"there is no incident of the entity {name!r} in the history")
+    return Entity(**found | {"first": moment(found["first"]), "last": moment(found["last"])})
+
+
+@router.get("/notices", dependencies=[READS])
+def notices(
+    parts: PartsOf,
+    kind: Annotated[Plain | None, Query(alias="type")] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+) -> list[Notice]:
+    """Messages of the job about itself, the newest first: quality, schema, groups, models."""
+    rows = parts.queries.notices(kind, limit)
+    return [Notice(id=row["event_id"], type=row["type"], time=moment(row["time"]), data=row["data"]) for row in rows]
+
+
+@router.get("/stream", dependencies=[READS], response_class=EventSourceResponse)
+def stream(
+    parts: PartsOf, last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,18}$")] = None
+) -> EventSourceResponse:
+    """Changes of incidents as server-sent events. A client that gives `Last-Event-ID` misses none."""
+    number = None if last_event_id is None else int(last_event_id)
+    return EventSourceResponse(_events(parts.feed, number))
+
+
+async def _events(feed: Feed, number: int | None) -> AsyncIterator[ServerSentEvent]:
+    async for change in feed.after(number):
+        data = change | {"time": moment(change["time"]).isoformat()}
+        yield ServerSentEvent(json.dumps(data), event="change", id=str(change["number"]))
+
+
+def _milliseconds(time: datetime | None) -> int | None:
+    if time is None:
+        return None
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)

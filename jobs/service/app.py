@@ -1,0 +1,201 @@
+"""The service as one application: API, page, health and metrics, with what every answer needs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.resources import files
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.staticfiles import StaticFiles
+from streamgauge.jobs.service import api, page
+from streamgauge.jobs.service.access import Access
+from streamgauge.jobs.service.api import Parts
+from streamgauge.jobs.service.database import reason
+from streamgauge.jobs.service.feed import Feed
+from streamgauge.jobs.service.intake import Intake, Status
+from streamgauge.jobs.service.queries import Queries
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.models.errors import ClusterError, InputError
+
+LARGEST_BODY = 64 * 1024  # bytes
+STALE = 30.0  # seconds without having read all records, after which the service is not ready
+LOCAL = ("127.0.0.1", "::1", "localhost")
+HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_log = structlog.get_logger()
+
+
+def application(settings: Settings, engine: Engine) -> FastAPI:
+    """The service.
+
+    Parameters
+    ----------
+    settings : Settings
+    engine : Engine
+        Its tables are up to date.
+
+    Raises
+    ------
+    InputError
+        The service would listen for other machines, and there is no token.
+    """
+    access, queries = Access(engine), Queries(engine)
+    protected = access.any_token()
+    local = settings.service.host in LOCAL
+    if not local and not protected:
+        raise InputError(
+            f"service.host is {settings.service.host}: make a token first (`streamgauge token create NAME`), "
+            "or anybody could read and judge. Without a token, only 127.0.0.1 is allowed"
+        )
+    intake = Intake(settings, engine)
+    parts = Parts(settings, queries, access, intake, Feed(queries), open_to_all=not protected)
+
+    @contextlib.asynccontextmanager
+    async def running(_: FastAPI) -> AsyncIterator[None]:
+        intake.start()
+        feed = asyncio.create_task(parts.feed.run())
+        yield
+        feed.cancel()
+        await run_in_threadpool(intake.stop)
+
+    app = FastAPI(
+        title="Streamgauge",
+        version="1",
+        lifespan=running,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+    )
+    _guard(app, only_local=local and not protected)
+    _explain(app)
+    app.state.parts = parts
+    app.include_router(api.router)
+    app.include_router(page.router)
+    app.mount("/static", StaticFiles(directory=str(files("streamgauge.jobs.service") / "static")))
+    _observe(app, parts)
+    return app
+
+
+def _guard(app: FastAPI, only_local: bool) -> None:
+    """Headers of every answer, the limit of bodies, and, without tokens, a check that no other site sends the request."""
+
+    @app.middleware("http")
+    async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
+        length = request.headers.get("content-length", "0")
+        if only_local and host.strip("[]") not in (*LOCAL, "testserver"):
+            return _problem(
+                400, f"the host {host!r} is not this machine: without a token, only {', '.join(LOCAL)} work"
+            )
+        if request.method == "POST" and (not length.isdigit() or int(length) > LARGEST_BODY):
+            return _problem(413, f"a body may have {LARGEST_BODY} bytes, and must say its length")
+        response = await go_on(request)
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+
+def _explain(app: FastAPI) -> None:
+    """Errors as problem details (RFC 9457)."""
+
+    @app.exception_handler(HTTPException)
+    async def known(_: Request, error: HTTPException) -> Response:
+        if error.status_code == 304:
+            return Response(status_code=304, headers=error.headers)
+        if error.status_code == 303:
+            return Response(status_code=303, headers=error.headers)
+        return _problem(error.status_code, str(error.detail))
+
+    @app.exception_handler(404)
+    async def nowhere(request: Request, error: Any) -> Response:
+        detail = getattr(error, "detail", "")
+        return _problem(404, detail if detail not in ("", "Not Found") else f"there is nothing at {request.url.path}")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        wrong = error.errors()[0]
+        return _problem(422, f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
+
+    @app.exception_handler(InputError)
+    async def refused(_: Request, error: InputError) -> Response:
+        return _problem(422, str(error))
+
+    @app.exception_handler(ClusterError)
+    async def no_kafka(_: Request, error: ClusterError) -> Response:
+        return _problem(503, str(error))
+
+    @app.exception_handler(SQLAlchemyError)
+    async def no_database(_: Request, error: SQLAlchemyError) -> Response:
+        _log.error("the database failed", why=reason(error))
+        return _problem(503, "the database does not answer; the service tries again by itself")
+
+
+def _problem(status: int, detail: str) -> JSONResponse:
+    titles = {400: "Bad request", 401: "Who are you?", 403: "Not allowed", 404: "Not found", 413: "Too large"}
+    titles |= {405: "Method not allowed", 422: "Not valid", 503: "Not available"}
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    body = {"type": "about:blank", "title": titles.get(status, "Error"), "status": status, "detail": detail}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def ready(status: Status) -> str | None:
+    """Why the service is not ready; None if it is."""
+    if status.problem is not None:
+        return status.problem
+    if status.caught_up is None or time.time() - status.caught_up > STALE:
+        return f"{status.behind} records are still to be read"
+    return None
+
+
+def _observe(app: FastAPI, parts: Parts) -> None:
+    """Health, readiness, and metrics for Prometheus."""
+    registry = CollectorRegistry()
+    status = parts.intake.status
+    for name, text, value in (
+        ("behind_records", "Records on the topics that were not read yet.", lambda: status.behind),
+        ("records", "Records read since the start.", lambda: status.records),
+        ("changes", "Changes of incidents written since the start.", lambda: status.changes),
+        ("failures", "Times that reading or writing failed since the start.", lambda: status.failures),
+        ("stream_listeners", "Open streams of server-sent events.", lambda: parts.feed.listeners),
+        ("ready", "1 if all records are read, else 0.", lambda: float(ready(status) is None)),
+    ):
+        Gauge(f"streamgauge_service_{name}", text, registry=registry).set_function(value)
+    requests = Counter("streamgauge_service_requests", "Requests.", ["method", "route", "status"], registry=registry)
+    seconds = Histogram("streamgauge_service_seconds", "Time of requests.", ["route"], registry=registry)
+
+    @app.middleware("http")
+    async def measure(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        began = time.perf_counter()
+        response = await go_on(request)
+        route = getattr(request.scope.get("route"), "path", "other")
+        requests.labels(request.method, route, response.status_code).inc()
+        seconds.labels(route).observe(time.perf_counter() - began)
+        return response
+
+    @app.get("/healthz", include_in_schema=False)
+    def alive() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", include_in_schema=False)
+    def is_ready() -> Response:
+        why = ready(status)
+        return JSONResponse({"status": "ready"}) if why is None else _problem(503, why)
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")

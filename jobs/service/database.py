@@ -1,0 +1,96 @@
+"""The database of the history: SQLite in the home folder, or PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Engine, Insert, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from streamgauge.models.errors import ClusterError, SettingsError
+
+FILE = "history.db"
+DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
+WAIT = 10  # seconds to wait for a connection, or for another writer of a SQLite file
+
+
+def connect(url: str | None, home: Path) -> Engine:
+    """Open the database.
+
+    Parameters
+    ----------
+    url : str, optional
+        ``postgresql://user:password@host/name`` or ``sqlite:///file``; by default the file history.db in `home`.
+    home : Path
+        Folder; it exists.
+
+    Raises
+    ------
+    SettingsError
+        The URL is of another kind. The message does not show it, because it may hold a password.
+    """
+    allowed = "allowed is postgresql://USER:PASSWORD@HOST/NAME or sqlite:///FILE"
+    try:
+        parsed = make_url(url or f"sqlite:///{home / FILE}")
+        driver = DRIVERS[parsed.drivername.partition("+")[0]]
+        options: dict[str, Any] = {"timeout" if driver == "sqlite" else "connect_timeout": WAIT}
+        engine = create_engine(parsed.set(drivername=driver), connect_args=options, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError, KeyError) as error:
+        raise SettingsError(f"service.database: {allowed} (is hidden)") from error
+    if driver == "sqlite":
+        event.listen(engine, "connect", _prepare)
+    return engine
+
+
+def _prepare(connection: Any, _: Any) -> None:
+    """Let readers of a SQLite file go on while one connection writes, and wait for another writer."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to the newest version; several services may do so at the same time.
+
+    Raises
+    ------
+    ClusterError
+        The database does not answer, or refuses.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(files("streamgauge.jobs.service") / "migrations"))
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7307001)")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except SQLAlchemyError as error:
+        raise ClusterError(f"the database at {shown(engine)} cannot be used: {reason(error)}") from error
+
+
+def shown(engine: Engine) -> str:
+    """URL of the database without its password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+def reason(error: Exception) -> str:
+    """First line of the database's own message; it holds neither the statement nor its values."""
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+
+
+def insert_into(engine: Engine, table: Table) -> Any:
+    """An INSERT of the database's dialect; it has `on_conflict_do_nothing` and `on_conflict_do_update`."""
+    return postgresql.insert(table) if engine.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def or_update(statement: Any, keys: Iterable[str], columns: Iterable[str]) -> Insert:
+    """An INSERT that changes these columns where a row with these keys exists."""
+    new: Insert = statement.on_conflict_do_update(
+        index_elements=list(keys), set_={name: statement.excluded[name] for name in columns}
+    )
+    return new

@@ -1,0 +1,75 @@
+"""Changes of incidents as they come, for all open pages and streams of one service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from streamgauge.jobs.service.queries import Queries
+
+EVERY = 0.25  # seconds between two looks into the database
+KEPT = 2_000  # changes that a listener may be behind
+
+
+class Feed:
+    """Looks into the database for new changes, once for all listeners. So it sees what other services wrote, too.
+
+    Parameters
+    ----------
+    queries : Queries
+    """
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+        self._recent: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._news = asyncio.Condition()
+        self._last = 0
+        self.listeners = 0
+
+    async def run(self) -> None:
+        """Look for changes until cancelled. A database that is away is waited for."""
+        started = False
+        while True:
+            with contextlib.suppress(SQLAlchemyError):
+                if not started:
+                    self._last, started = await run_in_threadpool(self._queries.last_change), True
+                found = await run_in_threadpool(self._queries.changes_after, self._last)
+                if found:
+                    async with self._news:
+                        self._recent.extend(found)
+                        self._last = found[-1]["number"]
+                        self._news.notify_all()
+                    continue
+            await asyncio.sleep(EVERY)
+
+    async def after(self, number: int | None) -> AsyncIterator[dict[str, Any]]:
+        """Changes with a larger number, as they come.
+
+        Parameters
+        ----------
+        number : int, optional
+            By default only changes from now on. What is no longer kept here is read from the database.
+        """
+        last = self._last if number is None else number
+        self.listeners += 1
+        try:
+            while True:
+                if last < self._last and (not self._recent or self._recent[0]["number"] > last + 1):
+                    found = await run_in_threadpool(self._queries.changes_after, last)
+                else:
+                    async with self._news:
+                        while self._last <= last:
+                            await self._news.wait()
+                    found = [change for change in self._recent if change["number"] > last]
+                for change in found:
+                    last = change["number"]
+                    yield change
+                if not found:
+                    last = self._last  # these changes were removed with their incidents
+        finally:
+            self.listeners -= 1

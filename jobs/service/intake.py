@@ -1,0 +1,179 @@
+"""Kafka to the history: a thread that reads topics from the offsets in the database, and goes on after every failure."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from kafka import TopicPartition
+from sqlalchemy import Engine
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.service.database import reason
+from streamgauge.jobs.service.history import History, OvertakenError, Place, Record
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.models.errors import ClusterError
+
+POLL = 200  # milliseconds
+MOST = 2_000  # records that are written in one transaction
+FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0  # seconds after a failure; each wait is twice the one before
+HOUR = 3_600.0
+TOO_LARGE = "54"  # class of PostgreSQL's error codes for values beyond its limits
+_log = structlog.get_logger()
+
+
+@dataclass
+class Status:
+    """What the intake is doing; written by its thread, read by others.
+
+    Attributes
+    ----------
+    problem : str or None
+        Why nothing can be read or written now.
+    caught_up : float or None
+        When all records had been read, by `time.time`.
+    behind : int
+        Records that were on the topics and not read when it was last looked.
+    newest : int
+        Kafka timestamp of the newest record, in milliseconds; 0 before the first one.
+    records, changes, refused, failures : int
+        Totals since the start; `refused` records were set aside because the database refused them.
+    """
+
+    problem: str | None = "starting"
+    caught_up: float | None = None
+    behind: int = 0
+    newest: int = 0
+    records: int = 0
+    changes: int = 0
+    refused: int = 0
+    failures: int = 0
+
+
+@dataclass
+class Intake:
+    """Reads the topics of alerts, notices and feedback into the database.
+
+    Parameters
+    ----------
+    settings : Settings
+    engine : Engine
+    """
+
+    settings: Settings
+    engine: Engine
+    status: Status = field(default_factory=Status)
+
+    def __post_init__(self) -> None:
+        topics = self.settings.kafka.topics
+        self._topics = (topics.alerts, topics.notices, topics.feedback)
+        self._history = History(self.engine, topics)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+        self._swept = 0.0
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading, and wait for the thread."""
+        self._stop.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        wait = FIRST_WAIT
+        while not self._stop.is_set():
+            before = self.status.records
+            try:
+                self._read()
+            except OvertakenError:
+                wait = FIRST_WAIT  # another service has written: go on from its offsets
+                continue
+            except (ClusterError, SQLAlchemyError) as error:
+                self.status.problem = reason(error) if isinstance(error, SQLAlchemyError) else str(error)
+            except Exception as error:  # the thread must not end: it is what keeps the history going
+                self.status.problem = f"{type(error).__name__}: {error}"
+                _log.exception("the intake failed")
+            if self._stop.is_set():
+                return
+            self.status.failures += 1
+            wait = FIRST_WAIT if self.status.records > before else min(2 * wait, LONGEST_WAIT)
+            _log.warning("cannot read the topics into the history", problem=self.status.problem, retry_seconds=wait)
+            self._stop.wait(wait)
+
+    def _read(self) -> None:
+        """Read from the offsets in the database until something fails or the service stops."""
+        kafka = self.settings.kafka
+        positions = self._history.positions()
+        options: dict[str, Any] = {"isolation_level": "read_committed", "max_poll_records": MOST}
+        with clients.consumer(kafka, "read alerts", **options) as consumer:
+            places = [
+                TopicPartition(t, p) for t in self._topics for p in sorted(consumer.partitions_for_topic(t) or ())
+            ]
+            if not any(place.topic == kafka.topics.alerts for place in places):
+                raise ClusterError(
+                    f"there is no topic {kafka.topics.alerts!r} at {kafka.bootstrap}: `streamgauge submit` makes it"
+                )
+            consumer.assign(places)
+            begins = consumer.beginning_offsets(places)
+            for place in places:
+                consumer.seek(place, max(positions.get((place.topic, place.partition), 0), begins[place]))
+            while not self._stop.is_set():
+                polled = consumer.poll(POLL)
+                records = [
+                    Record(r.topic, r.partition, r.offset, r.timestamp, r.value)
+                    for part in polled.values()
+                    for r in part
+                ]
+                if records:
+                    self._write(records, positions)
+                ends = consumer.end_offsets(places) if not records else {}
+                self._note(consumer, ends)
+                self._sweep()
+
+    def _write(self, records: Sequence[Record], positions: dict[Place, int]) -> None:
+        """Write records. One that the database refuses for its contents is set aside by itself."""
+        try:
+            self.status.changes += self._history.write(records, positions)
+        except (StatementError, OverflowError, UnicodeError) as error:
+            if isinstance(error, DBAPIError) and not _of_values(error):
+                raise
+            if len(records) > 1:
+                middle = len(records) // 2
+                self._write(records[:middle], positions)
+                self._write(records[middle:], positions)
+                return
+            self._history.set_aside(records[0], positions, reason(error))
+            self.status.refused += 1
+            _log.error("a record was set aside", topic=records[0].topic, offset=records[0].offset, why=reason(error))
+        for record in records:
+            positions[record.topic, record.partition] = record.offset + 1
+        self.status.records += len(records)
+        self.status.newest = max(self.status.newest, *(record.timestamp for record in records))
+
+    def _note(self, consumer: Any, ends: dict[Any, int]) -> None:
+        """Note that the topics answer, and how far behind their ends the intake is."""
+        self.status.problem = None
+        if ends:
+            self.status.behind = sum(max(0, end - consumer.position(place)) for place, end in ends.items())
+            if self.status.behind == 0:
+                self.status.caught_up = time.time()
+
+    def _sweep(self) -> None:
+        """Once an hour, forget incidents that ended long ago."""
+        now = time.monotonic()
+        if now - self._swept >= HOUR or not self._swept:
+            self._swept = now
+            gone = self._history.forget(int(time.time() * 1000) - self.settings.service.keep)
+            if gone:
+                _log.info("incidents that ended long ago were removed", incidents=gone)
+
+
+def _of_values(error: DBAPIError) -> bool:
+    """Whether the database refuses the values, and has not failed itself."""
+    return isinstance(error, DataError) or str(getattr(error.orig, "sqlstate", "")).startswith(TOO_LARGE)

@@ -1,0 +1,207 @@
+"""Reading the history."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, func, or_, select
+from streamgauge.jobs.kafka.follow import SEVERITIES
+from streamgauge.jobs.service.history import ENDED
+from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, unreadable
+from streamgauge.models.errors import InputError
+
+MOST = 500  # rows in one answer
+SIMILAR = 10  # past incidents like another one that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which incidents to list.
+
+    Attributes
+    ----------
+    state : str, optional
+        ``open`` or ``ended``.
+    entity, kind : str, optional
+    severity : str, optional
+        At least this one.
+    since, until : int, optional
+        Milliseconds since 1970; the incident opened at or after `since`, and before `until`.
+    """
+
+    state: str | None = None
+    entity: str | None = None
+    kind: str | None = None
+    severity: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+    def of(self, query: Select[Any]) -> Select[Any]:
+        """The query with these conditions."""
+        ended = incidents.c.state.in_(ENDED)
+        if self.state:
+            query = query.where(ended if self.state == "ended" else ~ended)
+        if self.entity is not None:
+            query = query.where(incidents.c.entity == self.entity)
+        if self.kind is not None:
+            query = query.where(incidents.c.kind == self.kind)
+        if self.severity is not None:
+            query = query.where(incidents.c.rank >= SEVERITIES.index(self.severity))
+        if self.since is not None:
+            query = query.where(incidents.c.opened >= self.since)
+        if self.until is not None:
+            query = query.where(incidents.c.opened < self.until)
+        return query
+
+
+class Queries:
+    """Reads the history.
+
+    Parameters
+    ----------
+    engine : Engine
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def incidents(
+        self, chosen: Filter, limit: int, cursor: str | None = None, worst_first: bool = False
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of incidents, the newest first.
+
+        Parameters
+        ----------
+        chosen : Filter
+        limit : int
+            At most `MOST`.
+        cursor : str, optional
+            As the page before gave it.
+        worst_first : bool
+            By severity first. Such a list has no further pages.
+
+        Returns
+        -------
+        rows : list of dict
+        cursor : str or None
+            For the next page; None if there is none.
+
+        Raises
+        ------
+        InputError
+            The cursor is none of ours.
+        """
+        limit = min(limit, MOST)
+        query = chosen.of(select(incidents))
+        order = (incidents.c.opened.desc(), incidents.c.alert_id.desc())
+        if cursor is not None:
+            opened, alert_id = _read_cursor(cursor)
+            older = (incidents.c.opened == opened) & (incidents.c.alert_id < alert_id)
+            query = query.where(or_(incidents.c.opened < opened, older))
+        query = query.order_by(*((incidents.c.rank.desc(),) if worst_first else ()), *order).limit(limit + 1)
+        with self._engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        further = len(rows) > limit and not worst_first
+        last = rows[limit - 1] if further else None
+        return rows[:limit], _cursor(last["opened"], last["alert_id"]) if last else None
+
+    def count(self, chosen: Filter) -> int:
+        """Number of incidents."""
+        with self._engine.connect() as connection:
+            return int(connection.scalar(chosen.of(select(func.count()).select_from(incidents))) or 0)
+
+    def incident(self, alert_id: str) -> dict[str, Any] | None:
+        """An incident with its changes, its feedback, and past incidents like it; None if there is none with this id."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(incidents).where(incidents.c.alert_id == alert_id)).mappings().first()
+            if row is None:
+                return None
+            mine = select(changes).where(changes.c.alert_id == alert_id).order_by(changes.c.number)
+            said = select(feedback).where(feedback.c.alert_id == alert_id).order_by(feedback.c.time)
+            return dict(row) | {
+                "changes": [dict(change) for change in connection.execute(mine).mappings()],
+                "feedback": [dict(one) for one in connection.execute(said).mappings()],
+                "similar": self._similar(connection, row),
+            }
+
+    def _similar(self, connection: Connection, of: Any) -> list[dict[str, Any]]:
+        """Incidents of the same entity and kind in the same field that opened before; the newest first."""
+        same = (incidents.c.entity == of["entity"]) & (incidents.c.kind == of["kind"])
+        same &= incidents.c.field == of["field"] if of["field"] is not None else incidents.c.field.is_(None)
+        query = select(incidents).where(same & (incidents.c.opened < of["opened"]))
+        query = query.order_by(incidents.c.opened.desc()).limit(SIMILAR)
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+    def entity(self, name: str) -> dict[str, Any] | None:
+        """What the history knows about an entity; None if it has no incident."""
+        ended = incidents.c.state.in_(ENDED)
+        query = select(
+            func.count(),
+            func.count().filter(~ended),
+            func.min(incidents.c.opened),
+            func.max(incidents.c.changed),
+        ).where(incidents.c.entity == name)
+        kinds = select(incidents.c.kind, func.count()).where(incidents.c.entity == name).group_by(incidents.c.kind)
+        with self._engine.connect() as connection:
+            total, still_open, first, last = connection.execute(query).one()
+            by_kind = {row[0]: row[1] for row in connection.execute(kinds)}
+        if not total:
+            return None
+        return {"entity": name, "incidents": total, "open": still_open, "first": first, "last": last, "kinds": by_kind}
+
+    def changes_of(self, alert_id: str) -> list[dict[str, Any]]:
+        """The data of all messages about an incident, in order."""
+        query = select(changes.c.data).where(changes.c.alert_id == alert_id).order_by(changes.c.number)
+        with self._engine.connect() as connection:
+            return list(connection.scalars(query))
+
+    def changes_after(self, number: int, limit: int = MOST) -> list[dict[str, Any]]:
+        """Changes with a larger number, in order, each with the incident that it is about."""
+        query = select(changes.c.number, changes.c.state, changes.c.time, changes.c.alert_id, incidents.c.entity)
+        query = query.add_columns(incidents.c.kind, incidents.c.severity, incidents.c.field)
+        query = query.join(incidents, incidents.c.alert_id == changes.c.alert_id)
+        query = query.where(changes.c.number > number).order_by(changes.c.number).limit(limit)
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def last_change(self) -> int:
+        """Number of the newest change; 0 if there is none."""
+        with self._engine.connect() as connection:
+            return int(connection.scalar(select(func.max(changes.c.number))) or 0)
+
+    def notices(self, kind: str | None, limit: int) -> list[dict[str, Any]]:
+        """Messages of the job about itself, the newest first; `kind` is the type without ``io.streamgauge.``."""
+        query = select(notices)
+        if kind is not None:
+            query = query.where(notices.c.type == f"io.streamgauge.{kind}")
+        query = query.order_by(notices.c.time.desc(), notices.c.event_id).limit(min(limit, MOST))
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def verdicts(self) -> dict[str, int]:
+        """Number of incidents by the verdict of people."""
+        query = select(feedback.c.verdict, func.count()).group_by(feedback.c.verdict)
+        with self._engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def unreadable(self) -> int:
+        """Number of records that could not be read."""
+        with self._engine.connect() as connection:
+            return int(connection.scalar(select(func.count()).select_from(unreadable)) or 0)
+
+
+def _cursor(opened: int, alert_id: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([opened, alert_id]).encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[int, str]:
+    try:
+        opened, alert_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        if isinstance(opened, int) and abs(opened) < 1 << 62 and isinstance(alert_id, str) and "\0" not in alert_id:
+            return opened, alert_id.encode(errors="replace").decode()
+    except (ValueError, TypeError):
+        pass
+    raise InputError("cursor: it is none that this service gave (take `next` of the page before)")

@@ -1,0 +1,114 @@
+"""The tables of the history. All times are milliseconds since 1970."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+_Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only for INTEGER
+_Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+# One row for each incident, as its last change left it.
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("alert_id", Text, primary_key=True),
+    Column("entity", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("rank", Integer, nullable=False),  # of the severity: 0 is low
+    Column("state", Text, nullable=False),  # of its last change: opened, updated, resolved or retracted
+    Column("opened", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("field", Text),
+    Column("score", Float, nullable=False),
+    Column("first", _Json, nullable=False),  # data of the first and of the last change
+    Column("last", _Json, nullable=False),
+    Index("incidents_by_time", "opened", "alert_id"),
+    Index("incidents_by_entity", "entity", postgresql_using="hash"),  # names may be longer than other indexes allow
+    Index("incidents_by_state", "state", "rank", "opened"),
+)
+
+# Every message about an incident, each once. Rows are only added, and removed with their incident.
+changes = Table(
+    "incident_changes",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False, unique=True),  # id of the CloudEvents envelope
+    Column("alert_id", Text, nullable=False, index=True),
+    Column("state", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("data", _Json, nullable=False),
+)
+
+# The newest feedback of each person on each incident.
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("alert_id", Text, primary_key=True),
+    Column("by", Text, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("data", _Json, nullable=False),
+)
+
+# Messages of the job about itself: quality, schema, groups, models.
+notices = Table(
+    "notices",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("data", _Json, nullable=False),
+    Index("notices_by_type", "type", "time"),
+)
+
+# Records that could not be read, and why. Nothing is left out silently.
+unreadable = Table(
+    "unreadable",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("beginning", Text, nullable=False),
+)
+
+# The next offset of each partition. It is written together with the rows that came from the offsets before it.
+offsets = Table(
+    "consumer_offsets",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+)
+
+# Who may use the service. Only hashes of tokens and sessions are kept.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+)
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("token", Text, nullable=False, index=True),
+    Column("expires", BigInteger, nullable=False),
+)
+
+# Who changed what through the service.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("time", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("data", _Json, nullable=False),
+)

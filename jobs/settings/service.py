@@ -1,0 +1,24 @@
+"""How `streamgauge serve` runs."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from streamgauge.udfs.settings.base import Duration, Section
+
+
+class ServiceSettings(Section):
+    """The service with the history, the HTTP API and the page. The job does not use these settings."""
+
+    database: str | None = Field(
+        None,
+        description="`postgresql://USER:PASSWORD@HOST/NAME`, or `sqlite:///FILE`; null is the file history.db in the home folder. "
+        "Set one with a password by the variable STREAMGAUGE__SERVICE__DATABASE.",
+        repr=False,
+    )
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address to listen on. Another one than this machine's own needs a token.",
+    )
+    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    keep: Duration = Field(7_776_000_000, ge=3_600_000, description="How long incidents are kept after they ended.")

@@ -1,0 +1,169 @@
+"""The HTTP API: what it answers, and whom it lets in."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from fastapi.testclient import TestClient
+from streamgauge.jobs.service.access import Access
+from streamgauge.jobs.service.app import application
+from streamgauge.jobs.service.database import connect, migrate
+from streamgauge.jobs.service.history import History
+from streamgauge.jobs.settings.kafka import TopicSettings
+from streamgauge.jobs.settings.loading import validated
+from streamgauge.models.errors import InputError
+
+from tests.jobs.service.made import change, records
+
+
+def settings(**service):
+    with socket.socket() as free:  # nobody listens there
+        free.bind(("127.0.0.1", 0))
+        return validated({"kafka": {"bootstrap": f"127.0.0.1:{free.getsockname()[1]}"}, "service": service}, "test")
+
+
+@pytest.fixture
+def client(history, database):
+    """A service over a history of three incidents; it reads no topics."""
+    made = [
+        change("a1"),
+        change("a2", entity="<b>pump</b>", severity="low"),
+        change("a3", kind="drift"),
+        change("a3", "resolved", 5, kind="drift"),
+    ]
+    history.write(records(*made), {})
+    return TestClient(application(settings(), database), follow_redirects=False)
+
+
+def test_incidents_are_listed_with_what_came_and_what_was_expected(client):
+    answer = client.get("/v1/incidents", params={"state": "open", "severity": "high"}).json()
+    assert answer["next"] is None
+    [one] = answer["incidents"]
+    assert (one["alert_id"], one["entity"], one["field"], one["open"]) == ("a1", "pump-1", "flow", True)
+    assert (one["actual"], one["expected"], one["channel"]) == (11.0, 55.0, "level")
+
+
+def test_pages_of_incidents_follow_each_other(client):
+    first = client.get("/v1/incidents", params={"limit": 2}).json()
+    second = client.get("/v1/incidents", params={"limit": 2, "cursor": first["next"]}).json()
+    assert [one["alert_id"] for page in (first, second) for one in page["incidents"]] == ["a3", "a2", "a1"]
+    assert second["next"] is None
+
+
+def test_nothing_is_sent_again_while_nothing_changed(client, history):
+    tag = client.get("/v1/incidents").headers["etag"]
+    unchanged = client.get("/v1/incidents", headers={"If-None-Match": tag})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    history.write(records(change("a4"), begin=4), {("alerts", 0): 4})
+    assert client.get("/v1/incidents", headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_an_incident_has_its_changes_and_past_ones_like_it(client, history):
+    one = client.get("/v1/incidents/a3").json()
+    assert [step["state"] for step in one["changes"]] == ["opened", "resolved"]
+    assert one["similar"] == []
+    later = change("a9", window={"from": "2025-10-10T09:00:00Z", "to": "2025-10-10T09:00:00Z", "anomalous_events": 1})
+    history.write(records(later, begin=4), {("alerts", 0): 4})
+    assert [past["alert_id"] for past in client.get("/v1/incidents/a9").json()["similar"]] == ["a1"]
+
+
+def test_an_entity_has_counts(client):
+    entity = client.get("/v1/entities/pump-1").json()
+    assert (entity["incidents"], entity["open"], entity["kinds"]) == (2, 1, {"point": 1, "drift": 1})
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/v1/incidents?severity=great", 422, "severity"),
+        ("/v1/incidents?colour=red", 422, "colour"),
+        ("/v1/incidents?cursor=abc", 422, "cursor"),
+        ("/v1/incidents?limit=0", 422, "limit"),
+        ("/v1/incidents?entity=%00", 422, "entity"),
+        ("/v1/incidents/none", 404, "'none'"),
+        ("/v1/incidents/%00", 404, "no incident"),
+        ("/v1/entities/%27%3B%20DROP%20TABLE%20incidents", 404, "DROP TABLE"),
+        ("/v1/nothing", 404, "/v1/nothing"),
+    ],
+)
+def test_what_is_wrong_is_said_as_problem_details(client, path, status, words):
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["status"] == status
+    assert words in answer.json()["detail"]
+
+
+def test_feedback_that_cannot_be_sent_is_not_accepted(tmp_path):
+    database = connect(None, tmp_path)
+    migrate(database)
+    History(database, TopicSettings()).write(records(change("a1")), {})
+    answer = TestClient(application(settings(), database)).post("/v1/incidents/a1/feedback", json={"verdict": "false"})
+    assert (answer.status_code, "no Kafka broker answers" in answer.json()["detail"]) == (503, True)
+
+
+def test_feedback_that_is_not_valid_is_refused(client):
+    assert client.post("/v1/incidents/a1/feedback", json={"verdict": "maybe"}).status_code == 422
+    assert client.post("/v1/incidents/a1/feedback", json={"verdict": "ignore"}).status_code == 422
+    assert client.post("/v1/incidents/none/feedback", json={"verdict": "true"}).status_code == 404
+
+
+def test_a_large_body_is_refused(client):
+    large = client.post("/v1/incidents/a1/feedback", json={"verdict": "true", "why": "x" * 70_000})
+    assert large.status_code == 413
+
+
+def test_with_a_token_nobody_gets_in_without_one(history, database):
+    access = Access(database)
+    reader, judge = access.make("reader", ["read"], None), access.make("judge", ["read", "feedback"], 1)
+    client = TestClient(application(settings(), database))
+    assert client.get("/v1/incidents").status_code == 401
+    assert client.get("/v1/incidents", headers={"Authorization": "Bearer sg_wrong"}).status_code == 401
+    assert client.get("/v1/incidents", headers={"Authorization": f"Basic {reader}"}).status_code == 401
+    assert client.get("/v1/incidents", headers={"Authorization": f"Bearer {reader}"}).status_code == 200
+    refused = client.post(
+        "/v1/incidents/a/feedback", json={"verdict": "true"}, headers={"Authorization": f"Bearer {reader}"}
+    )
+    assert (refused.status_code, "lacks the scope feedback" in refused.json()["detail"]) == (403, True)
+    known = client.post(
+        "/v1/incidents/a/feedback", json={"verdict": "true"}, headers={"Authorization": f"Bearer {judge}"}
+    )
+    assert known.status_code == 404  # let in, but there is no such incident
+    access.revoke("reader")
+    assert client.get("/v1/incidents", headers={"Authorization": f"Bearer {reader}"}).status_code == 401
+
+
+def test_without_a_token_only_this_machine_is_served(history, database):
+    with pytest.raises(InputError, match="make a token first"):
+        application(settings(host="0.0.0.0"), database)
+    client = TestClient(application(settings(), database), base_url="http://evil.example")
+    assert client.get("/v1/incidents").status_code == 400
+
+
+def test_health_metrics_and_readiness(client):
+    assert client.get("/healthz").json() == {"status": "alive"}
+    waiting = client.get("/readyz")
+    assert (waiting.status_code, waiting.json()["detail"]) == (503, "starting")
+    client.get("/v1/incidents")
+    text = client.get("/metrics").text
+    assert 'streamgauge_service_requests_total{method="GET",route="/v1/incidents",status="200"} 1.0' in text
+    assert "streamgauge_service_ready 0.0" in text
+
+
+def test_every_answer_has_the_headers_that_protect_a_browser(client):
+    for path in ("/", "/v1/incidents", "/static/live.js", "/nothing"):
+        headers = client.get(path).headers
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_description_of_the_api_names_all_its_routes(client):
+    described = client.get("/v1/openapi.json").json()
+    assert set(described["paths"]) == {
+        "/v1/incidents",
+        "/v1/incidents/{alert_id}",
+        "/v1/incidents/{alert_id}/feedback",
+        "/v1/entities/{name}",
+        "/v1/notices",
+        "/v1/stream",
+    }

@@ -1,0 +1,52 @@
+"""Open pages get each change once, in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from streamgauge.jobs.service.feed import KEPT, Feed
+from streamgauge.jobs.service.queries import Queries
+
+from tests.jobs.service.made import change, records
+
+
+def test_a_listener_gets_what_comes_from_now_on_and_one_that_was_away_gets_what_it_missed(history, database):
+    history.write(records(change("a0"), change("a1")), {})
+
+    async def listen():
+        feed = Feed(Queries(database))
+        looking = asyncio.create_task(feed.run())
+        while not feed._last:
+            await asyncio.sleep(0.01)
+        fresh, away = feed.after(None), feed.after(1)
+        begun = asyncio.create_task(anext(fresh))
+        missed = await anext(away)
+        await asyncio.sleep(0)
+        history.write(records(change("a2"), change("a1", "resolved", 3), begin=2), {("alerts", 0): 2})
+        came = [await begun, await anext(fresh)]
+        caught_up = [await anext(away), await anext(away)]
+        looking.cancel()
+        return missed, came, caught_up
+
+    missed, came, caught_up = asyncio.run(asyncio.wait_for(listen(), 60))
+    assert missed["alert_id"] == "a1"
+    assert [(one["alert_id"], one["state"]) for one in came] == [("a2", "opened"), ("a1", "resolved")]
+    assert caught_up == came
+
+
+def test_a_listener_that_is_far_behind_reads_from_the_database(history, database):
+    made = [change(f"a{n}") for n in range(KEPT + 700)]
+
+    async def listen():
+        feed = Feed(Queries(database))
+        looking = asyncio.create_task(feed.run())
+        await asyncio.sleep(0.5)
+        history.write(records(*made), {})
+        stream, seen = feed.after(0), []
+        while len(seen) < len(made):
+            seen.append((await anext(stream))["alert_id"])
+        looking.cancel()
+        return seen
+
+    seen = asyncio.run(asyncio.wait_for(listen(), 120))
+    assert seen == [one["data"]["alert_id"] for one in made]

@@ -1,0 +1,82 @@
+"""The page: it shows incidents, escapes what senders wrote, and accepts forms of its own session only."""
+
+from __future__ import annotations
+
+import pytest
+from fastapi.testclient import TestClient
+from streamgauge.jobs.service.access import Access, Caller
+from streamgauge.jobs.service.app import application
+
+from tests.jobs.service.made import change, record, records
+from tests.jobs.service.test_api import settings
+
+
+@pytest.fixture
+def page(history, database):
+    """The page over two open incidents, without tokens."""
+    hostile = change("a2", entity="<script>alert(1)</script>", severity="low")
+    history.write(records(change("a1"), hostile), {})
+    return TestClient(application(settings(), database), follow_redirects=False)
+
+
+def test_the_worst_open_incident_is_first_and_texts_of_senders_are_shown_as_text(page):
+    text = page.get("/").text
+    assert "2 open incidents" in text
+    assert text.index("pump-1") < text.index("&lt;script&gt;alert(1)&lt;/script&gt;")
+    assert "<script>alert" not in text
+    assert page.get("/fragments/now").text in text
+
+
+def test_nothing_open_is_said(history, database):
+    text = TestClient(application(settings(), database)).get("/").text
+    assert "Nothing is open" in text
+    assert "The history is not up to date: starting" in text
+
+
+def test_an_incident_shows_what_came_its_changes_and_what_people_said(page, history):
+    said = {"alert_id": "a1", "by": "ann", "verdict": "false", "why": "<i>backup</i>"}
+    history.write([record(said, 0, "feedback")], {})
+    text = page.get("/incidents/a1").text
+    for words in ("flow", "11", "55", "levels", "opened", "ann", "&lt;i&gt;backup&lt;/i&gt;", "series.svg"):
+        assert words in text
+    assert page.get("/incidents/none").status_code == 404
+
+
+def test_an_entity_and_the_stream_are_shown(page, history):
+    notice = {"id": "n1", "type": "io.streamgauge.quality", "time": "2025-10-09T09:00:00Z", "data": {"rows": "<b>"}}
+    history.write([record(notice, 0, "notices"), record(b"{", 1, "notices")], {})
+    assert "2 incidents" not in page.get("/entities/pump-1").text
+    assert "1 incidents, 1 open" in page.get("/entities/pump-1").text
+    text = page.get("/stream").text
+    assert "quality" in text
+    assert "<b>" not in text
+    assert page.get("/entities/nobody").status_code == 404
+
+
+def test_a_form_without_the_word_of_its_session_is_refused(page):
+    form = {"verdict": "false", "csrf": "wrong"}
+    assert page.post("/incidents/a1/feedback", data=form).status_code == 403
+    own = {"verdict": "false", "csrf": Caller("local", frozenset()).csrf}
+    assert page.post("/incidents/none/feedback", data=own).status_code == 404  # accepted, but there is no such incident
+    assert page.post("/incidents/a1/feedback", data=own | {"verdict": "ignore", "until": "soon"}).status_code == 422
+
+
+def test_with_tokens_one_signs_in_and_out(history, database):
+    access = Access(database)
+    token = access.make("ann", ["read"], None)
+    history.write(records(change("a1")), {})
+    page = TestClient(application(settings(), database), follow_redirects=False)
+    assert (page.get("/").status_code, page.get("/").headers["location"]) == (303, "/sign-in")
+    assert page.post("/sign-in", data={"token": "sg_wrong"}).status_code == 401
+    entered = page.post("/sign-in", data={"token": token})
+    assert (entered.status_code, entered.headers["location"]) == (303, "/")
+    cookie = entered.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    text = page.get("/incidents/a1").text
+    assert 'name="verdict"' not in text  # the token may read only
+    csrf = text.split('name="csrf" value="')[1].split('"')[0]
+    assert page.post("/incidents/a1/feedback", data={"verdict": "true", "csrf": csrf}).status_code == 403
+    assert page.post("/sign-out", data={"csrf": "wrong"}).status_code == 403
+    assert page.post("/sign-out", data={"csrf": csrf}).status_code == 303
+    assert page.get("/").status_code == 303
