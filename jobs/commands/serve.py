@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 app = command_line()
-Scope = Literal["read", "feedback"]
 
 
 @app.command(epilog="Example: `streamgauge serve --port 8080`")
@@ -47,7 +46,7 @@ app.add_typer(token, name="token")
 @token.command(epilog="Example: `streamgauge token create grafana --scope read --days 90`")
 def create(
     name: Annotated[str, typer.Argument(help="Whose token it is.")],
-    scope: Annotated[list[Scope] | None, typer.Option(help="What it may do; by default all.")] = None,
+    scope: Annotated[list[str] | None, typer.Option(help="What it may do: read, feedback; by default both.")] = None,
     days: Annotated[int | None, typer.Option(min=1, max=36_500, help="Days until it ends; by default never.")] = None,
     settings: SettingsFile = None,
     home: Home = None,
@@ -125,6 +124,7 @@ def _run(settings: Settings, engine: Engine) -> None:
         uvicorn.Config(app, settings.service.host, settings.service.port, log_config=None, access_log=False)
     )
     socket = server.config.bind_socket()
+    socket.listen()  # who reads the address can connect from now on
     host, port = socket.getsockname()[:2]
     console.print(
         f"the page is at http://{host}:{port}, the history in {shown(engine)}", highlight=False, soft_wrap=True

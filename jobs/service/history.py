@@ -151,18 +151,21 @@ class History:
         new = [row for row in each if row["event_id"] not in known]
         if not new:
             return 0
+        arrived = {row["event_id"]: row.pop("arrived") for row in new}
         connection.execute(insert_into(self._engine, changes), new)
         of: dict[str, dict[str, Any]] = {}
         for row in new:
             before = of.get(row["alert_id"])
-            of[row["alert_id"]] = _incident(row, row["data"] if before is None else before["first"])
+            of[row["alert_id"]] = _incident(
+                row, arrived[row["event_id"]], row["data"] if before is None else before["first"]
+            )
         kept = ("alert_id", "entity", "kind", "opened", "first")
         moved = [column.name for column in incidents.c if column.name not in kept]
         connection.execute(or_update(insert_into(self._engine, incidents), ("alert_id",), moved), list(of.values()))
         return len(new)
 
     def forget(self, before: int) -> int:
-        """Remove the incidents that ended before a time, with their changes and feedback, and older notices.
+        """Remove the incidents whose end arrived before a time, with their changes and feedback, and older notices.
 
         Parameters
         ----------
@@ -174,12 +177,12 @@ class History:
         int
             Number of incidents removed.
         """
-        old = select(incidents.c.alert_id).where(incidents.c.state.in_(ENDED) & (incidents.c.changed < before))
+        ended = incidents.c.state.in_(ENDED) & (incidents.c.arrived < before)
+        old = select(incidents.c.alert_id).where(ended)
         with self._engine.begin() as connection:
             for table in (changes, feedback):
                 connection.execute(delete(table).where(table.c.alert_id.in_(old)))
-            connection.execute(delete(notices).where(notices.c.time < before))
-            ended = incidents.c.state.in_(ENDED) & (incidents.c.changed < before)
+            connection.execute(delete(notices).where(notices.c.arrived < before))
             return int(connection.execute(delete(incidents).where(ended)).rowcount)
 
 
@@ -208,16 +211,16 @@ def _clean(value: Any) -> Any:
     return [_clean(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _change(envelope: dict[str, Any], _: Record) -> tuple[str, dict[str, Any]]:
+def _change(envelope: dict[str, Any], record: Record) -> tuple[str, dict[str, Any]]:
     data = _clean(envelope["data"])
     if data["state"] not in CHANGES.values() or data["severity"] not in SEVERITIES:
         raise ValueError(f"state {data['state']!r} with severity {data['severity']!r} is not known")
     row = {"event_id": _short(envelope["id"]), "alert_id": _short(data["alert_id"]), "state": data["state"]}
-    _incident(row | {"time": 0, "data": data}, data)  # raises where a value is missing
-    return "changes", row | {"time": _time(envelope["time"]), "data": data}
+    _incident(row | {"time": 0, "data": data}, 0, data)  # raises where a value is missing
+    return "changes", row | {"time": _time(envelope["time"]), "data": data, "arrived": record.timestamp}
 
 
-def _incident(change: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
+def _incident(change: dict[str, Any], arrived: int, first: dict[str, Any]) -> dict[str, Any]:
     """The row of an incident after a change."""
     data = change["data"]
     shares = first["contributions"]
@@ -230,6 +233,7 @@ def _incident(change: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
         "state": change["state"],
         "opened": _time(data["window"]["from"]),
         "changed": change["time"],
+        "arrived": arrived,
         "field": max(shares, key=shares.__getitem__) if shares else None,
         "score": float(data["peak_score"]),
         "first": first,
@@ -237,9 +241,10 @@ def _incident(change: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _notice(envelope: dict[str, Any], _: Record) -> tuple[str, dict[str, Any]]:
+def _notice(envelope: dict[str, Any], record: Record) -> tuple[str, dict[str, Any]]:
     row = {"event_id": _short(envelope["id"]), "type": _short(envelope["type"])}
-    return "notices", row | {"time": _time(envelope["time"]), "data": _clean(envelope["data"])}
+    times = {"time": _time(envelope["time"]), "arrived": record.timestamp}
+    return "notices", row | times | {"data": _clean(envelope["data"])}
 
 
 def _feedback(message: dict[str, Any], record: Record) -> tuple[str, dict[str, Any]]:

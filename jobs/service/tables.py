@@ -21,6 +21,7 @@ incidents = Table(
     Column("state", Text, nullable=False),  # of its last change: opened, updated, resolved or retracted
     Column("opened", BigInteger, nullable=False),
     Column("changed", BigInteger, nullable=False),
+    Column("arrived", BigInteger, nullable=False),  # Kafka's timestamp of its last change; events may be of any age
     Column("field", Text),
     Column("score", Float, nullable=False),
     Column("first", _Json, nullable=False),  # data of the first and of the last change
@@ -60,6 +61,7 @@ notices = Table(
     Column("event_id", Text, primary_key=True),
     Column("type", Text, nullable=False),
     Column("time", BigInteger, nullable=False),
+    Column("arrived", BigInteger, nullable=False),  # Kafka's timestamp
     Column("data", _Json, nullable=False),
     Index("notices_by_type", "type", "time"),
 )

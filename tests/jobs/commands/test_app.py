@@ -12,7 +12,7 @@ from streamgauge.jobs.commands.app import FILES, app, imported
 from typer.testing import CliRunner
 
 COMMANDS = [name for commands in FILES.values() for name in commands]
-FAMILIES = {"models", "entity", "trial"}
+FAMILIES = {"models", "entity", "trial", "token"}
 
 
 def run(*arguments):

@@ -128,7 +128,7 @@ def test_the_newest_feedback_of_a_person_counts(history, database):
 def test_incidents_that_ended_long_ago_are_removed_with_all_that_belongs_to_them(history, database):
     ended = [change("old"), change("old", "resolved", 1)]
     history.write(records(*ended, change("open"), change("new", "opened", 50), change("new", "resolved", 60)), {})
-    assert history.forget(START + 30 * 60_000) == 1
+    assert history.forget(START + 2) == 1  # records arrive a millisecond after each other
     assert {row["alert_id"] for row in rows(database, incidents)} == {"open", "new"}
     assert {row["alert_id"] for row in rows(database, changes)} == {"open", "new"}
 

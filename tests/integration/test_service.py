@@ -1,0 +1,152 @@
+"""The service on real topics: what the job finds is on the page, what people say reaches the job, and killing it loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from kafka import KafkaProducer
+from sqlalchemy import select
+from streamgauge.jobs.kafka.clients import client_options
+from streamgauge.jobs.service.database import connect, migrate
+from streamgauge.jobs.service.history import History
+from streamgauge.jobs.service.tables import changes, feedback, incidents, metadata, offsets
+
+from tests.integration.live import PATIENCE, STREAMGAUGE, Live, events, streamgauge
+from tests.jobs.service.made import change, records
+
+
+@contextmanager
+def service(live: Live, home: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A running service, by its address and process. It is stopped at the end, if it still runs."""
+    command = [STREAMGAUGE, "serve", "--settings", str(live.file), "--home", str(home), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"COLUMNS": "400"})
+    try:
+        assert process.stderr is not None
+        seen = ""
+        for line in process.stderr:
+            seen += line
+            found = re.search(r"http://[\w.:]+", line)
+            if found:
+                break
+        else:
+            raise AssertionError(seen)
+        yield found[0], process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE)
+
+
+def call(address: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    """Call the HTTP API."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read()) if "json" in answer.headers["Content-Type"] else answer.read().decode()
+
+
+def wait_for(found: Any) -> Any:
+    """What `found` returns, as soon as it is true."""
+    end = time.monotonic() + PATIENCE
+    while not (result := found()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+    return result
+
+
+def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_is_in_the_history(cluster, tmp_path):
+    live = Live(cluster, tmp_path)
+    with live.job(), service(live, tmp_path) as (address, _):
+        live.send(events(4_000))
+        live.send([("pump", {"entity": "pump", "x": float(n % 7)}) for n in range(300)])
+        live.send([("pump", {"entity": "pump", "x": 1e9})])
+        found = wait_for(lambda: call(address, "/v1/incidents?entity=pump&severity=high")["incidents"])
+        one = found[0]["alert_id"]
+        assert found[0]["actual"] == 1e9
+        page = call(address, f"/incidents/{one}")
+        assert "pump" in page
+        assert "<polyline" in call(address, f"/incidents/{one}/series.svg")
+        assert call(address, f"/v1/incidents/{one}/feedback", {"verdict": "false", "why": "test"})["by"] == "local"
+        said = wait_for(lambda: call(address, f"/v1/incidents/{one}")["feedback"])
+        assert (said[0]["by"], said[0]["verdict"], said[0]["why"]) == ("local", "false", "test")
+        with urllib.request.urlopen(address + "/v1/stream", timeout=PATIENCE) as stream:
+            live.send([("motor", {"entity": "motor", "x": float(n % 7)}) for n in range(300)])
+            live.send([("motor", {"entity": "motor", "x": -1e9})])
+            lines = iter(stream.readline, b"")
+            told = next(json.loads(line[5:]) for line in lines if line.startswith(b"data:") and b"motor" in line)
+        assert (told["entity"], told["state"]) == ("motor", "opened")
+        assert wait_for(lambda: "streamgauge_service_ready 1.0" in call(address, "/metrics"))
+
+
+def test_a_service_that_is_killed_again_and_again_leaves_the_same_tables(cluster, tmp_path):
+    live = Live(cluster, tmp_path)
+    made = [
+        change(
+            f"a{n % 700}", "opened" if n < 700 else "updated" if n < 1400 else "resolved", n // 700, entity=f"e{n % 50}"
+        )
+        for n in range(2_100)
+    ]
+    raw = [json.dumps(message).encode() for message in made]
+    raw[1000:1000] = [raw[10], b"not json"]  # a message that comes again, and one that cannot be read
+    choose, home = random.Random(7), tmp_path / "home"
+    home.mkdir()
+    with KafkaProducer(**client_options(live.settings.kafka), linger_ms=2) as producer:
+        sent = 0
+        for _ in range(8):
+            with service(live, home) as (_, process):
+                upto = min(len(raw), sent + choose.randint(100, 400))
+                for value in raw[sent:upto]:
+                    producer.send(live.topics.alerts, value, partition=0)
+                sent = upto
+                producer.flush()
+                time.sleep(choose.random())
+                process.kill()
+        for value in raw[sent:]:
+            producer.send(live.topics.alerts, value, partition=0)
+        producer.flush()
+    engine = connect(None, home)
+    with service(live, home):
+        wait_for(lambda: position(engine, live.topics.alerts) == len(raw))
+    undisturbed = connect(f"sqlite:///{tmp_path / 'undisturbed.db'}", tmp_path)
+    migrate(undisturbed)
+    History(undisturbed, live.topics).write(records(*raw, topic=live.topics.alerts), {})
+    assert tables(engine) == tables(undisturbed)
+
+
+def position(engine: Any, topic: str) -> int | None:
+    with engine.connect() as connection:
+        return connection.scalar(select(offsets.c.next).where((offsets.c.topic == topic) & (offsets.c.partition == 0)))
+
+
+def tables(engine: Any) -> dict[str, list[Any]]:
+    """All rows of the tables that follow from topics."""
+    with engine.connect() as connection:
+        return {
+            table.name: sorted(map(repr, connection.execute(select(*(c for c in table.c if c.name != "arrived")))))
+            for table in (incidents, changes, feedback, metadata.tables["unreadable"], offsets)
+        }
+
+
+def test_tokens_are_made_listed_and_revoked(cluster, tmp_path):
+    live = Live(cluster, tmp_path)
+    options = ("--settings", live.file, "--home", tmp_path)
+    token = streamgauge("token", "create", "ann", "--scope", "read", *options).strip()
+    assert token.startswith("sg_")
+    assert [one["name"] for one in json.loads(streamgauge("token", "list", "--json", *options))] == ["ann"]
+    with service(live, tmp_path) as (address, _):
+        request = urllib.request.Request(address + "/v1/incidents", headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert json.loads(answer.read())["incidents"] == []
+    streamgauge("token", "revoke", "ann", *options)
+    assert json.loads(streamgauge("token", "list", "--json", *options)) == []
