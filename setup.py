@@ -15,7 +15,16 @@ DATA = {
     "streamgauge.nab": ("examples/nab", ["*.csv", "windows.json", "LICENSE.txt", "README.md"]),
 }
 
-SERVE = ["fastapi", "uvicorn", "sse-starlette", "python-multipart", "SQLAlchemy", "psycopg[binary]", "alembic", "prometheus-client"]
+SERVE = [
+    "fastapi",
+    "uvicorn",
+    "sse-starlette",
+    "python-multipart",
+    "SQLAlchemy",
+    "psycopg[binary]",
+    "alembic",
+    "prometheus-client",
+]
 
 setup(
     name="streamgauge",
