@@ -102,7 +102,8 @@ def _database(settings: Settings, home: Path | None) -> Engine:
         from streamgauge.jobs.service.database import connect, migrate  # noqa: PLC0415 - needs the extra serve
     except ImportError as error:
         raise InputError(f"the service needs more packages ({error.name}): pip install 'streamgauge[serve]'") from error
-    engine = connect(settings.service.database, writable(home))
+    url = settings.service.database
+    engine = connect(url and url.get_secret_value(), writable(home))
     migrate(engine)
     return engine
 

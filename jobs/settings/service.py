@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from streamgauge.udfs.settings.base import Duration, Section
 
 
 class ServiceSettings(Section):
     """The service with the history, the HTTP API and the page. The job does not use these settings."""
 
-    database: str | None = Field(
+    database: SecretStr | None = Field(
         None,
         description="`postgresql://USER:PASSWORD@HOST/NAME`, or `sqlite:///FILE`; null is the file history.db in the home folder. "
         "Set one with a password by the variable STREAMGAUGE__SERVICE__DATABASE.",
-        repr=False,
     )
     host: str = Field(
         "127.0.0.1",
