@@ -103,7 +103,7 @@ def _database(settings: Settings, home: Path | None) -> Engine:
     except ImportError as error:
         raise InputError(f"the service needs more packages ({error.name}): pip install 'streamgauge[serve]'") from error
     url = settings.service.database
-    engine = connect(url and url.get_secret_value(), writable(home))
+    engine = connect(None if url is None else url.get_secret_value(), writable(home))
     migrate(engine)
     return engine
 
