@@ -149,12 +149,11 @@ def guess(records: Sequence[Any], kafka: KafkaSettings, topic: str, entity: str 
 
 def _time(sample: Sample) -> tuple[SeenField | None, list[Choice]]:
     """The field with the event time, and the keys that follow from it."""
-    found = []
-    for one in sample.fields:
-        ahead = _ahead(one, sample)
-        rank = None if ahead is None else _time_rank(one, ahead)
-        if rank is not None:
-            found.append((rank, one, ahead))
+    found = [
+        (rank, one, distances)
+        for one in sample.fields
+        if (distances := _ahead(one, sample)) is not None and (rank := _time_rank(one, distances)) is not None
+    ]
     if not found:
         if any(one.name == EventSettings().time for one in sample.fields):
             why = "the field that has this name by default does not hold times; without one, Kafka's timestamp counts"
