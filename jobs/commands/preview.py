@@ -18,6 +18,19 @@ from streamgauge.models.errors import InputError
 from streamgauge.udfs.settings.base import milliseconds
 
 app = command_line()
+SHOWN = (  # of the figures, in the terminal; the others are for programs
+    "topic",
+    "from",
+    "to",
+    "events",
+    "entities",
+    "unjudged",
+    "late",
+    "incidents",
+    "days",
+    "promised_a_day",
+    "opened_a_day",
+)
 
 
 @app.command(epilog="Example: `streamgauge preview --topic events --last 7d --settings detection.yaml`")
@@ -48,7 +61,8 @@ def preview(
             write_alerts([result], alerts)
     notes = previewing.notes(past, loaded, last)
     figures = previewing.figures_of(past, result)
-    show(figures if as_json else {name: value for name, value in figures.items() if name != "by_age"}, as_json)
+    shown = {name: value for name, value in figures.items() if name in SHOWN or name.startswith("dead_letters.")}
+    show(figures if as_json else shown, as_json)
     for note in notes:
         console.print(note, soft_wrap=True, highlight=False, markup=False)
     from streamgauge.jobs.pages.backtest_page import page as page_of  # noqa: PLC0415 - needs matplotlib
