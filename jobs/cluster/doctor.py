@@ -11,15 +11,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
-from kafka import TopicPartition
 from streamgauge.jobs.cluster.home import existing_or_new
 from streamgauge.jobs.cluster.local_cluster import PORTS, Cluster, java, port_in_use
 from streamgauge.jobs.cluster.resources import constraints
 from streamgauge.jobs.kafka import clients
-from streamgauge.jobs.kafka.read_range import raw_batch, read_range
+from streamgauge.jobs.kafka.read_range import newest, raw_batch
 from streamgauge.jobs.kafka.topics import partitions_of, wanted
 from streamgauge.jobs.settings.loading import Settings
-from streamgauge.models.errors import StreamgaugeError
+from streamgauge.models.errors import InputError, StreamgaugeError
 from streamgauge.udfs.events.decode import decode
 
 PINNED = ("apache-flink", "numpy", "numba", "river", "kafka-python", "msgspec", "pydantic")
@@ -142,20 +141,14 @@ def _keys(settings: Settings) -> Finding:
     """Check that producers key by entity, on the newest events, read as the job reads them."""
     kafka, topic = settings.kafka, settings.kafka.topics.events
     seen: dict[str, set[int]] = defaultdict(set)
-    unkeyed = count = 0
-    with clients.consumer(kafka, f"read {topic!r}") as consumer:
-        partitions = consumer.partitions_for_topic(topic)
-        if not partitions:
-            return Finding("keys", "warning", f"there is no topic {topic!r} yet")
-        places = [TopicPartition(topic, p) for p in partitions]
-        ends, starts = consumer.end_offsets(places), consumer.beginning_offsets(places)
-        for place in places:
-            begin = max(starts[place], ends[place] - LOOK_AT // len(places))
-            for records in read_range(consumer, place, begin, ends[place]):
-                count += len(records)
-                unkeyed += sum(record.key is None for record in records)
-                for entity in decode(raw_batch(records), settings.event)[0].entities:
-                    seen[entity].add(place.partition)
+    try:
+        records = newest(kafka, topic, LOOK_AT)
+    except InputError as error:
+        return Finding("keys", "warning", str(error))
+    count, unkeyed = len(records), sum(record.key is None for record in records)
+    events, _ = decode(raw_batch(records), settings.event)
+    for entity, row in zip(events.entities, events.rows.tolist(), strict=True):
+        seen[entity].add(records[row].partition)
     spread = sorted(entity for entity, where in seen.items() if len(where) > 1)
     if spread and settings.batch.sharding == "partition":
         names = ", ".join(spread[:3])

@@ -23,6 +23,12 @@ FILES = {
         "where": "Show where files are: the local cluster's state, the demo's series, a commented settings file, exact versions.",
     },
     "demo": {"demo": "Send real series through a local Kafka and Flink, and show what is found."},
+    "init": {
+        "init": "Look at the newest records of a topic, and write a settings file for it with a reason for each key."
+    },
+    "preview": {
+        "preview": "Score the past of a topic with the job's own pipeline, without Flink; write a page about what would have been told."
+    },
     "doctor": {
         "doctor": "Check Java, packages, ports, memory, topics, and that producers key by entity; exit code 1 on a failure."
     },

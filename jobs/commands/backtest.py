@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 from streamgauge.jobs.commands.columns import LabelledColumns
 from streamgauge.jobs.commands.options import AsJson, SettingsFile, Streams, with_options
@@ -23,6 +24,7 @@ from streamgauge.jobs.files.read_files import Columns, count_rows
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies import backtest as backtesting
 from streamgauge.jobs.studies.backtest import Backtest
+from streamgauge.jobs.studies.incident_series import FileSource
 
 app = command_line()
 
@@ -58,20 +60,14 @@ def backtest(
         if output.scores is not None:
             backtesting.write_scores(results, output.scores)
         if output.alerts is not None:
-            with output.alerts.open("wb") as out:
-                out.writelines(alert + b"\n" for result in results for alert in result.alerts)
+            write_alerts(results, output.alerts)
     figures = backtesting.summary(results)
-    if as_json:
-        print_json(figures)
-    else:
-        table = Table(show_header=False)
-        for name, value in figures.items():
-            table.add_row(name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else str(value))
-        console.print(table)
+    show(figures, as_json)
     from streamgauge.jobs.pages.backtest_page import page  # noqa: PLC0415 - needs matplotlib
 
+    source = FileSource(backtesting.streams_of(files, one_stream), taken, loaded.event.rename)
     with clear_errors():
-        write_text(output.page, page(backtesting.streams_of(files, one_stream), taken, results, loaded))
+        write_text(output.page, page(source, results, loaded))
     console.print(f"wrote {output.page}", soft_wrap=True, highlight=False)
 
 
@@ -81,3 +77,20 @@ def backtested(files: list[Path], settings: Settings, columns: Columns, **option
     with progress() as bar:
         task = bar.add_task("rows", total=sum(map(count_rows, files)))
         return backtesting.backtest(files, settings, columns, on_rows=lambda n: bar.advance(task, n), **options)
+
+
+def write_alerts(results: list[Backtest], path: Path) -> None:
+    """Write the alerts of all streams, a line each."""
+    with path.open("wb") as out:
+        out.writelines(alert + b"\n" for result in results for alert in result.alerts)
+
+
+def show(figures: dict[str, Any], as_json: bool) -> None:
+    """Print figures as a table, or as JSON."""
+    if as_json:
+        print_json(figures)
+        return
+    table = Table(show_header=False)
+    for name, value in figures.items():
+        table.add_row(name.replace("_", " "), f"{value:.4f}" if isinstance(value, float) else escape(str(value)))
+    console.print(table)

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from streamgauge.models.errors import InputError, SettingsError, StreamgaugeError
 
@@ -28,10 +29,10 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except (SettingsError, InputError) as error:
-        console.print(f"[red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(2) from error
     except StreamgaugeError as error:
-        console.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except OSError as error:
         if error.filename is None:

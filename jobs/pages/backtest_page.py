@@ -1,19 +1,18 @@
-"""The page of a backtest: the promise and what came, by age of the entities; the incidents on their series; what was set aside."""
+"""The page of a backtest or a preview: the promise and what came, the incidents on their series, and what was set aside."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
-from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.pages.html import COLOURS, STYLE
 from streamgauge.jobs.pages.series_plot import draw
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.backtest import Backtest, achieved_by_age, days_of, summary
-from streamgauge.jobs.studies.incident_series import incident_series, severest
+from streamgauge.jobs.studies.incident_series import Source, incident_series, severest
 from streamgauge.jobs.studies.judging import Opening, openings
 from streamgauge.udfs.incidents.severity import SEVERITIES
 
@@ -23,13 +22,14 @@ LONGEST = 60  # characters of a value
 BY_ROWS = {"precision": "precision", "recall": "recall", "roc_auc": "ROC AUC", "pr_auc": "PR AUC"}
 SHAPES = dict(zip(SEVERITIES, "●■▲◆", strict=True))
 
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Streamgauge backtest</title>
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Streamgauge {{ kind|lower }}</title>
 {{ style|safe }}
-<style>h3{font-size:1rem;margin:1.2rem 0 0;overflow-wrap:anywhere}td{overflow-wrap:anywhere}table.incidents td{text-align:left}
-table.incidents th{text-align:left}body{max-width:1200px}</style>
-<h1>Backtest: {{ names }}</h1>
+<style>h3{font-size:1rem;margin:1.2rem 0 0;overflow-wrap:anywhere}td{overflow-wrap:anywhere}.text td,.text th{text-align:left}
+body{max-width:1200px}</style>
+<h1>{{ kind }}: {{ names }}</h1>
 <p class="sub">{{ events }} events{{ period }}. Settings: {{ promise }}.</p>
-{% macro table(head, rows, kind="") %}<table class="{{ kind }}"><tr>{% for name in head %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for note in notes %}<p>{{ note }}</p>
+{% endfor %}{% macro table(head, rows, kind="") %}<table class="{{ kind }}"><tr>{% for name in head %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>{% endmacro %}
 <h2>Summary</h2>{{ table(("", ""), figures) }}
@@ -38,6 +38,7 @@ table.incidents th{text-align:left}body{max-width:1200px}</style>
 <p class="sub">Age is the time since the entity's first event. Days are those with entities of this age. Promised incidents are false ones
 that the thresholds in force allow; a stream of few events is allowed fewer than the settings promise. Opened incidents may be true.
 Incidents that rules opened, and silent entities, are not counted.</p>{% endif %}
+{% if levers %}<h2>Settings that change this</h2>{{ table(("key", "now", "what it changes"), levers, "text") }}{% endif %}
 <h2>Incidents on their series</h2>
 {% if series %}<p class="sub">Colour is the kind:
 {% for kind, colour in colours.items() %}<span style="color:{{ colour }}">●</span> {{ kind }}{{ ', ' * (not loop.last) }}{% endfor %}.
@@ -47,7 +48,7 @@ Each series shows the incidents in which its field has the largest part.</p>
 {% for one in series %}<h3>{{ one.title }}</h3><div class="wide"><img alt="{{ one.title }}" src="data:image/png;base64,{{ one.png }}"></div>
 {% endfor %}{% if more_series %}<p class="sub">{{ more_series }} more series have incidents.</p>{% endif %}
 {% else %}<p>No incident opened.</p>{% endif %}
-{% if incidents %}<h2>Incidents</h2>{{ table(head, incidents, "incidents") }}
+{% if incidents %}<h2>Incidents</h2>{{ table(head, incidents, "text") }}
 {% if left_out %}<p class="sub">The {{ left_out }} least severe incidents are left out. The option --alerts writes all of them.</p>
 {% endif %}{% endif %}
 <h2>Not judged, or set aside</h2>
@@ -57,28 +58,31 @@ Each series shows the incidents in which its field has the largest part.</p>
 
 
 def page(
-    streams: list[list[Path]],
-    columns: Columns,
+    source: Source,
     results: list[Backtest],
     settings: Settings,
+    kind: str = "Backtest",
+    notes: Iterable[str] = (),
 ) -> str:
     """The HTML page.
 
     Parameters
     ----------
-    streams : list of list of Path
-        The files of each stream. They are read once more, for the values in the plots.
-    columns : Columns
+    source : Source
+        Where the streams came from. The values in the plots are read from it once more.
     results : list of Backtest
         One for each stream.
     settings : Settings
         As they were in the backtest.
+    kind : {"Backtest", "Preview"}
+        The first word of the heading.
+    notes : iterable of str
+        Sentences below the heading.
     """
-    timed = columns.time is not None
+    timed, names = source.timed, source.names
     labelled = any(result.labels is not None for result in results)
     found = [openings(result) for result in results]
-    names = [", ".join(path.stem for path in files) for files in streams]
-    shown = incident_series(streams, columns, results, found, settings.event.rename)
+    shown = incident_series(source, results, found)
     # A stream is named where it is not the only one, and where its name is not that of its entity.
     several = len(results) > 1 and any(one.entity != names[stream] for stream, of in enumerate(found) for one in of)
     series = [
@@ -95,7 +99,7 @@ def page(
     listed.sort(key=lambda row: (row[1], row[2].row))
     head: tuple[str, ...] = (
         "time" if timed else "",
-        "row",
+        "partition/offset" if source.by_offset else "row",
         "stream" if several else "",
         "entity",
         "field",
@@ -104,12 +108,15 @@ def page(
     )
     head += ("severity", "actual", "expected", "open for", "labelled" if labelled else "")
     kept = [place for place, name in enumerate(head) if name]
-    rows = [_row(one, results[stream], names[stream]) for _, stream, one in listed]
+    rows = [_row(one, results[stream], names[stream], source.by_offset) for _, stream, one in listed]
     return (
         Environment(autoescape=True)
         .from_string(PAGE)
         .render(
             style=STYLE,
+            kind=kind,
+            notes=list(notes),
+            levers=_levers(settings, found),
             names=", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" * (len(names) > MOST_NAMES)),
             events=sum(len(result.entities) for result in results),
             period=_period(results) if timed else "; rows count as one second apart",
@@ -207,6 +214,28 @@ def _ages(results: list[Backtest]) -> list[tuple[str, ...]]:
     ]
 
 
+def _levers(settings: Settings, found: list[list[Opening]]) -> list[tuple[str, str, str]]:
+    """Settings that change how many incidents there are; none if there is no incident."""
+    fields = Counter(one.top_field for of in found for one in of if one.top_field)
+    if not any(found):
+        return []
+    decide = settings.decide
+    key, now = ("promise", decide.promise) if decide.threshold is None else ("threshold", f"{decide.threshold:g}")
+    rows = [(f"decide.{key}", now, "How many false incidents may open: a smaller number gives fewer incidents.")]
+    if fields:
+        name, n = fields.most_common(1)[0]
+        field, incidents = _short(name), f"{n} of {sum(map(len, found))} incidents are about it most"
+        effect = decide.fields.get(name)
+        smallest = effect.model_dump_json(exclude_defaults=True) if effect else "every deviation counts"
+        rows.append((f"decide.fields, {field}", smallest, f"Which deviations of {field} count: {incidents}."))
+        rows.append(("event.ignore", ", ".join(settings.event.ignore) or "none", "Fields that are not looked at."))
+    hits = f"{decide.hits} of {decide.within}"
+    rows.append(
+        ("decide.hits, within", hits, "Anomalous events that open an incident: more of them wait for a repetition.")
+    )
+    return rows
+
+
 def _aside(results: list[Backtest]) -> list[tuple[str, int]]:
     counts = summary(results)
     rows = []
@@ -225,7 +254,7 @@ def _aside(results: list[Backtest]) -> list[tuple[str, int]]:
 # ---- the table of incidents ---------------------------------------------------------------------------------------------
 
 
-def _row(one: Opening, result: Backtest, stream: str) -> tuple[str, ...]:
+def _row(one: Opening, result: Backtest, stream: str, by_offset: bool) -> tuple[str, ...]:
     first, last, name = one.first_alert, one.last_alert, one.top_field
     since, to = (datetime.fromisoformat(edge) for edge in (first["window"]["from"], last["window"]["to"]))
     if one.is_open:
@@ -233,7 +262,7 @@ def _row(one: Opening, result: Backtest, stream: str) -> tuple[str, ...]:
     state = ", open at the end" if one.is_open else ", retracted" if last["state"] == "retracted" else ""
     return (
         f"{since:%Y-%m-%d %H:%M:%S}",
-        str(one.row),
+        f"{result.partitions[one.row]}/{result.offsets[one.row]}" if by_offset else str(one.row),
         stream,
         _short(one.entity),
         _short(name),

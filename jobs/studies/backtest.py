@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -40,7 +40,7 @@ class Backtest:
     Attributes
     ----------
     entities : list of str
-        The entity of each row.
+        The entity of each row; empty for a record that has none.
     scores : float64[n]
         0 to 1; 0 for rows that were not scored.
     flags : int64[n]
@@ -53,8 +53,8 @@ class Backtest:
         JSON, in order.
     counts : dict
         Events, dead letters by reason, late, alerts.
-    times, partitions : int64[n]
-        Event time of each row in milliseconds, and its Kafka partition.
+    times, partitions, offsets : int64[n]
+        Event time of each row in milliseconds, its Kafka partition and its offset.
     in_time : bool[n]
         Whether the row is an event that came in time: it is neither a dead letter nor late.
     judged : bool[n]
@@ -74,6 +74,7 @@ class Backtest:
     counts: dict[str, int] = field(default_factory=dict)
     times: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     partitions: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    offsets: Ints = field(default_factory=lambda: np.empty(0, np.int64))
     in_time: Flags = field(default_factory=lambda: np.empty(0, np.bool_))
     judged: Flags = field(default_factory=lambda: np.empty(0, np.bool_))
     promise: dict[str, Any] = field(default_factory=dict)
@@ -87,7 +88,9 @@ class Backtest:
         offset : {"offset", "opened_offset"}
             Which of the rows: that of the alert, or that which opened the incident. Alerts about windows name only the first.
         """
-        return int(self._rows_of[source["partition"]][source.get(offset, source["offset"])])
+        first = offset == "opened_offset" and offset in source
+        rows = self._rows_of[source["opened_partition" if first else "partition"]]
+        return int(rows[np.searchsorted(self.offsets[rows], source[offset if first else "offset"])])
 
     @functools.cached_property
     def _rows_of(self) -> dict[int, Ints]:
@@ -175,21 +178,56 @@ def score_stream(
         Called with the number of rows that were just scored.
     """
     shard = Shard(settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False)
+    topic = _Topic(settings.event, partitions)
+    batches = ((topic.append(rows), rows) for rows in chunks)
+    return score_parts((Part(raw, rows.entities, raw.stamps, rows.labels) for raw, rows in batches), shard, on_rows)
+
+
+class Part(NamedTuple):
+    """A part of a stream, as records.
+
+    Attributes
+    ----------
+    raw : RawBatch
+    entities : list of str
+        The entity of each record; empty for a record that has none.
+    times : int64[n]
+        Event times in milliseconds.
+    labels : float64[n], optional
+    """
+
+    raw: RawBatch
+    entities: list[str]
+    times: Ints
+    labels: Floats | None = None
+
+
+def score_parts(parts: Iterable[Part], shard: Shard, on_rows: Callable[[int], None] = lambda _: None) -> Backtest:
+    """Score records, and collect what comes out.
+
+    Parameters
+    ----------
+    parts : iterable of Part
+        The stream in order.
+    shard : Shard
+        It knows nothing of the stream yet.
+    on_rows : callable
+        Called with the number of rows that were just scored.
+    """
     names = shard.member_names
     members = np.empty((0, len(names)))
     result = Backtest([], np.empty(0), np.empty(0, np.int64), None, member_names=names, members=members)
-    topic = _Topic(settings.event, partitions)
     labels: list[Floats] = []
-    columns: list[tuple[Any, ...]] = []  # scores, flags, members, times, partitions, in time, judged; of a chunk each
+    # of each part: scores, flags, members, times, partitions, offsets, in time, judged
+    columns: list[tuple[Any, ...]] = []
     reports: list[tuple[int, dict[str, Any]]] = []
-    for rows in chunks:
-        raw = topic.append(rows)
+    for raw, entities, times, labels_of_part in parts:
         score, flag = np.zeros(len(raw)), np.zeros(len(raw), np.int64)
         in_time, judged = np.zeros((2, len(raw)), np.bool_)
         opinions = np.full((len(raw), len(names)), np.nan)
         for start in range(0, len(raw), BATCH):
-            part = raw.take(np.arange(start, min(start + BATCH, len(raw))))
-            out = shard.process(part)
+            rows = np.arange(start, min(start + BATCH, len(raw)))
+            out = shard.process(raw.take(rows))
             scored = zip(out.rows, out.evidence, out.members, out.anomalous, out.judged, strict=True)
             for at, evidence, each, anomalous, known in scored:
                 score[start + at] = scores_of(evidence)
@@ -200,15 +238,15 @@ def score_stream(
             reports += _reported(out.notices)
             for what, n in out.counts.items():
                 result.counts[what] = result.counts.get(what, 0) + n
-            on_rows(len(part))
-        result.entities += rows.entities
-        columns.append((score, flag, opinions, raw.stamps, raw.partitions, in_time, judged))
-        if rows.labels is not None:
-            labels.append(rows.labels)
+            on_rows(len(rows))
+        result.entities += entities
+        columns.append((score, flag, opinions, times, raw.partitions, raw.offsets, in_time, judged))
+        if labels_of_part is not None:
+            labels.append(labels_of_part)
     if columns:
-        all_of = (np.concatenate(parts) for parts in zip(*columns, strict=True))
-        result.scores, result.flags, result.members, result.times, result.partitions = itertools.islice(all_of, 5)
-        result.in_time, result.judged = all_of
+        all_of = (np.concatenate(of_parts) for of_parts in zip(*columns, strict=True))
+        result.scores, result.flags, result.members, result.times = itertools.islice(all_of, 4)
+        result.partitions, result.offsets, result.in_time, result.judged = all_of
     result.labels = np.concatenate(labels) if labels else None
     result.promise = _promise(result, [*reports, *_last_reports(shard)])
     return result
@@ -309,7 +347,7 @@ def summary(results: list[Backtest]) -> dict[str, Any]:
             counts[what] = counts.get(what, 0) + n
     figures: dict[str, Any] = {
         "streams": len(results),
-        "entities": len({entity for result in results for entity in result.entities}),
+        "entities": len({entity for result in results for entity in result.entities if entity}),
         "flagged_rows": int(sum(result.flags.sum() for result in results)),
         **counts,
     }

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -51,39 +51,89 @@ class IncidentSeries:
     of_scores: bool
 
 
-def incident_series(
-    streams: list[list[Path]],
-    columns: Columns,
-    results: list[Backtest],
-    incidents: list[list[Opening]],
-    rename: dict[str, str],
-) -> list[IncidentSeries]:
-    """The series to show, those with the severest incidents first. The files are read once more for their values.
+class Source(Protocol):
+    """Where the streams of a backtest came from."""
 
-    Parameters
+    @property
+    def names(self) -> list[str]:
+        """Name of each stream."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether the rows have times; else they count as one second apart."""
+
+    @property
+    def by_offset(self) -> bool:
+        """Whether a row is known by its partition and offset; else by its number."""
+
+    def values(self, stream: int, fields: Iterable[str]) -> dict[str, Floats]:
+        """Values of fields in all rows of a stream, by name; NaN where one is missing or no number."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """Streams in files. They are read once more for the values of fields.
+
+    Attributes
     ----------
     streams : list of list of Path
         The files of each stream.
     columns : Columns
+    rename : dict of str to str
+        Names of fields by their name in the files.
+    """
+
+    streams: list[list[Path]]
+    columns: Columns
+    rename: dict[str, str]
+    by_offset: ClassVar[bool] = False
+
+    @property
+    def names(self) -> list[str]:
+        """See `Source`."""
+        return [", ".join(path.stem for path in files) for files in self.streams]
+
+    @property
+    def timed(self) -> bool:
+        """See `Source`."""
+        return self.columns.time is not None
+
+    def values(self, stream: int, fields: Iterable[str]) -> dict[str, Floats]:
+        """See `Source`."""
+        in_files = {new: old for old, new in reversed(self.rename.items())}
+        parts: dict[str, list[Floats]] = {name: [] for name in fields}
+        if not parts:
+            return {}
+        for path in self.streams[stream]:
+            for rows in read_rows(path, self.columns):
+                for name, of in parts.items():
+                    of.append(numbers(rows.fields, in_files.get(name, name)))
+        return {name: np.concatenate([np.empty(0), *of]) for name, of in parts.items()}
+
+
+def incident_series(source: Source, results: list[Backtest], incidents: list[list[Opening]]) -> list[IncidentSeries]:
+    """The series to show, those with the severest incidents first.
+
+    Parameters
+    ----------
+    source : Source
     results : list of Backtest
         One for each stream.
     incidents : list of list of Opening
         Incidents of each stream.
-    rename : dict of str to str
-        Names of fields by their name in the files.
     """
     found = []
     chosen = choose(incidents)
     for stream in dict.fromkeys(stream for stream, _, _ in chosen):
         result = results[stream]
         wanted = {key: of for key, of in chosen.items() if key[0] == stream}
-        sources = {field: _name_in_files(field, of[0], rename) for (_, _, field), of in wanted.items()}
-        values = _read(streams[stream], columns, {name for name in sources.values() if name})
+        fields = {field: _field_of(field, of[0]) for (_, _, field), of in wanted.items()}
+        values = source.values(stream, {name for name in fields.values() if name})
         names = np.asarray(result.entities, dtype=object)
         for (_, entity, field), of in wanted.items():
             rows = np.flatnonzero((names == entity) & result.in_time)
             rows = rows[np.argsort(result.times[rows], kind="stable")]
-            shown = values.get(sources[field] or "")
+            shown = values.get(fields[field] or "")
             of_scores = shown is None or bool(np.isnan(shown[rows]).all())
             shown = result.scores if shown is None or of_scores else shown
             found.append(IncidentSeries(stream, entity, field, of, rows, shown[rows], of_scores))
@@ -126,25 +176,11 @@ def _rank(incidents: list[Opening]) -> tuple[int, int]:
     return -max(map(severest, incidents)), -len(incidents)
 
 
-def _name_in_files(field: str | None, incident: Opening, rename: dict[str, str]) -> str | None:
-    """The name that a field of an alert has in the files. For an aggregate of a window, it is the field that was aggregated."""
-    if field is None:
-        return None
-    if window := incident.first_alert.get("aggregate"):
-        field = field.removeprefix(f"{window['window']}.").rpartition(".")[0]
-    return next((old for old, new in rename.items() if new == field), field)
-
-
-def _read(files: list[Path], columns: Columns, names: Iterable[str]) -> dict[str, Floats]:
-    """Values of fields in all rows of a stream, by name."""
-    parts: dict[str, list[Floats]] = {name: [] for name in names}
-    if not parts:
-        return {}
-    for path in files:
-        for rows in read_rows(path, columns):
-            for name, of in parts.items():
-                of.append(numbers(rows.fields, name))
-    return {name: np.concatenate([np.empty(0), *of]) for name, of in parts.items()}
+def _field_of(name: str | None, incident: Opening) -> str | None:
+    """The field of events that a field of an alert stands for: for an aggregate of a window, the one that was aggregated."""
+    if name is not None and (window := incident.first_alert.get("aggregate")):
+        return name.removeprefix(f"{window['window']}.").rpartition(".")[0]
+    return name
 
 
 def numbers(fields: pd.DataFrame, name: str) -> Floats:
@@ -168,7 +204,12 @@ def numbers(fields: pd.DataFrame, name: str) -> Floats:
     else:
         for outer in (column_name for column_name in fields.columns if name.startswith(f"{column_name}.")):
             column = [_nested(outer, item, name) for item in fields[outer].tolist()]
-    return _finite(np.array([as_float(item) if isinstance(item, int | float) else math.nan for item in column]))
+    return as_numbers(column)
+
+
+def as_numbers(values: Iterable[Any]) -> Floats:
+    """Values of any type as numbers; NaN for what is not finite, or no number."""
+    return _finite(np.array([as_float(item) if isinstance(item, int | float) else math.nan for item in values]))
 
 
 def _finite(values: Floats) -> Floats:

@@ -14,6 +14,7 @@ from streamgauge.jobs.pages import backtest_page
 from streamgauge.jobs.pages.backtest_page import duration, page
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.backtest import backtest
+from streamgauge.jobs.studies.incident_series import FileSource
 from streamgauge.jobs.studies.judging import openings
 from streamgauge.udfs.incidents.promise import MOST
 
@@ -90,7 +91,7 @@ def made(file, n=12_000, pumps=2):
 def paged(files, columns=COLUMNS, settings=None, **options):
     settings = settings or Settings()
     results = backtest(files, settings, columns, **options)
-    html = page([[file] for file in files], columns, results, settings)
+    html = page(FileSource([[file] for file in files], columns, settings.event.rename), results, settings)
     return results, Page(html), html
 
 

@@ -1,0 +1,156 @@
+"""The fields of some records of a topic: their types, how many records have them, and how often each value comes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import msgspec
+import numpy as np
+from streamgauge.models.contract import Ints
+from streamgauge.models.errors import InputError
+from streamgauge.udfs.events.decode import NamesTooLongError, flatten
+from streamgauge.udfs.events.entity import MAX_ENTITY, digits, shown
+
+MOSTLY = 0.95  # share of the records of which something must hold
+CATEGORIES, OF_EACH = 50, 10  # a category has at most so many values, and on average at least so many records of each
+_decoder = msgspec.json.Decoder()
+
+
+@dataclass(frozen=True)
+class SeenField:
+    """A field in the records.
+
+    Attributes
+    ----------
+    name : str
+        Nested fields are joined by dots.
+    values : list
+        A value for each event; None where the field is missing.
+    """
+
+    name: str
+    values: list[Any] = field(repr=False)
+
+    @cached_property
+    def there(self) -> list[Any]:
+        """Values that are not missing."""
+        return [value for value in self.values if value is not None]
+
+    @cached_property
+    def kind(self) -> str:
+        """Type of the values: text, whole number, number, true or false, list, mixed; empty if there is none."""
+        types = set(map(type, self.there))
+        if types == {int, float}:
+            types = {float}
+        names = {str: "text", int: "whole number", float: "number", bool: "true or false", list: "list"}
+        return "" if not types else "mixed" if len(types) > 1 else names[types.pop()]
+
+    @property
+    def share(self) -> float:
+        """Share of the events that have the field."""
+        return len(self.there) / len(self.values)
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How often each value came, as text."""
+        return Counter(map(text_of, self.there))
+
+    @property
+    def distinct(self) -> int:
+        """Number of different values."""
+        return len(self.counts)
+
+    @property
+    def example(self) -> str:
+        """A value, as JSON."""
+        return shown(self.there[-1]) if self.there else ""
+
+    @cached_property
+    def words(self) -> set[str]:
+        """The words of the last part of the name, in small letters."""
+        last = self.name.rpartition(".")[2]
+        return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", last)}
+
+    @property
+    def names_someone(self) -> bool:
+        """Whether each event has a value that may name an entity."""
+        fits = self.kind in ("text", "whole number") and self.share >= MOSTLY
+        return fits and all(0 < len(value) <= MAX_ENTITY for value in self.counts)
+
+    @property
+    def is_category(self) -> bool:
+        """Whether it is text of which few values repeat."""
+        return self.kind == "text" and 1 < self.distinct <= CATEGORIES and len(self.there) >= OF_EACH * self.distinct
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The records that are JSON objects.
+
+    Attributes
+    ----------
+    fields : list of SeenField
+    keys : list of str or None
+        Kafka's keys.
+    partitions : list of int
+    stamps : int64[n]
+        Kafka's timestamps in milliseconds.
+    """
+
+    fields: list[SeenField]
+    keys: list[str | None]
+    partitions: list[int]
+    stamps: Ints
+
+
+def sample_of(records: Sequence[Any], topic: str) -> Sample:
+    """The records that are JSON objects.
+
+    Parameters
+    ----------
+    records : sequence of kafka.consumer.fetcher.ConsumerRecord
+    topic : str
+        Named in errors.
+
+    Raises
+    ------
+    InputError
+        There is no record, or none is a JSON object.
+    """
+    if not records:
+        raise InputError(f"the topic {topic!r} is empty: nothing can be guessed before it has records")
+    found = [(record, value) for record in records if (value := _object(record.value)) is not None]
+    if not found:
+        first = (records[-1].value or b"")[:40]
+        raise InputError(
+            f"none of the {len(records)} newest records of {topic!r} is a JSON object, which an event has to be; "
+            f"the last one begins with {first!r}"
+        )
+    names = dict.fromkeys(name for _, value in found for name in value)
+    return Sample(
+        [SeenField(name, [value.get(name) for _, value in found]) for name in names],
+        [None if record.key is None else record.key.decode(errors="replace") for record, _ in found],
+        [record.partition for record, _ in found],
+        np.array([record.timestamp for record, _ in found], np.int64),
+    )
+
+
+def _object(payload: bytes | None) -> dict[str, Any] | None:
+    """A payload as a flat object; None if it is none."""
+    try:
+        value = _decoder.decode(payload or b"")
+        return flatten(value, len(payload or b"")) if isinstance(value, dict) else None
+    except (ValueError, RecursionError, NamesTooLongError):
+        return None
+
+
+def text_of(value: Any) -> str:
+    """A value as text: text and whole numbers as in the name of an entity."""
+    if isinstance(value, str):
+        return value
+    return digits(value) if type(value) is int else shown(value)
