@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
 # Without EXTRA it compiles the kernels too; the home of the local cluster is .streamgauge unless STREAMGAUGE_HOME names another.
-#   install.sh [EXTRA]      EXTRA: none, or dev for the tests
+#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL)
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3.11}
@@ -12,7 +12,15 @@ command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
 command -v mvn >/dev/null || packages+=(maven)
 command -v "$python" >/dev/null || packages+=(python3.11)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3.11-venv)
+# The tests start a PostgreSQL of their own. The package must not start one.
+if [ "$extra" = dev ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
+  packages+=(postgresql)
+fi
 if ((${#packages[@]})); then
+  if [[ " ${packages[*]} " == *" postgresql "* ]] && ((EUID == 0)) && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+    mkdir -p /etc/postgresql-common
+    echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+  fi
   if ((EUID == 0)) && command -v apt-get >/dev/null; then
     echo "installing ${packages[*]}"
     apt-get update -qq

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, delete, func, select
-from streamgauge.jobs.service.database import insert_into
+from streamgauge.jobs.service.database import insert_into, or_update
 from streamgauge.jobs.service.tables import audit, sessions, tokens
 from streamgauge.models.errors import InputError
 
 SCOPES = ("read", "feedback")
 PREFIX = "sg_"
+FIRST = "first"  # name of the token of the settings
 SESSION = 12 * 3_600_000  # milliseconds for which a person stays signed in
 DAY = 86_400_000
 
@@ -87,6 +88,15 @@ class Access:
             if connection.scalar(add.returning(tokens.c.name)) is None:
                 raise InputError(f"there is a token {name!r} already (`streamgauge token revoke {name}` ends it)")
         return token
+
+    def make_first(self, token: str) -> None:
+        """Make the token of the settings, with all scopes. It replaces the one that was made so before."""
+        row = {"name": FIRST, "hash": _hash(token), "scopes": " ".join(SCOPES), "made": _now(), "expires": None}
+        with self._engine.begin() as connection:
+            if connection.scalar(select(tokens.c.hash).where(tokens.c.name == FIRST)) != row["hash"]:
+                connection.execute(delete(sessions).where(sessions.c.token == FIRST))
+                statement = insert_into(self._engine, tokens)
+                connection.execute(or_update(statement, ("name",), ("hash", "scopes", "made", "expires")), [row])
 
     def revoke(self, name: str) -> None:
         """End a token and its sessions.

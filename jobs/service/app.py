@@ -55,11 +55,13 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
         The service would listen for other machines, and there is no token.
     """
     access, queries = Access(engine), Queries(engine)
+    if settings.service.token is not None:
+        access.make_first(settings.service.token.get_secret_value())
     protected = access.any_token()
     local = settings.service.host in LOCAL
     if not local and not protected:
         raise InputError(
-            f"service.host is {settings.service.host}: make a token first (`streamgauge token create NAME`), "
+            f"service.host is {settings.service.host}: make a token first (`streamgauge token create NAME`, or service.token), "
             "or anybody could read and judge. Without a token, only 127.0.0.1 is allowed"
         )
     intake = Intake(settings, engine)

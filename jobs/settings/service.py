@@ -14,6 +14,12 @@ class ServiceSettings(Section):
         description="`postgresql://USER:PASSWORD@HOST/NAME`, or `sqlite:///FILE`; null is the file history.db in the home folder. "
         "Set one with a password by the variable STREAMGAUGE__SERVICE__DATABASE.",
     )
+    token: SecretStr | None = Field(
+        None,
+        min_length=20,
+        description="A token with all scopes that is made at start, by the name `first`: for images, where nobody can type a command "
+        "before. Set it by the variable STREAMGAUGE__SERVICE__TOKEN.",
+    )
     host: str = Field(
         "127.0.0.1",
         min_length=1,

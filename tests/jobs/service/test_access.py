@@ -20,6 +20,20 @@ def test_a_token_names_its_caller_and_only_its_hash_is_kept(database):
         assert token not in str(connection.execute(select(tokens)).all())
 
 
+def test_the_token_of_the_settings_is_made_once_and_replaced_if_it_changes(database):
+    access = Access(database)
+    for _ in range(2):
+        access.make_first("long-enough-to-be-a-token")
+    session = access.sign_in("long-enough-to-be-a-token")
+    access.make_first("long-enough-to-be-a-token")
+    assert access.of_session(session).scopes == {"read", "feedback"}
+    access.make_first("another-one-that-is-long-enough")
+    assert access.of_session(session) is None
+    assert access.of_token("long-enough-to-be-a-token") is None
+    assert access.of_token("another-one-that-is-long-enough").name == "first"
+    assert len(access.all_tokens()) == 1
+
+
 def test_a_name_has_one_token(database):
     access = Access(database)
     access.make("ann", ["read"], None)

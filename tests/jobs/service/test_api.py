@@ -136,6 +136,12 @@ def test_with_a_token_nobody_gets_in_without_one(history, database):
 def test_without_a_token_only_this_machine_is_served(history, database):
     with pytest.raises(InputError, match="make a token first"):
         application(settings(host="0.0.0.0"), database)
+    from_settings = TestClient(application(settings(host="0.0.0.0", token="t" * 20), database))
+    assert from_settings.get("/v1/incidents").status_code == 401
+    assert from_settings.get("/v1/incidents", headers={"Authorization": f"Bearer {'t' * 20}"}).status_code == 200
+
+
+def test_without_a_token_other_names_of_this_machine_are_refused(history, database):
     client = TestClient(application(settings(), database), base_url="http://evil.example")
     assert client.get("/v1/incidents").status_code == 400
 
