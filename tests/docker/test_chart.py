@@ -92,6 +92,9 @@ def test_the_chart_has_the_version_of_the_package():
 # ---- with helm ------------------------------------------------------------------------------------------------------
 
 
+KUBERNETES = ("--kube-version", "1.31.0")
+
+
 def helm(*arguments: str, fails: bool = False) -> str:
     done = subprocess.run([str(HELM), *arguments], capture_output=True, text=True, check=False)
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
@@ -101,7 +104,7 @@ def helm(*arguments: str, fails: bool = False) -> str:
 def manifests(*sets: str) -> dict[tuple[str, str], dict[str, Any]]:
     """What the chart makes with some values, by kind and name."""
     arguments = [word for value in sets for word in ("--set", value)]
-    text = helm("template", "sg", str(CHART), *arguments)
+    text = helm("template", "sg", str(CHART), *KUBERNETES, *arguments)
     found = [document for document in yaml.safe_load_all(text) if document]
     by_name = {(document["kind"], document["metadata"]["name"]): document for document in found}
     assert len(by_name) == len(found)
@@ -189,5 +192,5 @@ def test_policies_and_monitors_select_the_pods():
 
 @needs_helm
 def test_wrong_values_stop_the_installation_with_the_key():
-    said = helm("template", "sg", str(CHART), "--set", "job.upgradeMode=careless", fails=True)
+    said = helm("template", "sg", str(CHART), *KUBERNETES, "--set", "job.upgradeMode=careless", fails=True)
     assert "upgradeMode" in said
