@@ -40,8 +40,8 @@ LABEL org.opencontainers.image.title="streamgauge-job" org.opencontainers.image.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends libjemalloc2 openjdk-17-jre-headless \
  && rm -rf /var/lib/apt/lists/* \
- && groupadd --system --gid 9999 flink \
- && useradd --system --uid 9999 --gid flink --home-dir /opt/flink --no-create-home flink \
+ && groupadd --gid 9999 flink \
+ && useradd --uid 9999 --gid flink --home-dir /opt/flink --no-create-home --shell /usr/sbin/nologin flink \
  && install -d -o flink -g flink /opt/flink /opt/streamgauge/kernels /var/lib/streamgauge \
  && install -d -o 10001 -g 10001 /models
 COPY --from=libraries /opt/streamgauge/python /opt/streamgauge/python

@@ -25,8 +25,8 @@ RUN python3.11 -m venv /opt/streamgauge/python \
 # ---- the image --------------------------------------------------------------------------------------------------------
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="streamgauge-service" org.opencontainers.image.licenses="Apache-2.0"
-RUN groupadd --system --gid 10001 streamgauge \
- && useradd --system --uid 10001 --gid streamgauge --home-dir /var/lib/streamgauge --no-create-home streamgauge \
+RUN groupadd --gid 10001 streamgauge \
+ && useradd --uid 10001 --gid streamgauge --home-dir /var/lib/streamgauge --no-create-home --shell /usr/sbin/nologin streamgauge \
  && install -d -o streamgauge -g streamgauge /opt/streamgauge/kernels /var/lib/streamgauge
 COPY --from=libraries /opt/streamgauge/python /opt/streamgauge/python
 

@@ -29,8 +29,8 @@ RUN python3.11 -m venv /opt/streamgauge/python \
 # ---- the image --------------------------------------------------------------------------------------------------------
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="streamgauge-trainer" org.opencontainers.image.licenses="Apache-2.0"
-RUN groupadd --system --gid 10001 streamgauge \
- && useradd --system --uid 10001 --gid streamgauge --home-dir /var/lib/streamgauge --no-create-home streamgauge \
+RUN groupadd --gid 10001 streamgauge \
+ && useradd --uid 10001 --gid streamgauge --home-dir /var/lib/streamgauge --no-create-home --shell /usr/sbin/nologin streamgauge \
  && install -d -o streamgauge -g streamgauge /opt/streamgauge/kernels /var/lib/streamgauge /models
 COPY --from=libraries /opt/streamgauge/python /opt/streamgauge/python
 
@@ -55,6 +55,8 @@ RUN streamgauge warm --home /opt/streamgauge/kernels \
 ENV NUMBA_CACHE_DIR=/opt/streamgauge/kernels/current
 WORKDIR /var/lib/streamgauge
 
+# The trainer ends in order when it is interrupted; as the first process of a container it would not hear SIGTERM.
+STOPSIGNAL SIGINT
 # metrics
 EXPOSE 9300
 HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=6 \

@@ -33,8 +33,10 @@ def main() -> None:
     chosen = parser.parse_args()
     cluster = Cluster(chosen.home, {})
     install_flink(cluster, chosen.jars)
-    for plugin in (chosen.jars / "plugins").glob("*"):
-        shutil.copytree(plugin, cluster.flink_home / "plugins" / plugin.name)
+    for jar in (chosen.jars / "plugins").glob("*/*.jar"):
+        folder = cluster.flink_home / "plugins" / jar.parent.name
+        folder.mkdir(exist_ok=True)
+        (folder / jar.name).symlink_to(jar)
     file = cluster.flink_home / "conf" / "config.yaml"
     config = {key: value for key, value in yaml.safe_load(file.read_text()).items() if key not in NOT_HERE}
     folders = {

@@ -228,3 +228,10 @@ def test_flink_in_the_image_is_that_of_the_local_cluster_with_other_addresses(tm
     }
     assert image["rest.bind-address"] == image["taskmanager.bind-host"] == "0.0.0.0"
     assert (home / "flink" / "conf" / "log4j-console.properties").read_bytes() == logging.read_bytes()
+
+
+def test_no_password_of_the_environment_is_written_to_the_log():
+    lines = (IMAGES / "log4j-console.properties").read_text(encoding="utf-8").splitlines()
+    logger = "org.apache.flink.client.python.PythonEnvUtils"  # writes all variables when the job's script starts
+    [name] = [line.split(".")[1] for line in lines if line.endswith(f".name = {logger}")]
+    assert f"logger.{name}.level = WARN" in lines
