@@ -1,0 +1,65 @@
+# The trainer: answers the requests of the job to retrain, and moves versions of models between their roles.
+# Build it from the root of the repository:  docker build -f docker/trainer.Dockerfile -t streamgauge/trainer:0.1.0 .
+# Networks need torch, which is large. Without them, build with --build-arg EXTRA= ; with another package index, such as that of
+# torch for processors only, with --build-arg PIP_EXTRA_INDEX_URL=ADDRESS.
+ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
+
+# ---- wheel: our code, and the list of what it needs without Flink -----------------------------------------------------
+FROM ${PYTHON_IMAGE} AS wheel
+ARG EXTRA=train
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /source
+RUN python3.11 -m venv /build
+COPY constraints.txt ./
+RUN /build/bin/pip install -q -c constraints.txt setuptools==80.9.0 wheel==0.45.1 packaging
+COPY . .
+RUN /build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /dist . \
+ && /build/bin/python docker/images/requirements.py /dist/*.whl --without apache-flink --extra "$EXTRA" > /dist/requirements.txt
+
+# ---- libraries: a layer that stays the same while our code changes ----------------------------------------------------
+FROM ${PYTHON_IMAGE} AS libraries
+ARG PIP_EXTRA_INDEX_URL
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+COPY constraints.txt /tmp/
+COPY --from=wheel /dist/requirements.txt /tmp/
+RUN python3.11 -m venv /opt/streamgauge/python \
+ && /opt/streamgauge/python/bin/pip install -q -c /tmp/constraints.txt -r /tmp/requirements.txt \
+ && /opt/streamgauge/python/bin/pip check
+
+# ---- the image --------------------------------------------------------------------------------------------------------
+FROM ${PYTHON_IMAGE}
+LABEL org.opencontainers.image.title="streamgauge-trainer" org.opencontainers.image.licenses="Apache-2.0"
+RUN groupadd --gid 10001 streamgauge \
+ && useradd --uid 10001 --gid streamgauge --home-dir /var/lib/streamgauge --no-create-home --shell /usr/sbin/nologin streamgauge \
+ && install -d -o streamgauge -g streamgauge /opt/streamgauge/kernels /var/lib/streamgauge /models
+COPY --from=libraries /opt/streamgauge/python /opt/streamgauge/python
+
+# Kernels are compiled for processors since 2013 (AVX2); on arm64 build with --build-arg NUMBA_CPU_NAME=generic.
+ARG NUMBA_CPU_NAME=x86-64-v3
+ENV PATH=/opt/streamgauge/python/bin:$PATH \
+    NUMBA_CPU_NAME=$NUMBA_CPU_NAME \
+    NUMBA_CPU_FEATURES= \
+    PYTHONUNBUFFERED=1 \
+    STREAMGAUGE_HOME=/var/lib/streamgauge
+
+# Our code. Times of whole seconds, because an archive of a layer keeps no others, and numba compares them with those of its kernels.
+RUN --mount=type=bind,from=wheel,source=/dist,target=/dist \
+    pip install -q --no-cache-dir --no-deps --no-compile /dist/*.whl \
+ && find /opt/streamgauge/python/lib/python3.11/site-packages/streamgauge -name '*.py' -exec touch -d @1700000000 {} + \
+ && python -m compileall -q /opt/streamgauge/python/lib/python3.11/site-packages/streamgauge
+COPY docker/images/healthy.py /opt/streamgauge/images/
+
+USER streamgauge
+RUN streamgauge warm --home /opt/streamgauge/kernels \
+ && ln -s /opt/streamgauge/kernels/numba/* /opt/streamgauge/kernels/current
+ENV NUMBA_CACHE_DIR=/opt/streamgauge/kernels/current
+WORKDIR /var/lib/streamgauge
+
+# The trainer ends in order when it is interrupted; as the first process of a container it would not hear SIGTERM.
+STOPSIGNAL SIGINT
+# metrics
+EXPOSE 9300
+HEALTHCHECK --interval=10s --timeout=6s --start-period=60s --retries=6 \
+  CMD ["python", "/opt/streamgauge/images/healthy.py", "http://127.0.0.1:9300/metrics"]
+ENTRYPOINT ["streamgauge"]
+CMD ["train", "--watch", "--metrics-port", "9300"]

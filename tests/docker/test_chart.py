@@ -1,0 +1,196 @@
+"""The Helm chart: its values, and where helm is installed, the manifests that it makes."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+from streamgauge.jobs.settings.loading import validated
+
+from tests.docker.read import CHART, DOCKER, ROOT, read_json, read_yaml
+
+SCHEMA = read_json(CHART / "values.schema.json")
+VALUES = read_yaml(CHART / "values.yaml")
+HELM = shutil.which("helm")
+needs_helm = pytest.mark.skipif(HELM is None, reason="helm is not installed")
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The values with one of them changed."""
+    values = copy.deepcopy(VALUES)
+    *sections, key = path.split(".")
+    inner = values
+    for section in sections:
+        inner = inner[section]
+    inner[key] = value
+    return values
+
+
+def test_the_schema_is_one_and_the_values_keep_it():
+    Draft7Validator.check_schema(SCHEMA)
+    assert [error.message for error in Draft7Validator(SCHEMA).iter_errors(VALUES)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("job.upgradeMode", "careless"),
+        ("job.parallelism", 0),
+        ("job.paralelism", 2),
+        ("job.image", "streamgauge/job:latest"),
+        ("job.taskManager.memory", "much"),
+        ("image.tag", "latest"),
+        ("settings.kafka", {}),
+        ("storage.url", "flink-data"),
+        ("service.replicas", "two"),
+        ("service.database", {"url": "postgresql://user:secret@host/db"}),
+        ("monitoring.interval", "15"),
+    ],
+)
+def test_the_schema_refuses_wrong_values(path, value):
+    assert list(Draft7Validator(SCHEMA).iter_errors(changed(path, value)))
+
+
+def test_the_schema_knows_every_value():
+    def keys(values: dict[str, Any], schema: dict[str, Any], where: str = "") -> list[str]:
+        unknown = []
+        for key, value in values.items():
+            inner = schema.get("properties", {}).get(key)
+            if inner is None and schema.get("additionalProperties") is False:
+                unknown.append(f"{where}{key}")
+            elif inner is not None and isinstance(value, dict):
+                unknown += keys(value, inner, f"{where}{key}.")
+        return unknown
+
+    assert keys(VALUES, SCHEMA) == []
+    assert set(SCHEMA["properties"]) - {"global"} == set(VALUES)
+
+
+def test_the_settings_are_valid_settings_of_the_job():
+    validated(VALUES["settings"], "values.yaml")
+
+
+def test_files_that_the_chart_shares_are_the_ones_of_the_repository():
+    shared = {
+        "flink.yaml": ROOT / "flink-conf" / "config.yaml",
+        "rules.yml": DOCKER / "prometheus" / "rules.yml",
+        "log4j-console.properties": DOCKER / "images" / "log4j-console.properties",
+    }
+    assert {file.name: file.resolve() for file in (CHART / "files").iterdir()} == shared
+
+
+def test_the_chart_has_the_version_of_the_package():
+    assert f'version="{read_yaml(CHART / "Chart.yaml")["appVersion"]}"' in (ROOT / "setup.py").read_text()
+
+
+# ---- with helm ------------------------------------------------------------------------------------------------------
+
+
+KUBERNETES = ("--kube-version", "1.31.0")
+
+
+def helm(*arguments: str, fails: bool = False) -> str:
+    done = subprocess.run([str(HELM), *arguments], capture_output=True, text=True, check=False)
+    assert (done.returncode != 0) == fails, done.stdout + done.stderr
+    return done.stderr if fails else done.stdout
+
+
+def manifests(*sets: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """What the chart makes with some values, by kind and name."""
+    arguments = [word for value in sets for word in ("--set", value)]
+    text = helm("template", "sg", str(CHART), *KUBERNETES, *arguments)
+    found = [document for document in yaml.safe_load_all(text) if document]
+    by_name = {(document["kind"], document["metadata"]["name"]): document for document in found}
+    assert len(by_name) == len(found)
+    return by_name
+
+
+EVERYTHING = ("ingress.enabled=true", "monitoring.enabled=true", "monitoring.rules=true", "models.existingClaim=models")
+
+
+@needs_helm
+def test_helm_finds_nothing_wrong():
+    helm("lint", "--strict", str(CHART))
+
+
+@needs_helm
+def test_the_chart_makes_all_objects():
+    kinds = sorted(kind for kind, _ in manifests(*EVERYTHING))
+    assert kinds == sorted(
+        ["ConfigMap", "Deployment", "Deployment", "FlinkDeployment", "Ingress", "PersistentVolumeClaim"]
+        + ["NetworkPolicy"] * 3
+        + ["PodDisruptionBudget", "PodMonitor", "PodMonitor", "PrometheusRule", "Service", "ServiceMonitor"]
+    )
+
+
+@needs_helm
+@pytest.mark.parametrize("component", ["job", "trainer", "service"])
+def test_a_component_can_be_left_out(component):
+    left = manifests(f"{component}.enabled=false", *EVERYTHING)
+    assert not [name for kind, name in left if name.endswith(f"-{component}") and kind != "PersistentVolumeClaim"]
+    assert any(name == "sg-streamgauge-settings" for _, name in left)
+
+
+@needs_helm
+def test_the_job_has_flinks_options_and_upgrades_by_savepoint():
+    deployment = manifests()["FlinkDeployment", "sg-streamgauge-job"]["spec"]
+    options = deployment["flinkConfiguration"]
+    needed = {k: v for k, v in read_yaml(ROOT / "flink-conf" / "config.yaml").items() if "host" not in k}
+    needed = {k: v for k, v in needed.items() if "address" not in k and ".process.size" not in k}
+    assert {key: options.get(key) for key in needed} == {key: helm_text(value) for key, value in needed.items()}
+    assert options["high-availability.type"] == "kubernetes"
+    assert all(isinstance(value, str) for value in options.values())
+    assert deployment["job"]["upgradeMode"] == "savepoint"
+    assert deployment["podTemplate"]["spec"]["securityContext"]["runAsNonRoot"] is True
+
+
+def helm_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@needs_helm
+def test_the_settings_in_the_cluster_are_valid_and_have_the_parallelism_of_the_job(tmp_path: Path):
+    made = manifests("job.parallelism=2", "settings.decide.promise=2 per day")
+    text = made["ConfigMap", "sg-streamgauge-settings"]["data"]["detection.yaml"]
+    settings = validated(yaml.safe_load(text), "the ConfigMap")
+    assert (settings.job.parallelism, settings.models.registry) == (2, "/models")
+    assert made["FlinkDeployment", "sg-streamgauge-job"]["spec"]["job"]["parallelism"] == 2
+
+
+@needs_helm
+def test_secrets_come_by_reference():
+    made = manifests("kafkaProperties.existingSecret=kafka")
+    for kind, name in (("Deployment", "sg-streamgauge-service"), ("Deployment", "sg-streamgauge-trainer")):
+        [container] = made[kind, name]["spec"]["template"]["spec"]["containers"]
+        assert all("valueFrom" in variable for variable in container["env"])
+    job = made["FlinkDeployment", "sg-streamgauge-job"]["spec"]
+    [variable] = job["podTemplate"]["spec"]["containers"][0]["env"]
+    assert variable["valueFrom"]["secretKeyRef"] == {"name": "kafka", "key": "properties"}
+    assert not [kind for kind, _ in made if kind == "Secret"]
+
+
+@needs_helm
+def test_policies_and_monitors_select_the_pods():
+    made = manifests(*EVERYTHING)
+    pods = {
+        "trainer": made["Deployment", "sg-streamgauge-trainer"]["spec"]["template"]["metadata"]["labels"],
+        "service": made["Deployment", "sg-streamgauge-service"]["spec"]["template"]["metadata"]["labels"],
+        "job": made["FlinkDeployment", "sg-streamgauge-job"]["spec"]["podTemplate"]["metadata"]["labels"],
+    }
+    for component, labels in pods.items():
+        policy = made["NetworkPolicy", f"sg-streamgauge-{component}"]["spec"]["podSelector"]["matchLabels"]
+        assert policy.items() <= labels.items()
+        kind = "ServiceMonitor" if component == "service" else "PodMonitor"
+        assert made[kind, f"sg-streamgauge-{component}"]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+@needs_helm
+def test_wrong_values_stop_the_installation_with_the_key():
+    said = helm("template", "sg", str(CHART), *KUBERNETES, "--set", "job.upgradeMode=careless", fails=True)
+    assert "upgradeMode" in said
