@@ -121,6 +121,13 @@ def test_what_the_operator_is_unpickled_with_imports_no_numerical_library():
     assert done.stdout.splitlines()[-1] == "shards []"
 
 
+def test_the_service_needs_neither_flink_nor_numerical_libraries():
+    heavy = "'pyflink', 'apache_beam', 'numba', 'scipy', 'sklearn', 'river', 'torch', 'pandas', 'matplotlib'"
+    code = f"import sys, streamgauge.jobs.service.app; print(sorted({{{heavy}}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_no_file_is_longer_than_500_lines():
     files = [p for f in (*FORBIDDEN, "tests", "benchmarks", "examples") for p in (ROOT / f).rglob("*.py")]
     assert {p.name for p in files if len(p.read_text().splitlines()) > 500} == set()

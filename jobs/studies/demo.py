@@ -105,6 +105,7 @@ def run(output: Path, keep: bool, console: Console, home: Path | None = None) ->
     console.print(f"picture: {picture}   alerts: {output / 'alerts.jsonl'}")
     if keep:
         console.print(f"still running: Flink UI {cluster.ui}, Kafka {cluster.bootstrap}; `streamgauge down` stops both")
+        console.print(f"a page with the alerts: streamgauge serve --settings {settings_file}", soft_wrap=True)
     else:
         rest.cancel(job)
         if not running_before:
@@ -115,7 +116,7 @@ def run(output: Path, keep: bool, console: Console, home: Path | None = None) ->
 
 def on_own_topics(settings: Settings, cluster: local_cluster.Cluster, run: str) -> tuple[Settings, Path]:
     """Settings for the local broker, with topics that only this run uses, and a file with these settings."""
-    values = settings.model_dump(mode="json")
+    values = settings.model_dump(mode="json", exclude={"service": {"database", "token"}})  # no secrets in the file
     values["kafka"] |= {
         "bootstrap": cluster.bootstrap,
         "start": "earliest",

@@ -1,1 +1,5 @@
-"""Migrations of the history's tables, oldest first."""
+"""Migrations of the history's tables.
+
+In: a connection to the database.
+Out: tables of the newest version.
+"""

@@ -1,1 +1,5 @@
-"""Migrations of the history's tables, oldest first."""
+"""The steps from one version of the tables to the next, oldest first.
+
+In: tables of the version before.
+Out: tables of the version that the step names.
+"""
