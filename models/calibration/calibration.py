@@ -47,16 +47,21 @@ class TailCalibrator:
         A raw score with a smaller tail probability is learned with less weight: anomalies stay rare.
     least : float
         Least weight: what lasts becomes usual.
+    steepest : float
+        Largest shape of the tail, 0 to 1. With 0, the tail is exponential: fit for raw scores that are evidence already.
     """
 
     name: ClassVar[str] = "tail_calibrator"
     state_version: ClassVar[int] = 2
 
-    def __init__(self, memory: int = 6000, warmup: int = 100, rare: float = 1e-4, least: float = 0.05) -> None:
+    def __init__(
+        self, memory: int = 6000, warmup: int = 100, rare: float = 1e-4, least: float = 0.05, steepest: float = STEEPEST
+    ) -> None:
         self.memory = memory
         self.warmup = warmup
         self.rare = rare
         self.least = least
+        self.steepest = steepest
         self._counts = np.zeros(BINS)
         self._sums = np.zeros(BINS)
         self._above = np.zeros(BINS)
@@ -96,6 +101,7 @@ class TailCalibrator:
             self.warmup,
             -math.log(self.rare),
             self.least,
+            self.steepest,
             evidence,
         )
         return evidence
@@ -108,7 +114,13 @@ class TailCalibrator:
             "above": self._above,
             "numbers": self._numbers,
         }
-        meta = {"memory": self.memory, "warmup": self.warmup, "rare": self.rare, "least": self.least}
+        meta = {
+            "memory": self.memory,
+            "warmup": self.warmup,
+            "rare": self.rare,
+            "least": self.least,
+            "steepest": self.steepest,
+        }
         return pack(self.name, self.state_version, meta, arrays)
 
     @classmethod
@@ -128,7 +140,7 @@ def odds(score: Floats) -> Floats:
 
 
 @njit(cache=True)
-def rate_learn(raw_scores, counts, sums, above, numbers, memory, warmup, rare, least, evidence):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+def rate_learn(raw_scores, counts, sums, above, numbers, memory, warmup, rare, least, steepest, evidence):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """The kernel of `TailCalibrator.rate_learn_many`, on its arrays; `evidence` is filled in."""
     for i in range(len(raw_scores)):
         m = raw_scores[i]
@@ -168,11 +180,11 @@ def rate_learn(raw_scores, counts, sums, above, numbers, memory, warmup, rare, l
                 sums[k] *= 0.5
                 numbers[COUNT] += counts[k]
         if numbers[SINCE] >= min(REFRESH, 1.0 + numbers[COUNT] / 16.0):
-            _refresh(counts, sums, above, numbers)
+            _refresh(counts, sums, above, numbers, steepest)
 
 
 @njit(cache=True)
-def _refresh(counts, sums, above, numbers):  # type: ignore[no-untyped-def]
+def _refresh(counts, sums, above, numbers, steepest):  # type: ignore[no-untyped-def]
     """Update the table: how many raw scores lie above each bin, and the tail.
 
     The highest eighth of the tail counts as if it stood at the tail's own 7/8 quantile; scale and shape are those that give such a
@@ -200,20 +212,20 @@ def _refresh(counts, sums, above, numbers):  # type: ignore[no-untyped-def]
             numbers[TAIL_SHARE] = running / numbers[COUNT]
             numbers[EXCESS] = numbers[SHAPE] = 0.0
             if capped < running:
-                _fit(max(0.0, total / running - start), cap - start, capped / running, numbers)
+                _fit(max(0.0, total / running - start), cap - start, capped / running, numbers, steepest)
     numbers[SINCE] = 0.0
 
 
 @njit(cache=True)
-def _fit(mean, cap, rest, numbers):  # type: ignore[no-untyped-def]
+def _fit(mean, cap, rest, numbers, steepest):  # type: ignore[no-untyped-def]
     """Scale and shape of a generalised Pareto tail from the mean excess, where a share `rest` beyond `cap` counts as `cap`.
 
     The shape is at least 0: the tail has no end.
     """
     numbers[EXCESS] = mean / (1.0 - rest)  # of an exponential tail, shape 0
-    if mean <= 0.0 or cap <= 0.0 or mean / cap >= (rest - 1.0) / math.log(rest):
+    if steepest <= 0.0 or mean <= 0.0 or cap <= 0.0 or mean / cap >= (rest - 1.0) / math.log(rest):
         return
-    low, high = 0.0, STEEPEST
+    low, high = 0.0, steepest
     for _ in range(24):
         shape = 0.5 * (low + high)
         # mean over cap, which falls with the shape

@@ -83,6 +83,8 @@ class Calibrators:
         The calibrator of each member.
     together : TailCalibrator
         The calibrator of the ensemble.
+    told : TailCalibrator
+        The calibrator of several fields, for alerts; that for ranks is among `members`.
     weights : float64[members]
         The weights now.
     target : float64[members]
@@ -90,7 +92,7 @@ class Calibrators:
     """
 
     kind = "calibrators"
-    version = 2
+    version = 3
 
     def __init__(self, members: Members, settings: CalibrationSettings, method: str = "mean") -> None:
         self.of, self.method = members, method
@@ -105,6 +107,9 @@ class Calibrators:
         # The members that join the channels of the only field, and of several fields, stand after the channels.
         self._field, self._fields = channels, channels + 1
         self.members[self._field] = PooledTail()
+        # Alerts on several fields rest on a calibration of their own. Its tail is exponential, because faults that last for days would
+        # give a tail of any shape so heavy an end that the next large one looks usual. Ranks keep the shape: they compare events.
+        self.told = TailCalibrator(settings.memory, settings.warmup, steepest=0.0)
         # The looks that are joined: the fields, the members that stand apart, then the ensemble.
         self._looks = members.apart.copy()
         self._looks[: channels + 2] = False
@@ -165,14 +170,17 @@ class Calibrators:
         fields = opinions.joined
         for together in (self._field, self._fields):
             fields = np.where(ready[:, together], members[:, together], fields)
-        looks = np.column_stack((fields, members[:, self._looks], ensemble))
+        rated = self.told.rate_learn_many(np.ascontiguousarray(opinions.raw_scores[:, self._fields]))
+        told = np.where(ready[:, self._fields], rated, fields)
+        looks = np.column_stack((told, members[:, self._looks], ensemble))
         present = np.column_stack((~np.isnan(fields), counts[:, self._looks], ~np.isnan(combined)))
         joined, parts = join(looks, present, self._columns, self._counts)
         of_kinds = opinions.by_kind / np.fmax(opinions.joined, 1e-9)[:, None]
         by_kind = np.maximum(parts[:, :OF_FIELDS], parts[:, OF_FIELDS, None] * of_kinds)
         novelty = np.full(len(joined), np.nan) if self._novelty is None else members[:, self._novelty]
         ranks, ranking = self._ranks if in_order else self._ranks_of_records, joined
-        if present[:, ~ranks].any():  # else all looks rank
+        if ready[:, self._fields].any() or present[:, ~ranks].any():  # else all looks rank
+            looks[:, 0] = fields
             ranking, _ = join(looks[:, ranks], present[:, ranks], self._columns[ranks], self._counts[ranks])
             ranking = np.where(np.isnan(ranking), joined, ranking)
         evidence = ranked(ranking, novelty, seen)
@@ -281,7 +289,7 @@ class Calibrators:
 
     def to_state(self) -> bytes:
         """All that was learned, versioned."""
-        parts = [member.to_state() for member in (*self.members, self.together)]
+        parts = [member.to_state() for member in (*self.members, self.together, self.told)]
         arrays: dict[str, npt.NDArray[np.uint8]] = {
             str(k): np.frombuffer(part, np.uint8) for k, part in enumerate(parts)
         }
@@ -296,7 +304,7 @@ class Calibrators:
             The bytes are no state of calibrators, or of a version that is not known.
         """
         _, arrays = unpack(state, self.kind, self.version)
-        *members, together = [arrays[str(k)].tobytes() for k in range(len(arrays))]
+        *members, together, told = [arrays[str(k)].tobytes() for k in range(len(arrays))]
         kinds = [PooledTail if k == self._field else TailCalibrator for k in range(len(members))]
         self.members = [kind.from_state(part) for kind, part in zip(kinds, members, strict=True)]
-        self.together = TailCalibrator.from_state(together)
+        self.together, self.told = TailCalibrator.from_state(together), TailCalibrator.from_state(told)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from streamgauge.models.calibration.calibration import BINS, rate_learn
+from streamgauge.models.calibration.calibration import BINS, STEEPEST, rate_learn
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.robust_cohort import ADAPT, COUNT, RobustCohort, moved, standardised
 
@@ -118,7 +118,7 @@ def _rarest(deviations, counts, sums, above, tails, memory, warmup, rare, least,
     for f in range(width):
         for i in range(n):
             column[i] = deviations[i, f]
-        rate_learn(column, counts[f], sums[f], above[f], tails[f], memory, warmup, rare, least, each)
+        rate_learn(column, counts[f], sums[f], above[f], tails[f], memory, warmup, rare, least, STEEPEST, each)
         for i in range(n):
             if not math.isnan(column[i]):
                 asked[i] += 1.0

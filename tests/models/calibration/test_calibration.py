@@ -119,3 +119,17 @@ def test_a_burst_of_anomalies_does_not_become_usual_but_a_lasting_change_does():
     assert (after[-5000:] >= -np.log(1e-3)).mean() < 0.01
     after = lasting.rate_learn_many(100.0 + random.exponential(size=150_000))
     assert (after[-5000:] >= -np.log(1e-3)).mean() < 0.01
+
+
+def test_an_exponential_tail_is_not_made_heavy_by_faults_that_last():
+    random = np.random.default_rng(4)
+    evidence = random.exponential(1.0, 30_000)
+    faulty = random.random(30_000) < 0.06
+    evidence[faulty] = random.lognormal(1.2, 0.8, int(faulty.sum()))
+    shaped, exponential = TailCalibrator(), TailCalibrator(steepest=0.0)
+    for calibrator in (shaped, exponential):
+        calibrator.rate_learn_many(evidence)
+        again = TailCalibrator.from_state(calibrator.to_state())
+        assert again.steepest == calibrator.steepest
+    large = np.array([40.0])
+    assert exponential.rate_learn_many(large)[0] > 12 > shaped.rate_learn_many(large)[0]
