@@ -165,13 +165,12 @@ class Calibrators:
             Whether the stream has an order. Records without one are ranked by the ensemble, which ranks them better than channels and
             relations do. These only raise alerts.
         """
-        members, ready, combined, ensemble = self.learn(opinions.raw_scores, opinions.canaries)
+        members, ready, combined, ensemble, told = self.learn(opinions.raw_scores, opinions.canaries)
         counts = ready & (self.weights > 0)
         fields = opinions.joined
         for together in (self._field, self._fields):
             fields = np.where(ready[:, together], members[:, together], fields)
-        rated = self.told.rate_learn_many(np.ascontiguousarray(opinions.raw_scores[:, self._fields]))
-        told = np.where(ready[:, self._fields], rated, fields)
+        told = np.where(ready[:, self._fields], told, fields)
         looks = np.column_stack((told, members[:, self._looks], ensemble))
         present = np.column_stack((~np.isnan(fields), counts[:, self._looks], ~np.isnan(combined)))
         joined, parts = join(looks, present, self._columns, self._counts)
@@ -193,7 +192,7 @@ class Calibrators:
             joined,
         )
 
-    def learn(self, raw_scores: Floats, canaries: Flags) -> tuple[Floats, Flags, Floats, Floats]:
+    def learn(self, raw_scores: Floats, canaries: Flags) -> tuple[Floats, Flags, Floats, Floats, Floats]:
         """Turn raw scores into evidence in row order, and learn from them.
 
         Parameters
@@ -211,14 +210,17 @@ class Calibrators:
             Whether the member has an opinion, and its calibrator is past its warm-up.
         combined, ensemble : float64[n]
             The members of the ensemble in one number; NaN where none is ready. And its evidence.
+        told : float64[n]
+            Evidence of several fields, for alerts; NaN where there are not several.
         """
+        told = self.told.rate_learn_many(np.ascontiguousarray(raw_scores[:, self._fields]))
         members, ready = self._evidence_of_members(raw_scores)
         members, ready = self.exchanged(members, canaries), self.exchanged(ready, canaries)
         combined = self._combine(members, ready & (self.weights > 0) & self._in_ensemble)
         ensemble = self.together.rate_learn_many(combined)
         if self.method == "mean":
             ensemble = np.fmax(ensemble, combined - MERGED)
-        return members, ready, combined, ensemble
+        return members, ready, combined, ensemble, told
 
     def _evidence_of_members(self, raw_scores: Floats) -> tuple[Floats, Flags]:
         """Turn each member's raw scores into evidence, and learn from them.
