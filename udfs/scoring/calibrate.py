@@ -19,6 +19,7 @@ from streamgauge.udfs.settings.pipeline import CalibrationSettings
 
 # However the members depend on each other, e times the geometric mean of their tail probabilities is a valid tail probability: the mean of
 # their evidence, less 1 (Vovk and Wang, Combining p-values via averaging, Biometrika 2020).
+SURE = 10_000  # joined evidence of several fields after which the exponential tail of alerts is used: a young one must be heavy
 MERGED = 1.0
 SHADOW = " shadow"  # end of the name of a shadow: a member that is scored, but raises no alerts
 # How many looks the relations of fields count for. They judge an event by all its fields at once, and rank better than any field by itself.
@@ -170,7 +171,7 @@ class Calibrators:
         fields = opinions.joined
         for together in (self._field, self._fields):
             fields = np.where(ready[:, together], members[:, together], fields)
-        told = np.where(ready[:, self._fields], told, fields)
+        told = np.where(np.isnan(told), fields, told)
         looks = np.column_stack((told, members[:, self._looks], ensemble))
         present = np.column_stack((~np.isnan(fields), counts[:, self._looks], ~np.isnan(combined)))
         joined, parts = join(looks, present, self._columns, self._counts)
@@ -211,9 +212,11 @@ class Calibrators:
         combined, ensemble : float64[n]
             The members of the ensemble in one number; NaN where none is ready. And its evidence.
         told : float64[n]
-            Evidence of several fields, for alerts; NaN where there are not several.
+            Evidence of several fields, for alerts; NaN where there are not several, or where its tail is not known well.
         """
-        told = self.told.rate_learn_many(np.ascontiguousarray(raw_scores[:, self._fields]))
+        of_fields = np.ascontiguousarray(raw_scores[:, self._fields])
+        learned = self.told.learned + np.cumsum(~np.isnan(of_fields))
+        told = np.where(learned > SURE, self.told.rate_learn_many(of_fields), np.nan)
         members, ready = self._evidence_of_members(raw_scores)
         members, ready = self.exchanged(members, canaries), self.exchanged(ready, canaries)
         combined = self._combine(members, ready & (self.weights > 0) & self._in_ensemble)
