@@ -15,8 +15,8 @@ from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.udfs.control.feedback import Source, Stretch
+from streamgauge.udfs.incidents.kinds import SEVERITIES
 
-SEVERITIES = ("low", "medium", "high", "critical")
 COLOURS = {"low": "white", "medium": "yellow", "high": "dark_orange", "critical": "red"}
 
 

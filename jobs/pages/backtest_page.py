@@ -14,7 +14,7 @@ from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.backtest import Backtest, achieved_by_age, days_of, summary
 from streamgauge.jobs.studies.incident_series import Source, incident_series, severest
 from streamgauge.jobs.studies.judging import Opening, openings
-from streamgauge.udfs.incidents.severity import SEVERITIES
+from streamgauge.udfs.incidents.kinds import SEVERITIES
 
 MOST_ROWS = 300  # of the table of incidents
 MOST_NAMES = 8  # of files in the heading

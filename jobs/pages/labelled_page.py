@@ -10,7 +10,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 from streamgauge.jobs.pages.demo_plot import FALSE, FOUND, WINDOW
 from streamgauge.jobs.pages.html import PLAIN, STYLE, png
-from streamgauge.jobs.pages.series_plot import thinned
+from streamgauge.jobs.pages.thinned import thinned
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.jobs.studies.benchmark import cell
 from streamgauge.jobs.studies.judging import Opening, segments

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -11,12 +10,12 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from streamgauge.jobs.pages.demo_plot import WINDOW
 from streamgauge.jobs.pages.html import COLOURS, PLAIN, png
+from streamgauge.jobs.pages.thinned import thinned
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.jobs.studies.incident_series import IncidentSeries
 from streamgauge.jobs.studies.judging import segments
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import Floats
 
-BUCKETS = 800  # of a plot: each shows its smallest and its largest value
 SHAPES = {"low": ("o", 5), "medium": ("s", 6), "high": ("^", 8), "critical": ("D", 8)}  # marker and size
 MOST_SPANS = 500  # labelled segments, and durations of incidents, in a plot
 # If all values take more than `FLAT` times the room of the middle 98 % of them, the axis shows that middle and `AROUND` times its room
@@ -24,26 +23,6 @@ MOST_SPANS = 500  # labelled segments, and durations of incidents, in a plot
 FLAT, AROUND = 20.0, 2.0
 FEW = 100  # up to this many values are shown as points, too
 LARGEST = 1e300  # what is beyond this cannot be drawn
-
-
-def thinned(values: Floats) -> Ints:
-    """Places of the smallest and of the largest value of each of many buckets, in order; all places, if there are few.
-
-    Parameters
-    ----------
-    values : float64[n]
-        NaN is missing. A bucket without any value gives one place, so that the line has a gap there.
-    """
-    if len(values) <= 2 * BUCKETS:
-        return np.arange(len(values))
-    places: list[int] = []
-    for first, after in pairwise(np.linspace(0, len(values), BUCKETS + 1).astype(np.int64).tolist()):
-        part = values[first:after]
-        if np.isnan(part).all():
-            places.append(first)
-        else:
-            places += sorted({first + int(np.nanargmin(part)), first + int(np.nanargmax(part))})
-    return np.array(places, np.int64)
 
 
 def draw(series: IncidentSeries, result: Backtest, timed: bool) -> str:

@@ -16,7 +16,7 @@ from streamgauge.jobs.studies.judging import Opening
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.events.decode import flatten
 from streamgauge.udfs.events.schema import as_float
-from streamgauge.udfs.incidents.severity import SEVERITIES
+from streamgauge.udfs.incidents.kinds import SEVERITIES
 
 MOST_SERIES = 12
 ANY_SIZE = 10**9  # of a record, in bytes; how large it may be was checked when it was scored

@@ -12,9 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.models.contract import Ints
-from streamgauge.udfs.incidents.kinds import CHANGES, RESOLVED, RETRACTED
+from streamgauge.udfs.incidents.kinds import ENDED
 
-ENDED = (CHANGES[RESOLVED], CHANGES[RETRACTED])
 Work = TypeVar("Work")
 Done = TypeVar("Done")
 

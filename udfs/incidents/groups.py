@@ -11,12 +11,11 @@ import math
 from typing import Any
 
 from streamgauge.models.persistence.codec import pack, unpack
-from streamgauge.udfs.events.time import epoch_milliseconds, rfc3339
+from streamgauge.udfs.events.time import DAY, epoch_milliseconds, rfc3339
 
 MOST_NAMED = 50  # entities, and groups of single partitions, that a group names
 MOST_GROUPS = 200  # groups that are followed at a time
-KEPT = 86_400_000  # milliseconds for which a group is followed after its last incident
-DAY = 86_400_000
+KEPT = DAY  # milliseconds for which a group is followed after its last incident
 FINER = tuple(2**step for step in range(9))  # parts of `within` that are tried, the longest first
 SELDOM = 0.2  # largest share of the spans of a length that have an incident, so that two incidents in one of them are a group
 KNOWN = 12  # spans that must have passed before their share is used

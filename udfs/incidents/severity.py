@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.incidents.effects import TENFOLD, Effects
+from streamgauge.udfs.incidents.kinds import SEVERITIES
 from streamgauge.udfs.incidents.rules import Violations
 
-SEVERITIES = ("low", "medium", "high", "critical")
 LOW, MEDIUM, HIGH, CRITICAL = range(4)
 RARER = (1.0, 2.0, 4.0)  # powers of ten beyond the threshold from which on an event is medium, high, critical
 # An effect of less than `SMALL` usual variations and less than `SMALL_SHARE` of the expected value is low. One of less than `MODERATE`

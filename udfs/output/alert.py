@@ -27,9 +27,9 @@ from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.groups import Groups
 from streamgauge.udfs.incidents.judge import Judged
-from streamgauge.udfs.incidents.kinds import CHANGES, COLLECTIVE, KINDS, OPENED, RESOLVED, kind_of
+from streamgauge.udfs.incidents.kinds import CHANGES, COLLECTIVE, KINDS, OPENED, RESOLVED, SEVERITIES, kind_of
 from streamgauge.udfs.incidents.lifecycle import Decisions
-from streamgauge.udfs.incidents.severity import SEVERITIES, important
+from streamgauge.udfs.incidents.severity import important
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.scoring.attribution import expected, shares
 from streamgauge.udfs.scoring.calibrate import AGREES, SHADOW

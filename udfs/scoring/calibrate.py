@@ -19,7 +19,7 @@ from streamgauge.udfs.settings.pipeline import CalibrationSettings
 
 # However the members depend on each other, e times the geometric mean of their tail probabilities is a valid tail probability: the mean of
 # their evidence, less 1 (Vovk and Wang, Combining p-values via averaging, Biometrika 2020).
-SURE = 10_000  # joined evidence of several fields after which the exponential tail of alerts is used: a young one must be heavy
+TAIL_KNOWN = 10_000  # joined evidence of several fields after which the exponential tail of alerts is used: a young one must be heavy
 MERGED = 1.0
 SHADOW = " shadow"  # end of the name of a shadow: a member that is scored, but raises no alerts
 # How many looks the relations of fields count for. They judge an event by all its fields at once, and rank better than any field by itself.
@@ -84,7 +84,7 @@ class Calibrators:
         The calibrator of each member.
     together : TailCalibrator
         The calibrator of the ensemble.
-    told : TailCalibrator
+    for_alerts : TailCalibrator
         The calibrator of several fields, for alerts; that for ranks is among `members`.
     weights : float64[members]
         The weights now.
@@ -110,7 +110,7 @@ class Calibrators:
         self.members[self._field] = PooledTail()
         # Alerts on several fields rest on a calibration of their own. Its tail is exponential, because faults that last for days would
         # give a tail of any shape so heavy an end that the next large one looks usual. Ranks keep the shape: they compare events.
-        self.told = TailCalibrator(settings.memory, settings.warmup, steepest=0.0)
+        self.for_alerts = TailCalibrator(settings.memory, settings.warmup, steepest=0.0)
         # The looks that are joined: the fields, the members that stand apart, then the ensemble.
         self._looks = members.apart.copy()
         self._looks[: channels + 2] = False
@@ -166,13 +166,13 @@ class Calibrators:
             Whether the stream has an order. Records without one are ranked by the ensemble, which ranks them better than channels and
             relations do. These only raise alerts.
         """
-        members, ready, combined, ensemble, told = self.learn(opinions.raw_scores, opinions.canaries)
+        members, ready, combined, ensemble, for_alerts = self.learn(opinions.raw_scores, opinions.canaries)
         counts = ready & (self.weights > 0)
         fields = opinions.joined
         for together in (self._field, self._fields):
             fields = np.where(ready[:, together], members[:, together], fields)
-        told = np.where(np.isnan(told), fields, told)
-        looks = np.column_stack((told, members[:, self._looks], ensemble))
+        for_alerts = np.where(np.isnan(for_alerts), fields, for_alerts)
+        looks = np.column_stack((for_alerts, members[:, self._looks], ensemble))
         present = np.column_stack((~np.isnan(fields), counts[:, self._looks], ~np.isnan(combined)))
         joined, parts = join(looks, present, self._columns, self._counts)
         of_kinds = opinions.by_kind / np.fmax(opinions.joined, 1e-9)[:, None]
@@ -211,19 +211,19 @@ class Calibrators:
             Whether the member has an opinion, and its calibrator is past its warm-up.
         combined, ensemble : float64[n]
             The members of the ensemble in one number; NaN where none is ready. And its evidence.
-        told : float64[n]
+        for_alerts : float64[n]
             Evidence of several fields, for alerts; NaN where there are not several, or where its tail is not known well.
         """
         of_fields = np.ascontiguousarray(raw_scores[:, self._fields])
-        learned = self.told.learned + np.cumsum(~np.isnan(of_fields))
-        told = np.where(learned > SURE, self.told.rate_learn_many(of_fields), np.nan)
+        learned = self.for_alerts.learned + np.cumsum(~np.isnan(of_fields))
+        for_alerts = np.where(learned > TAIL_KNOWN, self.for_alerts.rate_learn_many(of_fields), np.nan)
         members, ready = self._evidence_of_members(raw_scores)
         members, ready = self.exchanged(members, canaries), self.exchanged(ready, canaries)
         combined = self._combine(members, ready & (self.weights > 0) & self._in_ensemble)
         ensemble = self.together.rate_learn_many(combined)
         if self.method == "mean":
             ensemble = np.fmax(ensemble, combined - MERGED)
-        return members, ready, combined, ensemble, told
+        return members, ready, combined, ensemble, for_alerts
 
     def _evidence_of_members(self, raw_scores: Floats) -> tuple[Floats, Flags]:
         """Turn each member's raw scores into evidence, and learn from them.
@@ -294,7 +294,7 @@ class Calibrators:
 
     def to_state(self) -> bytes:
         """All that was learned, versioned."""
-        parts = [member.to_state() for member in (*self.members, self.together, self.told)]
+        parts = [member.to_state() for member in (*self.members, self.together, self.for_alerts)]
         arrays: dict[str, npt.NDArray[np.uint8]] = {
             str(k): np.frombuffer(part, np.uint8) for k, part in enumerate(parts)
         }
@@ -309,7 +309,7 @@ class Calibrators:
             The bytes are no state of calibrators, or of a version that is not known.
         """
         _, arrays = unpack(state, self.kind, self.version)
-        *members, together, told = [arrays[str(k)].tobytes() for k in range(len(arrays))]
+        *members, together, for_alerts = [arrays[str(k)].tobytes() for k in range(len(arrays))]
         kinds = [PooledTail if k == self._field else TailCalibrator for k in range(len(members))]
         self.members = [kind.from_state(part) for kind, part in zip(kinds, members, strict=True)]
-        self.together, self.told = TailCalibrator.from_state(together), TailCalibrator.from_state(told)
+        self.together, self.for_alerts = TailCalibrator.from_state(together), TailCalibrator.from_state(for_alerts)

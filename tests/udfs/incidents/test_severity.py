@@ -8,8 +8,9 @@ import math
 import numpy as np
 import pytest
 from streamgauge.udfs.incidents.effects import Effects
+from streamgauge.udfs.incidents.kinds import SEVERITIES
 from streamgauge.udfs.incidents.rules import Violations
-from streamgauge.udfs.incidents.severity import CRITICAL, MEDIUM, SEVERITIES, severities_of
+from streamgauge.udfs.incidents.severity import CRITICAL, MEDIUM, severities_of
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 from streamgauge.udfs.settings.rules import Rule
 
