@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +16,11 @@ from streamgauge.jobs.commands.options import AsJson, Home, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.events.time import rfc3339
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+    from streamgauge.jobs.service.access import Access
 
 app = command_line()
 
@@ -54,7 +57,7 @@ def create(
 ) -> None:
     """Make a token, and show it this one time."""
     with clear_errors():
-        made = _access(settings, home).make(name, list(scope or ("read", "feedback")), days)
+        made = _access(settings, home).make(name, scope, days)
     if as_json:
         print_json({"name": name, "token": made})
     else:
@@ -91,8 +94,6 @@ def list_tokens(settings: SettingsFile = None, home: Home = None, as_json: AsJso
 
 
 def _day(milliseconds: int | None) -> str:
-    from streamgauge.udfs.events.time import rfc3339  # noqa: PLC0415 - only for people's eyes
-
     return "never" if milliseconds is None else rfc3339(milliseconds)[:10]
 
 
@@ -108,7 +109,7 @@ def _database(settings: Settings, home: Path | None) -> Engine:
     return engine
 
 
-def _access(settings: Path | None, home: Path | None):  # type: ignore[no-untyped-def]
+def _access(settings: Path | None, home: Path | None) -> Access:
     database = _database(load(settings), home)
     from streamgauge.jobs.service.access import Access  # noqa: PLC0415 - needs the extra serve
 
@@ -121,16 +122,23 @@ def _run(settings: Settings, engine: Engine) -> None:
     from streamgauge.jobs.service.database import shown  # noqa: PLC0415 - needs the extra serve
 
     app = application(settings, engine)
-    server = uvicorn.Server(
-        uvicorn.Config(app, settings.service.host, settings.service.port, log_config=None, access_log=False)
-    )
-    socket = server.config.bind_socket()
-    socket.listen()  # who reads the address can connect from now on
-    host, port = socket.getsockname()[:2]
+    listening = _listen(settings.service.host, settings.service.port)
+    host, port = listening.getsockname()[:2]
     console.print(
         f"the page is at http://{host}:{port}, the history in {shown(engine)}", highlight=False, soft_wrap=True
     )
-    server.run([socket])
+    uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run([listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens. So who reads the address afterwards can connect."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on service.host {host}, service.port {port}: {error.strerror}; --host and --port name others"
+        ) from error
 
 
 def _log_as_json() -> None:

@@ -60,14 +60,14 @@ class Access:
         with self._engine.connect() as connection:
             return bool(connection.scalar(select(func.count()).select_from(tokens)))
 
-    def make(self, name: str, scopes: list[str], days: int | None) -> str:
+    def make(self, name: str, scopes: list[str] | None, days: int | None) -> str:
         """Make a token. Only its hash is kept, so it can be shown only now.
 
         Parameters
         ----------
         name : str
-        scopes : list of str
-            Of `SCOPES`.
+        scopes : list of str, optional
+            Of `SCOPES`; all by default.
         days : int, optional
             After which it does not work any more.
 
@@ -76,6 +76,7 @@ class Access:
         InputError
             A token has this name already, or a scope is unknown.
         """
+        scopes = list(SCOPES) if scopes is None else scopes
         if not name or not set(scopes) <= set(SCOPES) or not scopes:
             raise InputError(
                 f"a token needs a name, and scopes of {', '.join(SCOPES)} (is {', '.join(scopes) or 'none'})"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
-from streamgauge.jobs.service.history import ENDED
-from streamgauge.udfs.events.time import rfc3339
+from streamgauge.udfs.incidents.kinds import ENDED
 
 Severity = Literal["low", "medium", "high", "critical"]
+Plain = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]  # PostgreSQL cannot hold the character 0
+Note = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*$")]
+LATEST = 253_402_300_799_000  # the last second of the year 9999
 State = Literal["opened", "updated", "resolved", "retracted"]
 
 
@@ -93,7 +95,7 @@ class Verdict(BaseModel, extra="forbid"):
         description="true: an anomaly; false: not an anomaly; ignore: no alerts like it until a time."
     )
     until: datetime | None = Field(None, description="With ignore: until when, with a time zone.")
-    why: str = Field("", max_length=2000, description="A note for people.")
+    why: Note = Field("", description="A note for people.")
 
 
 class Problem(BaseModel):
@@ -122,8 +124,8 @@ def whole_incident_of(row: dict[str, Any]) -> WholeIncident:
 
 
 def moment(milliseconds: int) -> datetime:
-    """A time of the database."""
-    return datetime.fromisoformat(rfc3339(milliseconds))
+    """A time of the database, within the years that can be shown: Kafka's timestamps are as producers set them."""
+    return datetime.fromtimestamp(min(max(milliseconds, 0), LATEST) / 1000.0, UTC)
 
 
 def _incident(row: dict[str, Any]) -> dict[str, Any]:

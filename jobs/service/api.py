@@ -13,11 +13,12 @@ from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from streamgauge.jobs.kafka.feedback import about
 from streamgauge.jobs.kafka.topics import send_feedback
-from streamgauge.jobs.service.access import Access, Caller
+from streamgauge.jobs.service.access import SCOPES, Access, Caller
 from streamgauge.jobs.service.answers import (
     Entity,
     Incidents,
     Notice,
+    Plain,
     Problem,
     Severity,
     Verdict,
@@ -32,7 +33,6 @@ from streamgauge.jobs.service.queries import MOST, Filter, Queries
 from streamgauge.jobs.settings.loading import Settings
 
 COOKIE = "streamgauge_session"
-Plain = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in ((401, "No token, or one that does not work."), (403, "The token lacks a scope."))
@@ -88,7 +88,7 @@ class Parts:
         session = request.cookies.get(COOKIE)
         if session and (caller := self.access.of_session(session)):
             return caller
-        return Caller("local", frozenset(("read", "feedback"))) if self.open_to_all else None
+        return Caller("local", frozenset(SCOPES)) if self.open_to_all else None
 
     def give_feedback(self, alert_id: str, said: Verdict, by: str) -> bool:
         """Send the job what a person says of an incident; False if there is no such incident.
@@ -149,7 +149,7 @@ def incidents(request: Request, response: Response, asked: Annotated[Asked, Quer
 @router.get("/incidents/{alert_id}", dependencies=[READS], responses=NOT_FOUND)
 def incident(alert_id: str, parts: PartsOf) -> WholeIncident:
     """An incident with its changes, what people said of it, and past incidents like it."""
-    found = None if "\0" in alert_id else parts.queries.incident(alert_id)
+    found = parts.queries.incident(alert_id)
     if found is None:
         raise HTTPException(404, f"there is no incident {alert_id!r} in the history")
     return whole_incident_of(found)
@@ -160,7 +160,7 @@ def give_feedback(
     alert_id: str, said: Verdict, parts: PartsOf, who: Annotated[Caller, needs("feedback")]
 ) -> dict[str, str]:
     """Say whether an incident was right. The running job learns of it within a second."""
-    if "\0" in alert_id or not parts.give_feedback(alert_id, said, who.name):
+    if not parts.give_feedback(alert_id, said, who.name):
         raise HTTPException(404, f"there is no incident {alert_id!r} in the history")
     return {"alert_id": alert_id, "verdict": said.verdict, "by": who.name}
 
@@ -168,7 +168,7 @@ def give_feedback(
 @router.get("/entities/{name:path}", dependencies=[READS], responses=NOT_FOUND)
 def entity(name: str, parts: PartsOf) -> Entity:
     """What the history knows about an entity."""
-    found = None if "\0" in name else parts.queries.entity(name)
+    found = parts.queries.entity(name)
     if found is None:
         raise HTTPException(404, f"there is no incident of the entity {name!r} in the history")
     return Entity(**found | {"first": moment(found["first"]), "last": moment(found["last"])})

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
 
@@ -31,6 +32,7 @@ from streamgauge.models.errors import ClusterError, InputError
 LARGEST_BODY = 64 * 1024  # bytes
 STALE = 30.0  # seconds without having read all records, after which the service is not ready
 LOCAL = ("127.0.0.1", "::1", "localhost")
+METHODS = ("GET", "HEAD", "POST")
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -100,7 +102,7 @@ def _guard(app: FastAPI, only_local: bool) -> None:
     async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
         length = request.headers.get("content-length", "0")
-        if only_local and host.strip("[]") not in (*LOCAL, "testserver"):
+        if only_local and host.strip("[]") not in LOCAL:
             return _problem(
                 400, f"the host {host!r} is not this machine: without a token, only {', '.join(LOCAL)} work"
             )
@@ -148,10 +150,8 @@ def _explain(app: FastAPI) -> None:
 
 
 def _problem(status: int, detail: str) -> JSONResponse:
-    titles = {400: "Bad request", 401: "Who are you?", 403: "Not allowed", 404: "Not found", 413: "Too large"}
-    titles |= {405: "Method not allowed", 422: "Not valid", 503: "Not available"}
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-    body = {"type": "about:blank", "title": titles.get(status, "Error"), "status": status, "detail": detail}
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
 
@@ -185,7 +185,8 @@ def _observe(app: FastAPI, parts: Parts) -> None:
         began = time.perf_counter()
         response = await go_on(request)
         route = getattr(request.scope.get("route"), "path", "other")
-        requests.labels(request.method, route, response.status_code).inc()
+        method = request.method if request.method in METHODS else "other"  # clients may send any
+        requests.labels(method, route, response.status_code).inc()
         seconds.labels(route).observe(time.perf_counter() - began)
         return response
 

@@ -59,7 +59,8 @@ class Feed:
         self.listeners += 1
         try:
             while True:
-                if last < self._last and (not self._recent or self._recent[0]["number"] > last + 1):
+                upto = self._last
+                if last < upto and (not self._recent or self._recent[0]["number"] > last + 1):
                     found = await run_in_threadpool(self._queries.changes_after, last)
                 else:
                     async with self._news:
@@ -70,6 +71,6 @@ class Feed:
                     last = change["number"]
                     yield change
                 if not found:
-                    last = self._last  # these changes were removed with their incidents
+                    last = upto  # these changes were removed with their incidents
         finally:
             self.listeners -= 1

@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.service.database import reason
-from streamgauge.jobs.service.history import History, OvertakenError, Place, Record
+from streamgauge.jobs.service.history import History, OvertakenError, Place
+from streamgauge.jobs.service.messages import Record
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError
 
@@ -111,6 +112,7 @@ class Intake:
         kafka = self.settings.kafka
         positions = self._history.positions()
         options: dict[str, Any] = {"isolation_level": "read_committed", "max_poll_records": MOST}
+        options["bootstrap_timeout_ms"] = 8_000  # the page says soon that no broker answers
         with clients.consumer(kafka, "read alerts", **options) as consumer:
             places = [
                 TopicPartition(t, p) for t in self._topics for p in sorted(consumer.partitions_for_topic(t) or ())

@@ -14,9 +14,8 @@ from fastapi import Form as FormData
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
-from pydantic import Field as PydanticField
 from streamgauge.jobs.service.access import SESSION, Caller
-from streamgauge.jobs.service.answers import Verdict, moment
+from streamgauge.jobs.service.answers import Note, Verdict, moment
 from streamgauge.jobs.service.api import COOKIE, Parts, PartsOf
 from streamgauge.jobs.service.queries import Filter
 from streamgauge.jobs.service.series import around, svg
@@ -61,10 +60,6 @@ def _missing(who: Caller, what: str) -> HTMLResponse:
     return _page("missing.html", who, {"what": what}, 404)
 
 
-def _found(parts: Parts, alert_id: str) -> dict[str, Any] | None:
-    return None if "\0" in alert_id else parts.queries.incident(alert_id)
-
-
 def _now(parts: Parts) -> dict[str, Any]:
     rows, _ = parts.queries.incidents(Filter(state="open"), SHOWN, worst_first=True)
     recent, _ = parts.queries.incidents(Filter(state="ended"), RECENT)
@@ -87,7 +82,7 @@ def now_fragment(parts: PartsOf, who: Reader) -> HTMLResponse:
 @router.get("/incidents/{alert_id}")
 def incident(alert_id: str, parts: PartsOf, who: Reader, said: str = "") -> HTMLResponse:
     """One incident; `said` is the verdict that was just given."""
-    found = _found(parts, alert_id)
+    found = parts.queries.incident(alert_id)
     if found is None:
         return _missing(who, f"incident {alert_id!r}")
     return _page("incident.html", who, {"one": found, "said": said})
@@ -96,7 +91,7 @@ def incident(alert_id: str, parts: PartsOf, who: Reader, said: str = "") -> HTML
 @router.get("/incidents/{alert_id}/series.svg", dependencies=[Depends(_reader)])
 def series(alert_id: str, parts: PartsOf) -> Response:
     """The values around an incident."""
-    found = _found(parts, alert_id)
+    found = parts.queries.incident(alert_id)
     drawn = None if found is None else around(parts.settings, found)
     if found is None or drawn is None:
         raise HTTPException(404, "the events around this incident are not on the topic, or it has no numeric field")
@@ -109,7 +104,7 @@ class Form(BaseModel):
     verdict: Literal["true", "false", "ignore"]
     csrf: str
     until: str = ""
-    why: str = PydanticField("", max_length=2000)
+    why: Note = ""
 
     def said(self) -> Verdict:
         """The feedback.
@@ -131,7 +126,7 @@ def feedback(alert_id: str, form: Annotated[Form, FormData()], parts: PartsOf, w
     """Send the job what a person says of an incident."""
     if form.csrf != who.csrf or "feedback" not in who.scopes:
         raise HTTPException(403, "this form is not of your session, or your token lacks the scope feedback")
-    if "\0" in alert_id or not parts.give_feedback(alert_id, form.said(), who.name):
+    if not parts.give_feedback(alert_id, form.said(), who.name):
         return _missing(who, f"incident {alert_id!r}")
     return RedirectResponse(f"/incidents/{quote(alert_id, safe='')}?said={form.verdict}", 303)
 
@@ -139,7 +134,7 @@ def feedback(alert_id: str, form: Annotated[Form, FormData()], parts: PartsOf, w
 @router.get("/entities/{name:path}")
 def entity(name: str, parts: PartsOf, who: Reader, cursor: str | None = None) -> HTMLResponse:
     """One entity, with its incidents."""
-    found = None if "\0" in name else parts.queries.entity(name)
+    found = parts.queries.entity(name)
     if found is None:
         return _missing(who, f"incident of the entity {name!r}")
     rows, following = parts.queries.incidents(Filter(entity=name), 100, cursor)

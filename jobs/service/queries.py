@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, or_, select
-from streamgauge.jobs.kafka.follow import SEVERITIES
-from streamgauge.jobs.service.history import ENDED
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, unreadable
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.incidents.kinds import ENDED, SEVERITIES
 
 MOST = 500  # rows in one answer
+NOT_HELD = "\0"  # a character that PostgreSQL cannot hold, so nothing has it in its name
 SIMILAR = 10  # past incidents like another one that are shown
 
 
@@ -115,6 +115,8 @@ class Queries:
 
     def incident(self, alert_id: str) -> dict[str, Any] | None:
         """An incident with its changes, its feedback, and past incidents like it; None if there is none with this id."""
+        if NOT_HELD in alert_id:
+            return None
         with self._engine.connect() as connection:
             row = connection.execute(select(incidents).where(incidents.c.alert_id == alert_id)).mappings().first()
             if row is None:
@@ -137,6 +139,8 @@ class Queries:
 
     def entity(self, name: str) -> dict[str, Any] | None:
         """What the history knows about an entity; None if it has no incident."""
+        if NOT_HELD in name:
+            return None
         ended = incidents.c.state.in_(ENDED)
         query = select(
             func.count(),
@@ -154,6 +158,8 @@ class Queries:
 
     def changes_of(self, alert_id: str) -> list[dict[str, Any]]:
         """The data of all messages about an incident, in order."""
+        if NOT_HELD in alert_id:
+            return []
         query = select(changes.c.data).where(changes.c.alert_id == alert_id).order_by(changes.c.number)
         with self._engine.connect() as connection:
             return list(connection.scalars(query))

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import numpy as np
 from kafka import TopicPartition
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.read_range import raw_batch, read_range
+from streamgauge.jobs.pages.thinned import thinned
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.udfs.events.decode import decode
 from streamgauge.udfs.events.time import epoch_milliseconds, rfc3339
 
 BEFORE, AFTER = 4_000, 2_000  # offsets of the partition that are read on each side of the incident
 LONGEST = 20_000  # offsets that are read at most
-POINTS = 400  # pairs of smallest and largest values that are drawn
+BUCKETS = 400  # each draws its smallest and its largest value
 WIDTH, HEIGHT, EDGE = 900.0, 220.0, 24.0
 LARGEST = 1e300
 
@@ -101,7 +103,8 @@ def svg(series: Series, incident: dict[str, Any]) -> str:
     def y(value: float) -> float:
         return HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * (value - low) / room
 
-    line = " ".join(f"{x(time):.1f},{y(value):.1f}" for time, value in _thinned(series))
+    drawn = thinned(np.array(series.values), BUCKETS).tolist()
+    line = " ".join(f"{x(series.times[k]):.1f},{y(series.values[k]):.1f}" for k in drawn)
     began = x(epoch_milliseconds(incident["first"]["window"]["from"]))
     ended = max(x(epoch_milliseconds(incident["last"]["window"]["to"])), began + 2.0)
     expected = incident["first"].get("expected", {}).get(incident["field"])
@@ -123,14 +126,3 @@ def svg(series: Series, incident: dict[str, Any]) -> str:
         f'<rect x="{began:.1f}" y="{EDGE}" width="{ended - began:.1f}" height="{HEIGHT - 2 * EDGE}" fill="#d1495b" opacity="0.25"/>'
         f'{usual}<polyline points="{line}" fill="none" stroke="#4a7fb5" stroke-width="1.2"/>{written}</svg>'
     )
-
-
-def _thinned(series: Series) -> list[tuple[int, float]]:
-    """Few points of a series: the smallest and the largest value of each part, in order."""
-    points = list(zip(series.times, series.values, strict=True))
-    size = math.ceil(len(points) / POINTS)
-    if size <= 2:
-        return points
-    parts = [points[begin : begin + size] for begin in range(0, len(points), size)]
-    ends = [(min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])) for part in parts]
-    return [point for pair in ends for point in sorted(pair)]

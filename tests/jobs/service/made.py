@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from streamgauge.jobs.service.history import Record
+from streamgauge.jobs.service.messages import Record
 from streamgauge.udfs.events.time import rfc3339
 
 START = 1_760_000_400_000
@@ -36,6 +36,12 @@ def change(alert_id="a1", state="opened", minute=0, entity="pump-1", severity="h
     } | more
     time = rfc3339(START + 60_000 * minute)
     return {"id": f"{alert_id}-{state}-{minute}", "type": f"io.streamgauge.alert.{state}", "time": time, "data": data}
+
+
+def said(alert_id="a1", by="ann", verdict="false", **more):
+    """A message with what a person says of an alert."""
+    about = {"entity": "pump-1", "kind": "point", "field": "flow", "tail_probability": 1e-9}
+    return {"alert_id": alert_id, "by": by, "verdict": verdict} | about | more
 
 
 def record(value, offset, topic="alerts", partition=0):

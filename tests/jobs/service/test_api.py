@@ -16,6 +16,8 @@ from streamgauge.models.errors import InputError
 
 from tests.jobs.service.made import change, records
 
+HERE = "http://127.0.0.1:8080"
+
 
 def settings(**service):
     with socket.socket() as free:  # nobody listens there
@@ -33,7 +35,7 @@ def client(history, database):
         change("a3", "resolved", 5, kind="drift"),
     ]
     history.write(records(*made), {})
-    return TestClient(application(settings(), database), follow_redirects=False)
+    return TestClient(application(settings(), database), base_url=HERE, follow_redirects=False)
 
 
 def test_incidents_are_listed_with_what_came_and_what_was_expected(client):
@@ -98,12 +100,15 @@ def test_feedback_that_cannot_be_sent_is_not_accepted(tmp_path):
     database = connect(None, tmp_path)
     migrate(database)
     History(database, TopicSettings()).write(records(change("a1")), {})
-    answer = TestClient(application(settings(), database)).post("/v1/incidents/a1/feedback", json={"verdict": "false"})
+    answer = TestClient(application(settings(), database), base_url=HERE).post(
+        "/v1/incidents/a1/feedback", json={"verdict": "false"}
+    )
     assert (answer.status_code, "no Kafka broker answers" in answer.json()["detail"]) == (503, True)
 
 
 def test_feedback_that_is_not_valid_is_refused(client):
     assert client.post("/v1/incidents/a1/feedback", json={"verdict": "maybe"}).status_code == 422
+    assert client.post("/v1/incidents/a1/feedback", json={"verdict": "true", "why": "\0"}).status_code == 422
     assert client.post("/v1/incidents/a1/feedback", json={"verdict": "ignore"}).status_code == 422
     assert client.post("/v1/incidents/none/feedback", json={"verdict": "true"}).status_code == 404
 
@@ -116,7 +121,7 @@ def test_a_large_body_is_refused(client):
 def test_with_a_token_nobody_gets_in_without_one(history, database):
     access = Access(database)
     reader, judge = access.make("reader", ["read"], None), access.make("judge", ["read", "feedback"], 1)
-    client = TestClient(application(settings(), database))
+    client = TestClient(application(settings(), database), base_url=HERE)
     assert client.get("/v1/incidents").status_code == 401
     assert client.get("/v1/incidents", headers={"Authorization": "Bearer sg_wrong"}).status_code == 401
     assert client.get("/v1/incidents", headers={"Authorization": f"Basic {reader}"}).status_code == 401
@@ -136,7 +141,7 @@ def test_with_a_token_nobody_gets_in_without_one(history, database):
 def test_without_a_token_only_this_machine_is_served(history, database):
     with pytest.raises(InputError, match="make a token first"):
         application(settings(host="0.0.0.0"), database)
-    from_settings = TestClient(application(settings(host="0.0.0.0", token="t" * 20), database))
+    from_settings = TestClient(application(settings(host="0.0.0.0", token="t" * 20), database), base_url=HERE)
     assert from_settings.get("/v1/incidents").status_code == 401
     assert from_settings.get("/v1/incidents", headers={"Authorization": f"Bearer {'t' * 20}"}).status_code == 200
 

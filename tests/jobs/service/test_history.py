@@ -15,7 +15,7 @@ from streamgauge.jobs.service.tables import changes, incidents, metadata, unread
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.models.errors import SettingsError
 
-from tests.jobs.service.made import START, change, record, records
+from tests.jobs.service.made import START, change, record, records, said
 
 
 def rows(engine, table):
@@ -81,6 +81,13 @@ HOSTILE = [
     change(window={"from": "yesterday", "to": "2025-10-09T09:00:00Z", "anomalous_events": 1}),
     change(window={"from": 1e300, "to": "2025-10-09T09:00:00Z", "anomalous_events": 1}),
     b'{"id": NaN}',
+    change(actual=5),
+    change(contributions={"flow": "much"}),
+    change(contributions=None),
+    change(source={"partition": 0}),
+    change(rules="none"),
+    change(confidence="high"),
+    change(entity=7),
 ]
 
 
@@ -91,6 +98,21 @@ def test_a_record_that_cannot_be_read_is_kept_with_its_reason_and_the_others_are
     [bad] = rows(database, unreadable)
     assert (bad["offset"], bool(bad["reason"]), bool(bad["beginning"])) == (1, True, True)
     assert history.positions() == {("alerts", 0): 3}
+
+
+def test_feedback_that_the_job_refuses_is_unreadable_here_too(history, database):
+    hostile = [said(verdict="maybe"), said(alert_id="x" * 401), {"by": "ann"}, b"\xff", said()]
+    history.write([record(one, n, "feedback") for n, one in enumerate(hostile)], {})
+    assert [row["offset"] for row in rows(database, unreadable)] == [0, 1, 2, 3]
+    assert Queries(database).verdicts() == {"false": 1}
+
+
+def test_an_update_in_a_later_batch_does_not_change_what_opened_the_incident(history, database):
+    history.write(records(change()), {})
+    later = change(state="updated", minute=3, contributions={"flow": 0.2, "heat": 0.8}, actual={"heat": 9.0})
+    history.write(records(later, begin=1), {("alerts", 0): 1})
+    [row] = rows(database, incidents)
+    assert (row["field"], row["first"]["actual"]["flow"], row["last"]["actual"]["heat"]) == ("flow", 11.0, 9.0)
 
 
 def test_texts_that_databases_cannot_hold_are_changed_visibly(history, database):
@@ -117,11 +139,8 @@ def test_a_long_name_of_an_entity_is_written(history, database):
 
 
 def test_the_newest_feedback_of_a_person_counts(history, database):
-    said = [
-        {"alert_id": "a1", "by": by, "verdict": verdict}
-        for by, verdict in (("ann", "true"), ("bo", "true"), ("ann", "false"))
-    ]
-    history.write([record(one, n, "feedback") for n, one in enumerate(said)], {})
+    told = [said(by=by, verdict=verdict) for by, verdict in (("ann", "true"), ("bo", "true"), ("ann", "false"))]
+    history.write([record(one, n, "feedback") for n, one in enumerate(told)], {})
     assert Queries(database).verdicts() == {"false": 1, "true": 1}
 
 

@@ -1,0 +1,197 @@
+"""Records of topics as rows of tables. A record that the page and the API could not show is refused here, with a reason."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.control.feedback import parse_feedback
+from streamgauge.udfs.events.time import epoch_milliseconds
+from streamgauge.udfs.incidents.kinds import SEVERITIES
+
+LONGEST = 400  # characters of a name in an index: three times as many bytes, and PostgreSQL allows 2,700
+SHOWN = 200  # characters of an unreadable record that are kept
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of a topic.
+
+    Attributes
+    ----------
+    topic : str
+    partition, offset, timestamp : int
+        The timestamp is Kafka's, in milliseconds.
+    value : bytes or None
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    value: bytes | None
+
+
+class UnreadableError(Exception):
+    """A record is not what its topic should hold."""
+
+
+class _Window(BaseModel):
+    start: str | float = Field(alias="from")
+    to: str | float
+    anomalous_events: int
+
+
+class _Source(BaseModel):
+    partition: int
+    offset: int
+    opened_partition: int | None = None
+    opened_offset: int | None = None
+
+
+class _Group(BaseModel):
+    id: str
+
+
+class _Alert(BaseModel):
+    """What the page and the API show of an alert. Its other keys are kept as they are."""
+
+    alert_id: Name
+    state: Literal["opened", "updated", "resolved", "retracted"]
+    entity: str
+    kind: Name
+    channel: str | None = None
+    severity: Literal["low", "medium", "high", "critical"]
+    tail_probability: float
+    threshold: float | None = None
+    peak_score: float
+    confidence: float
+    window: _Window
+    actual: dict[str, Any]
+    expected: dict[str, float | None]
+    contributions: dict[str, float]
+    agreed: list[str]
+    rules: list[str]
+    source: _Source
+    group: _Group | None = None
+
+
+class _Envelope(BaseModel):
+    id: Name
+    type: Name | None = None
+    time: str | float
+    data: dict[str, Any]
+
+
+def change_of(record: Record) -> Row:
+    """The row of `changes` for an alert.
+
+    Raises
+    ------
+    UnreadableError
+    """
+    envelope = _envelope(record)
+    data = envelope.data
+    try:
+        alert = _Alert.model_validate(data)
+        row = {"event_id": envelope.id, "alert_id": alert.alert_id, "state": alert.state}
+        times = [epoch_milliseconds(time) for time in (envelope.time, alert.window.start, alert.window.to)]
+    except (ValidationError, ValueError, OverflowError) as error:
+        raise UnreadableError(_reason(error)) from error
+    return row | {"time": times[0], "data": data, "arrived": record.timestamp}
+
+
+def incident_of(change: Row, first: dict[str, Any]) -> Row:
+    """The row of an incident after a change; `first` is the data of its first change."""
+    data, shares = change["data"], first["contributions"]
+    return {
+        "alert_id": change["alert_id"],
+        "entity": data["entity"],
+        "kind": data["kind"],
+        "severity": data["severity"],
+        "rank": SEVERITIES.index(data["severity"]),
+        "state": change["state"],
+        "opened": epoch_milliseconds(data["window"]["from"]),
+        "changed": change["time"],
+        "arrived": change["arrived"],
+        "field": max(shares, key=shares.__getitem__) if shares else None,
+        "score": float(data["peak_score"]),
+        "first": first,
+        "last": data,
+    }
+
+
+def notice_of(record: Record) -> Row:
+    """The row of `notices` for a message of the job about itself.
+
+    Raises
+    ------
+    UnreadableError
+    """
+    envelope = _envelope(record)
+    if envelope.type is None:
+        raise UnreadableError("type: a notice needs one")
+    try:
+        time = epoch_milliseconds(envelope.time)
+    except (ValueError, OverflowError) as error:
+        raise UnreadableError(_reason(error)) from error
+    row = {"event_id": envelope.id, "type": envelope.type, "time": time}
+    return row | {"arrived": record.timestamp, "data": envelope.data}
+
+
+def feedback_of(record: Record) -> Row:
+    """The row of `feedback` for what a person said.
+
+    Raises
+    ------
+    UnreadableError
+    """
+    try:
+        said = parse_feedback(record.value or b"")
+    except SettingsError as error:
+        raise UnreadableError(str(error)) from error
+    if len(said.alert_id) > LONGEST:
+        raise UnreadableError(f"alert_id: at most {LONGEST} characters are allowed")
+    row = {"alert_id": said.alert_id, "by": said.by, "verdict": said.verdict, "time": record.timestamp}
+    cleaned: Row = clean(row | {"data": said.model_dump(mode="json")})
+    return cleaned
+
+
+def unreadable_of(record: Record, why: str) -> Row:
+    """The row of `unreadable` for a record that is not what its topic should hold."""
+    beginning = clean((record.value or b"")[: 4 * SHOWN].decode(errors="replace"))[:SHOWN]
+    place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    return place | {"reason": clean(why)[:SHOWN], "beginning": beginning}
+
+
+def clean(value: Any) -> Any:
+    """A JSON value without what databases cannot hold in texts: the character 0, and halves of a character."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd").encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {clean(name): clean(inner) for name, inner in value.items()}
+    return [clean(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _envelope(record: Record) -> _Envelope:
+    try:
+        return _Envelope.model_validate(clean(json.loads(record.value or b"", parse_constant=_no_number)))
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise UnreadableError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, on one line; the first thing, if there are several."""
+    if isinstance(error, ValidationError):
+        wrong = error.errors()[0]
+        return f"{'.'.join(map(str, wrong['loc'])) or 'message'}: {wrong['msg']}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
