@@ -160,6 +160,7 @@ class Teller:
             await self._repeat()
             changes = await run_in_threadpool(self.outbox.pending, MOST)
             if not changes:
+                self._wait = self.pace.first_wait
                 return
             await self._tell(changes)
 
@@ -207,7 +208,8 @@ class Teller:
             if status >= 300:
                 _log.warning("an Alertmanager refused what is open", target=self.target.name, why=f"HTTP {status}")
             after = still_open[-1].alert_id
-        self._repeated, self._wait = now, self.pace.first_wait
+        await run_in_threadpool(self.outbox.answers)
+        self._repeated = now
 
     async def _send(self, message: Message) -> int:
         """Send a request; returns the status, which is of 2xx, or of 4xx if the contents are refused.
@@ -225,11 +227,7 @@ class Teller:
                     status = answer.status_code
         except TimeoutError as error:
             raise AwayError(f"no answer within {self.pace.answer:g} s") from error
-        except (
-            httpx2.HTTPError,
-            httpx2.InvalidURL,
-            OSError,
-        ) as error:  # its text may hold the address, which may be secret
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise AwayError(_kind(error)) from error
         if 200 <= status < 300 or (400 <= status < 500 and status not in AGAIN):
             return status

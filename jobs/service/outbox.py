@@ -16,6 +16,7 @@ from streamgauge.jobs.service.targets import Change
 from streamgauge.udfs.incidents.kinds import ENDED, SEVERITIES
 
 LONGEST_REASON = 300  # characters
+_BEHIND = select(func.count()).where(changes.c.number > deliveries.c.done).correlate(deliveries).scalar_subquery()
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Outbox:
         return self._changes(query.where(changes.c.number > done).order_by(changes.c.number).limit(limit))
 
     def open_incidents(self, severity: str, after: str, limit: int) -> list[Change]:
-        """Open incidents that the target was told of, by their last change; those with a larger id than `after`."""
+        """Open incidents that the target was told of and did not refuse, by their last change; with larger ids than `after`."""
         told = changes.alias()
         known = (told.c.number > deliveries.c.start) & (told.c.number <= deliveries.c.done) & self._mine
         newest = select(func.max(told.c.number)).where((told.c.alert_id == incidents.c.alert_id) & known)
@@ -122,6 +123,8 @@ class Outbox:
         query = select(changes, incidents.c.opened, incidents.c.field, incidents.c.first)
         query = query.join(incidents, incidents.c.alert_id == changes.c.alert_id).where(changes.c.number == number)
         query = query.where(incidents.c.state.not_in(ENDED) & (incidents.c.rank >= SEVERITIES.index(severity)))
+        refused = select(refusals.c.number).where(refusals.c.target == self.target)
+        query = query.where(changes.c.number.not_in(refused))
         return self._changes(query.where(incidents.c.alert_id > after).order_by(incidents.c.alert_id).limit(limit))
 
     def _changes(self, query: Select[Any]) -> list[Change]:
@@ -131,7 +134,7 @@ class Outbox:
     def behind(self) -> int:
         """Number of changes that are still to be told."""
         with self._engine.connect() as connection:
-            return int(connection.scalar(behind(self._mine)) or 0)
+            return int(connection.scalar(select(_BEHIND).select_from(deliveries).where(self._mine)) or 0)
 
     def done(self, number: int, told: bool) -> None:
         """Note that the changes up to a number were told, or are not to be told.
@@ -162,27 +165,25 @@ class Outbox:
 
     def failed(self, problem: str) -> None:
         """Note why the target cannot be told now."""
-        values = {"problem": clean(problem)[:LONGEST_REASON], "since": func.coalesce(deliveries.c.since, _now())}
+        self._note({"problem": clean(problem)[:LONGEST_REASON], "since": func.coalesce(deliveries.c.since, _now())})
+
+    def answers(self) -> None:
+        """Note that the target answers again."""
+        self._note({"problem": None, "since": None})
+
+    def _note(self, values: dict[str, Any]) -> None:
         with self._engine.begin() as connection:
             mine = self._mine & (deliveries.c.holder == self._me)
             connection.execute(update(deliveries).where(mine).values(values))
 
 
-def behind(of: Any) -> Select[int]:
-    """A query for the number of changes after the last one that a target was told of."""
-    done = select(deliveries.c.done).where(of).scalar_subquery()
-    return select(func.count()).select_from(changes).where(changes.c.number > done)
-
-
 def states(engine: Engine, targets: list[str]) -> list[dict[str, Any]]:
-    """How far targets were told; those that have not begun have no `done`."""
-    query = select(deliveries).where(deliveries.c.target.in_(targets))
-    count = select(refusals.c.target, func.count()).where(refusals.c.target.in_(targets)).group_by(refusals.c.target)
+    """How far targets were told, at one moment; those that have not begun have no `done`."""
+    refused = select(func.count()).where(refusals.c.target == deliveries.c.target).scalar_subquery()
+    query = select(deliveries, _BEHIND.label("behind"), refused.label("refused"))
     with engine.connect() as connection:
-        rows = {row["target"]: dict(row) for row in connection.execute(query).mappings()}
-        refused = {row[0]: row[1] for row in connection.execute(count)}
-        for name, row in rows.items():
-            row |= {"behind": connection.scalar(behind(deliveries.c.target == name)), "refused": refused.get(name, 0)}
+        found = connection.execute(query.where(deliveries.c.target.in_(targets))).mappings()
+        rows = {row["target"]: dict(row) for row in found}
     return [rows.get(name, {"target": name, "done": None}) for name in targets]
 
 

@@ -112,6 +112,9 @@ def test_a_problem_is_shown_with_its_beginning_until_a_change_is_told(history, d
     [after] = states(database, ["webhooks.one"])
     assert (before["problem"], after["problem"]) == ("HTTP 500", "HTTP 502 \ufffd")
     assert before["since"] == after["since"]
+    outbox.answers()
+    assert states(database, ["webhooks.one"])[0]["problem"] is None
+    outbox.failed("HTTP 500")
     outbox.refused(first, "HTTP 400")
     outbox.done(second.number, True)
     [well] = states(database, ["webhooks.one"])
@@ -134,6 +137,8 @@ def test_open_incidents_are_those_that_the_target_was_told_of(history, database)
         ("changed", "critical"),
     ]
     assert [one.alert_id for one in outbox.open_incidents("medium", "", 1)] == ["a1"]
+    assert [one.alert_id for one in outbox.open_incidents("medium", "a1", 10)] == ["changed"]
+    outbox.refused(outbox.pending(1)[0], "HTTP 400")
     assert [one.alert_id for one in outbox.open_incidents("medium", "a1", 10)] == ["changed"]
 
 
