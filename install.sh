@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
 # Without EXTRA it compiles the kernels too; the home of the local cluster is .streamgauge unless STREAMGAUGE_HOME names another.
-#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL)
+#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL and Redis)
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3.11}
@@ -12,10 +12,11 @@ command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
 command -v mvn >/dev/null || packages+=(maven)
 command -v "$python" >/dev/null || packages+=(python3.11)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3.11-venv)
-# The tests start a PostgreSQL of their own. The package must not start one.
+# The tests start a PostgreSQL and a Redis of their own. The packages must start none.
 if [ "$extra" = dev ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
   packages+=(postgresql)
 fi
+[ "$extra" != dev ] || command -v redis-server >/dev/null || packages+=(redis-server)
 if ((${#packages[@]})); then
   if [[ " ${packages[*]} " == *" postgresql "* ]] && ((EUID == 0)) && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
     mkdir -p /etc/postgresql-common
@@ -23,6 +24,12 @@ if ((${#packages[@]})); then
   fi
   if ((EUID == 0)) && command -v apt-get >/dev/null; then
     echo "installing ${packages[*]}"
+    # as Debian's images have it: no package may start a server
+    if [[ " ${packages[*]} " == *" redis-server "* ]] && [ ! -e /usr/sbin/policy-rc.d ]; then
+      printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+      chmod +x /usr/sbin/policy-rc.d
+      trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    fi
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
   else

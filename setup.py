@@ -24,6 +24,9 @@ SERVE = [
     "psycopg[binary]",
     "alembic",
     "prometheus-client",
+    "PyJWT",
+    "limits",
+    "redis",
 ]
 
 setup(

@@ -199,4 +199,5 @@ def _explain(error: Any) -> str:
     if not key:
         return message
     hidden = any(word in key.lower() for word in _SECRET)
+    hidden |= error["loc"][0] == "service" and isinstance(error["input"], dict | list)  # it may hold secrets
     return f"{key}: {message} (is {'hidden' if hidden else repr(error['input'])})"
