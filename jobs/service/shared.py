@@ -18,7 +18,7 @@ CHANNEL = "streamgauge:changes"
 ANSWER = 1.0  # seconds for an answer of Redis, before it counts as away
 LOOK = 0.5  # seconds between two looks at whether the service stops
 QUIET = 5.0  # seconds without a message after which Redis is asked whether it is there
-FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0  # seconds between two tries to reach Redis; each is twice the one before
+FIRST_WAIT, LONGEST_WAIT = 0.5, 5.0  # seconds between two tries to reach Redis; each is twice the one before
 _log = structlog.get_logger()
 
 

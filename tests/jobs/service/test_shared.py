@@ -54,7 +54,7 @@ def test_services_count_requests_together(redis):
 
 
 def test_while_redis_is_away_each_service_counts_by_itself_and_it_comes_back(redis):
-    with link(redis) as shared, capture_logs() as logs:
+    with capture_logs() as logs, link(redis) as shared:
         rates = Rates(LimitSettings(requests="1 per day"), shared)
         assert rates.wait("requests", "ann") is None
         assert rates.wait("requests", "ann") is not None
