@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
 # Without EXTRA it compiles the kernels too; the home of the local cluster is .streamgauge unless STREAMGAUGE_HOME names another.
-#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL, Prometheus and Alertmanager)
+#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL, Redis, Prometheus and Alertmanager)
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3.11}
@@ -16,6 +16,7 @@ if [ "$extra" = dev ]; then
   compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || packages+=(postgresql)
   command -v promtool >/dev/null || packages+=(prometheus)
   command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || packages+=(prometheus-alertmanager)
+  command -v redis-server >/dev/null || packages+=(redis-server)
 fi
 if ((${#packages[@]})); then
   if [[ " ${packages[*]} " == *" postgresql "* ]] && ((EUID == 0)) && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
@@ -33,7 +34,7 @@ if ((${#packages[@]})); then
     fi
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
-    for unit in prometheus prometheus-alertmanager; do
+    for unit in prometheus prometheus-alertmanager redis-server; do
       if [[ " ${packages[*]} " == *" $unit "* ]] && command -v systemctl >/dev/null; then systemctl --quiet disable "$unit" || true; fi
     done
   else

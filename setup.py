@@ -25,6 +25,9 @@ SERVE = [
     "alembic",
     "prometheus-client",
     "httpx2",
+    "PyJWT",
+    "limits",
+    "redis",
 ]
 
 setup(

@@ -49,7 +49,9 @@ app.add_typer(token, name="token")
 @token.command(epilog="Example: `streamgauge token create grafana --scope read --days 90`")
 def create(
     name: Annotated[str, typer.Argument(help="Whose token it is.")],
-    scope: Annotated[list[str] | None, typer.Option(help="What it may do: read, feedback; by default both.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What it may do: read, feedback, control; by default all.")
+    ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=36_500, help="Days until it ends; by default never.")] = None,
     settings: SettingsFile = None,
     home: Home = None,
@@ -134,7 +136,10 @@ def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens. So who reads the address afterwards can connect."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family)
+        listening = socket.create_server((host, port), family=family)
+        # asyncio does so for sockets that it makes itself only; without it, each answer on an open connection waits for 40 ms
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listening
     except OSError as error:
         raise InputError(
             f"cannot listen on service.host {host}, service.port {port}: {error.strerror}; --host and --port name others"

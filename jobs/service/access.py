@@ -1,4 +1,7 @@
-"""Who may use the service: tokens with scopes, and sessions of the page. The database holds hashes only."""
+"""Who may use the service: tokens with scopes, and sessions of the page. The database holds hashes only.
+
+Callers whom a provider of OpenID Connect vouches for are in `oidc`; their sessions are here.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,20 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Connection, Engine, Table, delete, func, select
 from streamgauge.jobs.service.database import insert_into, or_update
-from streamgauge.jobs.service.tables import audit, sessions, tokens
+from streamgauge.jobs.service.tables import audit, person_sessions, sessions, tokens
 from streamgauge.models.errors import InputError
 
-SCOPES = ("read", "feedback")
+SCOPES = ("read", "feedback", "control")
 PREFIX = "sg_"
 FIRST = "first"  # name of the token of the settings
 SESSION = 12 * 3_600_000  # milliseconds for which a person stays signed in
 DAY = 86_400_000
+
+
+class RefusedError(Exception):
+    """Somebody showed something that does not let them in; the message says why, and holds no secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,20 +35,31 @@ class Caller:
     Attributes
     ----------
     name : str
-        Name of the token, or ``local`` where no token is needed.
+        Name of the token or of the person, or ``local`` where no token is needed.
     scopes : frozenset of str
     session : str or None
         Id of the page's session; None for a token in the request itself.
+    subject : str or None
+        Id of the person or program at its provider; None for a token of ours.
     """
 
     name: str
     scopes: frozenset[str]
     session: str | None = None
+    subject: str | None = None
 
     @property
     def csrf(self) -> str:
         """What a form of the page must send, so that other sites cannot send it in this person's name."""
-        return hmac.new((self.session or "").encode(), b"form", hashlib.sha256).hexdigest()
+        return self._word(b"form")
+
+    @property
+    def counted(self) -> str:
+        """By what requests are counted: each session of the page by itself, because many people may share a token."""
+        return f"session {self._word(b'count')}" if self.session else f"name {self.name}"
+
+    def _word(self, purpose: bytes) -> str:
+        return hmac.new((self.session or "").encode(), purpose, hashlib.sha256).hexdigest()
 
 
 class Access:
@@ -50,10 +68,12 @@ class Access:
     Parameters
     ----------
     engine : Engine
+    issuer : str, optional
+        The provider of OpenID Connect. Sessions of people of another one do not count.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, issuer: str | None = None) -> None:
+        self._engine, self._issuer = engine, issuer
 
     def any_token(self) -> bool:
         """Whether there is a token, so that nobody gets in without one."""
@@ -131,11 +151,22 @@ class Access:
         caller = self.of_token(token)
         if caller is None:
             return None
-        session = secrets.token_urlsafe(32)
-        row = {"hash": _hash(session), "token": caller.name, "expires": _now() + SESSION}
+        return self._begin(sessions, {"token": caller.name})
+
+    def sign_in_person(self, person: Caller) -> str:
+        """Begin a session of the page for a person whom the provider vouches for; returns its id."""
+        row = {"name": person.name, "scopes": " ".join(sorted(person.scopes))}
+        session = self._begin(person_sessions, row | {"subject": person.subject, "issuer": self._issuer})
+        self.note(person.name, "sign in", {"subject": person.subject, "issuer": self._issuer})
+        return session
+
+    def _begin(self, table: Table, row: dict[str, Any]) -> str:
+        session, now = secrets.token_urlsafe(32), _now()
         with self._engine.begin() as connection:
-            connection.execute(delete(sessions).where(sessions.c.expires <= _now()))
-            connection.execute(insert_into(self._engine, sessions), [row])
+            connection.execute(delete(table).where(table.c.expires <= now))
+            connection.execute(
+                insert_into(self._engine, table), [row | {"hash": _hash(session), "expires": now + SESSION}]
+            )
         return session
 
     def of_session(self, session: str) -> Caller | None:
@@ -144,14 +175,23 @@ class Access:
         query = select(tokens).join(sessions, sessions.c.token == tokens.c.name).where(same)
         with self._engine.connect() as connection:
             row = connection.execute(query).first()
-        if row is None or (row.expires is not None and row.expires <= _now()):
+            if row is None:
+                return None if self._issuer is None else self._person(connection, session)
+        if row.expires is not None and row.expires <= _now():
             return None
         return Caller(row.name, frozenset(row.scopes.split()), session)
+
+    def _person(self, connection: Connection, session: str) -> Caller | None:
+        people = person_sessions.c
+        known = (people.hash == _hash(session)) & (people.expires > _now()) & (people.issuer == self._issuer)
+        row = connection.execute(select(person_sessions).where(known)).first()
+        return None if row is None else Caller(row.name, frozenset(row.scopes.split()), session, row.subject)
 
     def sign_out(self, session: str) -> None:
         """End a session."""
         with self._engine.begin() as connection:
-            connection.execute(delete(sessions).where(sessions.c.hash == _hash(session)))
+            for table in (sessions, person_sessions):
+                connection.execute(delete(table).where(table.c.hash == _hash(session)))
 
     def note(self, who: str, action: str, data: dict[str, Any]) -> None:
         """Add a change to the list of what was changed by whom."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from streamgauge.jobs.kafka.feedback import about
 from streamgauge.jobs.kafka.topics import send_feedback
-from streamgauge.jobs.service.access import SCOPES, Access, Caller
+from streamgauge.jobs.service.access import SCOPES, Access, Caller, RefusedError
 from streamgauge.jobs.service.answers import (
     Entity,
     Incidents,
@@ -29,13 +29,20 @@ from streamgauge.jobs.service.answers import (
 )
 from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake
+from streamgauge.jobs.service.oidc import Oidc
 from streamgauge.jobs.service.queries import MOST, Filter, Queries
+from streamgauge.jobs.service.rates import Rates
 from streamgauge.jobs.settings.loading import Settings
 
 COOKIE = "streamgauge_session"
+NO_TOKEN = "send a token: `Authorization: Bearer sg_...` (`streamgauge token create`)"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
-    for status, text in ((401, "No token, or one that does not work."), (403, "The token lacks a scope."))
+    for status, text in (
+        (401, "No token, or one that does not work."),
+        (403, "The token lacks a scope."),
+        (429, "Too many requests; `Retry-After` says how many seconds to wait."),
+    )
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none."}}
 
@@ -69,6 +76,9 @@ class Parts:
     access : Access
     intake : Intake
     feed : Feed
+    rates : Rates
+    oidc : Oidc or None
+        Callers of a provider of OpenID Connect, if there is one.
     open_to_all : bool
         Whether no token is needed, because the service listens on this machine only and there is no token.
     """
@@ -78,17 +88,49 @@ class Parts:
     access: Access
     intake: Intake
     feed: Feed
+    rates: Rates
+    oidc: Oidc | None
     open_to_all: bool
 
     def caller(self, request: Request) -> Caller | None:
-        """Who sent a request; None if the request names nobody who is known."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme:
-            return self.access.of_token(token.strip()) if scheme.lower() == "bearer" else None
-        session = request.cookies.get(COOKIE)
-        if session and (caller := self.access.of_session(session)):
+        """Who sent a request; None if the request names nobody.
+
+        Raises
+        ------
+        HTTPException
+            With the status 401: what the request shows lets nobody in.
+        ProviderAwayError
+            The provider of OpenID Connect is needed to know, and does not answer.
+        """
+        state = request.state
+        if not hasattr(state, "caller"):  # several dependencies of one request ask
+            authorization, session = request.headers.get("authorization", ""), request.cookies.get(COOKIE)
+            try:
+                known = self.access.of_session(session) if session and not authorization else None
+                state.caller = known or self.holder(authorization)
+            except HTTPException as refused:
+                state.caller = refused
+        if isinstance(state.caller, HTTPException):
+            raise state.caller
+        found: Caller | None = state.caller
+        return found
+
+    def holder(self, authorization: str) -> Caller | None:
+        """Whose token a header `Authorization` holds; None if it is empty and a token is needed. It raises as `caller` does."""
+        scheme, _, token = authorization.partition(" ")
+        if not scheme:
+            return Caller("local", frozenset(SCOPES)) if self.open_to_all else None
+        token = token.strip()
+        if scheme.lower() != "bearer":
+            raise HTTPException(401, NO_TOKEN)
+        if (caller := self.access.of_token(token)) is not None:
             return caller
-        return Caller("local", frozenset(SCOPES)) if self.open_to_all else None
+        if self.oidc is None or token.count(".") != 2:
+            raise HTTPException(401, "the token is unknown or has expired")
+        try:
+            return self.oidc.of_token(token)
+        except RefusedError as error:
+            raise HTTPException(401, str(error)) from error
 
     def give_feedback(self, alert_id: str, said: Verdict, by: str) -> bool:
         """Send the job what a person says of an incident; False if there is no such incident.
@@ -123,15 +165,34 @@ def needs(scope: str) -> Any:
     def check(request: Request, parts: PartsOf) -> Caller:
         caller = parts.caller(request)
         if caller is None:
-            raise HTTPException(401, "send a token: `Authorization: Bearer sg_...` (`streamgauge token create`)")
+            raise HTTPException(401, NO_TOKEN)
         if scope not in caller.scopes:
-            raise HTTPException(403, f"the token {caller.name!r} lacks the scope {scope}")
+            which = "" if caller.subject is None else "; none of its roles gives it (service.oidc.roles)"
+            raise HTTPException(403, f"the token {caller.name!r} lacks the scope {scope}{which}")
         return caller
 
     return Depends(check)
 
 
-router = APIRouter(prefix="/v1", responses=PROBLEMS)
+def limited(kind: str) -> Any:
+    """A dependency that counts requests of a kind, and refuses them when a caller sends too many."""
+
+    def count(request: Request, parts: PartsOf) -> None:
+        try:
+            caller = None if kind == "sign_in" else parts.caller(request)
+        except HTTPException:
+            caller = None
+        address = request.client.host if request.client else "unknown"
+        seconds = parts.rates.wait(kind, f"address {address}" if caller is None else caller.counted)
+        if seconds is not None:
+            rate = getattr(parts.settings.service.limits, kind)
+            detail = f"too many requests: service.limits.{kind} is {rate}; wait {seconds} s"
+            raise HTTPException(429, detail, {"Retry-After": str(seconds)})
+
+    return Depends(count)
+
+
+router = APIRouter(prefix="/v1", responses=PROBLEMS, dependencies=[limited("requests")])
 READS = needs("read")
 
 
@@ -155,7 +216,7 @@ def incident(alert_id: str, parts: PartsOf) -> WholeIncident:
     return whole_incident_of(found)
 
 
-@router.post("/incidents/{alert_id}/feedback", status_code=202, responses=NOT_FOUND)
+@router.post("/incidents/{alert_id}/feedback", status_code=202, responses=NOT_FOUND, dependencies=[limited("feedback")])
 def give_feedback(
     alert_id: str, said: Verdict, parts: PartsOf, who: Annotated[Caller, needs("feedback")]
 ) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
@@ -19,14 +19,17 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
-from streamgauge.jobs.service import api, page
+from streamgauge.jobs.service import api, page, sign_in
 from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.api import Parts
 from streamgauge.jobs.service.database import reason
 from streamgauge.jobs.service.deliveries import Deliveries
 from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake, Status
+from streamgauge.jobs.service.oidc import Oidc
 from streamgauge.jobs.service.queries import Queries
+from streamgauge.jobs.service.rates import Rates
+from streamgauge.jobs.service.shared import Shared
 from streamgauge.jobs.service.targets import targets_of
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError, InputError
@@ -58,30 +61,38 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     InputError
         The service would listen for other machines, and there is no token; or a webhook has no secret.
     """
-    access, queries = Access(engine), Queries(engine)
+    given = settings.service.oidc
+    oidc, issuer = (None, None) if given is None else (Oidc(given), given.issuer)
+    access, queries = Access(engine, issuer), Queries(engine)
     if settings.service.token is not None:
         access.make_first(settings.service.token.get_secret_value())
-    protected = access.any_token()
+    protected = access.any_token() or oidc is not None
     local = settings.service.host in LOCAL
     if not local and not protected:
         raise InputError(
             f"service.host is {settings.service.host}: make a token first (`streamgauge token create NAME`, or service.token), "
             "or anybody could read and judge. Without a token, only 127.0.0.1 is allowed"
         )
-    intake = Intake(settings, engine)
-    parts = Parts(settings, queries, access, intake, Feed(queries), open_to_all=not protected)
+    feed, redis = Feed(queries), settings.service.redis
+    shared = None if redis is None else Shared(redis.get_secret_value(), feed.look)
+    intake = Intake(settings, engine, feed.look if shared is None else shared.tell)
+    rates = Rates(settings.service.limits, shared)
+    parts = Parts(settings, queries, access, intake, feed, rates, oidc, open_to_all=not protected)
     registry = CollectorRegistry()
-    targets = targets_of(settings.service)
-    deliveries = Deliveries(targets, engine, lambda: intake.status.caught_up is not None, registry)
+    deliveries = Deliveries(targets_of(settings.service), engine, lambda: intake.status.caught_up is not None, registry)
 
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         intake.start()
-        feed = asyncio.create_task(parts.feed.run())
+        looking = asyncio.create_task(feed.run())
+        if shared is not None:
+            shared.start()
         async with deliveries.running():
             yield
-        feed.cancel()
+        looking.cancel()
         await run_in_threadpool(intake.stop)
+        if shared is not None:
+            await run_in_threadpool(shared.stop)
 
     app = FastAPI(
         title="Streamgauge",
@@ -96,8 +107,9 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.state.parts = parts
     app.include_router(api.router)
     app.include_router(page.router)
+    app.include_router(sign_in.router)
     app.mount("/static", StaticFiles(directory=str(files("streamgauge.jobs.service") / "static")))
-    _observe(app, parts, registry)
+    _observe(app, parts, shared, registry)
     return app
 
 
@@ -129,7 +141,7 @@ def _explain(app: FastAPI) -> None:
             return Response(status_code=304, headers=error.headers)
         if error.status_code == 303:
             return Response(status_code=303, headers=error.headers)
-        return _problem(error.status_code, str(error.detail))
+        return _problem(error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(404)
     async def nowhere(request: Request, error: Any) -> Response:
@@ -155,8 +167,8 @@ def _explain(app: FastAPI) -> None:
         return _problem(503, "the database does not answer; the service tries again by itself")
 
 
-def _problem(status: int, detail: str) -> JSONResponse:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+def _problem(status: int, detail: str, more: Mapping[str, str] | None = None) -> JSONResponse:
+    headers = dict(more or {}) | ({"WWW-Authenticate": "Bearer"} if status == 401 else {})
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return JSONResponse(body, status, headers, media_type="application/problem+json")
 
@@ -170,7 +182,7 @@ def ready(status: Status) -> str | None:
     return None
 
 
-def _observe(app: FastAPI, parts: Parts, registry: CollectorRegistry) -> None:
+def _observe(app: FastAPI, parts: Parts, shared: Shared | None, registry: CollectorRegistry) -> None:
     """Health, readiness, and metrics for Prometheus."""
     status = parts.intake.status
     for name, text, value in (
@@ -182,6 +194,9 @@ def _observe(app: FastAPI, parts: Parts, registry: CollectorRegistry) -> None:
         ("ready", "1 if all records are read, else 0.", lambda: float(ready(status) is None)),
     ):
         Gauge(f"streamgauge_service_{name}", text, registry=registry).set_function(value)
+    if shared is not None:
+        gauge = Gauge("streamgauge_service_redis", "1 if Redis answers, else 0.", registry=registry)
+        gauge.set_function(lambda: float(shared.connected))
     requests = Counter("streamgauge_service_requests", "Requests.", ["method", "route", "status"], registry=registry)
     seconds = Histogram("streamgauge_service_seconds", "Time of requests.", ["route"], registry=registry)
 

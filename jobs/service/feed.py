@@ -29,12 +29,21 @@ class Feed:
         self._recent: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._news = asyncio.Condition()
         self._last = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wake = asyncio.Event()
         self.listeners = 0
+
+    def look(self) -> None:
+        """Look now, and not only at the next time; any thread may call it."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the service ends
+                self._loop.call_soon_threadsafe(self._wake.set)
 
     async def run(self) -> None:
         """Look for changes until cancelled. A database that is away is waited for."""
-        started = False
+        started, self._loop = False, asyncio.get_running_loop()
         while True:
+            self._wake.clear()
             with contextlib.suppress(SQLAlchemyError):
                 if not started:
                     self._last, started = await run_in_threadpool(self._queries.last_change), True
@@ -45,7 +54,8 @@ class Feed:
                         self._last = found[-1]["number"]
                         self._news.notify_all()
                     continue
-            await asyncio.sleep(EVERY)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), EVERY)
 
     async def after(self, number: int | None) -> AsyncIterator[dict[str, Any]]:
         """Changes with a larger number, as they come.

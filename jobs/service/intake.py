@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,10 +63,13 @@ class Intake:
     ----------
     settings : Settings
     engine : Engine
+    tell : callable
+        Called when changes of incidents were written.
     """
 
     settings: Settings
     engine: Engine
+    tell: Callable[[], None] = lambda: None
     status: Status = field(default_factory=Status)
 
     def __post_init__(self) -> None:
@@ -141,7 +144,7 @@ class Intake:
     def _write(self, records: Sequence[Record], positions: dict[Place, int]) -> None:
         """Write records. One that the database refuses for its contents is set aside by itself."""
         try:
-            self.status.changes += self._history.write(records, positions)
+            written = self._history.write(records, positions)
         except (StatementError, OverflowError, UnicodeError) as error:
             if isinstance(error, DBAPIError) and not _of_values(error):
                 raise
@@ -153,6 +156,10 @@ class Intake:
             self._history.set_aside(records[0], positions, reason(error))
             self.status.refused += 1
             _log.error("a record was set aside", topic=records[0].topic, offset=records[0].offset, why=reason(error))
+        else:
+            self.status.changes += written
+            if written:
+                self.tell()
         for record in records:
             positions[record.topic, record.partition] = record.offset + 1
         self.status.records += len(records)

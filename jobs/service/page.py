@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 from streamgauge.jobs.service.access import SESSION, Caller
 from streamgauge.jobs.service.answers import Note, Verdict, moment, number
-from streamgauge.jobs.service.api import COOKIE, Parts, PartsOf
+from streamgauge.jobs.service.api import COOKIE, Parts, PartsOf, limited
 from streamgauge.jobs.service.queries import Filter
 from streamgauge.jobs.service.series import around, svg
 from streamgauge.models.errors import InputError
@@ -25,7 +25,7 @@ SHOWN = 200  # incidents in a list
 RECENT, NOTICES = 20, 50
 
 
-router = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False, dependencies=[limited("requests")])
 
 
 def _reader(request: Request, parts: PartsOf) -> Caller:
@@ -121,7 +121,7 @@ class Form(BaseModel):
         return Verdict(verdict=self.verdict, until=until if self.verdict == "ignore" else None, why=self.why)
 
 
-@router.post("/incidents/{alert_id}/feedback")
+@router.post("/incidents/{alert_id}/feedback", dependencies=[limited("feedback")])
 def feedback(alert_id: str, form: Annotated[Form, FormData()], parts: PartsOf, who: Reader) -> Response:
     """Send the job what a person says of an incident."""
     if form.csrf != who.csrf or "feedback" not in who.scopes:
@@ -158,21 +158,36 @@ def stream(parts: PartsOf, who: Reader) -> HTMLResponse:
 
 
 @router.get("/sign-in")
-def ask() -> HTMLResponse:
-    """Ask for a token."""
-    return _page("sign-in.html", None, {"wrong": False})
+def ask(parts: PartsOf) -> HTMLResponse:
+    """Ask for a token, or for a way to the provider."""
+    return sign_in_page(parts)
 
 
-@router.post("/sign-in")
+def sign_in_page(parts: Parts, problem: str = "", status: int = 200) -> HTMLResponse:
+    """The page on which one signs in; `problem` says why the last try did not work."""
+    by_provider = parts.oidc is not None and parts.oidc.for_people
+    return _page("sign-in.html", None, {"problem": problem, "by_provider": by_provider}, status)
+
+
+@router.post("/sign-in", dependencies=[limited("sign_in")])
 def sign_in(token: Annotated[str, FormData(max_length=200)], request: Request, parts: PartsOf) -> Response:
     """Begin a session."""
     session = parts.access.sign_in(token.strip())
     if session is None:
-        return _page("sign-in.html", None, {"wrong": True}, 401)
+        return sign_in_page(parts, "This token is unknown or has expired.", 401)
     answer = RedirectResponse("/", 303)
-    secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, session, SESSION // 1000, httponly=True, samesite="strict", secure=secure)
+    keep_session(answer, session, request.url.scheme == "https")
     return answer
+
+
+def keep_session(answer: Response, session: str, secure: bool) -> None:
+    """Give a browser the cookie of its session."""
+    answer.set_cookie(COOKIE, session, SESSION // 1000, httponly=True, samesite="strict", secure=secure)
+
+
+def signed_in_page() -> HTMLResponse:
+    """A page that goes on to the first view by itself."""
+    return _page("signed-in.html", None, {})
 
 
 @router.post("/sign-out")

@@ -129,6 +129,17 @@ sessions = Table(
     Column("token", Text, nullable=False, index=True),
     Column("expires", BigInteger, nullable=False),
 )
+# People who are signed in by OpenID Connect. What they may do is as it was when they signed in.
+person_sessions = Table(
+    "person_sessions",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("issuer", Text, nullable=False),
+    Column("expires", BigInteger, nullable=False),
+)
 
 # Who changed what through the service.
 audit = Table(

@@ -6,9 +6,13 @@ import base64
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
 from streamgauge.udfs.settings.base import Duration, Section
 
+Scope = Literal["read", "feedback", "control"]
+Rate = Annotated[str, Field(pattern=r"^[1-9]\d{0,8} per (second|minute|hour|day)$")]
+# Keys and codes must not travel in the open; on this machine they may.
+ADDRESS = r"^(https://[^\s/]|http://(localhost|127\.0\.0\.1|\[::1\])(:|/|$))\S*$"
 SIGNED = "whsec_"  # how keys of webhooks begin, as the specification Standard Webhooks says
 
 
@@ -67,6 +71,65 @@ class WebhookSettings(TargetSettings):
 _Name = Annotated[str, Field(pattern=r"^[a-z](_?[a-z0-9]){0,39}$")]
 
 
+class LimitSettings(Section):
+    """How many requests one caller may send: a token, a person who is signed in, or else an address."""
+
+    requests: Rate | None = Field("1200 per minute", description="All requests of one caller to the API and the page.")
+    feedback: Rate | None = Field("60 per minute", description="Feedback of one caller.")
+    sign_in: Rate | None = Field("20 per minute", description="Tries of one address to sign in on the page.")
+
+
+class OidcSettings(Section):
+    """A provider of OpenID Connect, whose people and programs may use the service beside those with a token."""
+
+    issuer: str = Field(
+        pattern=ADDRESS,
+        description="Address of the provider, as its tokens name it (`iss`). It needs https, except on this machine.",
+    )
+    audience: str = Field(min_length=1, description="What tokens for the API must name as their audience (`aud`).")
+    roles: dict[str, tuple[Scope, ...]] = Field(
+        min_length=1, description="What each role may do: `{operators: [read, feedback]}`. Other roles may do nothing."
+    )
+    roles_claim: str = Field(
+        "roles", min_length=1, description="Claim with the roles of a caller; `realm_access.roles` is one in another."
+    )
+    name_claim: str = Field(
+        "sub",
+        min_length=1,
+        description="Claim with the name that feedback and the table `audit` show. Choose one that people cannot change, such as `sub`.",
+    )
+    leeway: Duration = Field(30_000, ge=0, le=300_000, description="How far the clocks may be apart.")
+    page: str | None = Field(
+        None,
+        pattern=ADDRESS,
+        description="Address of the page as browsers see it. With it, people sign in at the provider; "
+        "register this address with `/sign-in/oidc/answer` there. It needs https, except on this machine.",
+    )
+    client_id: str | None = Field(
+        None, min_length=1, validate_default=True, description="The page's name at the provider; needed with `page`."
+    )
+    client_secret: SecretStr | None = Field(
+        None,
+        description="The page's secret at the provider; null for a public client. "
+        "Set it by the variable STREAMGAUGE__SERVICE__OIDC__CLIENT_SECRET.",
+    )
+    ask: str = Field("openid profile email", description="What the page asks the provider for (`scope`).")
+
+    @field_validator("ask")
+    @classmethod
+    def _with_openid(cls, ask: str) -> str:
+        if "openid" not in ask.split():
+            raise ValueError("`openid` must be in it, or the provider gives no id token")
+        return ask
+
+    @field_validator("client_id")
+    @classmethod
+    def _with_page(cls, client_id: str | None, others: ValidationInfo) -> str | None:
+        if "page" in others.data and (client_id is None) != (others.data["page"] is None):
+            raise ValueError("page and client_id belong together: give both, or neither")
+        return client_id
+
+
 class ServiceSettings(Section):
     """The service with the history, the HTTP API and the page. The job does not use these settings."""
 
@@ -90,6 +153,13 @@ class ServiceSettings(Section):
     keep: Duration = Field(
         7_776_000_000, ge=3_600_000, description="How long incidents are kept after their end arrived."
     )
+    limits: LimitSettings = LimitSettings()
+    redis: SecretStr | None = Field(
+        None,
+        description="`redis://:PASSWORD@HOST:PORT/NUMBER`, or `rediss://` with TLS: several services count requests together, and tell "
+        "each other of changes at once. null: each by itself. Set it by the variable STREAMGAUGE__SERVICE__REDIS.",
+    )
+    oidc: OidcSettings | None = Field(None, description="Who else may use the service, by OpenID Connect.")
     address: Annotated[str, AfterValidator(_http)] | None = Field(
         None,
         description="Where people reach the page, such as `https://streamgauge.example.com`; for links in what is told.",

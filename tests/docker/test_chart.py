@@ -165,7 +165,12 @@ def test_the_settings_in_the_cluster_are_valid_and_have_the_parallelism_of_the_j
 
 @needs_helm
 def test_secrets_come_by_reference():
-    made = manifests("kafkaProperties.existingSecret=kafka")
+    secrets = {"kafkaProperties": "kafka", "service.redis": "redis", "service.oidc": "oidc"}
+    made = manifests(*(f"{value}.existingSecret={name}" for value, name in secrets.items()))
+    [service] = made["Deployment", "sg-streamgauge-service"]["spec"]["template"]["spec"]["containers"]
+    assert {"STREAMGAUGE__SERVICE__REDIS", "STREAMGAUGE__SERVICE__OIDC__CLIENT_SECRET"} <= {
+        v["name"] for v in service["env"]
+    }
     for kind, name in (("Deployment", "sg-streamgauge-service"), ("Deployment", "sg-streamgauge-trainer")):
         [container] = made[kind, name]["spec"]["template"]["spec"]["containers"]
         assert all("valueFrom" in variable for variable in container["env"])

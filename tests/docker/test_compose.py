@@ -39,8 +39,8 @@ def words(name: str) -> list[str]:
 
 
 def test_it_has_all_processes():
-    wanted = {"kafka", "jobmanager", "taskmanager", "trainer", "service", "postgres", "prometheus", "alertmanager"}
-    assert wanted | {"grafana"} | ONCE == set(SERVICES)
+    wanted = {"kafka", "jobmanager", "taskmanager", "trainer", "service", "postgres", "redis", "prometheus"}
+    assert wanted | {"alertmanager", "grafana"} | ONCE == set(SERVICES)
 
 
 @EACH

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sqlalchemy import select, update
-from streamgauge.jobs.service.access import Access
+from streamgauge.jobs.service.access import SCOPES, Access
 from streamgauge.jobs.service.tables import sessions, tokens
 from streamgauge.models.errors import InputError
 
@@ -26,7 +26,7 @@ def test_the_token_of_the_settings_is_made_once_and_replaced_if_it_changes(datab
         access.make_first("long-enough-to-be-a-token")
     session = access.sign_in("long-enough-to-be-a-token")
     access.make_first("long-enough-to-be-a-token")
-    assert access.of_session(session).scopes == {"read", "feedback"}
+    assert access.of_session(session).scopes == set(SCOPES)
     access.make_first("another-one-that-is-long-enough")
     assert access.of_session(session) is None
     assert access.of_token("long-enough-to-be-a-token") is None
