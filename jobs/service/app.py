@@ -108,7 +108,10 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.include_router(api.router)
     app.include_router(page.router)
     app.include_router(sign_in.router)
-    app.mount("/static", StaticFiles(directory=str(files("streamgauge.jobs.service") / "static")))
+    folder = str(files("streamgauge.jobs.service") / "static")
+    app.mount(
+        "/static", StaticFiles(directory=folder, follow_symlink=True)
+    )  # an editable installation is made of links
     _observe(app, parts, shared, registry)
     return app
 
