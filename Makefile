@@ -14,8 +14,8 @@ test: unit integration  ## all tests, those on a real Kafka and Flink cluster in
 unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink, one process for each core
 	$(BIN)/pytest -m "not integration" -n auto --dist loadfile --durations=20
 
-integration: .venv/.installed-dev  ## the tests on a real Kafka and Flink cluster
-	$(BIN)/pytest -m integration --durations=20
+integration: .venv/.installed-dev  ## the tests on a real Kafka and Flink cluster, two processes with a cluster each
+	$(BIN)/pytest -m integration -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 lint: .venv/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .

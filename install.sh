@@ -2,7 +2,7 @@
 # Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
 # Without EXTRA it installs the extra serve, so that the demo has its page, and compiles the kernels.
 # The home of the local cluster is .streamgauge unless STREAMGAUGE_HOME names another.
-#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL)
+#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL, Prometheus and Alertmanager)
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3.11}
@@ -13,9 +13,10 @@ command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
 command -v mvn >/dev/null || packages+=(maven)
 command -v "$python" >/dev/null || packages+=(python3.11)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3.11-venv)
-# The tests start a PostgreSQL of their own. The package must not start one.
-if [ "$extra" = dev ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
-  packages+=(postgresql)
+if [ "$extra" = dev ]; then
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null || packages+=(postgresql)
+  command -v promtool >/dev/null || packages+=(prometheus)
+  command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || packages+=(prometheus-alertmanager)
 fi
 if ((${#packages[@]})); then
   if [[ " ${packages[*]} " == *" postgresql "* ]] && ((EUID == 0)) && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
@@ -24,8 +25,18 @@ if ((${#packages[@]})); then
   fi
   if ((EUID == 0)) && command -v apt-get >/dev/null; then
     echo "installing ${packages[*]}"
+    # The tests start servers of their own. The packages must start none.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+      trap 'rm -f "$policy"' EXIT
+      printf '#!/bin/sh\nexit 101\n' >"$policy"
+      chmod +x "$policy"
+    fi
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    for unit in prometheus prometheus-alertmanager; do
+      if [[ " ${packages[*]} " == *" $unit "* ]] && command -v systemctl >/dev/null; then systemctl --quiet disable "$unit" || true; fi
+    done
   else
     echo "missing, please install: ${packages[*]} (Debian: sudo apt install ${packages[*]})" >&2
     exit 1

@@ -24,6 +24,7 @@ SERVE = [
     "psycopg[binary]",
     "alembic",
     "prometheus-client",
+    "httpx2",
 ]
 
 setup(
@@ -75,7 +76,6 @@ setup(
         "serve": SERVE,
         "dev": [
             *SERVE,
-            "httpx2",
             "torch",
             "onnx",
             "onnxscript",

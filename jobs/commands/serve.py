@@ -150,3 +150,4 @@ def _log_as_json() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # the intake says itself what failed
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines show addresses, which may be secret

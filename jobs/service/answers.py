@@ -128,6 +128,15 @@ def moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(min(max(milliseconds, 0), LATEST) / 1000.0, UTC)
 
 
+def number(value: Any) -> str:
+    """A value for people: four digits of a number, else the value itself."""
+    if value is None:
+        return "-"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:.4g}"
+    return str(value)
+
+
 def _incident(row: dict[str, Any]) -> dict[str, Any]:
     first, field = row["first"], row["field"]
     plain = {name: row[name] for name in ("alert_id", "entity", "kind", "severity", "state", "field", "score")}

@@ -23,9 +23,11 @@ from streamgauge.jobs.service import api, page
 from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.api import Parts
 from streamgauge.jobs.service.database import reason
+from streamgauge.jobs.service.deliveries import Deliveries
 from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake, Status
 from streamgauge.jobs.service.queries import Queries
+from streamgauge.jobs.service.targets import targets_of
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError, InputError
 
@@ -54,7 +56,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     Raises
     ------
     InputError
-        The service would listen for other machines, and there is no token.
+        The service would listen for other machines, and there is no token; or a webhook has no secret.
     """
     access, queries = Access(engine), Queries(engine)
     if settings.service.token is not None:
@@ -68,12 +70,16 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
         )
     intake = Intake(settings, engine)
     parts = Parts(settings, queries, access, intake, Feed(queries), open_to_all=not protected)
+    registry = CollectorRegistry()
+    targets = targets_of(settings.service)
+    deliveries = Deliveries(targets, engine, lambda: intake.status.caught_up is not None, registry)
 
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         intake.start()
         feed = asyncio.create_task(parts.feed.run())
-        yield
+        async with deliveries.running():
+            yield
         feed.cancel()
         await run_in_threadpool(intake.stop)
 
@@ -91,7 +97,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.include_router(api.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=str(files("streamgauge.jobs.service") / "static")))
-    _observe(app, parts)
+    _observe(app, parts, registry)
     return app
 
 
@@ -164,9 +170,8 @@ def ready(status: Status) -> str | None:
     return None
 
 
-def _observe(app: FastAPI, parts: Parts) -> None:
+def _observe(app: FastAPI, parts: Parts, registry: CollectorRegistry) -> None:
     """Health, readiness, and metrics for Prometheus."""
-    registry = CollectorRegistry()
     status = parts.intake.status
     for name, text, value in (
         ("behind_records", "Records on the topics that were not read yet.", lambda: status.behind),

@@ -61,16 +61,24 @@ def migrate(engine: Engine) -> None:
     ClusterError
         The database does not answer, or refuses.
     """
-    config = Config()
-    config.set_main_option("script_location", str(files("streamgauge.jobs.service") / "migrations"))
+    config = configuration()
     try:
         with engine.begin() as connection:
-            if engine.dialect.name == "postgresql":
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7307001)")
+            alone = (
+                "SELECT pg_advisory_xact_lock(7307001)" if engine.dialect.name == "postgresql" else "BEGIN IMMEDIATE"
+            )
+            connection.exec_driver_sql(alone)  # so that a step of the migrations is taken once, and as a whole
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except SQLAlchemyError as error:
         raise ClusterError(f"the database at {shown(engine)} cannot be used: {reason(error)}") from error
+
+
+def configuration() -> Config:
+    """Where Alembic finds the migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(files("streamgauge.jobs.service") / "migrations"))
+    return config
 
 
 def shown(engine: Engine) -> str:

@@ -16,7 +16,7 @@ from streamgauge.jobs.service.messages import (
     notice_of,
     unreadable_of,
 )
-from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, offsets, unreadable
+from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, offsets, refusals, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.udfs.incidents.kinds import ENDED
 
@@ -145,7 +145,7 @@ class History:
         return len(added)
 
     def forget(self, before: int) -> int:
-        """Remove the incidents whose end arrived before a time, with their changes and feedback, and older notices.
+        """Remove the incidents whose end arrived before a time, with their changes and feedback, and older notices and refusals.
 
         Parameters
         ----------
@@ -163,4 +163,5 @@ class History:
             for table in (changes, feedback):
                 connection.execute(delete(table).where(table.c.alert_id.in_(old)))
             connection.execute(delete(notices).where(notices.c.arrived < before))
+            connection.execute(delete(refusals).where(refusals.c.time < before))
             return int(connection.execute(delete(incidents).where(ended)).rowcount)

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 from streamgauge.jobs.service.access import SESSION, Caller
-from streamgauge.jobs.service.answers import Note, Verdict, moment
+from streamgauge.jobs.service.answers import Note, Verdict, moment, number
 from streamgauge.jobs.service.api import COOKIE, Parts, PartsOf
 from streamgauge.jobs.service.queries import Filter
 from streamgauge.jobs.service.series import around, svg
@@ -148,6 +148,7 @@ def stream(parts: PartsOf, who: Reader) -> HTMLResponse:
     values = {
         "status": parts.intake.status,
         "verdicts": queries.verdicts(),
+        "deliveries": queries.deliveries(list(parts.settings.service.targets)),
         "unreadable": queries.unreadable(),
         "open": queries.count(Filter(state="open")),
         "total": queries.count(Filter()),
@@ -198,12 +199,3 @@ def ago(milliseconds: float) -> str:
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def number(value: Any) -> str:
-    """A value for people: four digits of a number, else the value itself."""
-    if value is None:
-        return "-"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:.4g}"
-    return str(value)

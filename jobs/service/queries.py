@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, or_, select
+from streamgauge.jobs.service.outbox import states
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, unreadable
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.incidents.kinds import ENDED, SEVERITIES
@@ -197,6 +198,10 @@ class Queries:
         """Number of records that could not be read."""
         with self._engine.connect() as connection:
             return int(connection.scalar(select(func.count()).select_from(unreadable)) or 0)
+
+    def deliveries(self, targets: list[str]) -> list[dict[str, Any]]:
+        """How far targets were told; see `outbox.states`."""
+        return states(self._engine, targets)
 
 
 def _cursor(opened: int, alert_id: str) -> str:

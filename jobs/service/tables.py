@@ -41,6 +41,7 @@ changes = Table(
     Column("state", Text, nullable=False),
     Column("time", BigInteger, nullable=False),
     Column("data", _Json, nullable=False),
+    sqlite_autoincrement=True,  # else SQLite gives the numbers of removed rows again, and readers that are beyond them miss the new rows
 )
 
 # The newest feedback of each person on each incident.
@@ -84,6 +85,31 @@ offsets = Table(
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True),
     Column("next", BigInteger, nullable=False),
+)
+
+# How far each target, an Alertmanager or a webhook, was told of changes, and which service tells it now.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("target", Text, primary_key=True),  # its place below `service` in the settings
+    Column("start", BigInteger, nullable=False),  # number of the last change before the target was known
+    Column("done", BigInteger, nullable=False),  # number of the last change that it was told, or that was passed over
+    Column("holder", Text),  # the service that tells it
+    Column("beat", BigInteger, nullable=False),  # signs of life of that service
+    Column("told", BigInteger),  # when it last accepted a change
+    Column("problem", Text),  # why it cannot be told now, and since when
+    Column("since", BigInteger),
+)
+
+# Changes that a target refused for their contents, and that were passed over.
+refusals = Table(
+    "refused_deliveries",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 # Who may use the service. Only hashes of tokens and sessions are kept.

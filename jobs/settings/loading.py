@@ -20,7 +20,8 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 DEFAULT_FILE = Path("flink-conf/detection.yaml")
 ENVIRONMENT = "STREAMGAUGE__"
-_SECRET = ("password", "secret", "jaas", "token", "key")
+_SECRET = ("password", "secret", "jaas", "token", "key", "url")
+_HOLD_SECRETS = ("service", "alertmanagers", "webhooks")  # sections that are not shown as a whole
 
 
 class BatchSettings(Section):
@@ -198,5 +199,7 @@ def _explain(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
     if not key:
         return message
-    hidden = any(word in key.lower() for word in _SECRET)
+    hidden = any(word in key.lower() for word in _SECRET) or error["loc"][-1] in _HOLD_SECRETS
+    hidden |= error["loc"][0] == "service" and isinstance(error["input"], dict | list)
+    hidden |= error["loc"][-2:-1] in (("alertmanagers",), ("webhooks",))
     return f"{key}: {message} (is {'hidden' if hidden else repr(error['input'])})"

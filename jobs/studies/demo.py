@@ -150,9 +150,12 @@ def _shown_page(cluster: local_cluster.Cluster, page: str | None, console: Conso
 
 def on_own_topics(settings: Settings, cluster: local_cluster.Cluster, run: str) -> tuple[Settings, Path]:
     """Settings for the local broker, with topics that only this run uses, and a file with these settings."""
-    values = settings.model_dump(mode="json", exclude={"service": {"database", "token"}})  # no secrets in the file
+    values = settings.model_dump(
+        mode="json", exclude={"service"}
+    )  # no secrets in the file, and nobody is told of a demo
     kind = run.partition("-")[0]
-    values["service"]["database"] = f"sqlite:///{cluster.home / f'{kind}-history.db'}"
+    history = f"sqlite:///{cluster.home / f'{kind}-history.db'}"
+    values["service"] = {"database": history, "port": settings.service.port}
     values["kafka"] |= {
         "bootstrap": cluster.bootstrap,
         "start": "earliest",

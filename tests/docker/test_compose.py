@@ -122,6 +122,14 @@ def test_the_settings_are_valid_and_lead_to_the_broker_and_the_volume_of_the_pro
         assert f"models:{settings.models.registry}" in SERVICES[name]["volumes"]
 
 
+def test_incidents_are_told_to_the_alertmanager_and_links_lead_to_the_page_of_the_project():
+    settings = load(DOCKER / "detection.yaml", {})
+    [target] = settings.service.alertmanagers.values()
+    host, port = target.url.get_secret_value().removeprefix("http://").split(":")
+    assert f"127.0.0.1:{port}:{port}" in SERVICES[host]["ports"]
+    assert settings.service.address == f"http://{SERVICES['service']['ports'][0].rpartition(':')[0]}"
+
+
 def test_the_broker_is_the_version_that_the_tests_run_with():
     pom = (ROOT / "flink-conf" / "pom.xml").read_text(encoding="utf-8")
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{re.search('<kafka.version>(.+)</kafka.version>', pom)[1]}"

@@ -1,6 +1,6 @@
 """All files of the folder docker can be read, and programs that check them find nothing wrong where they are installed.
 
-Debian: `apt install prometheus prometheus-alertmanager` has promtool and amtool.
+`./install.sh dev` installs promtool and amtool.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every metric that rules and dashboards name is one that the job, Flink, the trainer or a rule gives."""
+"""Every metric that rules and dashboards name is one that the job, Flink, the trainer, the service or a rule gives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from streamgauge.jobs.retraining.metrics import TrainerMetrics
+from streamgauge.jobs.service.deliveries import Metrics as ServiceMetrics
 from streamgauge.udfs.flink.metrics import KINDS, LEVELS, REASONS, STEPS, Metrics
 
 from tests.docker.read import CHART, DOCKER, ROOT, dashboards, expressions, metrics_in, read_yaml, rules
@@ -54,6 +56,13 @@ def of_the_trainer() -> frozenset[str]:
 
 
 @cache
+def of_the_service() -> frozenset[str]:
+    registry = CollectorRegistry()
+    ServiceMetrics(registry, ["webhooks.one"])
+    return frozenset(re.findall(r"^(\w+)\{", generate_latest(registry).decode(), re.MULTILINE))
+
+
+@cache
 def constants_of_flink() -> bytes:
     [jar] = (Path(str(find_spec("pyflink").origin)).parent / "lib").glob("flink-dist-*.jar")
     with zipfile.ZipFile(jar) as archive:
@@ -70,7 +79,7 @@ def of_flink(name: str) -> bool:
 
 def is_exported(name: str) -> bool:
     recorded = {rule["record"] for rule in rules() if "record" in rule}
-    if name in PROMETHEUS | recorded | of_the_job() | of_the_trainer():
+    if name in PROMETHEUS | recorded | of_the_job() | of_the_trainer() | of_the_service():
         return True
     return of_flink(name) or ("." in name and any(re.fullmatch(name, known) for known in of_the_job()))
 

@@ -1,7 +1,12 @@
-"""A real cluster that all integration tests share: Kafka, a JobManager and two TaskManagers on free ports."""
+"""A real cluster for all integration tests of a process: Kafka, a JobManager and two TaskManagers on free ports.
+
+Two processes run the tests (see `make integration`), because most tests wait for Flink for most of their time.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +20,7 @@ from tests.integration.live import close_all
 
 
 def free_ports() -> dict[str, int]:
-    """Free ports. Prometheus needs consecutive ones, one for each Flink process."""
+    """Free ports. Prometheus needs consecutive ones, one for each Flink process, so each process of tests has a range of its own."""
     sockets = []
     for _ in PORTS:
         s = socket.socket()
@@ -24,8 +29,9 @@ def free_ports() -> dict[str, int]:
     ports = dict(zip(PORTS, (s.getsockname()[1] for s in sockets), strict=True))
     for s in sockets:
         s.close()
+    first = 20_000 + 4_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     ports["prometheus"] = next(
-        p for p in range(20_000, 30_000, 20) if not any(local_cluster.port_in_use(p + i) for i in range(20))
+        p for p in range(first, first + 4_000, 20) if not any(local_cluster.port_in_use(p + i) for i in range(20))
     )
     return ports
 
@@ -34,7 +40,9 @@ def free_ports() -> dict[str, int]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     home: Path = tmp_path_factory.mktemp("cluster")
     shared = writable(None)
-    local_cluster.jars(shared)
+    with (shared / "lock").open("w") as lock:  # only one of the processes downloads
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        local_cluster.jars(shared)
     (shared / "numba").mkdir(exist_ok=True)
     for folder in ("jars", "numba"):  # downloading and compiling take long, so the results are kept for the next run
         (home / folder).symlink_to(shared / folder)

@@ -24,6 +24,8 @@ from streamgauge.jobs.service.tables import changes, feedback, incidents, metada
 
 from tests.integration.live import PATIENCE, STREAMGAUGE, Live, events, streamgauge
 from tests.jobs.service.made import change, records
+from tests.jobs.service.receiver import Receiver
+from tests.jobs.service.telling import SECRET
 
 
 @contextmanager
@@ -136,6 +138,27 @@ def tables(engine: Any) -> dict[str, list[Any]]:
             table.name: sorted(map(repr, connection.execute(select(*(c for c in table.c if c.name != "arrived")))))
             for table in (incidents, changes, feedback, metadata.tables["unreadable"], offsets)
         }
+
+
+def test_a_webhook_is_told_what_is_new_and_what_came_while_the_service_was_away(cluster, tmp_path):
+    receiver = Receiver()
+    live = Live(cluster, tmp_path, service={"webhooks": {"one": {"url": receiver.url(), "secret": SECRET}}})
+    with KafkaProducer(**client_options(live.settings.kafka)) as producer:
+
+        def send(message: dict[str, Any]) -> str:
+            producer.send(live.topics.alerts, json.dumps(message).encode(), partition=0).get(PATIENCE)
+            return str(message["id"])
+
+        send(change("past"))
+        with service(live, tmp_path) as (address, _):
+            wait_for(lambda: "Told to webhooks.one</dt><dd>all changes" in call(address, "/stream"))
+            told = [send(change("a1"))]
+            wait_for(lambda: len(receiver.accepted) == 1)
+        told.append(send(change("a2")))
+        with service(live, tmp_path):
+            wait_for(lambda: len(receiver.accepted) == 2)
+    receiver.stop()
+    assert [heard.id for heard in receiver.heard] == told
 
 
 def test_tokens_are_made_listed_and_revoked(cluster, tmp_path):

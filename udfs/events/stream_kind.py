@@ -11,6 +11,19 @@ from streamgauge.udfs.settings.pipeline import LOOK_EVERY
 SERIES, FIELDS, RECORDS, UNKNOWN = KINDS = ("series", "fields", "records", "unknown")
 # Values are in order if the change from one to the next is below this share of their difference from values some time ago.
 ORDERED = 0.9
+# A stream of so many events is known: it is looked at after so many events. Each look ends a stretch, and short stretches cost time.
+KNOWN, LOOK_EVERY_WHEN_KNOWN = 10_000, 1_000
+
+
+def until_look(events: int) -> int:
+    """Number of events from this number of events of a stream to the next decision about its kind; at least 1."""
+    every = LOOK_EVERY if events < KNOWN else LOOK_EVERY_WHEN_KNOWN
+    return every - events % every
+
+
+def is_look(events: int) -> bool:
+    """Whether it is time to decide about the kind of a stream after this number of events."""
+    return events % (LOOK_EVERY if events <= KNOWN else LOOK_EVERY_WHEN_KNOWN) == 0
 
 
 def kinds_for(streams: Collection[str]) -> frozenset[str]:
@@ -37,14 +50,10 @@ class StreamKind:
         self.events = 0
         self.changes = np.zeros(2)
 
-    def until_next_look(self) -> int:
-        """Number of events until the kind may change, 1 to `LOOK_EVERY`."""
-        return LOOK_EVERY - self.events % LOOK_EVERY
-
     def count(self, events: int) -> None:
-        """Note that this many events went through `featurize`; at most `until_next_look`."""
+        """Note that this many events went through `featurize`; at most `until_look`."""
         self.events += events
-        if self.events % LOOK_EVERY == 0:
+        if is_look(self.events):
             self._look()
 
     def widen(self, fields: int) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.udfs.events import stream_kind
 from streamgauge.udfs.incidents.kinds import CONDITIONAL, KIND_BITS, OPENED
-from streamgauge.udfs.settings.pipeline import LOOK_EVERY
 from streamgauge.udfs.settings.promise import FalseIncidents
 
 DAY = 86_400_000.0
@@ -22,15 +22,8 @@ KNOWN_EVENTS, KNOWN_DAYS, SAFE = 100, 1.0, 1e-4
 # On the first day, the threshold of the nth event is at least the promised number over so many times n: a stream that begins with a
 # burst may not go on like this. All of this adds up to about one promised number, even with a billion events.
 EACH = 20.0
-FIRST_LOOKS = (
-    8,
-    16,
-    32,
-    64,
-    128,
-    256,
-    512,
-)  # events of the partition at which to look, besides the multiples of `LOOK_EVERY`
+# Events of the partition at which to look, in addition to the looks at the kind of the stream.
+FIRST_LOOKS = (8, 16, 32, 64, 128, 256, 512)
 PERIOD = 3.0  # days over which incidents are averaged
 # Clearly more incidents than promised make the threshold stricter, by at most this (of its logarithm) a day, and by at most this in all.
 SLOWLY, STRICTEST = 0.5, -math.log(100.0)
@@ -243,12 +236,12 @@ class Promise:
 
 def until_look(events: int) -> int:
     """Number of events from this number of events of a partition to the next look; at least 1."""
-    return min(n - events for n in (*FIRST_LOOKS, events // LOOK_EVERY * LOOK_EVERY + LOOK_EVERY) if n > events)
+    return min([stream_kind.until_look(events), *(n - events for n in FIRST_LOOKS if n > events)])
 
 
 def is_look(events: int) -> bool:
     """Whether it is time to look after this number of events of a partition."""
-    return events % LOOK_EVERY == 0 or events in FIRST_LOOKS
+    return stream_kind.is_look(events) or events in FIRST_LOOKS
 
 
 def opened_by_evidence(place: Ints, change: Ints, status: Ints) -> Ints:

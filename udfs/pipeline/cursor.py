@@ -16,13 +16,21 @@ class Cursor:
     """Goes through events of one schema, one stretch at a time.
 
     A stretch ends where the next event depends on what this stretch teaches: where the kind of the stream may change, where silent
-    entities are looked for, where an entity changes its situation or starts from the beginning, and where a quarantine begins or ends.
+    entities are looked for, where quality is reported, where an entity changes its situation or starts from the beginning, and where a
+    quarantine begins or ends.
     """
 
     def __init__(
-        self, scorer: Scorer, entities: Entities, raw: RawBatch, events: Events, X: Floats, clocks: Ints
+        self,
+        scorer: Scorer,
+        entities: Entities,
+        raw: RawBatch,
+        events: Events,
+        X: Floats,
+        clocks: Ints,
+        report_every: int | None = None,
     ) -> None:
-        self._scorer, self._entities = scorer, entities
+        self._scorer, self._entities, self._report_every = scorer, entities, report_every
         self.events, self.X, self.clocks = events, X, clocks
         self._arrivals, self._offsets = raw.stamps[events.rows], raw.offsets[events.rows]
         self._partitions = raw.partitions[events.rows]
@@ -53,7 +61,9 @@ class Cursor:
         """The next stretch, the partition's event time at each of its events, and the late events (row, entity, milliseconds late)."""
         begin, entities, silence = self.begin, self._entities, self._entities.silence
         stream = self._scorer.stream
-        limit = begin + min(stream.until_next_look(), until_look(stream.events))
+        limit = begin + until_look(stream.events)
+        if self._report_every:
+            limit = min(limit, begin + self._report_every - stream.events % self._report_every)
         if self._next_look < len(self._looks):
             limit = min(limit, int(self._looks[self._next_look]))
         if entities.situations:

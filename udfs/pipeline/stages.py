@@ -18,6 +18,7 @@ from streamgauge.udfs.entities.knowledge import Changes, Entities, Forgotten
 from streamgauge.udfs.entities.rich_store import RichInputs
 from streamgauge.udfs.entities.silence import Silence
 from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events import stream_kind
 from streamgauge.udfs.events.records import Events, RawBatch
 from streamgauge.udfs.events.schema import Alignment
 from streamgauge.udfs.incidents.judge import Judge, Judged
@@ -38,7 +39,7 @@ from streamgauge.udfs.pipeline.step_clock import StepClock
 from streamgauge.udfs.scoring.detectors import EntityState
 from streamgauge.udfs.scoring.scorer import Fields, Scorer
 from streamgauge.udfs.scoring.trained_models import Models
-from streamgauge.udfs.settings.pipeline import LOOK_EVERY, PipelineSettings
+from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 CONFIGURED = {"detectors", "ensemble", "featurize", "models"}  # sections of the settings in the id of an alert
 
@@ -152,7 +153,8 @@ class Stages:
         """
         d = X.shape[1]
         self.scorer.widen(d)
-        cursor = Cursor(self.scorer, self.entities, raw, events, X, clocks)
+        reports = self.quality.every if self.quality else None
+        cursor = Cursor(self.scorer, self.entities, raw, events, X, clocks, reports)
         watched: list[Watched] = []
         while cursor.begin < len(events):
             self._look_for_silence(cursor, result)
@@ -203,7 +205,9 @@ class Stages:
         opened = opened_by_evidence(decisions.place, decisions.change, decisions.incident[:, STATUS])
         ages = self.entities.store.ages(stretch.rows, stretch.events.times)
         result.add_counts(self.promise.count(stretch.events.times, ages, judged.thresholds, opened))
-        if scorer.stream.events % LOOK_EVERY == 0:  # after the same events, however the partition is cut into batches
+        if stream_kind.is_look(
+            scorer.stream.events
+        ):  # after the same events, however the partition is cut into batches
             scorer.move_weights()
         self.learned.add(kind, scored, bool(scorer.detectors.cohort))
         self.entities.changes.rows.append(stretch.rows)

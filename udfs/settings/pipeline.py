@@ -15,7 +15,7 @@ from streamgauge.udfs.settings.promise import FalseIncidents, Promise, false_inc
 from streamgauge.udfs.settings.rules import Rule
 
 MOST_OVERLAP = 100  # largest number of windows that may contain the same event
-LOOK_EVERY = 200  # events between two decisions about the kind of the stream; other intervals are multiples of it
+LOOK_EVERY = 200  # events between two decisions about the kind of a young stream; other intervals are multiples of it
 
 
 class EventSettings(Section):

@@ -10,11 +10,14 @@ from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.app import application
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import History
+from streamgauge.jobs.service.outbox import Lease, Outbox
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import InputError
 
 from tests.jobs.service.made import change, records
+from tests.jobs.service.receiver import Receiver
+from tests.jobs.service.telling import SECRET, until
 
 HERE = "http://127.0.0.1:8080"
 
@@ -159,6 +162,20 @@ def test_health_metrics_and_readiness(client):
     text = client.get("/metrics").text
     assert 'streamgauge_service_requests_total{method="GET",route="/v1/incidents",status="200"} 1.0' in text
     assert "streamgauge_service_ready 0.0" in text
+
+
+def test_a_service_tells_a_known_target_of_changes_also_while_kafka_is_away(tmp_path):
+    database, receiver = connect(None, tmp_path), Receiver()
+    migrate(database)
+    Outbox(database, "webhooks.one", Lease()).begin()
+    History(database, TopicSettings()).write(records(change("a1")), {})
+    targets = {"one": {"url": receiver.url(), "secret": SECRET}}
+    with TestClient(application(settings(webhooks=targets), database), base_url=HERE) as client:
+        until(lambda: receiver.accepted)
+        until(lambda: "Told to webhooks.one</dt><dd>all changes; last at" in client.get("/stream").text)
+    receiver.stop()
+    assert [heard.id for heard in receiver.heard] == ["a1-opened-0"]
+    assert Outbox(database, "webhooks.one", Lease()).hold()  # the service has let go
 
 
 def test_every_answer_has_the_headers_that_protect_a_browser(client):

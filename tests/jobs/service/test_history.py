@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
-from streamgauge.jobs.service.database import connect, migrate
+from streamgauge.jobs.service.database import configuration, connect, migrate
 from streamgauge.jobs.service.history import History, OvertakenError
 from streamgauge.jobs.service.queries import Filter, Queries
 from streamgauge.jobs.service.tables import changes, incidents, metadata, unreadable
@@ -35,6 +36,27 @@ def test_the_migrations_make_the_tables_that_the_code_uses(database):
     with database.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     migrate(database)  # again: nothing to do
+
+
+def test_a_history_of_the_first_version_keeps_its_rows(history, database):
+    config = configuration()
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    history.write(records(change("a1"), change("a2")), {})
+    before = rows(database, changes)
+    migrate(database)
+    assert rows(database, changes) == before
+    history.write(records(change("a3"), begin=2), {("alerts", 0): 2})
+    assert [row["alert_id"] for row in rows(database, changes)] == ["a1", "a2", "a3"]
+
+
+def test_the_numbers_of_removed_changes_are_not_given_again(history, database):
+    history.write(records(change("a1"), change("a1", "resolved", 1)), {})
+    last = rows(database, changes)[-1]["number"]
+    assert history.forget(1 << 60) == 1
+    history.write(records(change("a2"), begin=2), {("alerts", 0): 2})
+    assert [row["number"] > last for row in rows(database, changes)] == [True]
 
 
 def test_an_incident_has_the_state_of_its_last_change_and_the_values_of_its_first(history, database):

@@ -8,8 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 from streamgauge.jobs.service.access import Access, Caller
 from streamgauge.jobs.service.app import application
+from streamgauge.jobs.service.outbox import Lease, Outbox
 
 from tests.jobs.service.made import change, record, records, said
+from tests.jobs.service.telling import webhooks
 from tests.jobs.service.test_api import HERE, settings
 
 
@@ -53,6 +55,28 @@ def test_an_entity_and_the_stream_are_shown(page, history):
     assert "quality" in text
     assert "<b>" not in text
     assert page.get("/entities/nobody").status_code == 404
+
+
+def test_the_stream_shows_how_far_each_target_was_told(history, database):
+    service = webhooks(on_call="http://127.0.0.1:1/sec-ret", new="http://127.0.0.1:1")
+    outbox = Outbox(database, "webhooks.on_call", Lease())
+    outbox.begin()
+    history.write(records(change("a1"), change("a2"), change("a3")), {})
+    outbox.hold()
+    first, second, _ = outbox.pending(3)
+    outbox.refused(first, "HTTP 400")
+    outbox.done(second.number, True)
+    outbox.failed("HTTP 500")
+    app = application(settings().model_copy(update={"service": service}), database)
+    client = TestClient(app, base_url=HERE)
+    text = client.get("/stream").text
+    line = text.split("Told to webhooks.on_call")[1].split("</dd>")[0]
+    for words in ("HTTP 500, since", "changes that wait: 1", "1 refused", "last at"):
+        assert words in line
+    assert "begins when the history is up to date" in text.split("Told to webhooks.new")[1].split("</dd>")[0]
+    assert "sec-ret" not in text
+    metrics = client.get("/metrics").text
+    assert 'streamgauge_service_deliveries_total{result="failed",target="webhooks.on_call"} 0.0' in metrics
 
 
 def test_a_form_without_the_word_of_its_session_is_refused(page):

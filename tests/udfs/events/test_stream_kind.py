@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from streamgauge.udfs.events.stream_kind import FIELDS, LOOK_EVERY, RECORDS, SERIES, UNKNOWN, StreamKind, kinds_for
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.udfs.events.stream_kind import (
+    FIELDS,
+    KNOWN,
+    LOOK_EVERY,
+    LOOK_EVERY_WHEN_KNOWN,
+    RECORDS,
+    SERIES,
+    UNKNOWN,
+    StreamKind,
+    is_look,
+    kinds_for,
+    until_look,
+)
 from streamgauge.udfs.scoring.normalise import PRIOR, WIDTH, featurize
 from streamgauge.udfs.settings.pipeline import FeaturizeSettings
 
@@ -70,4 +84,16 @@ def test_a_restored_kind_goes_on_as_if_never_stopped():
     before, after = kind_of(walk(1500), cuts=[1000]), StreamKind()
     after.restore(before.to_state())
     assert after.to_state() == before.to_state()
-    assert (after.kind, after.until_next_look()) == (FIELDS, LOOK_EVERY - 1500 % LOOK_EVERY)
+    assert after.kind == FIELDS
+
+
+@given(st.integers(0, 2 * KNOWN))
+def test_the_next_look_is_the_next_number_of_events_at_which_the_kind_is_decided(events):
+    step = until_look(events)
+    assert 1 <= step <= LOOK_EVERY_WHEN_KNOWN
+    assert is_look(events + step)
+    assert not any(is_look(events + k) for k in range(1, step))
+
+
+def test_a_known_stream_is_looked_at_less_often():
+    assert [until_look(n) for n in (0, 1, KNOWN - 1, KNOWN, KNOWN + 1)] == [200, 199, 1, 1000, 999]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.entities.entity_store import EntityStore
+from streamgauge.udfs.events.stream_kind import KNOWN, LOOK_EVERY_WHEN_KNOWN
 from streamgauge.udfs.incidents.promise import (
     DAY,
     EACH,
@@ -25,7 +26,7 @@ from streamgauge.udfs.incidents.promise import (
     until_look,
 )
 from streamgauge.udfs.pipeline.checkpoint import HEADER, HEADER_VERSION
-from streamgauge.udfs.settings.pipeline import LOOK_EVERY, PipelineSettings
+from streamgauge.udfs.settings.pipeline import PipelineSettings
 from streamgauge.udfs.settings.promise import false_incidents
 
 from tests.streams import SMALL, START, Run, batch
@@ -196,10 +197,10 @@ def test_the_state_does_not_depend_on_how_events_are_counted_and_restored(cuts, 
     assert states[0] == states[1]
 
 
-@given(st.integers(0, 10_000))
+@given(st.integers(0, 2 * KNOWN))
 def test_the_next_look_is_the_next_number_of_events_at_which_to_look(events):
     step = until_look(events)
-    assert 1 <= step <= LOOK_EVERY
+    assert 1 <= step <= LOOK_EVERY_WHEN_KNOWN
     assert is_look(events + step)
     assert not any(is_look(events + k) for k in range(1, step))
 

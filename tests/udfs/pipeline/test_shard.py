@@ -13,6 +13,7 @@ from streamgauge.models.errors import SettingsError, StateError
 from streamgauge.udfs.control.messages import parse
 from streamgauge.udfs.entities import knowledge
 from streamgauge.udfs.entities.columns import SEEN
+from streamgauge.udfs.events import stream_kind
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.pipeline.warm_up import warm_up
 from streamgauge.udfs.scoring.trained_models import Models
@@ -358,6 +359,22 @@ def test_every_way_to_combine_finds_the_spikes_whatever_the_batches(method):
     assert whole.outputs() == cut.outputs()
     scores = np.array([json.loads(text)["score"] for _, text in whole.scores])
     assert {700, 800} <= set(np.argsort(-scores[200:])[:12] + 200)
+
+
+@hypothesis.settings(max_examples=5)
+@given(cuts, st.integers(1, 2999))
+def test_a_stream_that_is_known_is_scored_the_same_whatever_the_batches(where, stop):
+    random = np.random.default_rng(0)
+    raw = batch([{"entity": f"e{i % 7}", "x": float(random.normal()), "y": i % 50 + 0.5} for i in range(3000)])
+    settings = SMALL.model_copy(update={"track": 600})  # no multiple of the events between two looks
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream_kind, "KNOWN", LOOK_EVERY)
+        whole, cut = Run(settings).feed(raw), Run(settings).feed(raw, where)
+        before = Run(settings).feed(raw.take(np.arange(stop)))
+        after = Run(settings, before.saved).feed(raw.take(np.arange(stop, 3000)))
+    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
+    assert sorted(cut.scores) == sorted(before.scores + after.scores) == sorted(whole.scores)
+    assert [json.loads(n)["data"]["events"] for n in whole.notices if b"quality" in n] != []
 
 
 @hypothesis.settings(max_examples=5)
