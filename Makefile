@@ -6,7 +6,7 @@ NEEDS := setup.py constraints.txt install.sh
 
 .PHONY: demo test unit integration lint ci schema docs bench kernels clean help
 
-demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job; KEEP=1 leaves the cluster running
+demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job, a page; KEEP=1 leaves all running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
 
 test: unit integration  ## all tests, those on a real Kafka and Flink cluster included, with the slowest 20 of each kind

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
-# Without EXTRA it compiles the kernels too; the home of the local cluster is .streamgauge unless STREAMGAUGE_HOME names another.
+# Without EXTRA it installs the extra serve, so that the demo has its page, and compiles the kernels.
+# The home of the local cluster is .streamgauge unless STREAMGAUGE_HOME names another.
 #   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL, Redis, Prometheus and Alertmanager)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -46,7 +47,7 @@ fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 echo "installing Python packages into .venv (one to two minutes the first time)"
 .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
-  -e ".${extra:+[$extra]}" --config-settings editable_mode=strict
+  -e ".[${extra:-serve}]" --config-settings editable_mode=strict
 .venv/bin/python -m pip check
 if [ -z "$extra" ]; then
   STREAMGAUGE_HOME=${STREAMGAUGE_HOME:-$PWD/.streamgauge} .venv/bin/streamgauge warm

@@ -26,6 +26,7 @@ from streamgauge.jobs.cluster.flink_tables import (
     shard_expression,
     shard_keys,
 )
+from streamgauge.jobs.cluster.operator_names import execute_with_short_names
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
 from streamgauge.jobs.kafka.topics import read_messages
 from streamgauge.jobs.settings.loading import Settings, load
@@ -99,7 +100,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
         batch.sharding == "partition",
     )
     score_batch = ScoreBatch(scoring, functools.partial(read_messages, kafka))
-    alerts = batches.connect(messages).process(score_batch, MESSAGE).name("score batch").uid("score-batch")
+    alerts = batches.connect(messages).process(score_batch, MESSAGE).name("score").uid("score-batch")
 
     # incidents that open -> groups over all partitions
     notices = alerts.get_side_output(NOTICES)
@@ -107,7 +108,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     if within:
         opened = alerts.get_side_output(OPENED).key_by(lambda _: 0, Types.INT())
         groups = opened.process(GroupIncidents(within, topics.events, job.name), MESSAGE)
-        notices = notices.union(groups.name("group incidents").uid("group-incidents").set_parallelism(1))
+        notices = notices.union(groups.name("groups").uid("group-incidents").set_parallelism(1))
 
     # alerts and side outputs -> Kafka, keyed by entity
     sinks = tables.create_statement_set()
@@ -137,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     except StreamgaugeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    build(settings).execute_async(settings.job.name)
+    execute_with_short_names(build(settings), settings.job.name, settings.kafka.topics)
     return 0
 
 

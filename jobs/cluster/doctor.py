@@ -106,7 +106,7 @@ def _disk(home: Path | None) -> Finding:
 def _ports(home: Path | None) -> Finding:
     cluster = Cluster.load(home)
     if cluster is not None and cluster.processes:
-        dead = [p.role for p in cluster.processes if p.running() is None]
+        dead = cluster.dead()
         if dead:
             return Finding(
                 "ports", "failure", f"the local cluster lost {', '.join(dead)}: `streamgauge down`, then `up`"

@@ -33,6 +33,8 @@ from streamgauge.models.errors import ClusterError
 
 PORTS = {"kafka": 9092, "kafka_controller": 9093, "flink": 8081, "flink_rpc": 6123, "prometheus": 9249}
 START_SECONDS = 60
+SERVICE = "service"  # role of the process that shows the page; the cluster does not need it
+STOPPED = (SERVICE, "taskmanager", "jobmanager", "kafka")  # the order in which processes are stopped
 
 
 @dataclass
@@ -104,6 +106,10 @@ class Cluster:
         """The processes whose role begins with `prefix`."""
         return [p for p in self.processes if p.role.startswith(prefix)]
 
+    def dead(self) -> list[str]:
+        """The roles whose process has ended, of those that the cluster needs."""
+        return [p.role for p in self.processes if p.role != SERVICE and p.running() is None]
+
     def save(self) -> None:
         """Write `cluster.json` in one step, so that it is never incomplete."""
         path = self.home / "cluster.json"
@@ -131,7 +137,7 @@ def running_cluster(home: Path | None = None) -> Cluster:
     cluster = Cluster.load(home)
     if cluster is None or not cluster.processes:
         raise ClusterError("no local cluster is running: start one with `streamgauge up`")
-    dead = [p.role for p in cluster.processes if p.running() is None]
+    dead = cluster.dead()
     if dead:
         raise ClusterError(
             f"the local cluster is broken, {', '.join(dead)} died (logs: {cluster.home / 'logs'}): "
@@ -222,8 +228,8 @@ def up(
     say(f"state in {home}")
     known = Cluster.load(home)
     if known is not None and known.processes:
-        dead = [p.role for p in known.processes if p.running() is None]
-        if dead and len(dead) < len(known.processes):
+        dead = known.dead()
+        if dead and any(p.running() for p in known.processes):
             say(f"{', '.join(dead)} died since the last start: stopping the other processes, then starting all again")
         if dead:
             down(home)
@@ -250,9 +256,9 @@ def up(
     for _ in range(taskmanagers - len(cluster.roles("taskmanager"))):
         add_taskmanager(cluster, wait=False)
     wait_for_kafka(cluster)
-    _wait(cluster, "jobmanager", lambda: bool(cluster.rest.call("/overview")))
+    wait_for(cluster, "jobmanager", lambda: bool(cluster.rest.call("/overview")))
     wanted = len(cluster.roles("taskmanager"))
-    _wait(cluster, "taskmanager", lambda: _taskmanagers(cluster) >= wanted)
+    wait_for(cluster, "taskmanager", lambda: _taskmanagers(cluster) >= wanted)
     say(f"{wanted} TaskManager{'s' if wanted > 1 else ''} ready")
     return cluster
 
@@ -264,7 +270,7 @@ def add_taskmanager(cluster: Cluster, wait: bool = True) -> Process:
     process = _start_flink(cluster, f"taskmanager-{number}", number + 1)
     if wait:
         alive = sum(p.running() is not None for p in cluster.roles("taskmanager"))
-        _wait(cluster, process.role, lambda: _taskmanagers(cluster) >= alive)
+        wait_for(cluster, process.role, lambda: _taskmanagers(cluster) >= alive)
     return process
 
 
@@ -303,6 +309,8 @@ def install_flink(cluster: Cluster, jar_folder: Path) -> None:
         "io.tmp.dirs": str(cluster.home / "tmp"),
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
+        # A local JobManager has little to do. Most of its CPU time was Java's second compiler, while the job waited.
+        "env.java.opts.jobmanager": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }
     (home / "conf" / "config.yaml").write_text(yaml.safe_dump(config, width=10**6))
 
@@ -341,7 +349,7 @@ def start_kafka(cluster: Cluster, java_path: str, jar_folder: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ClusterError(f"Kafka could not format {data}: {(done.stdout + done.stderr).strip()[-600:]}")
-    _spawn(cluster, "kafka", [*base, *quiet, "kafka.Kafka", str(config)], dict(os.environ))
+    spawn(cluster, "kafka", [*base, *quiet, "kafka.Kafka", str(config)], dict(os.environ))
 
 
 def _start_flink(cluster: Cluster, role: str, prometheus_offset: int) -> Process:
@@ -351,10 +359,11 @@ def _start_flink(cluster: Cluster, role: str, prometheus_offset: int) -> Process
         options["taskmanager.resource-id"] = f"{role}-{uuid.uuid4().hex[:6]}"
     arguments = [word for key, value in options.items() for word in ("-D", f"{key}={value}")]
     command = [str(cluster.flink_home / "bin" / script), "start-foreground", *arguments]
-    return _spawn(cluster, role, command, cluster.environment())
+    return spawn(cluster, role, command, cluster.environment())
 
 
-def _spawn(cluster: Cluster, role: str, command: list[str], environment: dict[str, str]) -> Process:
+def spawn(cluster: Cluster, role: str, command: list[str], environment: dict[str, str]) -> Process:
+    """Start a process that outlives this one, with its output in `logs/ROLE.out`. `down` stops it."""
     with (cluster.home / "logs" / f"{role}.out").open("ab") as out:
         child = subprocess.Popen(
             command,
@@ -372,7 +381,14 @@ def _spawn(cluster: Cluster, role: str, command: list[str], environment: dict[st
     return process
 
 
-def _wait(cluster: Cluster, role: str, ready: Callable[[], bool]) -> None:
+def wait_for(cluster: Cluster, role: str, ready: Callable[[], bool]) -> None:
+    """Wait until the processes of a role answer.
+
+    Raises
+    ------
+    ClusterError
+        One of them died, or they do not answer in time; the message has their last lines of output.
+    """
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         for process in cluster.roles(role):
@@ -391,7 +407,7 @@ def _wait(cluster: Cluster, role: str, ready: Callable[[], bool]) -> None:
 
 def wait_for_kafka(cluster: Cluster) -> None:
     """Wait until the broker answers. Raises ClusterError with its last lines of output if it does not."""
-    _wait(cluster, "kafka", lambda: _kafka_answers(cluster))
+    wait_for(cluster, "kafka", lambda: _kafka_answers(cluster))
 
 
 def _last_lines(cluster: Cluster, role: str) -> str:
@@ -439,7 +455,7 @@ def down(home: Path | None = None, seconds: float = 20, erase: bool = False) -> 
     cluster = Cluster.load(home)
     stopped: list[str] = []
     if cluster is not None:
-        order = sorted(cluster.processes, key=lambda p: ("task", "jobm", "kafk").index(p.role[:4]))
+        order = sorted(cluster.processes, key=lambda p: STOPPED.index(p.role.partition("-")[0]))
         alive = [(p.role, live) for p in order if (live := p.running())]
         for _, live in alive:
             with suppress(psutil.NoSuchProcess):
@@ -477,5 +493,5 @@ def status(home: Path | None = None) -> dict[str, Any]:
     with suppress(ClusterError):
         overview = cluster.rest.call("/jobs/overview")
         jobs = [{k: j[k] for k in ("jid", "name", "state")} for j in overview["jobs"]]
-    alive = bool(rows) and all(row["alive"] for row in rows)
+    alive = bool(rows) and not cluster.dead()
     return {"running": alive, "processes": rows, "kafka": cluster.bootstrap, "flink_ui": cluster.ui, "jobs": jobs}

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import getpass
-import json
-import sys
 from contextlib import closing, suppress
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from rich.live import Live
-from rich.progress import Progress
+from rich.console import Console
 from streamgauge.jobs.commands.options import AlertId, AsJson, SettingsFile
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
+from streamgauge.jobs.kafka.alert_lines import AlertLines
 from streamgauge.jobs.kafka.feedback import judge
-from streamgauge.jobs.kafka.follow import alert_table, follow, wanted
+from streamgauge.jobs.kafka.follow import follow, wanted
 from streamgauge.jobs.settings.loading import load
 
 app = command_line()
@@ -33,25 +31,33 @@ def alerts(
     idle: Annotated[
         float | None, typer.Option(min=0.1, help="End when no alert has come for this many seconds.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one alert on each line.")] = False,
+    wide: Annotated[
+        bool, typer.Option("--wide", help="Cut no names, and add the change and the alert's id; lines may be long.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Follow the alert topic."""
-    shown: list[dict[str, Any]] = []
-    count = 0
+    """Follow the alert topic.
+
+    One line for each change of an incident; with --json one object a line. Names that do not fit into the terminal are cut in the middle.
+    """
     with clear_errors():
         kafka = load(settings).kafka
-        view = Progress(disable=True) if as_json else Live(console=console, refresh_per_second=4)
-        with suppress(KeyboardInterrupt), closing(follow(kafka, from_beginning, idle)) as stream, view:
+        shown = Console()
+        lines = AlertLines(None if wide else shown.width)
+        console.print(f"following {kafka.topics.alerts} at {kafka.bootstrap}; Ctrl-C ends", highlight=False)
+        count = 0
+        with suppress(KeyboardInterrupt), closing(follow(kafka, from_beginning, idle)) as stream:
             for received in stream:
-                if received is not None and wanted(received.alert, entity, severity):
-                    count += 1
-                    if as_json:
-                        sys.stdout.write(json.dumps(received.alert) + "\n")
-                        sys.stdout.flush()
-                    shown = [*shown[-19:], received.alert]
-                if isinstance(view, Live):
-                    view.update(alert_table(shown, f"{count} alerts (Ctrl-C ends)"))
-                if limit is not None and count >= limit:
+                if received is None or not wanted(received.alert, entity, severity):
+                    continue
+                if as_json:
+                    print_json(received.alert)
+                else:
+                    if count == 0:
+                        shown.print(lines.heading(), soft_wrap=True)
+                    shown.print(lines.line(received.alert), soft_wrap=True)
+                count += 1
+                if count == limit:
                     break
 
 
@@ -72,9 +78,5 @@ def feedback(
     with clear_errors():
         moment = None if until is None else until.replace(tzinfo=UTC)
         judged = judge(load(settings).kafka, alert_id, verdict, by or getpass.getuser(), moment, why)
-    if as_json:
-        print_json(judged.model_dump(mode="json"))
-    else:
-        console.print(
-            f"{judged.by} finds {judged.alert_id} ({judged.entity}, {judged.kind} of {judged.field}) {judged.verdict}"
-        )
+    words = f"{judged.by} finds {judged.alert_id} ({judged.entity}, {judged.kind} of {judged.field}) {judged.verdict}"
+    tell(judged.model_dump(mode="json"), as_json, words)

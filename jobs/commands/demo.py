@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from streamgauge.jobs.commands.options import AsJson, Home
+from streamgauge.jobs.commands.options import AsJson, Home, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
 from streamgauge.jobs.studies.demo import run
 
@@ -17,11 +17,12 @@ app = command_line()
 def demo(
     keep: Annotated[bool, typer.Option(help="Leave the cluster and the job running.")] = False,
     output: Annotated[Path, typer.Option(help="Folder for the picture and the alerts.")] = Path("demo-output"),
+    settings: SettingsFile = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Send real series through a local Kafka and Flink, and show what is found."""
     with clear_errors():
-        figures = run(output, keep, console, home)
+        figures = run(output, keep, console, home, settings)
     if as_json:
         print_json(figures)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from streamgauge.jobs.commands.options import AsJson
+from streamgauge.jobs.commands.options import AsJson, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, write_text
 from streamgauge.jobs.kafka.read_range import newest
 from streamgauge.jobs.settings.loading import load
@@ -23,12 +23,13 @@ def init(
     topic: Annotated[str, typer.Option(help="Topic with the events.")],
     bootstrap: Annotated[
         str | None,
-        typer.Option(help="HOST:PORT of a broker; by default kafka.bootstrap of the settings in this folder."),
+        typer.Option(help="HOST:PORT of a broker; by default kafka.bootstrap of the settings."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Settings file to write.")] = Path("detection.yaml"),
     entity: Annotated[str | None, typer.Option(help="Field with the entity, if the guess is wrong.")] = None,
     most: Annotated[int, typer.Option(min=1, help="Number of newest records to look at.")] = 2_000,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Look at the newest records of a topic, and write a settings file for it with a reason for each key.
@@ -38,7 +39,7 @@ def init(
     with clear_errors():
         if out.exists() and not force:
             raise InputError(f"{out} is there already: --force overwrites it, --out names another file")
-        kafka = load().kafka
+        kafka = load(settings).kafka
         kafka = kafka if bootstrap is None else kafka.model_copy(update={"bootstrap": bootstrap})
         with console.status(f"reading {topic}"):
             records = newest(kafka, topic, most)

@@ -10,19 +10,19 @@ from streamgauge.jobs.cluster import resources
 from streamgauge.jobs.cluster.home import existing_or_new, writable
 from streamgauge.jobs.cluster.kernels import compiling, forget_old, kernel_cache
 from streamgauge.jobs.commands.options import AsJson, Home
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
 
 app = command_line()
 
 
 @app.command(epilog="Example: `streamgauge warm`, once after an installation")
-def warm(home: Home = None) -> None:
+def warm(home: Home = None, as_json: AsJson = False) -> None:
     """Compile all kernels now, so that no job has to wait for them (about a minute, once for each version)."""
     with clear_errors():
         state = writable(home)
         with console.status("compiling kernels"), compiling(state, say=console.log, needed=True):
             forget_old(state)
-    console.print(f"kernels are in {kernel_cache(state)}", soft_wrap=True)
+    tell({"kernels": str(kernel_cache(state))}, as_json, f"kernels are in {kernel_cache(state)}")
 
 
 @app.command(epilog="Example: `streamgauge backtest $(streamgauge where series)/*.csv --time-column timestamp`")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import nullcontext
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from streamgauge.jobs.cluster import submit as submitting
@@ -14,7 +14,7 @@ from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.cluster.kernels import compiling
 from streamgauge.jobs.cluster.local_cluster import Cluster, running_cluster
 from streamgauge.jobs.commands.options import AsJson, Home, JobManager, SettingsFile
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
 from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.settings.loading import load
 from streamgauge.models.errors import InputError
@@ -60,30 +60,44 @@ def submit(
                 options=tuple(context.args),
                 home=home,
             )
-    console.print(f"job {job} runs")
-    if as_json:
-        print_json({"job": job})
+    tell({"job": job}, as_json, f"job {job} runs")
 
 
 @app.command(
     epilog="Example: `streamgauge stop` prints the savepoint; `streamgauge submit --from-savepoint ...` starts from it"
 )
 def stop(
-    job: Annotated[str | None, typer.Argument(help="Id of the job; not needed if only one is running.")] = None,
+    job: Annotated[
+        str | None, typer.Argument(help="Id of the job; not needed with --settings, or if only one is running.")
+    ] = None,
+    settings: SettingsFile = None,
     jobmanager: JobManager = None,
     savepoints: Annotated[
         str | None, typer.Option(help="Folder for the savepoint; Flink must be able to write there.")
     ] = None,
     home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Stop the job with a savepoint: nothing is lost, and a new job can start from it."""
+    """Stop the job with a savepoint: nothing is lost, and a new job can start from it.
+
+    With --settings it is the job with their job.name. The path of the savepoint is printed to standard output.
+    """
     with clear_errors():
+        name = None if settings is None else load(settings).job.name
         rest = FlinkRest(jobmanager or running_cluster(home).jobmanager)
-        if job is None:
-            running = rest.running()
-            if len(running) != 1:
-                names = ", ".join(f"{j['jid']} ({j['name']})" for j in running) or "none"
-                raise InputError(f"name the job to stop; running: {names}")
-            job = str(running[0]["jid"])
+        job = job or _only_job(rest.running(), name)
         path = rest.stop(job, savepoints)
-    sys.stdout.write(path + "\n")
+    if as_json:
+        print_json({"job": job, "savepoint": path})
+    else:
+        sys.stdout.write(path + "\n")
+
+
+def _only_job(running: list[dict[str, Any]], name: str | None) -> str:
+    """Id of the only running job, or of the only one with this name."""
+    meant = [job for job in running if name in (None, job["name"])]
+    if len(meant) != 1:
+        names = ", ".join(f"{job['jid']} ({job['name']})" for job in running) or "none"
+        which = "" if name is None else f" (job.name is {name!r})"
+        raise InputError(f"name the job to stop{which}; running: {names}")
+    return str(meant[0]["jid"])

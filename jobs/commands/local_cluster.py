@@ -2,64 +2,86 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from streamgauge.jobs.cluster import local_cluster
 from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.cluster.kernels import compiling
-from streamgauge.jobs.commands.options import AsJson, Home
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.cluster.local_cluster import PORTS
+from streamgauge.jobs.commands.options import AsJson, Home, SettingsFile, with_options
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
 
 app = command_line()
 
 
+@dataclass(frozen=True)
+class Ports:
+    """The ports of the processes."""
+
+    kafka_port: Annotated[int, typer.Option(help="Port of Kafka.")] = PORTS["kafka"]
+    controller_port: Annotated[int, typer.Option(help="Port of Kafka's controller.")] = PORTS["kafka_controller"]
+    flink_port: Annotated[int, typer.Option(help="Port of the Flink UI and its REST endpoint.")] = PORTS["flink"]
+    flink_rpc_port: Annotated[int, typer.Option(help="Port of Flink's JobManager.")] = PORTS["flink_rpc"]
+    prometheus_port: Annotated[int, typer.Option(help="First port for metrics, one a process.")] = PORTS["prometheus"]
+
+    def by_name(self) -> dict[str, int]:
+        """The ports, as `streamgauge.jobs.cluster.local_cluster.up` takes them."""
+        return {
+            "kafka": self.kafka_port,
+            "kafka_controller": self.controller_port,
+            "flink": self.flink_port,
+            "flink_rpc": self.flink_rpc_port,
+            "prometheus": self.prometheus_port,
+        }
+
+
 @app.command(epilog="Example: `streamgauge up --taskmanagers 2 --flink-port 18081`")
+@with_options
 def up(
+    ports: Ports,
     taskmanagers: Annotated[int, typer.Option(min=1, max=64, help="Number of TaskManagers, with one slot each.")] = 1,
-    kafka_port: Annotated[int, typer.Option(help="Port of Kafka.")] = 9092,
-    controller_port: Annotated[int, typer.Option(help="Port of Kafka's controller.")] = 9093,
-    flink_port: Annotated[int, typer.Option(help="Port of the Flink UI and its REST endpoint.")] = 8081,
-    flink_rpc_port: Annotated[int, typer.Option(help="Port of Flink's JobManager.")] = 6123,
-    prometheus_port: Annotated[int, typer.Option(help="First port for metrics; each Flink process has one.")] = 9249,
+    settings: SettingsFile = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Start a local Kafka and Flink, or the processes of them that do not run, and wait until they answer."""
-    ports = {
-        "kafka": kafka_port,
-        "kafka_controller": controller_port,
-        "flink": flink_port,
-        "flink_rpc": flink_rpc_port,
-        "prometheus": prometheus_port,
-    }
-    loading = import_module("streamgauge.jobs.settings.loading")  # imports numpy, for which `status` should not wait
     with clear_errors():
-        pipeline = loading.load().pipeline().model_dump_json()
+        pipeline = _loaded(settings).pipeline().model_dump_json()
         with console.status("starting"), compiling(writable(home), pipeline, console.log):
-            cluster = local_cluster.up(taskmanagers, ports, home, say=console.log)
-    console.print(f"Kafka {cluster.bootstrap}   Flink UI {cluster.ui}   logs {cluster.home / 'logs'}")
-    if as_json:
-        print_json(local_cluster.status(home))
+            cluster = local_cluster.up(taskmanagers, ports.by_name(), home, say=console.log)
+    words = f"Kafka {cluster.bootstrap}   Flink UI {cluster.ui}   logs {cluster.home / 'logs'}"
+    tell(local_cluster.status(home) if as_json else None, as_json, words)
 
 
 @app.command(epilog="Example: `streamgauge down --erase`")
 def down(
-    erase: Annotated[bool, typer.Option(help="Also delete topics, checkpoints and logs.")] = False, home: Home = None
+    erase: Annotated[bool, typer.Option(help="Also delete topics, checkpoints and logs.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Stop the processes that `up` started, and no others."""
     with clear_errors():
         stopped = local_cluster.down(home, erase=erase)
-    console.print(f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
+    tell({"stopped": stopped}, as_json, f"stopped {', '.join(stopped)}" if stopped else "nothing was running")
 
 
-@app.command(epilog="Example: `streamgauge status --json`")
-def status(home: Home = None, as_json: AsJson = False) -> None:
-    """Show the processes and jobs of the local cluster; exit code 1 if it does not run."""
+@app.command(epilog="Example: `streamgauge status --settings mine.yaml --json`")
+def status(settings: SettingsFile = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Show the processes and jobs of the local cluster; exit code 1 if it does not run.
+
+    With --settings only the job with their job.name is shown, and the exit code is 1, too, if that job does not run.
+    """
     with clear_errors():
         seen = local_cluster.status(home)
+        if settings is not None:
+            name = _loaded(settings).job.name
+            seen["jobs"] = [job for job in seen["jobs"] if job["name"] == name]
+            seen["running"] = seen["running"] and any(job["state"] == "RUNNING" for job in seen["jobs"])
     if as_json:
         print_json(seen)
     elif not seen["processes"]:
@@ -75,3 +97,8 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
         console.print(f"Kafka {seen['kafka']}   Flink UI {seen['flink_ui']}")
     if not seen["running"]:
         raise typer.Exit(1)
+
+
+def _loaded(settings: Path | None) -> Any:
+    """The settings. They import numpy, for which `status` alone should not wait."""
+    return import_module("streamgauge.jobs.settings.loading").load(settings)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 from streamgauge.jobs.commands.options import AsJson, Registry, SettingsFile
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
 from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.pages.learning_curve import draw
 from streamgauge.jobs.settings.loading import Settings, load
@@ -92,11 +92,15 @@ def promote(
     why: Why = "",
     settings: SettingsFile = None,
     registry: Registry = None,
+    as_json: AsJson = False,
 ) -> None:
     """Point an alias at a version. Running jobs change the live version and the shadow between two batches."""
     with clear_errors():
         store, loaded = _store(settings, registry)
-        promote_to(store, loaded, name, store.resolve(name, version), to, why)
+        number = store.resolve(name, version)
+        informed = promote_to(store, loaded, name, number, to, why)
+    if as_json:
+        print_json({"model": name, "alias": to, "version": number, "jobs_informed": informed})
 
 
 @models_app.command(epilog="Example: `streamgauge models rollback pumps --why 'alerts doubled'`")
@@ -106,13 +110,16 @@ def rollback(
     why: Why = "rollback",
     settings: SettingsFile = None,
     registry: Registry = None,
+    as_json: AsJson = False,
 ) -> None:
     """Point an alias at its previous version. Running jobs follow."""
     with clear_errors():
         store, loaded = _store(settings, registry)
         version = store.rollback(name, alias, getpass.getuser(), why)
         console.print(f"{name}: {alias} is version {version} again")
-        _send_to_jobs(loaded, name, version, alias)
+        informed = _send_to_jobs(loaded, name, version, alias)
+    if as_json:
+        print_json({"model": name, "alias": alias, "version": version, "jobs_informed": informed})
 
 
 @models_app.command(epilog="Example: `streamgauge models freeze pumps --why 'audit until Friday'`")
@@ -122,6 +129,7 @@ def freeze(
     why: Why = "",
     settings: SettingsFile = None,
     registry: Registry = None,
+    as_json: AsJson = False,
 ) -> None:
     """Keep `train --watch` from changing a model: no training, no promotion, no rollback. A canary stays a canary."""
     with clear_errors():
@@ -129,10 +137,11 @@ def freeze(
         live = store.resolve(name, "live")
         if thaw:
             store.drop(name, "frozen")
-            console.print(f"{name}: the trainer may change it again")
+            words = f"{name}: the trainer may change it again"
         else:
             store.point(name, "frozen", live, getpass.getuser(), why)
-            console.print(f"{name}: version {live} stays live; `streamgauge models freeze {name} --thaw` ends that")
+            words = f"{name}: version {live} stays live; `streamgauge models freeze {name} --thaw` ends that"
+    tell({"model": name, "live": live, "frozen": not thaw}, as_json, words)
 
 
 @models_app.command(epilog="Example: `streamgauge models verify pumps`")
@@ -140,9 +149,10 @@ def verify(
     name: Annotated[str | None, typer.Argument(help="The model's name; by default all models.")] = None,
     settings: SettingsFile = None,
     registry: Registry = None,
+    as_json: AsJson = False,
 ) -> None:
     """Load every variant of every version, and check checksums and signatures; exit code 1 if one is wrong."""
-    wrong = 0
+    checked: list[dict[str, Any]] = []
     with clear_errors():
         store = _store(settings, registry)[0]
         for one in [name] if name else store.names():
@@ -151,13 +161,17 @@ def verify(
                     f"there is no model {name!r} in {store.url}; models: {', '.join(store.names()) or 'none'}"
                 )
             for version in store.versions(one):
+                wrong = None
                 try:
                     store.verify(one, version)
                     console.print(f"[green]ok[/] {one} version {version}")
                 except ModelError as error:
-                    wrong += 1
+                    wrong = str(error)
                     console.print(f"[red]wrong[/] {error}", soft_wrap=True)
-    if wrong:
+                checked.append({"model": one, "version": version, "wrong": wrong})
+    if as_json:
+        print_json(checked)
+    if any(one["wrong"] for one in checked):
         raise typer.Exit(1)
 
 
@@ -167,12 +181,13 @@ def collect_garbage(
     keep: Annotated[int, typer.Option(min=1, help="Number of newest versions that are always kept.")] = 5,
     settings: SettingsFile = None,
     registry: Registry = None,
+    as_json: AsJson = False,
 ) -> None:
     """Delete old versions that no alias needs, and files that belong to no version."""
     with clear_errors():
         store = _store(settings, registry)[0]
         deleted = [path for one in ([name] if name else store.names()) for path in store.collect_garbage(one, keep)]
-    console.print("\n".join(f"deleted {path}" for path in deleted) or "nothing to delete")
+    tell({"deleted": deleted}, as_json, "\n".join(f"deleted {path}" for path in deleted) or "nothing to delete")
 
 
 def _store(settings: Path | None, registry: str | None) -> tuple[registries.Registry, Settings]:
@@ -180,23 +195,24 @@ def _store(settings: Path | None, registry: str | None) -> tuple[registries.Regi
     return registry_of(loaded, registry), loaded
 
 
-def promote_to(store: registries.Registry, loaded: Settings, name: str, version: int, alias: str, why: str) -> None:
-    """Verify a version, point an alias at it, and send that to the jobs."""
+def promote_to(store: registries.Registry, loaded: Settings, name: str, version: int, alias: str, why: str) -> bool:
+    """Verify a version, point an alias at it, and send that to the jobs; whether the settings name the model for them."""
     store.verify(name, version)
     store.point(name, alias, version, getpass.getuser(), why)
     console.print(f"{name}: {alias} is version {version}")
-    _send_to_jobs(loaded, name, version, alias)
+    return _send_to_jobs(loaded, name, version, alias)
 
 
-def _send_to_jobs(loaded: Settings, name: str, version: int, alias: str) -> None:
-    """Send the version to the jobs over the control topic, if the settings use the model by that alias."""
+def _send_to_jobs(loaded: Settings, name: str, version: int, alias: str) -> bool:
+    """Send the version to the jobs over the control topic, if the settings use the model by that alias; whether they do."""
     use = loaded.models.use.get(name)
     if use is None or alias not in (use.alias, use.shadow):
         console.print("no job was informed: models.use of the settings does not name the model with this alias")
-        return
+        return False
     role = "live" if alias == use.alias else "shadow"
     send_control(loaded.kafka, ModelVersion(type="model", model=name, role=role, version=version))
     console.print(f"sent to the jobs on the topic {loaded.kafka.topics.control}")
+    return True
 
 
 def described(manifest: Manifest) -> Table:

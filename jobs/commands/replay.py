@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 from streamgauge.jobs.commands.columns import EventColumns
-from streamgauge.jobs.commands.options import SettingsFile, with_options
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, need_files, progress
+from streamgauge.jobs.commands.options import AsJson, SettingsFile, with_options
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, need_files, progress, tell
 from streamgauge.jobs.files.read_files import count_rows
 from streamgauge.jobs.kafka import replay as replaying
 from streamgauge.jobs.kafka.replay import Pace
@@ -33,6 +33,7 @@ def replay(
         float | None, typer.Option(min=0.001, help="How many times faster than the events' own times.")
     ] = None,
     topic: Annotated[str | None, typer.Option(help="Topic to send to; by default kafka.topics.events.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Send files to the events topic, all at the same time; without --rate or --speed-up as fast as possible.
 
@@ -54,4 +55,5 @@ def replay(
             task = bar.add_task("events", total=sum(map(count_rows, files)))
             chosen, pace = columns.columns(drop=drop), Pace(rate, speed_up)
             sent = replaying.replay(files, loaded, chosen, pace=pace, on_sent=lambda *_: bar.advance(task))
-    console.print(f"sent {sent} events to {loaded.kafka.topics.events}")
+    to = loaded.kafka.topics.events
+    tell({"events": sent, "topic": to}, as_json, f"sent {sent} events to {to}")

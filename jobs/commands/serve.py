@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.commands.options import AsJson, Home, SettingsFile
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.events.time import rfc3339
@@ -31,6 +31,7 @@ def serve(
     home: Home = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on; by default service.host.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port; by default service.port.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Keep the history of alerts, and answer over HTTP: a page, and an API. Ctrl-C ends it."""
     with clear_errors():
@@ -39,7 +40,7 @@ def serve(
         loaded = loaded.model_copy(update={"service": loaded.service.model_copy(update=given)})
         _log_as_json()
         engine = _database(loaded, home)
-        _run(loaded, engine)
+        _run(loaded, engine, as_json)
 
 
 token = command_line(help="Who may use the service.", no_args_is_help=True)
@@ -72,11 +73,12 @@ def revoke(
     name: Annotated[str, typer.Argument(help="Whose token it is.")],
     settings: SettingsFile = None,
     home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """End a token at once."""
     with clear_errors():
         _access(settings, home).revoke(name)
-    console.print(f"the token {name!r} does not work any more", highlight=False)
+    tell({"revoked": name}, as_json, f"the token {name!r} does not work any more")
 
 
 @token.command("list", epilog="Example: `streamgauge token list --json`")
@@ -118,7 +120,7 @@ def _access(settings: Path | None, home: Path | None) -> Access:
     return Access(database)
 
 
-def _run(settings: Settings, engine: Engine) -> None:
+def _run(settings: Settings, engine: Engine, as_json: bool) -> None:
     import uvicorn  # noqa: PLC0415 - needs the extra serve
     from streamgauge.jobs.service.app import application  # noqa: PLC0415 - needs the extra serve
     from streamgauge.jobs.service.database import shown  # noqa: PLC0415 - needs the extra serve
@@ -126,9 +128,8 @@ def _run(settings: Settings, engine: Engine) -> None:
     app = application(settings, engine)
     listening = _listen(settings.service.host, settings.service.port)
     host, port = listening.getsockname()[:2]
-    console.print(
-        f"the page is at http://{host}:{port}, the history in {shown(engine)}", highlight=False, soft_wrap=True
-    )
+    page, history = f"http://{host}:{port}", shown(engine)
+    tell({"page": page, "history": history}, as_json, f"the page is at {page}, the history in {history}")
     uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run([listening])
 
 

@@ -42,8 +42,17 @@ def clear_errors() -> Iterator[None]:
 
 
 def print_json(value: Any) -> None:
-    """Print one line of JSON on standard output."""
+    """Print one line of JSON on standard output, at once."""
     sys.stdout.write(json.dumps(value, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def tell(result: Any, as_json: bool, words: str) -> None:
+    """Print a result: as one line of JSON on standard output, or in words on standard error, as all messages."""
+    if as_json:
+        print_json(result)
+    else:
+        console.print(words, soft_wrap=True, highlight=False, markup=False)
 
 
 def progress() -> Progress:

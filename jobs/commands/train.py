@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from streamgauge.jobs.commands.columns import LabelledColumns
 from streamgauge.jobs.commands.models import described, promote_to
 from streamgauge.jobs.commands.options import AsJson, Registry, SettingsFile, with_options
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, need_files, print_json
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, need_files, print_json, tell
 from streamgauge.jobs.retrain_models import Trainer
 from streamgauge.jobs.retraining.metrics import serve
 from streamgauge.jobs.settings.loading import Settings, load
@@ -94,7 +94,9 @@ def train(
         if loop.metrics_port is not None and not loop.watch:
             raise InputError("--metrics-port goes with --watch")
         if loop.watch:
-            _watch(load(settings), publication.registry, loop)
+            done = _watch(load(settings), publication.registry, loop)
+            if done is not None:
+                tell({"handled": done}, as_json, f"{done} messages handled")
             return
         if name is None or detector is None:
             raise InputError("name the model and the detector: `streamgauge train pumps autoencoder`, or use --watch")
@@ -144,7 +146,8 @@ def _reading() -> Iterator[Reading]:
         yield Reading(bar)
 
 
-def _watch(settings: Settings, registry: str | None, loop: Loop) -> None:
+def _watch(settings: Settings, registry: str | None, loop: Loop) -> int | None:
+    """Answer requests to retrain. Returns how many messages were handled; None if a person interrupted it."""
     trainer = Trainer(settings, registry, lambda text: console.print(text, highlight=False, soft_wrap=True))
     with ExitStack() as stack:
         if loop.metrics_port is not None:
@@ -152,7 +155,6 @@ def _watch(settings: Settings, registry: str | None, loop: Loop) -> None:
             console.print(f"metrics on http://localhost:{port}/metrics", highlight=False)
         console.print(f"following {settings.kafka.topics.retrain_requests}; interrupt to end", highlight=False)
         try:
-            done = trainer.run(loop.once)
+            return trainer.run(loop.once)
         except KeyboardInterrupt:
-            return
-    console.print(f"{done} messages handled")
+            return None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 from streamgauge.jobs.commands.options import AsJson, SettingsFile
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
 from streamgauge.jobs.settings.loading import load
 from streamgauge.jobs.studies import trial
 
@@ -24,13 +24,13 @@ def start(
     b: Annotated[float, typer.Argument(help="Tail probability for the second part.")],
     share: Annotated[float, typer.Option(help="Share of the entities that get b, 0 to 1.")] = 0.5,
     settings: SettingsFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start a trial. Running jobs apply it between two batches."""
     with clear_errors():
-        trial.start(load(settings).kafka, a, b, share)
-    console.print(
-        f"a is {a:g}, b is {b:g} for {share:.0%} of the entities; `streamgauge trial show` shows the results so far"
-    )
+        started = trial.start(load(settings).kafka, a, b, share)
+    words = f"a is {a:g}, b is {b:g} for {share:.0%} of the entities; `streamgauge trial show` shows the results so far"
+    tell(started.model_dump(mode="json"), as_json, words)
 
 
 @trial_app.command(epilog="Example: `streamgauge trial show --json`")
@@ -53,8 +53,10 @@ def show(settings: SettingsFile = None, as_json: AsJson = False) -> None:
 def end(
     keep: Annotated[Literal["a", "b"] | None, typer.Option(help="The threshold to keep for all entities.")] = None,
     settings: SettingsFile = None,
+    as_json: AsJson = False,
 ) -> None:
     """End the trial. Without --keep, the threshold from before the trial is used again."""
     with clear_errors():
         kept = trial.end(load(settings).kafka, keep)
-    console.print("the trial is over" + ("" if kept is None else f"; the threshold is {kept:g} for all entities"))
+    words = "the trial is over" + ("" if kept is None else f"; the threshold is {kept:g} for all entities")
+    tell({"threshold": kept}, as_json, words)

@@ -1,4 +1,4 @@
-"""Read the alert topic, and show alerts in a terminal."""
+"""Read the alert topic."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka import TopicPartition
-from rich.table import Table
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.udfs.control.feedback import Source, Stretch
 from streamgauge.udfs.incidents.kinds import SEVERITIES
-
-COLOURS = {"low": "white", "medium": "yellow", "high": "dark_orange", "critical": "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,38 +124,6 @@ def wanted(alert: dict[str, Any], entity: str | None, severity: str) -> bool:
     data = alert["data"]
     at_least = SEVERITIES.index(data["severity"]) >= SEVERITIES.index(severity)
     return at_least and (entity is None or data["entity"] == entity)
-
-
-def alert_table(alerts: list[dict[str, Any]], title: str) -> Table:
-    """A table of alerts for a terminal."""
-    table = Table(title=title, expand=True)
-    for column in ("time", "entity", "state", "severity", "kind", "score", "what"):
-        table.add_column(column, no_wrap=column != "what")
-    for alert in alerts:
-        data = alert["data"]
-        colour = COLOURS[data["severity"]]
-        table.add_row(
-            alert["time"].replace("T", " ")[:19],
-            data["entity"],
-            data["state"],
-            f"[{colour}]{data['severity']}[/]",
-            data["kind"],
-            f"{data['score']:.3f}",
-            what(data),
-        )
-    return table
-
-
-def what(data: dict[str, Any]) -> str:
-    """An alert in one line: the violated rules, or the two fields with the largest contributions."""
-    if data["rules"]:
-        return "violates " + ", ".join(data["rules"])
-    parts = []
-    for name in sorted(data["actual"], key=lambda n: -data["contributions"].get(n, 0.0))[:2]:
-        expected = data["expected"].get(name)
-        usual_value = "" if expected is None else f", expected {expected:.4g}"
-        parts.append(f"{name} {data['actual'][name]:.4g}{usual_value}")
-    return "; ".join(parts)
 
 
 def not_learned(kafka: KafkaSettings, since: int) -> list[Stretch]:

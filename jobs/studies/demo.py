@@ -18,18 +18,20 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from streamgauge.jobs.cluster import local_cluster
+from streamgauge.jobs.cluster import local_cluster, local_service
 from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.cluster.kernels import compiling
 from streamgauge.jobs.cluster.resources import demo_series
 from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.files.read_files import Columns
-from streamgauge.jobs.kafka.follow import Received, alert_table, follow
+from streamgauge.jobs.kafka.alert_lines import AlertLines
+from streamgauge.jobs.kafka.follow import Received, follow
 from streamgauge.jobs.kafka.replay import Pace, Sent, replay
 from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.pages.demo_plot import PlottedSeries, draw
 from streamgauge.jobs.settings.loading import Settings, load, validated
+from streamgauge.models.errors import ClusterError
 
 RATE = 2_500.0  # events a second; for most series these are some hours of data
 QUIET_SECONDS = 2.0  # without an alert, before the demo may end
@@ -57,7 +59,9 @@ class DemoResult:
     first_alert_s: float | None = None
 
 
-def run(output: Path, keep: bool, console: Console, home: Path | None = None) -> dict[str, Any]:
+def run(
+    output: Path, keep: bool, console: Console, home: Path | None = None, settings_file: Path | None = None
+) -> dict[str, Any]:
     """Run the demo.
 
     Parameters
@@ -65,10 +69,12 @@ def run(output: Path, keep: bool, console: Console, home: Path | None = None) ->
     output : Path
         Folder for the picture and the alerts.
     keep : bool
-        Leave the cluster and the job running.
+        Leave the cluster, the job and the page running.
     console : Console
     home : Path, optional
         Folder of the local cluster.
+    settings_file : Path, optional
+        How the job detects. Its addresses and topics are replaced by those of the demo.
 
     Returns
     -------
@@ -79,16 +85,18 @@ def run(output: Path, keep: bool, console: Console, home: Path | None = None) ->
     started = time.time()
     home = writable(home)
     running_before = local_cluster.status(home)["running"]
-    settings = load()
+    settings = load(settings_file)
     pipeline = settings.pipeline().model_dump_json()
     with console.status("starting Kafka and Flink"), compiling(home, pipeline, console.log):
         cluster = local_cluster.up(home=home, say=console.log)
-    settings, settings_file = on_own_topics(settings, cluster, f"demo-{int(started)}")
+    settings, own_file = on_own_topics(settings, cluster, f"demo-{int(started)}")
+    ensure(settings.kafka, PARTITIONS)
+    page = _start_page(cluster, own_file, settings.service.port, console)
     with console.status("submitting the job"):
-        ensure(settings.kafka, PARTITIONS)
-        job = submit(settings, settings_file, jobmanager=cluster.jobmanager, home=home)
+        job = submit(settings, own_file, jobmanager=cluster.jobmanager, home=home)
     rest = FlinkRest(cluster.jobmanager)
     console.log(f"job {job} runs: [link={cluster.ui}]{cluster.ui}[/link]")
+    page = _shown_page(cluster, page, console)
     found = _play(files, settings, console, started, lambda: rest.operator_counter(job, "events"))
     figures = _figures(files, found)
     output.mkdir(parents=True, exist_ok=True)
@@ -104,26 +112,57 @@ def run(output: Path, keep: bool, console: Console, home: Path | None = None) ->
     )
     console.print(f"picture: {picture}   alerts: {output / 'alerts.jsonl'}")
     if keep:
-        console.print(f"still running: Flink UI {cluster.ui}, Kafka {cluster.bootstrap}; `streamgauge down` stops both")
-        console.print(f"a page with the alerts: streamgauge serve --settings {settings_file}", soft_wrap=True)
+        shown = f"page {page}, " if page else ""
+        console.print(f"still running: {shown}Flink UI {cluster.ui}, Kafka {cluster.bootstrap}", soft_wrap=True)
+        console.print("`streamgauge down` stops them")
     else:
         rest.cancel(job)
+        local_service.stop(cluster)
         if not running_before:
             local_cluster.down(home)
-        console.print("stopped; KEEP=1 make demo leaves the Flink UI open")
-    return figures
+        console.print("stopped; KEEP=1 make demo leaves the page and the Flink UI open")
+    return figures | {"page": page if keep else None}
+
+
+def _start_page(cluster: local_cluster.Cluster, settings_file: Path, port: int, console: Console) -> str | None:
+    """Start the service beside the job. Returns the address of its page; None if its packages are not installed."""
+    if not local_service.installed():
+        console.log("no page: it needs pip install 'streamgauge\\[serve]'")
+        return None
+    local_service.stop(cluster)
+    for history in cluster.home.glob("demo-history.db*"):  # incidents of an earlier demo would stay open for ever
+        history.unlink()
+    return local_service.start(cluster, settings_file, port)
+
+
+def _shown_page(cluster: local_cluster.Cluster, page: str | None, console: Console) -> str | None:
+    """Say where the page is, as soon as it answers. Without it the demo goes on."""
+    if page is None:
+        return None
+    try:
+        local_service.wait(cluster, page)
+    except ClusterError as error:
+        console.log(f"no page: {error}", markup=False)
+        return None
+    console.log(f"the incidents are on a page: [link={page}]{page}[/link]")
+    return page
 
 
 def on_own_topics(settings: Settings, cluster: local_cluster.Cluster, run: str) -> tuple[Settings, Path]:
     """Settings for the local broker, with topics that only this run uses, and a file with these settings."""
-    values = settings.model_dump(mode="json", exclude={"service": {"database", "token"}})  # no secrets in the file
+    values = settings.model_dump(
+        mode="json", exclude={"service"}
+    )  # no secrets in the file, and nobody is told of a demo
+    kind = run.partition("-")[0]
+    history = f"sqlite:///{cluster.home / f'{kind}-history.db'}"
+    values["service"] = {"database": history, "port": settings.service.port}
     values["kafka"] |= {
         "bootstrap": cluster.bootstrap,
         "start": "earliest",
         "group": run,
         "topics": {name: f"{run}-{topic}" for name, topic in values["kafka"]["topics"].items()},
     }
-    path = cluster.home / f"{run.partition('-')[0]}.yaml"
+    path = cluster.home / f"{kind}.yaml"
     path.write_text(yaml.safe_dump(values))
     return validated(values, str(path)), path
 
@@ -152,6 +191,7 @@ def _play(
     received: list[Received] = []
     sender = threading.Thread(target=send, daemon=True)
     last = time.time()
+    lines = AlertLines(console.width)
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         for item in follow(settings.kafka, from_beginning=True):
             if sender.ident is None:
@@ -159,10 +199,12 @@ def _play(
             if item is not None:
                 received.append(item)
                 found.alerts.append(item.alert)
-                found.first_alert_s = found.first_alert_s or item.appended - started
+                if found.first_alert_s is None:
+                    found.first_alert_s = item.appended - started
+                    console.log(f"first alert {found.first_alert_s:.0f} s after the start")
                 last = time.time()
             recent = [a for a in found.alerts if a["data"]["state"] == "opened"][-12:]
-            live.update(Group(bar, alert_table(recent, f"{len(found.alerts)} alerts")))
+            live.update(Group(bar, f"{len(found.alerts)} alerts", lines.heading(), *map(lines.line, recent)))
             if errors:
                 raise errors[0]
             if not sender.is_alive() and time.time() - last > QUIET_SECONDS and scored() >= total:

@@ -14,7 +14,7 @@ from streamgauge.jobs.retraining.metrics import TrainerMetrics
 from streamgauge.jobs.service.deliveries import Metrics as ServiceMetrics
 from streamgauge.udfs.flink.metrics import KINDS, LEVELS, REASONS, STEPS, Metrics
 
-from tests.docker.read import DOCKER, ROOT, dashboards, expressions, metrics_in, read_yaml, rules
+from tests.docker.read import CHART, DOCKER, ROOT, dashboards, expressions, metrics_in, read_yaml, rules
 from tests.docs.test_documents import anchors
 
 OPERATOR = "flink_taskmanager_job_task_operator_"
@@ -163,6 +163,19 @@ def test_dashboards_have_names_of_their_own_and_grafana_finds_them():
     [provider] = read_yaml(DOCKER / "grafana" / "provisioning" / "dashboards" / "streamgauge.yml")["providers"]
     mounts = read_yaml(DOCKER / "compose.yaml")["services"]["grafana"]["volumes"]
     assert f"./grafana/dashboards:{provider['options']['path']}:ro" in mounts
+
+
+def test_a_task_is_named_by_its_first_operator_in_the_compose_project_and_in_the_chart():
+    scrapes = read_yaml(DOCKER / "prometheus" / "prometheus.yml")["scrape_configs"]
+    [relabel] = next(job for job in scrapes if job["job_name"] == "streamgauge-flink")["metric_relabel_configs"]
+    assert (relabel["source_labels"], relabel["target_label"], relabel["replacement"]) == (
+        ["task_name"],
+        "task_name",
+        "$1",
+    )
+    for task, head in (("score -> (rows -> late -> commit, rows)", "score"), ("all notices -> notices", "all notices")):
+        assert re.fullmatch(relabel["regex"], task)[1] == head
+    assert f'regex: "{relabel["regex"]}"' in (CHART / "templates" / "monitoring.yaml").read_text(encoding="utf-8")
 
 
 def test_every_process_with_rules_about_it_is_scraped():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import re
 import time
 import urllib.request
 from typing import Any
@@ -43,14 +44,18 @@ def test_two_jobs_on_the_same_taskmanagers_in_both_modes_equal_the_pipeline_in_p
     assert metrics["alerts.opened"] == opened
     assert metrics["step_us.total"] > 0
     assert "operator_events{" in prometheus
-    assert 'operator_name="score_batch"' in prometheus or 'operator_name="score batch"' in prometheus
+    assert 'operator_name="score"' in prometheus
+    tasks = set(re.findall(r'task_name="([^"]+)"', prometheus))
+    heads = {"events", "control", "feedback", "messages", "batches", "score", "groups", "all notices"}
+    assert {task.partition(" -> ")[0] for task in tasks} == heads
+    assert max(map(len, tasks)) <= 200
 
 
 def _metrics(live, job):
     """The operator's metrics, as the Flink UI gets them."""
     found = {}
     for vertex in live.rest.call(f"/jobs/{job}")["vertices"]:
-        if not vertex["name"].startswith("score batch"):
+        if not vertex["name"].startswith("score "):
             continue
         path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
         deadline, there = time.monotonic() + PATIENCE, False
@@ -58,11 +63,11 @@ def _metrics(live, job):
             there = (
                 found.get("events") == 4000
             )  # then all are read once more, because some values of an answer may be older than others
-            names = [m["id"] for m in live.rest.call(path) if ".score_batch." in m["id"]]
+            names = [m["id"] for m in live.rest.call(path) if ".score." in m["id"]]
             answer = [
                 m for i in range(0, len(names), 20) for m in live.rest.call(f"{path}?get={','.join(names[i : i + 20])}")
             ]
-            found = {m["id"].split(".score_batch.")[1]: float(m["value"]) for m in answer}
+            found = {m["id"].split(".score.")[1]: float(m["value"]) for m in answer}
             time.sleep(0.0 if there else 0.5)
     return found
 

@@ -24,7 +24,7 @@ EVENTS, RATE = (
 def kill_busy_taskmanager(live, job):
     """Kill -9 the TaskManager that runs the scoring operator."""
     vertices = live.rest.call(f"/jobs/{job}")["vertices"]
-    [vertex] = [v["id"] for v in vertices if v["name"].startswith("score batch")]
+    [vertex] = [v["id"] for v in vertices if v["name"].startswith("score ")]
     where = live.rest.call(f"/jobs/{job}/vertices/{vertex}/taskmanagers")["taskmanagers"][0]["taskmanager-id"]
     [process] = [p for p in live.cluster.roles("taskmanager") if where.startswith(p.role)]
     killed = psutil.Process(process.pid)

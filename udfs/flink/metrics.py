@@ -58,11 +58,11 @@ LEVELS = (
     "entities",
     "rich_entities",
     "warm_entities",
-    "batch_size",
+    "batch_events",
     "lag_ms",
     "memory_mb",
-    "promise_promised",
-    "promise_achieved",
+    "promise_promised_per_day",
+    "promise_achieved_per_day",
 )
 LOOK_EVERY = 0.2  # seconds between updates of distributions, because each update is a call into the JVM
 

@@ -120,8 +120,9 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             self._metrics.count(result.counts)
         else:
             lag = int(time.time() * 1000) - int(max(value[2]))
-            levels |= {"batch_size": len(value[0]), "lag_ms": lag}
-            levels |= {name: math.ceil(levels[name]) for name in ("promise_promised", "promise_achieved")}
+            levels |= {"batch_events": len(value[0]), "lag_ms": lag}
+            for name in ("promise_promised", "promise_achieved"):
+                levels[f"{name}_per_day"] = math.ceil(levels.pop(name))
             self._metrics.update(result, levels, self._worker.versions, took)
         yield from self._records(result)
 

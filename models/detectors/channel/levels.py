@@ -234,23 +234,22 @@ def _look(cell, cohort, count, shown, statistics, learn, evidence):  # type: ign
     for k in range(STATISTICS):
         level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
         learned = count if k == LEVEL else max(count - 1.0, 0.0)
-        if k == LASTING:
-            learned /= ALIKE
+        share = 1.0 / ALIKE if k == LASTING else 1.0
         z, freedom = math.nan, 1.0
         if shrunk and k < RECENT:
             if k == LEVEL or count > 0.0:
                 z, freedom, mean = _young_distance(level, learned, cohort, k, statistics[k])
                 if k == LEVEL:
                     expected = mean
-        elif learned >= 3.0:
-            z, freedom = distance(level, learned, statistics[k]), learned - 1.0
+        elif learned * share >= 3.0:
+            z, freedom = distance(level, learned * share, statistics[k]), learned * share - 1.0
         if k == LEVEL:
             deviation = z
         if k == LASTING and learn:
             cell[AWAY_FOR] = cell[AWAY_FOR] + 1.0 if abs(z) >= AWAY else 0.0
         if not math.isnan(z):
             channel = DRIFTING if k == LASTING and cell[AWAY_FOR] > SLOWLY else k
-            evidence[channel] = _channel(cell, cohort, k, learned, shown, ideal_evidence(z, freedom), learn)
+            evidence[channel] = _channel(cell, cohort, k, learned, shown * share, ideal_evidence(z, freedom), learn)
     return expected, deviation
 
 

@@ -13,6 +13,16 @@ from typer.testing import CliRunner
 
 COMMANDS = [name for commands in FILES.values() for name in commands]
 FAMILIES = {"models", "entity", "trial", "token"}
+CALLS = sorted(
+    f"{name} {inner}" if inner else name
+    for name in COMMANDS
+    for inner in (imported(name).commands if name in FAMILIES else [""])
+)
+LACKS = {  # commands without an option that all others have, and why
+    ("down", "--settings"): "it stops the processes in its own list, whatever the settings say",
+    ("warm", "--settings"): "it compiles the kernels of all settings",
+    ("where", "--settings"): "it names files of the installation",
+}
 
 
 def run(*arguments):
@@ -46,6 +56,45 @@ def test_the_list_of_commands_and_the_help_of_each_command_agree(file, name):
     assert FILES[file][name] == imported(name).help.splitlines()[0]
 
 
+def options(call):
+    family, _, inner = call.partition(" ")
+    command = imported(family).commands[inner] if inner else imported(family)
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("option", ["--json", "--settings"])
+def test_every_command_has_an_option_for_programs_and_one_for_settings_except_those_with_a_reason(option):
+    without = [call for call in CALLS if option not in options(call)]
+    assert without == sorted(call for call, lacked in LACKS if lacked == option)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "answer"),
+    [
+        (("status", "--json"), 1, {"running": False, "processes": [], "jobs": []}),
+        (("down", "--json"), 0, {"stopped": []}),
+        (("token", "list", "--json"), 0, []),
+        (("models", "list", "--registry", "models", "--json"), 0, []),
+        (("models", "verify", "--registry", "models", "--json"), 0, []),
+        (("models", "gc", "--registry", "models", "--json"), 0, {"deleted": []}),
+    ],
+)
+def test_with_json_standard_output_is_one_document_and_nothing_else(arguments, code, answer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STREAMGAUGE_HOME", str(tmp_path))
+    done = run(*arguments)
+    assert (done.exit_code, json.loads(done.stdout)) == (code, answer)
+
+
+def test_stop_and_status_take_the_job_of_the_settings(tmp_path, monkeypatch):
+    monkeypatch.setenv("STREAMGAUGE_HOME", str(tmp_path))
+    (tmp_path / "wrong.yaml").write_text("job: {nam: mine}\n")
+    for command in ("stop", "status"):
+        done = run(command, "--settings", str(tmp_path / "wrong.yaml"))
+        assert done.exit_code == 2
+        assert "job.nam" in done.output
+
+
 def test_an_unknown_command_is_refused_with_a_similar_one():
     done = run("trane")
     assert done.exit_code == 2
@@ -57,7 +106,7 @@ import sys
 from streamgauge.jobs.commands.app import app
 from typer.testing import CliRunner
 done = CliRunner().invoke(app, sys.argv[2:])
-assert "Usage" in done.output or done.exit_code == 1, done.output
+assert "Usage" in done.output or "cluster" in done.output or "nothing was running" in done.output, done.output
 print(sorted(set(sys.argv[1].split()) & set(sys.modules)))
 """
 COMPILED = "pyflink numba torch scipy sklearn"
@@ -68,6 +117,7 @@ COMPILED = "pyflink numba torch scipy sklearn"
     [
         ("--help", f"numpy pandas {COMPILED}"),
         ("status", f"numpy pandas {COMPILED}"),
+        ("down", f"numpy pandas {COMPILED}"),
         ("up --help", f"numpy pandas {COMPILED}"),
         ("alerts --help", COMPILED),
         ("feedback --help", COMPILED),
@@ -82,9 +132,7 @@ def test_a_command_does_not_import_libraries_that_it_does_not_need(arguments, li
 
 def test_status_without_a_cluster_is_exit_code_1_and_down_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("STREAMGAUGE_HOME", str(tmp_path))
-    done = run("status", "--json")
-    assert done.exit_code == 1
-    assert json.loads(done.stdout) == {"running": False, "processes": [], "jobs": []}
+    assert run("status").exit_code == 1
     assert "nothing was running" in run("down").output
 
 
