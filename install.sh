@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
 # Without EXTRA it compiles the kernels too; the home of the local cluster is .streamgauge unless STREAMGAUGE_HOME names another.
-#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL)
+#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL and Chromium)
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3.11}
@@ -16,6 +16,8 @@ command -v "$python" >/dev/null || packages+=(python3.11)
 if [ "$extra" = dev ] && ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
   packages+=(postgresql)
 fi
+# The tests open the page of the service in a real browser.
+if [ "$extra" = dev ] && ! command -v chromium >/dev/null; then packages+=(chromium); fi
 if ((${#packages[@]})); then
   if [[ " ${packages[*]} " == *" postgresql "* ]] && ((EUID == 0)) && [ ! -e /etc/postgresql-common/createcluster.conf ]; then
     mkdir -p /etc/postgresql-common

@@ -76,6 +76,8 @@ setup(
         "dev": [
             *SERVE,
             "httpx2",
+            "playwright",
+            "axe-playwright-python",
             "torch",
             "onnx",
             "onnxscript",

@@ -29,6 +29,8 @@ from streamgauge.jobs.service.answers import (
 )
 from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake
+from streamgauge.jobs.service.models import Model
+from streamgauge.jobs.service.quality import MOST_WEEKS, Quality
 from streamgauge.jobs.service.queries import MOST, Filter, Queries
 from streamgauge.jobs.settings.loading import Settings
 
@@ -183,6 +185,18 @@ def notices(
     """Messages of the job about itself, the newest first: quality, schema, groups, models."""
     rows = parts.queries.notices(kind, limit)
     return [Notice(id=row["event_id"], type=row["type"], time=moment(row["time"]), data=row["data"]) for row in rows]
+
+
+@router.get("/quality", dependencies=[READS])
+def quality(parts: PartsOf, weeks: Annotated[int, Query(ge=1, le=MOST_WEEKS)] = 8) -> Quality:
+    """How good the detection is: the promise, verdicts of people, probes that were found, by kind and by week."""
+    return parts.queries.quality(weeks)
+
+
+@router.get("/models", dependencies=[READS])
+def models(parts: PartsOf) -> list[Model]:
+    """The trained models: versions and their roles, comparisons with shadows, and what the trainer did."""
+    return parts.queries.models(parts.settings.retrain)
 
 
 @router.get("/stream", dependencies=[READS], response_class=EventSourceResponse)
