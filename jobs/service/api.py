@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -32,9 +32,11 @@ from streamgauge.jobs.service.intake import Intake
 from streamgauge.jobs.service.models import Model
 from streamgauge.jobs.service.quality import MOST_WEEKS, Quality
 from streamgauge.jobs.service.queries import MOST, Filter, Queries
+from streamgauge.jobs.service.recent import Recent
 from streamgauge.jobs.settings.loading import Settings
 
 COOKIE = "streamgauge_session"
+KEPT = 0.25  # seconds, as often as `Feed` looks for changes
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
     for status, text in ((401, "No token, or one that does not work."), (403, "The token lacks a scope."))
@@ -73,6 +75,8 @@ class Parts:
     feed : Feed
     open_to_all : bool
         Whether no token is needed, because the service listens on this machine only and there is no token.
+    recent : Recent
+        Parts of pages that many ask for at the same time.
     """
 
     settings: Settings
@@ -81,6 +85,7 @@ class Parts:
     intake: Intake
     feed: Feed
     open_to_all: bool
+    recent: Recent = field(default_factory=lambda: Recent(KEPT))
 
     def caller(self, request: Request) -> Caller | None:
         """Who sent a request; None if the request names nobody who is known."""

@@ -109,6 +109,9 @@ class Grouped(BaseModel):
     root: Root
 
 
+SHOWN: dict[str, type[BaseModel]] = {TRACKED: Report, COMPARED: Compared, **{kind: Grouped for kind in GROUPED}}
+
+
 def check(kind: str, data: dict[str, Any]) -> None:
     """Check the data of a notice that the page shows in more than a list.
 
@@ -119,8 +122,6 @@ def check(kind: str, data: dict[str, Any]) -> None:
     ValueError
         A number is not finite.
     """
-    shown: dict[str, type[BaseModel]] = {TRACKED: Report, COMPARED: Compared} | dict.fromkeys(GROUPED, Grouped)
-    if kind not in shown and not kind.startswith(STEP):
-        return
-    json.dumps(data, allow_nan=False)  # SQLite would not find anything in such a value
-    shown.get(kind, Step).model_validate(data)
+    if kind in SHOWN or kind.startswith(STEP):
+        json.dumps(data, allow_nan=False)  # SQLite would not find anything in such a value
+        SHOWN.get(kind, Step).model_validate(data)

@@ -91,10 +91,11 @@ def now(parts: PartsOf, who: Reader, page: Page = 1) -> HTMLResponse:
     return _page("now.html", who, _now(parts, page))
 
 
-@router.get("/fragments/now")
-def now_fragment(parts: PartsOf, who: Reader, page: Page = 1) -> HTMLResponse:
-    """The part of the page `now` that changes."""
-    return _page("_now.html", who, _now(parts, page))
+@router.get("/fragments/now", dependencies=[Depends(_reader)])
+def now_fragment(parts: PartsOf, page: Page = 1) -> HTMLResponse:
+    """The part of the page `now` that changes. It is the same for all readers."""
+    template = _templates().get_template("_now.html")
+    return HTMLResponse(parts.recent.get(f"now {page}", lambda: template.render(_now(parts, page))))
 
 
 def _incident(parts: Parts, found: dict[str, Any]) -> dict[str, Any]:
