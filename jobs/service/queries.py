@@ -103,14 +103,15 @@ class Queries:
             The cursor is none of ours.
         """
         limit = min(limit, MOST)
-        query = chosen.of(select(incidents))
-        order = (incidents.c.opened.desc(), incidents.c.alert_id.desc())
+        ids = chosen.of(select(incidents.c.alert_id))  # sorted without what the rows hold, which is much
+        newest = (incidents.c.opened.desc(), incidents.c.alert_id.desc())
         if cursor is not None:
             opened, alert_id = _read_cursor(cursor)
             older = (incidents.c.opened == opened) & (incidents.c.alert_id < alert_id)
-            query = query.where(or_(incidents.c.opened < opened, older))
-        query = query.order_by(*((incidents.c.rank.desc(),) if worst_first else ()), *order)
-        query = query.offset(skip).limit(limit + 1)
+            ids = ids.where(or_(incidents.c.opened < opened, older))
+        order = (incidents.c.rank.desc(), *newest) if worst_first else newest
+        chosen_ids = ids.order_by(*order).offset(skip).limit(limit + 1)
+        query = select(incidents).where(incidents.c.alert_id.in_(chosen_ids)).order_by(*order)
         with self._engine.connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
         further = len(rows) > limit and not worst_first
