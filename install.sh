@@ -2,7 +2,7 @@
 # Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
 # Without EXTRA it installs the extra serve, so that the demo has its page, and compiles the kernels.
 # The home of the local cluster is .streamgauge unless STREAMGAUGE_HOME names another.
-#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL, Redis, Prometheus and Alertmanager)
+#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL, Redis, Prometheus, Alertmanager and Chromium)
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3.11}
@@ -18,6 +18,7 @@ if [ "$extra" = dev ]; then
   command -v promtool >/dev/null || packages+=(prometheus)
   command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || packages+=(prometheus-alertmanager)
   command -v redis-server >/dev/null || packages+=(redis-server)
+  command -v chromium >/dev/null || packages+=(chromium) # the tests open the page of the service in a real browser
 fi
 if ((${#packages[@]})); then
   if [[ " ${packages[*]} " == *" postgresql "* ]] && ((EUID == 0)) && [ ! -e /etc/postgresql-common/createcluster.conf ]; then

@@ -79,6 +79,8 @@ setup(
         "serve": SERVE,
         "dev": [
             *SERVE,
+            "playwright",
+            "axe-playwright-python",
             "torch",
             "onnx",
             "onnxscript",

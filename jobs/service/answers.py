@@ -11,6 +11,7 @@ from streamgauge.udfs.incidents.kinds import ENDED
 Severity = Literal["low", "medium", "high", "critical"]
 Plain = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]  # PostgreSQL cannot hold the character 0
 Note = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*$")]
+WHOLE = 1e4, 1e9  # numbers between these are shown without decimals, larger ones with a power of ten
 LATEST = 253_402_300_799_000  # the last second of the year 9999
 State = Literal["opened", "updated", "resolved", "retracted"]
 
@@ -129,11 +130,11 @@ def moment(milliseconds: int) -> datetime:
 
 
 def number(value: Any) -> str:
-    """A value for people: four digits of a number, else the value itself."""
+    """A value for people: four digits of a number, or more before the point, else the value itself."""
     if value is None:
         return "-"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:.4g}"
+    if isinstance(value, float):
+        return f"{value:.0f}" if WHOLE[0] <= abs(value) < WHOLE[1] else f"{value:.4g}"
     return str(value)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -29,12 +29,16 @@ from streamgauge.jobs.service.answers import (
 )
 from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake
+from streamgauge.jobs.service.models import Model
 from streamgauge.jobs.service.oidc import Oidc
+from streamgauge.jobs.service.quality import MOST_WEEKS, Quality
 from streamgauge.jobs.service.queries import MOST, Filter, Queries
 from streamgauge.jobs.service.rates import Rates
+from streamgauge.jobs.service.recent import Recent
 from streamgauge.jobs.settings.loading import Settings
 
 COOKIE = "streamgauge_session"
+KEPT = 0.25  # seconds, as often as `Feed` looks for changes
 NO_TOKEN = "send a token: `Authorization: Bearer sg_...` (`streamgauge token create`)"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
@@ -81,6 +85,8 @@ class Parts:
         Callers of a provider of OpenID Connect, if there is one.
     open_to_all : bool
         Whether no token is needed, because the service listens on this machine only and there is no token.
+    recent : Recent
+        Parts of pages that many ask for at the same time.
     """
 
     settings: Settings
@@ -91,6 +97,7 @@ class Parts:
     rates: Rates
     oidc: Oidc | None
     open_to_all: bool
+    recent: Recent = field(default_factory=lambda: Recent(KEPT))
 
     def caller(self, request: Request) -> Caller | None:
         """Who sent a request; None if the request names nobody.
@@ -244,6 +251,18 @@ def notices(
     """Messages of the job about itself, the newest first: quality, schema, groups, models."""
     rows = parts.queries.notices(kind, limit)
     return [Notice(id=row["event_id"], type=row["type"], time=moment(row["time"]), data=row["data"]) for row in rows]
+
+
+@router.get("/quality", dependencies=[READS])
+def quality(parts: PartsOf, weeks: Annotated[int, Query(ge=1, le=MOST_WEEKS)] = 8) -> Quality:
+    """How good the detection is: the promise, verdicts of people, probes that were found, by kind and by week."""
+    return parts.queries.quality(weeks)
+
+
+@router.get("/models", dependencies=[READS])
+def models(parts: PartsOf) -> list[Model]:
+    """The trained models: versions and their roles, comparisons with shadows, and what the trainer did."""
+    return parts.queries.models(parts.settings.retrain)
 
 
 @router.get("/stream", dependencies=[READS], response_class=EventSourceResponse)

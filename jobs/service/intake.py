@@ -16,6 +16,7 @@ from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.service.database import reason
 from streamgauge.jobs.service.history import History, OvertakenError, Place
 from streamgauge.jobs.service.messages import Record
+from streamgauge.jobs.service.sight import Sight
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError
 
@@ -76,6 +77,7 @@ class Intake:
         topics = self.settings.kafka.topics
         self._topics = (topics.alerts, topics.notices, topics.feedback)
         self._history = History(self.engine, topics)
+        self.sight = Sight(self.settings.kafka)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self._swept = 0.0
@@ -83,10 +85,12 @@ class Intake:
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()
+        self.sight.start()
 
     def stop(self) -> None:
         """Stop reading, and wait for the thread."""
         self._stop.set()
+        self.sight.stop()
         self._thread.join(30)
 
     def _run(self) -> None:

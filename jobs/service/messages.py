@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
+from streamgauge.jobs.service import notices
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.feedback import parse_feedback
 from streamgauge.udfs.events.time import epoch_milliseconds
@@ -56,6 +57,8 @@ class _Source(BaseModel):
 
 class _Group(BaseModel):
     id: str
+    incidents: int = 1
+    root: notices.Root | None = None
 
 
 class _Alert(BaseModel):
@@ -63,12 +66,12 @@ class _Alert(BaseModel):
 
     alert_id: Name
     state: Literal["opened", "updated", "resolved", "retracted"]
-    entity: str
+    entity: Annotated[str, Field(min_length=1)]
     kind: Name
     channel: str | None = None
     severity: Literal["low", "medium", "high", "critical"]
-    tail_probability: float
-    threshold: float | None = None
+    tail_probability: float = Field(ge=0, le=1)
+    threshold: float | None = Field(None, gt=0, le=1)
     peak_score: float
     confidence: float
     window: _Window
@@ -76,6 +79,7 @@ class _Alert(BaseModel):
     expected: dict[str, float | None]
     contributions: dict[str, float]
     agreed: list[str]
+    disagreed: list[str] = []
     rules: list[str]
     source: _Source
     group: _Group | None = None
@@ -137,8 +141,9 @@ def notice_of(record: Record) -> Row:
     if envelope.type is None:
         raise UnreadableError("type: a notice needs one")
     try:
+        notices.check(envelope.type, envelope.data)
         time = epoch_milliseconds(envelope.time)
-    except (ValueError, OverflowError) as error:
+    except (ValidationError, ValueError, OverflowError) as error:
         raise UnreadableError(_reason(error)) from error
     row = {"event_id": envelope.id, "type": envelope.type, "time": time}
     return row | {"arrived": record.timestamp, "data": envelope.data}

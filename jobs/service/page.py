@@ -1,4 +1,4 @@
-"""The page: open incidents, one incident, one entity, and what the service sees. It is rendered here; a script only keeps it up to date."""
+"""The page: open incidents, one incident, one entity, quality, models, the stream. It is rendered here; a script keeps it up to date."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi import Form as FormData
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,13 +17,17 @@ from pydantic import BaseModel
 from streamgauge.jobs.service.access import SESSION, Caller
 from streamgauge.jobs.service.answers import Note, Verdict, moment, number
 from streamgauge.jobs.service.api import COOKIE, Parts, PartsOf, limited
+from streamgauge.jobs.service.effects import effects
 from streamgauge.jobs.service.queries import Filter
-from streamgauge.jobs.service.series import around, svg
-from streamgauge.models.errors import InputError
+from streamgauge.jobs.service.series import around, svg, svg_of_words
+from streamgauge.models.errors import ClusterError, InputError
 
 SHOWN = 200  # incidents in a list
 RECENT, NOTICES = 20, 50
-
+WEEKS = 8
+SAID = {"true": "right", "false": "wrong", "ignore": "ignore"}
+NO_SERIES = "The events around this incident are not on the topic any more, or the field is no number."
+IMAGE = "default-src 'none'; style-src 'unsafe-inline'"  # the image has its own colours for light and dark
 
 router = APIRouter(include_in_schema=False, dependencies=[limited("requests")])
 
@@ -37,6 +41,7 @@ def _reader(request: Request, parts: PartsOf) -> Caller:
 
 
 Reader = Annotated[Caller, Depends(_reader)]
+Page = Annotated[int, Query(ge=1, le=100_000)]
 
 
 @functools.cache
@@ -48,7 +53,8 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"ago": ago, "clock": clock, "number": number, "path": functools.partial(quote, safe="")}
+    environment.filters |= {"ago": ago, "clock": clock, "number": number, "percent": percent}
+    environment.filters["path"] = functools.partial(quote, safe="")
     return environment
 
 
@@ -60,23 +66,50 @@ def _missing(who: Caller, what: str) -> HTMLResponse:
     return _page("missing.html", who, {"what": what}, 404)
 
 
-def _now(parts: Parts) -> dict[str, Any]:
-    rows, _ = parts.queries.incidents(Filter(state="open"), SHOWN, worst_first=True)
+def _now(parts: Parts, page: int) -> dict[str, Any]:
+    chosen, reports = Filter(state="open"), parts.queries.reports()
+    rows, _ = parts.queries.incidents(chosen, SHOWN, worst_first=True, skip=SHOWN * (page - 1))
     recent, _ = parts.queries.incidents(Filter(state="ended"), RECENT)
-    total = len(rows) if len(rows) < SHOWN else parts.queries.count(Filter(state="open"))
-    return {"incidents": rows, "recent": recent, "more": total - len(rows), "status": parts.intake.status}
+    covered = [report.entities for _, report in reports]
+    total = parts.queries.count(chosen)
+    return {
+        "groups": parts.queries.groups().together(rows),
+        "total": total,
+        "page": page,
+        "pages": -(-total // SHOWN),
+        "recent": recent,
+        "status": parts.intake.status,
+        "sight": parts.intake.sight,
+        "entities": {of: sum(getattr(one, of) for one in covered) for of in ("known", "warm")} if covered else None,
+    }
 
 
 @router.get("/")
-def now(parts: PartsOf, who: Reader) -> HTMLResponse:
+def now(parts: PartsOf, who: Reader, page: Page = 1) -> HTMLResponse:
     """Open incidents, the worst first."""
-    return _page("now.html", who, _now(parts))
+    return _page("now.html", who, _now(parts, page))
 
 
-@router.get("/fragments/now")
-def now_fragment(parts: PartsOf, who: Reader) -> HTMLResponse:
-    """The part of the page `now` that changes."""
-    return _page("_now.html", who, _now(parts))
+@router.get("/fragments/now", dependencies=[Depends(_reader)])
+def now_fragment(parts: PartsOf, page: Page = 1) -> HTMLResponse:
+    """The part of the page `now` that changes. It is the same for all readers."""
+    template = _templates().get_template("_now.html")
+    return HTMLResponse(parts.recent.get(f"now {page}", lambda: template.render(_now(parts, page))))
+
+
+def _incident(parts: Parts, found: dict[str, Any]) -> dict[str, Any]:
+    """An incident with the job's newest report, if that came after the newest verdict: it says which verdicts are in force."""
+    reports, judged = parts.queries.reports(), max((one["time"] for one in found["feedback"]), default=None)
+    arrived, report = reports[-1] if reports else (0, None)
+    answered = report is not None and judged is not None and arrived > judged
+    return {"one": found, "answer": {"arrived": arrived, "feedback": report.feedback} if report and answered else None}
+
+
+def _whole(parts: Parts, who: Caller, found: dict[str, Any], **more: str | None) -> dict[str, Any]:
+    """All that the page of an incident shows."""
+    changed = effects(found, parts.queries.said_of(found["entity"]), who.name)
+    values = {"effects": changed, "together": parts.queries.opened_with(found), "said": None, "refused": None}
+    return _incident(parts, found) | values | more
 
 
 @router.get("/incidents/{alert_id}")
@@ -85,17 +118,31 @@ def incident(alert_id: str, parts: PartsOf, who: Reader, said: str = "") -> HTML
     found = parts.queries.incident(alert_id)
     if found is None:
         return _missing(who, f"incident {alert_id!r}")
-    return _page("incident.html", who, {"one": found, "said": said})
+    return _page("incident.html", who, _whole(parts, who, found, said=SAID.get(said)))
+
+
+@router.get("/fragments/incidents/{alert_id}")
+def incident_fragment(alert_id: str, parts: PartsOf, who: Reader) -> HTMLResponse:
+    """The part of the page of an incident that changes."""
+    found = parts.queries.incident(alert_id)
+    if found is None:
+        return _missing(who, f"incident {alert_id!r}")
+    return _page("_incident.html", who, _incident(parts, found))
 
 
 @router.get("/incidents/{alert_id}/series.svg", dependencies=[Depends(_reader)])
 def series(alert_id: str, parts: PartsOf) -> Response:
-    """The values around an incident."""
+    """The values around an incident, as an image; where there are none, it says why."""
     found = parts.queries.incident(alert_id)
-    drawn = None if found is None else around(parts.settings, found)
-    if found is None or drawn is None:
-        raise HTTPException(404, "the events around this incident are not on the topic, or it has no numeric field")
-    return Response(svg(drawn, found), media_type="image/svg+xml")
+    if found is None:
+        raise HTTPException(404, f"there is no incident {alert_id!r} in the history")
+    try:
+        drawn = around(parts.settings, found)
+    except ClusterError as error:
+        image = svg_of_words(str(error))
+    else:
+        image = svg_of_words(NO_SERIES) if drawn is None else svg(drawn, found)
+    return Response(image, media_type="image/svg+xml", headers={"Content-Security-Policy": IMAGE})
 
 
 class Form(BaseModel):
@@ -126,8 +173,14 @@ def feedback(alert_id: str, form: Annotated[Form, FormData()], parts: PartsOf, w
     """Send the job what a person says of an incident."""
     if form.csrf != who.csrf or "feedback" not in who.scopes:
         raise HTTPException(403, "this form is not of your session, or your token lacks the scope feedback")
-    if not parts.give_feedback(alert_id, form.said(), who.name):
+    found = parts.queries.incident(alert_id)
+    if found is None:
         return _missing(who, f"incident {alert_id!r}")
+    try:
+        parts.give_feedback(alert_id, form.said(), who.name)
+    except (InputError, ClusterError) as error:
+        status = 422 if isinstance(error, InputError) else 503
+        return _page("incident.html", who, _whole(parts, who, found, refused=str(error)), status)
     return RedirectResponse(f"/incidents/{quote(alert_id, safe='')}?said={form.verdict}", 303)
 
 
@@ -139,6 +192,18 @@ def entity(name: str, parts: PartsOf, who: Reader, cursor: str | None = None) ->
         return _missing(who, f"incident of the entity {name!r}")
     rows, following = parts.queries.incidents(Filter(entity=name), 100, cursor)
     return _page("entity.html", who, {"entity": found, "incidents": rows, "next": following})
+
+
+@router.get("/quality")
+def quality(parts: PartsOf, who: Reader) -> HTMLResponse:
+    """How good the detection is."""
+    return _page("quality.html", who, {"quality": parts.queries.quality(WEEKS)})
+
+
+@router.get("/models")
+def models(parts: PartsOf, who: Reader) -> HTMLResponse:
+    """The trained models."""
+    return _page("models.html", who, {"models": parts.queries.models(parts.settings.retrain)})
 
 
 @router.get("/stream")
@@ -214,3 +279,8 @@ def ago(milliseconds: float) -> str:
         if seconds >= size:
             return f"{seconds // size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def percent(share: float) -> str:
+    """A share for people."""
+    return f"{100.0 * share:.0f} %"

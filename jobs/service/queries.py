@@ -8,14 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, func, or_, select
+from streamgauge.jobs.service.groups import Groups
+from streamgauge.jobs.service.models import Model, models
+from streamgauge.jobs.service.notices import Report
 from streamgauge.jobs.service.outbox import states
+from streamgauge.jobs.service.quality import Quality, newest_reports, quality
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, unreadable
+from streamgauge.jobs.settings.loading import RetrainSettings
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.incidents.kinds import ENDED, SEVERITIES
 
 MOST = 500  # rows in one answer
 NOT_HELD = "\0"  # a character that PostgreSQL cannot hold, so nothing has it in its name
-SIMILAR = 10  # past incidents like another one that are shown
+SIMILAR = 10  # incidents like another one, or opened together with it, that are shown
+TOGETHER = 3_600_000  # milliseconds around an incident in which others of its group are looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ class Queries:
         self._engine = engine
 
     def incidents(
-        self, chosen: Filter, limit: int, cursor: str | None = None, worst_first: bool = False
+        self, chosen: Filter, limit: int, cursor: str | None = None, worst_first: bool = False, skip: int = 0
     ) -> tuple[list[dict[str, Any]], str | None]:
         """A page of incidents, the newest first.
 
@@ -82,7 +88,9 @@ class Queries:
         cursor : str, optional
             As the page before gave it.
         worst_first : bool
-            By severity first. Such a list has no further pages.
+            By severity first. Such a list has no cursor.
+        skip : int
+            Incidents before the first one of the page.
 
         Returns
         -------
@@ -96,13 +104,15 @@ class Queries:
             The cursor is none of ours.
         """
         limit = min(limit, MOST)
-        query = chosen.of(select(incidents))
-        order = (incidents.c.opened.desc(), incidents.c.alert_id.desc())
+        ids = chosen.of(select(incidents.c.alert_id))  # sorted without what the rows hold, which is much
+        newest = (incidents.c.opened.desc(), incidents.c.alert_id.desc())
         if cursor is not None:
             opened, alert_id = _read_cursor(cursor)
             older = (incidents.c.opened == opened) & (incidents.c.alert_id < alert_id)
-            query = query.where(or_(incidents.c.opened < opened, older))
-        query = query.order_by(*((incidents.c.rank.desc(),) if worst_first else ()), *order).limit(limit + 1)
+            ids = ids.where(or_(incidents.c.opened < opened, older))
+        order = (incidents.c.rank.desc(), *newest) if worst_first else newest
+        chosen_ids = ids.order_by(*order).offset(skip).limit(limit + 1)
+        query = select(incidents).where(incidents.c.alert_id.in_(chosen_ids)).order_by(*order)
         with self._engine.connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
         further = len(rows) > limit and not worst_first
@@ -137,6 +147,18 @@ class Queries:
         query = select(incidents).where(same & (incidents.c.opened < of["opened"]))
         query = query.order_by(incidents.c.opened.desc()).limit(SIMILAR)
         return [dict(row) for row in connection.execute(query).mappings()]
+
+    def opened_with(self, of: dict[str, Any]) -> list[dict[str, Any]]:
+        """Other incidents of the same group of a partition; the newest first."""
+        group = of["first"].get("group")
+        if group is None:
+            return []
+        same = incidents.c.first["group", "id"].as_string() == group["id"]
+        near = incidents.c.opened.between(of["opened"] - TOGETHER, of["opened"] + TOGETHER)
+        query = select(incidents).where(near, same, incidents.c.alert_id != of["alert_id"])
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(incidents.c.opened.desc()).limit(SIMILAR)).mappings()
+            return [dict(row) for row in rows]
 
     def entity(self, name: str) -> dict[str, Any] | None:
         """What the history knows about an entity; None if it has no incident."""
@@ -187,6 +209,28 @@ class Queries:
         query = query.order_by(notices.c.time.desc(), notices.c.event_id).limit(min(limit, MOST))
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
+
+    def said_of(self, entity: str) -> list[dict[str, Any]]:
+        """What people said of the incidents of an entity, as on the topic."""
+        query = select(feedback.c.data).join(incidents, incidents.c.alert_id == feedback.c.alert_id)
+        with self._engine.connect() as connection:
+            return list(connection.scalars(query.where(incidents.c.entity == entity)))
+
+    def groups(self) -> Groups:
+        """Which incidents belong together."""
+        return Groups(self._engine)
+
+    def quality(self, weeks: int) -> Quality:
+        """How good the detection was in the newest weeks."""
+        return quality(self._engine, weeks)
+
+    def models(self, gates: RetrainSettings) -> list[Model]:
+        """The trained models; `gates` are the trainer's."""
+        return models(self._engine, gates)
+
+    def reports(self) -> list[tuple[int, Report]]:
+        """The newest report of each partition, the newest last, each with the time at which it arrived in milliseconds."""
+        return sorted(newest_reports(self._engine).values(), key=lambda one: one[0])
 
     def verdicts(self) -> dict[str, int]:
         """Number of incidents by the verdict of people."""

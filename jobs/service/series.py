@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -21,21 +21,31 @@ LONGEST = 20_000  # offsets that are read at most
 BUCKETS = 400  # each draws its smallest and its largest value
 WIDTH, HEIGHT, EDGE = 900.0, 220.0, 24.0
 LARGEST = 1e300
+SPANS, FEW = 60, 5  # spans of time in which peers are summed up, and values that one needs
+# Text has a contrast of at least 4.5 on both grounds of the page; the image may not ask the page for its colours.
+STYLE = (
+    "<style>text{font:12px sans-serif;fill:#52606d}.peers{fill:#7a8794;opacity:.3}.incident{fill:#d1495b;opacity:.25}"
+    ".usual{stroke:#2d936c;stroke-dasharray:4 4}.line{fill:none;stroke:#2f6aa8;stroke-width:1.2}"
+    "@media (prefers-color-scheme:dark){text{fill:#a5b1bd}.line{stroke:#7fb0e6}}</style>"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Values of a field of one entity, in order.
+    """Values of a field of one entity, in order, and those of its peers.
 
     Attributes
     ----------
     times : list of int
         Event times, milliseconds since 1970.
     values : list of float
+    peers : list of (int, float, float)
+        The same field of the other entities of its partition: a time, and the percentiles 10 and 90 around it.
     """
 
     times: list[int]
     values: list[float]
+    peers: list[tuple[int, float, float]] = field(default_factory=list)
 
 
 def around(settings: Settings, incident: dict[str, Any]) -> Series | None:
@@ -57,13 +67,14 @@ def around(settings: Settings, incident: dict[str, Any]) -> Series | None:
     ClusterError
         The broker does not answer.
     """
-    source, field = incident["first"]["source"], incident["field"]
+    source, name = incident["first"]["source"], incident["field"]
     opened = source.get("opened_offset")
-    if field is None or opened is None or "aggregate" in incident["first"]:
+    if name is None or opened is None or "aggregate" in incident["first"]:
         return None
     place = TopicPartition(settings.kafka.topics.events, source.get("opened_partition", source["partition"]))
     ended = max(opened, incident["last"]["source"].get("offset", opened))
-    with clients.consumer(settings.kafka, "read events", isolation_level="read_committed") as consumer:
+    options = {"isolation_level": "read_committed", "bootstrap_timeout_ms": 8_000}
+    with clients.consumer(settings.kafka, "read events", **options) as consumer:
         begin = max(opened - BEFORE, consumer.beginning_offsets([place])[place])
         end = min(ended + AFTER, begin + LONGEST, consumer.end_offsets([place])[place])
         records = [record for part in read_range(consumer, place, begin, end) for record in part]
@@ -71,11 +82,26 @@ def around(settings: Settings, incident: dict[str, Any]) -> Series | None:
         return None
     events, _ = decode(raw_batch(records), settings.event)
     points = [
-        (time, float(values[field]))
+        (entity, time, float(values[name]))
         for entity, time, values in zip(events.entities, events.times.tolist(), events.values, strict=True)
-        if entity == incident["entity"] and _is_number(values.get(field))
+        if _is_number(values.get(name))
     ]
-    return Series([time for time, _ in points], [value for _, value in points]) if len(points) > 1 else None
+    own = [(time, value) for entity, time, value in points if entity == incident["entity"]]
+    if len(own) < 2:
+        return None
+    others = [(time, value) for entity, time, value in points if entity != incident["entity"]]
+    return Series([time for time, _ in own], [value for _, value in own], _spread(others, own[0][0], own[-1][0]))
+
+
+def _spread(points: list[tuple[int, float]], first: int, last: int) -> list[tuple[int, float, float]]:
+    """Percentiles 10 and 90 of values in spans of equal length from the first to the last time; a span needs `FEW` values."""
+    length = max(last - first, 1) / SPANS
+    spans: dict[int, list[float]] = {}
+    for time, value in points:
+        spans.setdefault(math.floor((time - first) / length), []).append(value)
+    chosen = [(number, spans[number]) for number in range(SPANS) if len(spans.get(number, ())) >= FEW]
+    edges = [(number, *np.percentile(values, (10.0, 90.0)).tolist()) for number, values in chosen]
+    return [(round(first + (number + 0.5) * length), low, high) for number, low, high in edges]
 
 
 def _is_number(value: Any) -> bool:
@@ -111,18 +137,31 @@ def svg(series: Series, incident: dict[str, Any]) -> str:
     usual = ""
     if isinstance(expected, int | float) and low <= expected <= high:
         at = f"{y(expected):.1f}"
-        usual = f'<line x1="{EDGE}" x2="{WIDTH - EDGE}" y1="{at}" y2="{at}" stroke="#2d936c" stroke-dasharray="4 4"/>'
+        usual = f'<line class="usual" x1="{EDGE}" x2="{WIDTH - EDGE}" y1="{at}" y2="{at}"/>'
     texts = [
         (EDGE, HEIGHT - 6, "start", rfc3339(first)),
         (WIDTH - EDGE, HEIGHT - 6, "end", rfc3339(series.times[-1])),
         (EDGE, EDGE - 8, "start", f"{incident['field']}: {low:.6g} to {high:.6g}"),
     ]
     written = "".join(
-        f'<text x="{left}" y="{top}" text-anchor="{anchor}" font-size="12" font-family="sans-serif" fill="#7a8794">{escape(text)}</text>'
-        for left, top, anchor, text in texts
+        f'<text x="{left}" y="{top}" text-anchor="{anchor}">{escape(text)}</text>' for left, top, anchor, text in texts
     )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img">'
-        f'<rect x="{began:.1f}" y="{EDGE}" width="{ended - began:.1f}" height="{HEIGHT - 2 * EDGE}" fill="#d1495b" opacity="0.25"/>'
-        f'{usual}<polyline points="{line}" fill="none" stroke="#4a7fb5" stroke-width="1.2"/>{written}</svg>'
+    near = [peer for peer in series.peers if peer[2] >= low and peer[1] <= high]
+    edges = [(time, most) for time, _, most in near] + [(time, least) for time, least, _ in reversed(near)]
+    outline = " ".join(f"{x(time):.1f},{y(min(max(edge, low), high)):.1f}" for time, edge in edges)
+    band = f'<polygon class="peers" points="{outline}"/>' if near else ""
+    return _image(
+        f'<rect class="incident" x="{began:.1f}" y="{EDGE}" width="{ended - began:.1f}" height="{HEIGHT - 2 * EDGE}"/>'
+        f'{band}{usual}<polyline class="line" points="{line}"/>{written}'
     )
+
+
+def svg_of_words(words: str) -> str:
+    """An image that says why there is no series."""
+    return _image(f'<text x="{EDGE}" y="{HEIGHT / 2}">{escape(words)}</text>')
+
+
+def _image(parts: str) -> str:
+    wide, high = f"{WIDTH:.0f}", f"{HEIGHT:.0f}"
+    size = f'width="{wide}" height="{high}" viewBox="0 0 {wide} {high}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">{STYLE}{parts}</svg>'

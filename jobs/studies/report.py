@@ -15,7 +15,7 @@ from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.effect import Effect, effect_of_feedback
 from streamgauge.jobs.studies.promise import together
-from streamgauge.models.calibration.thresholds import wilson
+from streamgauge.models.calibration.shares import wilson
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.monitoring.quality import TRACKED
 

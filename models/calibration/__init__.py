@@ -8,5 +8,6 @@ __all__ = [
     "calibration",
     "learned_tail",
     "pooled_tail",
+    "shares",
     "thresholds",
 ]

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from kafka import KafkaProducer
+from playwright.sync_api import Page, expect
 from sqlalchemy import select
 from streamgauge.jobs.kafka.clients import client_options
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import History
 from streamgauge.jobs.service.tables import changes, feedback, incidents, metadata, offsets
 
+from tests.browser import chromium, opened
 from tests.integration.live import PATIENCE, STREAMGAUGE, Live, events, streamgauge
 from tests.jobs.service.made import change, records
 from tests.jobs.service.receiver import Receiver
@@ -67,21 +69,28 @@ def wait_for(found: Any) -> Any:
     return result
 
 
-def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_is_in_the_history(cluster, tmp_path):
-    live = Live(cluster, tmp_path)
-    with live.job(), service(live, tmp_path) as (address, _):
-        live.send(events(4_000))
-        live.send([("pump", {"entity": "pump", "x": float(n % 7)}) for n in range(300)])
-        live.send([("pump", {"entity": "pump", "x": 1e9})])
-        found = wait_for(lambda: call(address, "/v1/incidents?entity=pump&severity=high")["incidents"])
-        one = found[0]["alert_id"]
-        assert found[0]["actual"] == 1e9
-        page = call(address, f"/incidents/{one}")
-        assert "pump" in page
+def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_reaches_the_job(cluster, tmp_path):
+    live = Live(cluster, tmp_path, track=200)
+    usual = [("pump", {"entity": "pump", "x": float(n % 7)}) for n in range(300)]
+    with live.job(), service(live, tmp_path) as (address, _), chromium() as browser:
+        with opened(browser, address) as watched:
+            watched.page.goto("/")
+            live.send(events(4_000))
+            live.send(usual)
+            live.send([("pump", {"entity": "pump", "x": 1e9})])
+            found = wait_for(lambda: call(address, "/v1/incidents?entity=pump&severity=high")["incidents"])
+            one = found[0]["alert_id"]
+            assert found[0]["actual"] == 1e9
+            watched.page.locator(f"a[href='/incidents/{one}']").click(timeout=1_000 * PATIENCE)
+            judge(live, watched.page, one, usual)
         assert "<polyline" in call(address, f"/incidents/{one}/series.svg")
-        assert call(address, f"/v1/incidents/{one}/feedback", {"verdict": "false", "why": "test"})["by"] == "local"
-        said = wait_for(lambda: call(address, f"/v1/incidents/{one}")["feedback"])
-        assert (said[0]["by"], said[0]["verdict"], said[0]["why"]) == ("local", "false", "test")
+        assert call(address, f"/v1/incidents/{one}/feedback", {"verdict": "true", "why": "test"})["by"] == "local"
+        said = wait_for(lambda: verdicts(address, one, "true"))
+        assert (said[0]["by"], said[0]["verdict"], said[0]["why"]) == ("local", "true", "test")
+        quality = call(address, "/v1/quality")
+        assert quality["promised"] > 0
+        assert quality["entities"]["known"] == 21
+        assert wait_for(lambda: re.search(r"events/s come in\.\s+The job has \d+ events", call(address, "/")))
         with urllib.request.urlopen(address + "/v1/stream", timeout=PATIENCE) as stream:
             live.send([("motor", {"entity": "motor", "x": float(n % 7)}) for n in range(300)])
             live.send([("motor", {"entity": "motor", "x": -1e9})])
@@ -89,6 +98,26 @@ def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_is_in_the_history(c
             told = next(json.loads(line[5:]) for line in lines if line.startswith(b"data:") and b"motor" in line)
         assert (told["entity"], told["state"]) == ("motor", "opened")
         assert wait_for(lambda: "streamgauge_service_ready 1.0" in call(address, "/metrics"))
+
+
+def judge(live: Live, page: Page, alert_id: str, usual: list[Any]) -> None:
+    """Press "wrong" on the page of an incident. The page shows the verdict as it comes back, and then what the job reports of it."""
+    page.get_by_label("Note").fill("a test")
+    page.get_by_role("button", name="Wrong").click()
+    expect(page.get_by_role("status")).to_contain_text('Your verdict "wrong" is on its way')
+    expect(page.get_by_text("local: wrong")).to_be_visible(timeout=1_000 * PATIENCE)
+    [record] = live.read(live.topics.feedback)
+    sent = json.loads(record.value)
+    assert (sent["alert_id"], sent["verdict"], sent["by"], sent["why"]) == (alert_id, "false", "local", "a test")
+    live.send(usual)  # so that the job reports on the partition
+    answer = page.get_by_text("these verdicts are in force: right 0, wrong 1, ignore 0")
+    expect(answer).to_be_visible(timeout=1_000 * PATIENCE)
+
+
+def verdicts(address: str, alert_id: str, verdict: str) -> list[dict[str, Any]]:
+    """What people said of an incident, if one of them gave this verdict."""
+    said: list[dict[str, Any]] = call(address, f"/v1/incidents/{alert_id}")["feedback"]
+    return said if any(one["verdict"] == verdict for one in said) else []
 
 
 def test_a_service_that_is_killed_again_and_again_leaves_the_same_tables(cluster, tmp_path):

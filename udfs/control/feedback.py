@@ -137,12 +137,7 @@ class FeedbackInForce:
         return True
 
     def hides(self, pattern: Pattern, time: int, evidence: float, evidence_needed: float, effect: float) -> bool:
-        """Whether feedback suppresses an event.
-
-        If more people call the pattern false than true, an event is suppressed unless it is clearly worse than what they called false:
-        ten times rarer, or with an effect more than twice as large. Each of these people can lower the threshold for the pattern by a
-        factor of at most a million, so that nobody hides severe anomalies with many or malicious messages. Feedback ``ignore``
-        suppresses the pattern until its time, whatever the event.
+        """Whether feedback suppresses an event: until the time of an ``ignore``, or because `bounds` says so.
 
         Parameters
         ----------
@@ -158,12 +153,34 @@ class FeedbackInForce:
         messages = self._of.get(pattern)
         if not messages:
             return False
+        if any(m.until is not None and time < m.until.timestamp() * 1000 for m in messages.values()):
+            return True
+        bounds = self.bounds(pattern, evidence_needed)
+        return bounds is not None and not effect > bounds[1] and evidence < bounds[0]
+
+    def bounds(self, pattern: Pattern, evidence_needed: float) -> tuple[float, float] | None:
+        """What an event of a pattern needs so that votes do not suppress it.
+
+        If more people call the pattern false than true, an event is suppressed unless it is clearly worse than what they called false:
+        ten times rarer, or with an effect more than twice as large. Each of these people can lower the threshold for the pattern by a
+        factor of at most a million, so that nobody hides severe anomalies with many or malicious messages.
+
+        Parameters
+        ----------
+        pattern : (str, str, str or None)
+            Entity, kind, and field with the largest share.
+        evidence_needed : float
+            Evidence at the threshold.
+
+        Returns
+        -------
+        (float, float) or None
+            The event needs this evidence, or a larger effect than this one. None if votes suppress nothing of this pattern.
+        """
         votes_by_person: dict[str, int] = {}
         largest_evidence, largest_effect = evidence_needed, 0.0  # of the alerts that were called false
-        for message in messages.values():
+        for message in self._of.get(pattern, {}).values():
             if message.verdict == "ignore":
-                if message.until is not None and time < message.until.timestamp() * 1000:
-                    return True
                 continue
             vote = 1 if message.verdict == "false" else -1
             votes_by_person[message.by] = votes_by_person.get(message.by, 0) + vote
@@ -171,9 +188,9 @@ class FeedbackInForce:
                 largest_evidence = max(largest_evidence, -math.log(message.tail_probability))
                 largest_effect = max(largest_effect, math.inf if message.effect is None else message.effect)
         votes = sum(int(np.sign(vote)) for vote in votes_by_person.values())
-        if votes <= 0 or effect > FARTHER * largest_effect:
-            return False
-        return evidence < min(largest_evidence + TENFOLD, evidence_needed + EACH * votes * TENFOLD)
+        if votes <= 0:
+            return None
+        return min(largest_evidence + TENFOLD, evidence_needed + EACH * votes * TENFOLD), FARTHER * largest_effect
 
     def factors(self) -> dict[str, float]:
         """By member of the ensemble: the factor of its weight, 0.5 to 2. A member that was right more often than wrong has more than 1."""

@@ -1,5 +1,6 @@
 // Keeps the part of the page with the attribute data-live up to date: it is loaded again when a change comes, at most twice a second,
-// and every ten seconds, so that "ago" stays true and a service that is away is seen.
+// and every ten seconds, so that "ago" stays true and a service that is away is seen. Only what changed is replaced, and the focus stays
+// on its link, so that nobody who reads or uses the keyboard is disturbed.
 "use strict";
 const part = document.querySelector("[data-live]");
 if (part) {
@@ -9,10 +10,29 @@ if (part) {
     try {
       const answer = await fetch(part.dataset.live, { credentials: "same-origin" });
       if (answer.redirected) location.reload();
-      else if (answer.ok) part.innerHTML = await answer.text();
+      else if (answer.ok) show(await answer.text());
     } catch {
       showAway();
     }
+  };
+  const show = (text) => {
+    document.querySelector("#away")?.remove();
+    const fresh = new DOMParser().parseFromString(text, "text/html").body;
+    const link = part.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+    [...fresh.children].forEach((block, place) => {
+      const old = part.children[place];
+      if (!old) part.append(block);
+      else if (!old.isEqualNode(block)) old.replaceWith(block);
+    });
+    if (link && !part.contains(document.activeElement)) {
+      [...part.querySelectorAll("a")].find((one) => one.getAttribute("href") === link)?.focus({ preventScroll: true });
+    }
+    tell();
+  };
+  const tell = () => {
+    const place = document.querySelector("#told");
+    const words = part.querySelector("h1")?.textContent;
+    if (place && words && place.textContent !== words) place.textContent = words;
   };
   const soon = () => {
     if (!waiting) {
@@ -25,8 +45,9 @@ if (part) {
       const words = document.createElement("p");
       words.id = "away";
       words.className = "problem";
+      words.role = "alert";
       words.textContent = "The service does not answer. What is shown may be old.";
-      part.prepend(words);
+      part.before(words);
     }
   };
   new EventSource("/v1/stream").addEventListener("change", soon);

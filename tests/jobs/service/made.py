@@ -53,3 +53,48 @@ def record(value, offset, topic="alerts", partition=0):
 def records(*values, begin=0, topic="alerts"):
     """Records that follow each other."""
     return [record(value, begin + n, topic) for n, value in enumerate(values)]
+
+
+def notice(kind, identity, data, minute=0):
+    """A message of the job about itself; `kind` is its type without ``io.streamgauge.``."""
+    return {"id": identity, "type": f"io.streamgauge.{kind}", "time": rfc3339(START + 60_000 * minute), "data": data}
+
+
+def report(partition=0, minute=0, probe=("point", True), **more):
+    """A report on the quality of a partition; `probe` is a kind, and whether it was found."""
+    ages = ("day_1", "days_2_to_7", "later")
+    data = {
+        "partition": partition,
+        "events": 20_000,
+        "of": 20_000,
+        "unjudged": 100,
+        "promise": {
+            "promised": 0.5,
+            "achieved": 0.75,
+            "by_age": {age: {"events": 1, "promised": 0.25, "opened": 1} for age in ages},
+        },
+        "probe": probe and {"kind": probe[0], "found": probe[1]},
+        "entities": {"known": 40, "warm": 30, "rich": 20},
+        "feedback": {"true": 1, "false": 2, "ignore": 0},
+        "models": {},
+    }
+    return notice("tracked", f"tracked-{partition}-{minute}", data | more, minute)
+
+
+def step(kind, minute=0, model="pumps", **more):
+    """A step of the trainer."""
+    return notice(f"model.{kind}", f"{kind}-{model}-{minute}", {"model": model} | more, minute)
+
+
+def compared(minute=0, **more):
+    """A comparison of a live version with its shadow."""
+    counts = {"events": 5000, "both": 1, "only_live": 2, "only_shadow": 3, "probes": 40}
+    data = {"model": "pumps", "live": 1, "shadow": 2, "partition": 0, "threshold": 1e-4} | counts
+    return notice("model.compared", f"c{minute}", data | {"live_right": 20, "shadow_right": 30} | more, minute)
+
+
+def grouped(incidents, groups, minute=0, root="pump-1"):
+    """A group of incidents of several partitions."""
+    first = {"entity": root, "field": "flow", "time": rfc3339(START), "alert_id": groups[0]}
+    data = {"id": groups[0], "incidents": incidents, "groups": groups, "joined": [], "root": first}
+    return notice("group.updated", f"{groups[0]}-{incidents}", data, minute)

@@ -89,6 +89,7 @@ def test_an_entity_has_counts(client):
         ("/v1/incidents/none", 404, "'none'"),
         ("/v1/incidents/%00", 404, "no incident"),
         ("/v1/entities/%27%3B%20DROP%20TABLE%20incidents", 404, "DROP TABLE"),
+        ("/v1/quality?weeks=0", 422, "weeks"),
         ("/v1/nothing", 404, "/v1/nothing"),
     ],
 )
@@ -193,5 +194,7 @@ def test_the_description_of_the_api_names_all_its_routes(client):
         "/v1/incidents/{alert_id}/feedback",
         "/v1/entities/{name}",
         "/v1/notices",
+        "/v1/quality",
+        "/v1/models",
         "/v1/stream",
     }

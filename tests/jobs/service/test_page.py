@@ -47,12 +47,17 @@ def test_an_incident_shows_what_came_its_changes_and_what_people_said(page, hist
 
 
 def test_an_entity_and_the_stream_are_shown(page, history):
-    notice = {"id": "n1", "type": "io.streamgauge.quality", "time": "2025-10-09T09:00:00Z", "data": {"rows": "<b>"}}
+    notice = {
+        "id": "n1",
+        "type": "io.streamgauge.schema.added",
+        "time": "2025-10-09T09:00:00Z",
+        "data": {"rows": "<b>"},
+    }
     history.write([record(notice, 0, "notices"), record(b"{", 1, "notices")], {})
     assert "2 incidents" not in page.get("/entities/pump-1").text
-    assert "1 incidents, 1 open" in page.get("/entities/pump-1").text
+    assert "1 incident, 1 open" in page.get("/entities/pump-1").text
     text = page.get("/stream").text
-    assert "quality" in text
+    assert "schema.added" in text
     assert "<b>" not in text
     assert page.get("/entities/nobody").status_code == 404
 

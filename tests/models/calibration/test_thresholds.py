@@ -15,7 +15,6 @@ from streamgauge.models.calibration.thresholds import (
     f1_threshold,
     percentile_threshold,
     tail_threshold,
-    wilson,
 )
 from streamgauge.models.errors import NotReadyError
 
@@ -25,15 +24,6 @@ cases = st.integers(0, 10_000).map(
         np.random.default_rng(seed + 1).integers(0, 12, 60) / 12,
     )
 )
-
-
-@given(
-    st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from((0.5, 0.95, 0.999))
-)
-def test_the_interval_of_a_share_is_scipys(case, confidence):
-    hits, of = case
-    reference = stats.binomtest(hits, of).proportion_ci(confidence, "wilson")
-    np.testing.assert_allclose(wilson(hits, of, confidence), (hits / of, *reference), rtol=1e-9, atol=1e-12)
 
 
 def test_the_percentile_is_numpys():
