@@ -49,7 +49,16 @@ def test_the_page_has_all_figures_and_plots_and_escapes_names_from_the_data(card
     assert figures["kinds"]["point"]["true"] >= 8
     ensemble = {"loda", "histogram_density", "online_isolation_forest", "extreme_value"}
     assert set(figures["members"]) > ensemble
-    assert set(figures["members"]) - ensemble <= {"level", "change", "departure", "recent", "fields", "relations"}
+    assert set(figures["members"]) - ensemble <= {
+        "level",
+        "change",
+        "departure",
+        "recent",
+        "lasting",
+        "drifting",
+        "fields",
+        "relations",
+    }
     assert figures["members"]["histogram_density"]["roc_auc"] > 0.95
     assert "<td>histogram_density</td>" in html
     assert "10.0 for a miss, 1.0 for a false alarm" in html
