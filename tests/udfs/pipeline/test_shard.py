@@ -374,7 +374,7 @@ def test_a_stream_that_is_known_is_scored_the_same_whatever_the_batches(where, s
         after = Run(settings, before.saved).feed(raw.take(np.arange(stop, 3000)))
     assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
     assert sorted(cut.scores) == sorted(before.scores + after.scores) == sorted(whole.scores)
-    assert sum(b"io.streamgauge.quality" in text for _, text in whole.notices) == 5
+    assert sum(b"io.streamgauge.tracked" in text for _, text in whole.notices) == 5
 
 
 @hypothesis.settings(max_examples=5)
