@@ -28,8 +28,8 @@ STEP = 0.2  # share of the way to new weights that one step goes
 NEAR = 0.02  # relative difference at which the last step goes all the way
 AGREES = -math.log(0.01)  # evidence from which on a member agrees that an event is anomalous: a tail probability of 1 %
 
-# Settings of the calibrators of members that find the same anomaly in many events in a row: those outside the ensemble (see
-# `Members.apart`), and several fields together. These many events must not make the anomaly look usual.
+# Settings of the calibrators of members outside the ensemble (see `Members.apart`). Such a member finds the same anomaly in many events
+# in a row. These many events must not make the anomaly look usual.
 RUNS = {"rare": 1e-3, "least": 0.02}
 
 
@@ -110,7 +110,7 @@ class Calibrators:
         self.members[self._field] = PooledTail()
         # Alerts on several fields rest on a calibration of their own. Its tail is exponential, because faults that last for days would
         # give a tail of any shape so heavy an end that the next large one looks usual. Ranks keep the shape: they compare events.
-        self.for_alerts = TailCalibrator(settings.memory, settings.warmup, steepest=0.0, **RUNS)
+        self.for_alerts = TailCalibrator(settings.memory, settings.warmup, steepest=0.0)
         # The looks that are joined: the fields, the members that stand apart, then the ensemble.
         self._looks = members.apart.copy()
         self._looks[: channels + 2] = False

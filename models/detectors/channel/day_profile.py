@@ -209,9 +209,7 @@ def _look(cell, residual, count, effective, gain, quarantined, statistics, evide
         last[:] = residual
     statistics[RESIDUAL] = residual
     of_residual = cell[LEVELS + RESIDUAL * LEVEL_NUMBERS :]
-    statistics[CHANGE], statistics[DEPARTURE], statistics[RECENT], lasting = compared(
-        last, residual, of_residual, count
-    )
+    statistics[CHANGE], statistics[DEPARTURE], statistics[RECENT] = compared(last, residual, of_residual, count)
     for k in range(STATISTICS):
         learned = effective if k == RESIDUAL else max(effective - 1.0, 0.0)
         if learned < 3.0:
@@ -228,7 +226,7 @@ def _look(cell, residual, count, effective, gain, quarantined, statistics, evide
         if not quarantined:
             learn_tail(tail, ideal, learned)
     of_departure = cell[LEVELS + DEPARTURE * LEVEL_NUMBERS :]
-    follow(last, residual, statistics[DEPARTURE], (statistics[RECENT], lasting), of_departure, count)
+    follow(last, residual, statistics[DEPARTURE], statistics[RECENT], of_departure, count)
     if quarantined:
         return deviation
     learn_levels(cell[LEVELS:TAILS], statistics, RESIDUAL, count, gain)

@@ -1,4 +1,4 @@
-"""What the last values of a field were: the last one, and running means of a few, of some, and of many."""
+"""What the last values of a field were: the last one, and a slow and a fast running mean."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 from numba import njit
 from streamgauge.models.detectors.channel.usual_level import CLIP, LEVEL_NUMBERS, MEAN, SPREAD, has_varied, learn_level
 
-LAST, SLOW, FAST, LONG = range(4)
-LAST_NUMBERS = 4  # float64 numbers of the last values
-SLOW_GAIN, FAST_GAIN, LONG_GAIN = 0.2, 1.0 / 3.0, 0.05  # of the running means
+LAST, SLOW, FAST = range(3)
+LAST_NUMBERS = 3  # float64 numbers of the last values
+SLOW_GAIN, FAST_GAIN = 0.2, 1.0 / 3.0  # of the two running means
 FAR = 10.0  # standard deviations that a value moves the fast mean by at most
 
 
@@ -24,26 +24,24 @@ def limited(change, level, count, least, most):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def compared(last, x, level, count):  # type: ignore[no-untyped-def]
-    """A value less the last one, the value less the slow mean, and the fast and the long mean with the value in them.
+    """A value less the last one, the value less the slow mean, and the fast mean with the value in it.
 
-    `level` is that of `count` values before. Where these never varied, all but the first would only repeat what the first odd value says.
+    `level` is that of `count` values before. Where these never varied, the last two would only repeat what the first odd value says.
     """
     if count > 0.0 and not has_varied(level):
-        return x - last[LAST], 0.0, level[MEAN], level[MEAN]
+        return x - last[LAST], 0.0, level[MEAN]
     step = limited(x - last[FAST], level, count, 3.0, FAR)
-    long_step = max(LONG_GAIN, 1.0 / (count + 1.0)) * limited(x - last[LONG], level, count, 3.0, CLIP)
-    return x - last[LAST], x - last[SLOW], last[FAST] + FAST_GAIN * step, last[LONG] + long_step
+    return x - last[LAST], x - last[SLOW], last[FAST] + FAST_GAIN * step
 
 
 @njit(cache=True)
-def follow(last, x, departure, means, level, count):  # type: ignore[no-untyped-def]
+def follow(last, x, departure, recent, level, count):  # type: ignore[no-untyped-def]
     """Follow the last values. This is not learning what is usual, so quarantined events do it, too.
 
-    `departure` is the value less the slow mean, and `level` is that of such departures; `means` are the new fast and the new long mean.
+    `departure` is the value less the slow mean, and `level` is that of such departures; `recent` is the new fast mean.
     """
     last[SLOW] += SLOW_GAIN * limited(departure, level, count, 10.0, CLIP)
-    last[LAST] = x
-    last[FAST], last[LONG] = means
+    last[LAST], last[FAST] = x, recent
 
 
 @njit(cache=True)

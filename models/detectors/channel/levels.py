@@ -1,4 +1,4 @@
-"""The level of a field, its change, its departure from the last values, and its mean over the last few and the last many values."""
+"""The level of a field, its change, its departure from the last values, and its mean over the last values."""
 
 from __future__ import annotations
 
@@ -26,15 +26,13 @@ from streamgauge.models.detectors.channel.usual_level import (
     distance,
 )
 
-LEVEL, CHANGE, DEPARTURE, RECENT, LASTING = range(5)  # the statistics, in the order of the channels
-STATISTICS = 5
-DRIFTING = STATISTICS  # the channel of a lasting mean that is far away for long: it drifts
-# Numbers of an entity's field: number of values; the last values; time of the first value; values for which the lasting mean has been far
-# away; a level and a tail for each statistic; repeats of changes.
+LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
+STATISTICS = 4
+# Numbers of an entity's field: number of values; the last values; time of the first value; a level and a tail for each statistic; repeats
+# of changes.
 COUNT, LAST_VALUES = 0, 1
 SINCE = LAST_VALUES + LAST_NUMBERS
-AWAY_FOR = SINCE + 1
-LEVELS = AWAY_FOR + 1
+LEVELS = SINCE + 1
 TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
 REPEATS = TAILS + STATISTICS * TAIL_NUMBERS
 WIDTH = REPEATS + REPEAT_NUMBERS
@@ -53,22 +51,17 @@ YOUNG = 50.0  # values of an entity up to which the cohort's prior counts, and l
 SETTLING = 300.0  # values of an entity up to which the cohort's tails count and learn
 ENOUGH_ENTITIES, ENOUGH_VALUES = 8.0, 30.0  # from which on the cohort's prior is used
 ENOUGH_TAIL = 300.0  # values from which on the cohort's tail is used
-# So many lasting means say as much as one that stands alone, because each is made of nearly the same values as the one before.
-ALIKE = 10.0
-AWAY, SLOWLY = 2.0, 80.0  # a lasting mean drifts if it is so many deviations away for more than so many values
 PRIOR = 3.0  # values that the cohort's variance counts for
 FORGETS = 1e-4  # least weight of a value in the cohort's numbers
 
 
 class Levels(FieldChannels):
-    """Six channels on a field of an entity, all by a robust mean and variance with a long memory.
+    """Four channels on a field of an entity, all by a robust mean and variance with a long memory.
 
     - level: the value itself.
     - change: the value less the one before it.
     - departure: the value less the mean of about the last five values.
     - recent: the mean of about the last three values.
-    - lasting: the mean of about the last twenty values, each limited to three deviations.
-    - drifting: the same, once it has been two deviations away for more than 80 values.
 
     Each statistic is compared with its own mean by Student's t, whose tail is then corrected by what was learned of the real tail. A value
     moves mean and variance by at most three standard deviations: a fault that comes again is found again, and a level that stays is
@@ -94,8 +87,6 @@ class Levels(FieldChannels):
         Channel("change", "point"),
         Channel("departure", "point"),
         Channel("recent", "point"),
-        Channel("lasting", "collective"),
-        Channel("drifting", "drift"),
     )
     cohort_numbers: ClassVar[int] = COHORT_WIDTH
     half_score: ClassVar[float] = 6.0
@@ -214,13 +205,12 @@ def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expecte
             shown = AT_FIRST + (1.0 - AT_FIRST) * min(max((times[i] - cell[SINCE]) / RHYTHM, 0.0), 1.0)
             last = cell[LAST_VALUES : LAST_VALUES + LAST_NUMBERS]
             statistics[LEVEL] = x
-            statistics[CHANGE], statistics[DEPARTURE], recent, lasting = compared(last, x, cell[LEVELS:], count)
-            statistics[RECENT], statistics[LASTING] = recent, lasting
+            statistics[CHANGE], statistics[DEPARTURE], statistics[RECENT] = compared(last, x, cell[LEVELS:], count)
             expected[i, f], deviations[i, f] = _look(
                 cell, cohort, min(count, 2.0 / gain), shown, statistics, not quarantined[i], evidence[i, f]
             )
             of_departure = cell[LEVELS + DEPARTURE * LEVEL_NUMBERS :]
-            follow(last, x, statistics[DEPARTURE], (recent, lasting), of_departure, count)
+            follow(last, x, statistics[DEPARTURE], statistics[RECENT], of_departure, count)
             if not quarantined[i]:
                 _learn(cell, cohort, count, gain, statistics)
 
@@ -234,22 +224,18 @@ def _look(cell, cohort, count, shown, statistics, learn, evidence):  # type: ign
     for k in range(STATISTICS):
         level = cell[LEVELS + k * LEVEL_NUMBERS : LEVELS + (k + 1) * LEVEL_NUMBERS]
         learned = count if k == LEVEL else max(count - 1.0, 0.0)
-        share = 1.0 / ALIKE if k == LASTING else 1.0
         z, freedom = math.nan, 1.0
-        if shrunk and k < RECENT:
+        if shrunk and k != RECENT:
             if k == LEVEL or count > 0.0:
                 z, freedom, mean = _young_distance(level, learned, cohort, k, statistics[k])
                 if k == LEVEL:
                     expected = mean
-        elif learned * share >= 3.0:
-            z, freedom = distance(level, learned * share, statistics[k]), learned * share - 1.0
+        elif learned >= 3.0:
+            z, freedom = distance(level, learned, statistics[k]), learned - 1.0
         if k == LEVEL:
             deviation = z
-        if k == LASTING and learn:
-            cell[AWAY_FOR] = cell[AWAY_FOR] + 1.0 if abs(z) >= AWAY else 0.0
         if not math.isnan(z):
-            channel = DRIFTING if k == LASTING and cell[AWAY_FOR] > SLOWLY else k
-            evidence[channel] = _channel(cell, cohort, k, learned, shown * share, ideal_evidence(z, freedom), learn)
+            evidence[k] = _channel(cell, cohort, k, learned, shown, ideal_evidence(z, freedom), learn)
     return expected, deviation
 
 

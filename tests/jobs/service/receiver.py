@@ -46,7 +46,11 @@ class Receiver:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:  # the sender was killed in the middle of its request
+                    self.close_connection = True
+                    return
                 one = Heard(self.path, self.headers, body)
                 receiver.heard.append(one)
                 status = receiver.rule(one)

@@ -61,4 +61,4 @@ def test_the_teeth_of_a_saw_are_usual_and_a_larger_fall_is_not():
     evidence, _ = look(x)
     falls = evidence[np.arange(50, 4900, 50), CHANGE]
     assert (falls[10:] < MARGIN + math.log(50) + 0.5).all()
-    assert np.nanmax(evidence[4949]) > 8  # the level finds it
+    assert evidence[4949].max() > 8  # the level finds it
