@@ -15,7 +15,7 @@ from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.commands.options import AsJson, Home, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
 from streamgauge.jobs.settings.loading import Settings, load
-from streamgauge.models.errors import InputError
+from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.udfs.events.time import rfc3339
 
 if TYPE_CHECKING:
@@ -127,17 +127,24 @@ def _run(settings: Settings, engine: Engine) -> None:
     console.print(
         f"the page is at http://{host}:{port}, the history in {shown(engine)}", highlight=False, soft_wrap=True
     )
-    uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run([listening])
+    if settings.service.grpc_port is not None:
+        _listen(settings.service.host, settings.service.grpc_port, "grpc_port").close()  # gRPC opens it by itself
+        console.print(f"gRPC is at {host}:{settings.service.grpc_port}", highlight=False, soft_wrap=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server.run([listening])
+    if not server.started:
+        raise ClusterError("the service did not start; the lines above say why")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, name: str = "port") -> socket.socket:
     """A socket that listens. So who reads the address afterwards can connect."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        others = "; --host and --port name others" if name == "port" else ""
         raise InputError(
-            f"cannot listen on service.host {host}, service.port {port}: {error.strerror}; --host and --port name others"
+            f"cannot listen on service.host {host}, service.{name} {port}: {error.strerror}{others}"
         ) from error
 
 

@@ -58,6 +58,13 @@ class Asked(BaseModel, extra="forbid"):
         return Filter(self.state, self.entity, self.kind, self.severity, *times)
 
 
+class AskedNotices(BaseModel, extra="forbid"):
+    """Which messages of the job to list."""
+
+    type: Plain | None = Field(None, description="Such as `quality`.")
+    limit: int = Field(100, ge=1, le=MOST)
+
+
 @dataclass(frozen=True)
 class Parts:
     """What the routes use.
@@ -82,12 +89,16 @@ class Parts:
 
     def caller(self, request: Request) -> Caller | None:
         """Who sent a request; None if the request names nobody who is known."""
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        authorization, session = request.headers.get("authorization", ""), request.cookies.get(COOKIE)
+        if not authorization and session and (caller := self.access.of_session(session)):
+            return caller
+        return self.holder(authorization)
+
+    def holder(self, authorization: str) -> Caller | None:
+        """Whose token a header `Authorization` holds; None if nobody is known by it."""
+        scheme, _, token = authorization.partition(" ")
         if scheme:
             return self.access.of_token(token.strip()) if scheme.lower() == "bearer" else None
-        session = request.cookies.get(COOKIE)
-        if session and (caller := self.access.of_session(session)):
-            return caller
         return Caller("local", frozenset(SCOPES)) if self.open_to_all else None
 
     def give_feedback(self, alert_id: str, said: Verdict, by: str) -> bool:
@@ -121,14 +132,24 @@ def needs(scope: str) -> Any:
     """A dependency that lets in whoever has a scope."""
 
     def check(request: Request, parts: PartsOf) -> Caller:
-        caller = parts.caller(request)
-        if caller is None:
-            raise HTTPException(401, "send a token: `Authorization: Bearer sg_...` (`streamgauge token create`)")
-        if scope not in caller.scopes:
-            raise HTTPException(403, f"the token {caller.name!r} lacks the scope {scope}")
-        return caller
+        return allowed(parts.caller(request), scope)
 
     return Depends(check)
+
+
+def allowed(caller: Caller | None, scope: str) -> Caller:
+    """The caller, if it has a scope.
+
+    Raises
+    ------
+    HTTPException
+        It has not, or nobody is known.
+    """
+    if caller is None:
+        raise HTTPException(401, "send a token: `Authorization: Bearer sg_...` (`streamgauge token create`)")
+    if scope not in caller.scopes:
+        raise HTTPException(403, f"the token {caller.name!r} lacks the scope {scope}")
+    return caller
 
 
 router = APIRouter(prefix="/v1", responses=PROBLEMS)
@@ -142,6 +163,11 @@ def incidents(request: Request, response: Response, asked: Annotated[Asked, Quer
     if request.headers.get("if-none-match") == tag:
         raise HTTPException(304, headers={"ETag": tag})
     response.headers["ETag"] = tag
+    return listed(asked, parts)
+
+
+def listed(asked: Asked, parts: Parts) -> Incidents:
+    """A page of incidents, the newest first."""
     rows, following = parts.queries.incidents(asked.filter(), asked.limit, asked.cursor)
     return Incidents(incidents=[incident_of(row) for row in rows], next=following)
 
@@ -175,13 +201,9 @@ def entity(name: str, parts: PartsOf) -> Entity:
 
 
 @router.get("/notices", dependencies=[READS])
-def notices(
-    parts: PartsOf,
-    kind: Annotated[Plain | None, Query(alias="type")] = None,
-    limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
-) -> list[Notice]:
+def notices(asked: Annotated[AskedNotices, Query()], parts: PartsOf) -> list[Notice]:
     """Messages of the job about itself, the newest first: quality, schema, groups, models."""
-    rows = parts.queries.notices(kind, limit)
+    rows = parts.queries.notices(asked.type, asked.limit)
     return [Notice(id=row["event_id"], type=row["type"], time=moment(row["time"]), data=row["data"]) for row in rows]
 
 
@@ -196,8 +218,12 @@ def stream(
 
 async def _events(feed: Feed, number: int | None) -> AsyncIterator[ServerSentEvent]:
     async for change in feed.after(number):
-        data = change | {"time": moment(change["time"]).isoformat()}
-        yield ServerSentEvent(json.dumps(data), event="change", id=str(change["number"]))
+        yield ServerSentEvent(json.dumps(news_of(change)), event="change", id=str(change["number"]))
+
+
+def news_of(change: dict[str, Any]) -> dict[str, Any]:
+    """What a stream says of a change of the feed."""
+    return change | {"time": moment(change["time"]).isoformat()}
 
 
 def _milliseconds(time: datetime | None) -> int | None:

@@ -10,7 +10,6 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -22,9 +21,9 @@ from starlette.staticfiles import StaticFiles
 from streamgauge.jobs.service import api, page
 from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.api import Parts
-from streamgauge.jobs.service.database import reason
 from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake, Status
+from streamgauge.jobs.service.problems import problem_of
 from streamgauge.jobs.service.queries import Queries
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError, InputError
@@ -39,7 +38,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_log = structlog.get_logger()
 
 
 def application(settings: Settings, engine: Engine) -> FastAPI:
@@ -73,7 +71,8 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     async def running(_: FastAPI) -> AsyncIterator[None]:
         intake.start()
         feed = asyncio.create_task(parts.feed.run())
-        yield
+        async with _grpc_door(parts):
+            yield
         feed.cancel()
         await run_in_threadpool(intake.stop)
 
@@ -93,6 +92,15 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.mount("/static", StaticFiles(directory=str(files("streamgauge.jobs.service") / "static")))
     _observe(app, parts)
     return app
+
+
+def _grpc_door(parts: Parts) -> contextlib.AbstractAsyncContextManager[None]:
+    """The gRPC server, if there is a port for it."""
+    if parts.settings.service.grpc_port is None:
+        return contextlib.nullcontext()
+    from streamgauge.jobs.service.rpc.server import serving  # noqa: PLC0415 - gRPC is loaded only where it is used
+
+    return serving(parts, lambda: ready(parts.intake.status) is None)
 
 
 def _guard(app: FastAPI, only_local: bool) -> None:
@@ -136,17 +144,10 @@ def _explain(app: FastAPI) -> None:
         return _problem(422, f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
 
     @app.exception_handler(InputError)
-    async def refused(_: Request, error: InputError) -> Response:
-        return _problem(422, str(error))
-
     @app.exception_handler(ClusterError)
-    async def no_kafka(_: Request, error: ClusterError) -> Response:
-        return _problem(503, str(error))
-
     @app.exception_handler(SQLAlchemyError)
-    async def no_database(_: Request, error: SQLAlchemyError) -> Response:
-        _log.error("the database failed", why=reason(error))
-        return _problem(503, "the database does not answer; the service tries again by itself")
+    async def failed(_: Request, error: InputError | ClusterError | SQLAlchemyError) -> Response:
+        return _problem(*problem_of(error))
 
 
 def _problem(status: int, detail: str) -> JSONResponse:

@@ -29,15 +29,16 @@ class Feed:
         self._recent: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._news = asyncio.Condition()
         self._last = 0
+        self._started = asyncio.Event()
         self.listeners = 0
 
     async def run(self) -> None:
         """Look for changes until cancelled. A database that is away is waited for."""
-        started = False
         while True:
             with contextlib.suppress(SQLAlchemyError):
-                if not started:
-                    self._last, started = await run_in_threadpool(self._queries.last_change), True
+                if not self._started.is_set():
+                    self._last = await run_in_threadpool(self._queries.last_change)
+                    self._started.set()
                 found = await run_in_threadpool(self._queries.changes_after, self._last)
                 if found:
                     async with self._news:
@@ -47,6 +48,11 @@ class Feed:
                     continue
             await asyncio.sleep(EVERY)
 
+    async def newest(self) -> int:
+        """Number of the newest change that was seen, once the database has answered."""
+        await self._started.wait()
+        return self._last
+
     async def after(self, number: int | None) -> AsyncIterator[dict[str, Any]]:
         """Changes with a larger number, as they come.
 
@@ -55,7 +61,7 @@ class Feed:
         number : int, optional
             By default only changes from now on. What is no longer kept here is read from the database.
         """
-        last = self._last if number is None else number
+        last = await self.newest() if number is None else number
         self.listeners += 1
         try:
             while True:
