@@ -49,7 +49,9 @@ app.add_typer(token, name="token")
 @token.command(epilog="Example: `streamgauge token create grafana --scope read --days 90`")
 def create(
     name: Annotated[str, typer.Argument(help="Whose token it is.")],
-    scope: Annotated[list[str] | None, typer.Option(help="What it may do: read, feedback; by default both.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What it may do: read, feedback, control; by default all.")
+    ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=36_500, help="Days until it ends; by default never.")] = None,
     settings: SettingsFile = None,
     home: Home = None,

@@ -14,7 +14,7 @@ from streamgauge.jobs.service.database import insert_into, or_update
 from streamgauge.jobs.service.tables import audit, sessions, tokens
 from streamgauge.models.errors import InputError
 
-SCOPES = ("read", "feedback")
+SCOPES = ("read", "feedback", "control")
 PREFIX = "sg_"
 FIRST = "first"  # name of the token of the settings
 SESSION = 12 * 3_600_000  # milliseconds for which a person stays signed in

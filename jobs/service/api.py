@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -31,6 +31,9 @@ from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake
 from streamgauge.jobs.service.queries import MOST, Filter, Queries
 from streamgauge.jobs.settings.loading import Settings
+
+if TYPE_CHECKING:
+    from streamgauge.jobs.service.scoring import Scoring
 
 COOKIE = "streamgauge_session"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -78,6 +81,8 @@ class Parts:
     feed : Feed
     open_to_all : bool
         Whether no token is needed, because the service listens on this machine only and there is no token.
+    scoring : Scoring or None
+        None if the service does not score.
     """
 
     settings: Settings
@@ -86,6 +91,7 @@ class Parts:
     intake: Intake
     feed: Feed
     open_to_all: bool
+    scoring: Scoring | None = None
 
     def caller(self, request: Request) -> Caller | None:
         """Who sent a request; None if the request names nobody who is known."""

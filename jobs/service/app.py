@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.staticfiles import StaticFiles
-from streamgauge.jobs.service import api, page
+from streamgauge.jobs.service import api, page, score
 from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.api import Parts
 from streamgauge.jobs.service.feed import Feed
@@ -27,6 +27,9 @@ from streamgauge.jobs.service.problems import problem_of
 from streamgauge.jobs.service.queries import Queries
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError, InputError
+
+if TYPE_CHECKING:
+    from streamgauge.jobs.service.scoring import Scoring
 
 LARGEST_BODY = 64 * 1024  # bytes
 STALE = 30.0  # seconds without having read all records, after which the service is not ready
@@ -65,16 +68,20 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
             "or anybody could read and judge. Without a token, only 127.0.0.1 is allowed"
         )
     intake = Intake(settings, engine)
-    parts = Parts(settings, queries, access, intake, Feed(queries), open_to_all=not protected)
+    scoring = _scoring(settings)
+    parts = Parts(settings, queries, access, intake, Feed(queries), not protected, scoring)
 
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
-        intake.start()
-        feed = asyncio.create_task(parts.feed.run())
         async with _grpc_door(parts):
+            workers = [intake, scoring] if scoring else [intake]
+            for worker in workers:
+                worker.start()
+            feed = asyncio.create_task(parts.feed.run())
             yield
-        feed.cancel()
-        await run_in_threadpool(intake.stop)
+            feed.cancel()
+        for worker in workers:
+            await run_in_threadpool(worker.stop)
 
     app = FastAPI(
         title="Streamgauge",
@@ -88,10 +95,24 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     _explain(app)
     app.state.parts = parts
     app.include_router(api.router)
+    app.include_router(score.router)
     app.include_router(page.router)
     app.mount("/static", StaticFiles(directory=str(files("streamgauge.jobs.service") / "static")))
     _observe(app, parts)
     return app
+
+
+def _scoring(settings: Settings) -> Scoring | None:
+    """The pipeline within the service, if the settings ask for it."""
+    if not settings.service.score:
+        return None
+    try:
+        from streamgauge.jobs.service.scoring import Scoring  # noqa: PLC0415 - numerical libraries, only where needed
+    except ImportError as error:
+        raise InputError(
+            f"service.score is true, and needs more packages ({error.name}): pip install streamgauge"
+        ) from error
+    return Scoring(settings)
 
 
 def _grpc_door(parts: Parts) -> contextlib.AbstractAsyncContextManager[None]:

@@ -61,7 +61,8 @@ class Feed:
         number : int, optional
             By default only changes from now on. What is no longer kept here is read from the database.
         """
-        last = await self.newest() if number is None else number
+        newest = await self.newest()
+        last = newest if number is None else number
         self.listeners += 1
         try:
             while True:

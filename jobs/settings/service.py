@@ -29,6 +29,14 @@ class ServiceSettings(Section):
     grpc_port: int | None = Field(
         None, ge=1, le=65_535, description="Port of the same API over gRPC, on the same address; null is none."
     )
+    score: bool = Field(
+        False,
+        description="Whether POST /v1/score scores events, with the pipeline of the job in the service's process. It needs numba "
+        "and the other numerical libraries.",
+    )
+    replay: int = Field(
+        100_000, ge=0, description="With score: newest records of the topic of events that are learned at start."
+    )
     keep: Duration = Field(
         7_776_000_000, ge=3_600_000, description="How long incidents are kept after their end arrived."
     )

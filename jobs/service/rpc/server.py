@@ -10,8 +10,9 @@ from typing import Any
 import grpc
 import structlog
 from fastapi import HTTPException
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
-from google.protobuf.message import Message
+from google.protobuf.json_format import Error as JsonError
+from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckResponse
@@ -42,6 +43,7 @@ CODES = {
     500: grpc.StatusCode.INTERNAL,
     422: grpc.StatusCode.INVALID_ARGUMENT,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    501: grpc.StatusCode.UNIMPLEMENTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
 _log = structlog.get_logger()
@@ -172,7 +174,7 @@ def _fields(request: Message) -> Fields:
     """
     try:
         return MessageToDict(request, preserving_proto_field_name=True)
-    except (ValueError, OverflowError) as error:
+    except JsonError as error:
         raise InputError(f"a time is out of range: {error}") from error
 
 
@@ -185,6 +187,7 @@ def _message(fields: Fields, answer: type[Message]) -> Message:
         The data of an alert do not fit: gRPC has a limit of nesting, and no integers of any size.
     """
     try:
-        return ParseDict(fields, answer(), ignore_unknown_fields=True)
-    except (ParseError, ValueError, OverflowError) as error:
+        made = ParseDict(fields, answer(), ignore_unknown_fields=True)
+        return answer.FromString(made.SerializeToString())  # as the client will read it
+    except (JsonError, DecodeError, ValueError, OverflowError) as error:
         raise HTTPException(500, f"the answer does not fit into a message of gRPC, but HTTP has it: {error}") from error

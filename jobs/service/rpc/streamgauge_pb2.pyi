@@ -188,6 +188,58 @@ class Feedback(_message.Message):
     by: str
     def __init__(self, alert_id: _Optional[str] = ..., verdict: _Optional[str] = ..., by: _Optional[str] = ...) -> None: ...
 
+class ScoreRequest(_message.Message):
+    __slots__ = ("events", "learn")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LEARN_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedScalarFieldContainer[bytes]
+    learn: bool
+    def __init__(self, events: _Optional[_Iterable[bytes]] = ..., learn: bool = ...) -> None: ...
+
+class Scores(_message.Message):
+    __slots__ = ("events", "replayed", "warm")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    WARM_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[ScoredEvent]
+    replayed: int
+    warm: bool
+    def __init__(self, events: _Optional[_Iterable[_Union[ScoredEvent, _Mapping]]] = ..., replayed: _Optional[int] = ..., warm: bool = ...) -> None: ...
+
+class ScoredEvent(_message.Message):
+    __slots__ = ("entity", "known", "outcome", "score", "tail_probability", "anomalous", "opens", "kind", "severity", "field", "actual", "expected", "reason", "message", "learned")
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    TAIL_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    ANOMALOUS_FIELD_NUMBER: _ClassVar[int]
+    OPENS_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SEVERITY_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    LEARNED_FIELD_NUMBER: _ClassVar[int]
+    entity: str
+    known: int
+    outcome: str
+    score: float
+    tail_probability: float
+    anomalous: bool
+    opens: bool
+    kind: str
+    severity: str
+    field: str
+    actual: _struct_pb2.Value
+    expected: float
+    reason: str
+    message: str
+    learned: bool
+    def __init__(self, entity: _Optional[str] = ..., known: _Optional[int] = ..., outcome: _Optional[str] = ..., score: _Optional[float] = ..., tail_probability: _Optional[float] = ..., anomalous: bool = ..., opens: bool = ..., kind: _Optional[str] = ..., severity: _Optional[str] = ..., field: _Optional[str] = ..., actual: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., expected: _Optional[float] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., learned: bool = ...) -> None: ...
+
 class WatchChangesRequest(_message.Message):
     __slots__ = ("after",)
     AFTER_FIELD_NUMBER: _ClassVar[int]

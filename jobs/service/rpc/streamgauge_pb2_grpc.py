@@ -64,6 +64,11 @@ class StreamgaugeStub(object):
                 request_serializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.GiveFeedbackRequest.SerializeToString,
                 response_deserializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.Feedback.FromString,
                 _registered_method=True)
+        self.Score = channel.unary_unary(
+                '/streamgauge.v1.Streamgauge/Score',
+                request_serializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.Scores.FromString,
+                _registered_method=True)
         self.WatchChanges = channel.unary_stream(
                 '/streamgauge.v1.Streamgauge/WatchChanges',
                 request_serializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.WatchChangesRequest.SerializeToString,
@@ -109,6 +114,13 @@ class StreamgaugeServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Score(self, request, context):
+        """Score events as the job would score them, if they came next. The service answers UNIMPLEMENTED if service.score is false.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchChanges(self, request, context):
         """Changes of incidents as they come. A client that gives the number of the last change it has seen misses none.
         """
@@ -143,6 +155,11 @@ def add_StreamgaugeServicer_to_server(servicer, server):
                     servicer.GiveFeedback,
                     request_deserializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.GiveFeedbackRequest.FromString,
                     response_serializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.Feedback.SerializeToString,
+            ),
+            'Score': grpc.unary_unary_rpc_method_handler(
+                    servicer.Score,
+                    request_deserializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.ScoreRequest.FromString,
+                    response_serializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.Scores.SerializeToString,
             ),
             'WatchChanges': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchChanges,
@@ -285,6 +302,33 @@ class Streamgauge(object):
             '/streamgauge.v1.Streamgauge/GiveFeedback',
             streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.GiveFeedbackRequest.SerializeToString,
             streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.Feedback.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Score(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/streamgauge.v1.Streamgauge/Score',
+            streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.ScoreRequest.SerializeToString,
+            streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.Scores.FromString,
             options,
             channel_credentials,
             insecure,

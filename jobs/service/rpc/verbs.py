@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from streamgauge.jobs.service import api
 from streamgauge.jobs.service.access import Caller
 from streamgauge.jobs.service.answers import Incident, Verdict
 from streamgauge.jobs.service.api import Asked, AskedNotices, Parts
+from streamgauge.jobs.service.score import AskedScores, scored
 
 Fields = dict[str, Any]  # of a message, by name; a field that is not set is missing
 
@@ -58,10 +60,17 @@ def _feedback(parts: Parts, asked: Fields, who: Caller) -> Fields:
     return api.give_feedback(alert_id, Verdict.model_validate(asked), parts, who)
 
 
+def _score(parts: Parts, asked: Fields, who: Caller) -> Fields:
+    events = AskedScores.model_validate(asked).events
+    payloads = [base64.b64decode(event) for event in events]  # bytes are base64 in JSON
+    return scored(payloads, bool(asked.get("learn")), parts, who).model_dump(mode="json")
+
+
 VERBS = {
     "ListIncidents": Verb("read", _incidents),
     "GetIncident": Verb("read", _incident),
     "GetEntity": Verb("read", _entity),
     "ListNotices": Verb("read", _notices),
     "GiveFeedback": Verb("feedback", _feedback),
+    "Score": Verb("read", _score),
 }

@@ -50,7 +50,7 @@ def test_tokens_are_made_listed_and_revoked(tmp_path):
     assert json.loads(output)["token"].startswith("sg_")
     assert run(tmp_path, "token", "create", "ann")[0] == 2
     code, output = run(tmp_path, "token", "create", "bo", "--scope", "everything")
-    assert (code, "scopes of read, feedback (is everything)" in output) == (2, True)
+    assert (code, "scopes of read, feedback, control (is everything)" in output) == (2, True)
     assert [one["scopes"] for one in json.loads(run(tmp_path, "token", "list", "--json")[1])] == ["read"]
     assert run(tmp_path, "token", "revoke", "ann")[0] == 0
     code, output = run(tmp_path, "token", "revoke", "ann")

@@ -26,7 +26,7 @@ def test_the_token_of_the_settings_is_made_once_and_replaced_if_it_changes(datab
         access.make_first("long-enough-to-be-a-token")
     session = access.sign_in("long-enough-to-be-a-token")
     access.make_first("long-enough-to-be-a-token")
-    assert access.of_session(session).scopes == {"read", "feedback"}
+    assert access.of_session(session).scopes == {"read", "feedback", "control"}
     access.make_first("another-one-that-is-long-enough")
     assert access.of_session(session) is None
     assert access.of_token("long-enough-to-be-a-token") is None
@@ -39,7 +39,7 @@ def test_a_name_has_one_token(database):
     access.make("ann", ["read"], None)
     with pytest.raises(InputError, match="there is a token 'ann' already"):
         access.make("ann", ["read"], None)
-    with pytest.raises(InputError, match="scopes of read, feedback"):
+    with pytest.raises(InputError, match="scopes of read, feedback, control"):
         access.make("bo", ["everything"], None)
     with pytest.raises(InputError, match="no token 'bo'"):
         access.revoke("bo")

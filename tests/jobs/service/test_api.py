@@ -176,5 +176,6 @@ def test_the_description_of_the_api_names_all_its_routes(client):
         "/v1/incidents/{alert_id}/feedback",
         "/v1/entities/{name}",
         "/v1/notices",
+        "/v1/score",
         "/v1/stream",
     }

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -17,36 +20,58 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from streamgauge.jobs.service.access import Access
-from streamgauge.jobs.service.app import application
+from streamgauge.jobs.service.app import application, ready
+from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.rpc import streamgauge_pb2 as pb
+from streamgauge.jobs.service.rpc.server import serving
 from streamgauge.jobs.service.rpc.streamgauge_pb2_grpc import StreamgaugeStub
+from streamgauge.models.errors import InputError
 
 from tests.jobs.service.made import START, change, records, said
 from tests.jobs.service.test_api import HERE, settings
+from tests.streams import batch
 
 WAIT = 60  # seconds after which a call has failed
 
 
 class Doors:
-    """A running service: `http` and `grpc` ask it."""
+    """A service that runs in a thread, and reads no topics: `http` and `grpc` ask it."""
 
-    def __init__(self, database):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.app = application(settings(grpc_port=port), database)
-        self.parts = self.app.state.parts
-        self.http = TestClient(self.app, base_url=HERE)
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+    def __init__(self, database, **chosen):
+        app = application(settings(grpc_port=free_port(), **chosen), database)
+        self._database, self.parts = database, app.state.parts
+        self.http = TestClient(app, base_url=HERE)
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.parts.settings.service.grpc_port}")
         self.grpc = StreamgaugeStub(self.channel)
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=asyncio.run, args=(self._run(),))
+
+    async def _run(self):
+        self._end, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        feed = asyncio.create_task(self.parts.feed.run())
+        async with serving(self.parts, lambda: ready(self.parts.intake.status) is None):
+            self._started.set()
+            await self._end.wait()
+        feed.cancel()
 
     def __enter__(self):
-        self.http.__enter__()
+        self._thread.start()
+        assert self._started.wait(WAIT)
         return self
 
     def __exit__(self, *error):
         self.channel.close()
-        self.http.__exit__(*error)
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(WAIT)
+        wait_for(
+            lambda: self._database.pool.checkedout() == 0
+        )  # a thread may still end a query of a call that was cancelled
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 @pytest.fixture
@@ -67,7 +92,7 @@ def filled(history, database):
 
 @pytest.fixture
 def doors(filled):
-    """A service that needs no token. Its topics are on no broker."""
+    """A service that needs no token."""
     with Doors(filled) as running:
         yield running
 
@@ -87,7 +112,7 @@ def without_none(value):
     return [without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
-TEXT = ("number", "incidents", "open", "point", "drift")
+TEXT = ("number", "incidents", "open", "point", "drift", "known", "replayed")
 
 
 def refusal(call, *arguments, **more):
@@ -178,11 +203,13 @@ def test_a_long_id_and_a_time_out_of_range_are_refused_in_short(doors):
 
 
 def test_what_does_not_fit_into_a_message_is_said(doors, history):
-    deep = json.loads('{"a":' * 200 + "1" + "}" * 200)
-    history.write(records(change("deep", more=deep), begin=4), {("alerts", 0): 4})
-    code, sentence = refusal(doors.grpc.GetIncident, pb.GetIncidentRequest(alert_id="deep"))
-    assert (code, "HTTP has it" in sentence) == (grpc.StatusCode.INTERNAL, True)
-    assert doors.grpc.GetIncident(pb.GetIncidentRequest(alert_id="a1"), timeout=WAIT).incident.alert_id == "a1"
+    deep = [json.loads('{"a":' * depth + "1" + "}" * depth) for depth in (30, 40, 200)]
+    made = [change(f"deep-{n}", more=one) for n, one in enumerate(deep)]
+    history.write(records(*made, change("large", actual={"flow": 10**400}), begin=4), {("alerts", 0): 4})
+    for alert_id in ("deep-1", "deep-2", "large"):
+        code, sentence = refusal(doors.grpc.GetIncident, pb.GetIncidentRequest(alert_id=alert_id))
+        assert (code, "HTTP has it" in sentence) == (grpc.StatusCode.INTERNAL, True)
+    assert doors.grpc.GetIncident(pb.GetIncidentRequest(alert_id="deep-0"), timeout=WAIT).changes
 
 
 def test_a_request_that_is_too_large_is_refused(doors):
@@ -201,6 +228,25 @@ def test_feedback_is_checked_and_one_that_cannot_be_sent_is_not_accepted(doors):
     assert unknown == (grpc.StatusCode.NOT_FOUND, "there is no incident 'none' in the history")
     code, sentence = refusal(give, pb.GiveFeedbackRequest(alert_id="a1", verdict="true"))
     assert (code, "no Kafka broker answers" in sentence) == (grpc.StatusCode.UNAVAILABLE, True)
+
+
+def test_events_are_scored_as_over_http(filled):
+    with Doors(filled, score=True) as doors:
+        code, sentence = refusal(doors.grpc.Score, pb.ScoreRequest(events=[b"{}"]))
+        assert (code, "events cannot be scored yet" in sentence) == (grpc.StatusCode.UNAVAILABLE, True)
+        doors.parts.scoring.warm(batch([{"entity": "a", "x": float(n % 7)} for n in range(200)]), 1)
+        asked = [{"entity": "a", "x": 3.0}, {"entity": "a", "x": -1e9}, {"x": 1}]
+        answer = doors.grpc.Score(pb.ScoreRequest(events=[json.dumps(one).encode() for one in asked]), timeout=WAIT)
+        assert plain(answer) == without_none(doors.http.post("/v1/score", json={"events": asked}).json())
+        assert [one.outcome for one in answer.events] == ["scored", "scored", "dead_letter"]
+        broken = doors.grpc.Score(pb.ScoreRequest(events=[b"\xff{", b""], learn=True), timeout=WAIT)
+        assert [one.reason for one in broken.events] == ["not_json", "empty"]
+        assert refusal(doors.grpc.Score, pb.ScoreRequest())[0] == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_scoring_that_is_off_is_said(doors):
+    code, sentence = refusal(doors.grpc.Score, pb.ScoreRequest(events=[b"{}"]))
+    assert (code, "service.score is false" in sentence) == (grpc.StatusCode.UNIMPLEMENTED, True)
 
 
 def test_with_a_token_nobody_gets_in_without_one(filled):
@@ -282,7 +328,6 @@ def test_health_follows_readiness_and_needs_no_token(filled):
         wait_for(lambda: says() == says("streamgauge.v1.Streamgauge") == HealthCheckResponse.NOT_SERVING)
         watch = health.Watch(HealthCheckRequest(), timeout=WAIT)
         assert next(watch).status == HealthCheckResponse.NOT_SERVING
-        doors.parts.intake.stop()
         status.problem, status.caught_up = None, time.time() + 3_600
         assert doors.http.get("/readyz").status_code == 200
         assert next(watch).status == HealthCheckResponse.SERVING
@@ -305,10 +350,21 @@ def test_reflection_lists_the_services_and_describes_ours(doors):
     assert pb.DESCRIPTOR.serialized_pb in described.file_descriptor_response.file_descriptor_proto
 
 
-def test_without_a_port_nothing_of_grpc_is_loaded():
-    import subprocess
-    import sys
+def test_the_service_opens_the_port_and_refuses_one_that_is_taken(tmp_path):
+    database = connect(None, tmp_path)
+    migrate(database)
+    port = free_port()
+    with (
+        TestClient(application(settings(grpc_port=port), database), base_url=HERE),
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        assert not StreamgaugeStub(channel).ListIncidents(pb.ListIncidentsRequest(), timeout=WAIT).incidents
+        second = application(settings(grpc_port=port), database).state.parts
+        with pytest.raises(InputError, match=f"service.grpc_port {port}"):
+            asyncio.run(serving(second, bool).__aenter__())
 
+
+def test_without_a_port_nothing_of_grpc_is_loaded():
     code = "import sys, streamgauge.jobs.service.app; print('grpc' in sys.modules)"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()

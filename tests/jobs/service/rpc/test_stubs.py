@@ -9,6 +9,7 @@ from streamgauge.jobs.service.rpc import streamgauge_pb2
 from streamgauge.jobs.service.rpc.server import SERVICE
 from streamgauge.jobs.service.rpc.stubs import FOLDER, stubs
 from streamgauge.jobs.service.rpc.verbs import VERBS
+from streamgauge.jobs.service.score import AskedScores
 
 
 def test_the_code_is_made_from_the_proto():
@@ -31,6 +32,9 @@ def test_each_method_is_a_verb_or_the_stream():
         (answers.Said, "Said"),
         (answers.Entity, "Entity"),
         (answers.Notice, "Notice"),
+        (answers.Scores, "Scores"),
+        (answers.ScoredEvent, "ScoredEvent"),
+        (AskedScores, "ScoreRequest"),
         (Asked, "ListIncidentsRequest"),
         (AskedNotices, "ListNoticesRequest"),
     ],
