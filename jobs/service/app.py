@@ -10,13 +10,14 @@ from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from streamgauge.jobs.service import api, page, score
 from streamgauge.jobs.service.access import Access
@@ -74,7 +75,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         async with _grpc_door(parts):
-            workers = [intake, scoring] if scoring else [intake]
+            workers: list[Intake | Scoring] = [intake, scoring] if scoring else [intake]
             for worker in workers:
                 worker.start()
             feed = asyncio.create_task(parts.feed.run())
@@ -146,7 +147,7 @@ def _guard(app: FastAPI, only_local: bool) -> None:
 def _explain(app: FastAPI) -> None:
     """Errors as problem details (RFC 9457)."""
 
-    @app.exception_handler(HTTPException)
+    @app.exception_handler(HTTPException)  # that of Starlette: it is also raised for bodies and methods
     async def known(_: Request, error: HTTPException) -> Response:
         if error.status_code == 304:
             return Response(status_code=304, headers=error.headers)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import structlog
-from fastapi import HTTPException
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
 from streamgauge.jobs.service.database import reason
 from streamgauge.models.errors import ClusterError, InputError
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import structlog
 from kafka.partitioner.default import murmur2
-from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
 from streamgauge.jobs.kafka.read_range import in_time_order, newest, raw_batch
 from streamgauge.jobs.kafka.topics import partitions_of
 from streamgauge.jobs.settings.loading import Settings
@@ -53,28 +52,29 @@ class Listener:
 
     def judged(self, stretch: Stretch, judged: Judged, decisions: Decisions) -> None:
         """Note the events of a stretch."""
-        opened = set(decisions.place[decisions.change == OPENED].tolist())
+        opened, names = set(decisions.place[decisions.change == OPENED].tolist()), self._stages.fields
         for i, offset in enumerate(stretch.offsets.tolist()):
-            self._found[offset] = self._answer(i, stretch, judged, decisions) | {"opens": i in opened}
+            answer = _scored(i, judged) | {"opens": i in opened}
+            blamed = self._stages.alerts.blamed(i, stretch, names, judged)
+            if blamed and blamed[0].share > 0:
+                answer |= {"field": blamed[0].field, "actual": blamed[0].actual, "expected": blamed[0].expected}
+            if decisions.anomalous[i]:
+                answer |= {"anomalous": True, "kind": KINDS[int(judged.kinds[i])]}
+                severity, importance = SEVERITIES[int(judged.severities[i])], self._stages.settings.decide.importance
+                answer["severity"] = important(severity, stretch.events.entities[i], importance)
+            self._found[offset] = answer
 
     def complete(self, row: int, data: dict[str, Any]) -> None:
         """Add nothing to alerts: nobody reads them."""
 
-    def _answer(self, i: int, stretch: Stretch, judged: Judged, decisions: Decisions) -> Answer:
-        verdicts = judged.scored.verdicts
-        if math.isnan(verdicts.joined[i]):
-            answer: Answer = {"outcome": "unjudged"}
-        else:
-            evidence = float(verdicts.evidence[i])
-            answer = {"outcome": "scored", "score": score_of(evidence), "tail_probability": math.exp(-evidence)}
-        blamed = self._stages.alerts.blamed(i, stretch, self._stages.fields, judged)
-        if blamed and blamed[0].share > 0:
-            answer |= {"field": blamed[0].field, "actual": blamed[0].actual, "expected": blamed[0].expected}
-        if decisions.anomalous[i]:
-            severity, importance = SEVERITIES[int(judged.severities[i])], self._stages.settings.decide.importance
-            answer["severity"] = important(severity, stretch.events.entities[i], importance)
-            answer |= {"anomalous": True, "kind": KINDS[int(judged.kinds[i])]}
-        return answer
+
+def _scored(i: int, judged: Judged) -> Answer:
+    """The score of the event at place `i`, if enough is known to judge it."""
+    verdicts = judged.scored.verdicts
+    if math.isnan(verdicts.joined[i]):
+        return {"outcome": "unjudged"}
+    evidence = float(verdicts.evidence[i])
+    return {"outcome": "scored", "score": score_of(evidence), "tail_probability": math.exp(-evidence)}
 
 
 class EventScorer:
@@ -260,11 +260,13 @@ class Scoring:
         Raises
         ------
         StreamgaugeError
-            A model cannot be loaded, or the broker does not say how many partitions share the promise.
+            A model cannot be loaded.
         """
         settings = self._settings
         topic, by_partition = settings.kafka.topics.events, settings.batch.sharding == "partition"
-        shard = Shard(pipeline_of(settings), topic, settings.job.name, by_partition, saves=False)
+        shared = by_partition and settings.decide.threshold is None
+        pipeline = settings.pipeline(partitions if shared else 1)
+        shard = Shard(pipeline, topic, settings.job.name, by_partition, saves=False)
         self._scorer = EventScorer(shard, partitions)
         self.warmth = Warmth()
         for start in range(0, len(raw), PART):

@@ -173,9 +173,10 @@ def _fields(request: Message) -> Fields:
         A time is beyond the year 9999.
     """
     try:
-        return MessageToDict(request, preserving_proto_field_name=True)
+        fields: Fields = MessageToDict(request, preserving_proto_field_name=True)
     except JsonError as error:
         raise InputError(f"a time is out of range: {error}") from error
+    return fields
 
 
 def _message(fields: Fields, answer: type[Message]) -> Message:

@@ -87,6 +87,7 @@ def test_an_entity_has_counts(client):
         ("/v1/incidents/%00", 404, "no incident"),
         ("/v1/entities/%27%3B%20DROP%20TABLE%20incidents", 404, "DROP TABLE"),
         ("/v1/nothing", 404, "/v1/nothing"),
+        ("/v1/score", 405, "Method Not Allowed"),
     ],
 )
 def test_what_is_wrong_is_said_as_problem_details(client, path, status, words):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -18,25 +19,30 @@ from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.scoring.scorer import Scorer
 
 from tests.jobs.service.test_api import HERE
-from tests.streams import SMALL, START, batch
+from tests.streams import SMALL, batch
 from tests.udfs.pipeline.test_boundary import CHOSEN, HOSTILE, broken, usual
 
+BEGIN = int(time.time()) * 1000 - 600_000  # the service takes events as if they arrived now
 CHOICE = SMALL.model_dump(include={"detectors", "featurize", "calibration", "decide"})
 
 
 def past(n=400):
     """Events of three pumps, as records of the topic."""
     random = np.random.default_rng(0)
-    return batch(
-        [{"entity": f"pump-{i % 3}", "flow": float(random.normal(50, 2)), "heat": 5.0 + i % 4} for i in range(n)]
-    )
+    values = [at(i, f"pump-{i % 3}", flow=float(random.normal(50, 2)), heat=5.0 + i % 4) for i in range(n)]
+    return batch(values, stamps=[value["ts"] for value in values])
+
+
+def at(second, entity, **fields):
+    """An event some seconds after the start of the stream."""
+    return {"entity": entity, "ts": BEGIN + 1000 * second} | fields
 
 
 ASKED = [
-    {"entity": "pump-1", "flow": 51.0, "heat": 6.0},
-    {"entity": "pump-1", "flow": 1e6, "heat": 6.0},
-    {"entity": "pump-2", "flow": 49.0, "heat": None},
-    {"entity": "unknown", "flow": 49.0},
+    at(400, "pump-1", flow=51.0, heat=6.0),
+    at(401, "pump-1", flow=1e6, heat=6.0),
+    at(402, "pump-2", flow=49.0, heat=None),
+    at(403, "unknown", flow=49.0),
     {"flow": 3.0},
     "no object",
 ]
@@ -66,7 +72,7 @@ def test_answers_are_those_of_the_pipeline(service):
     shard = Shard(service.app.state.parts.settings.pipeline(), saves=False)
     shard.process(past())
     result = shard.process(
-        batch([json.dumps(event).encode() for event in ASKED], offset=1_000, stamps=[START + 10**9] * 6)
+        batch([json.dumps(event).encode() for event in ASKED], offset=1_000, stamps=[BEGIN + 500_000] * 6)
     )
     rows = np.concatenate(result.rows).tolist()
     columns = (np.concatenate(getattr(result, name)).tolist() for name in ("evidence", "judged", "anomalous"))
@@ -83,7 +89,7 @@ def test_answers_are_those_of_the_pipeline(service):
     assert [answer["opens"] for answer in answers] == [False, True, False, False, False, False]
     assert (told["kind"], told["severity"], told["field"]) == (alert["kind"], alert["severity"], "flow")
     assert (told["actual"], told["expected"]) == (alert["actual"]["flow"], alert["expected"]["flow"])
-    letters = [json.loads(text) for _, text in result.dead_letters]
+    letters = sorted((json.loads(text) for _, text in result.dead_letters), key=lambda letter: letter["offset"])
     assert [(a["reason"], a["message"]) for a in answers[4:]] == [(one["reason"], one["message"]) for one in letters]
 
 
@@ -112,8 +118,7 @@ def test_scoring_twice_gives_the_same_unless_it_learns(service):
 
 
 def test_events_of_a_request_are_in_order_and_each_sees_those_before_it(service):
-    event = {"entity": "pump-1", "flow": 60.0, "heat": 6.0}
-    answers = ask(service, [event] * 30)["events"]
+    answers = ask(service, [at(400 + i, "pump-1", flow=60.0, heat=6.0) for i in range(30)])["events"]
     assert len({answer["score"] for answer in answers}) > 5
     assert sum(answer["opens"] for answer in answers) <= 1
 
@@ -171,9 +176,7 @@ def test_odd_values_of_json_get_an_answer_each(service):
 def test_an_event_on_which_a_stage_fails_is_said_and_the_others_are_scored(monkeypatch):
     scorer = EventScorer(Shard(SMALL, saves=False), 1)
     scorer.learn(past())
-    payloads = [
-        json.dumps(one).encode() for one in ({"entity": "pump-1", "flow": 50.0}, {"entity": "bad", "flow": 1.0})
-    ]
+    payloads = [json.dumps(one).encode() for one in (at(400, "pump-1", flow=50.0), at(401, "bad", flow=1.0))]
     alone = scorer.score(payloads[:1])
     monkeypatch.setattr(Scorer, "score", broken(Scorer.score, {"bad"}))
     for learn in (False, True):
