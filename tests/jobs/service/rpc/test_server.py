@@ -11,6 +11,7 @@ import threading
 import time
 
 import grpc
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from google.protobuf.json_format import MessageToDict
@@ -234,7 +235,8 @@ def test_events_are_scored_as_over_http(filled):
     with Doors(filled, score=True) as doors:
         code, sentence = refusal(doors.grpc.Score, pb.ScoreRequest(events=[b"{}"]))
         assert (code, "events cannot be scored yet" in sentence) == (grpc.StatusCode.UNAVAILABLE, True)
-        doors.parts.scoring.warm(batch([{"entity": "a", "x": float(n % 7)} for n in range(200)]), 1)
+        stamps = int(time.time() * 1000) - 3_000_000 + 1_000 * np.arange(3_000)
+        doors.parts.scoring.warm(batch([{"entity": "a", "x": float(n % 7)} for n in range(3_000)], stamps=stamps), 1)
         asked = [{"entity": "a", "x": 3.0}, {"entity": "a", "x": -1e9}, {"x": 1}]
         answer = doors.grpc.Score(pb.ScoreRequest(events=[json.dumps(one).encode() for one in asked]), timeout=WAIT)
         assert plain(answer) == without_none(doors.http.post("/v1/score", json={"events": asked}).json())
