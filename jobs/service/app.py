@@ -70,7 +70,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
         )
     intake = Intake(settings, engine)
     scoring = _scoring(settings)
-    parts = Parts(settings, queries, access, intake, Feed(queries), not protected, scoring)
+    parts = Parts(settings, queries, access, intake, Feed(queries), open_to_all=not protected, scoring=scoring)
 
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:

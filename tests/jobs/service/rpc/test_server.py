@@ -237,7 +237,8 @@ def test_events_are_scored_as_over_http(filled):
         assert (code, "events cannot be scored yet" in sentence) == (grpc.StatusCode.UNAVAILABLE, True)
         stamps = int(time.time() * 1000) - 3_000_000 + 1_000 * np.arange(3_000)
         doors.parts.scoring.warm(batch([{"entity": "a", "x": float(n % 7)} for n in range(3_000)], stamps=stamps), 1)
-        asked = [{"entity": "a", "x": 3.0}, {"entity": "a", "x": -1e9}, {"x": 1}]
+        now = int(stamps[-1])
+        asked = [{"entity": "a", "ts": now + 1, "x": 3.0}, {"entity": "a", "ts": now + 2, "x": -1e9}, {"x": 1}]
         answer = doors.grpc.Score(pb.ScoreRequest(events=[json.dumps(one).encode() for one in asked]), timeout=WAIT)
         assert plain(answer) == without_none(doors.http.post("/v1/score", json={"events": asked}).json())
         assert [one.outcome for one in answer.events] == ["scored", "scored", "dead_letter"]
