@@ -4,7 +4,7 @@ BIN := .venv/bin
 export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 NEEDS := setup.py constraints.txt install.sh
 
-.PHONY: demo test unit integration lint ci schema docs bench kernels clean help
+.PHONY: demo test unit integration lint ci schema proto docs bench kernels clean help
 
 demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job, a page; KEEP=1 leaves all running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
@@ -27,6 +27,9 @@ ci: lint test  ## what CI runs: lint, types, all tests with the 20 slowest
 schema: .venv/.installed  ## write the JSON Schemas in flink-conf and the page of settings in docs anew
 	$(BIN)/python -m streamgauge.jobs.settings.schemas
 	$(BIN)/python -m streamgauge.jobs.settings.reference
+
+proto: .venv/.installed-dev  ## write the Python code of the gRPC API anew, after a change of its .proto
+	$(BIN)/python -m streamgauge.jobs.service.rpc.stubs
 
 docs: .venv-docs/.installed  ## build the documents into site/; a broken link fails
 	.venv-docs/bin/zensical build --strict --clean

@@ -28,6 +28,9 @@ SERVE = [
     "PyJWT",
     "limits",
     "redis",
+    "grpcio",
+    "grpcio-health-checking",
+    "grpcio-reflection",
 ]
 
 setup(
@@ -42,7 +45,10 @@ setup(
     packages=[*PACKAGES, *DATA],
     package_dir=PACKAGES | {package: folder for package, (folder, _) in DATA.items()},
     package_data={f"streamgauge.{folder}": ["py.typed"] for folder in TOP}
-    | {"streamgauge.jobs.service": ["templates/*.html", "static/*"]}
+    | {
+        "streamgauge.jobs.service": ["templates/*.html", "static/*"],
+        "streamgauge.jobs.service.rpc": ["*.proto", "*.pyi"],
+    }
     | {package: patterns for package, (_, patterns) in DATA.items()},
     entry_points={"console_scripts": ["streamgauge=streamgauge.jobs.commands.app:app"]},
     # Exact versions live in constraints.txt: install with `pip install -c constraints.txt .`
@@ -79,6 +85,7 @@ setup(
         "serve": SERVE,
         "dev": [
             *SERVE,
+            "grpcio-tools",
             "playwright",
             "axe-playwright-python",
             "torch",

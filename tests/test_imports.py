@@ -128,6 +128,12 @@ def test_the_service_needs_neither_flink_nor_numerical_libraries():
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_the_service_scores_events_without_flink():
+    code = "import sys, streamgauge.jobs.service.scoring; print(sorted({'pyflink', 'apache_beam'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_no_file_is_longer_than_500_lines():
     files = [p for f in (*FORBIDDEN, "tests", "benchmarks", "examples") for p in (ROOT / f).rglob("*.py")]
     assert {p.name for p in files if len(p.read_text().splitlines()) > 500} == set()

@@ -15,7 +15,7 @@ from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.commands.options import AsJson, Home, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
 from streamgauge.jobs.settings.loading import Settings, load
-from streamgauge.models.errors import InputError
+from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.udfs.events.time import rfc3339
 
 if TYPE_CHECKING:
@@ -129,11 +129,19 @@ def _run(settings: Settings, engine: Engine, as_json: bool) -> None:
     listening = _listen(settings.service.host, settings.service.port)
     host, port = listening.getsockname()[:2]
     page, history = f"http://{host}:{port}", shown(engine)
-    tell({"page": page, "history": history}, as_json, f"the page is at {page}, the history in {history}")
-    uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False)).run([listening])
+    told, text = {"page": page, "history": history}, f"the page is at {page}, the history in {history}"
+    if settings.service.grpc_port is not None:
+        _listen(settings.service.host, settings.service.grpc_port, "grpc_port").close()  # gRPC opens it by itself
+        told["grpc"] = f"{host}:{settings.service.grpc_port}"
+        text += f", gRPC is at {told['grpc']}"
+    tell(told, as_json, text)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server.run([listening])
+    if not server.started:
+        raise ClusterError("the service did not start; the lines above say why")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, name: str = "port") -> socket.socket:
     """A socket that listens. So who reads the address afterwards can connect."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -142,8 +150,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except OSError as error:
+        others = "; --host and --port name others" if name == "port" else ""
         raise InputError(
-            f"cannot listen on service.host {host}, service.port {port}: {error.strerror}; --host and --port name others"
+            f"cannot listen on service.host {host}, service.{name} {port}: {error.strerror}{others}"
         ) from error
 
 

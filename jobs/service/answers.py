@@ -99,6 +99,36 @@ class Verdict(BaseModel, extra="forbid"):
     why: Note = Field("", description="A note for people.")
 
 
+class ScoredEvent(BaseModel):
+    """What the pipeline says of an event."""
+
+    entity: str | None = Field(None, description="Null if the event could not be read.")
+    known: int = Field(0, description="Events of the entity that were known before the request.")
+    outcome: Literal["scored", "unjudged", "late", "dead_letter"] = Field(
+        description="unjudged: too little is known to judge it; late, dead_letter: it was set aside."
+    )
+    score: float | None = Field(None, description="0 to 1; null if it is not scored.")
+    tail_probability: float | None = Field(None, description="How rare an event this strange is.")
+    anomalous: bool = False
+    opens: bool = Field(False, description="Whether it would have opened an incident.")
+    kind: str | None = Field(None, description="Of an anomalous event.")
+    severity: Severity | None = Field(None, description="Of an anomalous event.")
+    field: str | None = Field(None, description="The field with the largest share in it.")
+    actual: Any = Field(None, description="Value of this field.")
+    expected: float | None = Field(None, description="Usual value of this field.")
+    reason: str | None = Field(None, description="Why it was set aside.")
+    message: str | None = Field(None, description="The same in words.")
+    learned: bool = False
+
+
+class Scores(BaseModel):
+    """What the pipeline says of the events of a request, in their order."""
+
+    events: list[ScoredEvent]
+    replayed: int = Field(description="Records of the topic that the service has learned since its start.")
+    warm: bool = Field(description="Whether these are all that it learns at its start.")
+
+
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -36,6 +36,9 @@ from streamgauge.jobs.service.queries import MOST, Filter, Queries
 from streamgauge.jobs.service.rates import Rates
 from streamgauge.jobs.service.recent import Recent
 from streamgauge.jobs.settings.loading import Settings
+
+if TYPE_CHECKING:
+    from streamgauge.jobs.service.scoring import Scoring
 
 COOKIE = "streamgauge_session"
 KEPT = 0.25  # seconds, as often as `Feed` looks for changes
@@ -69,6 +72,19 @@ class Asked(BaseModel, extra="forbid"):
         return Filter(self.state, self.entity, self.kind, self.severity, *times)
 
 
+class AskedNotices(BaseModel, extra="forbid"):
+    """Which messages of the job to list."""
+
+    type: Plain | None = Field(None, description="Such as `quality`.")
+    limit: int = Field(100, ge=1, le=MOST)
+
+
+class AskedQuality(BaseModel, extra="forbid"):
+    """For how many weeks to say how good the detection was."""
+
+    weeks: int = Field(8, ge=1, le=MOST_WEEKS)
+
+
 @dataclass(frozen=True)
 class Parts:
     """What the routes use.
@@ -85,6 +101,8 @@ class Parts:
         Callers of a provider of OpenID Connect, if there is one.
     open_to_all : bool
         Whether no token is needed, because the service listens on this machine only and there is no token.
+    scoring : Scoring or None
+        None if the service does not score.
     recent : Recent
         Parts of pages that many ask for at the same time.
     """
@@ -97,6 +115,7 @@ class Parts:
     rates: Rates
     oidc: Oidc | None
     open_to_all: bool
+    scoring: Scoring | None = None
     recent: Recent = field(default_factory=lambda: Recent(KEPT))
 
     def caller(self, request: Request) -> Caller | None:
@@ -139,6 +158,20 @@ class Parts:
         except RefusedError as error:
             raise HTTPException(401, str(error)) from error
 
+    def count(self, kind: str, caller: Caller | None, address: str) -> None:
+        """Count a request of a kind, of a caller or, if nobody is known, of an address.
+
+        Raises
+        ------
+        HTTPException
+            With the status 429: there were too many.
+        """
+        seconds = self.rates.wait(kind, f"address {address}" if caller is None else caller.counted)
+        if seconds is not None:
+            rate = getattr(self.settings.service.limits, kind)
+            detail = f"too many requests: service.limits.{kind} is {rate}; wait {seconds} s"
+            raise HTTPException(429, detail, {"Retry-After": str(seconds)})
+
     def give_feedback(self, alert_id: str, said: Verdict, by: str) -> bool:
         """Send the job what a person says of an incident; False if there is no such incident.
 
@@ -170,15 +203,25 @@ def needs(scope: str) -> Any:
     """A dependency that lets in whoever has a scope."""
 
     def check(request: Request, parts: PartsOf) -> Caller:
-        caller = parts.caller(request)
-        if caller is None:
-            raise HTTPException(401, NO_TOKEN)
-        if scope not in caller.scopes:
-            which = "" if caller.subject is None else "; none of its roles gives it (service.oidc.roles)"
-            raise HTTPException(403, f"the token {caller.name!r} lacks the scope {scope}{which}")
-        return caller
+        return allowed(parts.caller(request), scope)
 
     return Depends(check)
+
+
+def allowed(caller: Caller | None, scope: str) -> Caller:
+    """The caller, if it has a scope.
+
+    Raises
+    ------
+    HTTPException
+        It has not, or nobody is known.
+    """
+    if caller is None:
+        raise HTTPException(401, NO_TOKEN)
+    if scope not in caller.scopes:
+        which = "" if caller.subject is None else "; none of its roles gives it (service.oidc.roles)"
+        raise HTTPException(403, f"the token {caller.name!r} lacks the scope {scope}{which}")
+    return caller
 
 
 def limited(kind: str) -> Any:
@@ -189,12 +232,7 @@ def limited(kind: str) -> Any:
             caller = None if kind == "sign_in" else parts.caller(request)
         except HTTPException:
             caller = None
-        address = request.client.host if request.client else "unknown"
-        seconds = parts.rates.wait(kind, f"address {address}" if caller is None else caller.counted)
-        if seconds is not None:
-            rate = getattr(parts.settings.service.limits, kind)
-            detail = f"too many requests: service.limits.{kind} is {rate}; wait {seconds} s"
-            raise HTTPException(429, detail, {"Retry-After": str(seconds)})
+        parts.count(kind, caller, request.client.host if request.client else "unknown")
 
     return Depends(count)
 
@@ -210,6 +248,11 @@ def incidents(request: Request, response: Response, asked: Annotated[Asked, Quer
     if request.headers.get("if-none-match") == tag:
         raise HTTPException(304, headers={"ETag": tag})
     response.headers["ETag"] = tag
+    return listed(asked, parts)
+
+
+def listed(asked: Asked, parts: Parts) -> Incidents:
+    """A page of incidents, the newest first."""
     rows, following = parts.queries.incidents(asked.filter(), asked.limit, asked.cursor)
     return Incidents(incidents=[incident_of(row) for row in rows], next=following)
 
@@ -243,20 +286,16 @@ def entity(name: str, parts: PartsOf) -> Entity:
 
 
 @router.get("/notices", dependencies=[READS])
-def notices(
-    parts: PartsOf,
-    kind: Annotated[Plain | None, Query(alias="type")] = None,
-    limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
-) -> list[Notice]:
+def notices(asked: Annotated[AskedNotices, Query()], parts: PartsOf) -> list[Notice]:
     """Messages of the job about itself, the newest first: quality, schema, groups, models."""
-    rows = parts.queries.notices(kind, limit)
+    rows = parts.queries.notices(asked.type, asked.limit)
     return [Notice(id=row["event_id"], type=row["type"], time=moment(row["time"]), data=row["data"]) for row in rows]
 
 
 @router.get("/quality", dependencies=[READS])
-def quality(parts: PartsOf, weeks: Annotated[int, Query(ge=1, le=MOST_WEEKS)] = 8) -> Quality:
+def quality(asked: Annotated[AskedQuality, Query()], parts: PartsOf) -> Quality:
     """How good the detection is: the promise, verdicts of people, probes that were found, by kind and by week."""
-    return parts.queries.quality(weeks)
+    return parts.queries.quality(asked.weeks)
 
 
 @router.get("/models", dependencies=[READS])
@@ -276,8 +315,12 @@ def stream(
 
 async def _events(feed: Feed, number: int | None) -> AsyncIterator[ServerSentEvent]:
     async for change in feed.after(number):
-        data = change | {"time": moment(change["time"]).isoformat()}
-        yield ServerSentEvent(json.dumps(data), event="change", id=str(change["number"]))
+        yield ServerSentEvent(json.dumps(news_of(change)), event="change", id=str(change["number"]))
+
+
+def news_of(change: dict[str, Any]) -> dict[str, Any]:
+    """What a stream says of a change of the feed."""
+    return change | {"time": moment(change["time"]).isoformat()}
 
 
 def _milliseconds(time: datetime | None) -> int | None:

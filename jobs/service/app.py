@@ -8,31 +8,34 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import structlog
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
-from streamgauge.jobs.service import api, page, sign_in
+from streamgauge.jobs.service import api, page, score, sign_in
 from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.api import Parts
-from streamgauge.jobs.service.database import reason
 from streamgauge.jobs.service.deliveries import Deliveries
 from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake, Status
 from streamgauge.jobs.service.oidc import Oidc
+from streamgauge.jobs.service.problems import problem_of
 from streamgauge.jobs.service.queries import Queries
 from streamgauge.jobs.service.rates import Rates
 from streamgauge.jobs.service.shared import Shared
 from streamgauge.jobs.service.targets import targets_of
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError, InputError
+
+if TYPE_CHECKING:
+    from streamgauge.jobs.service.scoring import Scoring
 
 LARGEST_BODY = 64 * 1024  # bytes
 STALE = 30.0  # seconds without having read all records, after which the service is not ready
@@ -44,7 +47,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_log = structlog.get_logger()
 
 
 def application(settings: Settings, engine: Engine) -> FastAPI:
@@ -73,26 +75,26 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
             f"service.host is {settings.service.host}: make a token first (`streamgauge token create NAME`, or service.token), "
             "or anybody could read and judge. Without a token, only 127.0.0.1 is allowed"
         )
-    feed, redis = Feed(queries), settings.service.redis
+    feed, redis, scoring = Feed(queries), settings.service.redis, _scoring(settings)
     shared = None if redis is None else Shared(redis.get_secret_value(), feed.look)
     intake = Intake(settings, engine, feed.look if shared is None else shared.tell)
     rates = Rates(settings.service.limits, shared)
-    parts = Parts(settings, queries, access, intake, feed, rates, oidc, open_to_all=not protected)
+    parts = Parts(settings, queries, access, intake, feed, rates, oidc, open_to_all=not protected, scoring=scoring)
     registry = CollectorRegistry()
     deliveries = Deliveries(targets_of(settings.service), engine, lambda: intake.status.caught_up is not None, registry)
+    workers: list[Intake | Scoring | Shared] = [one for one in (intake, scoring, shared) if one is not None]
 
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
-        intake.start()
-        looking = asyncio.create_task(feed.run())
-        if shared is not None:
-            shared.start()
-        async with deliveries.running():
-            yield
-        looking.cancel()
-        await run_in_threadpool(intake.stop)
-        if shared is not None:
-            await run_in_threadpool(shared.stop)
+        async with _grpc_door(parts):
+            for worker in workers:
+                worker.start()
+            looking = asyncio.create_task(feed.run())
+            async with deliveries.running():
+                yield
+            looking.cancel()
+        for worker in workers:
+            await run_in_threadpool(worker.stop)
 
     app = FastAPI(
         title="Streamgauge",
@@ -106,6 +108,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     _explain(app)
     app.state.parts = parts
     app.include_router(api.router)
+    app.include_router(score.router)
     app.include_router(page.router)
     app.include_router(sign_in.router)
     folder = str(files("streamgauge.jobs.service") / "static")
@@ -114,6 +117,28 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     )  # an editable installation is made of links
     _observe(app, parts, shared, registry)
     return app
+
+
+def _scoring(settings: Settings) -> Scoring | None:
+    """The pipeline within the service, if the settings ask for it."""
+    if not settings.service.score:
+        return None
+    try:
+        from streamgauge.jobs.service.scoring import Scoring  # noqa: PLC0415 - numerical libraries, only where needed
+    except ImportError as error:
+        raise InputError(
+            f"service.score is true, and needs more packages ({error.name}): pip install streamgauge"
+        ) from error
+    return Scoring(settings)
+
+
+def _grpc_door(parts: Parts) -> contextlib.AbstractAsyncContextManager[None]:
+    """The gRPC server, if there is a port for it."""
+    if parts.settings.service.grpc_port is None:
+        return contextlib.nullcontext()
+    from streamgauge.jobs.service.rpc.server import serving  # noqa: PLC0415 - gRPC is loaded only where it is used
+
+    return serving(parts, lambda: ready(parts.intake.status) is None)
 
 
 def _guard(app: FastAPI, only_local: bool) -> None:
@@ -138,7 +163,7 @@ def _guard(app: FastAPI, only_local: bool) -> None:
 def _explain(app: FastAPI) -> None:
     """Errors as problem details (RFC 9457)."""
 
-    @app.exception_handler(HTTPException)
+    @app.exception_handler(HTTPException)  # that of Starlette: it is also raised for bodies and methods
     async def known(_: Request, error: HTTPException) -> Response:
         if error.status_code == 304:
             return Response(status_code=304, headers=error.headers)
@@ -157,17 +182,10 @@ def _explain(app: FastAPI) -> None:
         return _problem(422, f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
 
     @app.exception_handler(InputError)
-    async def refused(_: Request, error: InputError) -> Response:
-        return _problem(422, str(error))
-
     @app.exception_handler(ClusterError)
-    async def no_kafka(_: Request, error: ClusterError) -> Response:
-        return _problem(503, str(error))
-
     @app.exception_handler(SQLAlchemyError)
-    async def no_database(_: Request, error: SQLAlchemyError) -> Response:
-        _log.error("the database failed", why=reason(error))
-        return _problem(503, "the database does not answer; the service tries again by itself")
+    async def failed(_: Request, error: InputError | ClusterError | SQLAlchemyError) -> Response:
+        return _problem(*problem_of(error))
 
 
 def _problem(status: int, detail: str, more: Mapping[str, str] | None = None) -> JSONResponse:

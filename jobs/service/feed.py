@@ -31,6 +31,7 @@ class Feed:
         self._last = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
+        self._started = asyncio.Event()
         self.listeners = 0
 
     def look(self) -> None:
@@ -41,12 +42,13 @@ class Feed:
 
     async def run(self) -> None:
         """Look for changes until cancelled. A database that is away is waited for."""
-        started, self._loop = False, asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         while True:
             self._wake.clear()
             with contextlib.suppress(SQLAlchemyError):
-                if not started:
-                    self._last, started = await run_in_threadpool(self._queries.last_change), True
+                if not self._started.is_set():
+                    self._last = await run_in_threadpool(self._queries.last_change)
+                    self._started.set()
                 found = await run_in_threadpool(self._queries.changes_after, self._last)
                 if found:
                     async with self._news:
@@ -57,6 +59,11 @@ class Feed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), EVERY)
 
+    async def newest(self) -> int:
+        """Number of the newest change that was seen, once the database has answered."""
+        await self._started.wait()
+        return self._last
+
     async def after(self, number: int | None) -> AsyncIterator[dict[str, Any]]:
         """Changes with a larger number, as they come.
 
@@ -65,7 +72,8 @@ class Feed:
         number : int, optional
             By default only changes from now on. What is no longer kept here is read from the database.
         """
-        last = self._last if number is None else number
+        newest = await self.newest()
+        last = newest if number is None else number
         self.listeners += 1
         try:
             while True:

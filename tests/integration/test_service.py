@@ -7,20 +7,27 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from kafka import KafkaProducer
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 from streamgauge.jobs.kafka.clients import client_options
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import History
+from streamgauge.jobs.service.rpc.streamgauge_pb2 import ListIncidentsRequest
+from streamgauge.jobs.service.rpc.streamgauge_pb2_grpc import StreamgaugeStub
 from streamgauge.jobs.service.tables import changes, feedback, incidents, metadata, offsets
 
 from tests.browser import chromium, opened
@@ -118,6 +125,31 @@ def verdicts(address: str, alert_id: str, verdict: str) -> list[dict[str, Any]]:
     """What people said of an incident, if one of them gave this verdict."""
     said: list[dict[str, Any]] = call(address, f"/v1/incidents/{alert_id}")["feedback"]
     return said if any(one["verdict"] == verdict for one in said) else []
+
+
+def test_the_service_answers_over_grpc_and_scores_events_with_what_the_topic_taught(cluster, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    live = Live(cluster, tmp_path, service={"grpc_port": port, "score": True})
+    live.send([("pump", {"entity": "pump", "x": float(n % 7)}) for n in range(300)])
+    live.send([("pump", {"entity": "pump", "x": 1e9})])
+    with service(live, tmp_path) as (address, _), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        health, serving = HealthStub(channel), HealthCheckResponse.SERVING
+        wait_for(lambda: health.Check(HealthCheckRequest(), wait_for_ready=True, timeout=PATIENCE).status == serving)
+        asked = {"events": [{"entity": "pump", "x": 3.0}, {"entity": "pump", "x": -1e9}, {"entity": "motor", "x": 1.0}]}
+
+        def score():
+            with suppress(urllib.error.HTTPError):  # the topic has not been read yet
+                return call(address, "/v1/score", asked)
+            return {"warm": False}
+
+        answer = wait_for(lambda: (found := score())["warm"] and found)
+        assert answer["replayed"] == 301
+        assert [event["known"] for event in answer["events"]] == [301, 301, 0]
+        assert [event["anomalous"] for event in answer["events"]] == [False, True, False]
+        assert [event["field"] for event in answer["events"]][1] == "x"
+        assert not StreamgaugeStub(channel).ListIncidents(ListIncidentsRequest(), timeout=PATIENCE).incidents
 
 
 def test_a_service_that_is_killed_again_and_again_leaves_the_same_tables(cluster, tmp_path):

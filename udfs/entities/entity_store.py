@@ -86,6 +86,9 @@ class EntityStore:
         self._segments: dict[int, Ints] = {}
         self._next_segment = 1
         self._saved_rows = 0  # rows in all segments
+        self._elsewhere: tuple[EntityStore, Ints] | None = (
+            None  # of a copy: the whole store, and the rows that were copied
+        )
 
     def __len__(self) -> int:
         return len(self.index)
@@ -183,8 +186,11 @@ class EntityStore:
 
     def active(self, since: int) -> int:
         """Number of entities that sent an event since an event time of the partition."""
-        head = self.head[: len(self.names)]
-        return int(((head[:, SEEN] > 0) & (head[:, CLOCK] >= since)).sum())
+        active = _active(self.head[: len(self.names)], since)
+        if self._elsewhere:
+            store, rows = self._elsewhere
+            active += store.active(since) - _active(store.head[rows], since)
+        return active
 
     def least_recent(self, most: int) -> Ints:
         """Rows of the entities to forget so that 95 % of `most` stay: those whose last event is oldest and that have no incident."""
@@ -216,6 +222,15 @@ class EntityStore:
         self.fields[gone] = 0.0
         self._segment_of[gone] = 0
         self.free.extend(gone)
+
+    def copy_of(self, rows: Ints) -> EntityStore:
+        """A store of its own that knows the entities in these rows, int64[n]; others are only counted. It is not meant to be saved."""
+        copied = EntityStore(self.width)
+        copied.clock, copied.generation, copied._elsewhere = self.clock, self.generation, (self, rows)
+        own = copied.rows([self.names[row] for row in rows.tolist()], self.fields.shape[1])
+        for name in ("head", "levels", "fields", "born"):
+            getattr(copied, name)[own] = getattr(self, name)[rows]
+        return copied
 
     def segment(
         self, touched: list[Ints], gone: list[str], prefix: str, writes: dict[str, bytes], deletes: list[str]
@@ -341,6 +356,10 @@ class EntityStore:
                     setattr(self, array, np.concatenate((old, np.zeros_like(old))))
         self.index[name] = row
         return row
+
+
+def _active(head: Ints, since: int) -> int:
+    return int(((head[:, SEEN] > 0) & (head[:, CLOCK] >= since)).sum())
 
 
 def _lengths(names: list[bytes]) -> npt.NDArray[Any]:

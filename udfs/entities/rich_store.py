@@ -149,6 +149,15 @@ class RichStore:
         self._used[slots] = False
         self._free.extend(slots.tolist())
 
+    def copy_of(self, slots: Ints) -> RichStore:
+        """A store of its own that knows the entities in these slots, int64[n]; all slots are taken as here. It is not meant to be saved."""
+        copied = RichStore(self.width, self.memory, self.prefix)
+        copied.fields = np.zeros(self.fields.shape)  # pages of memory that nobody writes cost nothing
+        copied.fields[slots] = self.fields[slots]
+        copied._used, copied._covered = self._used.copy(), self._covered.copy()
+        copied._free, copied._top, copied._next = self._free.copy(), self._top, self._next
+        return copied
+
     def clear(self, slots: Ints) -> None:
         """Empty the slots of entities that start from the beginning."""
         self.fields[slots] = 0.0

@@ -205,7 +205,7 @@ class AlertWriter:
         kind, threshold = kind_of(int(incident[STATUS])), float(judged.thresholds[i])
         partition, offset = int(incident[OPENED_PARTITION]), int(incident[OPENED_OFFSET])
         identity = self._identity(entity, incident)
-        blamed = self._blamed(i, stretch, names, judged)
+        blamed = self.blamed(i, stretch, names, judged)
         broken = judged.violations.broken_by(i)
         members = {
             name: e
@@ -278,7 +278,7 @@ class AlertWriter:
         partition, offset = int(incident[OPENED_PARTITION]), int(incident[OPENED_OFFSET])
         return alert_id(entity, int(incident[CONFIG]), self.origin.topic, partition, offset)
 
-    def _blamed(self, i: int, stretch: Stretch, names: Fields, judged: Judged) -> list[Blamed]:
+    def blamed(self, i: int, stretch: Stretch, names: Fields, judged: Judged) -> list[Blamed]:
         """The fields with the largest shares in the event at place `i`, the largest first."""
         x, values, scored = stretch.X[i], stretch.events.values[i], judged.scored
         d = len(x)

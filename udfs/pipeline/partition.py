@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from streamgauge.models.contract import Ints
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.events.decode import decode
@@ -117,6 +119,20 @@ class Partition:
             self.windows.tick(elapsed, result)
         if result.counts:  # without a report, nothing has changed
             self._save(result)
+
+    # ---- judging without learning -------------------------------------------------------------------------------------
+
+    def rehearsal(self, entities: set[str]) -> Partition:
+        """A copy to judge events of these entities with, as this partition would. What it learns is its own.
+
+        The copy knows no other entities, and feeds no windows. So it is made in a time that does not grow with the partition.
+        """
+        stages, settings = self.stages, self._settings
+        shared = (settings, *vars(settings).values(), stages.in_force, stages.scorer.models)
+        windows = None if self.windows is None else self.windows.clock_only()
+        memo = {id(one): one for one in shared} | stages.entities.copy_of(entities)
+        memo |= {id(self.windows): windows, id(stages.feed_windows): None}
+        return copy.deepcopy(self, memo)
 
     # ---- saved state --------------------------------------------------------------------------------------------------
 

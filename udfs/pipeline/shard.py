@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import copy
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from streamgauge.udfs.control.feedback import Feedback
@@ -15,12 +16,13 @@ from streamgauge.udfs.control.messages import (
     Weights,
     check,
 )
+from streamgauge.udfs.events.decode import decode
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.monitoring.performance import PerformanceWatch
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.partition import Partition
-from streamgauge.udfs.pipeline.stages import Stages
+from streamgauge.udfs.pipeline.stages import Reporter, Stages
 from streamgauge.udfs.scoring.detectors import Detectors
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
@@ -99,6 +101,31 @@ class Shard:
             self._partition(number).process(raw.take(rows), result)
             result.rows[before:] = [rows[part] for part in result.rows[before:]]
         return result
+
+    def rehearse(self, raw: RawBatch, reporter_of: Callable[[Stages], Reporter]) -> BatchResult:
+        """Score a batch as `process` would if it came next, and learn nothing.
+
+        Parameters
+        ----------
+        raw : RawBatch
+        reporter_of : callable
+            Makes what listens to the stages of each partition.
+
+        Returns
+        -------
+        BatchResult
+            Without incidents of windows and silences.
+        """
+        entities = set(decode(raw, self.settings.event)[0].entities)
+        numbers = np.unique(raw.partitions).tolist() if self.per_partition else [-1]
+        copied = copy.copy(self)
+        copied.partitions = {}
+        for number in numbers:
+            known = self.partitions.get(number)
+            one = self._new_partition(number) if known is None else known.rehearsal(entities)
+            one.stages.reporter = reporter_of(one.stages)
+            copied.partitions[number] = one
+        return copied.process(raw)
 
     def tick(self, elapsed: dict[int, int]) -> BatchResult:
         """Let time pass on partitions without records.
@@ -219,6 +246,9 @@ class Shard:
 
     def _partition(self, number: int) -> Partition:
         if number not in self.partitions:
-            origin = Origin(self.topic, self.job, number)
-            self.partitions[number] = Partition(self.settings, origin, self.in_force, self.models, self.saves)
+            self.partitions[number] = self._new_partition(number)
         return self.partitions[number]
+
+    def _new_partition(self, number: int) -> Partition:
+        origin = Origin(self.topic, self.job, number)
+        return Partition(self.settings, origin, self.in_force, self.models, self.saves)

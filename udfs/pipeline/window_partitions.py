@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,12 @@ class WindowPartitions:
     def stages(self) -> list[Stages]:
         """The stages of each kind of windows."""
         return [partition.stages for partition in self.of.values()]
+
+    def clock_only(self) -> WindowPartitions:
+        """A copy without windows. It still says which events are late."""
+        copied = copy.copy(self)
+        copied.clock, copied.of = copy.copy(self.clock), {}
+        return copied
 
     def feed(self, stretch: Stretch, clocks: Ints, result: BatchResult) -> None:
         """Take events, and score the windows that end with them.

@@ -26,6 +26,13 @@ def test_a_port_that_is_taken_is_named(tmp_path):
     assert "--host and --port name others" in output
 
 
+def test_a_port_of_grpc_that_is_taken_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, output = run(tmp_path, "serve", "--port", 0, STREAMGAUGE__SERVICE__GRPC_PORT=str(port))
+    assert (code, f"service.grpc_port {port}" in output) == (2, True)
+
+
 def test_another_address_than_this_machine_needs_a_token(tmp_path):
     code, output = run(tmp_path, "serve", "--host", "0.0.0.0")
     assert (code, "streamgauge token create" in output) == (2, True)

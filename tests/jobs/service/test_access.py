@@ -39,7 +39,7 @@ def test_a_name_has_one_token(database):
     access.make("ann", ["read"], None)
     with pytest.raises(InputError, match="there is a token 'ann' already"):
         access.make("ann", ["read"], None)
-    with pytest.raises(InputError, match="scopes of read, feedback"):
+    with pytest.raises(InputError, match="scopes of read, feedback, control"):
         access.make("bo", ["everything"], None)
     with pytest.raises(InputError, match="no token 'bo'"):
         access.revoke("bo")

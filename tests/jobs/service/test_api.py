@@ -91,6 +91,7 @@ def test_an_entity_has_counts(client):
         ("/v1/entities/%27%3B%20DROP%20TABLE%20incidents", 404, "DROP TABLE"),
         ("/v1/quality?weeks=0", 422, "weeks"),
         ("/v1/nothing", 404, "/v1/nothing"),
+        ("/v1/score", 405, "Method Not Allowed"),
     ],
 )
 def test_what_is_wrong_is_said_as_problem_details(client, path, status, words):
@@ -196,5 +197,6 @@ def test_the_description_of_the_api_names_all_its_routes(client):
         "/v1/notices",
         "/v1/quality",
         "/v1/models",
+        "/v1/score",
         "/v1/stream",
     }

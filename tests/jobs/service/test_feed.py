@@ -34,6 +34,24 @@ def test_a_listener_gets_what_comes_from_now_on_and_one_that_was_away_gets_what_
     assert caught_up == came
 
 
+def test_a_listener_that_comes_before_the_service_has_looked_gets_what_it_missed_at_once(history, database):
+    history.write(records(change("a0"), change("a1")), {})
+
+    async def listen():
+        feed = Feed(Queries(database))
+        away, fresh = feed.after(1), feed.after(None)
+        missed, newest = asyncio.create_task(anext(away)), asyncio.create_task(anext(fresh))
+        await asyncio.sleep(0)
+        looking = asyncio.create_task(feed.run())
+        got = await missed
+        history.write(records(change("a2"), begin=2), {("alerts", 0): 2})
+        came = await newest
+        looking.cancel()
+        return got["alert_id"], came["alert_id"]
+
+    assert asyncio.run(asyncio.wait_for(listen(), 60)) == ("a1", "a2")
+
+
 def test_a_listener_that_is_far_behind_reads_from_the_database(history, database):
     made = [change(f"a{n}") for n in range(KEPT + 700)]
 

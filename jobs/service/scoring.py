@@ -1,0 +1,292 @@
+"""The pipeline of the job within the service, to score events that clients send. Only this module needs numerical libraries."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import structlog
+from kafka.partitioner.default import murmur2
+from streamgauge.jobs.kafka.read_range import in_time_order, newest, raw_batch
+from streamgauge.jobs.kafka.topics import partitions_of
+from streamgauge.jobs.settings.loading import Settings
+from streamgauge.models.errors import ClusterError, StreamgaugeError
+from streamgauge.udfs.entities.columns import SEEN
+from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.decode import decode
+from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.incidents.judge import Judged
+from streamgauge.udfs.incidents.kinds import KINDS, OPENED, SEVERITIES
+from streamgauge.udfs.incidents.lifecycle import Decisions
+from streamgauge.udfs.incidents.severity import important
+from streamgauge.udfs.output.alert import score_of
+from streamgauge.udfs.output.dead_letter import INTERNAL, place_of
+from streamgauge.udfs.pipeline.shard import Shard
+from streamgauge.udfs.pipeline.stages import Stages
+
+PART = 500  # records that are learned at once; requests wait for them
+WAIT = 15.0  # seconds between two tries to read the topic
+BEYOND = 1 << 40  # offset of the first event that a client sends; those of the topic are smaller
+Answer = dict[str, Any]  # the fields of `answers.ScoredEvent` that are known
+_log = structlog.get_logger()
+
+
+class Listener:
+    """Notes how the events of one partition were judged; see `stages.Reporter`.
+
+    Parameters
+    ----------
+    stages : Stages
+    found : dict of int to Answer
+        By offset; the answers are added.
+    """
+
+    def __init__(self, stages: Stages, found: dict[int, Answer]) -> None:
+        self._stages, self._found = stages, found
+
+    def judged(self, stretch: Stretch, judged: Judged, decisions: Decisions) -> None:
+        """Note the events of a stretch."""
+        opened, names = set(decisions.place[decisions.change == OPENED].tolist()), self._stages.fields
+        for i, offset in enumerate(stretch.offsets.tolist()):
+            answer = _scored(i, judged) | {"opens": i in opened}
+            blamed = self._stages.alerts.blamed(i, stretch, names, judged)
+            if blamed and blamed[0].share > 0:
+                answer |= {"field": blamed[0].field, "actual": blamed[0].actual, "expected": blamed[0].expected}
+            if decisions.anomalous[i]:
+                answer |= {"anomalous": True, "kind": KINDS[int(judged.kinds[i])]}
+                severity, importance = SEVERITIES[int(judged.severities[i])], self._stages.settings.decide.importance
+                answer["severity"] = important(severity, stretch.events.entities[i], importance)
+            self._found[offset] = answer
+
+    def complete(self, row: int, data: dict[str, Any]) -> None:
+        """Add nothing to alerts: nobody reads them."""
+
+
+def _scored(i: int, judged: Judged) -> Answer:
+    """The score of the event at place `i`, if enough is known to judge it."""
+    verdicts = judged.scored.verdicts
+    if math.isnan(verdicts.joined[i]):
+        return {"outcome": "unjudged"}
+    evidence = float(verdicts.evidence[i])
+    return {"outcome": "scored", "score": score_of(evidence), "tail_probability": math.exp(-evidence)}
+
+
+class EventScorer:
+    """Scores events as if they came next on the topic.
+
+    Parameters
+    ----------
+    shard : Shard
+        It is changed by `learn`, and by `score` if that is asked to learn.
+    partitions : int
+        Number of partitions of the topic.
+    """
+
+    def __init__(self, shard: Shard, partitions: int) -> None:
+        self._shard, self._partitions = shard, partitions
+        self._lock = threading.Lock()  # a shard has one user at a time
+        self._next = BEYOND
+
+    def learn(self, raw: RawBatch) -> bool:
+        """Learn records; False if this failed, which is logged."""
+        with self._lock:
+            return self._learn(raw)
+
+    def _learn(self, raw: RawBatch) -> bool:
+        try:
+            self._shard.process(raw)
+        except Exception as error:  # as in the job, no record stops the service
+            _log.error("records were not learned", records=len(raw), place=place_of(error)[1], exc_info=error)
+            return False
+        return True
+
+    def score(self, payloads: Sequence[bytes], learn: bool = False) -> list[Answer]:
+        """Score events, in order: each one sees what those before it taught.
+
+        Parameters
+        ----------
+        payloads : sequence of bytes
+            As on the topic.
+        learn : bool
+            Whether the events are learned. Otherwise all that they taught is forgotten at the end.
+
+        Returns
+        -------
+        list of Answer
+            One for each event.
+        """
+        with self._lock:
+            raw, answers = self._batch(payloads)
+            found = self._rehearse(raw)
+            answers = [answer | found[offset] for answer, offset in zip(answers, raw.offsets.tolist(), strict=True)]
+            if learn:
+                usable = [i for i, answer in enumerate(answers) if answer.get("reason") != INTERNAL]
+                learned = self._learn(raw.take(np.array(usable, np.int64)))
+                for i in usable:
+                    answers[i]["learned"] = learned and answers[i]["outcome"] in ("scored", "unjudged")
+        return answers
+
+    def _batch(self, payloads: Sequence[bytes]) -> tuple[RawBatch, list[Answer]]:
+        """The events as records of the topic, and what is known of their entities."""
+        n = len(payloads)
+        offsets = np.arange(self._next, self._next + n)
+        self._next += n
+        raw = RawBatch(payloads, np.zeros(n, np.int64), offsets, np.full(n, int(time.time() * 1000)))
+        answers: list[Answer] = [{"entity": None, "known": 0} for _ in range(n)]
+        events, _ = decode(raw, self._shard.settings.event)
+        for row, entity in zip(events.rows.tolist(), events.entities, strict=True):
+            number, known = self._place(entity)
+            raw.partitions[row] = number
+            answers[row] = {"entity": entity, "known": known}
+        return raw, answers
+
+    def _place(self, entity: str) -> tuple[int, int]:
+        """The partition of an entity, and the number of its events there."""
+        for number, partition in self._shard.partitions.items():
+            entities = partition.stages.entities
+            rows = entities.rows_of(entity)
+            if rows:
+                return max(number, 0), int(entities.store.head[rows, SEEN].sum())
+        return (murmur2(entity.encode()) & 0x7FFFFFFF) % self._partitions, 0  # where a producer sends what has this key
+
+    def _rehearse(self, raw: RawBatch) -> dict[int, Answer]:
+        """Answers by offset. An event that raises an error is answered so; the others are scored without it."""
+        try:
+            return self._answers(raw)
+        except Exception:  # any error that an event causes in a stage
+            failed = {row: answer for row in range(len(raw)) if (answer := self._failure(raw.take(np.array([row]))))}
+        found = {int(raw.offsets[row]): answer for row, answer in failed.items()}
+        rest = raw.take(np.array([row for row in range(len(raw)) if row not in failed], np.int64))
+        if len(rest) and (answer := self._failure(rest)):
+            return found | dict.fromkeys(rest.offsets.tolist(), answer)
+        return found | (self._answers(rest) if len(rest) else {})
+
+    def _failure(self, raw: RawBatch) -> Answer | None:
+        """The answer for events that raise an error; None if they raise none."""
+        try:
+            self._answers(raw)
+        except Exception as error:  # as above
+            _log.error("events could not be scored", events=len(raw), place=place_of(error)[1], exc_info=error)
+            return {"outcome": "dead_letter", "reason": INTERNAL, "message": type(error).__name__}
+        return None
+
+    def _answers(self, raw: RawBatch) -> dict[int, Answer]:
+        found: dict[int, Answer] = {}
+        result = self._shard.rehearse(raw, lambda stages: Listener(stages, found))
+        for _, text in result.dead_letters:
+            letter = json.loads(text)
+            answer = {"outcome": "dead_letter", "reason": letter["reason"], "message": letter["message"]}
+            found[letter["offset"]] = answer
+        for _, text in result.late:
+            letter = json.loads(text)
+            message = f"{letter['late_by_ms']} ms older than what is scored"
+            found[letter["offset"]] = {"outcome": "late", "reason": "late", "message": message}
+        return found
+
+
+@dataclass
+class Warmth:
+    """What has been learned from the topic; written by the thread that reads it.
+
+    Attributes
+    ----------
+    problem : str
+        Why there is nothing yet, or why it does not go on.
+    records : int
+        Records that were learned.
+    done : bool
+        Whether these are all that are learned at the start.
+    """
+
+    problem: str = "the newest records of the topic are being read"
+    records: int = 0
+    done: bool = False
+
+
+class Scoring:
+    """Scores events in this process, after it has learned the newest records of the topic.
+
+    It reads the topic once, at its start. Control messages and feedback do not count.
+
+    Parameters
+    ----------
+    settings : Settings
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._scorer: EventScorer | None = None
+        self.warmth = Warmth()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scoring", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading, and wait for the thread."""
+        self._stop.set()
+        self._thread.join(30)
+
+    def score(self, payloads: Sequence[bytes], learn: bool) -> list[Answer]:
+        """Score events; see `EventScorer.score`.
+
+        Raises
+        ------
+        ClusterError
+            The topic could not be read yet.
+        """
+        if self._scorer is None:
+            raise ClusterError(f"events cannot be scored yet: {self.warmth.problem}")
+        return self._scorer.score(payloads, learn)
+
+    def warm(self, raw: RawBatch, partitions: int) -> None:
+        """Begin anew with these records of the topic.
+
+        Parameters
+        ----------
+        raw : RawBatch
+            Those of a partition are in the order of their offsets.
+        partitions : int
+            Number of partitions of the topic.
+
+        Raises
+        ------
+        StreamgaugeError
+            A model cannot be loaded.
+        """
+        settings = self._settings
+        topic, by_partition = settings.kafka.topics.events, settings.batch.sharding == "partition"
+        shared = by_partition and settings.decide.threshold is None
+        pipeline = settings.pipeline(partitions if shared else 1)
+        shard = Shard(pipeline, topic, settings.job.name, by_partition, saves=False)
+        self._scorer = EventScorer(shard, partitions)
+        self.warmth = Warmth()
+        for start in range(0, len(raw), PART):
+            if self._stop.is_set():
+                return
+            self._scorer.learn(raw.take(np.arange(start, min(start + PART, len(raw)))))
+            self.warmth.records = min(start + PART, len(raw))
+        self.warmth.done = True
+
+    def _run(self) -> None:
+        kafka, most = self._settings.kafka, self._settings.service.replay
+        while not self._stop.is_set():
+            try:
+                records = newest(kafka, kafka.topics.events, most) if most else []
+                raw = in_time_order([raw_batch(records)])
+                self.warm(raw, len(partitions_of(kafka, kafka.topics.events)))
+                return
+            except StreamgaugeError as error:
+                self.warmth.problem = str(error)
+            except Exception as error:  # the thread must go on, or no request is ever answered
+                self.warmth.problem = f"{type(error).__name__}: {error}"
+                _log.exception("the newest records could not be learned")
+            self._stop.wait(WAIT)
