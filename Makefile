@@ -50,6 +50,7 @@ bench: .venv/.installed-dev  ## all benchmarks that need no data of others; this
 	$(BIN)/python -m benchmarks.faults
 	$(BIN)/python -m benchmarks.closed_loop
 	$(BIN)/python -m benchmarks.million
+	$(BIN)/python -m benchmarks.service
 
 clean:  ## stop the local cluster, and delete all that was installed, built and written
 	-$(BIN)/streamgauge down

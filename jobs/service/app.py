@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -64,7 +66,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
         The service would listen for other machines, and there is no token; or a webhook has no secret.
     """
     given = settings.service.oidc
-    oidc, issuer = (None, None) if given is None else (Oidc(given), given.issuer)
+    oidc, issuer = (None, None) if given is None else (Oidc(given, settings.service.address), given.issuer)
     access, queries = Access(engine, issuer), Queries(engine)
     if settings.service.token is not None:
         access.make_first(settings.service.token.get_secret_value())
@@ -203,18 +205,31 @@ def ready(status: Status) -> str | None:
     return None
 
 
+class _Totals(Collector):
+    """What the service has counted since its start, for Prometheus."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def collect(self) -> Iterable[Metric]:
+        for name, text in (
+            ("records", "Records read since the start."),
+            ("changes", "Changes of incidents written since the start."),
+            ("failures", "Times that reading or writing failed since the start."),
+        ):
+            yield CounterMetricFamily(f"streamgauge_service_{name}", text, getattr(self._status, name))
+
+
 def _observe(app: FastAPI, parts: Parts, shared: Shared | None, registry: CollectorRegistry) -> None:
     """Health, readiness, and metrics for Prometheus."""
     status = parts.intake.status
     for name, text, value in (
         ("behind_records", "Records on the topics that were not read yet.", lambda: status.behind),
-        ("records", "Records read since the start.", lambda: status.records),
-        ("changes", "Changes of incidents written since the start.", lambda: status.changes),
-        ("failures", "Times that reading or writing failed since the start.", lambda: status.failures),
         ("stream_listeners", "Open streams of server-sent events.", lambda: parts.feed.listeners),
         ("ready", "1 if all records are read, else 0.", lambda: float(ready(status) is None)),
     ):
         Gauge(f"streamgauge_service_{name}", text, registry=registry).set_function(value)
+    registry.register(_Totals(status))
     if shared is not None:
         gauge = Gauge("streamgauge_service_redis", "1 if Redis answers, else 0.", registry=registry)
         gauge.set_function(lambda: float(shared.connected))

@@ -164,6 +164,8 @@ def test_health_metrics_and_readiness(client):
     text = client.get("/metrics").text
     assert 'streamgauge_service_requests_total{method="GET",route="/v1/incidents",status="200"} 1.0' in text
     assert "streamgauge_service_ready 0.0" in text
+    for name in ("records", "changes", "failures"):
+        assert f"streamgauge_service_{name}_total 0.0" in text
 
 
 def test_a_service_tells_a_known_target_of_changes_also_while_kafka_is_away(tmp_path):
