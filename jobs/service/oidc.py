@@ -33,13 +33,15 @@ class Oidc:
     Parameters
     ----------
     settings : OidcSettings
+    address : str, optional
+        Of the page, as browsers see it.
     """
 
-    def __init__(self, settings: OidcSettings) -> None:
+    def __init__(self, settings: OidcSettings, address: str | None = None) -> None:
         self._settings = settings
         self._provider = Provider(settings)
-        self.for_people = settings.page is not None
-        self._page = (settings.page or "").rstrip("/")
+        self.for_people = settings.client_id is not None
+        self._page = (address or "").rstrip("/")
         self.secure = self._page.startswith("https:")
 
     def of_token(self, token: str) -> Caller:

@@ -58,5 +58,5 @@ def finish(request: Request, parts: PartsOf, state: Text = "", code: Text = "", 
 
 def _for_people(oidc: Oidc | None) -> Oidc:
     if oidc is None or not oidc.for_people:
-        raise HTTPException(404, "people sign in here with a token: service.oidc.page is not set")
+        raise HTTPException(404, "people sign in here with a token: service.oidc.client_id is not set")
     return oidc

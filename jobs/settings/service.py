@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -99,14 +100,11 @@ class OidcSettings(Section):
         description="Claim with the name that feedback and the table `audit` show. Choose one that people cannot change, such as `sub`.",
     )
     leeway: Duration = Field(30_000, ge=0, le=300_000, description="How far the clocks may be apart.")
-    page: str | None = Field(
-        None,
-        pattern=ADDRESS,
-        description="Address of the page as browsers see it. With it, people sign in at the provider; "
-        "register this address with `/sign-in/oidc/answer` there. It needs https, except on this machine.",
-    )
     client_id: str | None = Field(
-        None, min_length=1, validate_default=True, description="The page's name at the provider; needed with `page`."
+        None,
+        min_length=1,
+        description="The page's name at the provider. With it and `service.address`, people sign in there; "
+        "register that address with `/sign-in/oidc/answer` at the provider.",
     )
     client_secret: SecretStr | None = Field(
         None,
@@ -121,13 +119,6 @@ class OidcSettings(Section):
         if "openid" not in ask.split():
             raise ValueError("`openid` must be in it, or the provider gives no id token")
         return ask
-
-    @field_validator("client_id")
-    @classmethod
-    def _with_page(cls, client_id: str | None, others: ValidationInfo) -> str | None:
-        if "page" in others.data and (client_id is None) != (others.data["page"] is None):
-            raise ValueError("page and client_id belong together: give both, or neither")
-        return client_id
 
 
 class ServiceSettings(Section):
@@ -170,15 +161,25 @@ class ServiceSettings(Section):
         description="`redis://:PASSWORD@HOST:PORT/NUMBER`, or `rediss://` with TLS: several services count requests together, and tell "
         "each other of changes at once. null: each by itself. Set it by the variable STREAMGAUGE__SERVICE__REDIS.",
     )
-    oidc: OidcSettings | None = Field(None, description="Who else may use the service, by OpenID Connect.")
     address: Annotated[str, AfterValidator(_http)] | None = Field(
         None,
-        description="Where people reach the page, such as `https://streamgauge.example.com`; for links in what is told.",
+        description="Where people reach the page, such as `https://streamgauge.example.com`; for links in what is told, and for `oidc`.",
     )
+    oidc: OidcSettings | None = Field(None, description="Who else may use the service, by OpenID Connect.")
     alertmanagers: dict[_Name, TargetSettings] = Field(
         {}, description="Alertmanagers that are told of incidents; each one of a cluster."
     )
     webhooks: dict[_Name, WebhookSettings] = Field({}, description="Programs that are told of changes of incidents.")
+
+    @field_validator("oidc")
+    @classmethod
+    def _with_address(cls, oidc: OidcSettings | None, others: ValidationInfo) -> OidcSettings | None:
+        address = others.data.get("address")
+        if oidc is not None and oidc.client_id is not None and (address is None or not re.match(ADDRESS, address)):
+            raise ValueError(
+                "client_id needs service.address, with https except on this machine: people come back to it"
+            )
+        return oidc
 
     @property
     def targets(self) -> dict[str, TargetSettings]:

@@ -30,9 +30,9 @@ def openid():
 
 
 def page_of(database, openid, base=HERE, **more):
-    people = {"page": base, "client_id": CLIENT, "client_secret": SECRET}
+    people = {"client_id": CLIENT, "client_secret": SECRET}
     given = {"issuer": openid.issuer, "audience": AUDIENCE, "roles": ROLES} | people | more
-    return TestClient(application(settings(oidc=given), database), base_url=base, follow_redirects=False)
+    return TestClient(application(settings(oidc=given, address=base), database), base_url=base, follow_redirects=False)
 
 
 def redirected(address):
@@ -187,8 +187,8 @@ def test_sessions_end_with_their_provider(database, openid):
     assert page.get("/").status_code == 200
 
 
-def test_without_an_address_of_the_page_people_sign_in_with_a_token(database, openid):
-    page = page_of(database, openid, page=None, client_id=None, client_secret=None)
+def test_without_a_name_of_the_page_at_the_provider_people_sign_in_with_a_token(database, openid):
+    page = page_of(database, openid, client_id=None, client_secret=None)
     assert "/sign-in/oidc" not in page.get("/sign-in").text
     assert page.get("/sign-in/oidc").status_code == 404
     assert page.get("/sign-in/oidc/answer?code=x&state=y").status_code == 404

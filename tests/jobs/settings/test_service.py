@@ -28,8 +28,7 @@ SECRET = "very-secret"
         ({"issuer": "http://id.example.com"}, "service.oidc.issuer"),
         ({"roles": {}}, "service.oidc.roles"),
         ({"roles": {"operators": ["everything"]}}, "'read', 'feedback' or 'control'"),
-        ({"page": "https://streamgauge.example.com"}, "service.oidc.client_id: page and client_id belong together"),
-        ({"client_id": "page"}, "service.oidc.client_id: page and client_id belong together"),
+        ({"client_id": "page"}, "service.oidc: client_id needs service.address"),
         ({"ask": "profile"}, "service.oidc.ask: `openid` must be in it"),
     ],
 )
@@ -49,7 +48,7 @@ def test_a_missing_key_shows_no_secret():
 def test_secrets_of_the_environment_join_the_section_of_the_file(tmp_path):
     file = tmp_path / "detection.yaml"
     file.write_text(
-        "service: {oidc: {issuer: 'https://id.example.com', audience: a, roles: {r: [read]}, page: 'https://p.example.com', client_id: c}}"
+        "service: {address: 'https://p.example', oidc: {issuer: 'https://id.example.com', audience: a, roles: {r: [read]}, client_id: c}}"
     )
     given = {"OIDC__CLIENT_SECRET": SECRET, "REDIS": f"redis://:{SECRET}@redis:6379/0"}
     settings = load(file, {f"STREAMGAUGE__SERVICE__{name}": value for name, value in given.items()})
