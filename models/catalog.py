@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamgauge.models.detectors.channel.day_profile import DayProfile
+from streamgauge.models.detectors.channel.lasting_mean import LastingMean
 from streamgauge.models.detectors.channel.levels import Levels
 from streamgauge.models.detectors.channel.runs import Runs
 from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
@@ -50,6 +51,7 @@ ENTITY: dict[str, type[EntityDetector]] = {
     for detector in (
         Levels,
         DayProfile,
+        LastingMean,
         Runs,
         RollingZScore,
         ModifiedZScore,

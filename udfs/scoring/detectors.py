@@ -11,6 +11,7 @@ from streamgauge.models.contract import Flags, Floats, Ints, Kind
 from streamgauge.models.detectors.channel.calendar import Calendar
 from streamgauge.models.detectors.channel.day_profile import DayProfile
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
+from streamgauge.models.detectors.channel.lasting_mean import LastingMean
 from streamgauge.models.detectors.channel.runs import Runs
 from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
 from streamgauge.models.detectors.cohort.relations import Relations
@@ -183,6 +184,7 @@ class Detectors:
         self.kinds: list[Kind] = [*kinds, "point", "point", *[ONLINE[name].anomaly_kind for name in others]]
         self.of_runs = np.array([channel.of_runs for channel in self.channels], dtype=np.bool_)
         self._columns = np.array([EVIDENCE.index(kind) for kind in kinds], dtype=np.int64)[~self.of_runs]
+        self._prices = np.array([channel.price for channel in self.channels])
         self.peers = Peers()
         self.relations = FieldRelations()
         self.categorical = any(detector.input_kind == "categories" for detector in self.cohort.values())
@@ -253,11 +255,12 @@ class Detectors:
         none, no_looks = np.empty((len(X), 1)), np.empty((*X.shape, 0))
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
-            watches = detector.anomaly_kind != "point" or isinstance(detector, Runs)
+            of_runs = isinstance(detector, Runs | LastingMean)
+            watches = detector.anomaly_kind != "point" or of_runs
             if kind not in self._on[detector.name] or (watches and X.shape[1] > MOST_WATCHED):
                 continue
             if isinstance(detector, FieldChannels):
-                by_time = profiled if isinstance(detector, Runs) else None
+                by_time = profiled if of_runs else None
                 found = detector.look(part, slots, X, times, quarantined, by_time)
                 opinions.append(RichOpinion(detector, none[:, 0], none, found.expected, found.evidence))
                 if isinstance(detector, DayProfile):
@@ -364,7 +367,7 @@ class Detectors:
         if "relations" in self.cohort and kind in self._on["relations"]:
             self.relations.add_opinions(self.cohort, stretch, state.light, deviations, opinions)
         self._add_rich(kind, stretch, state.rich, opinions, expected)
-        add_channels(opinions, self.of_runs, self._columns, stretch.quarantined)
+        add_channels(opinions, self.of_runs, self._columns, self._prices, stretch.quarantined)
         self._add_cohort(kind, features, categories, opinions)
         return opinions
 

@@ -36,6 +36,10 @@ class DayProfileSettings(ChannelSection):
     memory: float = Field(50.0, ge=1, description="Visits of a quarter of an hour after which old ones count less.")
 
 
+class LastingMeanSettings(ChannelSection):
+    """Mean of many values, per entity and field, where there are several; rich tier."""
+
+
 class RelationsSettings(Section):
     """Each field given all other fields, now and over the last events; for the cohort."""
 
@@ -248,6 +252,7 @@ class DetectorSettings(Section):
 
     levels: LevelsSettings | None = LevelsSettings(streams=("series", "fields", "records"))
     day_profile: DayProfileSettings | None = DayProfileSettings(streams=("series", "fields"))
+    lasting_mean: LastingMeanSettings | None = LastingMeanSettings(streams=("fields",))
     relations: RelationsSettings | None = RelationsSettings()
     runs: RunsSettings | None = RunsSettings(streams=("series",))
     rolling_z_score: RollingZScoreSettings | None = None

@@ -13,6 +13,7 @@ __all__ = [
     "excursion",
     "field_channels",
     "last_values",
+    "lasting_mean",
     "levels",
     "repeats",
     "runs",

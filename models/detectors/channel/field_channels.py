@@ -24,11 +24,14 @@ class Channel:
         The kind of anomaly that it finds.
     of_runs : bool
         Whether it judges runs of values. Such a channel is a look of its own, and does not rank single events.
+    price : float
+        Evidence that it must have in addition, because it looks at more than one thing in each event.
     """
 
     name: str
     kind: Kind
     of_runs: bool = False
+    price: float = 0.0
 
 
 class Found(NamedTuple):

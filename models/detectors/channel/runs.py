@@ -42,6 +42,8 @@ SPREAD_BASE = 2.0  # ideal evidence at which an excursion of the spread begins
 LEAST_BLOCK, LONGEST_BLOCK = 16.0, 5000.0  # values of whose lowest the floor is made
 BLOCK_GAPS = 1.5  # gaps between rises in a block
 COUNTER_VALUES, COUNTER_FALLS, NO_COUNTER = 50.0, 0.01, 0.05  # a counter falls seldom; what falls more often is none
+# Evidence that a channel must have in addition: there are five, and each looks at runs of any length that begin at any event.
+PRICE = 4.0
 
 
 class Runs(FieldChannels):
@@ -66,11 +68,11 @@ class Runs(FieldChannels):
     name: ClassVar[str] = "runs"
     tier: ClassVar[Literal["light", "rich"]] = "rich"
     channels: ClassVar[tuple[Channel, ...]] = (
-        Channel("sum of deviations", "collective", of_runs=True),
-        Channel("flat line", "collective", of_runs=True),
-        Channel("spread", "collective", of_runs=True),
-        Channel("missing beat", "contextual", of_runs=True),
-        Channel("rising floor", "drift", of_runs=True),
+        Channel("sum of deviations", "collective", of_runs=True, price=PRICE),
+        Channel("flat line", "collective", of_runs=True, price=PRICE),
+        Channel("spread", "collective", of_runs=True, price=PRICE),
+        Channel("missing beat", "contextual", of_runs=True, price=PRICE),
+        Channel("rising floor", "drift", of_runs=True, price=PRICE),
     )
     half_score: ClassVar[float] = 6.0
 

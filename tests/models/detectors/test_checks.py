@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from streamgauge.models.catalog import ONLINE
 from streamgauge.models.detectors.channel.day_profile import DayProfile
+from streamgauge.models.detectors.channel.lasting_mean import LastingMean
 from streamgauge.models.detectors.channel.levels import Levels
 from streamgauge.models.detectors.channel.runs import Runs
 from streamgauge.models.detectors.cohort.conditional_residual import ConditionalResidual
@@ -41,6 +42,7 @@ from tests.checks.detector import CHECKS, EXEMPT
 MAKERS = {
     "levels": Levels,
     "day_profile": DayProfile,
+    "lasting_mean": LastingMean,
     "runs": Runs,
     "relations": Relations,
     "modified_z_score": lambda: ModifiedZScore(window=60, warmup=10),
