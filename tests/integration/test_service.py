@@ -13,11 +13,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import grpc
+import numpy as np
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from kafka import KafkaProducer
@@ -33,7 +35,9 @@ from streamgauge.jobs.service.tables import changes, feedback, incidents, metada
 from tests.browser import chromium, opened
 from tests.integration.live import PATIENCE, STREAMGAUGE, Live, events, streamgauge
 from tests.jobs.service.made import change, records
+from tests.jobs.service.postgresql_server import PostgreSqlServer
 from tests.jobs.service.receiver import Receiver
+from tests.jobs.service.redis_server import RedisServer
 from tests.jobs.service.telling import SECRET
 
 
@@ -152,8 +156,8 @@ def test_the_service_answers_over_grpc_and_scores_events_with_what_the_topic_tau
         assert not StreamgaugeStub(channel).ListIncidents(ListIncidentsRequest(), timeout=PATIENCE).incidents
 
 
-def test_a_service_that_is_killed_again_and_again_leaves_the_same_tables(cluster, tmp_path):
-    live = Live(cluster, tmp_path)
+def made_changes() -> list[bytes]:
+    """Messages of 700 incidents: one comes again, and one cannot be read."""
     made = [
         change(
             f"a{n % 700}", "opened" if n < 700 else "updated" if n < 1400 else "resolved", n // 700, entity=f"e{n % 50}"
@@ -161,12 +165,17 @@ def test_a_service_that_is_killed_again_and_again_leaves_the_same_tables(cluster
         for n in range(2_100)
     ]
     raw = [json.dumps(message).encode() for message in made]
-    raw[1000:1000] = [raw[10], b"not json"]  # a message that comes again, and one that cannot be read
+    raw[1000:1000] = [raw[10], b"not json"]
+    return raw
+
+
+def test_a_service_that_is_killed_again_and_again_leaves_the_same_tables(cluster, tmp_path):
+    live, raw = Live(cluster, tmp_path), made_changes()
     choose, home = random.Random(7), tmp_path / "home"
     home.mkdir()
     with KafkaProducer(**client_options(live.settings.kafka), linger_ms=2) as producer:
         sent = 0
-        for _ in range(8):
+        for _ in range(5):
             with service(live, home) as (_, process):
                 upto = min(len(raw), sent + choose.randint(100, 400))
                 for value in raw[sent:upto]:
@@ -181,10 +190,46 @@ def test_a_service_that_is_killed_again_and_again_leaves_the_same_tables(cluster
     engine = connect(None, home)
     with service(live, home):
         wait_for(lambda: position(engine, live.topics.alerts) == len(raw))
-    undisturbed = connect(f"sqlite:///{tmp_path / 'undisturbed.db'}", tmp_path)
-    migrate(undisturbed)
-    History(undisturbed, live.topics).write(records(*raw, topic=live.topics.alerts), {})
-    assert tables(engine) == tables(undisturbed)
+    assert tables(engine) == undisturbed(f"sqlite:///{tmp_path / 'undisturbed.db'}", live, raw)
+
+
+def test_the_service_postgresql_and_redis_are_killed_twenty_times_and_the_tables_are_the_same(cluster, tmp_path):
+    raw, choose = made_changes(), random.Random(11)
+    with TemporaryDirectory(prefix="streamgauge-postgresql-") as folder, ExitStack() as started:
+        postgresql, redis = PostgreSqlServer(Path(folder)), RedisServer(tmp_path)
+        started.callback(postgresql.kill)
+        started.callback(redis.kill)
+        url = postgresql.database()
+        live = Live(cluster, tmp_path, service={"database": url, "redis": redis.url})
+        producer = started.enter_context(KafkaProducer(**client_options(live.settings.kafka), linger_ms=2))
+        _, process = started.enter_context(service(live, tmp_path))
+        for kill, part in enumerate(np.array_split(np.arange(len(raw)), 20)):
+            for at in part:
+                producer.send(live.topics.alerts, raw[at], partition=0)
+            producer.flush()
+            time.sleep(0.5 * choose.random())
+            if kill % 4 == 3:
+                process.kill()
+                _, process = started.enter_context(service(live, tmp_path))
+            else:
+                server = choose.choice((postgresql, redis))
+                server.kill()
+                time.sleep(choose.random())
+                server.start()
+        engine = connect(url, tmp_path)
+        started.callback(engine.dispose)
+        wait_for(lambda: position(engine, live.topics.alerts) == len(raw))
+        assert tables(engine) == undisturbed(postgresql.database(), live, raw)
+
+
+def undisturbed(url: str, live: Live, raw: list[bytes]) -> dict[str, list[Any]]:
+    """The tables of a history that nothing has disturbed."""
+    engine = connect(url, Path())
+    migrate(engine)
+    History(engine, live.topics).write(records(*raw, topic=live.topics.alerts), {})
+    found = tables(engine)
+    engine.dispose()
+    return found
 
 
 def position(engine: Any, topic: str) -> int | None:
