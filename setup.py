@@ -86,6 +86,7 @@ setup(
         "dev": [
             *SERVE,
             "grpcio-tools",
+            "schemathesis",
             "playwright",
             "axe-playwright-python",
             "torch",

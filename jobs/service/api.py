@@ -48,7 +48,9 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, text in (
         (401, "No token, or one that does not work."),
         (403, "The token lacks a scope."),
+        (422, "The request is not as described; `detail` says what is allowed."),
         (429, "Too many requests; `Retry-After` says how many seconds to wait."),
+        (503, "The database or Kafka does not answer; try again later."),
     )
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none."}}

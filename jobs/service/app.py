@@ -106,6 +106,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
         redoc_url=None,
         openapi_url="/v1/openapi.json",
     )
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     _guard(app, only_local=local and not protected)
     _explain(app)
     app.state.parts = parts
@@ -119,6 +120,17 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     )  # an editable installation is made of links
     _observe(app, parts, shared, registry)
     return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document. FastAPI takes every answer for plain JSON; errors are problem details."""
+    if app.openapi_schema is None:
+        described = FastAPI.openapi(app)
+        for operation in (operation for path in described["paths"].values() for operation in path.values()):
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    answer["content"] = {"application/problem+json": answer["content"]["application/json"]}
+    return app.openapi_schema or {}
 
 
 def _scoring(settings: Settings) -> Scoring | None:
