@@ -33,6 +33,7 @@ from streamgauge.jobs.service.queries import Queries
 from streamgauge.jobs.service.rates import Rates
 from streamgauge.jobs.service.shared import Shared
 from streamgauge.jobs.service.targets import targets_of
+from streamgauge.jobs.service.traces import Traces
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError, InputError
 
@@ -79,7 +80,8 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
         )
     feed, redis, scoring = Feed(queries), settings.service.redis, _scoring(settings)
     shared = None if redis is None else Shared(redis.get_secret_value(), feed.look)
-    intake = Intake(settings, engine, feed.look if shared is None else shared.tell)
+    traces = Traces(settings.service.traces)
+    intake = Intake(settings, engine, feed.look if shared is None else shared.tell, traces.tracer)
     rates = Rates(settings.service.limits, shared)
     parts = Parts(settings, queries, access, intake, feed, rates, oidc, open_to_all=not protected, scoring=scoring)
     registry = CollectorRegistry()
@@ -97,6 +99,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
             looking.cancel()
         for worker in workers:
             await run_in_threadpool(worker.stop)
+        await run_in_threadpool(traces.stop)
 
     app = FastAPI(
         title="Streamgauge",
@@ -119,6 +122,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
         "/static", StaticFiles(directory=folder, follow_symlink=True)
     )  # an editable installation is made of links
     _observe(app, parts, shared, registry)
+    traces.watch(app)
     return app
 
 

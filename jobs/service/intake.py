@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 from kafka import TopicPartition
+from opentelemetry.trace import NoOpTracer, Tracer
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 from streamgauge.jobs.kafka import clients
@@ -66,11 +67,14 @@ class Intake:
     engine : Engine
     tell : callable
         Called when changes of incidents were written.
+    tracer : Tracer
+        Of the spans of the writes.
     """
 
     settings: Settings
     engine: Engine
     tell: Callable[[], None] = lambda: None
+    tracer: Tracer = field(default_factory=NoOpTracer)
     status: Status = field(default_factory=Status)
 
     def __post_init__(self) -> None:
@@ -140,10 +144,15 @@ class Intake:
                     for r in part
                 ]
                 if records:
-                    self._write(records, positions)
+                    self.write(records, positions)
                 ends = consumer.end_offsets(places) if not records else {}
                 self._note(consumer, ends)
                 self._sweep()
+
+    def write(self, records: Sequence[Record], positions: dict[Place, int]) -> None:
+        """Write records as one span; `positions` are those of the database, and are changed."""
+        with self.tracer.start_as_current_span("write history", attributes={"records": len(records)}):
+            self._write(records, positions)
 
     def _write(self, records: Sequence[Record], positions: dict[Place, int]) -> None:
         """Write records. One that the database refuses for its contents is set aside by itself."""

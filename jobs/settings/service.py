@@ -166,6 +166,9 @@ class ServiceSettings(Section):
         description="Where people reach the page, such as `https://streamgauge.example.com`; for links in what is told, and for `oidc`.",
     )
     oidc: OidcSettings | None = Field(None, description="Who else may use the service, by OpenID Connect.")
+    traces: Annotated[str, AfterValidator(_http)] | None = Field(
+        None, description="Collector of OpenTelemetry (OTLP over HTTP) for traces, such as `http://127.0.0.1:4318`."
+    )
     alertmanagers: dict[_Name, TargetSettings] = Field(
         {}, description="Alertmanagers that are told of incidents; each one of a cluster."
     )
