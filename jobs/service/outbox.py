@@ -13,7 +13,7 @@ from streamgauge.jobs.service.history import OvertakenError
 from streamgauge.jobs.service.messages import clean
 from streamgauge.jobs.service.tables import changes, deliveries, incidents, refusals
 from streamgauge.jobs.service.targets import Change
-from streamgauge.udfs.incidents.kinds import ENDED, SEVERITIES
+from streamgauge.udfs.incidents.kinds import OPEN, SEVERITIES
 
 LONGEST_REASON = 300  # characters
 _BEHIND = select(func.count()).where(changes.c.number > deliveries.c.done).correlate(deliveries).scalar_subquery()
@@ -122,7 +122,7 @@ class Outbox:
         number = newest.scalar_subquery().correlate(incidents)
         query = select(changes, incidents.c.opened, incidents.c.field, incidents.c.first)
         query = query.join(incidents, incidents.c.alert_id == changes.c.alert_id).where(changes.c.number == number)
-        query = query.where(incidents.c.state.not_in(ENDED) & (incidents.c.rank >= SEVERITIES.index(severity)))
+        query = query.where(incidents.c.state.in_(OPEN) & (incidents.c.rank >= SEVERITIES.index(severity)))
         refused = select(refusals.c.number).where(refusals.c.target == self.target)
         query = query.where(changes.c.number.not_in(refused))
         return self._changes(query.where(incidents.c.alert_id > after).order_by(incidents.c.alert_id).limit(limit))

@@ -16,7 +16,7 @@ from streamgauge.jobs.service.quality import Quality, newest_reports, quality
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, unreadable
 from streamgauge.jobs.settings.loading import RetrainSettings
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.incidents.kinds import ENDED, SEVERITIES
+from streamgauge.udfs.incidents.kinds import ENDED, OPEN, SEVERITIES
 
 MOST = 500  # rows in one answer
 NOT_HELD = "\0"  # a character that PostgreSQL cannot hold, so nothing has it in its name
@@ -48,9 +48,8 @@ class Filter:
 
     def of(self, query: Select[Any]) -> Select[Any]:
         """The query with these conditions."""
-        ended = incidents.c.state.in_(ENDED)
-        if self.state:
-            query = query.where(ended if self.state == "ended" else ~ended)
+        if self.state:  # states by name: an index does not help to find those that are not some
+            query = query.where(incidents.c.state.in_(ENDED if self.state == "ended" else OPEN))
         if self.entity is not None:
             query = query.where(incidents.c.entity == self.entity)
         if self.kind is not None:

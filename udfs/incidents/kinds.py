@@ -4,6 +4,7 @@ from __future__ import annotations
 
 OPENED, UPDATED, RESOLVED, RETRACTED = 1, 2, 3, 4  # only late events of a window retract an incident
 CHANGES = {OPENED: "opened", UPDATED: "updated", RESOLVED: "resolved", RETRACTED: "retracted"}
+OPEN = (CHANGES[OPENED], CHANGES[UPDATED])
 ENDED = (CHANGES[RESOLVED], CHANGES[RETRACTED])
 SEVERITIES = ("low", "medium", "high", "critical")
 # The status of an incident holds its kind (the lowest `KIND_BITS` bits), and above it a bit for each kind that was reported.
