@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import resource
 import tempfile
 import time
@@ -22,55 +21,29 @@ from sqlalchemy import Engine
 from streamgauge.jobs.service.app import application
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import History
-from streamgauge.jobs.service.messages import Record
 from streamgauge.jobs.service.queries import Filter, Queries
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.events.time import rfc3339
+from streamgauge.udfs.incidents.kinds import SEVERITIES
 
 from benchmarks.common import finish, say
+from tests.jobs.service.made import START, change, records
 
-START = 1_760_000_000_000
 STATES = ("opened", "updated", "resolved")
 MOST = 2_000  # records that the service takes from Kafka at a time
-ENTITIES, SEVERITIES = 20_000, ("low", "medium", "high", "critical")
+ENTITIES = 20_000
 LOOKS = 50  # of each list
 WAIT = 60.0  # seconds for all pages
 
 
-def message(incident: int, state: str) -> bytes:
+def message(incident: int, state: str) -> dict[str, Any]:
     """A change of an incident, as the job writes it."""
-    opened = START + 1_000 * incident
-    data = {
-        "alert_id": f"{incident:024x}",
-        "state": state,
-        "entity": f"entity-{incident % ENTITIES}",
-        "kind": "point",
-        "channel": "level",
-        "severity": SEVERITIES[incident % 7 % 4],
-        "score": 0.9,
-        "tail_probability": 1e-9,
-        "peak_score": 0.9,
-        "confidence": 0.8,
-        "threshold": 1e-4,
-        "window": {"from": rfc3339(opened), "to": rfc3339(opened), "anomalous_events": 1},
-        "actual": {"flow": 11.0, "heat": 5.0},
-        "expected": {"flow": 55.0, "heat": 5.1},
-        "contributions": {"flow": 0.9, "heat": 0.1},
-        "agreed": ["level"],
-        "disagreed": [],
-        "rules": [],
-        "source": {"topic": "events", "partition": 0, "offset": incident},
-        "group": None,
-    }
-    envelope = {
-        "id": f"{incident}-{state}",
-        "type": f"io.streamgauge.alert.{state}",
-        "time": rfc3339(opened),
-        "data": data,
-    }
-    return json.dumps(envelope).encode()
+    opened = rfc3339(START + 1_000 * incident)
+    names = {"entity": f"entity-{incident % ENTITIES}", "severity": SEVERITIES[incident % 7 % 4]}
+    window = {"from": opened, "to": opened, "anomalous_events": 1}
+    return change(f"{incident:024x}", state, **names, window=window) | {"time": opened}
 
 
 class Writer:
@@ -84,12 +57,12 @@ class Writer:
     def __init__(self, history: History) -> None:
         self._history, self._offset = history, 0
 
-    def write(self, messages: Iterator[bytes]) -> tuple[int, float]:
+    def write(self, messages: Iterator[dict[str, Any]]) -> tuple[int, float]:
         """Number of changes, and the seconds that writing them took."""
         written, seconds = 0, 0.0
         while values := [value for _, value in zip(range(MOST), messages, strict=False)]:
             at = self._offset
-            batch = [Record("alerts", 0, at + n, START, value) for n, value in enumerate(values)]
+            batch = records(*values, begin=at)
             began = time.perf_counter()
             written += self._history.write(batch, {("alerts", 0): at})
             seconds += time.perf_counter() - began

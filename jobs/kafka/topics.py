@@ -10,6 +10,7 @@ from typing import Any
 from kafka import TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import TopicAlreadyExistsError
+from kafka.partitioner.default import murmur2
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError
@@ -79,6 +80,11 @@ def partitions_of(kafka: KafkaSettings, topic: str) -> set[int]:
     """
     with clients.consumer(kafka, f"look at the topic {topic!r}") as consumer:
         return set(consumer.partitions_for_topic(topic) or ())
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition that Kafka's clients choose for a key."""
+    return int(murmur2(key.encode()) & 0x7FFFFFFF) % partitions if partitions > 1 else 0
 
 
 def send_control(kafka: KafkaSettings, message: ControlMessage) -> None:

@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 import structlog
-from kafka.partitioner.default import murmur2
 from streamgauge.jobs.kafka.read_range import in_time_order, newest, raw_batch
-from streamgauge.jobs.kafka.topics import partitions_of
+from streamgauge.jobs.kafka.topics import partition_of, partitions_of
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError, StreamgaugeError
 from streamgauge.udfs.entities.columns import SEEN
@@ -153,7 +152,7 @@ class EventScorer:
             rows = entities.rows_of(entity)
             if rows:
                 return max(number, 0), int(entities.store.head[rows, SEEN].sum())
-        return (murmur2(entity.encode()) & 0x7FFFFFFF) % self._partitions, 0  # where a producer sends what has this key
+        return partition_of(entity, self._partitions), 0
 
     def _rehearse(self, raw: RawBatch) -> dict[int, Answer]:
         """Answers by offset. An event that raises an error is answered so; the others are scored without it."""

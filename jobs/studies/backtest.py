@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from kafka.partitioner.default import murmur2
 from sklearn import metrics
 from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, Rows, read_rows, records
+from streamgauge.jobs.kafka.topics import partition_of
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.promise import days_by_age, together
 from streamgauge.models.contract import Flags, Floats, Ints
@@ -307,7 +307,7 @@ class _Topic:
 
     def _partition_of(self, entity: str) -> int:
         """The partition that Kafka's clients choose for the key."""
-        return (murmur2(entity.encode()) & 0x7FFFFFFF) % len(self.ends) if len(self.ends) > 1 else 0
+        return partition_of(entity, len(self.ends))
 
 
 def write_scores(results: list[Backtest], path: Path) -> None:

@@ -86,9 +86,8 @@ class EntityStore:
         self._segments: dict[int, Ints] = {}
         self._next_segment = 1
         self._saved_rows = 0  # rows in all segments
-        self._elsewhere: tuple[EntityStore, Ints] | None = (
-            None  # of a copy: the whole store, and the rows that were copied
-        )
+        # Of a copy: the whole store, and the rows that were copied.
+        self._elsewhere: tuple[EntityStore, Ints] | None = None
 
     def __len__(self) -> int:
         return len(self.index)

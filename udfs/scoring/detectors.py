@@ -11,8 +11,6 @@ from streamgauge.models.contract import Flags, Floats, Ints, Kind
 from streamgauge.models.detectors.channel.calendar import Calendar
 from streamgauge.models.detectors.channel.day_profile import DayProfile
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels
-from streamgauge.models.detectors.channel.lasting_mean import LastingMean
-from streamgauge.models.detectors.channel.runs import Runs
 from streamgauge.models.detectors.cohort.cohort_detector import CohortDetector
 from streamgauge.models.detectors.cohort.relations import Relations
 from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
@@ -255,7 +253,7 @@ class Detectors:
         none, no_looks = np.empty((len(X), 1)), np.empty((*X.shape, 0))
         for detector in self.rich:
             part = rich[:, :, at : (at := at + detector.numbers_per_feature)]
-            of_runs = isinstance(detector, Runs | LastingMean)
+            of_runs = isinstance(detector, FieldChannels) and any(channel.of_runs for channel in detector.channels)
             watches = detector.anomaly_kind != "point" or of_runs
             if kind not in self._on[detector.name] or (watches and X.shape[1] > MOST_WATCHED):
                 continue

@@ -15,6 +15,8 @@ AT_FIRST, RATE = 2.0, 0.05  # excursions that are assumed before any was seen, a
 # An excursion of more evidence than `SUSPICIOUS` may be a fault that comes again: it is learned as if there had been `DOUBT` times as many.
 SUSPICIOUS, DOUBT = 9.0, 10.0
 HIGHER = 1.25  # a peak counts if it is this much higher than the one before it in its excursion
+MOST_EVIDENCE = 40.0  # beyond, an excursion is as clear as it can be
+LEAST_EVIDENCE = 6.0  # one that is not clear yet is no look: it would only make single events less clear
 FORGETS = 50_000.0  # events after which all counts are halved
 
 

@@ -8,9 +8,14 @@ from typing import ClassVar, Literal
 from numba import njit
 from streamgauge.models.calibration.learned_tail import ideal_evidence
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, excursion_evidence
+from streamgauge.models.detectors.channel.excursion import (
+    EXCURSION_NUMBERS,
+    LEAST_EVIDENCE,
+    MOST_EVIDENCE,
+    excursion_evidence,
+)
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
-from streamgauge.models.detectors.channel.levels import AT_FIRST, RHYTHM
+from streamgauge.models.detectors.channel.levels import share_shown
 from streamgauge.models.detectors.channel.usual_level import CLIP, LEVEL_NUMBERS, MEAN, SPREAD, distance, learn_level
 
 LASTING, DRIFTING = range(2)  # the channels
@@ -31,10 +36,6 @@ ALIKE = 10.0
 LEAST = 30.0  # means that stand alone, of an entity that has shown how it changes over the day; others need more
 BASE = 2.0  # ideal evidence at which an excursion begins
 AWAY, SLOWLY = 2.0, 80.0  # a mean drifts if it is so many deviations away for more than so many values
-LEAST_EVIDENCE, MOST_EVIDENCE = (
-    6.0,
-    40.0,
-)  # a mean that is not clear yet is no look: it would only make single events less clear
 # A field that changes more seldom than this has few values, such as a command: the means of such values are far from normal.
 MOSTLY_EQUAL, EQUAL_GAIN = 0.5, 0.001
 
@@ -109,8 +110,7 @@ def _means(state, rows, X, times, quarantined, gain, expected, evidence):  # typ
             cell[FAR_FOR] = cell[FAR_FOR] + 1.0 if far else 0.0
             if not far or cell[FAR_FOR] > FEW:
                 cell[LAST_MEAN] += max(GAIN, 1.0 / (count + 1.0)) * (x - cell[LAST_MEAN])
-            shown = AT_FIRST + (1.0 - AT_FIRST) * min(max((times[i] - cell[SINCE]) / RHYTHM, 0.0), 1.0)
-            found = _evidence(cell, count / ALIKE, shown, learn)
+            found = _evidence(cell, count / ALIKE, share_shown(times[i] - cell[SINCE]), learn)
             if found >= LEAST_EVIDENCE and cell[EQUAL] < MOSTLY_EQUAL:
                 evidence[i, f, DRIFTING if cell[AWAY_FOR] > SLOWLY else LASTING] = min(found, MOST_EVIDENCE)
             if learn:

@@ -106,6 +106,12 @@ class Levels(FieldChannels):
 
 
 @njit(cache=True)
+def share_shown(age):  # type: ignore[no-untyped-def]
+    """How much the values of an entity count for the tail that has sent values for `age` milliseconds, up to 1."""
+    return AT_FIRST + (1.0 - AT_FIRST) * min(max(age / RHYTHM, 0.0), 1.0)
+
+
+@njit(cache=True)
 def _cohort_ready(cohort):  # type: ignore[no-untyped-def]
     return cohort[ENTITIES] >= ENOUGH_ENTITIES and cohort[VALUES] >= ENOUGH_VALUES and cohort[WITHIN] > 0.0
 
@@ -202,7 +208,7 @@ def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expecte
             if count == 0.0:
                 cell[LAST_VALUES : LAST_VALUES + LAST_NUMBERS] = x
                 cell[SINCE] = times[i]
-            shown = AT_FIRST + (1.0 - AT_FIRST) * min(max((times[i] - cell[SINCE]) / RHYTHM, 0.0), 1.0)
+            shown = share_shown(times[i] - cell[SINCE])
             last = cell[LAST_VALUES : LAST_VALUES + LAST_NUMBERS]
             statistics[LEVEL] = x
             statistics[CHANGE], statistics[DEPARTURE], statistics[RECENT] = compared(last, x, cell[LEVELS:], count)

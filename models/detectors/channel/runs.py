@@ -11,7 +11,12 @@ from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.beat import BEAT_NUMBERS, beat_evidence, usual_gap
 from streamgauge.models.detectors.channel.deviation_sum import LEAST, SUM_NUMBERS, restart_sum, sum_evidence
 from streamgauge.models.detectors.channel.equal_runs import EQUAL_NUMBERS, run_evidence
-from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, excursion_evidence
+from streamgauge.models.detectors.channel.excursion import (
+    EXCURSION_NUMBERS,
+    LEAST_EVIDENCE,
+    MOST_EVIDENCE,
+    excursion_evidence,
+)
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
 from streamgauge.models.detectors.channel.usual_level import CLIP
 
@@ -31,8 +36,6 @@ SPREAD_COUNT = FLOOR_AT + SUM_NUMBERS
 WIDTH = SPREAD_COUNT + 1
 # What is summed up: values; what the time of day does not explain; steps of a counter.
 VALUE, RESIDUAL, STEP = 1.0, 2.0, 3.0
-MOST_EVIDENCE = 40.0  # beyond, a run is as clear as it can be
-LEAST_EVIDENCE = 6.0  # a run that is not clear yet is no look: it would only make single events less clear
 LINE = 5.0  # how much faster than all else the sum of deviations forgets
 SETTLED, SETTLED_FLOOR = 400.0, 30.0  # values, and blocks, after which a deviation is the new level
 SLOWEST = 0.02  # least weight of a block of the floor
