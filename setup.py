@@ -82,6 +82,7 @@ setup(
         "icalendar",
         "recurring-ical-events",
         "tzdata",
+        "zstandard",
     ],
     extras_require={
         "train": ["torch", "onnx", "onnxscript"],

@@ -81,11 +81,12 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     topics = kafka.topics
 
     # Kafka -> shard -> batches of a few milliseconds, assembled in the JVM
-    tables.execute_sql(events_table(kafka))
+    tables.execute_sql(events_table(kafka, settings.event.needs_keys))
     keys = shard_keys(batch.shards, MAX_PARALLELISM)
-    shard = shard_expression(keys, batch.sharding, settings.event.entity)
+    shard = shard_expression(keys, batch.sharding, settings.event)
     needs_heartbeats = settings.silence is not None or bool(settings.windows)  # time goes on when no event comes
-    batches = batches_by_shard(tables, shard, batch.window, keys if needs_heartbeats else None)
+    beats = keys if needs_heartbeats else None
+    batches = batches_by_shard(tables, shard, batch.window, beats, settings.event.needs_keys)
 
     # control messages and feedback, to every task
     messages = message_stream(tables, kafka).broadcast(CONTROL_STATE)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+from streamgauge.jobs.cluster.event_findings import Finding, about_events
 from streamgauge.jobs.cluster.home import existing_or_new
 from streamgauge.jobs.cluster.local_cluster import PORTS, Cluster, java, port_in_use
 from streamgauge.jobs.cluster.resources import constraints
@@ -19,19 +18,9 @@ from streamgauge.jobs.kafka.read_range import newest, raw_batch
 from streamgauge.jobs.kafka.topics import partitions_of, wanted
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import InputError, StreamgaugeError
-from streamgauge.udfs.events.decode import decode
 
 PINNED = ("apache-flink", "numpy", "numba", "river", "kafka-python", "msgspec", "pydantic")
-LOOK_AT = 5_000  # number of newest events whose keys are checked
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Result of a check: ok, warning or failure, and a message."""
-
-    check: str
-    state: str
-    message: str
+LOOK_AT = 5_000  # number of newest records that are looked at
 
 
 def examine(settings: Settings, home: Path | None = None) -> list[Finding]:
@@ -51,7 +40,7 @@ def examine(settings: Settings, home: Path | None = None) -> list[Finding]:
         ("disk", lambda _: _disk(home)),
         ("ports", lambda _: _ports(home)),
         ("topics", _topics),
-        ("keys", _keys),
+        ("events", _events),
     ]
     findings: list[Finding] = []
     for name, check in checks:
@@ -118,6 +107,18 @@ def _ports(home: Path | None) -> Finding:
     return Finding("ports", "ok", "free: " + ", ".join(map(str, PORTS.values())))
 
 
+def _events(settings: Settings) -> list[Finding]:
+    """Read the newest events as the job does, and say what it will make of them."""
+    topic = settings.kafka.topics.events
+    try:
+        records = newest(settings.kafka, topic, LOOK_AT)
+    except InputError as error:
+        return [Finding("events", "warning", str(error))]
+    if not records:
+        return [Finding("events", "warning", f"{topic} is empty: nothing can be said of its events")]
+    return about_events(raw_batch(records), settings)
+
+
 def _topics(settings: Settings) -> list[Finding]:
     kafka = settings.kafka
     findings = []
@@ -135,28 +136,3 @@ def _topics(settings: Settings) -> list[Finding]:
         message = f"{kafka.topics.events} has {events} partitions for {settings.batch.shards} shards: some stay idle"
         findings.append(Finding("topics", "warning", message))
     return findings or [Finding("topics", "ok", f"all {len(wanted(kafka, 1))} there at {kafka.bootstrap}")]
-
-
-def _keys(settings: Settings) -> Finding:
-    """Check that producers key by entity, on the newest events, read as the job reads them."""
-    kafka, topic = settings.kafka, settings.kafka.topics.events
-    seen: dict[str, set[int]] = defaultdict(set)
-    try:
-        records = newest(kafka, topic, LOOK_AT)
-    except InputError as error:
-        return Finding("keys", "warning", str(error))
-    count, unkeyed = len(records), sum(record.key is None for record in records)
-    events, _ = decode(raw_batch(records), settings.event)
-    for entity, row in zip(events.entities, events.rows.tolist(), strict=True):
-        seen[entity].add(records[row].partition)
-    spread = sorted(entity for entity, where in seen.items() if len(where) > 1)
-    if spread and settings.batch.sharding == "partition":
-        names = ", ".join(spread[:3])
-        message = (
-            f"{len(spread)} entities are on several partitions ({names}): producers must key by entity, "
-            "or set batch.sharding: entity"
-        )
-        return Finding("keys", "failure", message)
-    if unkeyed and settings.batch.sharding == "partition":
-        return Finding("keys", "warning", f"{unkeyed} of {count} events have no key")
-    return Finding("keys", "ok", f"{count} newest events, {len(seen)} entities, each on one partition")

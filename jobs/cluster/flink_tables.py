@@ -8,26 +8,18 @@ from pyflink.common import Types
 from pyflink.datastream.data_stream import DataStream, KeyedStream
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
+from streamgauge.jobs.cluster.entity_sql import entity_sql, quoted
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.udfs.flink.scoring import HEARTBEAT, PLACES
+from streamgauge.udfs.settings.event import EventSettings
 
 # Parallel arrays, never an array of rows: in thread mode its rows all arrive equal to the last one.
-BATCH = Types.ROW(
-    [
-        Types.OBJECT_ARRAY(Types.PRIMITIVE_ARRAY(Types.BYTE())),
-        Types.OBJECT_ARRAY(Types.LONG()),
-        Types.OBJECT_ARRAY(Types.LONG()),
-    ]
-)
+BYTES, LONGS = Types.OBJECT_ARRAY(Types.PRIMITIVE_ARRAY(Types.BYTE())), Types.OBJECT_ARRAY(Types.LONG())
 STARTS = {"earliest": "earliest-offset", "latest": "latest-offset", "committed": "group-offsets"}
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _options(options: dict[str, str]) -> str:
-    return ",\n  ".join(f"{_quoted(key)} = {_quoted(value)}" for key, value in options.items())
+    return ",\n  ".join(f"{quoted(key)} = {quoted(value)}" for key, value in options.items())
 
 
 def _source(kafka: KafkaSettings, topic: str, start: str, group: str) -> dict[str, str]:
@@ -45,16 +37,22 @@ def _source(kafka: KafkaSettings, topic: str, start: str, group: str) -> dict[st
     }
 
 
-def events_table(kafka: KafkaSettings) -> str:
-    """DDL of the raw events: payload, partition, offset, Kafka's timestamp."""
+def events_table(kafka: KafkaSettings, keys: bool = False) -> str:
+    """DDL of the raw events: payload, partition, offset, Kafka's timestamp; and the key, if it is needed."""
+    options = _source(kafka, kafka.topics.events, STARTS[kafka.start], kafka.group)
+    if keys:
+        del options["format"]
+        options |= {"value.format": "raw", "key.format": "raw", "key.fields": "record_key"}
+        options["value.fields-include"] = "EXCEPT_KEY"
     return f"""CREATE TABLE event_records (
+  {"record_key BYTES," if keys else ""}
   payload BYTES,
   `partition` INT METADATA VIRTUAL,
   `offset` BIGINT METADATA VIRTUAL,
   stamp TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
   arrival AS PROCTIME()
 ) WITH (
-  {_options(_source(kafka, kafka.topics.events, STARTS[kafka.start], kafka.group))}
+  {_options(options)}
 )"""
 
 
@@ -81,7 +79,8 @@ def heartbeats_table(shards: int) -> str:
 
 
 # One record at a place that no real record has. Arrays that are null cannot be used: thread mode does not convert them.
-_BEAT = f"ARRAY[CAST(NULL AS BYTES)], ARRAY[CAST({HEARTBEAT} AS BIGINT)], ARRAY[CAST(0 AS BIGINT)]"
+_NO_BYTES = "ARRAY[CAST(NULL AS BYTES)]"
+_BEAT = f"{_NO_BYTES}, ARRAY[CAST({HEARTBEAT} AS BIGINT)], ARRAY[CAST(0 AS BIGINT)]"
 
 
 def message_stream(tables: StreamTableEnvironment, kafka: KafkaSettings) -> DataStream:
@@ -89,7 +88,7 @@ def message_stream(tables: StreamTableEnvironment, kafka: KafkaSettings) -> Data
     queries = []
     for name, topic in (("control", kafka.topics.control), ("feedback", kafka.topics.feedback)):
         tables.execute_sql(messages_table(kafka, name, topic))
-        queries.append(f"SELECT payload, `offset`, {_quoted(topic)} AS topic FROM {name}")
+        queries.append(f"SELECT payload, `offset`, {quoted(topic)} AS topic FROM {name}")
     return tables.to_data_stream(tables.sql_query(" UNION ALL ".join(queries)))
 
 
@@ -123,20 +122,23 @@ def shard_keys(shards: int, max_parallelism: int) -> list[int]:
     return keys
 
 
-def shard_expression(keys: list[int], sharding: str, entity: str) -> str:
+def shard_expression(keys: list[int], sharding: str, event: EventSettings) -> str:
     """SQL expression for the shard key of a record."""
     array = f"ARRAY[{', '.join(map(str, keys))}]"
     number = "`partition`"
     if sharding == "entity":
-        path = _quoted('$["' + entity.replace('"', '\\"') + '"]')
         # a record without an entity is assigned by its partition; it becomes a dead letter
-        hashed = f"HASH_CODE(JSON_VALUE(CAST(payload AS STRING), {path}))"
+        hashed = f"HASH_CODE({entity_sql(event, 'CAST(payload AS STRING)', 'CAST(record_key AS STRING)')})"
         number = f"ABS(MOD(COALESCE({hashed}, `partition`), {len(keys)}))"
     return f"{array}[MOD({number}, {len(keys)}) + 1]"
 
 
 def batches_by_shard(
-    tables: StreamTableEnvironment, shard: str, window: int, heartbeats_to: list[int] | None = None
+    tables: StreamTableEnvironment,
+    shard: str,
+    window: int,
+    heartbeats_to: list[int] | None = None,
+    keys: bool = False,
 ) -> KeyedStream:
     """All records of a time window as one row of parallel arrays, keyed by shard.
 
@@ -150,35 +152,42 @@ def batches_by_shard(
         Length of the window, milliseconds.
     heartbeats_to : list of int, optional
         Keys of the shards that get heartbeats (one record at the place `HEARTBEAT`), so that time goes on when no event comes.
+    keys : bool
+        Whether the keys of the records are a further array.
     """
+    key, all_keys, no_key = (
+        (", record_key", ", ARRAY_AGG(record_key) AS record_keys", f", {_NO_BYTES}") if keys else ("",) * 3
+    )
+    record_keys = ", record_keys" if keys else ""
     tables.create_temporary_view(
         "sharded_records",
         tables.sql_query(
-            f"""SELECT {shard} AS shard, payload, arrival,
+            f"""SELECT {shard} AS shard, payload, arrival{key},
   `offset` * CAST({PLACES} AS BIGINT) + `partition` AS place,
   TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', CAST(stamp AS TIMESTAMP(3))) * CAST(1000 AS BIGINT)
     + EXTRACT(MILLISECOND FROM stamp) AS stamp
 FROM event_records"""
         ),
     )
-    query = f"""SELECT shard, ROW(payloads, places, stamps) AS batch FROM (
-  SELECT shard, ARRAY_AGG(payload) AS payloads, ARRAY_AGG(place) AS places, ARRAY_AGG(stamp) AS stamps
+    query = f"""SELECT shard, ROW(payloads, places, stamps{record_keys}) AS batch FROM (
+  SELECT shard, ARRAY_AGG(payload) AS payloads, ARRAY_AGG(place) AS places, ARRAY_AGG(stamp) AS stamps{all_keys}
   FROM TABLE(TUMBLE(TABLE sharded_records, DESCRIPTOR(arrival), INTERVAL '{window / 1000:.3f}' SECOND(5, 3)))
   GROUP BY shard, window_start, window_end)"""
     if heartbeats_to:
         tables.execute_sql(heartbeats_table(len(heartbeats_to)))
         query += f"""
-UNION ALL SELECT ARRAY[{", ".join(map(str, heartbeats_to))}][shard] AS shard, ROW({_BEAT}) AS batch FROM heartbeats"""
+UNION ALL SELECT ARRAY[{", ".join(map(str, heartbeats_to))}][shard] AS shard, ROW({_BEAT}{no_key}) AS batch FROM heartbeats"""
     batches = tables.sql_query(query)
     stream = tables.to_data_stream(batches)
     # PyFlink's keyed operators expect rows of (key, value). They are built in SQL and keyed in Java, because
     # DataStream.key_by would call Python for every element.
-    keyed = Types.ROW_NAMED(["shard", "batch"], [Types.INT(), BATCH])
+    batch = Types.ROW([BYTES, LONGS, LONGS, *([BYTES] if keys else [])])
+    keyed = Types.ROW_NAMED(["shard", "batch"], [Types.INT(), batch])
     in_java: Any = stream._j_data_stream  # noqa: SLF001  PyFlink has no public name for it
     in_java.getTransformation().setOutputType(keyed.get_java_type_info())
     selector = get_gateway().jvm.KeyByKeySelector()
     key_type = Types.ROW([Types.INT()]).get_java_type_info()
-    return KeyedStream(in_java.keyBy(selector, key_type), BATCH, stream)
+    return KeyedStream(in_java.keyBy(selector, key_type), batch, stream)
 
 
 def message_sink(

@@ -25,6 +25,7 @@ SHOWN = (  # of the figures, in the terminal; the others are for programs
     "events",
     "entities",
     "unjudged",
+    "unread",
     "late",
     "incidents",
     "days",

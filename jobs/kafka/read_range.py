@@ -43,8 +43,11 @@ def read_range(consumer: KafkaConsumer, place: TopicPartition, begin: int, end: 
 
 def raw_batch(records: Sequence[Any]) -> RawBatch:
     """Kafka records as a batch for the pipeline."""
-    columns = (np.array([getattr(r, name) for r in records], np.int64) for name in ("partition", "offset", "timestamp"))
-    return RawBatch([record.value for record in records], *columns)
+    partitions, offsets, stamps = (
+        np.array([getattr(r, name) for r in records], np.int64) for name in ("partition", "offset", "timestamp")
+    )
+    keys = [record.key for record in records]
+    return RawBatch([record.value for record in records], partitions, offsets, stamps, keys)
 
 
 def newest(kafka: KafkaSettings, topic: str, most: int) -> list[Any]:
@@ -127,13 +130,14 @@ def in_time_order(batches: list[RawBatch]) -> RawBatch:
     """
     names = ("partitions", "offsets", "stamps")
     columns = [np.concatenate([np.empty(0, np.int64), *(getattr(b, name) for b in batches)]) for name in names]
-    partitions, _, stamps = columns
+    partitions, offsets, stamps = columns
     moments = stamps.copy()
     for number in np.unique(partitions):
         mine = partitions == number
         moments[mine] = np.maximum.accumulate(stamps[mine])
     payloads = list(chain.from_iterable(batch.payloads for batch in batches))
-    return RawBatch(payloads, *columns).take(np.argsort(moments, kind="stable"))
+    keys = list(chain.from_iterable(batch.keys or [None] * len(batch) for batch in batches))
+    return RawBatch(payloads, partitions, offsets, stamps, keys).take(np.argsort(moments, kind="stable"))
 
 
 def _places(consumer: KafkaConsumer, kafka: KafkaSettings, topic: str) -> list[TopicPartition]:

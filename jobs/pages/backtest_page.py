@@ -248,6 +248,8 @@ def _aside(results: list[Backtest]) -> list[tuple[str, int]]:
     rows.append(("late: too old to be scored", counts.get("late", 0)))
     rows.append(("quarantined: scored, but not learned", counts.get("held_back", 0)))
     rows.append(("unjudged: too little was known", counts.get("unjudged", 0)))
+    rows.append(("unread: no field of the event is looked at", counts.get("unread", 0)))
+    rows.append(("skipped: the record holds no event", counts.get("skipped", 0)))
     return [row for row in rows if row[1]]
 
 

@@ -18,7 +18,6 @@ from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError, StreamgaugeError
 from streamgauge.udfs.entities.columns import SEEN
 from streamgauge.udfs.entities.stretch import Stretch
-from streamgauge.udfs.events.decode import decode
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.incidents.judge import Judged
 from streamgauge.udfs.incidents.kinds import KINDS, OPENED, SEVERITIES
@@ -138,7 +137,7 @@ class EventScorer:
         self._next += n
         raw = RawBatch(payloads, np.zeros(n, np.int64), offsets, np.full(n, int(time.time() * 1000)))
         answers: list[Answer] = [{"entity": None, "known": 0} for _ in range(n)]
-        events, _ = decode(raw, self._shard.settings.event)
+        events, _ = self._shard.reader.read(raw)
         for row, entity in zip(events.rows.tolist(), events.entities, strict=True):
             number, known = self._place(entity)
             raw.partitions[row] = number

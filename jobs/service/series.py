@@ -13,7 +13,7 @@ from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.read_range import raw_batch, read_range
 from streamgauge.jobs.pages.thinned import thinned
 from streamgauge.jobs.settings.loading import Settings
-from streamgauge.udfs.events.decode import decode
+from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.time import epoch_milliseconds, rfc3339
 
 BEFORE, AFTER = 4_000, 2_000  # offsets of the partition that are read on each side of the incident
@@ -80,7 +80,7 @@ def around(settings: Settings, incident: dict[str, Any]) -> Series | None:
         records = [record for part in read_range(consumer, place, begin, end) for record in part]
     if not records:
         return None
-    events, _ = decode(raw_batch(records), settings.event)
+    events, _ = Reader(settings.event).read(raw_batch(records))
     points = [
         (entity, time, float(values[name]))
         for entity, time, values in zip(events.entities, events.times.tolist(), events.values, strict=True)

@@ -6,6 +6,7 @@ import numerical libraries (docs/adr/002).
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -28,6 +29,15 @@ class TopicSettings(Section):
     )
     feedback: str = Field("feedback", min_length=1, description="Feedback: what people say of alerts.")
     retrain_requests: str = Field("retrain-requests", min_length=1, description="Models whose data have drifted.")
+
+    @model_validator(mode="after")
+    def _possible(self) -> TopicSettings:
+        for key, name in self.model_dump().items():
+            if not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name) or name in (".", ".."):
+                raise ValueError(
+                    f"{key}: {name!r} is no name of one topic: letters, digits, dots, dashes and underscores, at most 249"
+                )
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> TopicSettings:

@@ -109,6 +109,11 @@ class Settings(PipelineSettings):
                 f"job.parallelism is {self.job.parallelism}, but at most one task for each of the {self.batch.shards} "
                 "shards has work: lower it, or raise batch.shards"
             )
+        if self.batch.sharding == "entity" and not (self.event.plain or self.event.needs_keys):
+            raise ValueError(
+                f"batch.sharding is entity, but Flink cannot find the entity in records of event.format {self.event.format}: "
+                "write sharding: partition, or event.entity: $key"
+            )
         detectors = self.detectors
         if not any(getattr(detectors, name) for name in type(detectors).model_fields):
             raise ValueError("detectors: at least one is needed")

@@ -26,7 +26,7 @@ from streamgauge.udfs.incidents.promise import AGES, DAY
 from streamgauge.udfs.monitoring.quality import TRACKED
 from streamgauge.udfs.output.alert import scores_of
 from streamgauge.udfs.pipeline.shard import Shard
-from streamgauge.udfs.settings.pipeline import EventSettings
+from streamgauge.udfs.settings.event import EventSettings
 
 _encode = msgspec.json.Encoder().encode
 BATCH = 2_000

@@ -24,7 +24,7 @@ from streamgauge.models.errors import InputError, ModelError, SettingsError
 from streamgauge.models.evaluation.explanation import Counterfactual, counterfactuals
 from streamgauge.udfs.control.feedback import parse_feedback
 from streamgauge.udfs.control.messages import parse
-from streamgauge.udfs.events.decode import decode
+from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.output.alert import SILENCE, score_of, scores_of
@@ -159,7 +159,7 @@ def _around(found: Explanation, settings: Settings, records: list[Any], offset: 
     if not numbers:
         return
     found.blamed = max(numbers, key=lambda name: data["contributions"].get(name, 0.0))
-    events, _ = decode(raw_batch(records), settings.event)
+    events, _ = Reader(settings.event).read(raw_batch(records))
     mine = [k for k, entity in enumerate(events.entities) if entity == data["entity"]]
     at = int(np.searchsorted([records[int(events.rows[k])].offset for k in mine], offset))
     mine = mine[max(0, at - AROUND) : at + AROUND + 1]
@@ -174,7 +174,7 @@ def _windows_around(found: Explanation, settings: Settings, records: list[Any], 
     data = found.alert["data"]
     name, of = data["aggregate"]["window"], settings.windows[data["aggregate"]["window"]]
     found.blamed = max(data["actual"], key=lambda field: data["contributions"].get(field, 0.0))
-    events, _ = decode(raw_batch(records), settings.event)
+    events, _ = Reader(settings.event).read(raw_batch(records))
     events = events.drop({k for k, entity in enumerate(events.entities) if entity != data["entity"]})
     kept = KeptEvents(columns_of([of]), "")
     kept.add(events.entities, events.times, events.rows, kept.read(events))
@@ -242,16 +242,20 @@ def _what_if(found: Explanation, before: Shard, record: Any, settings: Settings)
         if data["expected"].get(n) is not None
     ]
     names = [n for n in names if isinstance(data["actual"].get(n), int | float)][:MOST_FIELDS]
-    event = decode(raw_batch([record]), settings.event)[0].values[0]
+    read, _ = Reader(settings.event).read(raw_batch([record]))
+    if len(read) != 1:
+        found.notes.append(
+            "the record holds several events, so no values are tried that would not have raised the alert"
+        )
+        return
+    event = read.values[0]
 
     def score(X: Floats) -> Floats:
         scores = np.empty(len(X))
         for i, x in enumerate(X):
             changed = {**event, **dict(zip(names, x.tolist(), strict=True))}
-            raw = RawBatch(
-                [msgspec.json.encode(changed)],
-                *(np.array([getattr(record, k)]) for k in ("partition", "offset", "timestamp")),
-            )
+            partition, offset, stamp = (np.array([getattr(record, k)]) for k in ("partition", "offset", "timestamp"))
+            raw = RawBatch([msgspec.json.encode(changed)], partition, offset, stamp, [record.key])
             evidence = _copied(before).process(raw).alert_evidence
             scores[i] = float(scores_of(evidence[0])[0]) if evidence else 0.0
         return scores

@@ -19,10 +19,10 @@ from streamgauge.jobs.settings.loading import validated
 from streamgauge.jobs.studies.sampled_fields import MOSTLY, Sample, SeenField, sample_of, text_of
 from streamgauge.models.contract import Ints
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.events.decode import decode
 from streamgauge.udfs.events.entity import MAX_ENTITY
+from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.time import DAY, epoch_milliseconds
-from streamgauge.udfs.settings.pipeline import EventSettings
+from streamgauge.udfs.settings.event import EventSettings
 
 REPEATS = 2  # records of each entity on average, at least
 SEVERAL = 5  # values of an entity's field whose name says nothing
@@ -137,8 +137,6 @@ def guess(records: Sequence[Any], kafka: KafkaSettings, topic: str, entity: str 
     if all(choice.key != "event.entity" for choice in choices):  # the file says nothing of it otherwise
         notes.insert(0, f"The entity is in the field {json.dumps(who.name)}: {why}.")
     notes += _readable(records, choices)
-    if time is None:
-        notes.append("No field holds times, so Kafka's timestamp is the time of an event.")
     if kafka.properties:
         notes.append("kafka.properties are not written, because they may hold secrets. The job needs them, too.")
     return Guess(topic, len(records), sample.fields, roles, choices, notes)
@@ -157,8 +155,8 @@ def _time(sample: Sample) -> tuple[SeenField | None, list[Choice]]:
     if not found:
         if any(one.name == EventSettings().time for one in sample.fields):
             why = "the field that has this name by default does not hold times; without one, Kafka's timestamp counts"
-            return None, [Choice("event.time", "", why)]
-        return None, []
+            return None, [Choice("event.time", None, why)]
+        return None, [Choice("event.time", None, "no field holds times, so Kafka's timestamp is the time of an event")]
     _, time, ahead = min(found, key=lambda row: row[0])
     near = float((np.abs(ahead) <= DAY).mean())
     choices = [Choice("event.time", time.name, f"it holds times; {near:.0%} are within a day of Kafka's timestamp")]
@@ -376,12 +374,14 @@ def _comment(text: str, indent: str) -> list[str]:
 def _readable(records: Sequence[Any], choices: list[Choice]) -> list[str]:
     """How many of the records become events with these settings, and why the others do not."""
     event = {choice.key.partition(".")[2]: choice.value for choice in choices if choice.key.startswith("event.")}
-    events, dead = decode(raw_batch(records), EventSettings.model_validate(event))
+    events, dead = Reader(EventSettings.model_validate(event)).read(raw_batch(records))
     reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(one.reason for one in dead).most_common())
-    return [
-        f"{len(events)} of {len(records)} records are events with these settings."
+    notes = [
+        f"{len(events)} events are read from {len(records)} records with these settings."
+        + f" {events.skipped} records hold no event." * bool(events.skipped)
         + f" Dead letters: {reasons}." * bool(dead)
     ]
+    return notes + [f"{remark.text[0].upper()}{remark.text[1:]}." for remark in events.remarks]
 
 
 def as_dict(found: Guess) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,9 @@ from streamgauge.jobs.files.read_files import Columns, read_rows
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.jobs.studies.judging import Opening
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.udfs.events.decode import flatten
+from streamgauge.udfs.events.numbers import number_of
+from streamgauge.udfs.events.payload import Names, flatten
+from streamgauge.udfs.events.records import UnreadableError
 from streamgauge.udfs.events.schema import as_float
 from streamgauge.udfs.incidents.kinds import SEVERITIES
 
@@ -209,7 +210,9 @@ def numbers(fields: pd.DataFrame, name: str) -> Floats:
 
 def as_numbers(values: Iterable[Any]) -> Floats:
     """Values of any type as numbers; NaN for what is not finite, or no number."""
-    return _finite(np.array([as_float(item) if isinstance(item, int | float) else math.nan for item in values]))
+    return _finite(
+        np.array([as_float(item) if isinstance(item, bool) else as_float(number_of(item)) for item in values])
+    )
 
 
 def _finite(values: Floats) -> Floats:
@@ -218,6 +221,6 @@ def _finite(values: Floats) -> Floats:
 
 def _nested(outer: str, item: Any, name: str) -> Any:
     try:
-        return flatten({outer: item}, ANY_SIZE).get(name) if isinstance(item, dict) else None
-    except RecursionError:  # such a record is a dead letter
+        return flatten({outer: item}, Names(ANY_SIZE)).get(name) if isinstance(item, dict) else None
+    except UnreadableError:  # such a record is a dead letter
         return None

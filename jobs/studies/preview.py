@@ -15,11 +15,11 @@ from streamgauge.jobs.studies.incident_series import as_numbers
 from streamgauge.jobs.studies.judging import openings
 from streamgauge.models.contract import Floats
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.events.decode import decode
+from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import Events, RawBatch
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.pipeline.shard import Shard
-from streamgauge.udfs.settings.pipeline import EventSettings
+from streamgauge.udfs.settings.event import EventSettings
 
 PART = 20_000  # records
 
@@ -48,7 +48,7 @@ class Past:
         """The records and their events, a part at a time."""
         for start in range(0, len(self.records), PART):
             raw = self.records.take(np.arange(start, min(start + PART, len(self.records))))
-            yield raw, decode(raw, event)[0]
+            yield raw, Reader(event).read(raw)[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import msgspec
 import numpy as np
+from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.models.contract import Ints
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.events.decode import NamesTooLongError, flatten
 from streamgauge.udfs.events.entity import MAX_ENTITY, digits, shown
+from streamgauge.udfs.events.reader import Reader
+from streamgauge.udfs.settings.event import EventSettings
 
 MOSTLY = 0.95  # share of the records of which something must hold
 CATEGORIES, OF_EACH = 50, 10  # a category has at most so many values, and on average at least so many records of each
-_decoder = msgspec.json.Decoder()
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Sample:
 
 
 def sample_of(records: Sequence[Any], topic: str) -> Sample:
-    """The records that are JSON objects.
+    """The events of records.
 
     Parameters
     ----------
@@ -124,11 +124,12 @@ def sample_of(records: Sequence[Any], topic: str) -> Sample:
     """
     if not records:
         raise InputError(f"the topic {topic!r} is empty: nothing can be guessed before it has records")
-    found = [(record, value) for record in records if (value := _object(record.value)) is not None]
+    read = Reader(EventSettings()).find(raw_batch(records))
+    found = [(records[row], value) for row, value in zip(read.rows, read.values, strict=True)]
     if not found:
         first = (records[-1].value or b"")[:40]
         raise InputError(
-            f"none of the {len(records)} newest records of {topic!r} is a JSON object, which an event has to be; "
+            f"none of the {len(records)} newest records of {topic!r} holds an event in JSON; "
             f"the last one begins with {first!r}"
         )
     names = dict.fromkeys(name for _, value in found for name in value)
@@ -138,15 +139,6 @@ def sample_of(records: Sequence[Any], topic: str) -> Sample:
         [record.partition for record, _ in found],
         np.array([record.timestamp for record, _ in found], np.int64),
     )
-
-
-def _object(payload: bytes | None) -> dict[str, Any] | None:
-    """A payload as a flat object; None if it is none."""
-    try:
-        value = _decoder.decode(payload or b"")
-        return flatten(value, len(payload or b"")) if isinstance(value, dict) else None
-    except (ValueError, RecursionError, NamesTooLongError):
-        return None
 
 
 def text_of(value: Any) -> str:

@@ -23,10 +23,9 @@ from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past, make_candidate
 from streamgauge.udfs.control.feedback import Stretch
-from streamgauge.udfs.events.decode import decode
+from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.schema import Alignment
-from streamgauge.udfs.settings.pipeline import EventSettings
 
 CANDIDATE = "candidate"  # alias of the version that was trained last
 DEFAULT_LAST = 50_000  # newest events of the topic to train on
@@ -149,7 +148,7 @@ def past_of_topic(
         The broker does not answer.
     """
     kafka, topic = settings.kafka, settings.kafka.topics.events
-    found = _Gathered(settings.event, Alignment(settings.event))
+    found = _Gathered(Reader(settings.event), Alignment(settings.event))
     with clients.consumer(kafka, f"read {topic!r}") as consumer:
         partitions = sorted(consumer.partitions_for_topic(topic) or ())
         if not partitions:
@@ -176,7 +175,7 @@ class _Gathered:
 
     Attributes
     ----------
-    settings : EventSettings
+    reader : Reader
     alignment : Alignment
         Assigns each field its column.
     read : list of str
@@ -187,7 +186,7 @@ class _Gathered:
         Events that are left out, because they cannot be read, or because they are confirmed anomalies.
     """
 
-    settings: EventSettings
+    reader: Reader
     alignment: Alignment
     read: list[str] = field(default_factory=list)
     matrices: list[Floats] = field(default_factory=list)
@@ -198,17 +197,15 @@ class _Gathered:
     anomalous: int = 0
 
     def add(self, raw: RawBatch, partition: int, confirmed: Sequence[Stretch], suspicious: Sequence[Stretch]) -> None:
-        """Decode a batch as the job does, and keep the events that a model may learn from."""
-        events, letters = decode(raw, self.settings)
-        rejected = self.alignment.reject(events)
-        events = events.drop({at for at, _ in rejected})
+        """Read a batch as the job does, and keep the events that a model may learn from."""
+        events, letters = self.reader.read(raw)
         anomalies = _of(confirmed, events.entities, raw.offsets[events.rows], partition)
         events = events.drop(anomalies)
         quarantined = np.zeros(len(events), np.bool_)
         quarantined[list(_of(suspicious, events.entities, raw.offsets[events.rows], partition))] = True
         self.quarantined.append(quarantined)
         self.anomalous += len(anomalies)
-        self.unreadable += len(letters) + len(rejected)
+        self.unreadable += len(letters)
         self.matrices += [X for _, _, X in self.alignment.matrices(events, [])]
         self.entities += events.entities
         self.times.append(events.times)

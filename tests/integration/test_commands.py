@@ -34,7 +34,7 @@ def test_submit_replay_alerts_doctor_status_stop_and_submit_again(cluster, tmp_p
     assert opened[0]["time"].startswith("2024-01-01T00:")
 
     findings = {f["check"]: f["state"] for f in json.loads(streamgauge("doctor", *settings, "--json"))}
-    assert findings["keys"] == findings["topics"] == findings["Java"] == "ok"
+    assert findings["entities"] == findings["topics"] == findings["Java"] == "ok"
     running = json.loads(streamgauge("status", "--json"))
     assert {"jid": job, "name": live.settings.job.name, "state": "RUNNING"} in running["jobs"]
 
@@ -51,8 +51,8 @@ def test_doctor_names_entities_that_are_on_several_partitions(cluster, tmp_path)
         live.producer.send(live.topics.events, b'{"entity":"a","x":1}', partition=partition)
     live.producer.flush()
     findings = {f["check"]: f for f in json.loads(streamgauge("doctor", "--settings", live.file, "--json", code=1))}
-    assert findings["keys"]["state"] == "failure"
-    assert "1 entities are on several partitions (a): producers must key by entity" in findings["keys"]["message"]
+    assert findings["entities"]["state"] == "failure"
+    assert "1 entities are on several partitions (a): producers must key by entity" in findings["entities"]["message"]
 
 
 def test_flinks_own_error_is_shown(cluster, tmp_path):

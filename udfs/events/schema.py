@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter, itemgetter
@@ -12,11 +14,15 @@ from typing import Any
 
 import numpy as np
 from streamgauge.models.contract import Floats
-from streamgauge.udfs.events.records import DeadLetter, Events, SchemaChange
-from streamgauge.udfs.settings.pipeline import EventSettings
+from streamgauge.udfs.events.entity import named, shown
+from streamgauge.udfs.events.field_types import TURNS_AFTER, NoReadings, Texts
+from streamgauge.udfs.events.records import Events, Remark, SchemaChange
+from streamgauge.udfs.events.time import PARTS
+from streamgauge.udfs.settings.event import EventSettings
 
 NUMBERS = {int, float, bool, type(None)}
 VANISHED_AFTER = 1000  # events in a row without a field, after which a notice says that it vanished
+KEPT = 10_000  # names of ignored fields that are kept in mind
 
 
 @dataclass
@@ -28,21 +34,32 @@ class Schema:
     numeric : list of str
         Columns of the matrix, in order of first appearance.
     other : dict of str to str
-        Fields that are not columns, each with its kind: text, list or ignored.
+        Fields that are not columns, or not only, each with its kind: text, list or ignored.
     absent : dict of str to int
         By column: for how many events in a row it has been missing up to now.
     retyped : list of str
         Columns in which a value that is not a number has come.
+    turning : dict of str to int
+        By field that is no column: how many values in a row were numbers up to now.
+    told : list of str
+        What was told of this partition, each once.
+    no_readings : NoReadings
     """
 
     numeric: list[str] = field(default_factory=list)
     other: dict[str, str] = field(default_factory=dict)
     absent: dict[str, int] = field(default_factory=dict)
     retyped: list[str] = field(default_factory=list)
+    turning: dict[str, int] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    no_readings: NoReadings = field(default_factory=NoReadings)
 
 
 class Alignment:
     """Turns events into the matrix of their numeric fields, and follows the changes of the schema.
+
+    A field is a column from its first number on; plain decimal text is a number. A field that begins with other values becomes a column
+    after `TURNS_AFTER` numbers in a row. Text that comes in a column later is missing.
 
     Parameters
     ----------
@@ -53,31 +70,25 @@ class Alignment:
 
     def __init__(self, settings: EventSettings, schema: Schema | None = None) -> None:
         self.settings = settings
+        self._names = {*settings.entity_fields, *settings.context}
+        if settings.time is not None:
+            self._names |= {settings.time, *(f"{settings.time}.{part}" for part in PARTS)}
+        self._names |= {name for name in settings.ignore if "*" not in name}
+        self._ignored = pattern_of([name for name in settings.ignore if "*" in name])
+        self._texts = Texts(settings)
+        self._declared = frozenset(name for name, declared in settings.fields.items() if declared.missing is not None)
         self.schema = schema or Schema()
-        self._reserved = {settings.entity, settings.time, *settings.ignore, *settings.context}
-        self._declared_text = [f for f, kind in settings.fields.items() if kind == "text"]
 
-    def reject(self, events: Events) -> list[tuple[int, DeadLetter]]:
-        """Find the events in which a declared field has another type than the declared one.
+    @property
+    def schema(self) -> Schema:
+        """The fields so far. They are replaced as a whole when saved state is read."""
+        return self._schema
 
-        Returns
-        -------
-        list of (int, DeadLetter)
-            Position in `events`, and the dead letter.
-        """
-        rejected = []
-        fields = self.settings.fields
-        for i, value in enumerate(events.values if fields else ()):
-            for name, kind in fields.items():
-                item = value.get(name)
-                if item is None:
-                    continue
-                numeric = isinstance(item, int | float) and not isinstance(item, bool)
-                if numeric != (kind == "number") or (kind == "text" and not isinstance(item, str)):
-                    message = f"{name!r} is declared as {kind}, this is {type(item).__name__}"
-                    rejected.append((i, DeadLetter(int(events.rows[i]), "wrong_type", message)))
-                    break
-        return rejected
+    @schema.setter
+    def schema(self, schema: Schema) -> None:
+        self._schema = schema
+        self._known = self._names.union(schema.numeric, schema.other)
+        self._left_out: set[str] = set()
 
     def matrices(self, events: Events, changes: list[SchemaChange]) -> Iterator[tuple[int, int, Floats]]:
         """Cut events into stretches of constant schema.
@@ -85,6 +96,7 @@ class Alignment:
         Parameters
         ----------
         events : Events
+            Numbers that are written as text become numbers in its values.
         changes : list of SchemaChange
             The changes of the schema are added, each once in the life of a partition, in the order of events.
 
@@ -95,17 +107,39 @@ class Alignment:
         X : float64[stop - start, d]
             Columns as in ``schema.numeric``; NaN is a missing value.
         """
+        values, n = events.values, len(events)
+        all_known = set().union(*values) <= self._known
+        turns: dict[str, int] = {}  # where a field of texts becomes a column
+        for name in [name for name in self.schema.other if name not in self.schema.absent]:
+            self._find_turn(name, values, 0, turns)
         start = 0
-        while start < len(events):
-            stop = self._add_new_fields(events, start, changes)
-            yield start, stop, self._matrix(events.values[start:stop], start, changes)
+        while start < n:
+            for name in [name for name, place in turns.items() if place == start]:
+                del turns[name]
+                self._add_column(name)
+                text = f"field {name!r} has held numbers {TURNS_AFTER} times in a row: it is looked at as a number"
+                changes.append(SchemaChange("numeric", name, text, start))
+            stop = n if all_known else self._add_new_fields(values, start, turns, changes)
+            stop = min([stop, *turns.values()])
+            yield start, stop, self._matrix(values[start:stop], start, changes)
             start = stop
         changes.sort(key=attrgetter("place"))  # several steps add changes, each in its own order
 
+    def remarks(self, events: Events) -> list[Remark]:
+        """What has to be told of the partition, and was not told before."""
+        return [one for one in events.remarks if self.tell(f"{one.change}:{one.field}")]
+
+    def tell(self, what: str) -> bool:
+        """Note that something is told; False if it was told before."""
+        if what in self.schema.told:
+            return False
+        bisect.insort(self.schema.told, what)  # in the same order, however the stream is cut into batches
+        return True
+
     @property
     def text_fields(self) -> list[str]:
-        """The first `event.max_fields` fields that hold text, in order of first appearance."""
-        return [name for name, kind in self.schema.other.items() if kind == "text"][: self.settings.max_fields]
+        """Fields that hold text, in order of first appearance."""
+        return [name for name, kind in self.schema.other.items() if kind == "text"]
 
     def categories(self, events: Events) -> Floats:
         """A number for each value of each text field. It stands for entity, field and value together.
@@ -122,47 +156,99 @@ class Alignment:
             entity_code = zlib.crc32(entity.encode())
             for j, name in enumerate(names):
                 item = value.get(name)
-                if isinstance(item, str):
+                if isinstance(item, str) and not self._texts.is_missing(item):
                     codes[i, j] = zlib.crc32(item.encode(), zlib.crc32(encoded_names[j], entity_code))
         return codes
 
-    def _add_new_fields(self, events: Events, start: int, changes: list[SchemaChange]) -> int:
+    def unread(self, value: dict[str, Any]) -> str:
+        """Say of an event of which nothing is looked at, why that is so."""
+        seen = {name: item for name, item in value.items() if name not in self._names}
+        if not seen:
+            return "an event has no field beside entity and time, so nothing of it is looked at"
+        first = next(iter(seen))
+        return (
+            f"nothing of an event is looked at, because none of its fields holds a number: {named(seen)}; "
+            f"{first!r} is {shown(seen[first])}. See event.fields, event.metric and event.ignore, and the detectors of text fields"
+        )
+
+    # ---- fields -------------------------------------------------------------------------------------------------------
+
+    def _add_new_fields(
+        self, values: list[dict[str, Any]], start: int, turns: dict[str, int], changes: list[SchemaChange]
+    ) -> int:
         """Add the new fields of the event at `start`; returns the position of the next event that brings a new column."""
-        schema, values = self.schema, events.values
-        known = self._reserved.union(schema.numeric, schema.other)
-        rest = values[start:] if start else values
-        if set().union(*rest) <= known:
-            return len(values)
-        for i, value in enumerate(rest, start):
+        known, left_out = self._known, self._left_out
+        for i in range(start, len(values)):
+            value = values[i]
             if value.keys() <= known:
                 continue
-            if not any(self._is_column(name, value[name]) for name in value.keys() - known):
-                self._add_fields_of(value, known, i, changes)
-                continue
-            if i > start:
+            new = [name for name in value if name not in known and name not in left_out and value[name] is not None]
+            new = [name for name in new if not self._is_ignored(name)]
+            if i > start and any(self._begins_column(name, value[name]) for name in new):
                 return i
-            self._add_fields_of(value, known, i, changes)
+            for name in new:
+                self._add_field(name, values, i, turns, changes)
         return len(values)
 
-    def _is_column(self, name: str, item: Any) -> bool:
+    def _is_ignored(self, name: str) -> bool:
+        """Whether a pattern of the settings matches a name."""
+        if not self._ignored.pattern or not self._ignored.fullmatch(name):
+            return False
+        if len(self._left_out) >= KEPT:
+            self._left_out.clear()
+        self._left_out.add(name)
+        return True
+
+    def _begins_column(self, name: str, item: Any) -> bool:
         declared = self.settings.fields.get(name)
-        numeric = isinstance(item, int | float) and declared != "text"
+        if declared is not None and declared.type == "text":
+            return False
+        numeric = isinstance(item, int | float) or (isinstance(item, str) and self._texts.number(item) is not None)
         return numeric and len(self.schema.numeric) < self.settings.max_fields
 
-    def _add_fields_of(self, value: dict[str, Any], known: set[str], place: int, changes: list[SchemaChange]) -> None:
-        schema = self.schema
-        for name, item in value.items():
-            if name in known or item is None:
-                continue
-            known.add(name)
-            if self._is_column(name, item):
-                schema.numeric.append(name)
-                schema.absent[name] = 0
-                kind = "number"
-            else:
-                kind = "text" if isinstance(item, str) else "list" if isinstance(item, list) else "ignored"
-                schema.other[name] = kind
-            changes.append(SchemaChange("added", name, f"new field {name!r} ({kind})", place))
+    def _add_field(
+        self, name: str, values: list[dict[str, Any]], place: int, turns: dict[str, int], changes: list[SchemaChange]
+    ) -> None:
+        schema, item = self.schema, values[place][name]
+        if isinstance(item, str) and self._texts.is_missing(item):
+            return
+        if self._begins_column(name, item):
+            self._add_column(name)
+            kind = "number" if not isinstance(item, str) else "number, written as text"
+        elif len(schema.other) < self.settings.max_fields:
+            kind = "text" if isinstance(item, str) else "list" if isinstance(item, list) else "ignored"
+            schema.other[name] = kind
+            self._find_turn(name, values, place, turns)
+        else:
+            if self.tell("limit"):
+                most = self.settings.max_fields
+                text = f"the stream has more than {most} fields (event.max_fields): {name!r} and later new ones are not looked at"
+                changes.append(SchemaChange("limit", name, text, place))
+            return
+        self._known.add(name)
+        changes.append(SchemaChange("added", name, f"new field {name!r} ({kind})", place))
+
+    def _add_column(self, name: str) -> None:
+        self.schema.numeric.append(name)
+        self.schema.absent[name] = 0
+        self.schema.turning.pop(name, None)
+
+    def _find_turn(self, name: str, values: list[dict[str, Any]], begin: int, turns: dict[str, int]) -> None:
+        """Find the event at which a field of other values becomes a column."""
+        declared = self.settings.fields.get(name)
+        if declared is not None or len(self.schema.numeric) >= self.settings.max_fields:
+            return
+        items = [value.get(name) for value in values[begin:]] if begin else [value.get(name) for value in values]
+        before = self.schema.turning.get(name, 0)
+        place, now = self._texts.first_turn(items, before)
+        if place is not None:
+            turns[name] = begin + place
+        if now:
+            self.schema.turning[name] = now
+        else:
+            self.schema.turning.pop(name, None)
+
+    # ---- values -------------------------------------------------------------------------------------------------------
 
     def _matrix(self, values: list[dict[str, Any]], start: int, changes: list[SchemaChange]) -> Floats:
         names = self.schema.numeric
@@ -181,26 +267,41 @@ class Alignment:
             cells = [(cell,) for cell in cells]
         if not set(map(type, chain.from_iterable(cells))) <= NUMBERS:
             cells = [
-                tuple(self._number(*pair, place, changes) for pair in zip(names, row, strict=True))
-                for place, row in enumerate(cells, start)
+                tuple(self._number(name, value, place, changes) for name in names)
+                for place, value in enumerate(values, start)
             ]
         try:
             X = np.array(cells, dtype=np.float64)
         except OverflowError:
             X = np.array([[as_float(cell) for cell in row] for row in cells], dtype=np.float64)
+        for name, number, row in self.schema.no_readings.remove(X, names, self._declared):
+            text = (
+                f"field {name!r}: {number:.15g} comes again and again, far from all other values: it is read as missing"
+            )
+            text += f" (event.fields.{name}.missing: [] keeps it)"
+            changes.append(SchemaChange("no_reading", name, text, start + row))
         if not math.isfinite(X.sum()) or max(self.schema.absent.values(), default=0) >= VANISHED_AFTER:
             self._watch_absent(X, start, changes)
         elif self.schema.absent:
             self.schema.absent = dict.fromkeys(names, 0)
         return X
 
-    def _number(self, name: str, item: Any, place: int, changes: list[SchemaChange]) -> float | None:
+    def _number(self, name: str, value: dict[str, Any], place: int, changes: list[SchemaChange]) -> float | None:
+        """The number of a column in an event. A number that is written as text replaces the text in the event."""
+        item = value.get(name)
         if item is None or isinstance(item, int | float):
             return item
+        if isinstance(item, str):
+            number = self._texts.number(item)
+            if number is not None:
+                value[name] = number
+                return number
+            if self._texts.is_missing(item):
+                return None
         if name not in self.schema.retyped:
             self.schema.retyped.append(name)
-            text = f"field {name!r} held numbers, now {type(item).__name__}: counted as missing"
-            changes.append(SchemaChange("retyped", name, text, place))
+            what = f"field {name!r} held numbers, now {type(item).__name__} ({shown(item)}): counted as missing"
+            changes.append(SchemaChange("retyped", name, f"{what}. See event.fields and event.missing", place))
         return None
 
     def _watch_absent(self, X: Floats, start: int, changes: list[SchemaChange]) -> None:
@@ -219,6 +320,11 @@ class Alignment:
                         SchemaChange("returned", name, f"field {name!r} is there again", start + int(present[k]))
                     )
             self.schema.absent[name] = len(X) - 1 - int(edges[-2])
+
+
+def pattern_of(names: Iterable[str]) -> re.Pattern[str]:
+    """The pattern of names in which ``*`` stands for any characters; an empty pattern for no names."""
+    return re.compile("|".join(".*".join(map(re.escape, name.split("*"))) for name in names), re.DOTALL)
 
 
 def as_float(item: Any) -> float:

@@ -1,27 +1,46 @@
-"""Reads and writes times. The time of an event is ISO 8601 text or an epoch number, whose unit follows from its size."""
+"""Reads and writes times. The time of an event is a text in a usual form, or an epoch number, whose unit follows from its size."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, tzinfo
+from email.utils import parsedate_to_datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from streamgauge.models.contract import Ints
-from streamgauge.udfs.events.entity import shown
-from streamgauge.udfs.settings.pipeline import EventSettings
+from streamgauge.udfs.events.entity import Bad, shown
+from streamgauge.udfs.settings.event import EventSettings
 
 LIMITS = (1e11, 1e14, 1e17, 1e20)  # below these an epoch is in seconds, milliseconds, microseconds, nanoseconds
 FACTORS = (1000.0, 1.0, 1e-3, 1e-6)  # to milliseconds
 DAY = 86_400_000
+# Parts of a time that is an object, after the name of its field and a dot: MongoDB's extended JSON, and protobuf's timestamp.
+DATE, DATE_LONG, SECONDS, NANOS = (
+    "$date",
+    "$date.$numberLong",
+    ("seconds", "_seconds"),
+    ("nanos", "nanoseconds", "_nanoseconds"),
+)
+PARTS = (DATE, DATE_LONG, *SECONDS, *NANOS)
+MOST_CHARACTERS = 64
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
+_COMPACT = re.compile(r"(19|20)\d{6}(\d{6})?", re.ASCII)
+_ZONE_WORD = re.compile(r"\s*(?:UTC|GMT|[zZ])$")
+_LEAP = re.compile(r"(:\d\d):60(?=\D|$)")
 
 
-def epoch_milliseconds(value: Any) -> int:
+def epoch_milliseconds(value: Any, zone: tzinfo = UTC) -> int:
     """Read one time.
 
     Parameters
     ----------
     value : str, int or float
-        ISO 8601 text (UTC if it names no zone), or an epoch number in seconds, milliseconds, microseconds or nanoseconds.
+        An epoch number in seconds, milliseconds, microseconds or nanoseconds, also in quotes; ISO 8601 text with its usual
+        variations (a space instead of T, z or UTC for the zone, second 60, no separators); or RFC 1123 text.
+    zone : tzinfo
+        Zone of a text that names none.
 
     Returns
     -------
@@ -31,11 +50,10 @@ def epoch_milliseconds(value: Any) -> int:
     Raises
     ------
     ValueError, OverflowError
-        The value is neither.
+        The value is none of these.
     """
     if isinstance(value, str):
-        moment = datetime.fromisoformat(value)
-        return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        return _of_text(value, zone)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"no time: {shown(value)}")
     number = float(value)
@@ -45,48 +63,115 @@ def epoch_milliseconds(value: Any) -> int:
     raise ValueError(f"no time: {shown(value)}")
 
 
+def _of_text(text: str, zone: tzinfo) -> int:
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"no time: {shown(text)}")
+    text = text.strip()
+    compact = _COMPACT.fullmatch(text)
+    if _NUMBER.fullmatch(text) and not compact:
+        return epoch_milliseconds(int(text) if text.lstrip("+-").isdigit() else float(text))
+    leap = 0
+    if _LEAP.search(text):
+        text, leap = _LEAP.sub(r"\1:59", text), 1000
+    if compact:
+        moment = datetime.strptime(text, "%Y%m%d%H%M%S" if compact[2] else "%Y%m%d")
+    elif text[:1].isdigit() or text[:1] in "+-":
+        moment = datetime.fromisoformat(_ZONE_WORD.sub("+00:00", text).replace(" +", "+").replace(" -", "-"))
+    else:
+        moment = parsedate_to_datetime(text)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000) + leap
+
+
 def rfc3339(milliseconds: int) -> str:
     """A moment in milliseconds as RFC 3339 text, in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def event_times(
-    values: list[dict[str, Any]], settings: EventSettings, stamps: Ints, bad: dict[int, tuple[str, str]]
-) -> Ints:
-    """Read the time of each event; Kafka's timestamp where an event has none.
+class TimeReader:
+    """Reads the time of each event; Kafka's timestamp where an event has none.
 
     Parameters
     ----------
-    values : list of dict
-        Flat fields of each event.
     settings : EventSettings
-    stamps : int64[n]
-        Kafka's timestamps, in milliseconds since 1970.
-    bad : dict
-        By position: reason and message of each event without a usable time are added. An event that is in it already keeps its reason.
-
-    Returns
-    -------
-    int64[n]
-        Milliseconds since 1970.
     """
-    given = [value.get(settings.time) for value in values]
-    times = _all_numbers(given)
-    if times is None:
-        times = stamps.copy()
+
+    def __init__(self, settings: EventSettings) -> None:
+        self._name, self._past, self._future = settings.time, settings.max_past, settings.max_future
+        self._zone: tzinfo = UTC if settings.zone == "UTC" else ZoneInfo(settings.zone)
+
+    def read(self, values: list[dict[str, Any]], stamps: Ints, bad: Bad) -> tuple[Ints, int | None]:
+        """Read the time of each event.
+
+        Parameters
+        ----------
+        values : list of dict
+            Flat fields of each event.
+        stamps : int64[n]
+            Kafka's timestamps, in milliseconds since 1970; negative where a record has none.
+        bad : dict
+            By position: reason and message of each event without a usable time are added. An event that is in it already keeps its reason.
+
+        Returns
+        -------
+        times : int64[n]
+            Milliseconds since 1970.
+        untimed : int or None
+            Position of the first event without a time; None if all have one, or if the settings name no field.
+        """
+        name, untimed = self._name, None
+        if name is None:
+            times = stamps.copy()
+            given: list[Any] = []
+        else:
+            given = [value.get(name) for value in values]
+            numbers = _all_numbers(given)
+            if numbers is None:
+                times, untimed = self._one_by_one(name, given, values, stamps, bad)
+            else:
+                times = numbers
+        known = stamps >= 0
+        for i in np.flatnonzero(~known & (times < 0)).tolist():
+            bad.setdefault(
+                i, ("no_time", "the event has no time, and its record has no timestamp of Kafka (event.time)")
+            )
+        ahead = times - stamps
+        for i in np.flatnonzero(known & ((ahead > self._future) | (ahead < -self._past))).tolist():
+            days = ahead[i] / DAY
+            where = f"{abs(days):.1f} days {'after' if days > 0 else 'before'} Kafka's timestamp"
+            bad.setdefault(i, ("time_out_of_range", f"{name!r} is {where} (event.max_past, event.max_future)"))
+        return times, untimed
+
+    def _one_by_one(
+        self, name: str, given: list[Any], values: list[dict[str, Any]], stamps: Ints, bad: Bad
+    ) -> tuple[Ints, int | None]:
+        times, untimed = stamps.copy(), None
         for i, value in enumerate(given):
-            if value is None:
+            moment = _of_parts(name, values[i]) if value is None else value
+            if moment is None or moment == "":
+                untimed = i if untimed is None else untimed
                 continue
             try:
-                times[i] = epoch_milliseconds(value)
-            except (ValueError, OverflowError):
-                bad.setdefault(i, ("bad_time", f"{settings.time!r} is {shown(value)}: neither ISO 8601 nor an epoch"))
-    ahead = times - stamps
-    for i in np.flatnonzero((ahead > settings.max_future) | (ahead < -settings.max_past)).tolist():
-        days = ahead[i] / DAY
-        where = f"{abs(days):.1f} days {'after' if days > 0 else 'before'} Kafka's timestamp"
-        bad.setdefault(i, ("time_out_of_range", f"{settings.time!r} is {where} (event.max_past, event.max_future)"))
-    return times
+                times[i] = epoch_milliseconds(moment, self._zone)
+            except (ValueError, OverflowError, TypeError, IndexError):  # the reader of RFC 1123 raises the last two
+                bad.setdefault(
+                    i, ("bad_time", f"{name!r} is {shown(moment)}: neither a time in a usual form nor an epoch")
+                )
+        return times, untimed
+
+
+def _of_parts(name: str, value: dict[str, Any]) -> Any:
+    """The time of an event in which it is an object; None if there is none."""
+    for part in (DATE, DATE_LONG):
+        if f"{name}.{part}" in value:
+            return value[f"{name}.{part}"]
+    for seconds, nanos in ((s, n) for s in SECONDS for n in NANOS):
+        whole = value.get(f"{name}.{seconds}")
+        if whole is not None:
+            try:
+                return int(whole) * 1000 + int(value.get(f"{name}.{nanos}") or 0) // 1_000_000
+            except (TypeError, ValueError):
+                return whole
+    return None
 
 
 def _all_numbers(given: list[Any]) -> Ints | None:

@@ -100,7 +100,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             yield from self._records(result)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        """Score one batch, given as parallel arrays (payload, place, timestamp), or let time pass if it is a heartbeat."""
+        """Score one batch, given as parallel arrays (payload, place, timestamp, perhaps key), or let time pass if it is a heartbeat."""
         shard = ctx.get_current_key()
         shard = shard[0] if isinstance(shard, Row) else shard
         saved = None if self._worker.has(shard) else self._saved()

@@ -49,9 +49,9 @@ class Worker:
         return self._task.hear(topic, offset, text)
 
     def score(self, shard: int, value: Any, saved: State | None) -> Done | None:
-        """Score a batch, given as parallel arrays (payload, place, timestamp); None if the saved state is needed."""
+        """Score a batch, given as parallel arrays (payload, place, timestamp, perhaps key); None if the saved state is needed."""
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
-        raw = RawBatch(value[0], places % PLACES, places // PLACES, stamps)
+        raw = RawBatch(value[0], places % PLACES, places // PLACES, stamps, value[3] if len(value) > 3 else None)
         try:
             return self._task.process(shard, raw, saved), self._task.levels()
         except SavedStateWanted:

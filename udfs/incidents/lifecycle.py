@@ -39,6 +39,7 @@ from streamgauge.udfs.entities.columns import (
 )
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.records import with_place
 from streamgauge.udfs.incidents.effects import TENFOLD, Effects
 from streamgauge.udfs.incidents.kinds import CONDITIONAL, KIND_BITS, OPENED, RESOLVED, UPDATED
 from streamgauge.udfs.settings.pipeline import DecideSettings
@@ -188,7 +189,7 @@ class Lifecycle:
             candidates.deviations,
             self.quarantine,
             stretch.events.times,
-            stretch.offsets,
+            with_place(stretch.offsets, stretch.events.places),
             stretch.partitions,
             candidates.evidence_needed,
             candidates.evidence,

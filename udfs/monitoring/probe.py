@@ -182,4 +182,4 @@ def _repeated(last: Events, n: int, changed: dict[str, Floats] | None = None) ->
     values = [last.values[0] | {name: float(numbers[i]) for name, numbers in (changed or {}).items()} for i in range(n)]
     units = None if last.units is None else last.units * n
     zeros: Ints = np.zeros(n, np.int64)
-    return Events(zeros, values, last.entities * n, np.repeat(last.times, n), units)
+    return Events(zeros, values, last.entities * n, np.repeat(last.times, n), np.repeat(last.places, n), units)

@@ -24,6 +24,7 @@ from streamgauge.udfs.entities.columns import (
 )
 from streamgauge.udfs.entities.silence import Silence
 from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.records import WHOLE, offset_of, place_of
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.groups import Groups
 from streamgauge.udfs.incidents.judge import Judged
@@ -81,7 +82,7 @@ def alert_id(entity: str, config: int, topic: str, partition: int, offset: int) 
         Mark of the configuration; see `config_mark`.
     topic : str
     partition, offset : int
-        Place of the event that opened the incident.
+        Place of the event that opened the incident; `with_place` if its record holds several.
 
     Returns
     -------
@@ -182,7 +183,9 @@ class AlertWriter:
             if complete is not None:
                 complete(int(stretch.events.rows[i]), data)
             change, entity = data["state"], data["entity"]
-            identity = f"{data['alert_id']}-{change}-{int(stretch.offsets[i])}"
+            source = data["source"]
+            place = f"-{source['place']}" if "place" in source else ""
+            identity = f"{data['alert_id']}-{change}-{source['offset']}{place}"
             text = self.origin.event(identity, f"alert.{change}", entity, int(stretch.events.times[i]), data)
             alerts.append((entity, text))
         return alerts
@@ -203,7 +206,6 @@ class AlertWriter:
         entity, now = events.entities[i], int(events.times[i])
         evidence, peak = float(verdicts.strongest[i]), float(decisions.peak[m])
         kind, threshold = kind_of(int(incident[STATUS])), float(judged.thresholds[i])
-        partition, offset = int(incident[OPENED_PARTITION]), int(incident[OPENED_OFFSET])
         identity = self._identity(entity, incident)
         blamed = self.blamed(i, stretch, names, judged)
         broken = judged.violations.broken_by(i)
@@ -245,13 +247,7 @@ class AlertWriter:
                 name: math.exp(-e) for name, e in zip(EVIDENCE, verdicts.by_kind[i].tolist(), strict=True) if e > 0.0
             },
             "rules": [rule.id for rule in broken],
-            "source": {
-                "topic": self.origin.topic,
-                "partition": int(stretch.partitions[i]),
-                "offset": int(stretch.offsets[i]),
-                "opened_partition": partition,
-                "opened_offset": offset,
-            },
+            "source": self._source(i, stretch, incident),
         }
         if change == OPENED:
             group = self.groups.join(identity, entity, blamed[0].field if blamed else None, now)
@@ -266,6 +262,22 @@ class AlertWriter:
         if self._context:
             data["context"] = {name: events.values[i].get(name) for name in self._context}
         return data
+
+    def _source(self, i: int, stretch: Stretch, incident: Ints) -> dict[str, Any]:
+        """Where the event, and the one that opened the incident, are on the topic. Places count the events of a record that holds many."""
+        opened, place = int(incident[OPENED_OFFSET]), int(stretch.events.places[i])
+        source = {
+            "topic": self.origin.topic,
+            "partition": int(stretch.partitions[i]),
+            "offset": int(stretch.offsets[i]),
+            "opened_partition": int(incident[OPENED_PARTITION]),
+            "opened_offset": offset_of(opened),
+        }
+        if place != WHOLE:
+            source["place"] = place
+        if place_of(opened) != WHOLE:
+            source["opened_place"] = place_of(opened)
+        return source
 
     def _followed_by(self, decisions: Decisions, m: int, entity: str) -> str | None:
         """Id of the incident that ended the m-th one, because it is another one; None if quiet events ended it."""

@@ -7,8 +7,8 @@ import traceback
 from pathlib import PurePath
 from typing import Any
 
-from streamgauge.udfs.events.records import DeadLetter, RawBatch
-from streamgauge.udfs.output.limits import encode, key_of
+from streamgauge.udfs.events.records import WHOLE, DeadLetter, Events, RawBatch
+from streamgauge.udfs.output.limits import as_json, encode, key_of
 
 INTERNAL = "internal"  # reason of a record that a stage did not expect
 PACKAGE = __name__.partition(".")[0]
@@ -16,8 +16,14 @@ MOST_MESSAGE = 200  # characters of an error's message
 
 
 def _set_aside(raw: RawBatch, row: int, topic: str, **details: Any) -> dict[str, Any]:
-    """A record that is set aside: its place on the topic, the details, and its bytes in base64."""
-    payload = raw.payloads[row]
+    """A record that is set aside: its place on the topic, the details, and its bytes in base64.
+
+    If the record holds several events and only one of them is set aside, the details hold its `place`, and `event`: its fields.
+    They are written instead of the bytes. Otherwise a record of many such events would be written as often as it has events.
+    """
+    payload, event = raw.payloads[row], details.pop("event", None)
+    if event is not None:
+        payload = as_json(event)
     return {
         "topic": topic,
         "partition": int(raw.partitions[row]),
@@ -29,7 +35,13 @@ def _set_aside(raw: RawBatch, row: int, topic: str, **details: Any) -> dict[str,
 
 def _keyed(record: dict[str, Any]) -> tuple[str, bytes]:
     """A record's key, made of its place on the topic, and its JSON."""
-    return key_of(f"{record['topic']}-{record['partition']}-{record['offset']}"), encode(record)
+    place = f"-{record['place']}" if "place" in record else ""
+    return key_of(f"{record['topic']}-{record['partition']}-{record['offset']}{place}"), encode(record)
+
+
+def _part(place: int, event: dict[str, Any] | None) -> dict[str, Any]:
+    """The details that say which event of a record is meant; none if it is the only one."""
+    return {} if place == WHOLE else {"place": place, "event": event}
 
 
 def dead_letter(raw: RawBatch, letter: DeadLetter, topic: str) -> tuple[str, bytes]:
@@ -48,7 +60,8 @@ def dead_letter(raw: RawBatch, letter: DeadLetter, topic: str) -> tuple[str, byt
     (str, bytes)
         Key and JSON.
     """
-    return _keyed(_set_aside(raw, letter.row, topic, reason=letter.reason, message=letter.message))
+    part = _part(letter.place, letter.event)
+    return _keyed(_set_aside(raw, letter.row, topic, reason=letter.reason, message=letter.message, **part))
 
 
 def internal_letter(raw: RawBatch, row: int, topic: str, error: Exception) -> tuple[str, bytes]:
@@ -98,18 +111,17 @@ def place_of(error: Exception) -> tuple[str, str]:
     return "unknown", "unknown"
 
 
-def late_event(raw: RawBatch, row: int, topic: str, entity: str, late_by: int) -> tuple[str, bytes]:
+def late_event(raw: RawBatch, events: Events, i: int, topic: str, late_by: int) -> tuple[str, bytes]:
     """Write an event that came too late to be scored.
 
     Parameters
     ----------
     raw : RawBatch
-    row : int
-        Row of the record in `raw`.
+    events : Events
+    i : int
+        Position of the event in `events`. Its entity is the key of the record that is written.
     topic : str
         Topic of the events.
-    entity : str
-        The key of the record that is written.
     late_by : int
         Milliseconds.
 
@@ -118,4 +130,6 @@ def late_event(raw: RawBatch, row: int, topic: str, entity: str, late_by: int) -
     (str, bytes)
         Key and JSON.
     """
-    return entity, encode(_set_aside(raw, row, topic, entity=entity, late_by_ms=late_by))
+    entity, place = events.entities[i], int(events.places[i])
+    part = _part(place, events.values[i])
+    return entity, encode(_set_aside(raw, int(events.rows[i]), topic, entity=entity, late_by_ms=late_by, **part))

@@ -53,6 +53,11 @@ def encode(record: dict[str, Any]) -> bytes:
     return _encoder.encode(short)
 
 
+def as_json(value: Any) -> bytes:
+    """JSON of a value, whatever its size."""
+    return _encoder.encode(value)
+
+
 def key_of(text: str) -> str:
     """A record's key: the text, cut to `MOST_KEY` characters and a mark."""
     return cut_text(text, MOST_KEY)

@@ -39,7 +39,9 @@ class BatchResult:
         Keys of saved state to delete.
     counts : dict of str to int
         What happened, for metrics. Each record counts in ``events``, and in exactly one of ``scored`` (its evidence was found),
-        ``unjudged`` (an event of which too little is known to judge it), ``late`` and ``dead_letters.REASON``. These add up to ``events``.
+        ``unjudged`` (an event of which too little is known to judge it), ``unread`` (an event without a field that is looked at), ``late``,
+        ``dead_letters.REASON`` and ``skipped`` (a record that holds no event). These add up to ``events``. A record with several events
+        counts as many times.
     seconds, model_seconds : dict of str to float
         Time that each step took, and each trained model.
     """

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from streamgauge.udfs.entities.stretch import Stretch
-from streamgauge.udfs.events.records import SchemaChange
+from streamgauge.udfs.events.records import WHOLE, Remark, SchemaChange, with_place
 from streamgauge.udfs.output.alert import score_of
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.limits import cut_text, encode, key_of
@@ -15,14 +15,14 @@ from streamgauge.udfs.scoring.scorer import Scored
 from streamgauge.udfs.settings.pipeline import OutputSettings
 
 
-def schema_notice(change: SchemaChange, origin: Origin, time: int) -> tuple[str, bytes]:
+def schema_notice(change: SchemaChange | Remark, origin: Origin, time: int) -> tuple[str, bytes]:
     """Write a notice of a change of the schema.
 
     Its id is the same on every partition that sees the change, so that readers can drop the repeats.
 
     Parameters
     ----------
-    change : SchemaChange
+    change : SchemaChange or Remark
     origin : Origin
     time : int
         Time of the event that brought the change, milliseconds.
@@ -65,7 +65,8 @@ def score_records(stretch: Stretch, scored: Scored, topic: str, output: OutputSe
     """
     if output.scores == "none":
         return []
-    places = zip(stretch.partitions.tolist(), stretch.offsets.tolist(), strict=True)
+    numbers = with_place(stretch.offsets, stretch.events.places)
+    places = zip(stretch.partitions.tolist(), numbers.tolist(), strict=True)
     return [
         _score_record(stretch, i, scored, topic)
         for i, (partition, offset) in enumerate(places)
@@ -90,6 +91,8 @@ def _score_record(stretch: Stretch, i: int, scored: Scored, topic: str) -> tuple
         "interval": [score_of(float(edge)) for edge in verdicts.interval[i]],
         "detectors": {name: math.exp(-e) for name, e in members if not math.isnan(e)},
     }
+    if stretch.events.places[i] != WHOLE:
+        record["place"] = int(stretch.events.places[i])
     if math.isnan(verdicts.joined[i]):
         record |= {"score": None, "tail_probability": None, "interval": None, "unjudged": True}
     return entity, encode(record)
@@ -101,7 +104,7 @@ def sampled(partition: int, offset: int, share: float) -> bool:
     Parameters
     ----------
     partition, offset : int
-        Place of the event.
+        Place of the event; `with_place` if its record holds several.
     share : float
         Size of the sample, 0 to 1.
     """

@@ -18,6 +18,7 @@ from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.entities.cohort_journal import CohortInputs, CohortJournal
 from streamgauge.udfs.entities.columns import SLOT
 from streamgauge.udfs.entities.knowledge import Changes, Entities
+from streamgauge.udfs.events.field_types import NoReadings
 from streamgauge.udfs.events.schema import Alignment, Schema
 from streamgauge.udfs.pipeline.new_detectors import LEARNED, NewDetectors, is_readable, layout
 from streamgauge.udfs.scoring.normalise import PRIOR
@@ -91,7 +92,7 @@ class Checkpoint:
         self.prefix = prefix
         self.journal = CohortJournal(prefix)
         self.new_detectors: NewDetectors | None = None
-        self._columns_saved = -1
+        self._schema_saved = -1
         self._cohorts_saved: dict[str, Floats] = {}  # by detector
         self._unreadable: list[str] = []  # keys of what other detectors learned; the next save deletes them
 
@@ -145,11 +146,12 @@ class Checkpoint:
             self.journal.append(learned.features, raw_scores, writes)
 
     def _save_schema(self, schema: Schema, writes: dict[str, bytes]) -> None:
-        columns = len(schema.numeric) + len(schema.other) + len(schema.retyped)
-        if columns != self._columns_saved:
-            self._columns_saved = columns
+        entries = len(schema.numeric) + len(schema.other) + len(schema.retyped) + len(schema.told)
+        if entries != self._schema_saved:
+            self._schema_saved = entries
             saved = asdict(schema)
-            del saved["absent"]
+            for name in ("absent", "turning", "no_readings"):  # these change often; they are in the header
+                del saved[name]
             writes[f"{self.prefix}s"] = pack("schema", 1, saved, {})
 
     def restore(self, parts: Saved, saved: dict[str, bytes]) -> dict[str, Any]:
@@ -183,7 +185,9 @@ class Checkpoint:
         store.generation = header.get("generation", 0) + (not readable)
         schema, _ = unpack(saved["s"], "schema", 1)
         absent = dict.fromkeys(schema["numeric"], 0) | header["absent"]
-        parts.alignment.schema = Schema(**schema, absent=absent)
+        # a state of release 0.1 knows neither of the last two
+        turning, no_readings = header.get("turning", {}), NoReadings(**header.get("no_readings", {}))
+        parts.alignment.schema = Schema(**schema, absent=absent, turning=turning, no_readings=no_readings)
         store.restore(_numbered(saved, "e"))
         if entities.situations:
             entities.situations.restore()

@@ -57,8 +57,8 @@ class Cursor:
         self._next_look += 1
         return int(self._moments[self._next_look - 1])
 
-    def next_stretch(self) -> tuple[Stretch, Ints, list[tuple[int, str, int]]]:
-        """The next stretch, the partition's event time at each of its events, and the late events (row, entity, milliseconds late)."""
+    def next_stretch(self) -> tuple[Stretch, Ints, list[tuple[int, int]]]:
+        """The next stretch, the partition's event time at each of its events, and the late events (position, milliseconds late)."""
         begin, entities, silence = self.begin, self._entities, self._entities.silence
         stream = self._scorer.stream
         limit = begin + until_look(stream.events)
@@ -83,7 +83,7 @@ class Cursor:
         late_events = []
         if late.any():
             places, keep = np.flatnonzero(late).tolist(), np.flatnonzero(late == 0)
-            late_events = [(int(events.rows[i]), events.entities[i], int(late[i])) for i in places]
+            late_events = [(begin + i, int(late[i])) for i in places]
             events = events.drop(set(places))
             rows, X, clocks, seen, quarantined = rows[keep], X[keep], clocks[keep], seen[keep], quarantined[keep]
             offsets, partitions = offsets[keep], partitions[keep]

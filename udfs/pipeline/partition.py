@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 
-from streamgauge.models.contract import Ints
+import numpy as np
+from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.control.in_force import InForce
-from streamgauge.udfs.events.decode import decode
+from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import Events, RawBatch, SchemaChange
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.dead_letter import dead_letter, late_event
@@ -31,6 +32,7 @@ class Partition:
         What control messages and feedback put in force; shared with the other partitions of the shard.
     models : Models
         Trained models; shared with all partitions of the task.
+    reader : Reader
     saves : bool
         Whether results contain the changes of the saved state.
 
@@ -42,9 +44,15 @@ class Partition:
     """
 
     def __init__(
-        self, settings: PipelineSettings, origin: Origin, in_force: InForce, models: Models, saves: bool = True
+        self,
+        settings: PipelineSettings,
+        origin: Origin,
+        in_force: InForce,
+        models: Models,
+        reader: Reader,
+        saves: bool = True,
     ) -> None:
-        self._settings, self._origin, self._saves = settings, origin, saves
+        self._settings, self._origin, self._reader, self._saves = settings, origin, reader, saves
         self.stages = Stages(settings, origin, in_force, models)
         self.windows = None
         if settings.windows:
@@ -78,35 +86,48 @@ class Partition:
         situations = stages.entities.situations
         if situations:
             events.units = situations.units(events)
+        for remark in stages.alignment.remarks(events):
+            result.notices.append(schema_notice(remark, self._origin, remark.time))
         changes: list[SchemaChange] = []
         for start, stop, X in stages.alignment.matrices(events, changes):
+            self._tell_unread(events, start, X, changes)
             clock.lap("align")
             stages.take(raw, events.slice(start, stop), X, clocks[start:stop], result, clock)
         result.notices += [schema_notice(one, self._origin, int(events.times[one.place])) for one in changes]
         result.count("schema_changes", len(changes))
         stages.events += len(raw)
-        result.count("events", len(raw))
         self._save(result)
         clock.lap("save")
 
     def _read(self, raw: RawBatch, result: BatchResult) -> Events:
         """Read the events of a batch; records that cannot be scored become dead letters."""
-        events, dead = decode(raw, self._settings.event)
-        rejected = self.stages.alignment.reject(events)
-        if rejected:
-            dead += [letter for _, letter in rejected]
-            events = events.drop({place for place, _ in rejected})
+        events, dead = self._reader.read(raw)
+        if (raw.stamps < 0).any():  # these records have no timestamp of Kafka; their events' time stands for it
+            times = raw.stamps.copy()
+            times[events.rows] = np.where(raw.stamps[events.rows] < 0, events.times, raw.stamps[events.rows])
+            raw.stamps = times
         for letter in dead:
             result.dead_letters.append(dead_letter(raw, letter, self._origin.topic))
             result.count(f"dead_letters.{letter.reason}")
+        result.count("skipped", events.skipped)
+        result.count("events", len(events) + len(dead) + events.skipped)
         return events
+
+    def _tell_unread(self, events: Events, start: int, X: Floats, changes: list[SchemaChange]) -> None:
+        """Add a change for the first event of the partition of which nothing is looked at."""
+        alignment = self.stages.alignment
+        if "unread" in alignment.schema.told or (self.stages.scorer.detectors.categorical and alignment.text_fields):
+            return
+        unread = np.isnan(X).all(axis=1)
+        if unread.any() and alignment.tell("unread"):
+            place = start + int(unread.argmax())
+            changes.append(SchemaChange("unread", "", alignment.unread(events.values[place]), place))
 
     def _without_late(self, events: Events, late: Ints, raw: RawBatch, result: BatchResult) -> Events:
         """Set late events aside; `late` is by how many milliseconds each event is late, 0 if it is not."""
         places = late.nonzero()[0].tolist()
-        for i in places:
-            row, topic = int(events.rows[i]), self._origin.topic
-            result.late.append(late_event(raw, row, topic, events.entities[i], int(late[i])))
+        topic = self._origin.topic
+        result.late += [late_event(raw, events, i, topic, int(late[i])) for i in places]
         result.count("late", len(places))
         return events.drop(set(places))
 
@@ -128,7 +149,7 @@ class Partition:
         The copy knows no other entities, and feeds no windows. So it is made in a time that does not grow with the partition.
         """
         stages, settings = self.stages, self._settings
-        shared = (settings, *vars(settings).values(), stages.in_force, stages.scorer.models)
+        shared = (settings, *vars(settings).values(), stages.in_force, stages.scorer.models, self._reader)
         windows = None if self.windows is None else self.windows.clock_only()
         memo = {id(one): one for one in shared} | stages.entities.copy_of(entities)
         memo |= {id(self.windows): windows, id(stages.feed_windows): None}

@@ -16,7 +16,7 @@ from streamgauge.udfs.control.messages import (
     Weights,
     check,
 )
-from streamgauge.udfs.events.decode import decode
+from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.monitoring.performance import PerformanceWatch
 from streamgauge.udfs.output.cloud_event import Origin
@@ -49,6 +49,7 @@ class Shard:
         What control messages and feedback put in force.
     partitions : dict of int to Partition
         By number; -1 stands for the whole shard.
+    reader : Reader
     performance : list of PerformanceWatch
         One for each trained model; none if drift is not watched.
     """
@@ -64,6 +65,7 @@ class Shard:
     ) -> None:
         self.settings = settings
         self.models = Models(settings.models) if models is None else models
+        self.reader = Reader(settings.event)
         self.topic, self.job, self.per_partition, self.saves = topic, job, per_partition, saves
         self.in_force = InForce(settings.decide)
         self.partitions: dict[int, Partition] = {}
@@ -116,7 +118,7 @@ class Shard:
         BatchResult
             Without incidents of windows and silences.
         """
-        entities = set(decode(raw, self.settings.event)[0].entities)
+        entities = set(self.reader.read(raw)[0].entities)
         numbers = np.unique(raw.partitions).tolist() if self.per_partition else [-1]
         copied = copy.copy(self)
         copied.partitions = {}
@@ -251,4 +253,4 @@ class Shard:
 
     def _new_partition(self, number: int) -> Partition:
         origin = Origin(self.topic, self.job, number)
-        return Partition(self.settings, origin, self.in_force, self.models, self.saves)
+        return Partition(self.settings, origin, self.in_force, self.models, self.reader, self.saves)

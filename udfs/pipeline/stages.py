@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -160,7 +161,7 @@ class Stages:
             self._look_for_silence(cursor, result)
             stretch, part_clocks, late = cursor.next_stretch()
             self._report_silences(cursor.returned, result)
-            self._add_late(raw, late, result)
+            self._add_late(raw, events, late, result)
             clock.lap("context")
             if len(stretch):
                 watched.append(self._score(stretch, result, clock))
@@ -183,8 +184,8 @@ class Stages:
         if moment is not None:
             self.look_for_silence(moment, result)
 
-    def _add_late(self, raw: RawBatch, late: list[tuple[int, str, int]], result: BatchResult) -> None:
-        result.late += [late_event(raw, row, self.origin.topic, entity, by) for row, entity, by in late]
+    def _add_late(self, raw: RawBatch, events: Events, late: list[tuple[int, int]], result: BatchResult) -> None:
+        result.late += [late_event(raw, events, place, self.origin.topic, by) for place, by in late]
         result.count("late", len(late))
 
     def _score(self, stretch: Stretch, result: BatchResult, clock: StepClock) -> Watched:
@@ -274,7 +275,11 @@ class Stages:
         known = ~np.isnan(verdicts.joined)
         result.judged.append(known)
         result.count("scored", int(known.sum()))
-        result.count("unjudged", int((~known).sum()))
+        unread = np.zeros(len(stretch), np.bool_)
+        if not (self.scorer.detectors.categorical and self.alignment.text_fields):
+            unread = ~known & np.isnan(stretch.X).all(axis=1)
+        result.count("unread", int(unread.sum()))
+        result.count("unjudged", int((~known & ~unread).sum()))
         result.count("held_back", int(stretch.quarantined.sum()))
         result.count("rules_failed", judged.violations.failed)
         result.add_counts({f"muted.{reason}": n for reason, n in judged.suppressed.reasons.items()})
@@ -396,6 +401,8 @@ class Stages:
             "versions": scorer.detectors.versions,
             "served": scorer.served,
             "absent": {name: n for name, n in schema.absent.items() if n},
+            "turning": schema.turning,
+            "no_readings": asdict(schema.no_readings),
             "shape": scorer.stream.to_state(),
             "peers": scorer.detectors.peers.to_state(),
             "arrived": silence.clock if silence else 0,

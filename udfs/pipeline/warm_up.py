@@ -29,9 +29,10 @@ def warm_up(settings: PipelineSettings, models: Models) -> None:
     small = HalfSpaceTreesSettings(n_trees=1, height=2, window_size=10)
     forests = {name: small for name, kind in COHORT.items() if issubclass(kind, WindowedForest)}
     chosen = {name: small for name in forests if getattr(settings.detectors, name)}
-    short = settings.model_copy(update={"detectors": settings.detectors.model_copy(update=chosen)})
+    event = settings.event.with_one_name().model_copy(update={"format": "json"})
+    short = settings.model_copy(update={"detectors": settings.detectors.model_copy(update=chosen), "event": event})
     zeros = np.zeros(EVENTS, np.int64)
-    name = settings.event.entity
+    name = event.entity_fields[0]
     for fields in (1, 2):
         shard = Shard(short, models=models)
         values = [

@@ -22,7 +22,7 @@ from streamgauge.udfs.entities.columns import (
     STATUS,
 )
 from streamgauge.udfs.entities.stretch import Stretch
-from streamgauge.udfs.events.records import Events, RawBatch
+from streamgauge.udfs.events.records import WHOLE, Events, RawBatch
 from streamgauge.udfs.events.stream_kind import RECORDS
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.judge import Judged
@@ -143,7 +143,7 @@ class WindowPartition:
         for end in sorted(ends):
             self._score_window(self.kept.window(self.name, self.of, end), of_windows)
         result.alerts += of_windows.alerts
-        for counter in ("scored", "unjudged"):  # these are for events only
+        for counter in ("scored", "unjudged", "unread"):  # these are for events only
             of_windows.counts.pop(counter, None)
         result.add_counts(of_windows.counts)
 
@@ -160,16 +160,17 @@ class WindowPartition:
         X[:, [numeric.index(column) for column in window.columns]] = window.values[rows]
         values: list[dict[str, Any]] = [dict(window.actual(row)) for row in rows]
         times = np.full(len(rows), window.start, np.int64)
-        return Events(np.array(rows, dtype=np.int64), values, [window.entities[row] for row in rows], times), X
+        places = np.full(len(rows), WHOLE)
+        return Events(np.array(rows, dtype=np.int64), values, [window.entities[row] for row in rows], times, places), X
 
     def _score_window(self, window: WindowRows, result: BatchResult) -> None:
         """Score a window that has ended, and learn from it."""
         m = len(window.entities)
         self._window, self._before = window, None
         self.reports[window.end] = WindowReport()
-        places = (np.full(m, place, np.int64) for place in (self._origin.partition, window.start, window.end))
+        partition, start, end = (np.full(m, at, np.int64) for at in (self._origin.partition, window.start, window.end))
         events, X = self._events(window, list(range(m)))
-        self.stages.take(RawBatch([None] * m, *places), events, X, events.times, result, StepClock({}))
+        self.stages.take(RawBatch([None] * m, partition, start, end), events, X, events.times, result, StepClock({}))
         self.stages.events += m
         self._changed.add(window.end)
         result.count("windows", m)

@@ -10,51 +10,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from streamgauge.udfs.settings.base import Duration, Positive, Probability, Section, StreamKind
 from streamgauge.udfs.settings.detectors import DetectorSettings
+from streamgauge.udfs.settings.event import EventSettings
 from streamgauge.udfs.settings.local_time import Holidays, TimeZone
 from streamgauge.udfs.settings.promise import FalseIncidents, Promise, false_incidents
 from streamgauge.udfs.settings.rules import Rule
 
 MOST_OVERLAP = 100  # largest number of windows that may contain the same event
 LOOK_EVERY = 200  # events between two decisions about the kind of a young stream; other intervals are multiples of it
-
-
-class EventSettings(Section):
-    """How an event is read."""
-
-    entity: str = Field("entity", min_length=1, description="Field that names the entity.")
-    time: str = Field(
-        "ts", description="Field with the event time (ISO 8601 or epoch); where absent, Kafka's timestamp."
-    )
-    fields: dict[str, Literal["number", "text"]] = Field(
-        default_factory=dict,
-        description="Declared fields: another type in one of these is bad input. Others are typed as they first appear.",
-    )
-    rename: dict[str, str] = Field(
-        default_factory=dict,
-        description="Old or new names of fields, by that name: {lat_ms: latency} reads lat_ms as latency.",
-    )
-    context: tuple[str, ...] = Field(
-        (),
-        description="Fields whose values are the situation of an entity, such as travelling; what is usual is kept for each situation.",
-    )
-    ignore: tuple[str, ...] = Field((), description="Fields never to look at.")
-    max_fields: int = Field(1024, ge=1, le=4096, description="Numeric fields looked at; further ones are ignored.")
-    max_bytes: int = Field(1_000_000, ge=100, description="Largest payload.")
-    max_past: Duration = Field(30_672_000_000, description="Event time may be this far before Kafka's timestamp.")
-    max_future: Duration = Field(86_400_000, description="Event time may be this far after Kafka's timestamp.")
-    late_after: Duration = Field(
-        86_400_000, description="An event that is older than the newest of its entity by more than this is late."
-    )
-    out_of_order: Duration = Field(
-        5_000,
-        ge=0,
-        description="With windows: how far event time is behind the newest event. A window ends when event time has passed its end.",
-    )
-    amend_within: Duration = Field(
-        600_000,
-        ge=0,
-        description="With windows: an event behind event time by at most this corrects windows and their alerts; an older one is late.",
-    )
 
 
 class EntitySettings(Section):

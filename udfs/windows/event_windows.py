@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from streamgauge.models.contract import Ints
-from streamgauge.udfs.settings.pipeline import EventSettings, EventWindow
+from streamgauge.udfs.settings.event import EventSettings
+from streamgauge.udfs.settings.pipeline import EventWindow
 
 
 def ends_of(window: EventWindow, time: int) -> range:

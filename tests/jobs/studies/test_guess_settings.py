@@ -161,7 +161,7 @@ def test_times_near_kafkas_timestamp_are_the_event_time(at):
     found, keys = of(pumps(at=lambda i: at(START + 1000 * i - 5000)))
     assert keys["event.time"] == "at"
     assert found.roles["at"] == "event time"
-    assert "200 of 200 records are events" in " ".join(found.notes)
+    assert "200 events are read from 200 records" in " ".join(found.notes)
 
 
 def test_of_several_times_the_name_decides_and_the_others_are_not_measured():
@@ -177,18 +177,17 @@ def test_of_several_times_the_name_decides_and_the_others_are_not_measured():
 def test_times_far_from_kafkas_timestamp_widen_what_is_allowed():
     found, keys = of(pumps(at=lambda i: START + 1000 * i - 1000 * DAY))
     assert keys["event.max_past"] == "2000 d"
-    assert "200 of 200 records are events" in " ".join(found.notes)
+    assert "200 events are read from 200 records" in " ".join(found.notes)
     found, keys = of(pumps(at=lambda i: START + 1000 * i + 3 * DAY))
     assert keys["event.max_future"] == "6 d"
 
 
 def test_without_times_kafkas_timestamp_counts_even_if_a_field_has_the_default_name():
     found, keys = of([{"pump": event["pump"], "x": event["pressure"]} for event in pumps()])
-    assert "event.time" not in keys
-    assert any("Kafka's timestamp is the time" in note for note in found.notes)
+    assert keys["event.time"] is None
     found, keys = of([{"pump": event["pump"], "ts": "soon"} for event in pumps()])
-    assert keys["event.time"] == ""
-    assert "200 of 200 records are events" in " ".join(found.notes)
+    assert keys["event.time"] is None
+    assert "200 events are read from 200 records" in " ".join(found.notes)
 
 
 # ---- the other fields and the file --------------------------------------------------------------------------------------
@@ -262,7 +261,10 @@ def test_any_name_of_a_field_stays_a_name(name):
     events = [{name: event["pump"], "x": event["pressure"]} for event in pumps()]
     found, _ = of(events, [event[name] for event in events])
     text = settings_file(found)
-    assert yaml.safe_load(text) == {"kafka": {"topics": {"events": "pump-events"}}, "event": {"entity": name}}
+    assert yaml.safe_load(text) == {
+        "kafka": {"topics": {"events": "pump-events"}},
+        "event": {"entity": name, "time": None},
+    }
 
 
 def test_records_that_are_no_events_are_counted():
@@ -270,13 +272,15 @@ def test_records_that_are_no_events_are_counted():
     bad = [Record(None, value, START) for value in (b"x", b"[1]", None, b'{"a":NaN}', b"\xff", b'{"x": 1}')]
     found = guess([*good, *bad], KafkaSettings(), "pump-events")
     assert guessed(found)["event.entity"] == "pump"
-    assert any("200 of 206 records are events" in note and "1 empty" in note for note in found.notes)
+    assert any(
+        "200 events are read from 206 records" in note and "1 records hold no event" in note for note in found.notes
+    )
 
 
 def test_an_empty_topic_and_records_that_are_no_json_are_named():
     with pytest.raises(InputError, match="the topic 'pump-events' is empty"):
         guess([], KafkaSettings(), "pump-events")
-    with pytest.raises(InputError, match=r"none of the 2 newest records of 'pump-events' is a JSON object.*Obj"):
+    with pytest.raises(InputError, match=r"none of the 2 newest records of 'pump-events' holds an event in JSON.*Obj"):
         guess([Record(None, b"1", START), Record(None, b"Obj\x01avro", START)], KafkaSettings(), "pump-events")
 
 

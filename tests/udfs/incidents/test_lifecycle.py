@@ -10,7 +10,7 @@ import pytest
 from streamgauge.udfs.entities.columns import CHANNEL, OPENED_OFFSET, SEVEREST, STATUS
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.entities.stretch import Stretch
-from streamgauge.udfs.events.records import Events
+from streamgauge.udfs.events.records import WHOLE, Events
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.effects import Effects
 from streamgauge.udfs.incidents.kinds import COLLECTIVE, CONDITIONAL, DRIFT, OPENED, POINT, RESOLVED, UPDATED, kind_of
@@ -56,7 +56,7 @@ def follow(powers, seen=None, violated=None, rows=None, store=None, kinds=None, 
     store.rows(["a", "b"], 1)
     ints, no = np.arange(n), np.zeros(n, np.bool_)
     stretch = Stretch(
-        Events(ints, [{}] * n, ["a"] * n, ints),
+        Events(ints, [{}] * n, ["a"] * n, ints, np.full(n, WHOLE)),
         np.empty((n, 1)),
         ints,
         ints * 0,

@@ -10,16 +10,17 @@ import pytest
 from pydantic import ValidationError
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.messages import parse
-from streamgauge.udfs.events.decode import decode
+from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.incidents.rules import RuleBook
-from streamgauge.udfs.settings.pipeline import EventSettings, PipelineSettings
+from streamgauge.udfs.settings.event import EventSettings
+from streamgauge.udfs.settings.pipeline import PipelineSettings
 from streamgauge.udfs.settings.rules import Rule
 
 from tests.streams import SMALL, START, Run, batch
 
 
 def violated(when, *values, columns=()):
-    events, _ = decode(batch([{"entity": "e", **value} for value in values]), EventSettings())
+    events, _ = Reader(EventSettings()).read(batch([{"entity": "e", **value} for value in values]))
     X = np.array([[value.get(c, np.nan) for c in columns] for value in values], dtype=np.float64)
     found = RuleBook((Rule(id="r", when=when),)).violations(events, X.reshape(len(values), -1), list(columns))
     [(_, each)] = found.each

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streamgauge.udfs.events import decode as decode_module
-from streamgauge.udfs.events.records import DeadLetter
+from streamgauge.udfs.events import payload as payload_module
+from streamgauge.udfs.events.records import WHOLE, DeadLetter, Events
 from streamgauge.udfs.output.dead_letter import (
     INTERNAL,
     MOST_MESSAGE,
@@ -56,8 +57,27 @@ def test_a_record_without_a_value_has_no_payload():
     assert json.loads(text)["payload"] is None
 
 
+def one_event(entity, place):
+    return Events(np.array([0]), [{"x": 1}], [entity], np.array([0]), np.array([place]))
+
+
+def test_one_late_event_of_many_in_a_record_is_written_by_itself():
+    """Not the whole record, which would be written as often as it has late events."""
+    key, text = late_event(batch([b"[...]"], offset=9), one_event("pump", 7), 0, "events", 1234)
+    found = json.loads(text)
+    assert (key, found["offset"], found["place"]) == ("pump", 9, 7)
+    assert json.loads(base64.b64decode(found["payload"])) == {"x": 1}
+
+
+def test_one_unreadable_event_of_many_in_a_record_is_written_by_itself():
+    letter = DeadLetter(0, "no_entity", "none", 3, {"x": 5})
+    key, text = dead_letter(batch([b"[...]"], offset=9), letter, "events")
+    assert key == "events-0-9-3"
+    assert json.loads(base64.b64decode(json.loads(text)["payload"])) == {"x": 5}
+
+
 def test_a_late_event_has_the_key_of_its_entity():
-    key, text = late_event(batch([b"{}"], offset=9), 0, "events", "pump", 1234)
+    key, text = late_event(batch([b"{}"], offset=9), one_event("pump", WHOLE), 0, "events", 1234)
     assert key == "pump"
     assert text == msgspec.json.encode(
         {"topic": "events", "partition": 0, "offset": 9, "entity": "pump", "late_by_ms": 1234, "payload": "e30="}
@@ -65,7 +85,7 @@ def test_a_late_event_has_the_key_of_its_entity():
 
 
 def test_an_unexpected_error_names_its_stage_its_type_and_the_start_of_its_message():
-    error = raised(decode_module.decode, batch([b"{}"]), None)
+    error = raised(payload_module.flatten, {"a": 1}, None)
     _, text = internal_letter(batch([BROKEN], offset=5), 0, "events", error)
     found = json.loads(text)
     assert (found["reason"], found["stage"], found["error"]) == (INTERNAL, "events", "AttributeError")
@@ -76,13 +96,13 @@ def test_an_unexpected_error_names_its_stage_its_type_and_the_start_of_its_messa
 
 
 def test_the_place_of_an_error_is_the_room_and_the_innermost_line_in_this_package():
-    error = raised(decode_module.decode, batch([b"{}"]), None)
+    error = raised(payload_module.flatten, {"a": 1}, None)
     room, place = place_of(error)
     file, line = place.rsplit(":", 1)
     assert room == "events"
-    assert file == "udfs/events/decode.py"
-    lines = Path(decode_module.__file__).read_text().splitlines()
-    assert "settings" in lines[int(line) - 1]  # the settings were None
+    assert file == "udfs/events/payload.py"
+    lines = Path(payload_module.__file__).read_text().splitlines()
+    assert "names" in lines[int(line) - 1]  # the limit of names was None
 
 
 def test_the_place_of_an_error_from_elsewhere_is_not_known():
@@ -102,7 +122,7 @@ def test_a_library_below_a_folder_of_ours_is_not_ours(tmp_path):
 @pytest.mark.parametrize(
     ("module", "file", "expected"),
     [
-        ("streamgauge.udfs.events.decode", "udfs/events/decode.py", ("events", "udfs/events/decode.py:2")),
+        ("streamgauge.udfs.events.payload", "udfs/events/payload.py", ("events", "udfs/events/payload.py:2")),
         ("streamgauge.models.detectors.entity.cusum", "models/detectors/entity/cusum.py", None),
         ("streamgauge.models.catalog", "models/catalog.py", ("models", "models/catalog.py:2")),
         ("streamgauge.udfs.events", "udfs/events/__init__.py", ("events", "udfs/events/__init__.py:2")),
@@ -124,7 +144,7 @@ def test_whatever_the_record_its_dead_letter_fits_and_what_is_left_of_it_can_be_
     for key, text in (
         dead_letter(raw, DeadLetter(0, "not_json", message + "m" * more), "t" * min(more, 5_000)),
         internal_letter(raw, 0, "t", ValueError(message * 100)),
-        late_event(raw, 0, "t", message + "e" * more, sys.maxsize),
+        late_event(raw, one_event(message + "e" * more, WHOLE), 0, "t", sys.maxsize),
     ):
         assert len(text) <= MOST_BYTES
         assert isinstance(key, str)

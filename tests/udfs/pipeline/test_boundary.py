@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.errors import StateError
-from streamgauge.udfs.events import decode as decoding
+from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.schema import Alignment
 from streamgauge.udfs.output.alert import AlertWriter
@@ -36,7 +36,7 @@ RULES = [
 CHOSEN = PipelineSettings.model_validate(
     SMALL.model_dump()
     | {
-        "event": {"context": ("mode",), "fields": {"declared": "number"}, "rename": {"old": "y"}},
+        "event": {"context": ("mode",), "fields": {"declared": "number"}, "rename": {"old": "y"}, "deletes": "read"},
         "decide": {"threshold": 0.02, "warmup": 5, "quiet_events": 3, "rules": RULES},
         "windows": {"minute": {"size": "1 m", "aggregates": {"x": ["sum", "p95", "distinct"], "y": ["mean"]}}},
         "silence": {"at_least": "20 s", "events": 3},
@@ -222,7 +222,7 @@ def broken(original, poisoned):
 
 
 STAGES = [
-    (Alignment, "reject", "pipeline"),
+    (Alignment, "remarks", "pipeline"),
     (Scorer, "score", "pipeline"),
     (AlertWriter, "of_incidents", "pipeline"),
 ]
@@ -287,9 +287,9 @@ def test_a_fault_of_the_state_itself_fails_the_task():
 def test_a_long_key_above_many_leaves_takes_at_most_twenty_times_the_memory_of_the_record():
     record = json.dumps({"entity": "a", "k" * 800_000: {str(i): i for i in range(10_000)}}).encode()
     raw = batch([record])
-    decoding.decode(raw, CHOSEN.event)
+    Reader(CHOSEN.event).read(raw)
     tracemalloc.start()
-    _, [letter] = decoding.decode(raw, CHOSEN.event)
+    _, [letter] = Reader(CHOSEN.event).read(raw)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert letter.reason == "too_large"
@@ -299,5 +299,5 @@ def test_a_long_key_above_many_leaves_takes_at_most_twenty_times_the_memory_of_t
 
 def test_nested_records_of_usual_size_are_read():
     record = {"entity": "a", "service": {"name": "checkout", "latency": {f"p{i}": i for i in range(90)}}}
-    events, dead = decoding.decode(batch([record] * 3), CHOSEN.event)
+    events, dead = Reader(CHOSEN.event).read(batch([record] * 3))
     assert (len(events), dead) == (3, [])

@@ -68,11 +68,11 @@ def test_a_judged_event_may_be_usual_and_still_has_a_score():
 
 
 @pytest.mark.parametrize("fields", [{}, {"x": None}, {"city": "Oslo"}])
-def test_events_without_a_field_that_a_detector_looks_at_are_unjudged(fields):
+def test_events_without_a_field_that_a_detector_looks_at_are_unread(fields):
     run = Run(settings()).feed(batch([{"entity": "a"} | fields for _ in range(200)]))
     assert all(map(is_unjudged, records(run)))
-    assert run.counts["unjudged"] == run.counts["events"] == 200
-    assert "scored" not in run.counts
+    assert run.counts["unread"] == run.counts["events"] == 200
+    assert {"scored", "unjudged"}.isdisjoint(run.counts)
     assert run.alerts == []
 
 
@@ -90,7 +90,7 @@ def test_a_rule_looks_at_an_unjudged_event_and_its_alert_says_that_nothing_else_
     [opened] = [data for _, text in run.alerts if (data := json.loads(text)["data"])["state"] == "opened"]
     assert (opened["rules"], opened["unjudged"]) == (["closed"], True)
     assert (opened["confidence"], opened["score"], opened["tail_probability"]) == (0.0, 0.0, 1.0)
-    assert run.counts["unjudged"] == 31
+    assert (run.counts["unjudged"], run.counts["unread"]) == (1, 30)
 
 
 def test_an_alert_at_a_judged_event_does_not_say_unjudged_and_has_confidence():

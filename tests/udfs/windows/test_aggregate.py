@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.udfs.events.records import Events
+from streamgauge.udfs.events.records import WHOLE, Events
 from streamgauge.udfs.settings.pipeline import EventWindow
 from streamgauge.udfs.windows.aggregate import KeptEvents, aggregate
 
@@ -46,7 +46,11 @@ def kept(rows, columns=(("x", False), ("x", True))):
     """A store that keeps events (entity, time, x) with offsets 0, 1, ..."""
     store = KeptEvents(list(columns), "0/")
     events = Events(
-        np.arange(len(rows)), [{"x": x} for _, _, x in rows], [e for e, _, _ in rows], np.array([t for _, t, _ in rows])
+        np.arange(len(rows)),
+        [{"x": x} for _, _, x in rows],
+        [e for e, _, _ in rows],
+        np.array([t for _, t, _ in rows]),
+        np.full(len(rows), WHOLE),
     )
     store.add(events.entities, events.times, np.arange(len(rows)), store.read(events))
     return store
