@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from streamgauge.jobs.cluster import local_cluster
 from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.local_cluster import Cluster
 from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.settings.kafka import TopicSettings
-from streamgauge.jobs.settings.loading import Settings, validated
+from streamgauge.jobs.settings.loading import Settings, parsed
+from streamgauge.jobs.settings.strict_yaml import write
 
 FIELDS = ("amount", "latency", "items", "balance")
 
@@ -69,10 +69,11 @@ def settings_for(running: Cluster, name: str, **sections: dict[str, Any]) -> tup
     values: dict[str, Any] = {"kafka": {"bootstrap": running.bootstrap, "group": unique, "topics": topics}}
     for section, keys in sections.items():
         values.setdefault(section, {}).update(keys)
-    settings = validated(values, name)
+    text = write(values)
+    settings = parsed(text, name)
     handle, path = tempfile.mkstemp(suffix=".yaml", prefix="streamgauge-")
     with os.fdopen(handle, "w") as file:
-        yaml.safe_dump(values, file)
+        file.write(text)
     append = {topics[t]: {"message.timestamp.type": "LogAppendTime"} for t in ("events", "alerts")}
     ensure(settings.kafka, settings.batch.shards, append)
     return settings, Path(path)

@@ -10,8 +10,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-import yaml
 from streamgauge.jobs.cluster.local_cluster import Cluster, install_flink
+from streamgauge.jobs.settings.strict_yaml import read, write
 
 ADDRESSES = {
     "rest.address": "0.0.0.0",
@@ -38,13 +38,13 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
         (folder / jar.name).symlink_to(jar)
     file = cluster.flink_home / "conf" / "config.yaml"
-    config = {key: value for key, value in yaml.safe_load(file.read_text()).items() if key not in NOT_HERE}
+    config = {key: value for key, value in read(file.read_bytes(), file.name).items() if key not in NOT_HERE}
     folders = {
         "execution.checkpointing.dir": (chosen.state / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (chosen.state / "savepoints").as_uri(),
         "io.tmp.dirs": "/tmp",
     }
-    file.write_text(yaml.safe_dump(config | ADDRESSES | PORTS | folders, width=10**6))
+    file.write_text(write(config | ADDRESSES | PORTS | folders))
     shutil.copy(chosen.logging, cluster.flink_home / "conf" / "log4j-console.properties")
 
 

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import yaml
 from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.home import existing_or_new, writable
 from streamgauge.jobs.cluster.kernels import CACHE, forget_old, kernel_cache
 from streamgauge.jobs.cluster.resources import flink_configuration, pom
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.settings.kafka import KafkaSettings
+from streamgauge.jobs.settings.strict_yaml import read, write
 from streamgauge.models.errors import ClusterError
 
 PORTS = {"kafka": 9092, "kafka_controller": 9093, "flink": 8081, "flink_rpc": 6123, "prometheus": 9249}
@@ -298,7 +298,7 @@ def install_flink(cluster: Cluster, jar_folder: Path) -> None:
     shutil.copytree(
         flink_configuration(), home / "conf", ignore=shutil.ignore_patterns("__pycache__", "pom.xml", "constraints.txt")
     )
-    config = yaml.safe_load((home / "conf" / "config.yaml").read_text())
+    config = read((home / "conf" / "config.yaml").read_bytes(), "config.yaml of Flink")
     ports = PORTS | cluster.ports
     config |= {
         "jobmanager.rpc.port": ports["flink_rpc"],
@@ -312,7 +312,7 @@ def install_flink(cluster: Cluster, jar_folder: Path) -> None:
         # A local JobManager has little to do. Most of its CPU time was Java's second compiler, while the job waited.
         "env.java.opts.jobmanager": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }
-    (home / "conf" / "config.yaml").write_text(yaml.safe_dump(config, width=10**6))
+    (home / "conf" / "config.yaml").write_text(write(config))
 
 
 def start_kafka(cluster: Cluster, java_path: str, jar_folder: Path) -> None:

@@ -7,10 +7,10 @@ import numerical libraries (docs/adr/002).
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
-from streamgauge.udfs.settings.base import Section
+from streamgauge.udfs.settings.base import Hidden, Section
 
 
 class TopicSettings(Section):
@@ -57,6 +57,6 @@ class KafkaSettings(Section):
         "latest", description="Where to begin without saved state; committed falls back to earliest."
     )
     topics: TopicSettings = TopicSettings()
-    properties: dict[str, str] = Field(
-        default_factory=dict, description="Further Kafka client properties (security and the like)."
+    properties: Annotated[dict[str, str], Hidden] = Field(
+        default_factory=dict, repr=False, description="Further Kafka client properties (security and the like)."
     )

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.jobs.settings.service import ServiceSettings
-from streamgauge.jobs.settings.walk import keys_at
+from streamgauge.jobs.settings.strict_yaml import named, read, write
+from streamgauge.jobs.settings.walk import Place, field_at, holds_duration, holds_secrets, keys_at, section_in
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.settings.base import Duration, Section
+from streamgauge.udfs.settings.base import IN_FILE, Duration, Section, duration_text
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 DEFAULT_FILE = Path("flink-conf/detection.yaml")
 ENVIRONMENT = "STREAMGAUGE__"
-_SECRET = ("password", "secret", "jaas", "token", "key", "url")
-_HOLD_SECRETS = ("service", "alertmanagers", "webhooks")  # sections that are not shown as a whole
+_PLAIN = {
+    "bool_type": "write true or false",
+    "string_type": "must be text; put a number, true, false or null in quotes to make it text",
+    "int_type": "must be a whole number without quotes",
+    "float_type": "must be a number without quotes",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a section: lines with a key, a colon and a value",
+    "model_type": "must be a section: lines with a key, a colon and a value",
+}  # errors of pydantic in plain words
+_LIMITS = ("greater_than", "greater_than_equal", "less_than_equal")
 
 
 class BatchSettings(Section):
@@ -149,25 +161,66 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
         path = DEFAULT_FILE
     if path is not None:
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            content = path.read_bytes()
         except OSError as error:
             raise SettingsError(f"cannot read the settings file {path}: {error.strerror}") from error
-        except yaml.YAMLError as error:
-            raise SettingsError(f"{path} is no valid YAML: {error}") from error
-        if not isinstance(values, dict):
-            raise SettingsError(f"{path} must hold sections (kafka, event, ...), not a {type(values).__name__}")
+        values = _sections(content, str(path))
     for name, text in sorted((os.environ if environment is None else environment).items()):
         if name.startswith(ENVIRONMENT):
             _override(values, name, text)
-    return validated(values, str(path or "the defaults"))
+    return _from_yaml(values, str(path or "the defaults"))
+
+
+def parsed(text: str, where: str) -> Settings:
+    """Settings from the text of a settings file; the environment does not count. Raises SettingsError as `load` does."""
+    return _from_yaml(_sections(text, where), where)
+
+
+def as_file(settings: Settings, changes: Mapping[str, Any]) -> str:
+    """The text of a settings file with all settings but those of the service. `kafka.properties` are in it.
+
+    Parameters
+    ----------
+    settings : Settings
+    changes : mapping
+        Sections, or some of their keys, to write instead.
+    """
+    values = settings.model_dump(mode="json", exclude={"service"}, context=IN_FILE)
+    for section, keys in changes.items():
+        values[section] = (values.get(section) or {}) | dict(keys) if isinstance(keys, Mapping) else keys
+    return write(values)
 
 
 def validated(values: dict[str, Any], where: str) -> Settings:
-    """Settings from plain values. Raises SettingsError, which names each wrong key, if they are not valid."""
+    """Settings from values that a program made. Raises SettingsError, which names each wrong key, if they are not valid."""
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise SettingsError(f"{where}: " + "; ".join(_explain(e) for e in error.errors())) from error
+        raise _refusal(error, where) from None
+
+
+def _sections(content: str | bytes, where: str) -> dict[str, Any]:
+    values = read(content, where)
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise SettingsError(f"{where} must hold sections (kafka, event, ...): lines with a key, a colon and a value")
+    return values
+
+
+def _from_yaml(values: dict[str, Any], where: str) -> Settings:
+    """Settings from values of YAML. Their types are those of the JSON Schema: text is no number, and `yes` is not true."""
+    try:
+        return Settings.model_validate(_with_tuples(values), strict=True, context=IN_FILE)
+    except ValidationError as error:
+        raise _refusal(error, where) from None
+
+
+def _with_tuples(value: Any) -> Any:
+    """The same values with tuples as lists, because strict models take no other lists."""
+    if isinstance(value, dict):
+        return {key: _with_tuples(one) for key, one in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def _override(values: dict[str, Any], name: str, text: str) -> None:
@@ -180,10 +233,7 @@ def _override(values: dict[str, Any], name: str, text: str) -> None:
         if not isinstance(below, dict):
             raise SettingsError(f"{name}: {section!r} is no section")
         inner = below
-    try:
-        inner[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{name} is no valid YAML: {error}") from error
+    inner[key] = read(text, name)
 
 
 def _instead_of(budget: Any) -> str:
@@ -193,18 +243,59 @@ def _instead_of(budget: Any) -> str:
     return "leave the key out, or write `promise: 1 per day` instead"
 
 
+def _refusal(error: ValidationError, where: str) -> SettingsError:
+    # An error without its cause: the cause holds the values.
+    return SettingsError(f"{where}: " + "; ".join(_explain(e) for e in error.errors()))
+
+
 def _explain(error: Any) -> str:
-    """An error of pydantic as text: the key, what is allowed, and the value."""
-    key = ".".join(str(part) for part in error["loc"])
+    """An error of pydantic as text: the key, what is allowed, and the value if it may be shown."""
+    place, value, kind = error["loc"], error["input"], error["type"]
+    key = ".".join(named(str(part)) for part in place)
     if key == "decide.budget":
-        return f"{key}: there is no budget of alerts any more, but a promise of false incidents: {_instead_of(error['input'])}"
-    if error["type"] == "extra_forbidden":
-        allowed = ", ".join(keys_at(Settings, error["loc"][:-1])) or "nothing"
-        return f"{key}: there is no such key; allowed here: {allowed}"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if not key:
-        return message
-    hidden = any(word in key.lower() for word in _SECRET) or error["loc"][-1] in _HOLD_SECRETS
-    hidden |= error["loc"][0] == "service" and isinstance(error["input"], dict | list)
-    hidden |= error["loc"][-2:-1] in (("alertmanagers",), ("webhooks",))
-    return f"{key}: {message} (is {'hidden' if hidden else repr(error['input'])})"
+        return f"{key}: there is no budget of alerts any more, but a promise of false incidents: {_instead_of(value)}"
+    if kind == "extra_forbidden":
+        return f"{key}: there is no such key{_instead_of_key(place)}"
+    if kind == "missing":
+        return f"{key}: must be given"
+    message = _PLAIN.get(kind) or str(error["msg"]).removeprefix("Value error, ")
+    if not place:  # a check of several sections, whose words may name values of them
+        return re.sub(r"://\S*@", "://(hidden)@", message)
+    field = field_at(Settings, place)
+    if field is not None and holds_duration(field) and kind in _LIMITS:
+        (limit,) = error["ctx"].values()
+        message, value = message.replace(str(limit), duration_text(limit)), duration_text(value)
+    if _may_be_shown(field, value):
+        shown = (
+            json.dumps(value)
+            if value is None or isinstance(value, bool)
+            else repr(list(value) if isinstance(value, tuple) else value)
+        )
+        return f"{key}: {message}" if message.startswith(shown) else f"{key}: {message} (is {shown})"
+    words = re.findall(r"\w{3,}", str(value)) if kind == "value_error" and _is_plain(field) else []
+    if any(word in message for word in words):
+        message = (
+            "this value is not allowed"  # the check of a key that holds no secrets repeats the value, or a part of it
+        )
+    return f"{key}: {message}" if isinstance(value, dict | list | tuple) else f"{key}: {message} (is hidden)"
+
+
+def _instead_of_key(place: Place) -> str:
+    """What to write instead of an unknown key."""
+    allowed = keys_at(Settings, place[:-1])
+    near = get_close_matches(str(place[-1]).partition(":")[0], allowed, n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    return f"{hint}; allowed here: {', '.join(allowed) or 'nothing'}"
+
+
+def _may_be_shown(field: FieldInfo | None, value: Any) -> bool:
+    """Whether a value can hold no secret: its key takes plain values that are none, and it is plain and no address."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return _is_plain(field) and all(
+        one is None or (isinstance(one, str | int | float) and "://" not in str(one)) for one in values
+    )
+
+
+def _is_plain(field: FieldInfo | None) -> bool:
+    """Whether a key takes plain values that are no secrets."""
+    return field is not None and section_in(field.annotation) is None and not holds_secrets(field)

@@ -7,16 +7,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from streamgauge.jobs.settings.loading import Settings
-from streamgauge.jobs.settings.walk import holds_many, section_in
+from streamgauge.jobs.settings.walk import holds_duration, holds_many, marks, section_in
 from streamgauge.models.catalog import CATALOG, COHORT
-from streamgauge.udfs.settings.base import Duration
+from streamgauge.udfs.settings.base import duration_text
 
 PAGE = Path("docs/settings.md")
 HEAD = """# Settings
@@ -28,12 +28,15 @@ copied. An unknown key, or a value out of range, stops the submission with a mes
 
 The environment overrides the file: `STREAMGAUGE__KAFKA__BOOTSTRAP=broker:9092` sets `kafka.bootstrap`. Values are read as YAML.
 
-A duration is a number and a unit: `10 ms`, `5 s`, `2 m`, `1 h` or `30 d`. `null` switches off what it stands for.
+A duration is a number and a unit: `10 ms`, `5 s`, `2 m`, `1 h` or `30 d`. A number without a unit is refused; only `0` needs none.
+`null` switches off what it stands for.
+
+The file is YAML 1.2. A truth value is `true` or `false`; `yes`, `no`, `on`, `off` and `1:30` are text, and `010` is 10. Text in quotes is
+no number. A key that is there twice is refused. Anchors and `<<` may be used, tags may not. Messages never show the value of a key that
+may hold a secret.
 
 The schema for editors is `flink-conf/detection.schema.json`. Words are explained in the [glossary](glossary.md).
 """
-DURATION = get_args(Duration)[1]  # marks a field that holds a duration
-STEPS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000))
 BOUNDS = (
     ("ge", "at least {}"),
     ("gt", "above {}"),
@@ -184,7 +187,11 @@ def _section(name: str, model: type[BaseModel], default: Any) -> Iterator[tuple[
     below: list[tuple[str, type[BaseModel], Any]] = []
     for key, field in model.model_fields.items():
         inner, path = section_in(field.annotation), f"{name}.{key}" if name else key
-        value = getattr(default, key) if default is not None else field.get_default(call_default_factory=True)
+        value = (
+            getattr(default, key)
+            if default is not None
+            else field.get_default(call_default_factory=True, validated_data={})
+        )
         if inner is None or holds_many(field.annotation):
             own.append(_key(path, field, value))
         if inner is not None:
@@ -215,8 +222,7 @@ def _about(name: str, model: type[BaseModel], default: Any) -> str:
 
 
 def _key(path: str, field: FieldInfo, value: Any) -> Key:
-    marks = [*_marks(field.annotation), *field.metadata]
-    duration = DURATION in marks
+    duration = holds_duration(field)
     unit = "duration" if duration else UNITS.get(path, "")
     meaning = field.description or MEANINGS.get(path, "")
     if path.startswith("detectors."):
@@ -225,20 +231,7 @@ def _key(path: str, field: FieldInfo, value: Any) -> Key:
         if not _choices(field.annotation):
             unit = "events" if detector in COHORT and name in ("memory", "warmup") else PARAMETERS.get(name, "")
     default = DEFAULTS.get(path) or _shown(value, duration)
-    return Key(path, _line(meaning), default, unit, _range(field.annotation, marks, duration))
-
-
-def _marks(annotation: Any) -> list[Any]:
-    """Annotations within an optional type, or of the values of a dict."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        found = _marks(arguments[0])
-        for mark in arguments[1:]:
-            found += mark.metadata if isinstance(mark, FieldInfo) else [mark]
-        return found
-    if origin is dict:
-        return _marks(arguments[1])
-    return [mark for part in arguments for mark in _marks(part)] if origin in (Union, UnionType) else []
+    return Key(path, _line(meaning), default, unit, _range(field.annotation, marks(field), duration))
 
 
 def _choices(annotation: Any) -> list[str]:
@@ -247,18 +240,18 @@ def _choices(annotation: Any) -> list[str]:
     return [choice for part in get_args(annotation) for choice in _choices(part)]
 
 
-def _range(annotation: Any, marks: list[Any], duration: bool) -> str:
+def _range(annotation: Any, limits: list[Any], duration: bool) -> str:
     parts = [
         text.format(_shown(getattr(mark, name), duration).strip("`"))
         for name, text in BOUNDS
-        for mark in marks
+        for mark in limits
         if getattr(mark, name, None) is not None
     ]
     if choices := _choices(annotation):
         parts.append(
             "one of " + ", ".join(choices) if get_origin(annotation) in (Literal, dict) else "of " + ", ".join(choices)
         )
-    if (annotation is str or get_origin(annotation) is tuple) and any(getattr(m, "min_length", None) for m in marks):
+    if (annotation is str or get_origin(annotation) is tuple) and any(getattr(m, "min_length", None) for m in limits):
         parts.append("not empty")
     if NoneType in get_args(annotation):
         parts.append("or `null`")
@@ -271,10 +264,7 @@ def _shown(value: Any, duration: bool = False) -> str:
     if value is None:
         return "`null`"
     if duration:
-        for unit, length in STEPS:
-            if value and value % length == 0:
-                return f"`{value // length} {unit}`"
-        return f"`{value} ms`"
+        return f"`{duration_text(value)}`"
     match value:
         case bool():
             return f"`{str(value).lower()}`"

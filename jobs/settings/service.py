@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator
-from streamgauge.udfs.settings.base import Duration, Section
+from streamgauge.udfs.settings.base import Duration, Hidden, Section
 
 Scope = Literal["read", "feedback", "control"]
 Rate = Annotated[str, Field(pattern=r"^[1-9]\d{0,8} per (second|minute|hour|day)$")]
@@ -83,7 +83,8 @@ class LimitSettings(Section):
 class OidcSettings(Section):
     """A provider of OpenID Connect, whose people and programs may use the service beside those with a token."""
 
-    issuer: str = Field(
+    issuer: Annotated[str, Hidden] = Field(
+        repr=False,
         pattern=ADDRESS,
         description="Address of the provider, as its tokens name it (`iss`). It needs https, except on this machine.",
     )
@@ -161,13 +162,16 @@ class ServiceSettings(Section):
         description="`redis://:PASSWORD@HOST:PORT/NUMBER`, or `rediss://` with TLS: several services count requests together, and tell "
         "each other of changes at once. null: each by itself. Set it by the variable STREAMGAUGE__SERVICE__REDIS.",
     )
-    address: Annotated[str, AfterValidator(_http)] | None = Field(
+    address: Annotated[str, AfterValidator(_http), Hidden] | None = Field(
         None,
+        repr=False,
         description="Where people reach the page, such as `https://streamgauge.example.com`; for links in what is told, and for `oidc`.",
     )
     oidc: OidcSettings | None = Field(None, description="Who else may use the service, by OpenID Connect.")
-    traces: Annotated[str, AfterValidator(_http)] | None = Field(
-        None, description="Collector of OpenTelemetry (OTLP over HTTP) for traces, such as `http://127.0.0.1:4318`."
+    traces: Annotated[str, AfterValidator(_http), Hidden] | None = Field(
+        None,
+        repr=False,
+        description="Collector of OpenTelemetry (OTLP over HTTP) for traces, such as `http://127.0.0.1:4318`.",
     )
     alertmanagers: dict[_Name, TargetSettings] = Field(
         {}, description="Alertmanagers that are told of incidents; each one of a cluster."

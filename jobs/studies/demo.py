@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -30,7 +29,7 @@ from streamgauge.jobs.kafka.follow import Received, follow
 from streamgauge.jobs.kafka.replay import Pace, Sent, replay
 from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.pages.demo_plot import PlottedSeries, draw
-from streamgauge.jobs.settings.loading import Settings, load, validated
+from streamgauge.jobs.settings.loading import Settings, as_file, load, parsed
 from streamgauge.models.errors import ClusterError
 
 RATE = 2_500.0  # events a second; for most series these are some hours of data
@@ -150,21 +149,19 @@ def _shown_page(cluster: local_cluster.Cluster, page: str | None, console: Conso
 
 def on_own_topics(settings: Settings, cluster: local_cluster.Cluster, run: str) -> tuple[Settings, Path]:
     """Settings for the local broker, with topics that only this run uses, and a file with these settings."""
-    values = settings.model_dump(
-        mode="json", exclude={"service"}
-    )  # no secrets in the file, and nobody is told of a demo
     kind = run.partition("-")[0]
     history = f"sqlite:///{cluster.home / f'{kind}-history.db'}"
-    values["service"] = {"database": history, "port": settings.service.port}
-    values["kafka"] |= {
+    kafka = {
         "bootstrap": cluster.bootstrap,
         "start": "earliest",
         "group": run,
-        "topics": {name: f"{run}-{topic}" for name, topic in values["kafka"]["topics"].items()},
+        "topics": {name: f"{run}-{topic}" for name, topic in settings.kafka.topics},
     }
+    service = {"database": history, "port": settings.service.port}  # nobody is told of a demo
     path = cluster.home / f"{kind}.yaml"
-    path.write_text(yaml.safe_dump(values))
-    return validated(values, str(path)), path
+    text = as_file(settings, {"kafka": kafka, "service": service})
+    path.write_text(text)
+    return parsed(text, str(path)), path
 
 
 def _play(

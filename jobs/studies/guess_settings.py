@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import yaml
 from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.jobs.settings.kafka import KafkaSettings
-from streamgauge.jobs.settings.loading import validated
+from streamgauge.jobs.settings.loading import parsed
+from streamgauge.jobs.settings.strict_yaml import write
 from streamgauge.jobs.studies.sampled_fields import MOSTLY, Sample, SeenField, sample_of, text_of
 from streamgauge.models.contract import Ints
 from streamgauge.models.errors import InputError
@@ -61,12 +61,8 @@ class Choice:
     @property
     def text(self) -> str:
         """The value as YAML, on one line."""
-        plain, quoted = (
-            yaml.safe_dump(self.value, default_flow_style=True, default_style=style, width=math.inf)
-            for style in (None, '"')
-        )
-        plain = plain.removesuffix("...\n").strip()
-        return plain if "\n" not in plain else quoted.strip()
+        plain = write(self.value, on_one_line=True).strip()
+        return plain if "\n" not in plain else json.dumps(self.value)  # JSON is YAML on one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +349,7 @@ def settings_file(found: Guess) -> str:
             inner = inner.setdefault(section, {})
         inner[key] = choice
     text = "\n".join([*(line for one in head for line in _comment(one, "")), *_lines(tree, "")]) + "\n"
-    validated(yaml.safe_load(text) or {}, "the settings that were guessed")
+    parsed(text, "the settings that were guessed")
     return text
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from kafka import TopicPartition
 from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, Rows, read_rows
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.read_range import raw_batch, read_range
 from streamgauge.jobs.settings.loading import Settings
+from streamgauge.jobs.settings.strict_yaml import read
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.fitted.fitted_detector import Progress, silent
 from streamgauge.models.errors import InputError
@@ -279,5 +279,5 @@ def parsed_settings(texts: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--set {text!r}: write NAME=VALUE, as in hidden=8")
-        found[name] = yaml.safe_load(value)
+        found[name] = read(value, f"--set {name}")
     return found

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
+from streamgauge.jobs.settings.strict_yaml import read
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -17,7 +17,7 @@ NO_METRICS = {"and", "or", "unless", "offset", "bool"}
 
 def read_yaml(path: Path) -> Any:
     """A YAML file with one document."""
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return read(path.read_bytes(), path.name)
 
 
 def read_json(path: Path) -> Any:

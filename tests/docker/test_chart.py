@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft7Validator
-from streamgauge.jobs.settings.loading import validated
+from ruamel.yaml import YAML
+from streamgauge.jobs.settings.loading import parsed
+from streamgauge.jobs.settings.strict_yaml import write
 
 from tests.docker.read import CHART, DOCKER, ROOT, read_json, read_yaml
 
@@ -73,7 +74,7 @@ def test_the_schema_knows_every_value():
 
 
 def test_the_settings_are_valid_settings_of_the_job():
-    validated(VALUES["settings"], "values.yaml")
+    parsed(write(VALUES["settings"]), "values.yaml")
 
 
 def test_files_that_the_chart_shares_are_the_ones_of_the_repository():
@@ -105,7 +106,7 @@ def manifests(*sets: str) -> dict[tuple[str, str], dict[str, Any]]:
     """What the chart makes with some values, by kind and name."""
     arguments = [word for value in sets for word in ("--set", value)]
     text = helm("template", "sg", str(CHART), *KUBERNETES, *arguments)
-    found = [document for document in yaml.safe_load_all(text) if document]
+    found = [document for document in YAML(typ="safe").load_all(text) if document]
     by_name = {(document["kind"], document["metadata"]["name"]): document for document in found}
     assert len(by_name) == len(found)
     return by_name
@@ -158,7 +159,7 @@ def helm_text(value: Any) -> str:
 def test_the_settings_in_the_cluster_are_valid_and_have_the_parallelism_of_the_job(tmp_path: Path):
     made = manifests("job.parallelism=2", "settings.decide.promise=2 per day")
     text = made["ConfigMap", "sg-streamgauge-settings"]["data"]["detection.yaml"]
-    settings = validated(yaml.safe_load(text), "the ConfigMap")
+    settings = parsed(text, "the ConfigMap")
     assert (settings.job.parallelism, settings.models.registry) == (2, "/models")
     assert made["FlinkDeployment", "sg-streamgauge-job"]["spec"]["job"]["parallelism"] == 2
 

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from tests.docker.read import DOCKER, read_json
 
@@ -31,7 +31,7 @@ ROUTES = [
     "file", [file for file in FILES if file.suffix in (".yml", ".yaml")], ids=lambda file: str(file.relative_to(DOCKER))
 )
 def test_every_yaml_file_can_be_read(file):
-    assert all(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    assert all(YAML(typ="safe").load_all(file.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file.suffix == ".json"], ids=lambda file: file.name)

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from kafka import KafkaConsumer, TopicPartition
 from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.local_cluster import Cluster
@@ -25,8 +24,10 @@ from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.settings.kafka import TopicSettings
-from streamgauge.jobs.settings.loading import Settings, validated
+from streamgauge.jobs.settings.loading import Settings, parsed
+from streamgauge.jobs.settings.strict_yaml import write
 from streamgauge.udfs.pipeline.shard import Shard
+from streamgauge.udfs.settings.base import IN_FILE
 
 from tests.streams import SMALL
 
@@ -59,7 +60,7 @@ class Live:
         self.cluster = cluster
         self.rest = FlinkRest(cluster.jobmanager)
         name = f"t{next(_numbers)}-{time.time_ns() // 10**6}"
-        values = SMALL.model_dump(mode="json")
+        values = SMALL.model_dump(mode="json", context=IN_FILE)
         values["kafka"] = {
             "bootstrap": cluster.bootstrap,
             "start": "earliest",
@@ -72,8 +73,9 @@ class Live:
         for section, keys in sections.items():
             values[section] = (values.get(section) or {}) | keys if isinstance(keys, dict) else keys
         self.file = home / f"{name}.yaml"
-        self.file.write_text(yaml.safe_dump(values, sort_keys=False))
-        self.settings: Settings = validated(values, name)
+        text = write(values)
+        self.file.write_text(text)
+        self.settings: Settings = parsed(text, name)
         self.topics = self.settings.kafka.topics
         ensure(self.settings.kafka, PARTITIONS)
         self._clients = ExitStack()

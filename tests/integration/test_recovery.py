@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from functools import partial
 
@@ -10,7 +9,7 @@ import psutil
 import pytest
 from streamgauge.jobs.cluster import local_cluster
 from streamgauge.jobs.cluster.submit import submit
-from streamgauge.jobs.settings.loading import validated
+from streamgauge.jobs.settings.loading import as_file, load
 from streamgauge.models.errors import ClusterError
 
 from tests.integration.live import PATIENCE, Live, events, together, under_load, values
@@ -94,11 +93,9 @@ def test_a_job_restored_at_twice_the_parallelism_equals_an_uninterrupted_job_and
         with live.job() as job:
             live.more(live.topics.alerts, 20)
             savepoint = live.rest.stop(job, seconds=PATIENCE)
-        changed = live.settings.model_dump(mode="json")
-        changed["job"]["parallelism"] = 2
         file = tmp_path / "twice.yaml"
-        file.write_text(json.dumps(changed))
-        with live.job(validated(changed, "twice"), file, from_savepoint=savepoint) as job:
+        file.write_text(as_file(live.settings, {"job": {"parallelism": 2}}))
+        with live.job(load(file, {}), file, from_savepoint=savepoint) as job:
             live.more(live.topics.alerts, 20)
             savepoint = live.rest.stop(job, seconds=PATIENCE)
     with live.job(from_savepoint=savepoint) as job:
@@ -109,11 +106,9 @@ def test_a_job_restored_at_twice_the_parallelism_equals_an_uninterrupted_job_and
     assert values(scores) == expected.scores
     assert values(alerts) == expected.alerts
     assert len(expected.alerts) > 50
-    changed = live.settings.model_dump(mode="json")
-    changed["batch"]["shards"] = 1
     file = tmp_path / "shards.yaml"
-    file.write_text(json.dumps(changed))
-    with live.job(validated(changed, "shards"), file, from_savepoint=savepoint, wait=False) as job:
+    file.write_text(as_file(live.settings, {"batch": {"shards": 1}}))
+    with live.job(load(file, {}), file, from_savepoint=savepoint, wait=False) as job:
         live.send(events(200))
         deadline = time.monotonic() + PATIENCE
         while "batch.shards" not in (reason := live.rest.failure(job)) and time.monotonic() < deadline:

@@ -98,10 +98,10 @@ class EventSettings(Section):
         description="Numeric fields looked at, and fields of other types kept in mind; further ones are ignored.",
     )
     max_bytes: int = Field(1_000_000, ge=100, description="Largest payload, compressed or not.")
-    max_past: Duration = Field(30_672_000_000, description="Event time may be this far before Kafka's timestamp.")
-    max_future: Duration = Field(86_400_000, description="Event time may be this far after Kafka's timestamp.")
+    max_past: Duration = Field(30_672_000_000, ge=0, description="Event time may be this far before Kafka's timestamp.")
+    max_future: Duration = Field(86_400_000, ge=0, description="Event time may be this far after Kafka's timestamp.")
     late_after: Duration = Field(
-        86_400_000, description="An event that is older than the newest of its entity by more than this is late."
+        86_400_000, ge=0, description="An event that is older than the newest of its entity by more than this is late."
     )
     out_of_order: Duration = Field(
         5_000,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 from streamgauge.udfs.settings.base import Duration, Positive, Probability, Section, StreamKind
 from streamgauge.udfs.settings.detectors import DetectorSettings
 from streamgauge.udfs.settings.event import EventSettings
@@ -23,7 +24,7 @@ class EntitySettings(Section):
     """What is kept for each entity, and for how long."""
 
     forget_after: Duration = Field(
-        30 * 86_400_000, description="An entity that sends nothing for this long is forgotten."
+        30 * 86_400_000, ge=1_000, description="An entity that sends nothing for this long is forgotten."
     )
     most: int = Field(
         2_000_000,
@@ -127,12 +128,22 @@ class FieldSettings(Section):
     )
 
 
+def _moment(value: Any) -> Any:
+    """A time from text, because settings files are read strictly. What is none is left to pydantic."""
+    with suppress(ValueError, TypeError):
+        return datetime.fromisoformat(value)
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+
+
 class Maintenance(Section):
     """A time in which entities are scored and learned, but raise no incident."""
 
     entities: str = Field("*", min_length=1, description="Names, with * and ? as in file names.")
-    start: datetime
-    end: datetime
+    start: Moment
+    end: Moment
     why: str = ""
 
     @model_validator(mode="after")
@@ -240,17 +251,14 @@ class EventWindow(Section):
 
     size: Duration = Field(ge=1_000)
     every: Duration = Field(
-        0, ge=1_000, description="Time from the begin of one window to the begin of the next; `size` unless given."
+        default_factory=lambda earlier: earlier.get("size", 0),
+        ge=1_000,
+        description="Time from the begin of one window to the begin of the next; `size` unless given.",
     )
     aggregates: dict[str, tuple[Annotated[str, AfterValidator(_aggregate)], ...]] = Field(
         default_factory=dict,
         description="By field, one or more of: sum, mean, deviation, min, max, distinct, or a quantile such as p95.",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _tumbling(cls, values: Any) -> Any:
-        return {"every": values["size"], **values} if isinstance(values, dict) and "size" in values else values
 
     @model_validator(mode="after")
     def _whole(self) -> EventWindow:

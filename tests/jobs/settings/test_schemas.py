@@ -7,8 +7,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 from streamgauge.jobs.settings.schemas import schemas
+from streamgauge.jobs.settings.strict_yaml import read
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.feedback import parse_feedback
 from streamgauge.udfs.control.messages import parse
@@ -32,7 +32,7 @@ def test_the_schema_in_the_repository_is_current(name):
 
 
 def test_the_settings_file_in_the_repository_fits_its_schema():
-    settings = yaml.safe_load((CONF / "detection.yaml").read_text())
+    settings = read((CONF / "detection.yaml").read_bytes(), "detection.yaml")
     jsonschema.validate(settings, json.loads(schemas()["detection.schema.json"]))
 
 

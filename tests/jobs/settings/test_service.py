@@ -40,7 +40,7 @@ def test_a_provider_that_is_not_described_well_is_refused_without_showing_secret
 
 
 def test_a_missing_key_shows_no_secret():
-    with pytest.raises(SettingsError, match=r"service\.oidc\.issuer: Field required") as refused:
+    with pytest.raises(SettingsError, match=r"service\.oidc\.issuer: must be given") as refused:
         validated({"service": {"oidc": {"audience": "streamgauge", "client_secret": SECRET}}}, "test")
     assert SECRET not in str(refused.value)
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import yaml
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.jobs.settings.loading import load
+from streamgauge.jobs.settings.strict_yaml import read
 from streamgauge.jobs.studies.guess_settings import as_dict, guess, settings_file
 from streamgauge.models.errors import InputError, SettingsError
 
@@ -261,7 +261,7 @@ def test_any_name_of_a_field_stays_a_name(name):
     events = [{name: event["pump"], "x": event["pressure"]} for event in pumps()]
     found, _ = of(events, [event[name] for event in events])
     text = settings_file(found)
-    assert yaml.safe_load(text) == {
+    assert read(text, "the file") == {
         "kafka": {"topics": {"events": "pump-events"}},
         "event": {"entity": name, "time": None},
     }
