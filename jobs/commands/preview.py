@@ -62,6 +62,10 @@ def preview(
             write_alerts([result], alerts)
     notes = previewing.notes(past, loaded, last)
     figures = previewing.figures_of(past, result)
+    if figures["events"] > len(past.records):
+        notes.append(
+            "Some records hold several events. All are scored; the series on the page show the last one of each record."
+        )
     shown = {name: value for name, value in figures.items() if name in SHOWN or name.startswith("dead_letters.")}
     show(figures if as_json else shown, as_json)
     for note in notes:

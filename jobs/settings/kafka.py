@@ -6,38 +6,29 @@ import numerical libraries (docs/adr/002).
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from streamgauge.udfs.settings.base import Hidden, Section
 
+Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+
 
 class TopicSettings(Section):
     """Names of the Kafka topics."""
 
-    events: str = Field("events", min_length=1)
-    alerts: str = Field("alerts", min_length=1)
-    dead_letters: str = Field("dead-letters", min_length=1)
-    late: str = Field("late", min_length=1)
-    scores: str = Field("scores", min_length=1)
-    control: str = Field("control", min_length=1)
-    notices: str = Field(
+    events: Topic = Field("events")
+    alerts: Topic = Field("alerts")
+    dead_letters: Topic = Field("dead-letters")
+    late: Topic = Field("late")
+    scores: Topic = Field("scores")
+    control: Topic = Field("control")
+    notices: Topic = Field(
         "notices",
-        min_length=1,
         description="Changes of the schema, groups of incidents, answers, quality, steps of models.",
     )
-    feedback: str = Field("feedback", min_length=1, description="Feedback: what people say of alerts.")
-    retrain_requests: str = Field("retrain-requests", min_length=1, description="Models whose data have drifted.")
-
-    @model_validator(mode="after")
-    def _possible(self) -> TopicSettings:
-        for key, name in self.model_dump().items():
-            if not re.fullmatch(r"[a-zA-Z0-9._-]{1,249}", name) or name in (".", ".."):
-                raise ValueError(
-                    f"{key}: {name!r} is no name of one topic: letters, digits, dots, dashes and underscores, at most 249"
-                )
-        return self
+    feedback: Topic = Field("feedback", description="Feedback: what people say of alerts.")
+    retrain_requests: Topic = Field("retrain-requests", description="Models whose data have drifted.")
 
     @model_validator(mode="after")
     def _distinct(self) -> TopicSettings:

@@ -42,7 +42,11 @@ class FieldSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _type_alone(cls, value: Any) -> Any:
-        return {"type": value} if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        if value not in ("number", "text"):
+            raise ValueError("allowed is number or text, or a section with type, decimal, thousands, unit and missing")
+        return {"type": value}
 
     @model_validator(mode="after")
     def _signs_differ(self) -> Self:

@@ -6,7 +6,7 @@ import pytest
 from streamgauge.jobs.cluster.operator_names import short_name
 from streamgauge.jobs.settings.kafka import TopicSettings
 
-TOPICS = TopicSettings(alerts="pump alerts[2]", dead_letters="demo-1795339651-dead-letters")
+TOPICS = TopicSettings(alerts="pump.alerts_2", dead_letters="demo-1795339651-dead-letters")
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ TOPICS = TopicSettings(alerts="pump alerts[2]", dead_letters="demo-1795339651-de
         ("score", "score"),
         ("Map, _stream_key_by_map_operator", "rows"),
         ("DataStreamToTable", "rows"),
-        ("sink pump alerts[2][17]: Writer", "alerts"),
+        ("sink pump.alerts_2[17]: Writer", "alerts"),
         ("sink demo-1795339651-dead-letters[19]: Writer", "dead-letters"),
         ("sink demo-1795339651-dead-letters[19]: Committer", "commit"),
         ("SinkMaterializer[20]", "SinkMaterializer"),

@@ -74,7 +74,7 @@ def test_names_of_fields_are_shown_as_they_are(capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "[red]" in shown
     assert "[/]" in shown
-    assert "No field holds times" in shown
+    assert "no field holds times" in shown
 
 
 def test_an_error_keeps_its_square_brackets(capsys):

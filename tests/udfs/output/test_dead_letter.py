@@ -85,7 +85,7 @@ def test_a_late_event_has_the_key_of_its_entity():
 
 
 def test_an_unexpected_error_names_its_stage_its_type_and_the_start_of_its_message():
-    error = raised(payload_module.flatten, {"a": 1}, None)
+    error = raised(payload_module.flatten, {"a": {"b": 1}}, None)
     _, text = internal_letter(batch([BROKEN], offset=5), 0, "events", error)
     found = json.loads(text)
     assert (found["reason"], found["stage"], found["error"]) == (INTERNAL, "events", "AttributeError")
@@ -96,7 +96,7 @@ def test_an_unexpected_error_names_its_stage_its_type_and_the_start_of_its_messa
 
 
 def test_the_place_of_an_error_is_the_room_and_the_innermost_line_in_this_package():
-    error = raised(payload_module.flatten, {"a": 1}, None)
+    error = raised(payload_module.flatten, {"a": {"b": 1}}, None)
     room, place = place_of(error)
     file, line = place.rsplit(":", 1)
     assert room == "events"
