@@ -121,3 +121,19 @@ class Events:
     def keys(self) -> list[str]:
         """Names under which the state of the events' entities is kept: `units`, or `entities` if there are no situations."""
         return self.entities if self.units is None else self.units
+
+
+class UnreadableError(Exception):
+    """A record cannot be read.
+
+    Attributes
+    ----------
+    reason : str
+        Short code, such as not_json.
+    message : str
+        The reason in words, with the setting that would read it.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
