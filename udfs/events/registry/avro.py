@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from io import BytesIO
 from typing import Any
 
 import zstandard
 from fastavro import parse_schema, schemaless_reader
 from streamgauge.udfs.events.records import UnreadableError
-from streamgauge.udfs.events.registry.avro_schema import WRAPPED, SchemaError, prepared
+from streamgauge.udfs.events.registry.avro_schema import WRAPPED, NotKnownError, SchemaError, prepared
 
 MAGIC = b"Obj\x01"  # the first bytes of an Avro file
 LARGEST = 16 << 20  # bytes of the events in a file, when they are no longer compressed
 ZSTANDARD_WINDOW = 16 << 20  # bytes of memory that reading zstandard may take
+LEAST_BATCH = 16  # data that are worth the kernel for many data
 MOST_MESSAGE = 200
 _SYNC = {"type": "fixed", "name": "sync", "size": 16}
 _HEADER = parse_schema(
@@ -64,9 +66,10 @@ class AvroReader:
     def __init__(self, name: str, text: str | bytes, references: Mapping[str, str], repeated: bool = False) -> None:
         self._name = name
         try:
-            self._schema, self._wrapped = prepared(text, references, repeated)
+            self._schema = prepared(text, references, repeated)
         except SchemaError as error:
             raise self._bad(str(error)) from error
+        self._batch: Any = None  # reads many data at once; False if it does not know the schema
 
     def document(self, payload: bytes, start: int) -> Any:
         """Read the datum that begins at `start`, and is the rest of the payload. Raises UnreadableError (bad_avro)."""
@@ -79,6 +82,19 @@ class AvroReader:
         if stream.tell() != len(payload):
             raise self._bad(f"{len(payload) - stream.tell()} bytes are left behind its end")
         return document
+
+    def documents(self, payloads: Sequence[bytes], start: int) -> list[Any]:
+        """Read the datum of each payload, as `document` does; in the place of one that cannot be read is its UnreadableError."""
+        documents: list[Any] = [None] * len(payloads)
+        left: Iterable[int] = range(len(payloads))
+        if len(payloads) >= LEAST_BATCH and (batch := self._batch_reader()):
+            documents, left = batch.documents(payloads, start)
+        for place in left:
+            try:
+                documents[place] = self.document(payloads[place], start)
+            except UnreadableError as error:
+                documents[place] = error
+        return documents
 
     def block(self, data: bytes, count: int) -> list[Any]:
         """Read `count` data that stand one after another. Raises UnreadableError (bad_avro)."""
@@ -94,8 +110,17 @@ class AvroReader:
         return documents
 
     def _next(self, stream: BytesIO) -> Any:
-        document: Any = schemaless_reader(stream, self._schema, None)
-        return document[WRAPPED] if self._wrapped else document
+        document: Any = schemaless_reader(stream, self._schema.schema, None)
+        return document[WRAPPED] if self._schema.wrapped else document
+
+    def _batch_reader(self) -> Any:
+        """The reader for many data, which needs numba; False if there is none."""
+        if self._batch is None:
+            try:
+                self._batch = import_module("streamgauge.udfs.events.registry.avro_batch").BatchReader(self._schema)
+            except (NotKnownError, ImportError):
+                self._batch = False
+        return self._batch
 
     def _bad(self, problem: str) -> UnreadableError:
         return UnreadableError("bad_avro", f"{self._name}: {problem}"[:MOST_MESSAGE])

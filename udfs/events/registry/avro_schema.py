@@ -10,7 +10,7 @@ import math
 import uuid
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from fastavro import parse_schema
@@ -28,6 +28,27 @@ _EPOCH_DAY = _EPOCH.toordinal()
 
 class SchemaError(ValueError):
     """A schema cannot be used."""
+
+
+class NotKnownError(ValueError):
+    """A schema has something that the kernel for many data does not know."""
+
+
+class Prepared(NamedTuple):
+    """A schema as fastavro takes it.
+
+    Attributes
+    ----------
+    schema : dict
+    named : dict
+        All named types in it, by their full names.
+    wrapped : bool
+        Whether it is a record whose field `WRAPPED` is the datum. fastavro finds the types of references only within a record.
+    """
+
+    schema: dict[str, Any]
+    named: dict[str, Any]
+    wrapped: bool
 
 
 def _finite(value: float, *_: Any) -> float | None:
@@ -70,7 +91,7 @@ for _name, _function in _READ.items():
     LOGICAL_READERS[f"{_kind}-{_OURS}{_logical}"] = _function
 
 
-def prepared(text: str | bytes, references: Mapping[str, str], repeated: bool = False) -> tuple[Any, bool]:
+def prepared(text: str | bytes, references: Mapping[str, str], repeated: bool = False) -> Prepared:
     """Prepare a schema for `fastavro.schemaless_reader`.
 
     Parameters
@@ -84,10 +105,7 @@ def prepared(text: str | bytes, references: Mapping[str, str], repeated: bool = 
 
     Returns
     -------
-    schema : object
-        The schema as fastavro takes it.
-    wrapped : bool
-        Whether it is a record whose field `WRAPPED` is the datum. fastavro finds the types of references only within a record.
+    Prepared
 
     Raises
     ------
@@ -111,7 +129,7 @@ def prepared(text: str | bytes, references: Mapping[str, str], repeated: bool = 
         raise SchemaError(f"it is no Avro schema: {type(error).__name__}: {error}") from error
     if emptiness > (0 if repeated else MOST_EMPTY):
         raise SchemaError("it has too many values that take no bytes (null)")
-    return schema, wrapped
+    return Prepared(schema, named, wrapped)
 
 
 def _plain(schema: Any, depth: int = 0) -> Any:

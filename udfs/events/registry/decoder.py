@@ -23,6 +23,8 @@ _json = msgspec.json.Decoder()
 class _Reader(Protocol):
     def document(self, payload: bytes, start: int) -> Any: ...
 
+    def documents(self, payloads: Sequence[bytes], start: int) -> list[Any]: ...
+
 
 class RegistryDecoder:
     """Reads records of one format. One thread may use it.
@@ -38,7 +40,9 @@ class RegistryDecoder:
     def __init__(self, format: Format, settings: RegistrySettings | None = None) -> None:
         self._format = format
         self._registry = None if settings is None else Registry(settings)
-        self._only = None if settings is None or format == "json_schema" else settings.schema_id
+        only = None if settings is None else settings.schema_id
+        self._only = None if only is None else only.to_bytes(4, "big")
+        self._start = HEADER if only is None else 0
         self._readers: dict[bytes, _Reader | UnreadableError] = {}
 
     def document(self, payload: bytes) -> Any:
@@ -61,15 +65,14 @@ class RegistryDecoder:
         RegistryError
             The registry is away, so no record can be read.
         """
-        if self._format == "avro" and payload[:4] == MAGIC:
+        schema = self._schema_of(payload)
+        if schema is not None:
+            return self._reader(schema).document(payload, self._start)
+        if self._format == "avro" and payload.startswith(MAGIC):
             return file_documents(payload)
-        if self._only is not None:
-            return self._reader(self._only.to_bytes(4, "big")).document(payload, 0)
-        if payload[:1] != b"\x00" or len(payload) < HEADER:
-            raise _without_header(payload)
-        if self._format == "json_schema":
+        if self._format == "json_schema" and _has_header(payload):
             return _from_json(payload[HEADER:])
-        return self._reader(payload[1:HEADER]).document(payload, HEADER)
+        raise _without_header(payload)
 
     def documents(self, payloads: Sequence[bytes]) -> list[Any]:
         """Read many records; in the place of one that cannot be read is its UnreadableError.
@@ -79,13 +82,36 @@ class RegistryDecoder:
         RegistryError
             The registry is away, so no record can be read.
         """
-        found = []
-        for payload in payloads:
-            try:
-                found.append(self.document(payload))
-            except UnreadableError as error:
-                found.append(error)
+        found: list[Any] = [None] * len(payloads)
+        by_schema: dict[bytes | None, list[int]] = {}
+        for place, payload in enumerate(payloads):
+            by_schema.setdefault(self._schema_of(payload), []).append(place)
+        for schema, places in by_schema.items():
+            documents = self._of_schema(schema, [payloads[place] for place in places])
+            for place, document in zip(places, documents, strict=True):
+                found[place] = document
         return found
+
+    def _schema_of(self, payload: bytes) -> bytes | None:
+        """Id of the schema that a record is read with; None if it has no header, or is read without a schema."""
+        if self._format == "json_schema" or (self._format == "avro" and payload.startswith(MAGIC)):
+            return None
+        return self._only or (payload[1:HEADER] if _has_header(payload) else None)
+
+    def _of_schema(self, schema: bytes | None, payloads: Sequence[bytes]) -> list[Any]:
+        """Read records that have the same schema, or none."""
+        if schema is None:
+            return [self._tried(payload) for payload in payloads]
+        try:
+            return self._reader(schema).documents(payloads, self._start)
+        except UnreadableError as error:
+            return [error] * len(payloads)
+
+    def _tried(self, payload: bytes) -> Any:
+        try:
+            return self.document(payload)
+        except UnreadableError as error:
+            return error
 
     def _reader(self, schema: bytes) -> _Reader:
         """The reader for the id of a schema. Schemas that cannot be used are remembered, too, unlike unknown ones."""
@@ -115,7 +141,11 @@ class RegistryDecoder:
             raise UnreadableError("wrong_format", f"{name} is {schema.kind}, not {KINDS[self._format]}{remedy}")
         if self._format == "avro":
             return AvroReader(name, schema.text, schema.references)
-        return ProtobufReader(name, schema.text, schema.references, indexed=self._only is None)
+        return ProtobufReader(name, schema.text, schema.references, indexed=self._start > 0)
+
+
+def _has_header(payload: bytes) -> bool:
+    return len(payload) >= HEADER and payload[0] == 0
 
 
 def _without_header(payload: bytes) -> UnreadableError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import as_file, files
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -70,6 +70,16 @@ class ProtobufReader:
             raise
         except Exception as error:  # whatever the bytes make Protobuf raise; there are many types
             raise self._bad(f"{type(error).__name__}: {error}") from error
+
+    def documents(self, payloads: Sequence[bytes], start: int) -> list[Any]:
+        """Read many messages; in the place of one that cannot be read is its UnreadableError."""
+        documents: list[Any] = []
+        for payload in payloads:
+            try:
+                documents.append(self.document(payload, start))
+            except UnreadableError as error:
+                documents.append(error)
+        return documents
 
     def _reader(self, indexes: bytes) -> tuple[Convert, Convert]:
         """How messages with these indexes are parsed, and converted to plain values."""

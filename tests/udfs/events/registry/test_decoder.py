@@ -79,6 +79,10 @@ def test_records_without_ids_are_read_with_the_schema_of_the_settings(registry):
     assert avro.document(datum(FIRST, value)) == value
     protobuf = RegistryDecoder("protobuf", settings(registry, schema_id=5))
     assert protobuf.document(b"\x0a\x01a") == {"entity": "a", "x": 0.0}
+    stream = io.BytesIO()
+    fastavro.writer(stream, FIRST, [value])
+    payloads = [datum(FIRST, value), stream.getvalue()] * 20
+    assert avro.documents(payloads) == [value, [value]] * 20
 
 
 @pytest.mark.parametrize("form", ["avro", "protobuf", "json_schema"])
