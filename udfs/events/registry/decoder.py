@@ -82,6 +82,11 @@ class RegistryDecoder:
         RegistryError
             The registry is away, so no record can be read.
         """
+        if self._format == "json_schema":
+            return [self._tried(payload) for payload in payloads]
+        heads = {payload[:HEADER] for payload in payloads}
+        if len(heads) == 1:
+            return self._of_schema(self._schema_of(heads.pop()), payloads)
         found: list[Any] = [None] * len(payloads)
         by_schema: dict[bytes | None, list[int]] = {}
         for place, payload in enumerate(payloads):

@@ -72,14 +72,22 @@ class ProtobufReader:
             raise self._bad(f"{type(error).__name__}: {error}") from error
 
     def documents(self, payloads: Sequence[bytes], start: int) -> list[Any]:
-        """Read many messages; in the place of one that cannot be read is its UnreadableError."""
-        documents: list[Any] = []
-        for payload in payloads:
-            try:
-                documents.append(self.document(payload, start))
-            except UnreadableError as error:
-                documents.append(error)
-        return documents
+        """Read many messages, as `document` does; in the place of one that cannot be read is its UnreadableError."""
+        alike = not self._indexed or {payload[start : start + 1] for payload in payloads} == {FIRST}
+        try:
+            parse, convert = self._readers.get(FIRST) or self._reader(FIRST)
+            if alike and not self._types.counts:
+                begin = start + self._indexed
+                return [convert(parse(payload[begin:])) for payload in payloads]
+        except Exception:  # as in `document`; which one it is, and why, is found below
+            pass
+        return [self._tried(payload, start) for payload in payloads]
+
+    def _tried(self, payload: bytes, start: int) -> Any:
+        try:
+            return self.document(payload, start)
+        except UnreadableError as error:
+            return error
 
     def _reader(self, indexes: bytes) -> tuple[Convert, Convert]:
         """How messages with these indexes are parsed, and converted to plain values."""

@@ -291,6 +291,27 @@ def test_nesting_up_to_the_limit_is_read():
     assert read(nested(90))["inner"]["deeper"]["deeper"]
 
 
+FLAT = 'syntax = "proto3"; message A { string a = 1; double b = 2; optional int32 c = 3; } message B { int32 a = 1; }'
+SCHEMAS = [(FLAT, {}), (SCHEMA, REFERENCES)]
+
+
+@pytest.mark.parametrize(("schema", "references"), SCHEMAS)
+@pytest.mark.parametrize("indexed", [True, False])
+@given(data=st.data())
+def test_many_messages_are_read_as_one_by_one(schema, references, indexed, data):
+    reader = ProtobufReader("schema 7", schema, references, indexed=indexed)
+    good = st.just(text(1, "a") + double(2, 1.5))
+    part = st.tuples(st.sampled_from([b"\x00", b"\x02\x00", b"\x02\x02"]), good | st.binary(max_size=8)).map(b"".join)
+    payloads = data.draw(st.lists(good if not indexed else good.map(lambda d: b"\x00" + d) | part, max_size=6))
+    one_by_one = []
+    for payload in payloads:
+        try:
+            one_by_one.append(reader.document(payload, 0))
+        except UnreadableError as error:
+            one_by_one.append(error)
+    assert repr(reader.documents(payloads, 0)) == repr(one_by_one)
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_document_or_unreadable(data):
     with suppress(UnreadableError):
