@@ -9,21 +9,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+from streamgauge.models.contract import Ints
 from streamgauge.udfs.events.registry.avro_schema import NotKnownError, Prepared
+from streamgauge.udfs.events.registry.message_pack import (
+    Mask,
+    Octets,
+    copy_bytes,
+    from_zigzag,
+    map_header,
+    packed,
+    read_in_parts,
+    read_varint,
+    write_float,
+    write_long,
+    write_number,
+    write_text,
+)
 
 DEEPEST = 32  # levels of records and unions
 MOST_STEPS = 2_000  # steps of a program
-MOST_MEMORY = 16 << 20  # bytes for the data that are rewritten at once
 LITERAL, END, JUMP, BOOLEAN, FLOAT, DOUBLE, LONG, TEXT, ENUM, UNION = range(10)
 # Timestamps become milliseconds; numbers that are not finite become None in any case.
 _DIVISORS = {None: 1, "streamgauge-timestamp-micros": 1_000, "streamgauge-timestamp-nanos": 1_000_000}
 _FLOATS = {"float": FLOAT, "double": DOUBLE}
-Mask = NDArray[np.bool_]
-_decoder = msgspec.msgpack.Decoder()
 
 
 class BatchReader:
@@ -51,7 +61,6 @@ class BatchReader:
         self._text = np.frombuffer(b"".join(program.literals), dtype=np.uint8)
         # No value takes more than nine bytes, or five besides its text.
         self._most = len(self._text) + 9 * len(program.steps)
-        self._at_once = max(1, MOST_MEMORY // self._most)
 
     def documents(self, payloads: Sequence[bytes], start: int) -> tuple[list[Any], list[int]]:
         """Read the datum of each payload, which begins at `start`.
@@ -63,26 +72,11 @@ class BatchReader:
         left : list of int
             Places of those.
         """
-        documents: list[Any] = []
-        left: list[int] = []
-        for first in range(0, len(payloads), self._at_once):
-            part = payloads[first : first + self._at_once]
-            found, good = self._part(part, start)
-            documents += found
-            left += (first + np.flatnonzero(~good)).tolist()
-        return documents, left
+        return read_in_parts(payloads, start, self._most, self._rewrite)
 
-    def _part(self, payloads: Sequence[bytes], start: int) -> tuple[list[Any], Mask]:
-        data = np.frombuffer(b"".join(payloads), dtype=np.uint8)
-        ends = np.cumsum(np.fromiter(map(len, payloads), np.int64, len(payloads)))
-        starts = np.concatenate(([0], ends[:-1])) + start
-        out = np.empty(len(data) + len(payloads) * self._most + 5, dtype=np.uint8)
-        good = np.zeros(len(payloads), dtype=np.bool_)
-        size = _rewrite(data, starts, ends, self._steps, self._targets, self._ends, self._text, out, good)
-        try:
-            return _decoder.decode(out[:size].data), good
-        except (ValueError, RecursionError):  # text that is no UTF-8
-            return [None] * len(payloads), np.zeros_like(good)
+    def _rewrite(self, data: Octets, starts: Ints, ends: Ints, out: Octets, good: Mask) -> int:
+        program = self._steps, self._targets, self._ends, self._text
+        return int(_rewrite(data, starts, ends, *program, out, good))
 
 
 class _Program:
@@ -113,7 +107,7 @@ class _Program:
             kind = schema["type"]
         logical = schema.get("logicalType") if isinstance(schema, dict) else None
         if kind == "record":
-            self._literal(b"\xdf" + len(schema["fields"]).to_bytes(4, "big"))
+            self._literal(map_header(len(schema["fields"])))
             for field in schema["fields"]:
                 self._literal(_packed(field["name"]))
                 self.value(field["type"], depth + 1)
@@ -153,7 +147,7 @@ class _Program:
 
 def _packed(text: str) -> bytes:
     try:
-        return msgspec.msgpack.encode(text)
+        return packed(text)
     except UnicodeEncodeError as error:  # half a character, as JSON may hold it
         raise NotKnownError from error
 
@@ -165,26 +159,35 @@ def _rewrite(data, starts, ends, steps, targets, literals, text, out, good):  # 
     Literal number k is in `text` from `literals[k]` to `literals[k + 1]`.
     """
     out[0] = 0xDD
-    size = _number(out, 1, len(starts), 4)
+    size = write_number(out, 1, len(starts), 4)
     for row in range(len(starts)):
         before, place, end, step = size, starts[row], ends[row], 0
         while place >= 0:
             what, first, second = steps[step, 0], steps[step, 1], steps[step, 2]
             step += 1
             if what == LITERAL:
-                size = _copy(out, size, text, literals[first], literals[first + 1])
+                size = copy_bytes(out, size, text, literals[first], literals[first + 1])
             elif what == END:
                 break
             elif what == JUMP:
                 step = first
-            elif what < LONG:
-                size, place = _fixed(data, place, end, what, out, size)
+            elif what == BOOLEAN:
+                if place < end and data[place] < 2:
+                    out[size] = 0xC2 + data[place]
+                    size, place = size + 1, place + 1
+                else:
+                    place = -1
+            elif what in (FLOAT, DOUBLE):
+                width = 4 if what == FLOAT else 8
+                if place + width <= end:
+                    size, place = write_float(out, size, data, place, width), place + width
+                else:
+                    place = -1
             else:
-                number, place = _varint(data, place, end)
+                number, place = read_varint(data, place, end)
                 if what == LONG:
-                    out[size] = 0xD3
-                    number = ((number >> 1) & 0x7FFFFFFFFFFFFFFF) ^ -(number & 1)
-                    size = _number(out, size + 1, number if first == 1 else number // first, 8)
+                    number = from_zigzag(number)
+                    size = write_long(out, size, number if first == 1 else number // first)
                     continue
                 number = -1 if number < 0 or number & 1 else number >> 1
                 most = end - place + 1 if what == TEXT else second
@@ -193,10 +196,9 @@ def _rewrite(data, starts, ends, steps, targets, literals, text, out, good):  # 
                 elif what == UNION:
                     step = targets[first + number]
                 elif what == ENUM:
-                    size = _copy(out, size, text, literals[first + number], literals[first + number + 1])
+                    size = copy_bytes(out, size, text, literals[first + number], literals[first + number + 1])
                 else:
-                    out[size] = 0xDB
-                    size = _copy(out, _number(out, size + 1, number, 4), data, place, place + number)
+                    size = write_text(out, size, data, place, place + number)
                     place += number
         if place == end:
             good[row] = True
@@ -204,52 +206,3 @@ def _rewrite(data, starts, ends, steps, targets, literals, text, out, good):  # 
             out[before] = 0xC0
             size = before + 1
     return size
-
-
-@njit(cache=True)
-def _fixed(data, place, end, what, out, size):  # type: ignore[no-untyped-def]
-    """Rewrite a value of fixed width; returns the new size, and the place behind the value, or -1 if it is not good."""
-    width = 1 if what == BOOLEAN else 4 if what == FLOAT else 8
-    if place + width > end or (what == BOOLEAN and data[place] > 1):
-        return size, -1
-    if what == BOOLEAN:
-        out[size] = 0xC2 + data[place]
-        return size + 1, place + 1
-    high, next_high = data[place + width - 1] & 0x7F, data[place + width - 2]
-    if high == 0x7F and next_high >= (0x80 if what == FLOAT else 0xF0):  # infinite, or no number
-        out[size] = 0xC0
-        return size + 1, place + width
-    out[size] = 0xCA if what == FLOAT else 0xCB
-    for i in range(width):
-        out[size + 1 + i] = data[place + width - 1 - i]
-    return size + 1 + width, place + width
-
-
-@njit(cache=True)
-def _varint(data, place, end):  # type: ignore[no-untyped-def]
-    """A number in variable length, still in zigzag encoding, and the place behind it, or -1 if it is not good."""
-    number = shift = np.int64(0)
-    while place < end and shift < 64:
-        number |= np.int64(data[place] & 0x7F) << shift
-        shift += 7
-        place += 1
-        if data[place - 1] < 0x80:
-            return number, place
-    return number, -1
-
-
-@njit(cache=True)
-def _number(out, size, number, width):  # type: ignore[no-untyped-def]
-    """Write a number with so many bytes, the highest first; returns the new size."""
-    for i in range(width):
-        out[size + width - 1 - i] = number & 0xFF
-        number >>= 8
-    return size + width
-
-
-@njit(cache=True)
-def _copy(out, size, source, start, end):  # type: ignore[no-untyped-def]
-    """Copy bytes; returns the new size."""
-    for i in range(start, end):
-        out[size + i - start] = source[i]
-    return size + end - start

@@ -35,6 +35,10 @@ def in_base64(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
+class NotKnownError(ValueError):
+    """A type of messages has something that the kernel for many messages does not know."""
+
+
 class MessageTypes:
     """Converts the messages of one schema.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from importlib.resources import as_file, files
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +18,7 @@ from streamgauge.udfs.events.registry.proto_files import TAKEN_FOR_GRANTED
 from streamgauge.udfs.events.registry.proto_values import VALUES_AT_LEAST, VALUES_PER_BYTE, Convert, MessageTypes
 
 MOST_MESSAGE = 200
+LEAST_BATCH = 16  # messages that are worth the kernel for many messages
 MOST_INDEXES = 32  # levels of types within types
 FIRST = b"\x00"  # message indexes of the first message of a schema, in short
 
@@ -51,6 +53,7 @@ class ProtobufReader:
         except (ValueError, TypeError) as error:
             raise self._bad(str(error)) from error
         self._readers: dict[bytes, tuple[Convert, Convert]] = {}
+        self._batch: Any = None
 
     def document(self, payload: bytes, start: int) -> Any:
         """Read the message that begins at `start`. Raises UnreadableError (bad_protobuf)."""
@@ -73,15 +76,24 @@ class ProtobufReader:
 
     def documents(self, payloads: Sequence[bytes], start: int) -> list[Any]:
         """Read many messages, as `document` does; in the place of one that cannot be read is its UnreadableError."""
-        alike = not self._indexed or {payload[start : start + 1] for payload in payloads} == {FIRST}
-        try:
-            parse, convert = self._readers.get(FIRST) or self._reader(FIRST)
-            if alike and not self._types.counts:
-                begin = start + self._indexed
-                return [convert(parse(payload[begin:])) for payload in payloads]
-        except Exception:  # as in `document`; which one it is, and why, is found below
-            pass
-        return [self._tried(payload, start) for payload in payloads]
+        documents: list[Any] = [None] * len(payloads)
+        left: Iterable[int] = range(len(payloads))
+        if len(payloads) >= LEAST_BATCH and (batch := self._batch_reader()):
+            documents, left = batch.documents(payloads, start)
+        for place in left:
+            documents[place] = self._tried(payloads[place], start)
+        return documents
+
+    def _batch_reader(self) -> Any:
+        """The reader for many messages of the first type, which needs numba; False if there is none."""
+        if self._batch is None:
+            try:
+                descriptor = self._pool.FindMessageTypeByName(_type_name(self._file, FIRST))
+                module = import_module("streamgauge.udfs.events.registry.proto_batch")
+                self._batch = module.BatchReader(descriptor, self._indexed)
+            except (ValueError, ImportError):  # it does not know the type, or there is none
+                self._batch = False
+        return self._batch
 
     def _tried(self, payload: bytes, start: int) -> Any:
         try:

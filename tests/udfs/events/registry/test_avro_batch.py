@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.events.records import UnreadableError
-from streamgauge.udfs.events.registry import avro_batch
+from streamgauge.udfs.events.registry import message_pack
 from streamgauge.udfs.events.registry.avro import LEAST_BATCH, AvroReader
 from streamgauge.udfs.events.registry.avro_batch import BatchReader
 from streamgauge.udfs.events.registry.avro_schema import NotKnownError, prepared
@@ -153,7 +153,7 @@ def test_text_that_is_no_utf8_leaves_its_neighbours_as_they_are():
 def test_many_data_of_a_wide_schema_are_read_in_parts(monkeypatch):
     fields = [{"name": f"f{i}", "type": "int"} for i in range(50)]
     schema = {"type": "record", "name": "r", "fields": fields}
-    monkeypatch.setattr(avro_batch, "MOST_MEMORY", 3_000)
+    monkeypatch.setattr(message_pack, "MOST_MEMORY", 3_000)
     payloads = [bytes([2 * i]) * 50 for i in range(20)]
     payloads[7] = b""
     documents, left = batch(schema).documents(payloads, 0)
