@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from streamgauge.jobs.commands.options import AsJson, SettingsFile, with_options
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, progress, tell
 from streamgauge.jobs.files.not_read import NotRead
 from streamgauge.jobs.files.read_files import count_rows
-from streamgauge.jobs.files.sources import kind_of, local
+from streamgauge.jobs.files.sources import is_jsonl, local
 from streamgauge.jobs.kafka import replay as replaying
 from streamgauge.jobs.kafka.replay import Pace
 from streamgauge.jobs.kafka.topics import ensure
@@ -43,11 +44,12 @@ def replay(
     Kafka's timestamp is the time of the event, so the topic needs a retention that keeps old events.
     """
     report = NotRead()
-    with clear_errors(), local(files) as copies:
+    with clear_errors(), ExitStack() as stack:
         if rate is not None and speed_up is not None:
             raise InputError("--rate and --speed-up exclude each other")
-        if speed_up is not None and columns.time_column is None and {kind_of(file) for file in copies} != {"jsonl"}:
+        if speed_up is not None and columns.time_column is None and not all(map(is_jsonl, files)):
             raise InputError("--speed-up needs --time-column")
+        copies = stack.enter_context(local(files))
         loaded = load(settings)
         if topic is not None:
             values = loaded.model_dump()

@@ -50,7 +50,7 @@ class Words:
         """Cells without spaces around, and numbers as programs write them: 1234.5."""
         cells = pc.utf8_trim_whitespace(cells)
         if self.thousands is not None:
-            grouped = rf"^[+-]?\d{{1,3}}(\{self.thousands}\d{{3}})+(\{self.decimal}\d*)?$"
+            grouped = rf"^[+-]?\d{{1,3}}([{self.thousands}]\d{{3}})+([{self.decimal}]\d*)?$"
             joined = pc.replace_substring(cells, self.thousands, "")
             cells = pc.if_else(pc.match_substring_regex(cells, grouped), joined, cells)
         if self.decimal != ".":  # then a point is no part of a number

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ import pyarrow.csv as pacsv
 from streamgauge.jobs.files.column_types import MISSING, Evidence, Kind, Words, converted
 from streamgauge.jobs.files.dialects import dialect_of
 from streamgauge.jobs.files.not_read import MOST_PLACES, NotRead, What
-from streamgauge.jobs.files.sources import BLOCK, opened
+from streamgauge.jobs.files.sources import opened
 from streamgauge.jobs.files.times import DayOrMonth
 from streamgauge.models.errors import InputError
 
+BLOCK = 2 << 20  # bytes of a chunk, and the longest row
 THOUSANDS = (",", ".", " ", "'", "_")
 _GROUPED = re.compile(r"[+-]?\d{1,3}([,.' _]\d{3})+([,.]\d+)?")
 _MANY = 0.5  # a column of text with this share of numbers is told of
@@ -33,8 +35,8 @@ class Wanted:
     ----------
     entity, time : str, optional
         Columns whose cells are given as text, exactly as they are written.
-    declared : dict of str to str
-        Types of columns: number or text.
+    declared : dict of str to str or None
+        Types of columns: number or text; None if it is open.
     dropped : tuple of str
     missing : tuple of str
         Words for a missing value.
@@ -44,7 +46,7 @@ class Wanted:
 
     entity: str | None = None
     time: str | None = None
-    declared: dict[str, str] = field(default_factory=dict)
+    declared: dict[str, str | None] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     missing: tuple[str, ...] = MISSING
     thousands: str | None = None
@@ -157,7 +159,8 @@ class CsvFile:
                 for last in self._reader(file, columns):
                     yield last
             except pa.ArrowInvalid as error:
-                raise InputError(f"{self.path} cannot be read: {error}") from error
+                why = f"a row is longer than {BLOCK} bytes" if "straddling" in str(error) else error
+                raise InputError(f"{self.path} cannot be read: {why}") from error
         if last is not None and len(last) and not self.dialect.quotes_closed:
             end = last.slice(len(last) - 1)
             if any("\n" in (cell[0].as_py() or "") for cell in end.columns):
@@ -193,17 +196,18 @@ class CsvFile:
             text = io.TextIOWrapper(file, self.dialect.encoding, newline="")
             reader = csv.reader(text, delimiter=self.dialect.delimiter)
             row, begin = 0, 1
-            for number, record in enumerate(reader):
-                if record and number >= self.dialect.skipped:
-                    if len(record) != len(self.names):
-                        others.append(begin)
-                    else:
-                        if row in rows:
-                            lines[row] = begin
-                        row += 1
-                    if len(lines) == len(rows) and len(others) >= most:
-                        break
-                begin = reader.line_num + 1
+            with suppress(csv.Error):  # a cell is too long for this reader: no line below it is told
+                for number, record in enumerate(reader):
+                    if record and number >= self.dialect.skipped:
+                        if len(record) != len(self.names):
+                            others.append(begin)
+                        else:
+                            if row in rows:
+                                lines[row] = begin
+                            row += 1
+                        if len(lines) == len(rows) and len(others) >= most:
+                            break
+                    begin = reader.line_num + 1
         return lines, others[:most]
 
 
@@ -219,7 +223,7 @@ def _decimal(found: dict[str, dict[str, Evidence]]) -> str:
 
 def _remark(name: str, of: Evidence, kind: Kind, wanted: Wanted) -> str:
     """What a reader has to know of a column of text that holds something like numbers; empty if there is nothing to say."""
-    if kind != "text" or name in wanted.declared or not of.cells:
+    if kind != "text" or wanted.declared.get(name) or not of.cells:
         return ""
     if of.zeros and of.digits == of.numbers >= of.cells * _MANY:
         return f"the column {name!r} is text, because numbers in it begin with 0 (event.fields: {{{name}: number}} reads them as numbers)"

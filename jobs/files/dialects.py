@@ -95,11 +95,15 @@ def _encoding(path: Path, head: bytes) -> tuple[str, int]:
 
 def _records(text: str, delimiter: str, whole: bool) -> list[list[str]]:
     """The first records. The last one is left out unless the text is whole, because it may be cut."""
+    records: list[list[str]] = []
     try:
-        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    except csv.Error:
-        return []
-    return (records if whole else records[:-1])[:ROWS]
+        for record in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter):
+            records.append(record)
+            if len(records) > ROWS:
+                break
+    except csv.Error:  # a cell is very long, so the last record was not added
+        return records
+    return records if whole and len(records) <= ROWS else records[:-1]
 
 
 def _delimiter(text: str, whole: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from streamgauge.udfs.settings.pipeline import EventSettings
 
 CHUNK = 20_000
 USUAL = EventSettings()
+COMPACT = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")  # such as 20240131
 _encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 
 
@@ -134,10 +136,13 @@ def read_rows(
 def _csv(
     path: Path, columns: Columns, event: EventSettings, report: NotRead, missing: tuple[str, ...] = MISSING
 ) -> Iterator[Rows]:
-    declared: dict[str, str] = dict(event.fields)
+    declared: dict[str, str | None] = {
+        name: event.fields.get(event.rename.get(name, name)) for name in (*event.fields, *event.rename)
+    }
     wanted = Wanted(columns.entity, columns.time, declared, columns.drop, missing, columns.thousands)
     file = CsvFile(path, wanted)
     columns.need(file.names, path)
+    _say_unused(file.names, path, columns, event, report)
     wrong = NotRead()
     split = _Split(path, columns, wrong, missing)
     for begin, batch in file.rows(wrong):
@@ -147,9 +152,19 @@ def _csv(
     file.report(wrong, report)
 
 
-def _parquet(path: Path, columns: Columns, _: EventSettings, report: NotRead) -> Iterator[Rows]:
+def _say_unused(names: Sequence[str], path: Path, columns: Columns, event: EventSettings, report: NotRead) -> None:
+    """Say that a column with the name of the job's entity or time does not count as such, because no option names it."""
+    for option, column, name in (("entity", columns.entity, event.entity), ("time", columns.time, event.time)):
+        if column is None and name in names and name not in columns.taken:
+            report.say(
+                f"{path.name}: the column {name!r} is not read; --{option}-column {name} takes the {option} from it"
+            )
+
+
+def _parquet(path: Path, columns: Columns, event: EventSettings, report: NotRead) -> Iterator[Rows]:
     file = ParquetFile(path)
     columns.need(file.names, path)
+    _say_unused(file.names, path, columns, event, report)
     wrong = NotRead()
     split = _Split(path, columns, wrong)
     if columns.time is not None and columns.time_format is None:
@@ -159,6 +174,8 @@ def _parquet(path: Path, columns: Columns, _: EventSettings, report: NotRead) ->
         _tell_infinite(batch, begin, path, wrong)
         yield split.rows(begin, batch)
         begin += len(batch)
+    for note in wrong.notes:
+        report.say(note)
     for what, seen in wrong.seen.items():
         report.add(what, [row + 1 for row in seen.places], seen.count, seen.example)
 
@@ -222,6 +239,8 @@ class _Split:
         times = None
         if columns.time is not None:
             times, read = times_of(batch.column(columns.time), self.order, columns.time_format)
+            if begin == 0 and columns.time_format is None:
+                self._say_compact(batch.column(columns.time))
             if not read.all():
                 self._tell(numbers, batch.column(columns.time), read)
                 batch, numbers, times = batch.filter(pa.array(read)), numbers[read], times[read]
@@ -231,6 +250,14 @@ class _Split:
         labels = None if columns.label is None else self._labels(batch.column(columns.label))
         fields = {name: batch.column(name) for name in batch.schema.names if name not in columns.taken}
         return Rows(entities, times, labels, fields, None, numbers)
+
+    def _say_compact(self, cells: pa.Array) -> None:
+        """Say that 20240131 is read as an epoch, which the sender may not have meant."""
+        first = str(cells[0].as_py()) if len(cells) else ""
+        if COMPACT.fullmatch(first):
+            self.wrong.say(
+                f"{self.path.name}: times such as {first} are read as seconds since 1970; --time-format %Y%m%d reads them as dates"
+            )
 
     def _tell(self, numbers: Ints, cells: pa.Array, read: Flags) -> None:
         """Say which rows have no time."""

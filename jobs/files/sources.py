@@ -16,7 +16,7 @@ import pyarrow as pa
 from streamgauge.models.errors import InputError
 
 CODECS = {".gz": "gzip", ".zst": "zstd"}
-KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+KINDS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".tsv": "csv"}
 BLOCK = 1 << 20
 # A command line gives paths, and a path has no two slashes in a row: s3://bucket/a.csv arrives as s3:/bucket/a.csv.
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)", re.DOTALL)
@@ -26,6 +26,11 @@ def name_of(path: Path) -> str:
     """The name of a file without the ends that say what it holds: cards for cards.csv.gz."""
     name = path.with_suffix("") if path.suffix.lower() in (*CODECS, ".zip") else path
     return name.stem if name.suffix.lower() in KINDS else name.name
+
+
+def is_jsonl(path: Path) -> bool:
+    """Whether the name of a file, which need not be there, says that it holds JSONL."""
+    return any(KINDS.get(suffix.lower()) == "jsonl" for suffix in path.suffixes[-2:])
 
 
 def kind_of(path: Path) -> str:
@@ -104,12 +109,13 @@ def local(paths: list[Path]) -> Iterator[list[Path]]:
 
 def _fetched(scheme: str, rest: str, folder: Path) -> Path:
     """A copy of what is at a URL. Messages leave out what may be secret: the user's name, the password and the query."""
-    parts = urlsplit(f"{scheme}://{rest}")
+    url = f"{scheme}://{'/' * (scheme == 'file')}{rest}"
+    parts = urlsplit(url)
     shown = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     copy = folder / (PurePosixPath(parts.path).name or "file")
     folder.mkdir()
     try:
-        files, place = fsspec.core.url_to_fs(f"{scheme}://{rest}")
+        files, place = fsspec.core.url_to_fs(url)
         files.get_file(place, str(copy))
     except ImportError as error:
         raise InputError(f"{shown}: files at {scheme}:// need another package: {error}") from error

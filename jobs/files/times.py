@@ -103,11 +103,19 @@ def milliseconds(cells: pa.Array, order: Order = "day", form: str | None = None)
         Milliseconds since 1970. A time without a zone is UTC.
     read : bool[n]
         Whether each cell is a time.
+
+    Raises
+    ------
+    InputError
+        The form cannot be used.
     """
     trimmed = pc.utf8_trim_whitespace(cells)
     text: pd.Series[Any] = trimmed.to_pandas()
     if form is not None:
-        return _moments(pd.to_datetime(text, format=form, errors="coerce", utc=True))
+        try:
+            return _moments(pd.to_datetime(text, format=form, errors="coerce", utc=True))
+        except ValueError as error:
+            raise InputError(f"--time-format {form!r} is no format of times: {error}") from error
     times, read = np.zeros((2, len(text)), np.int64)
     read = read.astype(np.bool_)
     numbers = pc.fill_null(pc.match_substring_regex(trimmed, NUMBER), False).to_numpy(zero_copy_only=False)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 
 from streamgauge.jobs.files.not_read import NotRead
-from streamgauge.jobs.files.read_files import ALL_FIELDS, payloads, read_rows
-from streamgauge.udfs.settings.pipeline import EventSettings
+from streamgauge.jobs.files.read_files import ALL_FIELDS, USUAL, payloads, read_rows
 
 
-def events_of(path, columns=ALL_FIELDS, event=EventSettings(), report=None):
+def events_of(path, columns=ALL_FIELDS, event=USUAL, report=None):
     """The events of a file, as the job would read them."""
     return [
         json.loads(text)
@@ -18,12 +17,12 @@ def events_of(path, columns=ALL_FIELDS, event=EventSettings(), report=None):
     ]
 
 
-def values_of(path, column, columns=ALL_FIELDS, event=EventSettings(), report=None):
+def values_of(path, column, columns=ALL_FIELDS, event=USUAL, report=None):
     """The values of one field; None where it is missing."""
     return [value.get(column) for value in events_of(path, columns, event, report)]
 
 
-def read(path, columns=ALL_FIELDS, event=EventSettings()):
+def read(path, columns=ALL_FIELDS, event=USUAL):
     """Events of a file, and what was not read."""
     report = NotRead()
     return events_of(path, columns, event, report), report

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
+from streamgauge.jobs.files.column_types import Words, converted
 from streamgauge.jobs.files.not_read import NotRead
 from streamgauge.jobs.files.read_files import Columns, read_rows
 from streamgauge.models.errors import InputError
@@ -10,7 +12,7 @@ from streamgauge.udfs.settings.pipeline import EventSettings
 
 from tests.jobs.files.reading import events_of, read, told, values_of
 
-MANY = 60_000  # rows that do not fit into one chunk
+MANY = 60_000  # rows
 
 
 @pytest.fixture
@@ -76,7 +78,8 @@ def test_a_declared_number_that_cannot_be_read_is_told(csv):
 
 
 def test_the_type_is_that_of_the_whole_file_and_not_of_a_chunk(csv):
-    file = csv("id,x,z,e", *["a,1,7,"] * MANY, "b,2.5,007,word")
+    file = csv("id,x,z,e,long", *[f"a,1,7,,{'l' * 60}"] * MANY, "b,2.5,007,word,l")
+    assert len(list(read_rows(file))) > 1
     events = events_of(file, Columns("id"))
     assert {type(event["x"]) for event in events} == {float}
     assert {event["z"] for event in events} == {"7", "007"}
@@ -91,6 +94,16 @@ def test_numbers_are_exact_and_whole_ones_stay_whole(csv):
 
 def test_true_and_false_are_read(csv):
     assert values_of(csv("x,y", "True,1", "false,1", ",1"), "x") == [True, False, None]
+
+
+@pytest.mark.parametrize("mark", [",", ".", " ", "'", "_"])
+def test_each_mark_between_thousands_is_read(csv, mark):
+    file = csv("x;y", f"1{mark}234;1", f"2{mark}000{mark}000;1", f"1{mark}23;1")
+    assert values_of(file, "x", Columns(thousands=mark), EventSettings(fields={"x": "number"})) == [
+        1234,
+        2_000_000,
+        None,
+    ]
 
 
 @pytest.mark.parametrize("text", ["0x1f", "12 ms", "1_000", "inf"])
@@ -126,6 +139,11 @@ def test_a_quote_that_is_never_closed_is_refused(csv):
     assert values_of(csv("a,b", '1,5" pipe', "2,x"), "b") == ['5" pipe', "x"]
 
 
+def test_a_row_that_is_too_long_is_refused(csv):
+    with pytest.raises(InputError, match="a row is longer than 2097152 bytes"):
+        read(csv("a,b", f"1,{'x' * 5_000_000}", "2,y"))
+
+
 def test_rows_without_a_time_are_left_out_and_told(csv):
     file = csv("t,x", "2024-01-01,1", ",2", "soon,3", "2024-01-02,4")
     report = NotRead()
@@ -134,6 +152,18 @@ def test_rows_without_a_time_are_left_out_and_told(csv):
     assert rows.numbers.tolist() == [0, 3]
     assert told(report) == [("t", "no time", 1, [3]), ("t", "not a time", 1, [4])]
     assert report.left_out == 2
+
+
+def test_days_without_marks_are_told_because_they_are_read_as_seconds(csv):
+    _, report = read(csv("t,x", "20240131,1"), Columns(time="t"))
+    assert "--time-format %Y%m%d reads them as dates" in report.notes[0]
+
+
+def test_columns_with_the_names_of_the_settings_are_told_if_no_option_names_them(csv):
+    _, report = read(csv("ts,entity,x", "2024-01-01,a,1"))
+    assert len(report.notes) == 2
+    assert "--entity-column entity takes the entity from it" in report.notes[0]
+    assert not read(csv("ts,entity,x", "2024-01-01,a,1"), Columns("entity", "ts"))[1].notes
 
 
 def test_a_column_without_any_time_is_refused(csv):
@@ -149,9 +179,6 @@ def test_labels_are_numbers_and_missing_ones_are_0(csv):
 
 
 def test_other_words_may_be_missing(csv):
-    from streamgauge.jobs.files.column_types import Words, converted
-    import pyarrow as pa
-
     values, wrong = converted(pa.array(["1", "gone"]), "whole number", Words(("Gone",)))
     assert values.to_pylist() == [1, None]
     assert wrong is None

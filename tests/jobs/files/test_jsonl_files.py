@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from streamgauge.jobs.files.not_read import NotRead
-from streamgauge.jobs.files.read_files import Columns, numbers_of, read_rows
+from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, numbers_of, read_rows
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.settings.pipeline import EventSettings
 
@@ -26,7 +26,7 @@ def jsonl(tmp_path):
     return write
 
 
-def read(file, columns=Columns(), event=EVENT):
+def read(file, columns=ALL_FIELDS, event=EVENT):
     """All rows of a small file, and what was not read."""
     report = NotRead()
     rows = list(read_rows(file, columns, event, report))

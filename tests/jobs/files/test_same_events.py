@@ -42,7 +42,7 @@ ROWS = st.lists(
     max_size=30,
 )
 WRITTEN = (
-    lambda t: str(t),
+    str,
     lambda t: datetime.fromtimestamp(t / 1000, UTC).isoformat(),
     lambda t: datetime.fromtimestamp(t / 1000, UTC).strftime("%Y/%m/%d %H:%M:%S.%f"),
     lambda t: datetime.fromtimestamp(t / 1000, UTC).strftime("%d.%m.%Y %H:%M:%S.%f"),

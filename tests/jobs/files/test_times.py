@@ -90,6 +90,11 @@ def test_a_format_decides_alone():
     assert read.tolist() == [True, False]
 
 
+def test_a_format_that_is_none_is_refused():
+    with pytest.raises(InputError, match="--time-format '%Q' is no format of times"):
+        milliseconds(pa.array(["2"]), form="%Q")
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
 def test_timestamps_of_any_unit_and_zone_are_read(unit, zone):
