@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.table import Table
-from streamgauge.jobs.commands.columns import LabelledColumns
+from streamgauge.jobs.commands.columns import LabelledColumns, tell_of_files
 from streamgauge.jobs.commands.options import AsJson, SettingsFile, Streams, with_options
 from streamgauge.jobs.commands.terminal import (
     clear_errors,
@@ -65,6 +65,7 @@ def backtest(
         report = not_read(results)
         figures = backtesting.summary(results)
         show({**figures, "not_read": report.as_list()} if as_json else figures, as_json)
+        tell_of_files(report)
         from streamgauge.jobs.pages.backtest_page import page  # noqa: PLC0415 - needs matplotlib
 
         source = FileSource(backtesting.streams_of(copies, one_stream), taken, loaded.event)

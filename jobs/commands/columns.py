@@ -45,18 +45,8 @@ class EventColumns:
         return Columns(self.entity_column, self.time_column, label, tuple(drop or ()), self.time_format, self.thousands)
 
     def end(self, report: NotRead) -> None:
-        """Print how files were understood and what was not read of them. With --strict, exit with 1 if that is anything."""
-        for note in report.notes:
-            console.print(note, markup=False, highlight=False, soft_wrap=True)
-        if not report:
-            return
-        table = Table("file", "column", "not read", "count", "lines", "such as", title="What was not read")
-        for entry in report.as_list():
-            lines = ", ".join(map(str, entry["lines"])) + ", ..." * (len(entry["lines"]) < entry["count"])
-            cells = (entry["file"], entry["column"], entry["reason"], str(entry["count"]), lines, entry["example"])
-            table.add_row(*map(escape, cells))
-        console.print(table)
-        if self.strict:
+        """With --strict, exit with 1 if anything was not read."""
+        if self.strict and report:
             raise typer.Exit(1)
 
 
@@ -71,3 +61,17 @@ class LabelledColumns(EventColumns):
     def columns(self, label: str | None = None, drop: list[str] | None = None) -> Columns:
         """The columns, for reading files."""
         return super().columns(label or self.label_column, drop)
+
+
+def tell_of_files(report: NotRead) -> None:
+    """Print how files were understood and what was not read of them."""
+    for note in report.notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+    if not report:
+        return
+    table = Table("file", "column", "not read", "count", "lines", "such as", title="What was not read")
+    for entry in report.as_list():
+        lines = ", ".join(map(str, entry["lines"])) + ", ..." * (len(entry["lines"]) < entry["count"])
+        cells = (entry["file"], entry["column"], entry["reason"], str(entry["count"]), lines, entry["example"])
+        table.add_row(*map(escape, cells))
+    console.print(table)

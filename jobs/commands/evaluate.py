@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 from streamgauge.jobs.commands.backtest import backtested, not_read
-from streamgauge.jobs.commands.columns import EventColumns
+from streamgauge.jobs.commands.columns import EventColumns, tell_of_files
 from streamgauge.jobs.commands.options import AsJson, SettingsFile, with_options
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, write_text
 from streamgauge.jobs.files.sources import local
@@ -68,4 +68,5 @@ def evaluate(
             console.print(
                 f"{trial['verdict']}: precision differs by {trial['difference']} ({trial['low']} to {trial['high']})"
             )
+    tell_of_files(report)
     columns.end(report)

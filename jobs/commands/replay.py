@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from streamgauge.jobs.commands.columns import EventColumns
+from streamgauge.jobs.commands.columns import EventColumns, tell_of_files
 from streamgauge.jobs.commands.options import AsJson, SettingsFile, with_options
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, progress, tell
 from streamgauge.jobs.files.not_read import NotRead
@@ -64,4 +64,5 @@ def replay(
             )
     to = loaded.kafka.topics.events
     tell({"events": sent, "topic": to, "not_read": report.as_list()}, as_json, f"sent {sent} events to {to}")
+    tell_of_files(report)
     columns.end(report)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from streamgauge.jobs.commands.columns import LabelledColumns
+from streamgauge.jobs.commands.columns import LabelledColumns, tell_of_files
 from streamgauge.jobs.commands.models import described, promote_to
 from streamgauge.jobs.commands.options import AsJson, Registry, SettingsFile, with_options
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
@@ -123,6 +123,7 @@ def train(
         print_json(manifest.model_dump(mode="json"))
     else:
         _show(manifest, publication)
+    tell_of_files(report)
     data.end(report)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 from streamgauge.jobs.commands.backtest import backtested, not_read
-from streamgauge.jobs.commands.columns import LabelledColumns
+from streamgauge.jobs.commands.columns import LabelledColumns, tell_of_files
 from streamgauge.jobs.commands.options import AsJson, SettingsFile, Streams, with_options
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
 from streamgauge.jobs.files.sources import local
@@ -48,4 +48,6 @@ def weigh(
         for one in weights:
             table.add_row(*(f"{value:.3f}" if isinstance(value, float) else value for value in one.values()))
         console.print(table)
-    columns.end(not_read(results))
+    report = not_read(results)
+    tell_of_files(report)
+    columns.end(report)

@@ -66,6 +66,8 @@ class Changes:
         for name in self.dropped:
             taken(fields, name)
         moved = {new: taken(fields, old) for old, new in self.names.items()}
+        for name in moved:  # a field that had this name before is another one
+            taken(fields, name)
         fields |= {name: value for name, value in moved.items() if value is not None}
         if self.form is not None and self.time in fields:
             text = msgspec.json.decode(fields[self.time])

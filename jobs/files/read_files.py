@@ -247,6 +247,9 @@ class _Split:
         entities = [name_of(self.path)] * len(batch)
         if columns.entity is not None:
             entities = _texts(batch.column(columns.entity))
+            if "" in entities:
+                rows = [number for number, entity in zip(numbers.tolist(), entities, strict=True) if not entity]
+                self.wrong.add(What(self.path.name, columns.entity, "no entity"), rows, len(rows))
         labels = None if columns.label is None else self._labels(batch.column(columns.label))
         fields = {name: batch.column(name) for name in batch.schema.names if name not in columns.taken}
         return Rows(entities, times, labels, fields, None, numbers)

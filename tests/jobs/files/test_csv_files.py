@@ -29,9 +29,11 @@ def test_entities_are_text_exactly_as_it_is_written(csv):
     assert [rows.entities for rows in read_rows(file, Columns("id"))] == [["007", "7", "1.0", " a ", "NA", "1e3"]]
 
 
-def test_a_row_without_an_entity_has_none(csv):
-    [rows] = read_rows(csv("id,x", ",1", "a,2"), Columns("id"))
+def test_a_row_without_an_entity_is_given_because_it_becomes_a_dead_letter_and_is_told(csv):
+    report = NotRead()
+    [rows] = read_rows(csv("id,x", ",1", "a,2"), Columns("id"), report=report)
     assert rows.entities == ["", "a"]
+    assert told(report) == [("id", "no entity", 1, [2])]
 
 
 def test_whole_numbers_that_begin_with_zeros_are_text(csv):

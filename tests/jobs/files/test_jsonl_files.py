@@ -55,8 +55,14 @@ def test_entities_in_nested_objects_and_renamed_fields_are_found(jsonl):
 def test_a_named_column_takes_the_place_of_the_entity_and_its_value_is_not_altered(jsonl):
     file = jsonl(b'{"pump":"a","id":12345678901234567890,"when":1704067200,"x":1.10,"at":5}')
     rows, _ = read(file, Columns(entity="id", time="when"))
-    assert rows.records == [b'{"pump":12345678901234567890,"x":1.10,"at":1704067200}']
+    assert rows.records == [b'{"x":1.10,"pump":12345678901234567890,"at":1704067200}']
     assert rows.entities == ["12345678901234567890"]
+
+
+def test_a_record_without_the_named_column_has_no_entity_whatever_else_it_holds(jsonl):
+    rows, report = read(jsonl(b'{"pump":"a","id":1,"at":1}', b'{"pump":"a","at":1}'), Columns(entity="id"))
+    assert rows.entities == ["1", ""]
+    assert told(report) == [("", "no_entity", 1, [2])]
 
 
 def test_nested_columns_are_named_with_dots(jsonl):
