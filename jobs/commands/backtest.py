@@ -9,18 +9,19 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 from rich.table import Table
-from streamgauge.jobs.commands.columns import LabelledColumns
+from streamgauge.jobs.commands.columns import LabelledColumns, tell_of_files
 from streamgauge.jobs.commands.options import AsJson, SettingsFile, Streams, with_options
 from streamgauge.jobs.commands.terminal import (
     clear_errors,
     command_line,
     console,
-    need_files,
     print_json,
     progress,
     write_text,
 )
+from streamgauge.jobs.files.not_read import NotRead
 from streamgauge.jobs.files.read_files import Columns, count_rows
+from streamgauge.jobs.files.sources import local
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies import backtest as backtesting
 from streamgauge.jobs.studies.backtest import Backtest
@@ -54,29 +55,38 @@ def backtest(
     The page shows the promise and what came by age of the entities, the incidents on their series, and what was set aside.
     `alert` is 1 for rows at or beyond the threshold. A row that is a dead letter, or late, has the score 0.
     """
-    with clear_errors():
+    with clear_errors(), local(files) as copies:
         loaded, taken = load(settings), columns.columns()
-        results = backtested(files, loaded, taken, one_stream=one_stream, partitions=partitions)
+        results = backtested(copies, loaded, taken, one_stream=one_stream, partitions=partitions)
         if output.scores is not None:
             backtesting.write_scores(results, output.scores)
         if output.alerts is not None:
             write_alerts(results, output.alerts)
-    figures = backtesting.summary(results)
-    show(figures, as_json)
-    from streamgauge.jobs.pages.backtest_page import page  # noqa: PLC0415 - needs matplotlib
+        report = not_read(results)
+        figures = backtesting.summary(results)
+        show({**figures, "not_read": report.as_list()} if as_json else figures, as_json)
+        tell_of_files(report)
+        from streamgauge.jobs.pages.backtest_page import page  # noqa: PLC0415 - needs matplotlib
 
-    source = FileSource(backtesting.streams_of(files, one_stream), taken, loaded.event.rename)
-    with clear_errors():
+        source = FileSource(backtesting.streams_of(copies, one_stream), taken, loaded.event)
         write_text(output.page, page(source, results, loaded))
     console.print(f"wrote {output.page}", soft_wrap=True, highlight=False)
+    columns.end(report)
 
 
 def backtested(files: list[Path], settings: Settings, columns: Columns, **options: Any) -> list[Backtest]:
     """Backtest files and show a progress bar; see `streamgauge.jobs.studies.backtest.backtest`."""
-    need_files(files)
     with progress() as bar:
         task = bar.add_task("rows", total=sum(map(count_rows, files)))
         return backtesting.backtest(files, settings, columns, on_rows=lambda n: bar.advance(task, n), **options)
+
+
+def not_read(results: list[Backtest]) -> NotRead:
+    """What was not read of the files of all streams."""
+    report = NotRead()
+    for result in results:
+        report.join(result.not_read)
+    return report
 
 
 def write_alerts(results: list[Backtest], path: Path) -> None:

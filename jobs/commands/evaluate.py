@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from streamgauge.jobs.commands.backtest import backtested
-from streamgauge.jobs.commands.columns import EventColumns
+from streamgauge.jobs.commands.backtest import backtested, not_read
+from streamgauge.jobs.commands.columns import EventColumns, tell_of_files
 from streamgauge.jobs.commands.options import AsJson, SettingsFile, with_options
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, write_text
+from streamgauge.jobs.files.sources import local
 from streamgauge.jobs.settings.loading import load
 from streamgauge.jobs.studies import evaluate as evaluation
 
@@ -47,15 +48,16 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score labelled files and write one page with all figures, intervals, thresholds and plots."""
-    with clear_errors():
+    with clear_errors(), local(files) as copies:
         loaded = load(settings)
-        results = backtested(files, loaded, columns.columns(label_column))
+        results = backtested(copies, loaded, columns.columns(label_column))
         costs_of = (costs.missed_cost, costs.false_cost)
         figures, html = evaluation.evaluate(results, loaded.decide.threshold, *costs_of, against)
         write_text(page, html)
     console.print(f"wrote {page}")
+    report = not_read(results)
     if as_json:
-        print_json(figures)
+        print_json({**figures, "not_read": report.as_list()})
     else:
         table = Table("figure", "value", "95 % interval")
         for name, (low, high) in figures["intervals"].items():
@@ -66,3 +68,5 @@ def evaluate(
             console.print(
                 f"{trial['verdict']}: precision differs by {trial['difference']} ({trial['low']} to {trial['high']})"
             )
+    tell_of_files(report)
+    columns.end(report)

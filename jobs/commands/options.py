@@ -30,7 +30,10 @@ Registry = Annotated[
     str | None, typer.Option("--registry", help="Folder or URL (s3://...); by default models.registry of the settings.")
 ]
 AlertId = Annotated[str, typer.Argument(help="Id of the alert, or the beginning of the id.")]
-Streams = Annotated[list[Path], typer.Argument(help="CSV, JSONL or Parquet; each file is a separate stream.")]
+Streams = Annotated[
+    list[Path],
+    typer.Argument(help="CSV, JSONL or Parquet, also .gz, .zst or .zip, or at a URL; each file is a separate stream."),
+]
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

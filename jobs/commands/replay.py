@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from streamgauge.jobs.commands.columns import EventColumns
+from streamgauge.jobs.commands.columns import EventColumns, tell_of_files
 from streamgauge.jobs.commands.options import AsJson, SettingsFile, with_options
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, need_files, progress, tell
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, progress, tell
+from streamgauge.jobs.files.not_read import NotRead
 from streamgauge.jobs.files.read_files import count_rows
+from streamgauge.jobs.files.sources import is_jsonl, local
 from streamgauge.jobs.kafka import replay as replaying
 from streamgauge.jobs.kafka.replay import Pace
 from streamgauge.jobs.kafka.topics import ensure
@@ -37,23 +40,29 @@ def replay(
 ) -> None:
     """Send files to the events topic, all at the same time; without --rate or --speed-up as fast as possible.
 
+    A line of JSONL is sent unchanged, unless a column is left out or gets another name.
     Kafka's timestamp is the time of the event, so the topic needs a retention that keeps old events.
     """
-    with clear_errors():
+    report = NotRead()
+    with clear_errors(), ExitStack() as stack:
         if rate is not None and speed_up is not None:
             raise InputError("--rate and --speed-up exclude each other")
-        if speed_up is not None and columns.time_column is None:
+        if speed_up is not None and columns.time_column is None and not all(map(is_jsonl, files)):
             raise InputError("--speed-up needs --time-column")
+        copies = stack.enter_context(local(files))
         loaded = load(settings)
         if topic is not None:
             values = loaded.model_dump()
             values["kafka"]["topics"]["events"] = topic
             loaded = validated(values, "--topic")
-        need_files(files)
+        chosen, pace = columns.columns(drop=drop), Pace(rate, speed_up)
         ensure(loaded.kafka)
         with progress() as bar:
-            task = bar.add_task("events", total=sum(map(count_rows, files)))
-            chosen, pace = columns.columns(drop=drop), Pace(rate, speed_up)
-            sent = replaying.replay(files, loaded, chosen, pace=pace, on_sent=lambda *_: bar.advance(task))
+            task = bar.add_task("events", total=sum(map(count_rows, copies)))
+            sent = replaying.replay(
+                copies, loaded, chosen, pace=pace, report=report, on_sent=lambda *_: bar.advance(task)
+            )
     to = loaded.kafka.topics.events
-    tell({"events": sent, "topic": to}, as_json, f"sent {sent} events to {to}")
+    tell({"events": sent, "topic": to, "not_read": report.as_list()}, as_json, f"sent {sent} events to {to}")
+    tell_of_files(report)
+    columns.end(report)

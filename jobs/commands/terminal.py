@@ -61,13 +61,6 @@ def progress() -> Progress:
     return Progress(*columns, console=console)
 
 
-def need_files(files: list[Path]) -> None:
-    """Raise InputError if a file does not exist."""
-    for file in files:
-        if not file.is_file():
-            raise InputError(f"no such file: {file}")
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a file. Missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)

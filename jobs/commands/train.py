@@ -10,15 +10,18 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from streamgauge.jobs.commands.columns import LabelledColumns
+from streamgauge.jobs.commands.columns import LabelledColumns, tell_of_files
 from streamgauge.jobs.commands.models import described, promote_to
 from streamgauge.jobs.commands.options import AsJson, Registry, SettingsFile, with_options
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, need_files, print_json, tell
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
+from streamgauge.jobs.files.not_read import NotRead
+from streamgauge.jobs.files.sources import local
 from streamgauge.jobs.retrain_models import Trainer
 from streamgauge.jobs.retraining.metrics import serve
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies import train as training
 from streamgauge.models.errors import InputError
+from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.training.candidate import Past
 
 app = command_line()
@@ -33,12 +36,14 @@ class Data(LabelledColumns):
     last: Annotated[int | None, typer.Option(min=100, help="From the topic: number of newest events.")] = None
     licence: Annotated[str, typer.Option(help="Licence of the data; stored with the model.")] = "not stated"
 
-    def read(self, settings: Settings, files: list[Path] | None, bar: Reading) -> Past:
+    def read(self, settings: Settings, files: list[Path] | None, bar: Reading, report: NotRead) -> Past:
         """The events of the files, or of the topic if there are no files."""
         if files:
-            need_files(files)
-            columns = self.columns(drop=self.drop)
-            return training.past_of_files(files, columns, licence=self.licence, on_rows=bar.rows)
+            columns, event = self.columns(drop=self.drop), settings.event
+            with local(files) as copies:
+                return training.past_of_files(
+                    copies, columns, event, licence=self.licence, report=report, on_rows=bar.rows
+                )
         ranges = training.parsed_offsets(self.offsets) if self.offsets else None
         return training.past_of_topic(settings, ranges, self.last, bar.rows)
 
@@ -86,6 +91,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a model on files or on Kafka, judge it on validation data, and publish it as the `candidate`; or `--watch`."""
+    report = NotRead()
     with clear_errors():
         if loop.watch and (name or data.last or data.offsets):
             raise InputError("--watch takes what the job asks for: name no model, files or offsets with it")
@@ -107,7 +113,7 @@ def train(
         loaded = load(settings)
         store = training.registry_of(loaded, publication.registry)
         with _reading() as bar:
-            past = data.read(loaded, files, bar)
+            past = data.read(loaded, files, bar, report)
             arguments = training.parsed_settings(publication.set_ or [])
             manifest = training.train(store, name, detector, past, arguments, publication.sign_key, bar.trained)
             bar.trained("published", 1.0)
@@ -115,8 +121,15 @@ def train(
             promote_to(store, loaded, name, manifest.version, "live", "trained with --promote")
     if as_json:
         print_json(manifest.model_dump(mode="json"))
-        return
+    else:
+        _show(manifest, publication)
+    tell_of_files(report)
+    data.end(report)
+
+
+def _show(manifest: Manifest, publication: Publication) -> None:
     console.print(described(manifest))
+    name = manifest.name
     candidate = f"candidate; `streamgauge models promote {name} candidate` makes it live"
     console.print(f"{name} version {manifest.version} is {'live' if publication.promote else candidate}")
 

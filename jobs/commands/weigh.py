@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
-from streamgauge.jobs.commands.backtest import backtested
-from streamgauge.jobs.commands.columns import LabelledColumns
+from streamgauge.jobs.commands.backtest import backtested, not_read
+from streamgauge.jobs.commands.columns import LabelledColumns, tell_of_files
 from streamgauge.jobs.commands.options import AsJson, SettingsFile, Streams, with_options
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
+from streamgauge.jobs.files.sources import local
 from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.settings.loading import load
 from streamgauge.jobs.studies import weigh as weighing
@@ -32,9 +33,10 @@ def weigh(
     With labels, the weight follows from the anomalies that the member finds. Without, it follows from how well the member agrees with the
     others.
     """
-    with clear_errors():
+    with clear_errors(), local(files) as copies:
         loaded = load(settings)
-        weights = weighing.weigh(backtested(files, loaded, columns.columns()))
+        results = backtested(copies, loaded, columns.columns())
+        weights = weighing.weigh(results)
         if send:
             by_member = {one["member"]: one["weight"] for one in weights}
             send_control(loaded.kafka, Weights(type="weights", weights=by_member))
@@ -46,3 +48,6 @@ def weigh(
         for one in weights:
             table.add_row(*(f"{value:.3f}" if isinstance(value, float) else value for value in one.values()))
         console.print(table)
+    report = not_read(results)
+    tell_of_files(report)
+    columns.end(report)

@@ -6,17 +6,17 @@ import csv
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from sklearn import metrics
-from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, Rows, read_rows, records
+from streamgauge.jobs.files.not_read import NotRead
+from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, Rows, event_of, payloads, read_rows
 from streamgauge.jobs.kafka.topics import partition_of
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.promise import days_by_age, together
@@ -28,7 +28,6 @@ from streamgauge.udfs.output.alert import scores_of
 from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.settings.event import EventSettings
 
-_encode = msgspec.json.Encoder().encode
 BATCH = 2_000
 START = 1_577_836_800_000  # begin of 2020: rows without a time are one second apart, from here on
 
@@ -62,6 +61,10 @@ class Backtest:
     promise : dict
         Promised and achieved incidents a day, and by age of the entities ``events``, ``promised`` and ``opened`` incidents, and the
         ``days`` in which there were entities of this age. Empty without events.
+    numbers : int64[n], optional
+        The number of each row in its files, from 0. It differs from the place in the other attributes where rows were left out.
+    not_read : NotRead
+        What was not read of the files.
     """
 
     entities: list[str]
@@ -78,6 +81,8 @@ class Backtest:
     in_time: Flags = field(default_factory=lambda: np.empty(0, np.bool_))
     judged: Flags = field(default_factory=lambda: np.empty(0, np.bool_))
     promise: dict[str, Any] = field(default_factory=dict)
+    numbers: Ints | None = None
+    not_read: NotRead = field(default_factory=NotRead)
 
     def row_of(self, source: dict[str, Any], offset: str = "offset") -> int:
         """The row that the source of an alert names.
@@ -116,7 +121,7 @@ def backtest(
         Each file is a separate stream. The streams are spread over the processes.
     settings : Settings
     columns : Columns
-        Without a time column, rows are one second apart. Detectors do not see the labels; they are part of the result.
+        Without times, rows are one second apart. Detectors do not see the labels; they are part of the result.
     one_stream : bool
         The files are one stream, one after the other.
     partitions : int
@@ -156,7 +161,24 @@ def _stream(
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Backtest:
     """Score the files as one stream."""
-    return score_stream((rows for path in files for rows in read_rows(path, columns)), settings, partitions, on_rows)
+    files = list(files)
+    settings = settings.model_copy(update={"event": event_of(files, columns, settings.event)})
+    numbers: list[Ints] = [np.empty(0, np.int64)]
+    report = NotRead()
+
+    def rows_of_all() -> Iterator[Rows]:
+        first = 0
+        for path in files:
+            count = -report.left_out
+            for rows in read_rows(path, columns, settings.event, report):
+                numbers.append(first + (np.arange(len(rows)) if rows.numbers is None else rows.numbers))
+                count += len(rows)
+                yield rows
+            first += count + report.left_out
+
+    result = score_stream(rows_of_all(), settings, partitions, on_rows)
+    result.numbers, result.not_read = np.concatenate(numbers), report
+    return result
 
 
 def score_stream(
@@ -293,17 +315,13 @@ class _Topic:
         """The rows as Kafka records. Rows without a time are one second apart."""
         n = len(rows)
         times = START + (self.ends.sum() + np.arange(n)) * 1000 if rows.times is None else rows.times
-        payloads = []
-        for entity, time, fields in zip(rows.entities, times.tolist(), records(rows.fields), strict=True):
-            fields[self.names.entity], fields[self.names.time] = entity, time
-            payloads.append(_encode(fields))
         partition = np.array([self.partition_of(entity) for entity in rows.entities], np.int64)
         offset = np.empty(n, np.int64)
         for p in range(len(self.ends)):
             mine = partition == p
             offset[mine] = self.ends[p] + np.arange(mine.sum())
             self.ends[p] += mine.sum()
-        return RawBatch(payloads, partition, offset, times)
+        return RawBatch(payloads(rows, self.names, times), partition, offset, times)
 
     def _partition_of(self, entity: str) -> int:
         """The partition that Kafka's clients choose for the key."""
@@ -311,16 +329,17 @@ class _Topic:
 
 
 def write_scores(results: list[Backtest], path: Path) -> None:
-    """One row for each input row: row, entity, score, alert. The score is empty where there is none."""
+    """One row for each row that was read: its number in the files, entity, score, alert. The score is empty where there is none."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("row", "entity", "score", "alert"))
-        row = 0
+        first = 0
         for result in results:
+            numbers = np.arange(len(result.entities)) if result.numbers is None else result.numbers
             columns = (result.scores.tolist(), result.judged.tolist(), result.flags.tolist())
-            for entity, score, judged, flag in zip(result.entities, *columns, strict=True):
-                writer.writerow((row, entity, repr(score) if judged else "", flag))
-                row += 1
+            for number, entity, score, judged, flag in zip(numbers.tolist(), result.entities, *columns, strict=True):
+                writer.writerow((first + number, entity, repr(score) if judged else "", flag))
+            first += len(result.entities) + result.not_read.left_out
 
 
 def achieved_by_age(results: list[Backtest]) -> dict[str, dict[str, float]]:

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pandas as pd
+import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
-from streamgauge.jobs.files.read_files import Rows, times
+from streamgauge.jobs.files.read_files import Columns, Rows, read_rows
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.backtest import score_stream
 from streamgauge.jobs.studies.judging import Opening, in_processes, openings
@@ -124,22 +125,21 @@ def read(folder: Path) -> Case:
     except ValidationError as error:
         wrong = error.errors()[0]
         raise InputError(f"{place}: {'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from error
-    try:
-        frame = pd.read_csv(file, float_precision="round_trip")
-    except (ValueError, OSError, EOFError, pd.errors.ParserError) as error:
-        raise InputError(f"{file} cannot be read: {error}") from error
-    if missing := {"entity", "ts"} - set(frame.columns):
-        raise InputError(f"{file} has no column {min(missing)!r}; it has: {', '.join(frame.columns)}")
+    parts = list(read_rows(file, Columns("entity", "ts")))
+    if not parts:
+        raise InputError(f"{file} holds no rows")
+    rows = _whole(parts)
     for first, last in expected.must_alert_rows:
-        if not 0 <= first <= last < len(frame):
-            raise InputError(f"{place}: the range [{first}, {last}] is not within the {len(frame)} rows")
-    rows = Rows(
-        frame["entity"].astype(str).tolist(),
-        times(frame["ts"], file).to_numpy("int64"),
-        None,
-        frame.drop(columns=["entity", "ts"]),
-    )
+        if not 0 <= first <= last < len(rows):
+            raise InputError(f"{place}: the range [{first}, {last}] is not within the {len(rows)} rows")
     return Case(folder.name, rows, expected)
+
+
+def _whole(parts: list[Rows]) -> Rows:
+    """All rows of a file as one part, because ranges may lie in several."""
+    fields = {name: pa.concat_arrays([rows.fields[name] for rows in parts]) for name in parts[0].fields}
+    times = [rows.times for rows in parts if rows.times is not None]
+    return Rows([entity for rows in parts for entity in rows.entities], np.concatenate(times), None, fields)
 
 
 def judge(case: Case, settings: Settings) -> Result:
@@ -216,7 +216,7 @@ def run(
     InputError
         A case cannot be read.
     """
-    cases = sorted(map(read, folders(data)), key=lambda one: -one.rows.fields.size)
+    cases = sorted(map(read, folders(data)), key=lambda one: -len(one.rows) * len(one.rows.fields))
     on_total(sum(len(one.rows) for one in cases))
     results = []
     for result in in_processes(partial(judge, settings=settings), cases, processes):

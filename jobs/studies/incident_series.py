@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import pandas as pd
-from streamgauge.jobs.files.read_files import Columns, read_rows
+from streamgauge.jobs.files.jsonl_files import any_time, raw_batch
+from streamgauge.jobs.files.read_files import Columns, event_of, payloads, read_rows
+from streamgauge.jobs.files.sources import kind_of, name_of
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.jobs.studies.judging import Opening
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.events.numbers import number_of
-from streamgauge.udfs.events.payload import Names, flatten
-from streamgauge.udfs.events.records import UnreadableError
+from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.schema import as_float
 from streamgauge.udfs.incidents.kinds import SEVERITIES
+from streamgauge.udfs.settings.event import EventSettings
 
 MOST_SERIES = 12
-ANY_SIZE = 10**9  # of a record, in bytes; how large it may be was checked when it was scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,35 +80,41 @@ class FileSource:
     streams : list of list of Path
         The files of each stream.
     columns : Columns
-    rename : dict of str to str
-        Names of fields by their name in the files.
+    event : EventSettings
+        How a record is read.
     """
 
     streams: list[list[Path]]
     columns: Columns
-    rename: dict[str, str]
+    event: EventSettings
     by_offset: ClassVar[bool] = False
 
     @property
     def names(self) -> list[str]:
         """See `Source`."""
-        return [", ".join(path.stem for path in files) for files in self.streams]
+        return [", ".join(map(name_of, files)) for files in self.streams]
 
     @property
     def timed(self) -> bool:
         """See `Source`."""
-        return self.columns.time is not None
+        files = [path for of in self.streams for path in of]
+        if self.columns.time is not None or any(kind_of(path) != "jsonl" for path in files):
+            return self.columns.time is not None
+        first = (next(read_rows(path, self.columns, self.event), None) for path in files)
+        return any(rows is not None and rows.times is not None for rows in first)
 
     def values(self, stream: int, fields: Iterable[str]) -> dict[str, Floats]:
         """See `Source`."""
-        in_files = {new: old for old, new in reversed(self.rename.items())}
         parts: dict[str, list[Floats]] = {name: [] for name in fields}
-        if not parts:
-            return {}
-        for path in self.streams[stream]:
-            for rows in read_rows(path, self.columns):
+        event = event_of(self.streams[stream], self.columns, self.event)
+        reader = Reader(any_time(event))
+        for path in self.streams[stream] if parts else ():
+            for rows in read_rows(path, self.columns, event):
+                events, _ = reader.read(raw_batch(payloads(rows, event, rows.times)))
                 for name, of in parts.items():
-                    of.append(numbers(rows.fields, in_files.get(name, name)))
+                    column = np.full(len(rows), np.nan)
+                    column[events.rows] = as_numbers(value.get(name) for value in events.values)
+                    of.append(column)
         return {name: np.concatenate([np.empty(0), *of]) for name, of in parts.items()}
 
 
@@ -184,30 +190,6 @@ def _field_of(name: str | None, incident: Opening) -> str | None:
     return name
 
 
-def numbers(fields: pd.DataFrame, name: str) -> Floats:
-    """A field's values; NaN where one is missing, not finite, or no number.
-
-    Parameters
-    ----------
-    fields : DataFrame
-    name : str
-        Name of a column, or of a field nested in one, joined by dots.
-
-    Returns
-    -------
-    float64[n]
-    """
-    column: list[Any] = [None] * len(fields)
-    if name in fields.columns:
-        if pd.api.types.is_numeric_dtype(fields[name]):
-            return _finite(fields[name].to_numpy(np.float64, na_value=np.nan))
-        column = fields[name].tolist()
-    else:
-        for outer in (column_name for column_name in fields.columns if name.startswith(f"{column_name}.")):
-            column = [_nested(outer, item, name) for item in fields[outer].tolist()]
-    return as_numbers(column)
-
-
 def as_numbers(values: Iterable[Any]) -> Floats:
     """Values of any type as numbers; NaN for what is not finite, or no number."""
     return _finite(
@@ -217,10 +199,3 @@ def as_numbers(values: Iterable[Any]) -> Floats:
 
 def _finite(values: Floats) -> Floats:
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _nested(outer: str, item: Any, name: str) -> Any:
-    try:
-        return flatten({outer: item}, Names(ANY_SIZE)).get(name) if isinstance(item, dict) else None
-    except UnreadableError:  # such a record is a dead letter
-        return None

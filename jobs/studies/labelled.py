@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from sklearn.metrics import average_precision_score, roc_auc_score
 from streamgauge.jobs.files.read_files import Rows
 from streamgauge.jobs.settings.loading import Settings
@@ -70,7 +70,8 @@ class LabelledSeries:
         for begin in range(0, len(self.X), CHUNK):
             part = slice(begin, min(begin + CHUNK, len(self.X)))
             who = [self.name] * (part.stop - begin) if self.entities is None else self.names[part].tolist()
-            yield Rows(who, moments[part], None, pd.DataFrame(self.X[part], columns=names))
+            fields = {name: pa.array(self.X[part, k], from_pandas=True) for k, name in enumerate(names)}
+            yield Rows(who, moments[part], None, fields)
 
     @property
     def names(self) -> np.ndarray[Any, np.dtype[np.object_]]:

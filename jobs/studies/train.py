@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from kafka import TopicPartition
-from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, Rows, read_rows
+from streamgauge.jobs.files.not_read import NotRead
+from streamgauge.jobs.files.read_files import ALL_FIELDS, USUAL, Columns, numbers_of, read_rows
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.read_range import raw_batch, read_range
 from streamgauge.jobs.settings.loading import Settings
@@ -26,6 +27,7 @@ from streamgauge.udfs.control.feedback import Stretch
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.schema import Alignment
+from streamgauge.udfs.settings.event import EventSettings
 
 CANDIDATE = "candidate"  # alias of the version that was trained last
 DEFAULT_LAST = 50_000  # newest events of the topic to train on
@@ -72,8 +74,10 @@ def train(
 def past_of_files(
     files: list[Path],
     columns: Columns = ALL_FIELDS,
+    event: EventSettings = USUAL,
     *,
     licence: str = "not stated",
+    report: NotRead | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Past:
     """The rows of files, one file after the other; see `Past`.
@@ -83,8 +87,12 @@ def past_of_files(
     files : list of Path
     columns : Columns
         As in a backtest. None of these columns is a feature.
+    event : EventSettings
+        As in a backtest.
     licence : str
         Licence of the data.
+    report : NotRead, optional
+        What is not read is added.
     on_rows : callable
         Called with the number of rows that were just read.
 
@@ -93,22 +101,23 @@ def past_of_files(
     InputError
         A file or a column is not there, or no column is numeric.
     """
-    parts: list[Rows] = []
+    frames, entities, labels, times = [], [], [], []
     for path in files:
-        for rows in read_rows(path, columns):
-            parts.append(replace(rows, fields=rows.fields.select_dtypes(["number", "bool"])))
+        for rows in read_rows(path, columns, event, report):
+            known = np.array([bool(entity) for entity in rows.entities], np.bool_)
+            frames.append(pd.DataFrame(numbers_of(rows, event), np.arange(len(rows)))[known])
+            entities += [entity for entity in rows.entities if entity]
+            labels += [] if rows.labels is None else [rows.labels[known]]
+            times += [] if rows.times is None else [rows.times[known]]
             on_rows(len(rows))
-    whole = pd.concat([rows.fields for rows in parts], ignore_index=True) if parts else pd.DataFrame()
+    whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     if whole.empty:
         raise InputError(f"{', '.join(map(str, files))}: there is no numeric column to train on")
-    entities = pd.Series([entity for rows in parts for entity in rows.entities])
-    labels = [rows.labels for rows in parts if rows.labels is not None]
-    times = [rows.times for rows in parts if rows.times is not None]
     stamps = np.concatenate(times) if times else None
     return Past(
         X=whole.to_numpy(np.float64, na_value=np.nan),
         features=[str(name) for name in whole.columns],
-        groups=pd.factorize(entities)[0].astype(np.int64),
+        groups=pd.factorize(pd.Series(entities))[0].astype(np.int64),
         labels=np.concatenate(labels) if labels else None,
         source=", ".join(path.name for path in files),
         licence=licence,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from streamgauge.jobs.files.read_files import Rows
 from streamgauge.models.contract import Floats, Ints
 
@@ -113,8 +113,8 @@ class Stream:
         names = np.array(self.names, object)
         for begin in range(0, len(steps), CHUNK):
             s, e = steps[begin : begin + CHUNK], entities[begin : begin + CHUNK]
-            frame = pd.DataFrame({name: values[s, e] for name, values in self.fields.items()})
-            yield Rows(names[e].tolist(), self.times[s], None, frame)
+            fields = {name: pa.array(values[s, e], from_pandas=True) for name, values in self.fields.items()}
+            yield Rows(names[e].tolist(), self.times[s], None, fields)
 
 
 def make(recipe: Recipe) -> Stream:

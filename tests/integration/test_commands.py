@@ -66,3 +66,21 @@ def test_flinks_own_error_is_shown(cluster, tmp_path):
     )
     assert done.returncode == 1
     assert "nowhere" in done.stderr
+
+
+def test_a_dump_of_a_topic_is_sent_unchanged_and_what_was_not_read_is_told(cluster, tmp_path):
+    live = Live(cluster, tmp_path, event={"entity": "pump", "time": "at"})
+    lines = [
+        b'{ "pump":"a", "at":1767571200, "x":9007199254740993, "y":0.10 }',
+        b"{broken",
+        b'{"pump":"b","at":"2026-01-05T00:00:01Z","nested":{"z":1}}',
+    ]
+    (tmp_path / "dump.jsonl").write_bytes(b"\n".join(lines))
+    told = streamgauge("replay", tmp_path / "dump.jsonl", "--settings", live.file, "--json", "--strict", code=1)
+    assert json.loads(told)["events"] == 3
+    assert [(one["reason"], one["lines"]) for one in json.loads(told)["not_read"]] == [("not_json", [2])]
+    sent = {record.value: (record.key, record.timestamp) for record in live.read(live.topics.events)}
+    assert set(sent) == set(lines)
+    assert sent[lines[0]] == (b"a", 1767571200000)
+    assert sent[lines[1]][0] is None
+    assert sent[lines[2]] == (b"b", 1767571201000)

@@ -29,7 +29,7 @@ def warm_up(settings: PipelineSettings, models: Models) -> None:
     small = HalfSpaceTreesSettings(n_trees=1, height=2, window_size=10)
     forests = {name: small for name, kind in COHORT.items() if issubclass(kind, WindowedForest)}
     chosen = {name: small for name in forests if getattr(settings.detectors, name)}
-    event = settings.event.with_one_name().model_copy(update={"format": "json"})
+    event = settings.event.with_one_name()
     short = settings.model_copy(update={"detectors": settings.detectors.model_copy(update=chosen), "event": event})
     zeros = np.zeros(EVENTS, np.int64)
     name = event.entity_fields[0]

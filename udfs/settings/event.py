@@ -12,7 +12,7 @@ from streamgauge.udfs.settings.registry import RegistrySettings
 
 KEY = "$key"  # stands for the record's key
 ENTITY, TIME = "entity", "ts"  # fields of entity and time, unless the settings name others
-MISSING = ("", "-", "--", "?", "n/a", "na", "nan", "nil", "none", "null", "undefined", "#n/a")
+MISSING = ("", "-", "--", "?", "n/a", "na", "<na>", "#n/a", "nan", "-nan", "nil", "none", "null", "undefined")
 Wrapper = Literal["auto", "json", "debezium", "connect", "cloudevents", "otlp", "telegraf", "prometheus"]
 WithRegistry = Literal["avro", "protobuf", "json_schema"]
 _PLACE = re.compile(r"\$\{([^{}]+)\}")
@@ -163,10 +163,20 @@ class EventSettings(Section):
         return KEY in self.entity_fields
 
     def with_one_name(self) -> EventSettings:
-        """The same settings, in which one field names the entity and one holds the time, for events that are made here."""
-        if len(self.entity_fields) == 1 and self.entity == self.entity_fields[0] != KEY and self.time is not None:
-            return self
-        return self.model_copy(update={"entity": ENTITY, "time": TIME})
+        """The same settings for events in plain JSON that are made here: one field names the entity, and one holds the time."""
+        event = self.of_text()
+        one = len(self.entity_fields) == 1 and self.entity == self.entity_fields[0] != KEY
+        changes = {} if one else {"entity": ENTITY}
+        changes |= {} if self.time is not None else {"time": TIME}
+        return event.model_copy(update=changes) if changes else event
+
+    def of_text(self) -> EventSettings:
+        """The same settings for records that are written as text: without a schema registry."""
+        return (
+            self
+            if self.registry is None and self.format != "avro"
+            else self.model_copy(update={"format": "auto", "registry": None})
+        )
 
     @property
     def plain(self) -> bool:

@@ -51,3 +51,30 @@ def test_a_missing_file_is_named():
     done = CliRunner().invoke(app, ["backtest", "nowhere.csv"])
     assert done.exit_code == 2
     assert "no such file: nowhere.csv" in done.output
+
+
+def test_what_was_not_read_is_told_and_is_an_error_with_strict(tmp_path):
+    file, page = tmp_path / "pumps.csv", tmp_path / "page.html"
+    file.write_text(
+        "\n".join(["t;x", *(f"2024-01-01 00:{i:02};{i},5" for i in range(40)), "soon;1,5", "2024-01-01 00:59;ERR"])
+    )
+    command = ["backtest", str(file), "--time-column", "t", "--page", str(page), "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout.splitlines()[-1])["not_read"] == [
+        {"file": "pumps.csv", "column": "x", "reason": "no number", "count": 1, "lines": [43], "example": "ERR"},
+        {"file": "pumps.csv", "column": "t", "reason": "not a time", "count": 1, "lines": [42], "example": "soon"},
+    ]
+    assert "pumps.csv: a semicolon stands between the cells" in done.stderr
+    assert "What was not read" in done.stderr
+    strict = CliRunner().invoke(app, [*command, "--strict"])
+    assert strict.exit_code == 1
+    assert strict.stdout == done.stdout
+    file.write_text("t,x\n2024-01-01,1\n2024-01-02,2\n")
+    assert CliRunner().invoke(app, [*command, "--strict"]).exit_code == 0
+
+
+def test_a_mark_of_thousands_that_is_none_is_refused(table):
+    done = CliRunner().invoke(app, ["backtest", str(table), "--thousands", "x"])
+    assert done.exit_code == 2
+    assert "--thousands 'x' is not allowed; allowed: ',', '.'" in done.output

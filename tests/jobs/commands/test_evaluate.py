@@ -120,3 +120,11 @@ def test_labels_that_are_all_alike_are_refused(cards, tmp_path):
     done = evaluate(tmp_path / "none.csv", "--label-column", "fraud", "--page", tmp_path / "page.html")
     assert done.exit_code == 2
     assert "nothing can be compared" in done.output
+
+
+def test_what_was_not_read_is_an_error_with_strict(cards, tmp_path):
+    cards.write_text(cards.read_text() + "c<0>,ERR,3,0\n")
+    page = ("--label-column", "fraud", "--page", tmp_path / "page.html", "--json", "--strict")
+    done = evaluate(cards, "--entity-column", "card", *page)
+    assert done.exit_code == 1
+    assert [one["lines"] for one in json.loads(done.stdout.strip().splitlines()[-1])["not_read"]] == [[3002]]

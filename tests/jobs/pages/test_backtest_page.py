@@ -91,7 +91,7 @@ def made(file, n=12_000, pumps=2):
 def paged(files, columns=COLUMNS, settings=None, **options):
     settings = settings or Settings()
     results = backtest(files, settings, columns, **options)
-    html = page(FileSource([[file] for file in files], columns, settings.event.rename), results, settings)
+    html = page(FileSource([[file] for file in files], columns, settings.event), results, settings)
     return results, Page(html), html
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.settings.loading import Settings
-from streamgauge.jobs.studies.backtest import backtest, summary
+from streamgauge.jobs.studies.backtest import backtest, summary, write_scores
 from streamgauge.models.errors import InputError
 
 COLUMNS = Columns(entity="card", time="ts", label="label")
@@ -70,7 +70,7 @@ def test_the_name_of_the_file_is_the_entity_without_an_entity_column(tmp_path):
         ("a.csv", "x\n1\n", Columns(entity="y"), "no column 'y' .--entity-column.; it has: x"),
         ("a.csv", "x\nsoon\n", Columns(time="x"), "'x' does not hold times"),
         ("a.txt", "x", Columns(), ".txt is not known; allowed: .csv, .jsonl"),
-        ("a.jsonl", "{", Columns(), "cannot be read"),
+        ("a.jsonl", '{"y": 1}', Columns(entity="x"), "no column 'x' .--entity-column.; it has: y"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path, name, text, columns, words):
@@ -98,3 +98,34 @@ def test_an_alert_about_a_silent_entity_names_the_row_of_its_last_event(tmp_path
     alerts = [json.loads(alert)["data"] for alert in result.alerts]
     [silence] = [data for data in alerts if "seconds without an event" in data["actual"]]
     assert result.row_of(silence["source"]) == frame.index.get_loc(2999)
+
+
+def test_a_dump_of_a_topic_is_read_as_the_job_reads_it(table, tmp_path):
+    frame = pd.read_csv(table).drop(columns="label")
+    lines = frame.rename(columns={"card": "entity"}).to_json(orient="records", lines=True).splitlines()
+    lines[1000] = "{broken"
+    lines[1001] = json.dumps({"ts": "2024-01-01", "amount": 1.0})
+    (tmp_path / "dump.jsonl").write_text("\n".join(lines))
+    [result] = backtest([tmp_path / "dump.jsonl"], Settings())
+    assert result.entities[998:1003] == ["c2", "c0", "", "", "c0"]
+    assert (result.counts["dead_letters.not_json"], result.counts["dead_letters.no_entity"]) == (1, 1)
+    assert result.flags[2500:2503].all()
+    assert result.times[0] == 1704067200000
+    assert [(one["reason"], one["lines"]) for one in result.not_read.as_list()] == [
+        ("not_json", [1001]),
+        ("no_entity", [1002]),
+    ]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_rows_that_are_left_out_keep_the_numbers_of_the_others(tmp_path, processes):
+    files = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    for file in files:
+        file.write_text("t,x\n2024-01-01,1\n,2\n2024-01-02,3\nsoon,4\n")
+    results = backtest(files, Settings(), Columns(time="t"), processes=processes)
+    write_scores(results, tmp_path / "scores.csv")
+    rows = [line.split(",")[:2] for line in (tmp_path / "scores.csv").read_text().splitlines()[1:]]
+    assert rows == [["0", "one"], ["2", "one"], ["4", "two"], ["6", "two"]]
+    assert [result.not_read.left_out for result in results] == [2, 2]
+    [whole] = backtest(files, Settings(), Columns(time="t"), one_stream=True)
+    assert whole.numbers.tolist() == [0, 2, 4, 6]

@@ -1,0 +1,114 @@
+"""Rows of Parquet files, with values that JSON can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from streamgauge.jobs.files.times import DayOrMonth
+from streamgauge.models.errors import InputError
+
+_SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+
+
+class ParquetFile:
+    """A Parquet file.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    names : list of str
+        All columns; fields of a struct have its name, a dot, and their own name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = pq.ParquetFile(path)
+            self.names = flat(pa.RecordBatch.from_pylist([], self._file.schema_arrow)).schema.names
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
+
+    def rows(self, chunk: int) -> Iterator[pa.RecordBatch]:
+        """All rows, a chunk at a time."""
+        try:
+            for batch in self._file.iter_batches(chunk):
+                yield flat(batch)
+        except (pa.ArrowException, OSError) as error:
+            raise InputError(f"{self.path} cannot be read: {error}") from error
+
+    def dates(self, column: str, chunk: int) -> DayOrMonth:
+        """Evidence of a column of times, from all rows."""
+        found = DayOrMonth()
+        outer = column if column in self._file.schema_arrow.names else column.partition(".")[0]
+        for batch in self._file.iter_batches(chunk, columns=[outer]):
+            cells = flat(batch).column(column)
+            if not pa.types.is_string(cells.type):
+                break
+            found.add(cells.drop_null())
+        return found
+
+
+def flat(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Columns without structs, dictionaries and other forms that only say how values are stored."""
+    columns: dict[str, pa.Array] = {}
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        _add(columns, name, column)
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _add(columns: dict[str, pa.Array], name: str, column: pa.Array) -> None:
+    if pa.types.is_struct(column.type):
+        for inner, part in zip(column.type, column.flatten(), strict=True):
+            _add(columns, f"{name}.{inner.name}", part)
+    elif pa.types.is_dictionary(column.type):
+        _add(columns, name, column.dictionary_decode())
+    elif isinstance(column, pa.ExtensionArray):
+        _add(columns, name, column.storage)
+    elif pa.types.is_large_string(column.type):
+        columns[name] = column.cast(pa.string())
+    elif pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        columns[name] = _text(column)
+    else:
+        columns[name] = column
+
+
+def _text(column: pa.Array) -> pa.Array:
+    """Bytes as text, as some programs store it; unchanged if they are none."""
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:
+        return column
+
+
+def _whole(column: pa.Array) -> pa.Array:
+    """Decimals without decimals as whole numbers; as numbers if one does not fit into 64 bits."""
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column.cast(pa.float64())
+
+
+def values(column: pa.Array) -> pa.Array:
+    """Values as an event holds them: decimals and durations (seconds) are numbers, times are text in ISO 8601."""
+    kind = column.type
+    if pa.types.is_decimal(kind):
+        return _whole(column) if kind.scale == 0 else column.cast(pa.float64())
+    if pa.types.is_duration(kind):
+        return pc.multiply(column.cast(pa.int64()).cast(pa.float64()), _SECONDS[kind.unit])
+    if pa.types.is_timestamp(kind):
+        text = column.cast(pa.timestamp(kind.unit)).cast(pa.string())
+        text = pc.replace_substring(text, " ", "T")
+        return text if kind.tz is None else pc.binary_join_element_wise(text, "Z", "")
+    if pa.types.is_date(kind) or pa.types.is_time(kind):
+        return column.cast(pa.string())
+    if pa.types.is_floating(kind):
+        numbers = column.cast(pa.float64())
+        return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
+    return column

@@ -1,0 +1,99 @@
+"""Parquet: each type of column becomes what an event can hold."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from streamgauge.jobs.files.read_files import Columns, read_rows
+from streamgauge.models.errors import InputError
+
+from tests.jobs.files.reading import events_of, read, told
+
+MOMENT = datetime.datetime(2024, 1, 2, 3, 4, 5)
+
+
+def write(folder, **columns):
+    pq.write_table(pa.table(columns), folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        (pa.array([Decimal("1.50")], pa.decimal128(10, 2)), 1.5),
+        (pa.array([Decimal("9007199254740993")], pa.decimal128(38, 0)), 9007199254740993),
+        (pa.array([Decimal("12345678901234567890")], pa.decimal128(38, 0)), 12345678901234567890.0),
+        (pa.array([1500], pa.duration("ms")), 1.5),
+        (pa.array([2**53 + 1], pa.int64()), 2**53 + 1),
+        (pa.array([2**64 - 1], pa.uint64()), 2**64 - 1),
+        (pa.array([0.5], pa.float32()), 0.5),
+        (pa.array([0.5]).cast(pa.float16()), 0.5),
+        (pa.array([True]), True),
+        (pa.array(["a"]).dictionary_encode(), "a"),
+        (pa.array(["a"], pa.large_string()), "a"),
+        (pa.array([b"a"]), "a"),
+        (pa.array([[1, None, 3]]), [1, None, 3]),
+        (pa.array([[MOMENT]]), ["2024-01-02T03:04:05"]),
+        (pa.array([[Decimal("1.5")]], pa.list_(pa.decimal128(3, 1))), [1.5]),
+        (pa.array([datetime.date(2024, 1, 2)]), "2024-01-02"),
+        (pa.array([MOMENT], pa.timestamp("ms")), "2024-01-02T03:04:05.000"),
+        (pa.array([MOMENT], pa.timestamp("ms", "UTC")), "2024-01-02T03:04:05.000Z"),
+        (pa.array([None], pa.float64()), None),
+        (pa.array([float("nan")]), None),
+        (pa.array([None], pa.null()), None),
+    ],
+    ids=lambda value: str(value.type) if isinstance(value, pa.Array) else "",
+)
+def test_a_value_is_what_json_can_hold(tmp_path, column, value):
+    [event] = events_of(write(tmp_path, x=column))
+    assert event == {"entity": "a"} | ({} if value is None else {"x": value})
+
+
+def test_fields_of_structs_have_names_with_dots(tmp_path):
+    file = write(tmp_path, host=pa.array([{"name": "a", "load": {"cpu": 0.5}}, None]))
+    [rows] = read_rows(file, Columns(entity="host.name"))
+    assert rows.entities == ["a", ""]
+    assert {name: column.to_pylist() for name, column in rows.fields.items()} == {"host.load.cpu": [0.5, None]}
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Tokyo"])
+def test_a_column_of_timestamps_holds_the_times(tmp_path, unit, zone):
+    file = write(tmp_path, t=pa.array([MOMENT, None], pa.timestamp("s")).cast(pa.timestamp(unit, zone)), x=[1.0, 2.0])
+    events, report = read(file, Columns(time="t"))
+    assert events == [{"x": 1.0, "entity": "a", "ts": 1_704_164_645_000}]
+    assert told(report) == [("t", "no time", 1, [2])]
+
+
+def test_dates_epochs_and_text_are_times_too(tmp_path):
+    day = [datetime.date(2024, 1, 2)]
+    for column in (pa.array(day), pa.array([1_704_153_600]), pa.array([1_704_153_600e9]), pa.array(["2024-01-02"])):
+        [rows] = read_rows(write(tmp_path, t=column, x=[1.0]), Columns(time="t"))
+        assert rows.times.tolist() == [1_704_153_600_000]
+
+
+def test_the_order_of_day_and_month_follows_from_the_whole_file(tmp_path):
+    file = write(tmp_path, t=[*["01/02/2024"] * 30_000, "31/01/2024"], x=[1.0] * 30_001)
+    assert next(read_rows(file, Columns(time="t"))).times[0] == 1_706_745_600_000  # 1 February
+
+
+def test_infinite_numbers_are_missing_and_told(tmp_path):
+    events, report = read(write(tmp_path, x=[1.0, float("inf")]))
+    assert events == [{"x": 1.0, "entity": "a"}, {"entity": "a"}]
+    assert told(report) == [("x", "not finite", 1, [2])]
+
+
+def test_numbers_name_entities(tmp_path):
+    for column in (pa.array([7, None]), pa.array([Decimal(7), None], pa.decimal128(38, 0))):
+        [rows] = read_rows(write(tmp_path, id=column, x=[1.0, 2.0]), Columns(entity="id"))
+        assert rows.entities == ["7", ""]
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path):
+    (tmp_path / "a.parquet").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"a\.parquet cannot be read"):
+        events_of(tmp_path / "a.parquet")
