@@ -4,7 +4,7 @@ BIN := .venv/bin
 export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 NEEDS := setup.py constraints.txt install.sh
 
-.PHONY: demo test unit integration lint ci schema proto docs bench kernels clean help
+.PHONY: demo test unit integration fuzz lint ci schema proto docs bench kernels clean help
 
 demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job, a page; KEEP=1 leaves all running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
@@ -16,6 +16,9 @@ unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink, one 
 
 integration: .venv/.installed-dev  ## the tests on a real Kafka and Flink cluster, two processes with a cluster each
 	$(BIN)/pytest -m integration -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+
+fuzz: .venv/.installed-dev  ## a million made-up payloads over all formats of input; `make test` throws ten thousand
+	FUZZ=1000000 $(BIN)/pytest -n auto tests/udfs/events/test_fuzz.py
 
 lint: .venv/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -40,6 +43,7 @@ kernels:  ## delete compiled kernels
 
 bench: .venv/.installed-dev  ## all benchmarks that need no data of others; this takes long
 	$(BIN)/python -m benchmarks.detectors
+	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.half_space_trees
 	$(BIN)/python -m benchmarks.entities
 	$(BIN)/python -m benchmarks.models

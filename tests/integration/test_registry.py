@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 
 import fastavro
 import pytest
@@ -126,6 +127,29 @@ def test_records_of_all_formats_are_read_back_as_they_were_written(cluster, serv
     assert RegistryDecoder("json_schema", settings).documents(received[4:]) == [{"entity": "a", "x": 5.0}]
     with pytest.raises(UnreadableError, match=r"is PROTOBUF, not AVRO: set event\.format: protobuf"):
         RegistryDecoder("avro", settings).document(received[3])
+
+
+@pytest.mark.parametrize("form", ["avro", "protobuf"])
+def test_the_job_scores_records_that_were_written_with_a_schema(cluster, server, settings, tmp_path, form):
+    if form == "avro":
+        schema = header(server.register("job-avro-value", json.dumps(FIRST)))
+        written = [schema + avro(FIRST, {"entity": f"e{i % 3}", "x": float(i % 7)}) for i in range(100)]
+    else:
+        server.register("common", COMMON, "PROTOBUF")
+        number = server.register("job-messages-value", EVENT, "PROTOBUF", (("common.proto", "common"),))
+        schema = header(number)
+        written = [schema + b"\x02\x02" + protobuf(f"e{i % 3}", float(i % 7), int(time.time())) for i in range(100)]
+    registry = settings.model_dump(exclude_none=True) | {"timeout": "10 s", "retry_for": "60 s"}
+    live = Live(cluster, tmp_path, event={"format": form, "registry": registry})
+    unknown = header(2**31 - 1) + written[0][5:]
+    with live.job():
+        live.send([(f"e{i % 3}", payload) for i, payload in enumerate(written)])
+        live.send([("e0", unknown), ("e0", b'{"entity": "e0", "x": 1}')])
+        scores = live.at_least(live.topics.scores, 100)
+        letters = [json.loads(record.value) for record in live.at_least(live.topics.dead_letters, 2)]
+    assert len(scores) == 100
+    assert sorted(letter["reason"] for letter in letters) == ["unknown_schema", "wrong_format"]
+    assert any("set event.format: json" in letter["message"] for letter in letters)
 
 
 def test_an_id_that_the_registry_does_not_have_is_unreadable(settings):

@@ -142,25 +142,50 @@ class Reader:
             self._add_encoded(raw, self._decoder, found)
             return found
         values = whole_batch(raw.payloads, self._settings.max_bytes)
-        if values is None:
-            for row, payload in enumerate(raw.payloads):
-                self._add_payload(row, payload, found)
-        elif nested(values) and not self._flatten_all(raw, values):
-            for row, (value, payload) in enumerate(zip(values, raw.payloads, strict=True)):
-                self._add(row, value, len(payload), found)  # type: ignore[arg-type]  # the values were read from them
-        else:
-            found.rows, found.places, found.values = list(range(len(raw))), [WHOLE] * len(raw), values
+        if values is not None:
+            self._add_all(list(range(len(raw))), values, [len(payload or b"") for payload in raw.payloads], found)
+            return found
+        for row, payload in enumerate(raw.payloads):
+            self._add_payload(row, payload, found)
         return found
 
     def _add_encoded(self, raw: RawBatch, decoder: RegistryDecoder, found: Found) -> None:
         """Add the events of records that are written with a schema."""
         usable = [(row, payload) for row, payload in enumerate(raw.payloads) if self._is_usable(payload, row, found)]
+        rows, values, sizes = [], [], []
         documents = decoder.documents([payload for _, payload in usable])
         for (row, payload), document in zip(usable, documents, strict=True):
             if isinstance(document, UnreadableError):
                 found.dead.append(DeadLetter(row, document.reason, document.message))
-            else:  # names of fields are in the schema, not in the record
-                self._add(row, document, NAMES_IN_SCHEMA + len(payload), found)
+            else:
+                rows.append(row)
+                values.append(document)
+                sizes.append(NAMES_IN_SCHEMA + len(payload))  # names of fields are in the schema, not in the record
+        self._add_all(rows, values, sizes, found)
+
+    def _add_all(self, rows: list[int], values: list[Any], sizes: list[int], found: Found) -> None:
+        """Add the events of documents: all at once if each is one plain event, which is fast; else one after the other."""
+        flat = self._all_flat(values, sizes)
+        if flat is None:
+            for row, value, size in zip(rows, values, sizes, strict=True):
+                self._add(row, value, size, found)
+        else:
+            found.rows += rows
+            found.places += [WHOLE] * len(rows)
+            found.values += flat
+
+    def _all_flat(self, values: list[Any], sizes: list[int]) -> list[dict[str, Any]] | None:
+        """The fields of documents that are all plain events; None if one must be read by itself."""
+        if set(map(type, values)) != {dict}:
+            return None
+        if not nested(values):
+            return values
+        if self._how.format != "json" and (self._how.format != "auto" or may_be_wrapped(set().union(*values))):
+            return None
+        try:
+            return [flatten(value, Names(size)) for value, size in zip(values, sizes, strict=True)]
+        except UnreadableError:
+            return None
 
     def _is_usable(self, payload: bytes | None, row: int, found: Found) -> TypeGuard[bytes]:
         """Whether a record has a value of an allowed size. If not, it is skipped or a dead letter."""

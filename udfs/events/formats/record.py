@@ -12,7 +12,7 @@ from streamgauge.udfs.events.records import UnreadableError
 
 MAX_EVENTS = 100_000
 # Labels of one series, or attributes of one resource, are written into each of their events. A key costs about 40 bytes.
-KEYS_PER_BYTE, KEYS_AT_LEAST = 1, 10_000
+KEYS_PER_BYTE, KEYS_AT_LEAST = 0.4, 10_000
 # A name that is put together, such as that of a Telegraf field, is a new text each time.
 NAMES_PER_BYTE, NAMES_AT_LEAST = 10, 10_000
 MAX_DEPTH = 32
@@ -53,7 +53,7 @@ class Record:
     def __init__(self, how: Unwrapping, size: int) -> None:
         self.how = how
         self.events_left = MAX_EVENTS
-        self.most_keys = self.keys_left = KEYS_PER_BYTE * size + KEYS_AT_LEAST
+        self.most_keys = self.keys_left = int(KEYS_PER_BYTE * size) + KEYS_AT_LEAST
         self.most_characters = self.characters_left = NAMES_PER_BYTE * size + NAMES_AT_LEAST
 
     def add_event(self, keys: int) -> None:
