@@ -42,7 +42,7 @@ def about_events(raw: RawBatch, settings: Settings) -> list[Finding]:
     list of Finding
         About the format, entities, event times and fields.
     """
-    events, dead = Reader(settings.event).read(raw)
+    events, dead = Reader(settings.event.asked_once()).read(raw)
     findings = [_format(raw, events, dead)]
     if len(events):
         findings += [_entities(raw, events, settings), _times(raw, events, settings), *_fields(events, settings)]

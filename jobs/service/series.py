@@ -13,6 +13,7 @@ from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.read_range import raw_batch, read_range
 from streamgauge.jobs.pages.thinned import thinned
 from streamgauge.jobs.settings.loading import Settings
+from streamgauge.udfs.events.numbers import number_of
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.time import epoch_milliseconds, rfc3339
 
@@ -80,11 +81,11 @@ def around(settings: Settings, incident: dict[str, Any]) -> Series | None:
         records = [record for part in read_range(consumer, place, begin, end) for record in part]
     if not records:
         return None
-    events, _ = Reader(settings.event).read(raw_batch(records))
+    events, _ = Reader(settings.event.asked_once()).read(raw_batch(records))
     points = [
-        (entity, time, float(values[name]))
+        (entity, time, float(value))
         for entity, time, values in zip(events.entities, events.times.tolist(), events.values, strict=True)
-        if _is_number(values.get(name))
+        if (value := number_of(values.get(name))) is not None and abs(value) < LARGEST
     ]
     own = [(time, value) for entity, time, value in points if entity == incident["entity"]]
     if len(own) < 2:
@@ -102,12 +103,6 @@ def _spread(points: list[tuple[int, float]], first: int, last: int) -> list[tupl
     chosen = [(number, spans[number]) for number in range(SPANS) if len(spans.get(number, ())) >= FEW]
     edges = [(number, *np.percentile(values, (10.0, 90.0)).tolist()) for number, values in chosen]
     return [(round(first + (number + 0.5) * length), low, high) for number, low, high in edges]
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) < LARGEST and not math.isnan(value)
 
 
 def svg(series: Series, incident: dict[str, Any]) -> str:

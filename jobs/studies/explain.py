@@ -24,6 +24,7 @@ from streamgauge.models.errors import InputError, ModelError, SettingsError
 from streamgauge.models.evaluation.explanation import Counterfactual, counterfactuals
 from streamgauge.udfs.control.feedback import parse_feedback
 from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.events.numbers import number_of
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.events.time import epoch_milliseconds
@@ -159,11 +160,11 @@ def _around(found: Explanation, settings: Settings, records: list[Any], offset: 
     if not numbers:
         return
     found.blamed = max(numbers, key=lambda name: data["contributions"].get(name, 0.0))
-    events, _ = Reader(settings.event).read(raw_batch(records))
+    events, _ = Reader(settings.event.asked_once()).read(raw_batch(records))
     mine = [k for k, entity in enumerate(events.entities) if entity == data["entity"]]
     at = int(np.searchsorted([records[int(events.rows[k])].offset for k in mine], offset))
     mine = mine[max(0, at - AROUND) : at + AROUND + 1]
-    known = [(k, v) for k in mine if isinstance(v := events.values[k].get(found.blamed), int | float)]
+    known = [(k, v) for k in mine if (v := number_of(events.values[k].get(found.blamed))) is not None]
     moment = float(events.times[next(k for k in mine if records[int(events.rows[k])].offset == offset)])
     found.times = (events.times[[k for k, _ in known]] - moment) / 1000.0
     found.values = np.array([float(value) for _, value in known])
@@ -174,7 +175,7 @@ def _windows_around(found: Explanation, settings: Settings, records: list[Any], 
     data = found.alert["data"]
     name, of = data["aggregate"]["window"], settings.windows[data["aggregate"]["window"]]
     found.blamed = max(data["actual"], key=lambda field: data["contributions"].get(field, 0.0))
-    events, _ = Reader(settings.event).read(raw_batch(records))
+    events, _ = Reader(settings.event.asked_once()).read(raw_batch(records))
     events = events.drop({k for k, entity in enumerate(events.entities) if entity != data["entity"]})
     kept = KeptEvents(columns_of([of]), "")
     kept.add(events.entities, events.times, events.rows, kept.read(events))
@@ -242,7 +243,7 @@ def _what_if(found: Explanation, before: Shard, record: Any, settings: Settings)
         if data["expected"].get(n) is not None
     ]
     names = [n for n in names if isinstance(data["actual"].get(n), int | float)][:MOST_FIELDS]
-    read, _ = Reader(settings.event).read(raw_batch([record]))
+    read, _ = Reader(settings.event.asked_once()).read(raw_batch([record]))
     if len(read) != 1:
         found.notes.append(
             "the record holds several events, so no values are tried that would not have raised the alert"

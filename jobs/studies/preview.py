@@ -48,7 +48,7 @@ class Past:
         """The records and their events, a part at a time."""
         for start in range(0, len(self.records), PART):
             raw = self.records.take(np.arange(start, min(start + PART, len(self.records))))
-            yield raw, Reader(event).read(raw)[0]
+            yield raw, Reader(event.asked_once()).read(raw)[0]
 
 
 @dataclass(frozen=True, slots=True)

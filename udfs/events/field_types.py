@@ -92,6 +92,9 @@ class Texts:
         return is_number(item) or (isinstance(item, str) and self.number(item) is not None)
 
 
+Found = tuple[str, float, int]
+
+
 @dataclass
 class NoReadings:
     """Finds numbers that mean no reading: a number that machines write then, far from all others, that has come several times.
@@ -111,13 +114,12 @@ class NoReadings:
     times: dict[str, dict[str, int]] = field(default_factory=dict)
     ranges: dict[str, list[float]] = field(default_factory=dict)
 
-    def remove(self, X: Floats, names: list[str], declared: frozenset[str]) -> list[tuple[str, float, int]]:
-        """Make numbers missing that mean no reading.
+    def look(self, X: Floats, names: list[str], declared: frozenset[str]) -> tuple[list[Found], Flags]:
+        """Find the numbers that mean no reading.
 
         Parameters
         ----------
         X : float64[n, d]
-            It is changed.
         names : list of str
             Names of the columns.
         declared : frozenset of str
@@ -125,36 +127,45 @@ class NoReadings:
 
         Returns
         -------
-        list of (str, float, int)
-            Column, number and row where a number was found to mean no reading.
+        found : list of (str, float, int)
+            Column, number and row where it was found that a number means no reading.
+        missing : bool[n, d]
+            Where such a number stands, from there on.
         """
         odd = np.zeros(X.shape, np.bool_)
         large = np.abs(X) >= SMALLEST
         if large.any():
             odd[large] = np.isin(X[large], NO_READINGS)
-        told: list[tuple[str, float, int]] = []
-        for column, name in enumerate(names):
-            suspected = odd[:, column].any()
-            if name in declared or not (suspected or name in self.ranges):
+        told: list[Found] = []
+        missing = np.zeros(X.shape, np.bool_)
+        columns = set(np.flatnonzero(odd.any(axis=0)).tolist())
+        if self.ranges:
+            columns.update(column for column, name in enumerate(names) if name in self.ranges)
+        for column in sorted(columns):
+            name, suspected = names[column], bool(odd[:, column].any())
+            if name in declared:
                 continue
             others = np.where(odd[:, column], math.nan, X[:, column])
             if name not in self.ranges:  # the other values are followed from the first such number on
                 self.ranges[name] = [math.inf, -math.inf, 0.0]
                 others[: int(odd[:, column].argmax())] = math.nan
             if suspected:
-                self._judge(X[:, column], odd[:, column], others, name, told)
+                found, missing[:, column] = self._judge(X[:, column], odd[:, column], others, name)
+                told += found
             self._widen(others, name)
-        return told
+        return told, missing
 
-    def _judge(self, values: Floats, odd: Flags, others: Floats, name: str, told: list[tuple[str, float, int]]) -> None:
-        """Judge the odd numbers of one column, in order."""
+    def _judge(self, values: Floats, odd: Flags, others: Floats, name: str) -> tuple[list[Found], Flags]:
+        """Judge the odd numbers of one column, in order; see `look`."""
+        told: list[Found] = []
+        missing = np.zeros(len(values), np.bool_)
         found, real = self.found.get(name, []), self.real.get(name, [])
         low, high, known = self.ranges[name]
         counts = known + np.cumsum(~np.isnan(others))
         for number in np.unique(values[odd]).tolist():
             rows = np.flatnonzero(odd & (values == number))
             if number in found:
-                values[rows] = math.nan
+                missing[rows] = True
             judged = rows[counts[rows] >= KNOWN]
             if number in found or number in real or not len(judged):
                 continue
@@ -173,9 +184,10 @@ class NoReadings:
                 self.found.setdefault(name, []).append(number)
                 self._forget_times(name, number)
                 told.append((name, number, row))
-                values[rows[rows >= row]] = math.nan
+                missing[rows[rows >= row]] = True
             else:
                 self.times.setdefault(name, {})[repr(number)] = before + len(judged)
+        return told, missing
 
     def _forget_times(self, name: str, number: float) -> None:
         """Forget how often a number came, because it is decided what it means."""

@@ -13,7 +13,7 @@ from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
-from streamgauge.models.contract import Floats
+from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.events.entity import named, shown
 from streamgauge.udfs.events.field_types import TURNS_AFTER, NoReadings, Texts
 from streamgauge.udfs.events.records import Events, Remark, SchemaChange
@@ -108,9 +108,10 @@ class Alignment:
             Columns as in ``schema.numeric``; NaN is a missing value.
         """
         values, n = events.values, len(events)
-        all_known = set().union(*values) <= self._known
+        seen = set().union(*values)
+        all_known = seen <= self._known
         turns: dict[str, int] = {}  # where a field of texts becomes a column
-        for name in [name for name in self.schema.other if name not in self.schema.absent]:
+        for name in [name for name in self.schema.other if name in seen and name not in self.schema.absent]:
             self._find_turn(name, values, 0, turns)
         start = 0
         while start < n:
@@ -274,7 +275,11 @@ class Alignment:
             X = np.array(cells, dtype=np.float64)
         except OverflowError:
             X = np.array([[as_float(cell) for cell in row] for row in cells], dtype=np.float64)
-        for name, number, row in self.schema.no_readings.remove(X, names, self._declared):
+        found, missing = self.schema.no_readings.look(X, names, self._declared)
+        for row, column in zip(*(at.tolist() for at in np.nonzero(missing)), strict=True):
+            X[row, column] = math.nan
+            values[row][names[column]] = None
+        for name, number, row in found:
             text = (
                 f"field {name!r}: {number:.15g} comes again and again, far from all other values: it is read as missing"
             )
@@ -305,21 +310,46 @@ class Alignment:
         return None
 
     def _watch_absent(self, X: Floats, start: int, changes: list[SchemaChange]) -> None:
-        for column, name in enumerate(self.schema.numeric):
-            present = np.flatnonzero(~np.isnan(X[:, column]))
-            before = self.schema.absent.get(name, 0)
-            edges = np.concatenate(([-1 - before], present, [len(X)]))
-            for k, gap in enumerate((np.diff(edges) - 1).tolist()):
-                if gap < VANISHED_AFTER:
-                    continue
-                if k or before < VANISHED_AFTER:
-                    text = f"field {name!r} vanished: absent from {VANISHED_AFTER} events in a row"
-                    changes.append(SchemaChange("vanished", name, text, start + int(edges[k]) + VANISHED_AFTER))
-                if k < len(present):
-                    changes.append(
-                        SchemaChange("returned", name, f"field {name!r} is there again", start + int(present[k]))
-                    )
-            self.schema.absent[name] = len(X) - 1 - int(edges[-2])
+        """Count for how many events each column has been missing, and tell which vanished and which returned."""
+        names, n = self.schema.numeric, len(X)
+        before = np.fromiter(self.schema.absent.values(), np.int64, len(names))
+        present = ~np.isnan(X)
+        since_last = np.where(present.any(axis=0), present[::-1].argmax(axis=0), before + n)
+        for column in np.flatnonzero(before + n >= VANISHED_AFTER).tolist():
+            self._tell_absent(
+                names[column], np.flatnonzero(present[:, column]), int(before[column]), (start, n), changes
+            )
+        self.schema.absent = dict(zip(names, since_last.tolist(), strict=True))
+
+    def _tell_absent(
+        self, name: str, present: Ints, before: int, stretch: tuple[int, int], changes: list[SchemaChange]
+    ) -> None:
+        """Tell of a column that vanished, or that returned.
+
+        Parameters
+        ----------
+        name : str
+        present : int64[m]
+            Rows of the stretch in which it is present.
+        before : int
+            For how many events it was missing before the stretch.
+        stretch : (int, int)
+            Place of the first row in the batch, and number of rows.
+        changes : list of SchemaChange
+            The changes are added.
+        """
+        start, n = stretch
+        edges = np.concatenate(([-1 - before], present, [n]))
+        for k, gap in enumerate((np.diff(edges) - 1).tolist()):
+            if gap < VANISHED_AFTER:
+                continue
+            if k or before < VANISHED_AFTER:
+                text = f"field {name!r} vanished: absent from {VANISHED_AFTER} events in a row"
+                changes.append(SchemaChange("vanished", name, text, start + int(edges[k]) + VANISHED_AFTER))
+            if k < len(present):
+                changes.append(
+                    SchemaChange("returned", name, f"field {name!r} is there again", start + int(present[k]))
+                )
 
 
 def pattern_of(names: Iterable[str]) -> re.Pattern[str]:

@@ -178,6 +178,12 @@ class EventSettings(Section):
             else self.model_copy(update={"format": "auto", "registry": None})
         )
 
+    def asked_once(self) -> EventSettings:
+        """The same settings for a command that a person waits for: a registry that is away is asked once."""
+        if self.registry is None:
+            return self
+        return self.model_copy(update={"registry": self.registry.model_copy(update={"retry_for": 0})})
+
     @property
     def plain(self) -> bool:
         """Whether records are read as plain JSON only, or may be."""

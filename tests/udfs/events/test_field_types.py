@@ -137,8 +137,9 @@ def test_any_split_finds_the_same_numbers(rest, wide, cuts):
         state, rows, told = NoReadings(), [], []
         for begin, end in pairwise(pieces):
             X = values[begin:end, None].copy()
-            told += [(name, number, begin + row) for name, number, row in state.remove(X, ["x"], frozenset())]
-            rows += X[:, 0].tolist()
+            found, missing = state.look(X, ["x"], frozenset())
+            told += [(name, number, begin + row) for name, number, row in found]
+            rows += missing[:, 0].tolist()
             state = NoReadings(**copy.deepcopy(asdict(state)))  # as from saved state
         return repr(rows), told, asdict(state)
 
