@@ -78,15 +78,15 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     env = StreamExecutionEnvironment.get_execution_environment(configuration(settings))
     tables = StreamTableEnvironment.create(env)
     kafka, batch, job = settings.kafka, settings.batch, settings.job
-    topics = kafka.topics
+    topics, events = kafka.topics, kafka.topics.event_topics
 
     # Kafka -> shard -> batches of a few milliseconds, assembled in the JVM
     tables.execute_sql(events_table(kafka, settings.event.needs_keys))
     keys = shard_keys(batch.shards, MAX_PARALLELISM)
-    shard = shard_expression(keys, batch.sharding, settings.event)
+    shard = shard_expression(keys, batch.sharding, settings.event, events)
     needs_heartbeats = settings.silence is not None or bool(settings.windows)  # time goes on when no event comes
     beats = keys if needs_heartbeats else None
-    batches = batches_by_shard(tables, shard, batch.window, beats, settings.event.needs_keys)
+    batches = batches_by_shard(tables, shard, batch.window, beats, settings.event.needs_keys, events.several)
 
     # control messages and feedback, to every task
     messages = message_stream(tables, kafka).broadcast(CONTROL_STATE)
@@ -95,7 +95,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     scoring = Scoring(
         pipeline_of(settings).model_dump_json(),
         batch.shards,
-        topics.events,
+        events,
         topics.feedback,
         job.name,
         batch.sharding == "partition",
@@ -108,7 +108,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     within = settings.decide.group_within
     if within:
         opened = alerts.get_side_output(OPENED).key_by(lambda _: 0, Types.INT())
-        groups = opened.process(GroupIncidents(within, topics.events, job.name), MESSAGE)
+        groups = opened.process(GroupIncidents(within, events.text, job.name), MESSAGE)
         notices = notices.union(groups.name("groups").uid("group-incidents").set_parallelism(1))
 
     # alerts and side outputs -> Kafka, keyed by entity

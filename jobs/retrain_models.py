@@ -272,7 +272,7 @@ class Trainer:
         Each partition writes its own request for the same drift, and all of them have the same answer. There is no answer yet if the
         partition that was answered asks again, or if the versions were rejected.
         """
-        [partition] = data["offsets"]
+        partition = data["request"].split("/")[-2]
         since = epoch_milliseconds(data["since"])
         answers: dict[str, Manifest] = {}
         for version in reversed(self.registry.versions(name)):
@@ -444,7 +444,7 @@ class Trainer:
     def publish(self, step: str, name: str, data: dict[str, Any], at: int) -> None:
         """Write a notice of a step to the topic; `at` is its time in milliseconds."""
         kafka = self.settings.kafka
-        origin = Origin(kafka.topics.events, self.settings.job.name)
+        origin = Origin(kafka.topics.event_topics.text, self.settings.job.name)
         text = origin.event(uuid.uuid4().hex, f"model.{step}", name, at, {"model": name, **data})
         with clients.producer(kafka, f"write to {kafka.topics.notices!r}") as producer:
             producer.send(kafka.topics.notices, text, name.encode()).get(30)

@@ -12,6 +12,7 @@ from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.settings.pipeline import PipelineSettings
+from streamgauge.udfs.settings.topics import EventTopics
 
 START = 1_760_000_000_000
 
@@ -79,8 +80,13 @@ def stream(n: int = 400, entities: int = 6, fields: int = 3, seed: int = 0, part
 class Run:
     """A shard, its saved state, and all its outputs so far."""
 
-    def __init__(self, settings: PipelineSettings = SMALL, saved: dict[str, bytes] | None = None) -> None:
-        self.shard = Shard(settings)
+    def __init__(
+        self,
+        settings: PipelineSettings = SMALL,
+        saved: dict[str, bytes] | None = None,
+        topics: EventTopics | str = "events",
+    ) -> None:
+        self.shard = Shard(settings, topics)
         self.saved = dict(saved or {})
         self.shard.restore(self.saved.items())
         self.alerts: list[tuple[str, bytes]] = []

@@ -14,6 +14,7 @@ from streamgauge.jobs.cluster.home import existing_or_new
 from streamgauge.jobs.cluster.local_cluster import PORTS, Cluster, java, port_in_use
 from streamgauge.jobs.cluster.resources import constraints
 from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.event_topics import named, places, there
 from streamgauge.jobs.kafka.read_range import newest, raw_batch
 from streamgauge.jobs.kafka.topics import partitions_of, wanted
 from streamgauge.jobs.settings.loading import Settings
@@ -108,8 +109,17 @@ def _ports(home: Path | None) -> Finding:
 
 
 def _events(settings: Settings) -> list[Finding]:
-    """Read the newest events as the job does, and say what it will make of them."""
-    topic = settings.kafka.topics.events
+    """Read the newest events of each topic as the job does, and say what it will make of them."""
+    topics, findings = settings.kafka.topics.event_topics, []
+    names = topics.names or there(settings.kafka)
+    for topic in names:
+        for finding in _events_of(topic, settings):
+            name = f"{finding.check} of {topic}" if topics.several else finding.check
+            findings.append(Finding(name, finding.state, finding.message))
+    return findings or [Finding("events", "warning", f"there is no {named(settings.kafka)} yet")]
+
+
+def _events_of(topic: str, settings: Settings) -> list[Finding]:
     try:
         records = newest(settings.kafka, topic, LOOK_AT)
     except InputError as error:
@@ -131,8 +141,9 @@ def _topics(settings: Settings) -> list[Finding]:
     if control > 1:
         message = f"{kafka.topics.control} has {control} partitions; its order needs one"
         findings.append(Finding("topics", "failure", message))
-    events = len(partitions_of(kafka, kafka.topics.events))
+    with clients.consumer(kafka, "look at the topics of events") as consumer:
+        events = len(places(consumer, kafka))
     if events and settings.batch.sharding == "partition" and events < settings.batch.shards:
-        message = f"{kafka.topics.events} has {events} partitions for {settings.batch.shards} shards: some stay idle"
+        message = f"{kafka.topics.event_topics.text} has {events} partitions for {settings.batch.shards} shards: some stay idle"
         findings.append(Finding("topics", "warning", message))
     return findings or [Finding("topics", "ok", f"all {len(wanted(kafka, 1))} there at {kafka.bootstrap}")]

@@ -12,6 +12,7 @@ from streamgauge.jobs.cluster.entity_sql import entity_sql, quoted
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.udfs.flink.scoring import HEARTBEAT, PLACES
 from streamgauge.udfs.settings.event import EventSettings
+from streamgauge.udfs.settings.topics import EventTopics
 
 # Parallel arrays, never an array of rows: in thread mode its rows all arrive equal to the last one.
 BYTES, LONGS = Types.OBJECT_ARRAY(Types.PRIMITIVE_ARRAY(Types.BYTE())), Types.OBJECT_ARRAY(Types.LONG())
@@ -22,10 +23,11 @@ def _options(options: dict[str, str]) -> str:
     return ",\n  ".join(f"{quoted(key)} = {quoted(value)}" for key, value in options.items())
 
 
-def _source(kafka: KafkaSettings, topic: str, start: str, group: str) -> dict[str, str]:
+def _source(kafka: KafkaSettings, topics: EventTopics, start: str, group: str) -> dict[str, str]:
+    chosen = {"topic-pattern": topics.pattern} if topics.pattern else {"topic": ";".join(topics.names)}
     return {
         "connector": "kafka",
-        "topic": topic,
+        **chosen,
         "properties.bootstrap.servers": kafka.bootstrap,
         "properties.group.id": group,
         "properties.fetch.max.wait.ms": "5",  # low latency, for a few more requests
@@ -38,14 +40,16 @@ def _source(kafka: KafkaSettings, topic: str, start: str, group: str) -> dict[st
 
 
 def events_table(kafka: KafkaSettings, keys: bool = False) -> str:
-    """DDL of the raw events: payload, partition, offset, Kafka's timestamp; and the key, if it is needed."""
-    options = _source(kafka, kafka.topics.events, STARTS[kafka.start], kafka.group)
+    """DDL of the raw events: payload, partition, offset, Kafka's timestamp; the key and the topic, if they are needed."""
+    topics = kafka.topics.event_topics
+    options = _source(kafka, topics, STARTS[kafka.start], kafka.group)
     if keys:
         del options["format"]
         options |= {"value.format": "raw", "key.format": "raw", "key.fields": "record_key"}
         options["value.fields-include"] = "EXCEPT_KEY"
     return f"""CREATE TABLE event_records (
   {"record_key BYTES," if keys else ""}
+  {"topic STRING METADATA VIRTUAL," if topics.several else ""}
   payload BYTES,
   `partition` INT METADATA VIRTUAL,
   `offset` BIGINT METADATA VIRTUAL,
@@ -62,7 +66,7 @@ def messages_table(kafka: KafkaSettings, name: str, topic: str) -> str:
   payload STRING,
   `offset` BIGINT METADATA VIRTUAL
 ) WITH (
-  {_options(_source(kafka, topic, STARTS["earliest"], f"{kafka.group}-{name}"))}
+  {_options(_source(kafka, EventTopics((topic,)), STARTS["earliest"], f"{kafka.group}-{name}"))}
 )"""
 
 
@@ -122,10 +126,19 @@ def shard_keys(shards: int, max_parallelism: int) -> list[int]:
     return keys
 
 
-def shard_expression(keys: list[int], sharding: str, event: EventSettings) -> str:
-    """SQL expression for the shard key of a record."""
+def shard_expression(keys: list[int], sharding: str, event: EventSettings, topics: EventTopics) -> str:
+    """SQL expression for the shard key of a record.
+
+    The partitions of the first topic are spread by their numbers, as if it were the only one, so that topics can be added to a job with
+    saved state. The other topics begin at shards that follow from their names, so that topics of one partition are spread, too.
+    """
     array = f"ARRAY[{', '.join(map(str, keys))}]"
     number = "`partition`"
+    if topics.several:
+        begin = f"ABS(MOD(HASH_CODE(topic), {len(keys)}))"
+        if topics.first:
+            begin = f"CASE WHEN topic = {quoted(topics.first)} THEN 0 ELSE {begin} END"
+        number = f"({begin} + `partition`)"
     if sharding == "entity":
         # a record without an entity is assigned by its partition; it becomes a dead letter
         hashed = f"HASH_CODE({entity_sql(event, 'CAST(payload AS STRING)', 'CAST(record_key AS STRING)')})"
@@ -139,6 +152,7 @@ def batches_by_shard(
     window: int,
     heartbeats_to: list[int] | None = None,
     keys: bool = False,
+    topics: bool = False,
 ) -> KeyedStream:
     """All records of a time window as one row of parallel arrays, keyed by shard.
 
@@ -152,36 +166,37 @@ def batches_by_shard(
         Length of the window, milliseconds.
     heartbeats_to : list of int, optional
         Keys of the shards that get heartbeats (one record at the place `HEARTBEAT`), so that time goes on when no event comes.
-    keys : bool
-        Whether the keys of the records are a further array.
+    keys, topics : bool
+        Whether the keys of the records, and the names of their topics, are further arrays.
     """
-    key, all_keys, no_key = (
-        (", record_key", ", ARRAY_AGG(record_key) AS record_keys", f", {_NO_BYTES}") if keys else ("",) * 3
-    )
-    record_keys = ", record_keys" if keys else ""
+    further = ["record_key"] * keys + ["topic_name"] * topics
+    columns = "".join(f", {name}" for name in further).replace("topic_name", "CAST(topic AS BYTES) AS topic_name")
+    collected = "".join(f", ARRAY_AGG({name}) AS {name}s" for name in further)
+    arrays = "".join(f", {name}s" for name in further)
+    no_arrays = f", {_NO_BYTES}" * len(further)
     tables.create_temporary_view(
         "sharded_records",
         tables.sql_query(
-            f"""SELECT {shard} AS shard, payload, arrival{key},
+            f"""SELECT {shard} AS shard, payload, arrival{columns},
   `offset` * CAST({PLACES} AS BIGINT) + `partition` AS place,
   TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', CAST(stamp AS TIMESTAMP(3))) * CAST(1000 AS BIGINT)
     + EXTRACT(MILLISECOND FROM stamp) AS stamp
 FROM event_records"""
         ),
     )
-    query = f"""SELECT shard, ROW(payloads, places, stamps{record_keys}) AS batch FROM (
-  SELECT shard, ARRAY_AGG(payload) AS payloads, ARRAY_AGG(place) AS places, ARRAY_AGG(stamp) AS stamps{all_keys}
+    query = f"""SELECT shard, ROW(payloads, places, stamps{arrays}) AS batch FROM (
+  SELECT shard, ARRAY_AGG(payload) AS payloads, ARRAY_AGG(place) AS places, ARRAY_AGG(stamp) AS stamps{collected}
   FROM TABLE(TUMBLE(TABLE sharded_records, DESCRIPTOR(arrival), INTERVAL '{window / 1000:.3f}' SECOND(5, 3)))
   GROUP BY shard, window_start, window_end)"""
     if heartbeats_to:
         tables.execute_sql(heartbeats_table(len(heartbeats_to)))
         query += f"""
-UNION ALL SELECT ARRAY[{", ".join(map(str, heartbeats_to))}][shard] AS shard, ROW({_BEAT}{no_key}) AS batch FROM heartbeats"""
+UNION ALL SELECT ARRAY[{", ".join(map(str, heartbeats_to))}][shard] AS shard, ROW({_BEAT}{no_arrays}) AS batch FROM heartbeats"""
     batches = tables.sql_query(query)
     stream = tables.to_data_stream(batches)
     # PyFlink's keyed operators expect rows of (key, value). They are built in SQL and keyed in Java, because
     # DataStream.key_by would call Python for every element.
-    batch = Types.ROW([BYTES, LONGS, LONGS, *([BYTES] if keys else [])])
+    batch = Types.ROW([BYTES, LONGS, LONGS, *[BYTES] * len(further)])
     keyed = Types.ROW_NAMED(["shard", "batch"], [Types.INT(), batch])
     in_java: Any = stream._j_data_stream  # noqa: SLF001  PyFlink has no public name for it
     in_java.getTransformation().setOutputType(keyed.get_java_type_info())

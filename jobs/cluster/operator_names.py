@@ -40,7 +40,7 @@ def short_name(name: str, description: str, topics: TopicSettings) -> str:
         A sink is named by the key of its topic, because the names of topics can be long.
     """
     if sink := SINK.fullmatch(name):
-        keys = {topic: key.replace("_", "-") for key, topic in topics.model_dump().items()}
+        keys = {topic: key.replace("_", "-") for key, topic in topics.own.items()}
         return keys[sink["topic"]] if sink["part"] == "Writer" else "commit"
     if source := SOURCE.fullmatch(name):
         name = source[1]

@@ -15,7 +15,9 @@ from streamgauge.jobs.cluster.kernels import compiling
 from streamgauge.jobs.cluster.local_cluster import Cluster, running_cluster
 from streamgauge.jobs.commands.options import AsJson, Home, JobManager, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
+from streamgauge.jobs.kafka.event_topics import there
 from streamgauge.jobs.kafka.topics import ensure
+from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.jobs.settings.loading import load
 from streamgauge.models.errors import InputError
 
@@ -48,8 +50,11 @@ def submit(
         local = jobmanager is None and target == "remote" and Cluster.load(home) is not None
         with compiling(writable(home), loaded.pipeline().model_dump_json(), console.log) if local else nullcontext():
             created = ensure(loaded.kafka, max(4, loaded.batch.shards))
+            matching = there(loaded.kafka) if loaded.kafka.topics.events_pattern else None
         if created:
             console.print(f"created topics {', '.join(created)}")
+        if matching is not None:
+            console.print(_said_of_pattern(loaded.kafka, matching), highlight=False, markup=False, soft_wrap=True)
         with console.status("submitting"):
             job = submitting.submit(
                 loaded,
@@ -91,6 +96,17 @@ def stop(
         print_json({"job": job, "savepoint": path})
     else:
         sys.stdout.write(path + "\n")
+
+
+def _said_of_pattern(kafka: KafkaSettings, matching: list[str]) -> str:
+    """What the pattern of the topics of events matches now."""
+    pattern = f"kafka.topics.events_pattern {kafka.topics.events_pattern!r}"
+    if matching:
+        return f"{pattern} matches {', '.join(matching)}; topics that appear later are read, too"
+    return (
+        f"{pattern} matches no topic at {kafka.bootstrap} yet: the job waits for one. decide.promise is shared among the partitions "
+        "at the start, so submit it again when the topics are there"
+    )
 
 
 def _only_job(running: list[dict[str, Any]], name: str | None) -> str:

@@ -10,6 +10,7 @@ import typer
 from streamgauge.jobs.commands.backtest import show, write_alerts
 from streamgauge.jobs.commands.options import AsJson, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, progress, write_text
+from streamgauge.jobs.kafka.event_topics import one_topic
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies import preview as previewing
 from streamgauge.jobs.studies.backtest import Backtest
@@ -37,7 +38,7 @@ SHOWN = (  # of the figures, in the terminal; the others are for programs
 @app.command(epilog="Example: `streamgauge preview --topic events --last 7d --settings detection.yaml`")
 def preview(
     topic: Annotated[
-        str | None, typer.Option(help="Topic with the events; by default kafka.topics.events of the settings.")
+        str | None, typer.Option(help="Topic with the events; needed if the settings name several.")
     ] = None,
     last: Annotated[str, typer.Option(help="How far back, by Kafka's timestamps: 90s, 30m, 24h, 7d.")] = "7d",
     most: Annotated[int, typer.Option(min=1, help="Largest number of records; the newest ones are scored.")] = 500_000,
@@ -57,7 +58,7 @@ def preview(
         except ValueError as error:
             raise InputError(f"--last {last!r}: {error}") from error
         loaded = load(settings)
-        past, result = previewed(loaded, topic or loaded.kafka.topics.events, max(since, 0), most)
+        past, result = previewed(loaded, one_topic(loaded.kafka, topic), max(since, 0), most)
         if alerts is not None:
             write_alerts([result], alerts)
     notes = previewing.notes(past, loaded, last)

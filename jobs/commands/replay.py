@@ -14,6 +14,7 @@ from streamgauge.jobs.files.not_read import NotRead
 from streamgauge.jobs.files.read_files import count_rows
 from streamgauge.jobs.files.sources import is_jsonl, local
 from streamgauge.jobs.kafka import replay as replaying
+from streamgauge.jobs.kafka.event_topics import one_topic
 from streamgauge.jobs.kafka.replay import Pace
 from streamgauge.jobs.kafka.topics import ensure
 from streamgauge.jobs.settings.loading import load, validated
@@ -35,7 +36,9 @@ def replay(
     speed_up: Annotated[
         float | None, typer.Option(min=0.001, help="How many times faster than the events' own times.")
     ] = None,
-    topic: Annotated[str | None, typer.Option(help="Topic to send to; by default kafka.topics.events.")] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="Topic to send to; by default the first of kafka.topics.events.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send files to the events topic, all at the same time; without --rate or --speed-up as fast as possible.
@@ -51,9 +54,10 @@ def replay(
             raise InputError("--speed-up needs --time-column")
         copies = stack.enter_context(local(files))
         loaded = load(settings)
-        if topic is not None:
+        topic = topic or loaded.kafka.topics.event_topics.first or one_topic(loaded.kafka)
+        if topic != loaded.kafka.topics.events:
             values = loaded.model_dump()
-            values["kafka"]["topics"]["events"] = topic
+            values["kafka"]["topics"] |= {"events": topic, "events_pattern": None}
             loaded = validated(values, "--topic")
         chosen, pace = columns.columns(drop=drop), Pace(rate, speed_up)
         ensure(loaded.kafka)
@@ -62,7 +66,6 @@ def replay(
             sent = replaying.replay(
                 copies, loaded, chosen, pace=pace, report=report, on_sent=lambda *_: bar.advance(task)
             )
-    to = loaded.kafka.topics.events
-    tell({"events": sent, "topic": to, "not_read": report.as_list()}, as_json, f"sent {sent} events to {to}")
+    tell({"events": sent, "topic": topic, "not_read": report.as_list()}, as_json, f"sent {sent} events to {topic}")
     tell_of_files(report)
     columns.end(report)

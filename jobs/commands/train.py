@@ -16,6 +16,7 @@ from streamgauge.jobs.commands.options import AsJson, Registry, SettingsFile, wi
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
 from streamgauge.jobs.files.not_read import NotRead
 from streamgauge.jobs.files.sources import local
+from streamgauge.jobs.kafka.event_topics import one_topic
 from streamgauge.jobs.retrain_models import Trainer
 from streamgauge.jobs.retraining.metrics import serve
 from streamgauge.jobs.settings.loading import Settings, load
@@ -33,6 +34,7 @@ class Data(LabelledColumns):
 
     drop: Annotated[list[str] | None, typer.Option(help="Column that is not a feature; repeatable.")] = None
     offsets: Annotated[list[str] | None, typer.Option(help="From the topic: PARTITION:FROM-TO; repeatable.")] = None
+    topic: Annotated[str | None, typer.Option(help="Topic to read; needed if the settings name several.")] = None
     last: Annotated[int | None, typer.Option(min=100, help="From the topic: number of newest events.")] = None
     licence: Annotated[str, typer.Option(help="Licence of the data; stored with the model.")] = "not stated"
 
@@ -45,7 +47,7 @@ class Data(LabelledColumns):
                     copies, columns, event, licence=self.licence, report=report, on_rows=bar.rows
                 )
         ranges = training.parsed_offsets(self.offsets) if self.offsets else None
-        return training.past_of_topic(settings, ranges, self.last, bar.rows)
+        return training.past_of_topic(settings, one_topic(settings.kafka, self.topic), ranges, self.last, bar.rows)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def train(
     """Train a model on files or on Kafka, judge it on validation data, and publish it as the `candidate`; or `--watch`."""
     report = NotRead()
     with clear_errors():
-        if loop.watch and (name or data.last or data.offsets):
+        if loop.watch and (name or data.last or data.offsets or data.topic):
             raise InputError("--watch takes what the job asks for: name no model, files or offsets with it")
         if loop.once and not loop.watch:
             raise InputError("--once goes with --watch")
@@ -106,8 +108,8 @@ def train(
             return
         if name is None or detector is None:
             raise InputError("name the model and the detector: `streamgauge train pumps autoencoder`, or use --watch")
-        if files and (data.offsets or data.last):
-            raise InputError("--offsets and --last read from Kafka: name files, or these")
+        if files and (data.offsets or data.last or data.topic):
+            raise InputError("--offsets, --last and --topic read from Kafka: name files, or these")
         if data.offsets and data.last:
             raise InputError("--offsets and --last exclude each other")
         loaded = load(settings)

@@ -65,7 +65,8 @@ def about(
     first, last = records[0], records[-1]
     source, end = first["source"], last["source"]
     begun = source.get("first_offset", source.get("opened_offset", source["offset"]))
-    place = Source(partition=source["partition"], first=begun, last=end.get("last_offset", end["offset"]))
+    last_offset = end.get("last_offset", end["offset"])
+    place = Source(topic=source["topic"], partition=source["partition"], first=begun, last=last_offset)
     rarest = max(min(record["tail_probability"] for record in records), 1e-300)
     shares = first["contributions"]
     field = max(shares, key=shares.__getitem__, default=None)

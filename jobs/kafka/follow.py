@@ -139,6 +139,7 @@ def not_learned(kafka: KafkaSettings, since: int) -> list[Stretch]:
         data = json.loads(record.value)["data"]
         if data.get("held_back") and "aggregate" not in data:
             source = data["source"]
-            place = Source(partition=source["partition"], first=source["opened_offset"], last=source["offset"])
+            first, last = source["opened_offset"], source["offset"]
+            place = Source(topic=source["topic"], partition=source["partition"], first=first, last=last)
             stretches.append(Stretch(data["entity"], place))
     return stretches

@@ -47,7 +47,8 @@ def raw_batch(records: Sequence[Any]) -> RawBatch:
         np.array([getattr(r, name) for r in records], np.int64) for name in ("partition", "offset", "timestamp")
     )
     keys = [record.key for record in records]
-    return RawBatch([record.value for record in records], partitions, offsets, stamps, keys)
+    topics = [record.topic for record in records]
+    return RawBatch([record.value for record in records], partitions, offsets, stamps, keys, topics)
 
 
 def newest(kafka: KafkaSettings, topic: str, most: int) -> list[Any]:
@@ -131,13 +132,16 @@ def in_time_order(batches: list[RawBatch]) -> RawBatch:
     names = ("partitions", "offsets", "stamps")
     columns = [np.concatenate([np.empty(0, np.int64), *(getattr(b, name) for b in batches)]) for name in names]
     partitions, offsets, stamps = columns
+    topics = list(chain.from_iterable(batch.topics or [""] * len(batch) for batch in batches))
+    numbered = {name: k for k, name in enumerate(sorted(set(topics)))}
+    places = partitions * len(numbered) + np.fromiter(map(numbered.__getitem__, topics), np.int64, len(topics))
     moments = stamps.copy()
-    for number in np.unique(partitions):
-        mine = partitions == number
+    for place in np.unique(places):
+        mine = places == place
         moments[mine] = np.maximum.accumulate(stamps[mine])
     payloads = list(chain.from_iterable(batch.payloads for batch in batches))
     keys = list(chain.from_iterable(batch.keys or [None] * len(batch) for batch in batches))
-    return RawBatch(payloads, partitions, offsets, stamps, keys).take(np.argsort(moments, kind="stable"))
+    return RawBatch(payloads, partitions, offsets, stamps, keys, topics).take(np.argsort(moments, kind="stable"))
 
 
 def _places(consumer: KafkaConsumer, kafka: KafkaSettings, topic: str) -> list[TopicPartition]:

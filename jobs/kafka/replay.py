@@ -127,7 +127,7 @@ def replay(
     """
     streams = (_numbered(number, events(path, settings, columns, report)) for number, path in enumerate(files))
     merged = heapq.merge(*streams, key=lambda item: item[0])
-    topic, count = settings.kafka.topics.events, 0
+    topic, count = settings.kafka.topics.event_topics.first, 0
     failed: list[BaseException] = []
     with clients.producer(settings.kafka, f"write to {topic!r}", linger_ms=1, max_block_ms=15_000) as producer:
         started = time.monotonic()

@@ -21,10 +21,10 @@ SILENT = 30  # seconds without a record, after which reading a topic to its end 
 
 
 def wanted(kafka: KafkaSettings, partitions: int) -> dict[str, tuple[int, dict[str, str]]]:
-    """By topic: number of partitions, and configuration."""
+    """By topic: number of partitions, and configuration. Topics of events that are given by a pattern are made by others."""
     topics = kafka.topics
     return {
-        topics.events: (partitions, {}),
+        **{name: (partitions, {}) for name in topics.event_topics.names},
         topics.alerts: (partitions, {}),
         topics.dead_letters: (1, {}),
         topics.late: (1, {}),

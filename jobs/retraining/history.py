@@ -20,7 +20,7 @@ from streamgauge.udfs.events.time import epoch_milliseconds
 
 
 def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
-    """Events of all partitions since the drift began, as soon as there are enough, or when `retrain.wait` is over.
+    """Events of all partitions of the topic since the drift began, as soon as there are enough, or when `retrain.wait` is over.
 
     Parameters
     ----------
@@ -37,13 +37,15 @@ def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
             share = min(1.0, gates.most / max(rows, 1))
             newest = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
             quarantined = not_learned(settings.kafka, epoch_milliseconds(request["since"]))
-            return past_of_topic(settings, newest, confirmed=confirmed(settings.kafka), quarantined=quarantined)
+            return past_of_topic(
+                settings, request["topic"], newest, confirmed=confirmed(settings.kafka), quarantined=quarantined
+            )
         time.sleep(1.0)
 
 
 def _ranges(settings: Settings, request: dict[str, Any]) -> dict[int, tuple[int, int]]:
-    """By partition: the first offset since the drift began, and the offset after the last event."""
-    topic = settings.kafka.topics.events
+    """By partition of the topic that has drifted: the first offset since the drift began, and the offset after the last event."""
+    topic = request["topic"]
     [(partition, (first, _))] = request["offsets"].items()
     with clients.consumer(settings.kafka, f"read {topic!r}") as consumer:
         places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]

@@ -48,6 +48,7 @@ class Covered(BaseModel):
 class Report(BaseModel):
     """A report of the job about the quality of one partition."""
 
+    topic: str | None = Field(None, description="Topic of the partition; null for the first or only one.")
     partition: int
     of: Whole
     unjudged: Whole = 0

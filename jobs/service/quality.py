@@ -95,13 +95,13 @@ def share(hits: int, of: int) -> Share | None:
     return Share(hits=hits, of=of, share=middle, least=least, most=most)
 
 
-def newest_reports(engine: Engine) -> dict[int, tuple[int, Report]]:
+def newest_reports(engine: Engine) -> dict[tuple[str | None, int], tuple[int, Report]]:
     """The newest report of each partition, with the time at which it arrived in milliseconds."""
     query = select(notices.c.arrived, notices.c.data).where(notices.c.type == TRACKED)
     with engine.connect() as connection:
         rows = connection.execute(query.order_by(notices.c.time.desc()).limit(REPORTS)).all()
     reports = [(arrived, Report.model_validate(data)) for arrived, data in reversed(rows)]
-    return {report.partition: (arrived, report) for arrived, report in reports}
+    return {(report.topic, report.partition): (arrived, report) for arrived, report in reports}
 
 
 def quality(engine: Engine, weeks: int) -> Quality:

@@ -210,7 +210,7 @@ class Warmth:
 class Scoring:
     """Scores events in this process, after it has learned the newest records of the topic.
 
-    It reads the topic once, at its start. Control messages and feedback do not count.
+    It reads the topic once, at its start. Control messages and feedback do not count. With several topics of events it scores nothing.
 
     Parameters
     ----------
@@ -261,7 +261,7 @@ class Scoring:
             A model cannot be loaded.
         """
         settings = self._settings
-        topic, by_partition = settings.kafka.topics.events, settings.batch.sharding == "partition"
+        topic, by_partition = settings.kafka.topics.event_topics.first, settings.batch.sharding == "partition"
         shared = by_partition and settings.decide.threshold is None
         pipeline = settings.pipeline(partitions if shared else 1)
         shard = Shard(pipeline, topic, settings.job.name, by_partition, saves=False)
@@ -276,11 +276,15 @@ class Scoring:
 
     def _run(self) -> None:
         kafka, most = self._settings.kafka, self._settings.service.replay
+        if kafka.topics.event_topics.several:
+            self.warmth.problem = "the job reads several topics of events, and an event that is sent here names none"
+            return
+        topic = kafka.topics.event_topics.first
         while not self._stop.is_set():
             try:
-                records = newest(kafka, kafka.topics.events, most) if most else []
+                records = newest(kafka, topic, most) if most else []
                 raw = in_time_order([raw_batch(records)])
-                self.warm(raw, len(partitions_of(kafka, kafka.topics.events)))
+                self.warm(raw, len(partitions_of(kafka, topic)))
                 return
             except StreamgaugeError as error:
                 self.warmth.problem = str(error)

@@ -72,7 +72,8 @@ def around(settings: Settings, incident: dict[str, Any]) -> Series | None:
     opened = source.get("opened_offset")
     if name is None or opened is None or "aggregate" in incident["first"]:
         return None
-    place = TopicPartition(settings.kafka.topics.events, source.get("opened_partition", source["partition"]))
+    topic = source.get("topic", settings.kafka.topics.event_topics.first)
+    place = TopicPartition(topic, source.get("opened_partition", source["partition"]))
     ended = max(opened, incident["last"]["source"].get("offset", opened))
     options = {"isolation_level": "read_committed", "bootstrap_timeout_ms": 8_000}
     with clients.consumer(settings.kafka, "read events", **options) as consumer:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from kafka import KafkaConsumer, TopicPartition
-from streamgauge.jobs.kafka import clients
+from kafka import KafkaConsumer
+from streamgauge.jobs.kafka import clients, event_topics
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError
 
@@ -62,10 +62,9 @@ class Sight:
             self._stop.wait(AGAIN)
 
     def _look(self, consumer: KafkaConsumer) -> None:
-        topic = self._kafka.topics.events
-        places = [TopicPartition(topic, partition) for partition in consumer.partitions_for_topic(topic) or ()]
+        places = event_topics.places(consumer, self._kafka)
         if not places:
-            raise ValueError(f"there is no topic {topic!r}")
+            raise ValueError(f"there is no {event_topics.named(self._kafka)}")
         ends, now = consumer.end_offsets(places), time.monotonic()
         total = sum(ends.values())
         self._before = [look for look in self._before if now - look[0] <= LONGEST]

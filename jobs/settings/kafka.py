@@ -6,18 +6,31 @@ import numerical libraries (docs/adr/002).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from streamgauge.udfs.settings.base import Hidden, Section
+from streamgauge.udfs.settings.topics import EventTopics
 
-Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+NAME = r"^[a-zA-Z0-9._-]{1,249}$"
+Topic = Annotated[str, Field(pattern=NAME)]
+EVENTS = "events"
+# What Java and Python read alike: characters of names, . | * + ? ( ) ^ $, groups, classes of characters, and numbers of repeats.
+COMMON = re.compile(
+    r"(?:[A-Za-z0-9_.|*+?^$)-]|\((?:\?[:!=]|(?!\?))|\\[.dw-]|\[\^?(?:[A-Za-z0-9_.-]|\\[.dw-])+\]|\{\d+(?:,\d*)?\})+"
+)
 
 
 class TopicSettings(Section):
     """Names of the Kafka topics."""
 
-    events: Topic = Field("events")
+    events: str | tuple[str, ...] = Field(EVENTS)
+    events_pattern: str | None = Field(
+        None,
+        max_length=1000,
+        description="Instead of `events`: a regular expression for whole names. Topics that appear later are read, too.",
+    )
     alerts: Topic = Field("alerts")
     dead_letters: Topic = Field("dead-letters")
     late: Topic = Field("late")
@@ -30,13 +43,57 @@ class TopicSettings(Section):
     feedback: Topic = Field("feedback", description="Feedback: what people say of alerts.")
     retrain_requests: Topic = Field("retrain-requests", description="Models whose data have drifted.")
 
+    @field_validator("events")
+    @classmethod
+    def _are_names(cls, events: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        names = (events,) if isinstance(events, str) else events
+        if not names or not all(re.fullmatch(NAME, name) for name in names):
+            raise ValueError("must be the name of a topic, or a list of names: 1 to 249 letters, digits, dots, _ and -")
+        return events
+
+    @field_validator("events_pattern")
+    @classmethod
+    def _readable(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        allowed = "allowed are characters of names, . | * + ? ^ $, groups, [a-z], {2,3}, (?:...), (?!...), and \\. \\- \\d \\w"
+        if not COMMON.fullmatch(pattern):
+            raise ValueError(f"Java and Python may read this expression differently: {allowed}")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"this is no regular expression ({error}): {allowed}") from None
+        return pattern
+
     @model_validator(mode="after")
     def _distinct(self) -> TopicSettings:
-        names = list(self.model_dump().values())
+        if self.events_pattern is not None and self.events != EVENTS:
+            raise ValueError("events and events_pattern exclude each other: leave one of them out")
+        topics, own = self.event_topics, self.own
+        names = [*topics.names, *own.values()]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"each topic needs a name of its own, {', '.join(twice)} is used twice")
+        matched = [f"{name} ({key})" for key, name in own.items() if topics.matches(name)]
+        if matched:
+            raise ValueError(
+                f"events_pattern {self.events_pattern!r} matches {', '.join(matched)}, which the job itself writes or reads: "
+                "choose a narrower pattern, such as one that begins with (?!alerts|scores)"
+            )
         return self
+
+    @property
+    def own(self) -> dict[str, str]:
+        """All topics but those of events, by key."""
+        values: dict[str, Any] = self.model_dump(exclude={"events", "events_pattern"})
+        return values
+
+    @property
+    def event_topics(self) -> EventTopics:
+        """The topics of events."""
+        if self.events_pattern is not None:
+            return EventTopics((), self.events_pattern)
+        return EventTopics((self.events,) if isinstance(self.events, str) else self.events)
 
 
 class KafkaSettings(Section):

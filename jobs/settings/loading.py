@@ -126,6 +126,11 @@ class Settings(PipelineSettings):
                 f"batch.sharding is entity, but Flink cannot find the entity in records of event.format {self.event.format}: "
                 "write sharding: partition, or event.entity: $key"
             )
+        if self.batch.sharding == "entity" and self.kafka.topics.event_topics.several:
+            raise ValueError(
+                "batch.sharding is entity, but kafka.topics names several topics of events, whose entities would be mixed: "
+                "write sharding: partition, or run one job for each topic"
+            )
         detectors = self.detectors
         if not any(getattr(detectors, name) for name in type(detectors).model_fields):
             raise ValueError("detectors: at least one is needed")

@@ -50,7 +50,7 @@ MEANINGS = {
     "job.name": "Name of the job in Flink and in alerts.",
     "job.parallelism": "Tasks that score side by side; each needs a TaskManager.",
     "job.delivery": "Whether a failure may repeat alerts, with the same ids, or Kafka transactions prevent that.",
-    "kafka.topics.events": "Events to score.",
+    "kafka.topics.events": "Events to score: a topic, or a list of topics.",
     "kafka.topics.alerts": "One message for each change of an incident.",
     "kafka.topics.dead_letters": "Records that were set aside, each with its reason.",
     "kafka.topics.late": "Events that came too late to be scored.",

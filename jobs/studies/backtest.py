@@ -18,6 +18,7 @@ from sklearn import metrics
 from streamgauge.jobs.files.not_read import NotRead
 from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, Rows, event_of, payloads, read_rows
 from streamgauge.jobs.kafka.topics import partition_of
+from streamgauge.jobs.settings.kafka import EVENTS
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.promise import days_by_age, together
 from streamgauge.models.contract import Flags, Floats, Ints
@@ -199,7 +200,8 @@ def score_stream(
     on_rows : callable
         Called with the number of rows that were just scored.
     """
-    shard = Shard(settings.pipeline(partitions), settings.kafka.topics.events, settings.job.name, saves=False)
+    named = settings.kafka.topics.event_topics.first or EVENTS
+    shard = Shard(settings.pipeline(partitions), named, settings.job.name, saves=False)
     topic = _Topic(settings.event, partitions)
     batches = ((topic.append(rows), rows) for rows in chunks)
     return score_parts((Part(raw, rows.entities, raw.stamps, rows.labels) for raw, rows in batches), shard, on_rows)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from streamgauge.jobs.kafka.event_topics import there
 from streamgauge.jobs.kafka.feedback import newest_feedback
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
 from streamgauge.jobs.kafka.read_range import raw_batch
@@ -20,7 +22,7 @@ from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.pipeline.shard import Shard
 
 BATCH = 2000
-Alert = tuple[str, int, int]  # entity, partition and offset at which it opened
+Alert = tuple[str, str, int, int]  # entity; topic, partition and offset at which it opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,8 @@ def effect_of_feedback(
         The broker does not answer.
     """
     kafka, feedback = settings.kafka, newest_feedback(settings.kafka)
-    records = records_since(kafka, kafka.topics.events, since, most)
-    raw = raw_batch(records)
+    found = [records_since(kafka, topic, since, most) for topic in there(kafka)]
+    raw = raw_batch(list(heapq.merge(*found, key=lambda record: record.timestamp))[-most:])
     control = [text for _, text in read_compacted(kafka, kafka.topics.control)]
     without, with_it = (
         _opened(settings, control, known, raw, lambda n, k=k: say(k * len(raw) + n, 2 * len(raw)))  # type: ignore[misc]
@@ -82,7 +84,7 @@ def _opened(
     """The incidents that open."""
     shard = Shard(
         pipeline_of(settings),
-        settings.kafka.topics.events,
+        settings.kafka.topics.event_topics,
         settings.job.name,
         settings.batch.sharding == "partition",
         False,
@@ -102,7 +104,8 @@ def _opened(
         for _, alert in shard.process(raw.take(rows)).alerts:
             data: dict[str, Any] = json.loads(alert)["data"]
             if data["state"] == "opened" and "opened_offset" in data["source"]:
-                found.add((data["entity"], data["source"]["opened_partition"], data["source"]["opened_offset"]))
+                source = data["source"]
+                found.add((data["entity"], source["topic"], source["opened_partition"], source["opened_offset"]))
         say(begin + len(rows))
     return found
 
@@ -112,18 +115,19 @@ def compared(without: set[Alert], with_it: set[Alert], feedback: list[Feedback],
 
     Parameters
     ----------
-    without, with_it : set of (entity, partition, offset)
+    without, with_it : set of (entity, topic, partition, offset)
     feedback : list of Feedback
     events : int
     """
     avoided = {"false": 0, "true": 0, "unjudged": 0}
-    for entity, partition, offset in without - with_it:
+    for entity, topic, partition, offset in without - with_it:
         votes = [
             1 if one.verdict == "true" else -1
             for one in feedback
             if one.source is not None
             and one.entity == entity
             and one.verdict != "ignore"
+            and one.source.topic in (None, topic)
             and one.source.partition == partition
             and one.source.first <= offset <= one.source.last
         ]

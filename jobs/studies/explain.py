@@ -107,12 +107,12 @@ def explain(
         )
     found = Explanation(alert)
     source = alert["data"]["source"]
-    records, begin = _records(settings, source["partition"], source["offset"], found)
+    records, begin = _records(settings, source, found)
     if begin:
         found.notes.append(
             f"the topic's retention has dropped the offsets before {begin}: what was learned from them is missing"
         )
-    shard = Shard(pipeline_of(settings), settings.kafka.topics.events, settings.job.name, saves=False)
+    shard = Shard(pipeline_of(settings), source["topic"], settings.job.name, saves=False)
     for topic, offset, text in read_messages(settings.kafka):
         try:
             if topic == settings.kafka.topics.feedback:
@@ -138,9 +138,10 @@ def _find(settings: Settings, alert_id: str) -> dict[str, Any]:
     return opened[-1]
 
 
-def _records(settings: Settings, partition: int, offset: int, found: Explanation) -> tuple[list[Any], int]:
-    """Records of the partition up to an offset, and the first offset. Later records are only read for the picture."""
-    place = TopicPartition(settings.kafka.topics.events, partition)
+def _records(settings: Settings, source: dict[str, Any], found: Explanation) -> tuple[list[Any], int]:
+    """Records of the alert's partition up to its offset, and the first offset. Later records are only read for the picture."""
+    partition, offset = source["partition"], source["offset"]
+    place = TopicPartition(source["topic"], partition)
     with clients.consumer(settings.kafka, f"read {place.topic!r}") as consumer:
         begin, end = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
         if not begin <= offset < end:

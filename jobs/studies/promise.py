@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,13 @@ from streamgauge.models.contract import Ints
 from streamgauge.udfs.incidents.promise import AGE_LIMITS, AGES, DAY
 
 
-def together(reports: list[tuple[int, dict[str, Any]]]) -> dict[str, Any] | None:
+def together(reports: Sequence[tuple[Hashable, dict[str, Any]]]) -> dict[str, Any] | None:
     """What `Promise.report` gave for several partitions, each several times, as one.
 
     Parameters
     ----------
-    reports : list of (int, dict)
-        Partition, and its report, the oldest first.
+    reports : sequence of (hashable, dict)
+        What names the partition, and its report, the oldest first.
 
     Returns
     -------

@@ -165,12 +165,17 @@ def _share(results: list[bool]) -> list[float] | None:
 
 def _promise(found: PeriodRecords) -> dict[str, Any] | None:
     """Promised and achieved incidents; None if no notice tells of them."""
-    return together([(data["partition"], data["promise"]) for _, data in found.tracked if "promise" in data])
+    return together([(_place(data), data["promise"]) for _, data in found.tracked if "promise" in data])
+
+
+def _place(data: dict[str, Any]) -> tuple[str, int]:
+    """The partition that a report is about; only the topics after the first are named."""
+    return data.get("topic", ""), data["partition"]
 
 
 def _coverage(found: PeriodRecords) -> dict[str, int]:
     """Number of entities that are known, warm and rich, as each partition reported last."""
-    newest = {data["partition"]: data["entities"] for _, data in found.tracked}
+    newest = {_place(data): data["entities"] for _, data in found.tracked}
     return {what: sum(one[what] for one in newest.values()) for what in ("known", "warm", "rich")}
 
 

@@ -128,17 +128,19 @@ def past_of_files(
 
 def past_of_topic(
     settings: Settings,
+    topic: str,
     ranges: dict[int, tuple[int, int]] | None = None,
     last: int | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
     confirmed: Sequence[Stretch] = (),
     quarantined: Sequence[Stretch] = (),
 ) -> Past:
-    """Events of the topic, decoded as the job decodes them, partition by partition.
+    """Events of a topic, decoded as the job decodes them, partition by partition.
 
     Parameters
     ----------
     settings : Settings
+    topic : str
     ranges : dict, optional
         By partition: first offset, and the offset after the last.
     last : int, optional
@@ -156,7 +158,7 @@ def past_of_topic(
     ClusterError
         The broker does not answer.
     """
-    kafka, topic = settings.kafka, settings.kafka.topics.events
+    kafka = settings.kafka
     found = _Gathered(Reader(settings.event), Alignment(settings.event))
     with clients.consumer(kafka, f"read {topic!r}") as consumer:
         partitions = sorted(consumer.partitions_for_topic(topic) or ())
@@ -173,7 +175,7 @@ def past_of_topic(
             begin, end = max(first, begins[place]), min(after, ends[place])
             found.read.append(f"{partition}:{begin}-{end}")
             for records in read_range(consumer, place, begin, end):
-                found.add(raw_batch(records), partition, confirmed, quarantined)
+                found.add(raw_batch(records), place, confirmed, quarantined)
                 on_rows(len(records))
     return found.past(topic)
 
@@ -205,13 +207,15 @@ class _Gathered:
     unreadable: int = 0
     anomalous: int = 0
 
-    def add(self, raw: RawBatch, partition: int, confirmed: Sequence[Stretch], suspicious: Sequence[Stretch]) -> None:
-        """Read a batch as the job does, and keep the events that a model may learn from."""
+    def add(
+        self, raw: RawBatch, place: TopicPartition, confirmed: Sequence[Stretch], suspicious: Sequence[Stretch]
+    ) -> None:
+        """Read a batch of a partition as the job does, and keep the events that a model may learn from."""
         events, letters = self.reader.read(raw)
-        anomalies = _of(confirmed, events.entities, raw.offsets[events.rows], partition)
+        anomalies = _of(confirmed, events.entities, raw.offsets[events.rows], place)
         events = events.drop(anomalies)
         quarantined = np.zeros(len(events), np.bool_)
-        quarantined[list(_of(suspicious, events.entities, raw.offsets[events.rows], partition))] = True
+        quarantined[list(_of(suspicious, events.entities, raw.offsets[events.rows], place))] = True
         self.quarantined.append(quarantined)
         self.anomalous += len(anomalies)
         self.unreadable += len(letters)
@@ -241,11 +245,11 @@ class _Gathered:
         return Past(X, features, groups, source=source, left_out=left_out, first=first, last=last)
 
 
-def _of(stretches: Sequence[Stretch], entities: list[str], offsets: Ints, partition: int) -> set[int]:
-    """Places of the events that lie in one of the stretches."""
+def _of(stretches: Sequence[Stretch], entities: list[str], offsets: Ints, place: TopicPartition) -> set[int]:
+    """Places of the events of a partition that lie in one of the stretches."""
     places: set[int] = set()
     for stretch in stretches:
-        if stretch.source.partition == partition:
+        if stretch.source.partition == place.partition and stretch.source.topic in (None, place.topic):
             within = (offsets >= stretch.source.first) & (offsets <= stretch.source.last)
             places |= {i for i in np.flatnonzero(within).tolist() if entities[i] == stretch.entity}
     return places

@@ -41,7 +41,7 @@ def sections(outputs: str = "") -> dict[str, Any]:
     outputs : str
         Ends the names of the topics that the job writes to, so that several jobs can go on from one savepoint.
     """
-    topics = {topic: f"{NAME}-{topic.replace('_', '-')}" for topic in TopicSettings.model_fields}
+    topics = {topic: f"{NAME}-{topic.replace('_', '-')}" for topic in ("events", *TopicSettings().own)}
     for written in ("alerts", "scores", "dead_letters", "late", "notices", "retrain_requests"):
         topics[written] += outputs
     return {"job": {"name": NAME}, "kafka": {"group": NAME, "topics": topics}}

@@ -47,7 +47,7 @@ class EntityActions:
 
     def __init__(self, entities: Entities, alignment: Alignment, origin: Origin, window: str) -> None:
         self._entities, self._alignment, self._origin, self._window = entities, alignment, origin, window
-        self._prefix = f"{origin.partition}/w:{window}/" if window else f"{origin.partition}/"
+        self._prefix = f"{origin.key}/w:{window}/" if window else f"{origin.key}/"
 
     def act(self, message: EntityAction, row: int) -> tuple[tuple[str, bytes], Forgotten | None]:
         """Do what is asked with the entity in a row, and report what was known of it before.

@@ -29,6 +29,7 @@ Pattern = tuple[str, str, str | None]  # of an alert: the entity, the kind, and 
 class Source(Section):
     """The place of an alert's events on the topic."""
 
+    topic: str | None = Field(None, description="Topic of the events; null in feedback of earlier releases.")
     partition: int
     first: int = Field(description="Offset of the event that opened it.")
     last: int

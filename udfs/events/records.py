@@ -68,6 +68,8 @@ class RawBatch:
         Kafka's timestamps, in milliseconds since 1970; a negative one stands for a record without a timestamp.
     keys : sequence of bytes, optional
         Keys of the records, None for a record without one; None if no key is needed to read them.
+    topics : sequence of str, optional
+        Topics of the records; None if all are of the one topic that the settings name.
     """
 
     payloads: Sequence[bytes | None]
@@ -75,6 +77,7 @@ class RawBatch:
     offsets: Ints
     stamps: Ints
     keys: Sequence[bytes | None] | None = None
+    topics: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.payloads)
@@ -84,7 +87,8 @@ class RawBatch:
         chosen = rows.tolist()
         payloads = [self.payloads[i] for i in chosen]
         keys = None if self.keys is None else [self.keys[i] for i in chosen]
-        return RawBatch(payloads, self.partitions[rows], self.offsets[rows], self.stamps[rows], keys)
+        topics = None if self.topics is None else [self.topics[i] for i in chosen]
+        return RawBatch(payloads, self.partitions[rows], self.offsets[rows], self.stamps[rows], keys, topics)
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ class GroupIncidents(KeyedProcessFunction):  # type: ignore[misc]
     within : int
         Milliseconds; see `AllGroups`.
     topic, job : str
-        Named in notices.
+        Named in notices; with several topics, the topic is `EventTopics.text`.
     """
 
     def __init__(self, within: int, topic: str, job: str) -> None:

@@ -21,6 +21,7 @@ from pyflink.datastream import OutputTag
 from pyflink.datastream.functions import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
 from streamgauge.models.errors import StateError
+from streamgauge.udfs.flink.first_topic import TOPIC_KEY, mark_of_topic
 from streamgauge.udfs.flink.metrics import Metrics
 from streamgauge.udfs.flink.scoring import HEARTBEAT, Scoring
 
@@ -100,7 +101,10 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             yield from self._records(result)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        """Score one batch, given as parallel arrays (payload, place, timestamp, perhaps key), or let time pass if it is a heartbeat."""
+        """Score one batch, given as parallel arrays, or let time pass if it is a heartbeat.
+
+        The arrays are payload, place and timestamp; then the key, if it is needed; and the topic, if there may be several.
+        """
         shard = ctx.get_current_key()
         shard = shard[0] if isinstance(shard, Row) else shard
         saved = None if self._worker.has(shard) else self._saved()
@@ -152,9 +156,12 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         Raises
         ------
         StateError
-            It was saved with another number of shards.
+            It was saved with another number of shards, or with another first topic of several.
         """
         saved = dict(self._state.items())
+        mark = mark_of_topic(saved, self._scoring.topics)
+        if mark is not None:
+            self._state.put(TOPIC_KEY, mark)
         before, shards = saved.pop(SHARDS_KEY, None), str(self._scoring.shards)
         if before is None:
             self._state.put(SHARDS_KEY, shards.encode())

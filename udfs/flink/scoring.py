@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from streamgauge.udfs.settings.topics import EventTopics
+
 HEARTBEAT = -1  # place in a batch without records, which only says that time passes
 PLACES = 65_536  # a record's place is offset * PLACES + partition, so that Flink passes one array instead of two
 
@@ -18,7 +20,8 @@ class Scoring:
         `PipelineSettings` as JSON.
     shards : int
         Number of shards; it stays the same for the life of the state.
-    topic, feedback_topic, job : str
+    topics : EventTopics
+    feedback_topic, job : str
         Named in alerts and dead letters. Messages on `feedback_topic` are feedback, all others are control messages.
     per_partition : bool
         See `Shard`.
@@ -26,7 +29,7 @@ class Scoring:
 
     settings_json: str
     shards: int
-    topic: str
+    topics: EventTopics
     feedback_topic: str
     job: str
     per_partition: bool

@@ -26,8 +26,9 @@ class Worker:
 
     def __init__(self, scoring: Scoring) -> None:
         settings = PipelineSettings.model_validate_json(scoring.settings_json)
-        job = Job(settings, scoring.topic, scoring.feedback_topic, scoring.job, scoring.per_partition)
+        job = Job(settings, scoring.topics, scoring.feedback_topic, scoring.job, scoring.per_partition)
         self._task = Task(job)
+        self._has_keys, self._has_topics = settings.event.needs_keys, scoring.topics.several
         warm_up(settings, self._task.models)
 
     @property
@@ -49,9 +50,12 @@ class Worker:
         return self._task.hear(topic, offset, text)
 
     def score(self, shard: int, value: Any, saved: State | None) -> Done | None:
-        """Score a batch, given as parallel arrays (payload, place, timestamp, perhaps key); None if the saved state is needed."""
+        """Score a batch, given as parallel arrays (see `ScoreBatch.process_element`); None if the saved state is needed."""
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
-        raw = RawBatch(value[0], places % PLACES, places // PLACES, stamps, value[3] if len(value) > 3 else None)
+        further = list(value[3:])
+        keys = further.pop(0) if self._has_keys else None
+        topics = [bytes(name).decode() for name in further.pop(0)] if self._has_topics else None
+        raw = RawBatch(value[0], places % PLACES, places // PLACES, stamps, keys, topics)
         try:
             return self._task.process(shard, raw, saved), self._task.levels()
         except SavedStateWanted:

@@ -268,7 +268,7 @@ class DriftWatch:
         (str, bytes)
             Key and JSON.
         """
-        identity = f"{self.model}/{self.version}/{reason}/{self.origin.partition}/{offset}"
+        identity = f"{self.model}/{self.version}/{reason}/{self.origin.key}/{offset}"
         data = {
             "request": identity,
             "model": self.model,

@@ -123,6 +123,7 @@ class QualityTracker:
         self.warm = facts.entities["warm"]
         data: dict[str, Any] = {
             "partition": origin.partition,
+            **origin.further,
             "events": facts.events,
             "of": self.every,
             "unjudged": self._unjudged,
@@ -138,8 +139,8 @@ class QualityTracker:
             "feedback": {verdict: facts.verdicts.count(verdict) for verdict in ("true", "false", "ignore")},
             "models": facts.models,
         }
-        key = str(origin.partition)
-        identity = f"tracked-{origin.partition}-{facts.events}"
+        key = str(origin.key)
+        identity = f"tracked-{origin.key}-{facts.events}"
         text = origin.event(identity, TRACKED.removeprefix("io.streamgauge."), key, time, data)
         counts = {f"rarer.{10**p}": n for p, n in zip(POWERS, self._rarer, strict=True)}
         self._begin()

@@ -98,10 +98,11 @@ class Comparison:
             "live": int(live),
             "shadow": int(shadow),
             "partition": self.origin.partition,
+            **self.origin.further,
             "threshold": threshold,
             **dict(zip(COUNTED, self._numbers, strict=True)),
         }
-        identity = f"{self.model}-{live}-{shadow}-{self.origin.partition}-{offset}"
+        identity = f"{self.model}-{live}-{shadow}-{self.origin.key}-{offset}"
         return self.model, self.origin.event(identity, "model.compared", self.model, time, data)
 
     def to_state(self) -> list[Any]:

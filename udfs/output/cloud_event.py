@@ -21,11 +21,24 @@ class Origin:
         Name of the job.
     partition : int
         Partition of the events; -1 for a shard of entities, which has events of all partitions.
+    named : bool
+        Whether the key names the topic. It does so for all topics of a job but the first one.
     """
 
     topic: str
     job: str
     partition: int = -1
+    named: bool = False
+
+    @property
+    def key(self) -> int | str:
+        """What the source of events is called in saved state and in ids: ``3``, or ``3@metrics`` if the topic is named."""
+        return f"{self.partition}@{self.topic}" if self.named else self.partition
+
+    @property
+    def further(self) -> dict[str, Any]:
+        """The topic, for notices that name a partition; nothing if the topic is not named."""
+        return {"topic": self.topic} if self.named else {}
 
     def event(self, identity: str, kind: str, subject: str, time: int, data: dict[str, Any]) -> bytes:
         """Write a CloudEvent.

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
+from streamgauge.models.contract import Ints
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.control.messages import (
@@ -26,6 +27,9 @@ from streamgauge.udfs.pipeline.stages import Reporter, Stages
 from streamgauge.udfs.scoring.detectors import Detectors
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
+from streamgauge.udfs.settings.topics import EventTopics
+
+MOST_PARTITIONS = 1 << 32  # more than a topic ever has
 
 
 class Shard:
@@ -34,7 +38,9 @@ class Shard:
     Parameters
     ----------
     settings : PipelineSettings
-    topic, job : str
+    topics : EventTopics or str
+        Topics of the events, or the only one; named in alerts.
+    job : str
         Named in alerts.
     per_partition : bool
         Whether the shard has separate state for each Kafka partition, or one state for the whole shard.
@@ -47,8 +53,8 @@ class Shard:
     ----------
     in_force : InForce
         What control messages and feedback put in force.
-    partitions : dict of int to Partition
-        By number; -1 stands for the whole shard.
+    partitions : dict of int or str to Partition
+        By `Origin.key`: the number of the partition, with its topic if that is not the first one. -1 stands for the whole shard.
     reader : Reader
     performance : list of PerformanceWatch
         One for each trained model; none if drift is not watched.
@@ -57,7 +63,7 @@ class Shard:
     def __init__(
         self,
         settings: PipelineSettings,
-        topic: str = "events",
+        topics: EventTopics | str = "events",
         job: str = "streamgauge",
         per_partition: bool = True,
         saves: bool = True,
@@ -66,9 +72,10 @@ class Shard:
         self.settings = settings
         self.models = Models(settings.models) if models is None else models
         self.reader = Reader(settings.event)
-        self.topic, self.job, self.per_partition, self.saves = topic, job, per_partition, saves
+        self.topics = EventTopics((topics,)) if isinstance(topics, str) else topics
+        self.job, self.per_partition, self.saves = job, per_partition, saves
         self.in_force = InForce(settings.decide)
-        self.partitions: dict[int, Partition] = {}
+        self.partitions: dict[int | str, Partition] = {}
         self.performance = [PerformanceWatch(name) for name in settings.models.use if settings.drift is not None]
 
     @property
@@ -90,19 +97,39 @@ class Shard:
             Every record of the batch is either scored, or a dead letter, or late.
         """
         result = BatchResult()
-        if not self.per_partition:
-            self._partition(-1).process(raw, result)
-            return result
-        numbers = np.unique(raw.partitions).tolist()
-        for number in numbers:
-            if len(numbers) == 1:
-                self._partition(number).process(raw, result)
+        origins, of = self._origins(raw)
+        for k, origin in enumerate(origins):
+            if len(origins) == 1:
+                self._partition(origin).process(raw, result)
                 continue
-            rows = np.flatnonzero(raw.partitions == number)
+            rows = np.flatnonzero(of == k)
             before = len(result.rows)
-            self._partition(number).process(raw.take(rows), result)
+            self._partition(origin).process(raw.take(rows), result)
             result.rows[before:] = [rows[part] for part in result.rows[before:]]
         return result
+
+    def keys_of(self, raw: RawBatch) -> list[int | str]:
+        """Keys of the partitions that a batch has records of."""
+        return [origin.key for origin in self._origins(raw)[0]]
+
+    def _origins(self, raw: RawBatch) -> tuple[list[Origin], Ints]:
+        """The partitions that a batch has records of, in a fixed order; and for each record, which of them it comes from."""
+        if not self.per_partition:
+            return [self._origin(self.topics.first, -1)], np.zeros(len(raw), np.int64)
+        if raw.topics is None:
+            numbers = np.unique(raw.partitions)
+            origins = [self._origin(self.topics.first, number) for number in numbers.tolist()]
+            return origins, np.searchsorted(numbers, raw.partitions)
+        names = sorted(set(raw.topics))
+        numbered = {name: k for k, name in enumerate(names)}
+        topics = np.fromiter((numbered[topic] for topic in raw.topics), np.int64, len(raw))
+        places = topics * MOST_PARTITIONS + raw.partitions
+        unique = np.unique(places)
+        origins = [self._origin(names[place // MOST_PARTITIONS], place % MOST_PARTITIONS) for place in unique.tolist()]
+        return origins, np.searchsorted(unique, places)
+
+    def _origin(self, topic: str, number: int) -> Origin:
+        return Origin(topic, self.job, number, topic != self.topics.first)
 
     def rehearse(self, raw: RawBatch, reporter_of: Callable[[Stages], Reporter]) -> BatchResult:
         """Score a batch as `process` would if it came next, and learn nothing.
@@ -119,23 +146,22 @@ class Shard:
             Without incidents of windows and silences.
         """
         entities = set(self.reader.read(raw)[0].entities)
-        numbers = np.unique(raw.partitions).tolist() if self.per_partition else [-1]
         copied = copy.copy(self)
         copied.partitions = {}
-        for number in numbers:
-            known = self.partitions.get(number)
-            one = self._new_partition(number) if known is None else known.rehearsal(entities)
+        for origin in self._origins(raw)[0]:
+            known = self.partitions.get(origin.key)
+            one = self._new_partition(origin) if known is None else known.rehearsal(entities)
             one.stages.reporter = reporter_of(one.stages)
-            copied.partitions[number] = one
+            copied.partitions[origin.key] = one
         return copied.process(raw)
 
-    def tick(self, elapsed: dict[int, int]) -> BatchResult:
+    def tick(self, elapsed: dict[int | str, int]) -> BatchResult:
         """Let time pass on partitions without records.
 
         Parameters
         ----------
-        elapsed : dict of int to int
-            By number of the partition: milliseconds since its last record.
+        elapsed : dict of int or str to int
+            By key of the partition: milliseconds since its last record.
 
         Returns
         -------
@@ -143,9 +169,9 @@ class Shard:
             Reports of silent entities and of windows that ended.
         """
         result = BatchResult()
-        for number, milliseconds in elapsed.items():
-            if number in self.partitions:
-                self.partitions[number].tick(milliseconds, result)
+        for key, milliseconds in elapsed.items():
+            if key in self.partitions:
+                self.partitions[key].tick(milliseconds, result)
         return result
 
     # ---- control messages and feedback --------------------------------------------------------------------------------
@@ -212,13 +238,18 @@ class Shard:
     # ---- state --------------------------------------------------------------------------------------------------------
 
     def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:
-        """Read the state of an earlier run: all pairs of key and value that its results wrote and did not delete."""
-        by_partition: dict[int, dict[str, bytes]] = {}
+        """Read the state of an earlier run: all pairs of key and value that its results wrote and did not delete.
+
+        The state of a topic that is not one of `topics` is left as it is.
+        """
+        by_partition: dict[str, dict[str, bytes]] = {}
         for key, value in saved:
             first, _, rest = key.partition("/")
-            by_partition.setdefault(int(first), {})[rest] = value
-        for number, values in by_partition.items():
-            self._partition(number).restore(values)
+            by_partition.setdefault(first, {})[rest] = value
+        for first, values in by_partition.items():
+            number, named, topic = first.partition("@")
+            if not named or self.topics.matches(topic):
+                self._partition(self._origin(topic if named else self.topics.first, int(number))).restore(values)
 
     @property
     def entities(self) -> dict[str, int]:
@@ -237,20 +268,19 @@ class Shard:
         figures = [stages.promise.figures(stages.promise_replaced) for stages in of]
         return {name: sum(each[name] for each in figures) for name in ("promised", "achieved")}
 
-    def canonical(self) -> dict[int, bytes]:
+    def canonical(self) -> dict[int | str, bytes]:
         """`Partition.canonical` of each partition."""
-        return {number: self.partitions[number].canonical() for number in sorted(self.partitions)}
+        return {key: self.partitions[key].canonical() for key in sorted(self.partitions, key=str)}
 
     @property
     def _all(self) -> Iterator[Stages]:
         for partition in self.partitions.values():
             yield from partition.all_stages
 
-    def _partition(self, number: int) -> Partition:
-        if number not in self.partitions:
-            self.partitions[number] = self._new_partition(number)
-        return self.partitions[number]
+    def _partition(self, origin: Origin) -> Partition:
+        if origin.key not in self.partitions:
+            self.partitions[origin.key] = self._new_partition(origin)
+        return self.partitions[origin.key]
 
-    def _new_partition(self, number: int) -> Partition:
-        origin = Origin(self.topic, self.job, number)
+    def _new_partition(self, origin: Origin) -> Partition:
         return Partition(self.settings, origin, self.in_force, self.models, self.reader, self.saves)

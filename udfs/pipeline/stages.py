@@ -97,7 +97,7 @@ class Stages:
         window: str = "",
     ) -> None:
         self.settings, self.origin, self.in_force, self.window = settings, origin, in_force, window
-        prefix = f"{origin.partition}/w:{window}/" if window else f"{origin.partition}/"
+        prefix = f"{origin.key}/w:{window}/" if window else f"{origin.key}/"
         config = config_mark(settings.model_dump_json(include=CONFIGURED) + window)
         self.alignment = Alignment(settings.event)
         self.scorer = Scorer(settings, in_force, models)

@@ -23,6 +23,7 @@ from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
+from streamgauge.udfs.settings.topics import EventTopics
 
 QUIET = 1.0  # after this many seconds without a record, time passes for a partition by the clock of the machine
 
@@ -41,8 +42,8 @@ class Job:
     Attributes
     ----------
     settings : PipelineSettings
-    topic, feedback_topic : str
-        Topics of events and of feedback.
+    topics : EventTopics
+    feedback_topic : str
     name : str
         Name of the job in alerts.
     per_partition : bool
@@ -50,7 +51,7 @@ class Job:
     """
 
     settings: PipelineSettings
-    topic: str
+    topics: EventTopics
     feedback_topic: str
     name: str
     per_partition: bool
@@ -91,7 +92,7 @@ class Task:
         self.models = Models(job.settings.models)
         self.inbox = Inbox(job.settings, self.models, job.feedback_topic)
         self._shards: dict[int, Shard] = {}
-        self._last_record: dict[int, dict[int, float]] = {}
+        self._last_record: dict[int, dict[int | str, float]] = {}
 
     def has(self, shard: int) -> bool:
         """Whether a shard is in memory; if not, its saved state is needed."""
@@ -135,7 +136,7 @@ class Task:
                 raise SavedStateWanted from error
             result = self._carefully(shard, raw, saved)
         _add(result, answers)
-        self._note_time(shard, raw.partitions)
+        self._note_time(shard, raw)
         return result
 
     def _carefully(self, shard: int, raw: RawBatch, saved: State) -> BatchResult:
@@ -167,11 +168,12 @@ class Task:
 
     def _set_aside(self, raw: RawBatch, error: Exception, whole: BatchResult) -> None:
         stage, place = place_of(error)
-        where = f"{self.job.topic}, partition {raw.partitions[0]}, offset {raw.offsets[0]}"
+        topic = self.job.topics.first if raw.topics is None else raw.topics[0]
+        where = f"{topic}, partition {raw.partitions[0]}, offset {raw.offsets[0]}"
         log.error(
             "record set aside (%s): %s raised %s at %s", where, stage, type(error).__name__, place, exc_info=error
         )
-        whole.dead_letters.append(internal_letter(raw, 0, self.job.topic, error))
+        whole.dead_letters.append(internal_letter(raw, 0, topic, error))
         whole.count(f"dead_letters.{INTERNAL}")
         whole.count("events")
 
@@ -187,14 +189,14 @@ class Task:
         _add(result, answers)
         return result
 
-    def _note_time(self, shard: int, partitions: Ints) -> None:
-        numbers = np.unique(partitions).tolist() if self.job.per_partition else [-1]
-        self._last_record[shard].update(dict.fromkeys(numbers, time.monotonic()))
+    def _note_time(self, shard: int, raw: RawBatch) -> None:
+        keys = self._shards[shard].keys_of(raw)
+        self._last_record[shard].update(dict.fromkeys(keys, time.monotonic()))
 
     def _restore(self, shard: int, state: State) -> list[BatchResult]:
         """Make a shard from its saved state and the messages in force; returns the results of the messages."""
         job = self.job
-        restored = Shard(job.settings, job.topic, job.name, job.per_partition, models=self.models)
+        restored = Shard(job.settings, job.topics, job.name, job.per_partition, models=self.models)
         for message in self.inbox.in_force.values():  # first, because some of them decide how the state is read
             restored.apply(message)
         for received in self.inbox.feedback:

@@ -42,7 +42,7 @@ class WindowPartitions:
 
     def __init__(self, settings: PipelineSettings, origin: Origin, in_force: InForce, promise: Promise) -> None:
         self.clock = EventClock(settings.event)
-        self.kept = KeptEvents(columns_of(settings.windows.values()), f"{origin.partition}/")
+        self.kept = KeptEvents(columns_of(settings.windows.values()), f"{origin.key}/")
         self.of = {
             name: WindowPartition(name, settings, origin, in_force, self.kept, promise) for name in settings.windows
         }

@@ -23,6 +23,7 @@ from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.task import Job, SavedStateWanted, Task
 from streamgauge.udfs.scoring.scorer import Scorer
 from streamgauge.udfs.settings.pipeline import PipelineSettings
+from streamgauge.udfs.settings.topics import EventTopics
 
 from tests.streams import SMALL, batch
 
@@ -55,7 +56,7 @@ class Shard:
     letters: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.task = Task(Job(self.settings, "events", "feedback", "job", True))
+        self.task = Task(Job(self.settings, EventTopics(), "feedback", "job", True))
 
     def take(self, raw: RawBatch) -> None:
         """Process a batch, and keep what comes out."""
