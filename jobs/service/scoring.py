@@ -146,8 +146,8 @@ class EventScorer:
 
     def _place(self, entity: str) -> tuple[int, int]:
         """The partition of an entity, and the number of its events there."""
-        for number, partition in self._shard.partitions.items():
-            entities = partition.stages.entities
+        for partition in self._shard.partitions.values():
+            number, entities = partition.stages.origin.partition, partition.stages.entities
             rows = entities.rows_of(entity)
             if rows:
                 return max(number, 0), int(entities.store.head[rows, SEEN].sum())

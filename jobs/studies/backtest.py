@@ -284,8 +284,8 @@ def _reported(notices: list[tuple[str, bytes]]) -> list[tuple[int, dict[str, Any
 
 def _last_reports(shard: Shard) -> list[tuple[int, dict[str, Any]]]:
     """What each partition has not reported of the promise yet."""
-    of = ((number, partition.stages) for number, partition in shard.partitions.items())
-    return [(number, stages.promise.report(stages.promise_replaced)) for number, stages in of]
+    all_stages = (partition.stages for partition in shard.partitions.values())
+    return [(one.origin.partition, one.promise.report(one.promise_replaced)) for one in all_stages]
 
 
 def _promise(result: Backtest, reports: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
