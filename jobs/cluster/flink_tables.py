@@ -31,7 +31,7 @@ def _source(kafka: KafkaSettings, topics: EventTopics, start: str, group: str) -
         "properties.bootstrap.servers": kafka.bootstrap,
         "properties.group.id": group,
         "properties.fetch.max.wait.ms": "5",  # low latency, for a few more requests
-        "properties.partition.discovery.interval.ms": "10000",
+        "scan.topic-partition-discovery.interval": "10 s",  # it replaces the property partition.discovery.interval.ms
         "scan.startup.mode": start,
         **({"properties.auto.offset.reset": "earliest"} if start == STARTS["committed"] else {}),
         "format": "raw",
