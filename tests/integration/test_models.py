@@ -78,7 +78,9 @@ def test_a_model_trained_from_the_topic_is_swapped_in_without_a_restart_and_a_ba
         assert 0.8 * len(whole.X) <= len(spared.X) < len(whole.X)
         assert spared.left_out.endswith(f"{len(whole.X) - len(spared.X)} that were quarantined")
         everything = [Stretch(f"e{k}", Source(partition=p, first=0, last=1500)) for k in range(5) for p in range(4)]
-        assert len(past_of_topic(live.settings, live.topics.events, quarantined=everything).X) == len(whole.X)  # too many to leave out
+        assert len(past_of_topic(live.settings, live.topics.events, quarantined=everything).X) == len(
+            whole.X
+        )  # too many to leave out
         trained = train(registry, "isolation_forest", "isolation_forest", past, {"n_trees": 20})
         assert trained.parent == 1
         assign(trained.version)
