@@ -27,6 +27,7 @@ from streamgauge.jobs.cluster.flink_tables import (
     shard_keys,
 )
 from streamgauge.jobs.cluster.operator_names import execute_with_short_names
+from streamgauge.jobs.kafka.event_topics import refuse_large_topics
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
 from streamgauge.jobs.kafka.topics import read_messages
 from streamgauge.jobs.settings.loading import Settings, load
@@ -79,6 +80,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     tables = StreamTableEnvironment.create(env)
     kafka, batch, job = settings.kafka, settings.batch, settings.job
     topics, events = kafka.topics, kafka.topics.event_topics
+    refuse_large_topics(kafka)
 
     # Kafka -> shard -> batches of a few milliseconds, assembled in the JVM
     tables.execute_sql(events_table(kafka, settings.event.needs_keys))
@@ -86,7 +88,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     shard = shard_expression(keys, batch.sharding, settings.event, events)
     needs_heartbeats = settings.silence is not None or bool(settings.windows)  # time goes on when no event comes
     beats = keys if needs_heartbeats else None
-    batches = batches_by_shard(tables, shard, batch.window, beats, settings.event.needs_keys, events.several)
+    batches = batches_by_shard(tables, shard, batch.window, beats, settings.event.needs_keys, events)
 
     # control messages and feedback, to every task
     messages = message_stream(tables, kafka).broadcast(CONTROL_STATE)

@@ -10,7 +10,7 @@ from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.cluster.entity_sql import entity_sql, quoted
 from streamgauge.jobs.settings.kafka import KafkaSettings
-from streamgauge.udfs.flink.scoring import HEARTBEAT, PLACES
+from streamgauge.udfs.flink.scoring import HEARTBEAT, PARTITIONS, PLACES
 from streamgauge.udfs.settings.event import EventSettings
 from streamgauge.udfs.settings.topics import EventTopics
 
@@ -31,7 +31,7 @@ def _source(kafka: KafkaSettings, topics: EventTopics, start: str, group: str) -
         "properties.bootstrap.servers": kafka.bootstrap,
         "properties.group.id": group,
         "properties.fetch.max.wait.ms": "5",  # low latency, for a few more requests
-        "properties.partition.discovery.interval.ms": "10000",
+        "scan.topic-partition-discovery.interval": "10 s",  # it replaces the property partition.discovery.interval.ms
         "scan.startup.mode": start,
         **({"properties.auto.offset.reset": "earliest"} if start == STARTS["committed"] else {}),
         "format": "raw",
@@ -146,13 +146,21 @@ def shard_expression(keys: list[int], sharding: str, event: EventSettings, topic
     return f"{array}[MOD({number}, {len(keys)}) + 1]"
 
 
+def _numbered(topics: EventTopics) -> str:
+    """SQL expression for the partition of a record; with several names, it says which topic it is of."""
+    if len(topics.names) < 2:
+        return "`partition`"
+    cases = (f"WHEN {quoted(name)} THEN {k * PARTITIONS}" for k, name in enumerate(topics.names))
+    return f"CASE topic {' '.join(cases)} END + `partition`"
+
+
 def batches_by_shard(
     tables: StreamTableEnvironment,
     shard: str,
     window: int,
     heartbeats_to: list[int] | None = None,
     keys: bool = False,
-    topics: bool = False,
+    topics: EventTopics | None = None,
 ) -> KeyedStream:
     """All records of a time window as one row of parallel arrays, keyed by shard.
 
@@ -166,10 +174,13 @@ def batches_by_shard(
         Length of the window, milliseconds.
     heartbeats_to : list of int, optional
         Keys of the shards that get heartbeats (one record at the place `HEARTBEAT`), so that time goes on when no event comes.
-    keys, topics : bool
-        Whether the keys of the records, and the names of their topics, are further arrays.
+    keys : bool
+        Whether the keys of the records are a further array.
+    topics : EventTopics, optional
+        If these are given by a pattern, the names of the topics are a further array.
     """
-    further = ["record_key"] * keys + ["topic_name"] * topics
+    topics = topics or EventTopics()
+    further = ["record_key"] * keys + ["topic_name"] * bool(topics.pattern)
     columns = "".join(f", {name}" for name in further).replace("topic_name", "CAST(topic AS BYTES) AS topic_name")
     collected = "".join(f", ARRAY_AGG({name}) AS {name}s" for name in further)
     arrays = "".join(f", {name}s" for name in further)
@@ -178,7 +189,7 @@ def batches_by_shard(
         "sharded_records",
         tables.sql_query(
             f"""SELECT {shard} AS shard, payload, arrival{columns},
-  `offset` * CAST({PLACES} AS BIGINT) + `partition` AS place,
+  `offset` * CAST({PLACES} AS BIGINT) + {_numbered(topics)} AS place,
   TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', CAST(stamp AS TIMESTAMP(3))) * CAST(1000 AS BIGINT)
     + EXTRACT(MILLISECOND FROM stamp) AS stamp
 FROM event_records"""

@@ -41,6 +41,7 @@ def _command(action: Action, what: str) -> None:
 
 def _show(answer: dict[str, Any]) -> None:
     where = "".join(f"{name} {value}, " for name, value in answer["context"].items())
+    where += f"topic {answer['topic']}, " if "topic" in answer else ""
     where += f"partition {answer['partition']}" + (f", windows {answer['window']}" if answer["window"] else "")
     outcome = "done" if answer["done"] else f"not done: {answer['why']}"
     console.print(

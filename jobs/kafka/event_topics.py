@@ -6,6 +6,7 @@ from kafka import KafkaConsumer, TopicPartition
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.flink.scoring import PARTITIONS
 
 
 def one_topic(kafka: KafkaSettings, chosen: str | None = None) -> str:
@@ -48,6 +49,19 @@ def places(consumer: KafkaConsumer, kafka: KafkaSettings) -> list[TopicPartition
     topics = kafka.topics.event_topics
     names = topics.names or [name for name in sorted(consumer.topics()) if topics.matches(name)]
     return [TopicPartition(name, n) for name in names for n in sorted(consumer.partitions_for_topic(name) or ())]
+
+
+def refuse_large_topics(kafka: KafkaSettings) -> None:
+    """Raise InputError if one of several topics with a name has more partitions than the job can tell apart."""
+    if len(kafka.topics.event_topics.names) < 2:
+        return
+    with clients.consumer(kafka, "look at the topics of events") as consumer:
+        large = [place for place in places(consumer, kafka) if place.partition >= PARTITIONS]
+    if large:
+        raise InputError(
+            f"{large[0].topic} has more than {PARTITIONS} partitions, which is the most with several names in kafka.topics.events: "
+            "write kafka.topics.events_pattern"
+        )
 
 
 def named(kafka: KafkaSettings) -> str:

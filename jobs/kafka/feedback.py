@@ -66,7 +66,7 @@ def about(
     source, end = first["source"], last["source"]
     begun = source.get("first_offset", source.get("opened_offset", source["offset"]))
     last_offset = end.get("last_offset", end["offset"])
-    place = Source(topic=source["topic"], partition=source["partition"], first=begun, last=last_offset)
+    place = Source(topic=source.get("topic"), partition=source["partition"], first=begun, last=last_offset)
     rarest = max(min(record["tail_probability"] for record in records), 1e-300)
     shares = first["contributions"]
     field = max(shares, key=shares.__getitem__, default=None)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 from streamgauge.udfs.settings.base import Hidden, Section
-from streamgauge.udfs.settings.topics import EventTopics
+from streamgauge.udfs.settings.topics import MOST_NAMES, EventTopics
 
 NAME = r"^[a-zA-Z0-9._-]{1,249}$"
 Topic = Annotated[str, Field(pattern=NAME)]
@@ -49,6 +49,10 @@ class TopicSettings(Section):
         names = (events,) if isinstance(events, str) else events
         if not names or not all(re.fullmatch(NAME, name) for name in names):
             raise ValueError("must be the name of a topic, or a list of names: 1 to 249 letters, digits, dots, _ and -")
+        if len(names) > MOST_NAMES:
+            raise ValueError(
+                f"{len(names)} names, but at most {MOST_NAMES} are allowed; events_pattern takes more topics"
+            )
         return events
 
     @field_validator("events_pattern")

@@ -64,21 +64,23 @@ def test_a_model_trained_from_the_topic_is_swapped_in_without_a_restart_and_a_ba
         live.send(events(1500, entities=5))
         live.at_least(live.topics.scores, 1500)
         assert set(versions(live.until(live.topics.alerts, versions))) == {"1"}
-        past = past_of_topic(live.settings, last=1200)
+        past = past_of_topic(live.settings, live.topics.events, last=1200)
         assert past.features == ["x", "y"]
         assert len(past.X) == 1200
-        assert len(past_of_topic(live.settings, {0: (10, 60)}).X) == 50
+        assert len(past_of_topic(live.settings, live.topics.events, {0: (10, 60)}).X) == 50
         with pytest.raises(InputError, match="has no partition 9"):
-            past_of_topic(live.settings, {9: (0, 10)})
+            past_of_topic(live.settings, live.topics.events, {9: (0, 10)})
         quarantined = {stretch.entity for stretch in not_learned(live.settings.kafka, 0)}
         assert {"e1", "e2"} <= quarantined <= {f"e{k}" for k in range(5)}
-        whole = past_of_topic(live.settings)
+        whole = past_of_topic(live.settings, live.topics.events)
         some = [Stretch("e1", Source(partition=p, first=100, last=400)) for p in range(4)]
-        spared = past_of_topic(live.settings, quarantined=some)
+        spared = past_of_topic(live.settings, live.topics.events, quarantined=some)
         assert 0.8 * len(whole.X) <= len(spared.X) < len(whole.X)
         assert spared.left_out.endswith(f"{len(whole.X) - len(spared.X)} that were quarantined")
         everything = [Stretch(f"e{k}", Source(partition=p, first=0, last=1500)) for k in range(5) for p in range(4)]
-        assert len(past_of_topic(live.settings, quarantined=everything).X) == len(whole.X)  # too many to leave out
+        assert len(past_of_topic(live.settings, live.topics.events, quarantined=everything).X) == len(
+            whole.X
+        )  # too many to leave out
         trained = train(registry, "isolation_forest", "isolation_forest", past, {"n_trees": 20})
         assert trained.parent == 1
         assign(trained.version)

@@ -86,3 +86,20 @@ def test_a_pattern_reads_the_topics_that_match_and_those_that_appear_later(clust
     assert {name: int((of == name).sum()) for name in np.unique(of).tolist()} == {first: 1200, later: 1200}
     wanted = expected(live, [first, later])
     assert values(scores) == sorted(text for _, text in wanted.scores)
+
+
+def test_topics_can_be_added_to_a_job_with_saved_state(cluster, tmp_path):
+    prefix = f"added-{time.time_ns()}"
+    first, second = f"{prefix}-pumps", f"{prefix}-valves"
+    one = live_with(cluster, tmp_path, prefix, events=first)
+    send(one, first, events(1500))
+    with one.job() as number:
+        one.at_least(one.topics.scores, 1500)
+        savepoint = one.rest.stop(number)
+    several = live_with(cluster, tmp_path, prefix, events=[first, second])
+    rest = list(events(2000, seed=2))
+    send(several, first, rest[:1000])
+    send(several, second, rest[1000:])
+    with several.job(from_savepoint=savepoint):
+        scores = several.at_least(several.topics.scores, 3500)
+    assert values(scores) == sorted(text for _, text in expected(several, [first, second]).scores)

@@ -106,6 +106,7 @@ class EntityActions:
             "entity": entity,
             "context": situation,
             "partition": self._origin.partition,
+            **self._origin.further,
             "window": self._window or None,
             "events": int(head[SEEN]),
             "last_event": rfc3339(int(head[NEWEST])),

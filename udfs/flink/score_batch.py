@@ -21,8 +21,8 @@ from pyflink.datastream import OutputTag
 from pyflink.datastream.functions import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
 from streamgauge.models.errors import StateError
-from streamgauge.udfs.flink.first_topic import TOPIC_KEY, mark_of_topic
 from streamgauge.udfs.flink.metrics import Metrics
+from streamgauge.udfs.flink.saved_topics import TOPICS_KEY, mark_of_topics
 from streamgauge.udfs.flink.scoring import HEARTBEAT, Scoring
 
 MESSAGE = Types.ROW_NAMED(["key", "value"], [Types.STRING(), Types.STRING()])
@@ -103,7 +103,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         """Score one batch, given as parallel arrays, or let time pass if it is a heartbeat.
 
-        The arrays are payload, place and timestamp; then the key, if it is needed; and the topic, if there may be several.
+        The arrays are payload, place and timestamp; then the key, if it is needed; and the topic, if the topics are given by a pattern.
         """
         shard = ctx.get_current_key()
         shard = shard[0] if isinstance(shard, Row) else shard
@@ -156,12 +156,12 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         Raises
         ------
         StateError
-            It was saved with another number of shards, or with another first topic of several.
+            It was saved with another number of shards, or with other topics.
         """
         saved = dict(self._state.items())
-        mark = mark_of_topic(saved, self._scoring.topics)
+        mark = mark_of_topics(saved, self._scoring.topics)
         if mark is not None:
-            self._state.put(TOPIC_KEY, mark)
+            self._state.put(TOPICS_KEY, mark)
         before, shards = saved.pop(SHARDS_KEY, None), str(self._scoring.shards)
         if before is None:
             self._state.put(SHARDS_KEY, shards.encode())

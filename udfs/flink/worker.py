@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from streamgauge.udfs.events.records import RawBatch
-from streamgauge.udfs.flink.scoring import PLACES, Scoring
+from streamgauge.udfs.flink.scoring import PARTITIONS, PLACES, Scoring
 from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.task import Answer, Job, SavedStateWanted, State, Task
 from streamgauge.udfs.pipeline.warm_up import warm_up
@@ -28,7 +28,7 @@ class Worker:
         settings = PipelineSettings.model_validate_json(scoring.settings_json)
         job = Job(settings, scoring.topics, scoring.feedback_topic, scoring.job, scoring.per_partition)
         self._task = Task(job)
-        self._has_keys, self._has_topics = settings.event.needs_keys, scoring.topics.several
+        self._has_keys, self._topics = settings.event.needs_keys, scoring.topics
         warm_up(settings, self._task.models)
 
     @property
@@ -52,10 +52,13 @@ class Worker:
     def score(self, shard: int, value: Any, saved: State | None) -> Done | None:
         """Score a batch, given as parallel arrays (see `ScoreBatch.process_element`); None if the saved state is needed."""
         places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
-        further = list(value[3:])
-        keys = further.pop(0) if self._has_keys else None
-        topics = [bytes(name).decode() for name in further.pop(0)] if self._has_topics else None
-        raw = RawBatch(value[0], places % PLACES, places // PLACES, stamps, keys, topics)
+        partitions, topics = places % PLACES, None
+        if self._topics.pattern:
+            topics = [bytes(name).decode() for name in value[-1]]
+        elif self._topics.several:
+            topics = [self._topics.names[k] for k in (partitions // PARTITIONS).tolist()]
+            partitions %= PARTITIONS
+        raw = RawBatch(value[0], partitions, places // PLACES, stamps, value[3] if self._has_keys else None, topics)
         try:
             return self._task.process(shard, raw, saved), self._task.levels()
         except SavedStateWanted:

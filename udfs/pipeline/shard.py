@@ -240,7 +240,7 @@ class Shard:
     def restore(self, saved: Iterable[tuple[str, bytes]]) -> None:
         """Read the state of an earlier run: all pairs of key and value that its results wrote and did not delete.
 
-        The state of a topic that is not one of `topics` is left as it is.
+        The state of a topic that does not match the pattern any more is left as it is.
         """
         by_partition: dict[str, dict[str, bytes]] = {}
         for key, value in saved:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
+MOST_NAMES = 16  # of topics; a pattern takes more
+
 
 @dataclass(frozen=True, slots=True)
 class EventTopics:

@@ -53,6 +53,7 @@ def test_a_pattern_may_be_written_with_what_java_and_python_read_alike(pattern):
         ({"events": []}, r"kafka.topics.events: must be the name of a topic, or a list of names.*\(is \[\]\)"),
         ({"events": "a;b"}, r"kafka.topics.events: must be the name of a topic.*'a;b'"),
         ({"events": ["a", "b c"]}, r"must be the name of a topic.*'b c'"),
+        ({"events": [f"t{k}" for k in range(17)]}, "17 names, but at most 16 are allowed; events_pattern takes more"),
         ({"events": ["a", "a"]}, "each topic needs a name of its own, a is used twice"),
         ({"events": ["a", "alerts"]}, "each topic needs a name of its own, alerts is used twice"),
         ({"events": "a", "events_pattern": "b.*"}, "events and events_pattern exclude each other"),

@@ -81,7 +81,7 @@ def found():
             judged(2, "false"),
             judged(99, "true"),
         ],
-        effect=compared({("e", 0, 1), ("e", 0, 2)}, {("e", 0, 1)}, [], 500),
+        effect=compared({("e", "events", 0, 1), ("e", "events", 0, 2)}, {("e", "events", 0, 1)}, [], 500),
     )
 
 
@@ -172,7 +172,15 @@ def test_avoided_and_lost_incidents_are_counted_by_feedback():
         place = Source(partition=0, first=offset, last=offset + 5)
         return judged(0, verdict, source=place).model_copy(update={"alert_id": f"{offset}"})
 
-    without = {("e0", 0, offset) for offset in (10, 20, 30, 40)}
-    effect = compared(without, {("e0", 0, 40), ("e0", 0, 50)}, [at(10, "false"), at(20, "true")], 1000)
+    without = {("e0", "events", 0, offset) for offset in (10, 20, 30, 40)}
+    with_it = {("e0", "events", 0, offset) for offset in (40, 50)}
+    effect = compared(without, with_it, [at(10, "false"), at(20, "true")], 1000)
     assert effect.avoided == {"false": 1, "true": 1, "unjudged": 1}
     assert (effect.alerts_without, effect.alerts_with, effect.added) == (4, 2, 1)
+
+
+def test_feedback_on_one_topic_does_not_count_for_the_same_offsets_of_another():
+    place = Source(topic="pumps", partition=0, first=10, last=15)
+    feedback = [judged(0, "true", source=place)]
+    without = {("e0", topic, 0, 10) for topic in ("pumps", "valves")}
+    assert compared(without, set(), feedback, 1000).avoided == {"false": 0, "true": 1, "unjudged": 1}
