@@ -17,7 +17,6 @@ the trainer can be killed at any point: when it is started again, it continues f
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -30,7 +29,7 @@ from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.retraining.backoff import REJECTING, REMEMBERED, Backoff, Clock
 from streamgauge.jobs.retraining.history import examined, past_since_drift
 from streamgauge.jobs.retraining.metrics import TrainerMetrics
-from streamgauge.jobs.retraining.notices import STEP, steps_since
+from streamgauge.jobs.retraining.notices import STEP, event_of, steps_since
 from streamgauge.jobs.retraining.probes import CLEARLY_FEWER, ENOUGH_PROBES, finds_more, shadow_lead
 from streamgauge.jobs.retraining.rating import AS_GOOD, Comparison, compare
 from streamgauge.jobs.settings.loading import RetrainSettings, Settings
@@ -128,22 +127,33 @@ class Trainer:
             while not once or time.monotonic() - idle < IDLE:
                 self.answer_due()
                 for record in (r for batch in consumer.poll(500).values() for r in batch):
-                    self.handle(json.loads(record.value))
+                    if event := event_of(record.value):
+                        self.handle(event)
+                    else:
+                        self.say(f"{record.topic}, offset {record.offset}: no message about a model, ignored")
                     consumer.commit()  # after handling: a message may be handled twice, but none is lost
                     done += 1
                     idle = time.monotonic()
         return done
 
     def handle(self, event: dict[str, Any]) -> None:
-        """Handle one message. What cannot be done is reported, and the trainer goes on."""
+        """Handle one message. What cannot be done is reported, and the trainer goes on, whatever the message holds."""
         kind, data = event["type"].removeprefix("io.streamgauge."), event["data"]
+        if kind not in ("retrain.requested", "model.compared"):
+            return
         try:
-            if kind == "retrain.requested":
+            if data["model"] not in (*self.settings.models.use, *self.registry.names()):
+                self.say(f"{kind}: there is no model {data['model'][:100]!r}, ignored")
+            elif kind == "retrain.requested":
                 self.retrain(data)
-            elif kind == "model.compared":
+            else:
                 self.judge(data)
-        except StreamgaugeError as error:
-            self._report("failed", data["model"], {"why": str(error), "request": data.get("request")})
+        except Exception as error:  # also what a message lacks, and a registry that is away
+            why = str(error) if isinstance(error, StreamgaugeError) else f"{type(error).__name__}: {error}"
+            request = data.get("request")
+            self._report(
+                "failed", data["model"], {"why": why, "request": request if isinstance(request, str) else None}
+            )
 
     def answer_due(self) -> None:
         """Answer the requests whose wait is over."""
@@ -279,7 +289,7 @@ class Trainer:
             manifest = self.registry.manifest(name, version)
             if manifest.parent != asked or manifest.request is None:
                 continue
-            of_another_partition = manifest.request.split("/")[-2] != partition
+            of_another_partition = manifest.request.split("/")[-2:-1] != [partition]
             trained_since = (manifest.history.last or since) >= since
             answers_too = of_another_partition and trained_since and not self.backoff.is_rejected(name, version)
             if manifest.request == data["request"] or answers_too:
@@ -295,13 +305,10 @@ class Trainer:
         if (aliases.get("live"), aliases.get("shadow")) != (live, shadow) or FROZEN in aliases:
             return
         counts = self._compared.setdefault((name, live, shadow), dict.fromkeys(COUNTED, 0))
-        counts["events"] += data["events"]
-        counts["live_alerts"] += data["both"] + data["only_live"]
-        counts["shadow_alerts"] += data["both"] + data["only_shadow"]
-        counts["both"] += data["both"]
-        counts["promised"] += data["threshold"] * data["events"]
-        for what in ("probes", "live_right", "shadow_right"):
-            counts[what] += data[what]
+        alerts = {"live_alerts": data["both"] + data["only_live"], "shadow_alerts": data["both"] + data["only_shadow"]}
+        alerts |= {what: data[what] for what in ("events", "both", "probes", "live_right", "shadow_right")}
+        alerts["promised"] = data["threshold"] * data["events"]
+        counts |= {what: counts[what] + number for what, number in alerts.items()}
         either = counts["live_alerts"] + counts["shadow_alerts"] - counts["both"]
         figures = {"live": live, "shadow": shadow, **counts, "agreement": counts["both"] / either if either else None}
         if shadow < live:
@@ -382,8 +389,11 @@ class Trainer:
             if (request := self.registry.waiting(name)) is not None:
                 self.backoff.note("deferred", name, {"asked": request}, 0)
         for event in self.past_steps(int(1000 * self.clock()) - REMEMBERED):
-            at = epoch_milliseconds(event["time"])
-            self.backoff.note(event["type"].removeprefix(STEP), event["data"]["model"], event["data"], at)
+            name, step = event["data"]["model"], event["type"].removeprefix(STEP)
+            try:
+                self.backoff.note(step, name, event["data"], epoch_milliseconds(event["time"]))
+            except (KeyError, TypeError, ValueError) as error:
+                self.say(f"{name}: a notice {step!r} cannot be read ({type(error).__name__}: {error}), ignored")
 
     def reconcile(self) -> None:
         """Send the jobs the roles that the aliases name.
@@ -432,8 +442,11 @@ class Trainer:
     def _keep_waiting(self, name: str) -> None:
         """Keep the deferred request of a model in the registry, or remove it once it is answered."""
         request = self.backoff.deferred(name)
-        if request != self.registry.waiting(name):
-            self.registry.keep_waiting(name, request)
+        try:
+            if request != self.registry.waiting(name):
+                self.registry.keep_waiting(name, request)
+        except (OSError, ModelError) as error:  # the notices hold the request, too
+            self.say(f"{name}: the waiting request cannot be kept in the registry: {error}")
 
     # ---- Kafka; tests replace these ------------------------------------------------------------------------------------
 

@@ -33,5 +33,17 @@ def steps_since(kafka: KafkaSettings, since: int) -> Iterator[dict[str, Any]]:
         The broker does not answer.
     """
     for record in records_since(kafka, kafka.topics.notices, since):
-        if _STEP_BYTES in record.value:
-            yield json.loads(record.value)
+        if _STEP_BYTES in (record.value or b"") and (event := event_of(record.value)):
+            yield event
+
+
+def event_of(value: bytes | None) -> dict[str, Any] | None:
+    """The CloudEvent about a model in a record; None if the record holds anything else, whatever it is."""
+    try:
+        event = json.loads(value or b"")
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        return None
+    data = event.get("data")
+    return event if isinstance(data, dict) and isinstance(data.get("model"), str) else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamgauge.models.catalog import COHORT, FITTED, REMOVED, why_unknown
-from streamgauge.models.contract import MOST_BYTES
-from streamgauge.udfs.scoring.detectors import COLUMNS, OWN
+from streamgauge.udfs.scoring.memory import check_memory
 
 if TYPE_CHECKING:
     from streamgauge.jobs.settings.loading import Settings
@@ -17,14 +16,7 @@ def check(settings: Settings) -> None:
     if unknown := [name for name in settings.retrain.candidates if name not in FITTED]:
         why = f", {why_unknown(unknown[0])}" if unknown[0] in REMOVED else f"; these are: {', '.join(FITTED)}"
         raise ValueError(f"retrain.candidates: {unknown[0]!r} is none that is trained{why}")
-    most = settings.event.max_fields
-    for name, kind in COHORT.items():
+    for name in COHORT:
         section = getattr(settings.detectors, name)
-        if section is None:
-            continue
-        size = kind.bytes_for(min(most, kind.max_fields) * COLUMNS[kind.input_kind], **section.model_dump(exclude=OWN))
-        if size > MOST_BYTES:
-            raise ValueError(
-                f"detectors.{name} would take {size / 1e6:.0f} MB for each partition with event.max_fields {most}; "
-                f"{MOST_BYTES / 1e6:.0f} MB are allowed: make it smaller, or look at fewer fields"
-            )
+        if section is not None:
+            check_memory(name, section, settings.event.max_fields)

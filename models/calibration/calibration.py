@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any, ClassVar, Self
 
@@ -9,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 from streamgauge.models.contract import Floats
-from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.models.errors import StateError
+from streamgauge.models.persistence.codec import demand, pack, unpack
 
 BINS = 1024
 LOW, HIGH = -14.0, 14.0  # range of ln(raw score) that the bins resolve, 2.8 % each
@@ -127,9 +129,18 @@ class TailCalibrator:
     def from_state(cls, state: bytes) -> Self:
         """The calibrator that `to_state` saved; StateError where the bytes are none."""
         meta, arrays = unpack(state, cls.name, cls.state_version)
+        numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in meta.values())
+        if (
+            set(meta) != set(inspect.signature(cls).parameters)
+            or not numbers
+            or meta["memory"] < 1
+            or not 0 < meta["rare"] < 1
+        ):
+            raise StateError(f"the {cls.name} state has settings that do not fit: {meta}")
         calibrator = cls(**meta)
-        calibrator._counts, calibrator._sums = arrays["counts"], arrays["sums"]
-        calibrator._above, calibrator._numbers = arrays["above"], arrays["numbers"]
+        counts, sums, above = (demand(arrays, name, np.float64, (BINS,)) for name in ("counts", "sums", "above"))
+        calibrator._counts, calibrator._sums, calibrator._above = counts, sums, above
+        calibrator._numbers = demand(arrays, "numbers", np.float64, calibrator._numbers.shape)
         return calibrator
 
 

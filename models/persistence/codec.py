@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any
 
@@ -69,6 +70,50 @@ def unpack(state: bytes, kind: str, version: int) -> tuple[dict[str, Any], dict[
         raise StateError(f"the {kind} state has format {header.version}, this code reads {version}: {newer}")
     if zlib.crc32(body) != header.crc:
         raise StateError(f"the {kind} state is damaged: its checksum does not fit")
+    try:
+        return header.meta, _arrays(header, body, kind)
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+        SyntaxError,
+    ) as error:  # what numpy raises at a description that is none
+        raise StateError(f"the {kind} state is damaged: {error}") from error
+
+
+def demand(
+    arrays: dict[str, npt.NDArray[Any]], name: str, dtype: npt.DTypeLike, shape: tuple[int | None, ...]
+) -> npt.NDArray[Any]:
+    """An array that a kernel relies on, because kernels do not check their places.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+    name : str
+    dtype : dtype
+    shape : tuple of int or None
+        None is any length from 1.
+
+    Raises
+    ------
+    StateError
+        It is missing, or of another type or shape.
+    """
+    array = arrays.get(name)
+    if array is None:
+        raise StateError(f"the array {name!r} is missing")
+    fits = len(array.shape) == len(shape) and all(
+        n >= 1 if wanted is None else n == wanted for n, wanted in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype != dtype or not fits:
+        wanted_shape = ", ".join("any" if n is None else str(n) for n in shape)
+        raise StateError(
+            f"the array {name!r} is {array.dtype}{list(array.shape)}, it must be {np.dtype(dtype)}[{wanted_shape}]"
+        )
+    return array
+
+
+def _arrays(header: _Header, body: memoryview, kind: str) -> dict[str, npt.NDArray[Any]]:
     arrays: dict[str, npt.NDArray[Any]] = {}
     at = 0
     for name, described, shape in header.arrays:
@@ -76,11 +121,13 @@ def unpack(state: bytes, kind: str, version: int) -> tuple[dict[str, Any], dict[
         parts = [dtype.fields[n][0] for n in dtype.names] if dtype.names and dtype.fields else [dtype]
         if any(part.base.kind not in _ALLOWED for part in parts):
             raise StateError(f"the {kind} state holds an array of type {dtype}, which is not allowed")
-        count = int(np.prod(shape, dtype=np.int64))
+        if any(n < 0 for n in shape):
+            raise ValueError(f"an array has the shape {shape}")
+        count = math.prod(shape)
         array = np.frombuffer(body, dtype, count, at).reshape(shape).copy()
         arrays[name] = array
         at += array.nbytes
-    return header.meta, arrays
+    return arrays
 
 
 def _field(described: list[Any]) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from streamgauge.models.errors import ModelError
 
 FORMAT = 1
@@ -127,6 +127,17 @@ class Manifest(_Part):
     signature: str | None = None
     key: str | None = None
 
+    @model_validator(mode="after")
+    def _of_equal_length(self) -> Manifest:
+        lists: dict[str, list[Any]] = {"centre": self.centre, "scale": self.scale}
+        lists |= {"history.low": self.history.low, "history.high": self.history.high}
+        if self.distribution is not None:
+            lists |= {"distribution.edges": self.distribution.edges, "distribution.shares": self.distribution.shares}
+        for key, numbers in lists.items():
+            if len(numbers) != len(self.features):
+                raise ValueError(f"{key} has {len(numbers)} entries for {len(self.features)} features")
+        return self
+
     def signed_part(self) -> bytes:
         """The bytes that are signed: everything but the signature, in one normal form; missing values are left out."""
         return json.dumps(
@@ -145,7 +156,7 @@ class Manifest(_Part):
         try:
             plain = json.loads(text)
             found = plain.get("format")
-        except (ValueError, AttributeError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise ModelError(f"the manifest of {where} is damaged: {error}") from error
         if isinstance(found, int) and found > FORMAT:
             raise ModelError(

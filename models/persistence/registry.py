@@ -17,9 +17,10 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import fsspec
+import msgspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 from streamgauge.models.calibration.calibration import TailCalibrator
@@ -33,10 +34,21 @@ from streamgauge.models.persistence.manifest import Manifest, Variant, named
 
 CALIBRATOR = "calibrator.bin"
 GRACE = 3600.0  # seconds for which files that no manifest names are kept: their writer may not have finished
+MOST_TEXT = 20_000_000  # bytes of a manifest, an alias or a waiting request
 KEPT_HISTORY = 50  # earlier versions that an alias remembers
 SUFFIX = ".json"
+ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,99}")
 WAITING = "waiting.json"
 SCORE = "(score)"  # name of the row of a reference for the model's raw scores
+
+
+class _Entry(TypedDict):
+    """What an alias stood for, since when, who moved it, and why."""
+
+    version: int
+    at: str
+    by: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,7 @@ class Registry:
         ModelError
             There is no such alias or version.
         """
-        if isinstance(which, int) or which.isdigit():
+        if isinstance(which, int) or which.isdecimal():
             return self.manifest(name, int(which)).version
         entries = self._alias(name, which)
         if not entries:
@@ -154,10 +166,16 @@ class Registry:
             raise ModelError(f"{where} is a {manifest.detector}, {why_unknown(manifest.detector)}")
         kind = FITTED[manifest.detector]
         described = manifest.variants[variant]
-        memory = max(described.size, kind.bytes_for(len(manifest.features), **manifest.settings))
+        try:
+            memory = max(described.size, int(kind.bytes_for(len(manifest.features), **manifest.settings)))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ModelError(f"{where} has settings that do not fit: {error}") from error
         if memory > MOST_BYTES:
             raise ModelError(f"{where} would take {memory / 1e6:.0f} MB, a model may take {MOST_BYTES / 1e6:.0f} MB")
-        files = {file: self._content(name, digest, f"{where}, {file}") for file, digest in described.files.items()}
+        files, left = {}, described.size
+        for file, digest in described.files.items():
+            files[file] = self._content(name, digest, f"{where}, {file}", left)
+            left -= len(files[file])
         try:
             detector = kind.from_files(files)
             calibrator = TailCalibrator.from_state(files.get(CALIBRATOR, b""))
@@ -168,7 +186,10 @@ class Registry:
                 f"{where} takes {detector.width} features and {detector.steps} steps, its manifest names "
                 f"{len(manifest.features)} and {manifest.steps}"
             )
-        return LoadedModel(manifest, variant, detector, calibrator, *_reference(manifest))
+        try:
+            return LoadedModel(manifest, variant, detector, calibrator, *_reference(manifest))
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"{where} has distributions that do not fit: {error}") from error
 
     # ---- changing -----------------------------------------------------------------------------------------------------
 
@@ -214,8 +235,6 @@ class Registry:
 
     def point(self, name: str, alias: str, version: int, by: str = "", why: str = "") -> None:
         """Make an alias stand for a version."""
-        if not re.fullmatch(r"[a-z][a-z0-9_-]*", alias):
-            raise ModelError(f"{alias!r} cannot be an alias: small letters, digits, '_' and '-', a letter first")
         self.manifest(name, version)
         now = {"version": version, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": by, "why": why}
         entries = [now, *self._alias(name, alias)][:KEPT_HISTORY]
@@ -281,7 +300,7 @@ class Registry:
         text = self._read(f"{named(name)}/{WAITING}")
         try:
             return None if text is None else dict(json.loads(text))
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ModelError(f"the waiting request of {name} is damaged: {error}: delete {name}/{WAITING}") from error
 
     def keep_waiting(self, name: str, request: dict[str, Any] | None) -> None:
@@ -308,14 +327,19 @@ class Registry:
         except FileNotFoundError:
             return []
 
-    def _read(self, below: str) -> bytes | None:
+    def _read(self, below: str, most: int = MOST_TEXT) -> bytes | None:
+        """The bytes of a file; None if there is none. ModelError if there are more than `most`."""
+        path = self._path(below)
         try:
-            return bytes(self._fs.cat_file(self._path(below)))
+            if (size := self._fs.size(path) or 0) > most:
+                raise ModelError(f"{below} in {self.url} has {size} bytes, it may have {most}")
+            return bytes(self._fs.cat_file(path))
         except FileNotFoundError:
             return None
 
-    def _content(self, name: str, digest: str, where: str) -> bytes:
-        data = self._read(f"{name}/files/{digest}") if re.fullmatch(r"[0-9a-f]{64}", digest) else None
+    def _content(self, name: str, digest: str, where: str, most: int) -> bytes:
+        """A file of a version; `most` are the bytes that its manifest leaves for it."""
+        data = self._read(f"{name}/files/{digest}", most) if re.fullmatch(r"[0-9a-f]{64}", digest) else None
         if data is None:
             raise ModelError(f"{where}: the file is missing in {self.url}")
         if hashlib.sha256(data).hexdigest() != digest:
@@ -357,15 +381,20 @@ class Registry:
         return part
 
     def _alias_names(self, name: str) -> list[str]:
-        return [
-            f.removesuffix(SUFFIX) for f in self._listed(f"{named(name)}/aliases") if f.endswith(SUFFIX) and f[0] != "."
-        ]
+        found = [f.removesuffix(SUFFIX) for f in self._listed(f"{named(name)}/aliases") if f.endswith(SUFFIX)]
+        return [alias for alias in found if ALIAS.fullmatch(alias)]
 
     def _alias(self, name: str, alias: str) -> list[dict[str, Any]]:
+        """What an alias stood for, newest first. The name of an alias is a part of a path, so it is checked."""
+        if not ALIAS.fullmatch(alias):
+            raise ModelError(
+                f"{alias[:100]!r} cannot be an alias: small letters, digits, '_' and '-', a letter first, 100 at most"
+            )
         text = self._read(f"{named(name)}/aliases/{alias}{SUFFIX}")
         try:
-            return [] if text is None else list(json.loads(text))
-        except ValueError as error:
+            entries: list[Any] = [] if text is None else msgspec.json.decode(text, type=list[_Entry])
+            return entries
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise ModelError(f"the alias {alias!r} of {name} is damaged: {error}") from error
 
     def _check_signature(self, manifest: Manifest, where: str) -> None:
@@ -387,6 +416,8 @@ def _reference(manifest: Manifest) -> tuple[Reference | None, tuple[str, ...]]:
         return None, ()
     names = ((SCORE,) if manifest.distribution_of_scores else ()) + tuple(manifest.features)
     edges, shares = (np.vstack([getattr(one, of) for one in known]) for of in ("edges", "shares"))
+    if edges.shape[1] + 1 != shares.shape[1] or not len(edges) == len(shares) == len(names):
+        raise ValueError(f"{len(names)} rows have edges {edges.shape} and shares {shares.shape}")
     return Reference(edges, shares), names
 
 

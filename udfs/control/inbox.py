@@ -6,7 +6,16 @@ from dataclasses import dataclass
 
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.feedback import Feedback, parse_feedback
-from streamgauge.udfs.control.messages import ControlMessage, EntityAction, ModelVersion, check, key_of, parse
+from streamgauge.udfs.control.messages import (
+    ControlMessage,
+    DetectorVersion,
+    EntityAction,
+    ModelVersion,
+    check,
+    key_of,
+    parse,
+)
+from streamgauge.udfs.scoring.memory import check_memory
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
@@ -114,6 +123,11 @@ class Inbox:
         """Read and check a control message, and load the version of a model that it names."""
         message = parse(text)
         check(message, self._settings)
+        if isinstance(message, DetectorVersion):
+            try:
+                check_memory(message.detector, message.settings, self._settings.event.max_fields)
+            except ValueError as error:
+                raise SettingsError(f"control message: {error}") from error
         if isinstance(message, ModelVersion):
             self._models.take(message)
         return message

@@ -13,7 +13,7 @@ from streamgauge.udfs.control.shares import place_of
 from streamgauge.udfs.settings.base import Probability, Section, parsed
 from streamgauge.udfs.settings.detectors import HalfSpaceTreesSettings
 from streamgauge.udfs.settings.pipeline import Maintenance, PipelineSettings
-from streamgauge.udfs.settings.rules import Rule
+from streamgauge.udfs.settings.rules import RuleList
 
 
 class Threshold(Section):
@@ -51,14 +51,14 @@ class Rules(Section):
     """Replaces all rules."""
 
     type: Literal["rules"]
-    rules: tuple[Rule, ...]
+    rules: RuleList
 
 
 class MaintenanceWindows(Section):
     """Replaces all maintenance windows."""
 
     type: Literal["maintenance"]
-    windows: tuple[Maintenance, ...]
+    windows: tuple[Maintenance, ...] = Field(max_length=1000)
 
 
 class Weights(Section):

@@ -15,7 +15,7 @@ import numpy as np
 from streamgauge.models.contract import Flags, Floats
 from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.events.schema import as_float
-from streamgauge.udfs.settings.rules import Rule, compiled
+from streamgauge.udfs.settings.rules import MOST_ITEMS, MOST_TEXT, Rule, compiled, goes_through_lists
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -107,10 +107,13 @@ class RuleBook:
     def _evaluate(self, rule: Rule, program: Any, names: list[str], events: Events) -> tuple[Flags, int]:
         """Which events break a rule, bool[n], and for how many it could not be evaluated."""
         violated, failed = np.zeros(len(events), np.bool_), 0
+        most = MOST_ITEMS if goes_through_lists(rule.when) else None
         for i, value in enumerate(events.values):
             try:
                 given = {name: _given(name, value, int(events.times[i])) for name in names}
-                violated[i] = program.execute({name: item for name, item in given.items() if item is not None}) is True
+                given = {name: item for name, item in given.items() if item is not None}
+                _check_size(given, most)
+                violated[i] = program.execute(given) is True
             except (RuntimeError, KeyError):  # the event has no such field
                 continue
             except Exception as error:  # whatever is wrong with one record must not stop the others
@@ -119,6 +122,20 @@ class RuleBook:
                     self._failed.add(rule.id)
                     log.warning("rule %s cannot be evaluated on some events: %s", rule.id, error)
         return violated, failed
+
+
+def _check_size(given: dict[str, Any], most: int | None) -> None:
+    """Raise ValueError if an event would make an expression slow: a long text, or lists with more than `most` items in all."""
+    items, waiting = 0, list(given.values())
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str) and len(item) > MOST_TEXT:
+            raise ValueError(f"a text has {len(item)} characters, a rule is given {MOST_TEXT} at most")
+        if isinstance(item, dict | list):
+            waiting += item.values() if isinstance(item, dict) else item
+            items += len(item)
+        if most is not None and items > most:
+            raise ValueError(f"the rule goes through more than {most} items")
 
 
 def _given(name: str, value: dict[str, Any], time: int) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.models.errors import SettingsError
+from streamgauge.models.errors import ModelError, SettingsError
 from streamgauge.models.persistence.registry import LoadedModel, Registry
 from streamgauge.udfs.control.messages import ModelVersion
 from streamgauge.udfs.control.shares import is_canary
@@ -204,7 +204,10 @@ class Models:
         # One call before the model is used: what it compiles or opens at its first call must not delay a batch.
         usual = np.array(loaded.manifest.centre)
         steps = (loaded.detector.steps,) if loaded.detector.sequence else ()
-        loaded.detector.explain_many(np.broadcast_to(usual, (2, *steps, len(usual))))
+        try:
+            loaded.detector.explain_many(np.broadcast_to(usual, (2, *steps, len(usual))))
+        except Exception as error:  # whatever its files lead to, the version before stays
+            raise ModelError(f"{name} version {version} cannot score: {type(error).__name__}: {error}") from error
         self.at_work[member] = loaded
         log.info("model %s: version %s at work", member, version)
 

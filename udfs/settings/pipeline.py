@@ -14,7 +14,7 @@ from streamgauge.udfs.settings.detectors import DetectorSettings
 from streamgauge.udfs.settings.event import EventSettings
 from streamgauge.udfs.settings.local_time import Holidays, TimeZone
 from streamgauge.udfs.settings.promise import FalseIncidents, Promise, false_incidents
-from streamgauge.udfs.settings.rules import Rule
+from streamgauge.udfs.settings.rules import RuleList
 
 MOST_OVERLAP = 100  # largest number of windows that may contain the same event
 LOOK_EVERY = 200  # events between two decisions about the kind of a young stream; other intervals are multiples of it
@@ -198,7 +198,7 @@ class DecideSettings(Section):
         default_factory=dict,
         description="Steps of severity by entity, with * and ? as in file names; the first that fits counts: {db-*: 1, test-*: -3}.",
     )
-    rules: tuple[Rule, ...] = Field(
+    rules: RuleList = Field(
         (), description="Expressions that no event may fulfil. A control message replaces them all."
     )
     maintenance: tuple[Maintenance, ...] = Field(

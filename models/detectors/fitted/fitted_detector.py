@@ -12,7 +12,7 @@ import numpy.typing as npt
 from streamgauge.models.contract import Floats, Ints, checked, share
 from streamgauge.models.detectors.fitted.normalisation import Normalisation
 from streamgauge.models.errors import NotReadyError, StateError, WidthError
-from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.models.persistence.codec import demand, pack, unpack
 
 ARRAYS = "arrays.bin"  # file of an artefact; each network is a file .onnx
 LEAST_ROWS = 64
@@ -102,6 +102,10 @@ class FittedDetector(ABC):
     def _expected(self, Z: Floats) -> Floats:
         """Expected value of each field of each event, normalised, float64[n, d]; here the fields' centres."""
         return np.zeros((Z.shape[0], Z.shape[-1]))
+
+    @abstractmethod
+    def _check(self) -> None:
+        """Raise StateError if `arrays` or `networks` are not as `_rate` and `_weights` rely on; a model file is not trusted."""
 
     @classmethod
     @abstractmethod
@@ -245,14 +249,27 @@ class FittedDetector(ABC):
         if ARRAYS not in files:
             raise StateError(f"the {cls.name} model has no file {ARRAYS}")
         meta, arrays = unpack(files[ARRAYS], cls.name, cls.state_version)
-        detector = cls(**meta["settings"])
-        if "centre" in arrays:
-            detector._normalisation = Normalisation(arrays.pop("centre"), arrays.pop("scale"))
-        detector.arrays, detector.curve, detector.chosen = arrays, meta["curve"], meta["chosen"]
-        for name in meta["networks"]:
+        try:
+            detector = cls(**meta["settings"])
+            detector.curve, detector.chosen = meta["curve"], meta["chosen"]
+            names = [str(name) for name in meta["networks"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise StateError(f"the {cls.name} model has settings that do not fit: {error}") from error
+        if type(detector.steps) is not int or detector.steps < 1:
+            raise StateError(f"the {cls.name} model has {detector.steps!r} steps, it must be a number from 1")
+        for name in names:
             if f"{name}.onnx" not in files:
                 raise StateError(f"the {cls.name} model has no file {name}.onnx")
             detector.networks[name] = files[f"{name}.onnx"]
+        detector.arrays = arrays
+        if "centre" in arrays:
+            centre = demand(arrays, "centre", np.float64, (None,))
+            detector._normalisation = Normalisation(centre, demand(arrays, "scale", np.float64, centre.shape))
+            del arrays["centre"], arrays["scale"]
+            try:
+                detector._check()
+            except StateError as error:
+                raise StateError(f"the {cls.name} model does not fit: {error}") from error
         return detector
 
     def to_state(self) -> bytes:

@@ -11,6 +11,7 @@ from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
 from streamgauge.models.detectors.fitted.synthetic_anomalies import without_strangest
 from streamgauge.models.lazy_modules import load_module
+from streamgauge.models.persistence.codec import demand
 
 RIDGE = 1e-3  # added to every variance, of normalised values
 FULL = 64  # fields up to which components have a full covariance
@@ -87,6 +88,13 @@ class GaussianMixture(FittedDetector):
             "densest": np.zeros(1),
         }
         self.arrays["densest"] = -self._likeliest(Z)[0].min(keepdims=True)
+
+    def _check(self) -> None:
+        d = self.normalisation.centre.size
+        components = len(demand(self.arrays, "means", np.float64, (None, d)))
+        demand(self.arrays, "precision", np.float64, (components, d if d <= FULL else 1, d))
+        demand(self.arrays, "log_weights", np.float64, (components,))
+        demand(self.arrays, "densest", np.float64, (1,))
 
     def _likeliest(self, Z: Floats) -> tuple[Floats, Floats, Floats]:
         a = self.arrays

@@ -9,10 +9,13 @@ from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
 from streamgauge.models.detectors.fitted.synthetic_anomalies import without_strangest
+from streamgauge.models.errors import StateError
 from streamgauge.models.evaluation.tree_shap import tree_shap
 from streamgauge.models.lazy_modules import load_module
+from streamgauge.models.persistence.codec import demand
 
 NODE_BYTES = 40
+DEEPEST = 64  # levels of a tree; one that is grown from n events has about log2(n)
 
 
 class IsolationForest(FittedDetector):
@@ -81,6 +84,22 @@ class IsolationForest(FittedDetector):
         self.arrays["depth"] = depth + average_depth(self.arrays["size"])
         self.arrays["usual"] = average_depth(np.array([float(grown.max_samples_)]))
 
+    def _check(self) -> None:
+        a, d = self.arrays, self.normalisation.centre.size
+        roots = demand(a, "roots", np.int32, (None,))
+        left = demand(a, "left", np.int32, (None,))
+        for name in ("feature", "right"):
+            demand(a, name, np.int32, left.shape)
+        for name in ("cut", "size", "depth"):
+            demand(a, name, np.float64, left.shape)
+        demand(a, "usual", np.float64, (1,))
+        inner = left >= 0
+        if not ((a["feature"][inner] >= 0) & (a["feature"][inner] < d)).all():
+            raise StateError(f"a tree looks at a field that is none of its {d}")
+        if not (a["size"] > 0).all():
+            raise StateError("a node of a tree has no events")
+        _check_trees(roots, left, a["right"], inner)
+
     def _rate(self, Z: Floats) -> Floats:
         a = self.arrays
         total = np.empty(len(Z))
@@ -100,6 +119,22 @@ def average_depth(sizes: Floats) -> Floats:
     n = np.maximum(sizes, 2.0)
     depth = 2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n
     return np.where(sizes <= 1.0, 0.0, np.where(sizes == 2.0, 1.0, depth))
+
+
+def _check_trees(roots: Any, left: Any, right: Any, inner: Any) -> None:
+    """Raise StateError if the nodes are not trees: a place out of range, two ways to a node, a circle, or too many levels."""
+    places = np.concatenate((roots, left[inner], right[inner]))
+    if not ((places >= 0) & (places < len(left))).all():
+        raise StateError(f"a tree has a node out of its {len(left)}")
+    if len(np.unique(places)) < len(places):
+        raise StateError("a node is in two places of the trees")
+    level = roots
+    for _ in range(DEEPEST):
+        level = level[inner[level]]
+        level = np.concatenate((left[level], right[level]))
+        if not len(level):
+            return
+    raise StateError(f"a tree has more than {DEEPEST} levels")
 
 
 def _depths(tree: Any) -> Floats:

@@ -15,6 +15,8 @@ from streamgauge.models.detectors.fitted.synthetic_anomalies import (
     synthetic_anomalies,
     without_strangest,
 )
+from streamgauge.models.errors import StateError
+from streamgauge.models.persistence.codec import demand
 
 NEIGHBOURS = (10, 20, 35, 50)  # numbers that are tried
 
@@ -87,6 +89,16 @@ class LocalOutlierFactor(FittedDetector):
             "density": 1.0 / (np.maximum(far, reach[places]).mean(axis=1) + 1e-10),
             "neighbours": np.array([k]),
         }
+
+    def _check(self) -> None:
+        events = demand(self.arrays, "events", np.float64, (None, self.normalisation.centre.size))
+        demand(self.arrays, "reach", np.float64, (len(events),))
+        demand(self.arrays, "density", np.float64, (len(events),))
+        [neighbours] = demand(self.arrays, "neighbours", np.int64, (1,)).tolist()
+        if not 1 <= neighbours <= len(events):
+            raise StateError(f"it looks at {neighbours} neighbours, it must be 1 to {len(events)}")
+        if not np.isfinite(events).all():
+            raise StateError("the array 'events' holds a value that is no number")
 
     def _near(self, Z: Floats) -> tuple[Any, Floats]:
         k = int(self.arrays["neighbours"][0])

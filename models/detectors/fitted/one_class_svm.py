@@ -16,6 +16,7 @@ from streamgauge.models.detectors.fitted.synthetic_anomalies import (
     without_strangest,
 )
 from streamgauge.models.lazy_modules import load_module
+from streamgauge.models.persistence.codec import demand
 
 NUS = (0.01, 0.05, 0.1, 0.2)
 QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.9)  # of the distances between events: widths that are tried
@@ -88,6 +89,11 @@ class OneClassSvm(FittedDetector):
             "log_weights": np.log(machine.dual_coef_[0]),
             "numbers": np.array([gamma, math.log(max(-float(machine.intercept_[0]), 1e-300))]),
         }
+
+    def _check(self) -> None:
+        vectors = demand(self.arrays, "vectors", np.float64, (None, self.normalisation.centre.size))
+        demand(self.arrays, "log_weights", np.float64, (len(vectors),))
+        demand(self.arrays, "numbers", np.float64, (2,))
 
     def _rate(self, Z: Floats) -> Floats:
         raw_score = np.empty(len(Z))

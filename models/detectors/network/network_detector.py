@@ -9,7 +9,9 @@ import numpy as np
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
 from streamgauge.models.detectors.fitted.normalisation import Normalisation
+from streamgauge.models.errors import StateError
 from streamgauge.models.lazy_modules import load_module
+from streamgauge.models.persistence.codec import demand
 
 CHUNK = (
     64  # rows that a network is always run on at once, so that an event's score never depends on the size of its batch
@@ -104,17 +106,22 @@ class NetworkDetector(FittedDetector):
         self._session = None
         self.arrays = {"usual": np.quantile(self._residuals(Z), USUAL, axis=0)}
 
+    def _check(self) -> None:
+        if set(self.networks) != {NETWORK}:
+            raise StateError(f"a {self.name} model has one network, this one has {len(self.networks)}")
+        demand(self.arrays, "usual", np.float64, (None,))
+
     # ---- scoring ------------------------------------------------------------------------------------------------------
 
     def _run(self, Z: Floats) -> list[Floats]:
         """The network's outputs, float64."""
-        if self._session is None:
-            self._session = load_module("detectors.network.onnx_session").open_session(
-                self.networks[NETWORK], self.name
-            )
         n = len(Z)
         padded = np.zeros((-(-max(n, 1) // CHUNK) * CHUNK, *Z.shape[1:]), np.float32)
         padded[:n] = Z
+        if self._session is None:
+            self._session = load_module("detectors.network.onnx_session").open_session(
+                self.networks[NETWORK], self.name, padded[:CHUNK]
+            )
         parts = [self._session.run(None, {"x": padded[k : k + CHUNK]}) for k in range(0, len(padded), CHUNK)]
         return [np.concatenate(out).astype(np.float64)[:n] for out in zip(*parts, strict=True)]
 

@@ -1,15 +1,38 @@
-"""Networks in ONNX Runtime. Importing it takes a tenth of a second, so this module is loaded when a network first scores."""
+"""Networks in ONNX Runtime. Importing it takes a tenth of a second, so this module is loaded when a network first scores.
+
+A network comes from the registry, so it is not trusted: it may hold a few kinds of operators only, none of which repeats others. The
+memory of all networks of a process together has a limit, and so has the time of a network's first run.
+"""
 
 from __future__ import annotations
 
+import functools
+import threading
 from typing import Any
 
+import numpy as np
 import onnxruntime
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+from streamgauge.models.contract import MOST_BYTES
 from streamgauge.models.errors import StateError
 
+MOST_MEMORY = 2 * MOST_BYTES  # bytes of all networks of the process together
+MOST_SECONDS = 20.0  # of the first run of a network; a usual one takes milliseconds
+GRAPH, FUNCTIONS = 7, 25  # fields of a model in onnx.proto,
+NODE, INITIALIZER = 1, 5  # of a graph,
+OPERATOR, DOMAIN, PLACE_OF_DATA = 4, 7, 14  # of a node, and of an initializer
+_NAMES = """
+Add BatchNormalization Cast Clip Concat Constant Conv Div Dropout Elu Erf Exp Expand Flatten Gather Gelu Gemm
+Identity LayerNormalization LeakyRelu MatMul Mul Neg Pad Pow ReduceMean Relu Reshape Shape Sigmoid Slice
+Softmax Softplus Split Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where
+"""
+OPERATORS = frozenset(_NAMES.split())
 
-def open_session(network: bytes, name: str) -> Any:
-    """An ONNX Runtime session on one thread.
+
+def open_session(network: bytes, name: str, example: Any) -> Any:
+    """An ONNX Runtime session on one thread, which has run once.
 
     Parameters
     ----------
@@ -17,16 +40,69 @@ def open_session(network: bytes, name: str) -> Any:
         ONNX.
     name : str
         Of the detector, for the message.
+    example : float32 array
+        An input of the shape that the network will get.
 
     Raises
     ------
     StateError
-        The bytes are no network that ONNX Runtime can run.
+        The bytes are no network that ONNX Runtime can run, or it takes too much memory or time.
     """
+    _check_operators(network, name)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised, too
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    running = onnxruntime.RunOptions()
+    running.log_severity_level = 4
+    timer = threading.Timer(MOST_SECONDS, setattr, (running, "terminate", True))
+    timer.daemon = True
+    timer.start()
     try:
-        return onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        _limit_memory()
+        # Constants are not folded: that cannot be stopped, and it may take hours.
+        session = onnxruntime.InferenceSession(
+            network, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
+        )
+        session.run(None, {"x": np.zeros_like(example)}, running)
     except Exception as error:  # the runtime's own errors have no common base but this
-        raise StateError(f"the network of {name} cannot be loaded: {str(error)[:300]}") from error
+        raise StateError(
+            f"the network of {name} cannot be loaded (networks may take {MOST_MEMORY / 1e6:.0f} MB together, and "
+            f"{MOST_SECONDS:g} s at their first run): {str(error)[:300]}"
+        ) from error
+    finally:
+        timer.cancel()
+    return session
+
+
+@functools.cache
+def _limit_memory() -> None:
+    """Make all sessions of the process share memory that has a limit."""
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg({"max_mem": MOST_MEMORY}))
+
+
+def _check_operators(network: bytes, name: str) -> None:
+    """Raise StateError if a network has an operator that is not allowed, functions, or data outside its file."""
+    try:
+        if _parts(network, FUNCTIONS):
+            raise StateError(f"the network of {name} has functions of its own, which are not allowed")
+        for graph in _parts(network, GRAPH):
+            for node in _parts(graph, NODE):
+                kind = b"".join(_parts(node, DOMAIN)[-1:] + _parts(node, OPERATOR)[-1:]).decode(errors="replace")
+                if kind not in OPERATORS:
+                    raise StateError(
+                        f"the network of {name} has the operator {kind[:50]!r}; allowed are: {', '.join(sorted(OPERATORS))}"
+                    )
+            if any(place for tensor in _parts(graph, INITIALIZER) for place in _parts(tensor, PLACE_OF_DATA)):
+                raise StateError(f"the network of {name} has data outside its file, which is not allowed")
+    except (DecodeError, TypeError) as error:
+        raise StateError(f"the network of {name} cannot be loaded: it is no ONNX: {error}") from error
+
+
+def _parts(message: bytes, number: int) -> list[Any]:
+    """All values of a field of a protobuf message, by its number."""
+    fields = UnknownFieldSet(Empty.FromString(message))
+    return [field.data for field in fields if field.field_number == number]

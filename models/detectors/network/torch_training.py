@@ -167,7 +167,7 @@ def exported(module: Any, example: Floats, rows: int) -> bytes:
     with torch.no_grad():
         theirs = module(x)
     theirs = theirs if isinstance(theirs, tuple) else (theirs,)
-    for mine, its in zip(open_session(network, "network").run(None, {"x": x.numpy()}), theirs, strict=True):
+    for mine, its in zip(open_session(network, "network", x.numpy()).run(None, {"x": x.numpy()}), theirs, strict=True):
         off = float(np.abs(mine - its.numpy()).max() / max(1.0, float(its.abs().max())))
         if off > TOLERANCE:
             raise RuntimeError(f"the exported network differs from the trained one by {off:.2g}")

@@ -141,7 +141,7 @@ def _changed(folder: Path, **changes: object) -> None:
         ({"format": 2}, "format 2, this code reads 1: upgrade"),
         ({"detector": "clairvoyant"}, "does not know: upgrade"),
         ({"detector": "gan"}, r"is a gan, which was removed .*: train gaussian_mixture or autoencoder instead"),
-        ({"features": ["a", "b"]}, "takes 3 features and 1 steps, its manifest names 2"),
+        ({"features": ["a", "b"]}, "centre has 3 entries for 2 features"),
         ({"version": 7}, "is that of pumps version 7"),
         ({"evidence": 1}, "damaged: evidence"),
         ({"settings": {"n_trees": 100_000_000}}, "would take .* MB, a model may take 500 MB"),

@@ -96,3 +96,53 @@ def test_the_rules_of_the_settings_hold_until_a_control_message_replaces_them():
     run.shard.apply(parse('{"type": "rules", "rules": []}'))
     run.feed(batch([{"entity": "b", "x": 9, "y": 9}], offset=1))
     assert len(run.alerts) == 1
+
+
+SLOW = [
+    "x.all(a, x.all(b, a + b > 0))",  # one step for each pair of items
+    "x.exists ( a , x . filter(b, b > a).size() > 0)",
+    "[[1, 2]].map(a, a.map(b, b)).size() > 0",
+    "'//'.size() > 0 && x.all(a, x.all(b, true))",  # no comment
+    "// '\n x.all(a, x.all(b, true)) // '",  # no text
+    r"r'\' != 'b' && x.all(a, x.all(b, true)) && '' != ''",  # a raw text that ends after its backslash
+    "t.matches(t)",  # a pattern that an event writes
+    "matches(t, u)",
+    r"t.matches('(\\w{100}){20}')",
+    "t.matches('a{0,500}')",
+]
+
+
+@pytest.mark.parametrize("when", SLOW)
+def test_a_rule_that_may_take_long_is_refused_in_settings_and_on_the_control_topic(when):
+    with pytest.raises(ValidationError, match=r"within a list|pattern"):
+        Rule(id="r", when=when)
+    message = json.dumps({"type": "rules", "rules": [{"id": "r", "when": when}]})
+    with pytest.raises(SettingsError, match=r"within a list|pattern"):
+        parse(message)
+
+
+def test_usual_rules_with_lists_texts_and_patterns_are_allowed():
+    for when in (
+        "x.all(a, a > 1) && y.exists(b, b < 2)",
+        "t.matches('^[a-z]{3}-[0-9]{4}$')",
+        "'x.all(a, x.all(b, true))' == t",
+        "matches(t, '^a')",
+        "(x.map(a, a * 2.0)).size() > (y.size())",
+    ):
+        Rule(id="r", when=when)
+
+
+def test_all_rules_together_have_a_limit():
+    rules = [{"id": f"r{k}", "when": f"x.all(a, a > {k})" + " || y > 1.0" * 20} for k in range(20)]
+    message = json.dumps({"type": "rules", "rules": rules})
+    with pytest.raises(SettingsError, match=r"steps an event, 1000000 are allowed"):
+        parse(message)
+    with pytest.raises(ValidationError, match="steps an event"):
+        PipelineSettings.model_validate({"decide": {"rules": rules}})
+
+
+def test_an_event_cannot_make_a_rule_slow():
+    long = [1.0] * 257
+    assert violated("x.all(a, a > 0)", {"x": [1.0] * 256}, {"x": long}) == ([True, False], 1)
+    assert violated("x.size() > 3", {"x": long}) == ([True], 0)
+    assert violated("t.contains('b')", {"t": "b" * 10_000}, {"t": "b" * 10_001}) == ([True, False], 1)

@@ -99,8 +99,8 @@ def test_onnx_runtime_gives_what_torch_gives(detector):
     Z = windows(X, None, detector.steps, 300) if detector.sequence else X
     with training.seeded(1):
         module = detector.new_module(4).eval()
-    network = open_session(training.exported(module, Z[:3], CHUNK), detector.name)
     inputs = torch.as_tensor(Z[:100], dtype=torch.float32)
+    network = open_session(training.exported(module, Z[:3], CHUNK), detector.name, inputs.numpy())
     with torch.no_grad():
         expected = module(inputs)
     expected = expected if isinstance(expected, tuple) else (expected,)
