@@ -45,7 +45,9 @@ def test_a_pattern_may_be_changed():
     ],
 )
 def test_other_topics_are_refused(mark, topics):
-    with pytest.raises(StateError, match="keep these names in this order and write new ones after them, or start without"):
+    with pytest.raises(
+        StateError, match="keep these names in this order and write new ones after them, or start without"
+    ):
         mark_of_topics({TOPICS_KEY: mark}, topics)
 
 
