@@ -66,6 +66,7 @@ _HINTS = {
     "escape": "a backslash that means nothing in double quotes; write it twice, or use single quotes",
 }
 _FROM_ITS_BEGIN = ("end of stream", "expected ':'", "directive")  # mistakes whose place is where the text begins
+_BREAKS = {"\x85", "\u2028", "\u2029", "\ufeff"}
 
 
 def read(content: str | bytes, where: str) -> Any:
@@ -102,12 +103,19 @@ def read(content: str | bytes, where: str) -> Any:
 
 def write(values: Any, on_one_line: bool = False) -> str:
     """Values as YAML, which `read` and other readers of YAML 1.2 read back as they were."""
+    text = _dumped(values, on_one_line, escaped=False)
+    if not _BREAKS.isdisjoint(text):  # the library would write these unescaped, and read them as ends of lines
+        text = _dumped(values, on_one_line, escaped=True)
+    return text.removesuffix("...\n")
+
+
+def _dumped(values: Any, on_one_line: bool, escaped: bool) -> str:
     yaml: Any = YAML(typ="safe", pure=True)
     text = io.StringIO()
-    yaml.default_flow_style, yaml.width = on_one_line, sys.maxsize
+    yaml.default_flow_style, yaml.width, yaml.allow_unicode = on_one_line, sys.maxsize, not escaped
     yaml.sort_base_mapping_type_on_output = False
     yaml.dump(values, text)
-    return text.getvalue().removesuffix("...\n")
+    return text.getvalue()
 
 
 class _Document:

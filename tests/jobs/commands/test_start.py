@@ -66,7 +66,12 @@ def test_names_of_fields_are_shown_as_they_are(capsys, monkeypatch):
     values = [{"[red]": f"p{n % 5}", "[/]": n / 7} for n in range(50)]
     records = [
         SimpleNamespace(
-            key=value["[red]"].encode(), value=json.dumps(value).encode(), timestamp=1000 * n, partition=0, offset=n
+            key=value["[red]"].encode(),
+            value=json.dumps(value).encode(),
+            timestamp=1000 * n,
+            partition=0,
+            offset=n,
+            topic="events",
         )
         for n, value in enumerate(values)
     ]

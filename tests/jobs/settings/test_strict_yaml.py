@@ -122,7 +122,7 @@ PLAIN = (
     st.none() | st.booleans() | st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 )
 TEXT = st.text(st.characters(exclude_categories=("Cs",))) | st.sampled_from(
-    ["yes", "010", "1:30", "1e3", "0o7", "~", "#a", "a: b"]
+    ["yes", "010", "1:30", "1e3", "0o7", "~", "#a", "a: b", "\x85", "ä\u2028b", "\ufeff"]
 )
 NAMES = TEXT.filter(lambda name: name != "<<")
 VALUES = st.recursive(

@@ -27,6 +27,7 @@ class Record(NamedTuple):
     timestamp: int
     partition: int = 0
     offset: int = 0
+    topic: str = "pump-events"
 
 
 def records(events, keys=None, partition=lambda n: 0):
