@@ -47,7 +47,7 @@ def told(run):
 @pytest.mark.parametrize("ahead", [HOUR, 12 * HOUR, 23 * HOUR, 60 * DAY, -12 * HOUR], ids=lambda a: f"{a // HOUR} h")
 def test_a_wrong_time_of_one_device_restarts_silences_and_delays_no_other(ahead):
     usual, wrong = Run(CHOSEN).feed(fleet(None)), Run(CHOSEN).feed(fleet(ahead), [150, 201, 300])
-    if abs(ahead) < DAY:
+    if 0 < ahead < DAY:  # otherwise the event is a dead letter or late, and nothing is learned from it
         assert others(wrong.scores) == others(usual.scores)
     assert len(others(wrong.scores)) == len(others(usual.scores))
     assert told(wrong) == told(usual)
@@ -58,7 +58,7 @@ def test_a_wrong_time_of_one_device_restarts_silences_and_delays_no_other(ahead)
     assert len(dead) == (abs(ahead) > DAY)
     stores = [run.shard.partitions[0].stages.entities.store for run in (usual, wrong)]
     for store in stores:
-        assert store.known == 11 - (store is stores[1] and len(dead))
+        assert store.known == 11 - (store is stores[1] and not 0 < ahead < DAY)
     assert stores[0].clock == stores[1].clock
 
 
