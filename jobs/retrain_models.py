@@ -129,8 +129,6 @@ class Trainer:
                 for record in (r for batch in consumer.poll(500).values() for r in batch):
                     if event := event_of(record.value):
                         self.handle(event)
-                    else:
-                        self.say(f"{record.topic}, offset {record.offset}: no message about a model, ignored")
                     consumer.commit()  # after handling: a message may be handled twice, but none is lost
                     done += 1
                     idle = time.monotonic()
@@ -139,21 +137,17 @@ class Trainer:
     def handle(self, event: dict[str, Any]) -> None:
         """Handle one message. What cannot be done is reported, and the trainer goes on, whatever the message holds."""
         kind, data = event["type"].removeprefix("io.streamgauge."), event["data"]
-        if kind not in ("retrain.requested", "model.compared"):
-            return
         try:
             if data["model"] not in (*self.settings.models.use, *self.registry.names()):
-                self.say(f"{kind}: there is no model {data['model'][:100]!r}, ignored")
+                self.say(f"{kind}: {data['model'][:100]!r} is no model")
             elif kind == "retrain.requested":
                 self.retrain(data)
-            else:
+            elif kind == "model.compared":
                 self.judge(data)
         except Exception as error:  # also what a message lacks, and a registry that is away
             why = str(error) if isinstance(error, StreamgaugeError) else f"{type(error).__name__}: {error}"
-            request = data.get("request")
-            self._report(
-                "failed", data["model"], {"why": why, "request": request if isinstance(request, str) else None}
-            )
+            request = asked if isinstance(asked := data.get("request"), str) else None
+            self._report("failed", data["model"], {"why": why, "request": request})
 
     def answer_due(self) -> None:
         """Answer the requests whose wait is over."""

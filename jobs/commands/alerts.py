@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from streamgauge.jobs.commands.options import AlertId, AsJson, SettingsFile
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
+from streamgauge.jobs.commands.terminal import PlainConsole, clear_errors, command_line, console, print_json, tell
 from streamgauge.jobs.kafka.alert_lines import AlertLines
 from streamgauge.jobs.kafka.feedback import judge
 from streamgauge.jobs.kafka.follow import follow, wanted
@@ -42,7 +41,7 @@ def alerts(
     """
     with clear_errors():
         kafka = load(settings).kafka
-        shown = Console()
+        shown = PlainConsole()
         lines = AlertLines(None if wide else shown.width)
         console.print(f"following {kafka.topics.alerts} at {kafka.bootstrap}; Ctrl-C ends", highlight=False)
         count = 0

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 from streamgauge.jobs.commands.terminal import console
 from streamgauge.jobs.files.csv_files import THOUSANDS
@@ -73,5 +72,5 @@ def tell_of_files(report: NotRead) -> None:
     for entry in report.as_list():
         lines = ", ".join(map(str, entry["lines"])) + ", ..." * (len(entry["lines"]) < entry["count"])
         cells = (entry["file"], entry["column"], entry["reason"], str(entry["count"]), lines, entry["example"])
-        table.add_row(*map(escape, cells))
+        table.add_row(*cells)
     console.print(table)

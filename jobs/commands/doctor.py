@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 from rich.table import Table
+from rich.text import Text
 from streamgauge.jobs.cluster.doctor import examine
 from streamgauge.jobs.commands.options import AsJson, Home, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
@@ -20,10 +21,10 @@ def doctor(settings: SettingsFile = None, home: Home = None, as_json: AsJson = F
     if as_json:
         print_json([{"check": f.check, "state": f.state, "message": f.message} for f in findings])
     else:
-        signs = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "failure": "[red]failure[/]"}
+        colours = {"ok": "green", "warning": "yellow", "failure": "red"}
         table = Table(show_header=False)
         for finding in findings:
-            table.add_row(finding.check, signs[finding.state], finding.message)
+            table.add_row(finding.check, Text(finding.state, colours[finding.state]), finding.message)
         console.print(table)
     if any(f.state == "failure" for f in findings):
         raise typer.Exit(1)

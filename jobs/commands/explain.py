@@ -47,7 +47,8 @@ def explain(
         )
         return
     console.print(f"{data['alert_id']}  {data['entity']}  {data['severity']} {data['kind']}  score {data['score']:.4f}")
-    console.print("[green]scored again: the same bytes[/]" if found.equal else "[yellow]scored again: not the same[/]")
+    again = ("the same bytes", "green") if found.equal else ("not the same", "yellow")
+    console.print(f"scored again: {again[0]}", style=again[1])
     for key, (was, now) in found.differs.items():
         console.print(f"  {key}: was {was}, is {now}", soft_wrap=True)
     for note in found.notes:

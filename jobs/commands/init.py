@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 from streamgauge.jobs.commands.options import AsJson, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, write_text
@@ -59,12 +58,12 @@ def show(guess: guessing.Guess) -> None:
     fields = Table("field", "type", "in records", "values", "example", "taken as")
     for one in guess.fields:
         row = (one.name, one.kind, f"{one.share:.0%}", str(one.distinct), one.example, guess.roles[one.name])
-        fields.add_row(*map(escape, row))
+        fields.add_row(*row)
     console.print(fields)
     if guess.choices:
         keys = Table("key", "value", "why")
         for choice in guess.choices:
-            keys.add_row(*map(escape, (choice.key, choice.text, choice.why)))
+            keys.add_row(choice.key, choice.text, choice.why)
         console.print(keys)
     for note in guess.notes:
         console.print(note, soft_wrap=True, highlight=False, markup=False)

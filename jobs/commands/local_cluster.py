@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 from streamgauge.jobs.cluster import local_cluster
 from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.cluster.kernels import compiling
@@ -89,7 +90,7 @@ def status(settings: SettingsFile = None, home: Home = None, as_json: AsJson = F
     else:
         table = Table("process", "pid", "state", "memory")
         for p in seen["processes"]:
-            state = "[green]runs[/]" if p["alive"] else "[red]died[/]"
+            state = Text("runs", "green") if p["alive"] else Text("died", "red")
             table.add_row(p["role"], str(p["pid"]), state, f"{p['rss_mb']} MB" if p["alive"] else "")
         for job in seen["jobs"]:
             table.add_row(f"job {job['name']}", job["jid"], job["state"], "")

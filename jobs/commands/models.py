@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 from streamgauge.jobs.commands.options import AsJson, Registry, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
 from streamgauge.jobs.kafka.topics import send_control
@@ -164,10 +165,10 @@ def verify(
                 wrong = None
                 try:
                     store.verify(one, version)
-                    console.print(f"[green]ok[/] {one} version {version}")
+                    console.print(Text.assemble(("ok", "green"), f" {one} version {version}"))
                 except ModelError as error:
                     wrong = str(error)
-                    console.print(f"[red]wrong[/] {error}", soft_wrap=True)
+                    console.print(Text.assemble(("wrong", "red"), f" {error}"), soft_wrap=True)
                 checked.append({"model": one, "version": version, "wrong": wrong})
     if as_json:
         print_json(checked)

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from streamgauge.jobs.kafka.alert_lines import printable
 from streamgauge.models.errors import InputError, SettingsError, StreamgaugeError
 
-console = Console(stderr=True)
+
+class PlainConsole(Console):
+    """A terminal for texts that may come from events: no markup unless it is asked for, and no characters that control a terminal."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The parts of what is printed, as rich calls it."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment("\n".join(map(printable, part.text.split("\n"))), part.style)
+
+
+console = PlainConsole(stderr=True)
 
 
 def command_line(**settings: Any) -> typer.Typer:
@@ -29,15 +44,20 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except (SettingsError, InputError) as error:
-        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True, markup=True)
         raise typer.Exit(2) from error
     except StreamgaugeError as error:
-        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        console.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True, markup=True)
         raise typer.Exit(1) from error
     except OSError as error:
         if error.filename is None:
             raise
-        console.print(f"[red]error:[/] {error.filename}: {error.strerror}", highlight=False, soft_wrap=True)
+        console.print(
+            f"[red]error:[/] {escape(f'{error.filename}: {error.strerror}')}",
+            highlight=False,
+            soft_wrap=True,
+            markup=True,
+        )
         raise typer.Exit(1) from error
 
 

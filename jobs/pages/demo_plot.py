@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from streamgauge.jobs.pages.html import plain
 from streamgauge.models.contract import Floats
 
 WINDOW, FOUND, FALSE = "#f6c344", "#1a7f37", "#d1242f"  # colours
@@ -64,7 +65,7 @@ def _draw_one(axes: Any, series: PlottedSeries) -> None:
     ):
         if rows:
             axes.plot(rows, series.values[rows], marker, color=colour, markersize=6, label=label)
-    axes.set_title(series.name.replace("_", " "), loc="left", fontsize=9, pad=3)
+    axes.set_title(plain(series.name.replace("_", " ")), loc="left", fontsize=9, pad=3)
     axes.tick_params(labelsize=7)
     axes.margins(x=0.005)
     axes.spines[["top", "right"]].set_visible(False)

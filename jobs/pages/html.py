@@ -8,7 +8,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-STYLE = """<style>
+# A page runs nothing and loads nothing, whatever is in the events that it shows.
+STYLE = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<style>
 body{font:15px/1.5 system-ui,sans-serif;max-width:1080px;margin:2rem auto;padding:0 1rem;color:#1c2733}
 h1{font-size:1.5rem;margin-bottom:0}h2{font-size:1.1rem;margin-top:2rem}p.sub{color:#5b6b7b;margin-top:.2rem}
 table{border-collapse:collapse;margin:.5rem 0}td,th{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #e3e8ee}
@@ -35,6 +37,11 @@ def axes_of(x: str, y: str, title: str, size: tuple[float, float] = (5.0, 3.2)) 
     axes.set_ylabel(y)
     axes.set_title(title, loc="left")
     return figure, axes
+
+
+def plain(text: str) -> str:
+    """A text for matplotlib, which takes what stands between dollars as a formula."""
+    return text.replace("$", r"\$")
 
 
 def png(figure: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
-from streamgauge.jobs.pages.html import COLOURS, axes_of, png
+from streamgauge.jobs.pages.html import COLOURS, axes_of, plain, png
 from streamgauge.jobs.studies.report import PeriodRecords
 
 BUCKETS = 48
@@ -67,7 +67,7 @@ def _incidents(found: PeriodRecords, edges: Any) -> Any:
         moments = [at for at, e in found.alerts if e["data"]["state"] == "opened" and e["data"]["kind"] == kind]
         if moments:
             counts = np.histogram(moments, edges)[0]
-            axes.bar(_middle(edges), counts, (edges[1] - edges[0]) / HOUR, below, color=colour, label=kind)
+            axes.bar(_middle(edges), counts, (edges[1] - edges[0]) / HOUR, below, color=colour, label=plain(kind))
             below += counts
     _legend(axes)
     return figure
@@ -90,7 +90,7 @@ def _recall(found: PeriodRecords, edges: Any) -> Any:
             if data["probe"] and data["probe"]["kind"] == kind
         ]
         if mine:
-            _plot_share_so_far(axes, mine, edges, color=colour, label=kind, marker=".")
+            _plot_share_so_far(axes, mine, edges, color=colour, label=plain(kind), marker=".")
     axes.set_ylim(0, 1.05)
     _legend(axes)
     return figure
@@ -128,7 +128,9 @@ def _models(found: PeriodRecords, edges: Any) -> Any:
     figure, axes = _axes("version", "Live models", edges)
     for name in sorted({name for _, data in found.tracked for name in data["models"]}):
         live = [(at, int(data["models"][name])) for at, data in found.tracked if name in data["models"]]
-        axes.step(_hours([at for at, _ in live], edges), [version for _, version in live], where="post", label=name)
+        axes.step(
+            _hours([at for at, _ in live], edges), [version for _, version in live], where="post", label=plain(name)
+        )
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     _legend(axes)
     return figure

@@ -340,8 +340,21 @@ def write_scores(results: list[Backtest], path: Path) -> None:
             numbers = np.arange(len(result.entities)) if result.numbers is None else result.numbers
             columns = (result.scores.tolist(), result.judged.tolist(), result.flags.tolist())
             for number, entity, score, judged, flag in zip(numbers.tolist(), result.entities, *columns, strict=True):
-                writer.writerow((first + number, entity, repr(score) if judged else "", flag))
+                writer.writerow((first + number, _no_formula(entity), repr(score) if judged else "", flag))
             first += len(result.entities) + result.not_read.left_out
+
+
+def _no_formula(text: str) -> str:
+    """A text that programs for tables do not take as a formula: an apostrophe stands before what begins like one."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def achieved_by_age(results: list[Backtest]) -> dict[str, dict[str, float]]:

@@ -94,7 +94,7 @@ def run(
     with console.status("submitting the job"):
         job = submit(settings, own_file, jobmanager=cluster.jobmanager, home=home)
     rest = FlinkRest(cluster.jobmanager)
-    console.log(f"job {job} runs: [link={cluster.ui}]{cluster.ui}[/link]")
+    console.log(f"job {job} runs: [link={cluster.ui}]{cluster.ui}[/link]", markup=True)
     page = _shown_page(cluster, page, console)
     found = _play(files, settings, console, started, lambda: rest.operator_counter(job, "events"))
     figures = _figures(files, found)
@@ -143,7 +143,7 @@ def _shown_page(cluster: local_cluster.Cluster, page: str | None, console: Conso
     except ClusterError as error:
         console.log(f"no page: {error}", markup=False)
         return None
-    console.log(f"the incidents are on a page: [link={page}]{page}[/link]")
+    console.log(f"the incidents are on a page: [link={page}]{page}[/link]", markup=True)
     return page
 
 

@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from jinja2 import Environment
 from sklearn import metrics
-from streamgauge.jobs.pages.html import PLAIN, STYLE, axes_of, png
+from streamgauge.jobs.pages.html import PLAIN, STYLE, axes_of, plain, png
 from streamgauge.jobs.studies.backtest import Backtest
 from streamgauge.models.calibration.thresholds import (
     budget_threshold,
@@ -247,7 +247,7 @@ def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:
     thresholds = np.unique(np.quantile(scores, np.linspace(0.5, 1, 200)))
     rows = [judge(labels, scores, scores >= t) for t in thresholds]
     for name, color in (("precision", "#1f6feb"), ("recall", "#d1495b"), ("f1", "#2d936c")):
-        axes.plot(thresholds, [row[name] for row in rows], color=color, label=name)
+        axes.plot(thresholds, [row[name] for row in rows], color=color, label=plain(name))
     axes.legend(frameon=False)
     plots.append({"name": "threshold", "png": png(figure)})
     figure, axes = axes_of("alerted", "labelled", "Confusion")

@@ -18,6 +18,7 @@ from streamgauge.jobs.kafka.follow import records_of
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
 from streamgauge.jobs.kafka.read_range import raw_batch, read_range
 from streamgauge.jobs.kafka.topics import read_messages
+from streamgauge.jobs.pages.html import plain
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.contract import Floats
 from streamgauge.models.errors import InputError, ModelError, SettingsError
@@ -320,8 +321,8 @@ def draw(found: Explanation, path: Path) -> None:
         if name == found.blamed:
             axes.axhline(bound, color="#2d936c", linestyle="--", label=f"no alert within {bound:.6g}")
     axes.set_xlabel("seconds from the alert")
-    axes.set_ylabel(found.blamed)
-    axes.set_title(f"{data['entity']}: {data['severity']} {data['kind']}, score {data['score']:.3f}", loc="left")
+    axes.set_ylabel(plain(found.blamed))
+    axes.set_title(f"{plain(data['entity'])}: {data['severity']} {data['kind']}, score {data['score']:.3f}", loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=120)

@@ -129,13 +129,9 @@ class TailCalibrator:
     def from_state(cls, state: bytes) -> Self:
         """The calibrator that `to_state` saved; StateError where the bytes are none."""
         meta, arrays = unpack(state, cls.name, cls.state_version)
+        known = set(meta) <= set(inspect.signature(cls).parameters)
         numbers = all(isinstance(value, int | float) and math.isfinite(value) for value in meta.values())
-        if (
-            set(meta) != set(inspect.signature(cls).parameters)
-            or not numbers
-            or meta["memory"] < 1
-            or not 0 < meta["rare"] < 1
-        ):
+        if not known or not numbers or meta.get("memory", 1) < 1 or not 0 < meta.get("rare", 0.5) < 1:
             raise StateError(f"the {cls.name} state has settings that do not fit: {meta}")
         calibrator = cls(**meta)
         counts, sums, above = (demand(arrays, name, np.float64, (BINS,)) for name in ("counts", "sums", "above"))

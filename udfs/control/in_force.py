@@ -41,6 +41,9 @@ class InForce:
     weights : dict of str to float
         By member.
     feedback : FeedbackInForce
+    acted, judged : int
+        Offset of the newest action on an entity, and of the newest feedback, that were taken; -1 before the first one. What begins
+        anew, such as a partition without saved state, does not take older ones.
     """
 
     def __init__(self, decide: DecideSettings) -> None:
@@ -51,6 +54,7 @@ class InForce:
         self.versions: dict[str, dict[str, Any]] = {}
         self.weights: dict[str, float] = {}
         self.feedback = FeedbackInForce()
+        self.acted = self.judged = -1
 
     def apply(self, message: ControlMessage) -> None:
         """Put a message in force. It replaces the last one of its kind."""

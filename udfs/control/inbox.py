@@ -31,11 +31,14 @@ class Received:
     message : ControlMessage or Feedback
     replaced : ControlMessage or None
         The message that was in force before.
+    anew : bool
+        Whether the topic was made anew: another message was at this offset.
     """
 
     offset: int
     message: ControlMessage | Feedback
     replaced: ControlMessage | None = None
+    anew: bool = False
 
 
 class Inbox:
@@ -65,6 +68,7 @@ class Inbox:
         self.actions: list[Received] = []
         self.feedback: list[Received] = []
         self._newest: dict[str, int] = {}
+        self._texts: dict[tuple[str, int], int] = {}  # hash of the text at each offset
 
     def take(self, topic: str, offset: int, text: str | None) -> Received | None:
         """Read a message.
@@ -89,23 +93,32 @@ class Inbox:
         ModelError
             The version that it names cannot be used.
         """
-        if offset <= self._newest.get(topic, -1):
+        anew = offset <= self._newest.get(topic, -1)
+        if anew and self._texts.get((topic, offset)) in (None, hash(text)):
             return None
-        self._newest[topic] = offset
+        if anew:
+            self._texts = {place: mark for place, mark in self._texts.items() if place[0] != topic}
+        self._newest[topic], self._texts[topic, offset] = offset, hash(text)
         if not isinstance(text, str):
             raise SettingsError("message: the record has no text; a message is a JSON object")
         if topic == self._feedback_topic:
-            received = Received(offset, parse_feedback(text))
+            received = Received(offset, parse_feedback(text), anew=anew)
             self.feedback.append(received)
             return received
         message = self._control(text)
         if isinstance(message, EntityAction):
-            received = Received(offset, message)
+            received = Received(offset, message, anew=anew)
             self.actions.append(received)
             return received
-        received = Received(offset, message, self.in_force.get(key_of(message)))
+        received = Received(offset, message, self.in_force.get(key_of(message)), anew)
         self.in_force[key_of(message)] = message
         return received
+
+    def newest_offset(self, feedback: bool) -> int:
+        """Newest offset that was read of the topic of feedback, or of the control topic; -1 if there is none."""
+        return max(
+            (at for topic, at in self._newest.items() if (topic == self._feedback_topic) == feedback), default=-1
+        )
 
     def drop(self, received: Received) -> None:
         """Remove a message that cannot be put in force. The message that it replaced is in force again."""

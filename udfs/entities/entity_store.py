@@ -113,7 +113,13 @@ class EntityStore:
         return rows
 
     def touch(
-        self, rows: Ints, times: Ints, late_after: int, forget_after: int, quarantine: bool = True
+        self,
+        rows: Ints,
+        times: Ints,
+        late_after: int,
+        forget_after: int,
+        quarantine: bool = True,
+        clocks: Ints | None = None,
     ) -> tuple[int, Ints, Ints, Flags]:
         """Count events in order, and find those that are late or quarantined.
 
@@ -129,6 +135,8 @@ class EntityStore:
             Milliseconds.
         quarantine : bool
             Whether incidents quarantine events.
+        clocks : int64[n], optional
+            How far each event may move the clock of all entities; its own time unless given.
 
         Returns
         -------
@@ -151,6 +159,7 @@ class EntityStore:
         done, self.clock = _touch(
             rows,
             times,
+            times if clocks is None else clocks,
             late_after,
             forget_after,
             quarantine,
@@ -371,6 +380,7 @@ def _lengths(names: list[bytes]) -> npt.NDArray[Any]:
 def _touch(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     rows,
     times,
+    clocks,
     late_after,
     forget_after,
     quarantine,
@@ -387,7 +397,7 @@ def _touch(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
 ):
     for i in range(len(rows)):
         row, time = rows[i], times[i]
-        now = max(clock, time)
+        now = max(clock, clocks[i])
         restarts = head[row, SEEN] > 0 and now - head[row, CLOCK] > forget_after
         if restarts and touched[row] == call:
             return i, clock

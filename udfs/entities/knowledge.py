@@ -116,10 +116,11 @@ class Entities:
         self.rich.make_room(fields)
         return self.store.rows(names, fields)
 
-    def touch(self, rows: Ints, times: Ints) -> tuple[int, Ints, Ints, Flags]:
-        """Count events in order; see `EntityStore.touch`."""
+    def touch(self, rows: Ints, times: Ints, arrivals: Ints) -> tuple[int, Ints, Ints, Flags]:
+        """Count events in order; see `EntityStore.touch`. An event moves the clock of all at most to its arrival."""
         late_after, forget_after = self._event.late_after, self._entity.forget_after
-        return self.store.touch(rows, times, late_after, forget_after, self._entity.quarantine > 0)
+        clocks = np.minimum(times, arrivals)
+        return self.store.touch(rows, times, late_after, forget_after, self._entity.quarantine > 0, clocks)
 
     def keep_points(self, events: Events, rows: Ints, quarantined: Flags) -> None:
         """Keep a rewind point of each entity whose quarantine begins with these events."""

@@ -69,7 +69,9 @@ class Cursor:
         if entities.situations:
             limit = entities.situations.until_switch(self.events, begin, limit)
         returning = silence.returning(self._watched[begin:limit]) if silence else []
-        done, late, seen, quarantined = entities.touch(self._rows[begin:limit], self.events.times[begin:limit])
+        done, late, seen, quarantined = entities.touch(
+            self._rows[begin:limit], self.events.times[begin:limit], self._arrivals[begin:limit]
+        )
         end = self.begin = begin + done
         part = slice(begin, end)
         self.returned = []

@@ -113,7 +113,7 @@ class Stages:
         self.reporter: Reporter | None = None
         self.learned = Learned()
         self.events = 0
-        self.acted = self.judged = -1
+        self.acted, self.judged = in_force.acted, in_force.judged
         self.checkpoint = Checkpoint(prefix)
         self._actions = EntityActions(self.entities, self.alignment, origin, window)
 

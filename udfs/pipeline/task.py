@@ -203,10 +203,32 @@ class Task:
             assert isinstance(received.message, Feedback)
             restored.in_force.feedback.take(received.message)
         restored.restore(state.items())
+        self._forget_lost_offsets(restored)
         answers = [_deliver(restored, received) for received in (*self.inbox.feedback, *self.inbox.actions)]
         self._shards[shard] = restored
         self._last_record[shard] = dict.fromkeys(restored.partitions, time.monotonic())
         return answers
+
+    def _forget_lost_offsets(self, restored: Shard) -> None:
+        """Let offsets begin anew if a topic of messages did: it was made anew after the state was saved."""
+        control, feedback = self.inbox.newest_offset(feedback=False), self.inbox.newest_offset(feedback=True)
+        for partition in restored.partitions.values():
+            for stages in partition.all_stages:
+                if stages.acted > control or stages.judged > feedback:
+                    log.warning(
+                        "the topic of control messages or of feedback ends before what this state has taken (%d, %d): it was made "
+                        "anew; what is on it by now is not done again",
+                        stages.acted,
+                        stages.judged,
+                    )
+                stages.acted, stages.judged = min(stages.acted, control), min(stages.judged, feedback)
+
+    def _begin_anew(self, topic: str, offset: int) -> None:
+        """Let what is in memory take messages from an offset on, because their topic was made anew."""
+        mark = "judged" if topic == self.job.feedback_topic else "acted"
+        for shard in self._shards.values():
+            for stages in (stages for partition in shard.partitions.values() for stages in partition.all_stages):
+                setattr(stages, mark, min(getattr(stages, mark), offset - 1))
 
     # ---- messages -----------------------------------------------------------------------------------------------------
 
@@ -217,6 +239,9 @@ class Task:
             received = self.inbox.take(topic, offset, text)
             if received is None:
                 return Answer(None, [])
+            if received.anew:
+                log.warning("%s: offset %d holds another message than before: the topic was made anew", topic, offset)
+                self._begin_anew(topic, offset)
             return Answer(received, [_deliver(one, received) for one in self._shards.values()])
         except (SettingsError, ModelError) as error:
             reason, message, model_failed = "bad_control", str(error), isinstance(error, ModelError)
@@ -247,8 +272,10 @@ def _deliver(shard: Shard, received: Received) -> BatchResult:
     """Give a message to a shard."""
     message = received.message
     if isinstance(message, Feedback):
+        shard.in_force.judged = received.offset
         return shard.hear(message, received.offset)
     if isinstance(message, EntityAction):
+        shard.in_force.acted = received.offset
         return shard.act(message, received.offset)
     shard.apply(message)
     return BatchResult()
