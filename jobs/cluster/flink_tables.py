@@ -9,6 +9,7 @@ from pyflink.datastream.data_stream import DataStream, KeyedStream
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.cluster.entity_sql import entity_sql, quoted
+from streamgauge.jobs.kafka.security import java_properties
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.udfs.flink.scoring import HEARTBEAT, PARTITIONS, PLACES
 from streamgauge.udfs.settings.event import EventSettings
@@ -23,6 +24,11 @@ def _options(options: dict[str, str]) -> str:
     return ",\n  ".join(f"{quoted(key)} = {quoted(value)}" for key, value in options.items())
 
 
+def _further(kafka: KafkaSettings) -> dict[str, str]:
+    """Kafka properties that the user chose. They are part of the job, so no secret is in them."""
+    return {f"properties.{key}": value for key, value in (java_properties(kafka.security) | kafka.properties).items()}
+
+
 def _source(kafka: KafkaSettings, topics: EventTopics, start: str, group: str) -> dict[str, str]:
     chosen = {"topic-pattern": topics.pattern} if topics.pattern else {"topic": ";".join(topics.names)}
     return {
@@ -35,7 +41,7 @@ def _source(kafka: KafkaSettings, topics: EventTopics, start: str, group: str) -
         "scan.startup.mode": start,
         **({"properties.auto.offset.reset": "earliest"} if start == STARTS["committed"] else {}),
         "format": "raw",
-        **{f"properties.{key}": value for key, value in kafka.properties.items()},
+        **_further(kafka),
     }
 
 
@@ -231,7 +237,7 @@ def message_sink(
         "value.format": "raw",
         "value.fields-include": "EXCEPT_KEY",
         "sink.delivery-guarantee": delivery.replace("_", "-"),
-        **{f"properties.{key}": value for key, value in kafka.properties.items()},
+        **_further(kafka),
     }
     if delivery == "exactly_once":
         # longer than any checkpoint may take, and no longer than a broker allows by default (15 min)

@@ -163,5 +163,7 @@ def _log_as_json() -> None:
         processors=[log.add_log_level, log.TimeStamper("iso"), log.dict_tracebacks, log.JSONRenderer()],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # the intake says itself what failed
+    kafka = logging.getLogger("kafka")  # the intake says itself what failed
+    kafka.addHandler(logging.NullHandler())
+    kafka.propagate = False
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # its lines show addresses, which may be secret

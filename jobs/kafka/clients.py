@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.errors import KafkaError
-from streamgauge.jobs.settings.kafka import KafkaSettings
+from kafka.errors import (
+    AuthorizationError,
+    KafkaError,
+    SaslAuthenticationFailedError,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
+from streamgauge.jobs.kafka.security import python_options
+from streamgauge.jobs.settings.kafka import KafkaSettings, SecuritySettings
 from streamgauge.models.errors import ClusterError
 
-# Flink's connector uses the property names of Java clients; kafka-python has names of its own
-_PYTHON_NAMES = {
-    "security.protocol": "security_protocol",
-    "sasl.mechanism": "sasl_mechanism",
-    "sasl.username": "sasl_plain_username",
-    "sasl.password": "sasl_plain_password",
-    "ssl.ca.location": "ssl_cafile",
-    "ssl.certificate.location": "ssl_certfile",
-    "ssl.key.location": "ssl_keyfile",
-}
 CLOSING = 10  # seconds in which a producer may send its last records when it is closed
+_NETWORK = logging.getLogger("kafka.net")  # where kafka-python says why it cannot connect
 
 
 def client_options(kafka: KafkaSettings) -> dict[str, Any]:
-    """Options for the clients of kafka-python that follow from the settings."""
-    known = {_PYTHON_NAMES[k]: v for k, v in kafka.properties.items() if k in _PYTHON_NAMES}
-    return {"bootstrap_servers": kafka.bootstrap.split(","), **known}
+    """Options for the clients of kafka-python that follow from the settings.
+
+    Raises
+    ------
+    ClusterError
+        A password or a file of `kafka.security` cannot be read.
+    """
+    return {"bootstrap_servers": kafka.bootstrap.split(","), **python_options(kafka.security)}
+
+
+class _Consumer(KafkaConsumer):  # type: ignore[misc]
+    """A consumer that says so if it may not see a topic. That of kafka-python says then that there is no such topic.
+
+    Parameters
+    ----------
+    kafka : KafkaSettings
+    topics : str
+    options : dict
+    """
+
+    def __init__(self, kafka: KafkaSettings, *topics: str, **options: Any) -> None:
+        super().__init__(*topics, **client_options(kafka), **options)
+        self._settings = kafka
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        """Numbers of the partitions; empty if there is no such topic. Raises TopicAuthorizationFailedError if we may not see it."""
+        found: set[int] = super().partitions_for_topic(topic)
+        if not found:
+            with admin(self._settings, f"look at the topic {topic!r}") as client:
+                [seen] = client.describe_topics([topic])
+                if seen["error_code"] == TopicAuthorizationFailedError.errno:
+                    raise TopicAuthorizationFailedError(topic)
+        return found
 
 
 @contextmanager
@@ -50,7 +80,7 @@ def consumer(kafka: KafkaSettings, task: str, *topics: str, **options: Any) -> I
         The broker does not answer, or refuses the request.
     """
     chosen = {"enable_auto_commit": False} | options
-    with _connected(kafka, task, lambda: KafkaConsumer(*topics, **client_options(kafka), **chosen)) as client:
+    with _connected(kafka, task, lambda: _Consumer(kafka, *topics, **chosen)) as client:
         try:
             yield client
         finally:
@@ -82,14 +112,58 @@ def admin(kafka: KafkaSettings, task: str, **options: Any) -> Iterator[KafkaAdmi
 @contextmanager
 def _connected(kafka: KafkaSettings, task: str, connect: Callable[[], Any]) -> Iterator[Any]:
     """A client whose errors are raised as ClusterError."""
-    try:
-        client = connect()
-    except KafkaError as error:
-        raise ClusterError(
-            f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__}): is it running? "
-            "(`streamgauge up` starts a local one; kafka.bootstrap names another)"
-        ) from error
+    with _refusals() as refusals:
+        try:
+            client = connect()
+        except KafkaError as error:
+            if refusals or isinstance(error, AuthorizationError):
+                raise ClusterError(_refused(kafka, str((refusals or [error])[0]))) from None
+            raise ClusterError(
+                f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__}): is it running? "
+                "(`streamgauge up` starts a local one; kafka.bootstrap names another; kafka.security says how it is reached)"
+            ) from error
     try:
         yield client
+    except AuthorizationError as error:
+        raise ClusterError(
+            f"cannot {task} at {kafka.bootstrap}: the broker does not allow it to {_who(kafka.security)}: "
+            f"{shorten(str(error), 160)} (docs/security.md lists the access rules that are needed)"
+        ) from error
     except KafkaError as error:
         raise ClusterError(f"cannot {task} at {kafka.bootstrap}: {error}") from error
+
+
+def _refused(kafka: KafkaSettings, why: str) -> str:
+    return f"Kafka at {kafka.bootstrap} does not let in {_who(kafka.security)}: {why}; check kafka.security"
+
+
+def _who(security: SecuritySettings) -> str:
+    if security.sasl:
+        return f"the user {security.username!r} ({security.protocol}, {security.mechanism})"
+    named = "" if security.cert_file is None else f" with the certificate {security.cert_file}"
+    return f"a client{named} ({security.protocol})"
+
+
+class _Refusals(logging.Handler):
+    """Keeps the errors that say that one side of a connection refused the other."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.found: list[BaseException] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the error of a line of the log."""
+        errors = [one for one in record.args or () if isinstance(one, BaseException)]
+        kinds = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
+        self.found += [error for error in errors if isinstance(error, kinds) or "[SSL" in str(error)]
+
+
+@contextmanager
+def _refusals() -> Iterator[list[BaseException]]:
+    """What the brokers or we refused inside the block. kafka-python writes that to its log only, and goes on trying."""
+    handler = _Refusals()
+    _NETWORK.addHandler(handler)
+    try:
+        yield handler.found
+    finally:
+        _NETWORK.removeHandler(handler)

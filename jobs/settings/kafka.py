@@ -20,6 +20,15 @@ EVENTS = "events"
 COMMON = re.compile(
     r"(?:[A-Za-z0-9_.|*+?^$)-]|\((?:\?[:!=]|(?!\?))|\\[.dw-]|\[\^?(?:[A-Za-z0-9_.-]|\\[.dw-])+\]|\{\d+(?:,\d*)?\})+"
 )
+# Flink's processes work in folders of their own, so a path is full. Kafka's Java client splits it at these characters.
+FullPath = Annotated[str, Field(pattern=r"^/[^:{}\x00-\x1f]*[^:{}\x00-\x1f/]$")]
+# Properties of the Java client that follow from `kafka.security`, which are refused among the others.
+SECURITY_PROPERTIES = (
+    "security.protocol",
+    "sasl.",
+    "ssl.",
+    "config.providers",
+)
 
 
 class TopicSettings(Section):
@@ -100,6 +109,70 @@ class TopicSettings(Section):
         return EventTopics((self.events,) if isinstance(self.events, str) else self.events)
 
 
+class SecuritySettings(Section):
+    """How brokers are reached that let in only whom they know. Passwords are no settings, because settings travel with the job."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT",
+        description="SSL encrypts, SASL asks for a user and a password; SASL_PLAINTEXT sends both unencrypted.",
+    )
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="How the password is proved, with SASL."
+    )
+    username: str | None = Field(None, pattern=r"^[^\"\\\\${}\x00-\x1f]+$", description="User, with SASL.")
+    password_env: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Name of the environment variable with the password. It must be set for the JobManager, each TaskManager, and "
+        "the commands.",
+    )
+    password_file: FullPath | None = Field(
+        None,
+        description="File with the password instead, on the same machines. It is read anew for each connection that is made.",
+    )
+    ca_file: FullPath | None = Field(
+        None,
+        description="Certificates (PEM) that the brokers' are checked with; null is those of the system, and of Java.",
+    )
+    cert_file: FullPath | None = Field(
+        None, description="Our own certificate (PEM), with those between it and the authority's, for mutual TLS."
+    )
+    key_file: FullPath | None = Field(
+        None, description="Its key: PEM with PKCS #8, not encrypted (`BEGIN PRIVATE KEY`), readable for us only."
+    )
+
+    @property
+    def sasl(self) -> bool:
+        """Whether a user and a password are asked for."""
+        return self.protocol.startswith("SASL_")
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.protocol.endswith("SSL")
+
+    @model_validator(mode="after")
+    def _fits(self) -> SecuritySettings:
+        if self.password_env is not None and self.password_file is not None:
+            raise ValueError("only one of password_env and password_file may be set")
+        password = self.password_env or self.password_file
+        for key, value in (("mechanism", self.mechanism), ("username", self.username), ("password_env", password)):
+            if self.sasl and value is None:
+                other = " or password_file" if key == "password_env" else ""
+                raise ValueError(
+                    f"protocol {self.protocol} needs mechanism, username, and a password: set {key}{other}"
+                )
+            if not self.sasl and value is not None:
+                name = "password_file" if key == "password_env" and self.password_env is None else key
+                raise ValueError(f"{name} needs protocol SASL_SSL or SASL_PLAINTEXT (is {self.protocol})")
+        for key in ("ca_file", "cert_file", "key_file"):
+            if not self.encrypted and getattr(self, key) is not None:
+                raise ValueError(f"{key} needs protocol SSL or SASL_SSL (is {self.protocol})")
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file needs key_file, and key_file needs cert_file")
+        return self
+
+
 class KafkaSettings(Section):
     """Where events come from and alerts go to."""
 
@@ -109,6 +182,20 @@ class KafkaSettings(Section):
         "latest", description="Where to begin without saved state; committed falls back to earliest."
     )
     topics: TopicSettings = TopicSettings()
+    security: SecuritySettings = SecuritySettings()
     properties: Annotated[dict[str, str], Hidden] = Field(
-        default_factory=dict, repr=False, description="Further Kafka client properties (security and the like)."
+        default_factory=dict,
+        repr=False,
+        description="Further properties of Flink's Kafka clients. They are part of the job, so no secret belongs here; those "
+        "of security follow from `security`.",
     )
+
+    @model_validator(mode="after")
+    def _one_security(self) -> KafkaSettings:
+        for key in self.properties:
+            if key.startswith(SECURITY_PROPERTIES):
+                raise ValueError(
+                    "properties of security (security.*, sasl.*, ssl.*) do not belong into kafka.properties, which are part of the job: "
+                    "set kafka.security (docs/security.md)"
+                )
+        return self

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from streamgauge.jobs.kafka.read_range import raw_batch
-from streamgauge.jobs.settings.kafka import KafkaSettings
+from streamgauge.jobs.settings.kafka import KafkaSettings, SecuritySettings
 from streamgauge.jobs.settings.loading import parsed
 from streamgauge.jobs.settings.strict_yaml import write
 from streamgauge.jobs.studies.sampled_fields import MOSTLY, Sample, SeenField, sample_of, text_of
@@ -133,8 +133,8 @@ def guess(records: Sequence[Any], kafka: KafkaSettings, topic: str, entity: str 
     if all(choice.key != "event.entity" for choice in choices):  # the file says nothing of it otherwise
         notes.insert(0, f"The entity is in the field {json.dumps(who.name)}: {why}.")
     notes += _readable(records, choices)
-    if kafka.properties:
-        notes.append("kafka.properties are not written, because they may hold secrets. The job needs them, too.")
+    if kafka.properties or kafka.security != SecuritySettings():
+        notes.append("kafka.security and kafka.properties are not written. The job needs them, too.")
     return Guess(topic, len(records), sample.fields, roles, choices, notes)
 
 

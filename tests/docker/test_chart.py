@@ -166,7 +166,7 @@ def test_the_settings_in_the_cluster_are_valid_and_have_the_parallelism_of_the_j
 
 @needs_helm
 def test_secrets_come_by_reference():
-    secrets = {"kafkaProperties": "kafka", "service.redis": "redis", "service.oidc": "oidc"}
+    secrets = {"kafkaFiles": "kafka", "service.redis": "redis", "service.oidc": "oidc"}
     made = manifests(*(f"{value}.existingSecret={name}" for value, name in secrets.items()))
     [service] = made["Deployment", "sg-streamgauge-service"]["spec"]["template"]["spec"]["containers"]
     assert {"STREAMGAUGE__SERVICE__REDIS", "STREAMGAUGE__SERVICE__OIDC__CLIENT_SECRET"} <= {
@@ -174,10 +174,12 @@ def test_secrets_come_by_reference():
     }
     for kind, name in (("Deployment", "sg-streamgauge-service"), ("Deployment", "sg-streamgauge-trainer")):
         [container] = made[kind, name]["spec"]["template"]["spec"]["containers"]
-        assert all("valueFrom" in variable for variable in container["env"])
-    job = made["FlinkDeployment", "sg-streamgauge-job"]["spec"]
-    [variable] = job["podTemplate"]["spec"]["containers"][0]["env"]
-    assert variable["valueFrom"]["secretKeyRef"] == {"name": "kafka", "key": "properties"}
+        assert all("valueFrom" in variable for variable in container.get("env", ()))
+    deployments = [made["Deployment", f"sg-streamgauge-{name}"]["spec"]["template"] for name in ("service", "trainer")]
+    for pod in (*deployments, made["FlinkDeployment", "sg-streamgauge-job"]["spec"]["podTemplate"]):
+        assert {"name": "kafka", "secret": {"secretName": "kafka"}} in pod["spec"]["volumes"]
+        [container] = pod["spec"]["containers"]
+        assert {"name": "kafka", "mountPath": "/etc/kafka", "readOnly": True} in container["volumeMounts"]
     assert not [kind for kind, _ in made if kind == "Secret"]
 
 

@@ -17,6 +17,7 @@ from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.cluster.local_cluster import PORTS, Cluster
 
 from tests.integration.live import close_all
+from tests.integration.secured_broker import PASSWORD, VARIABLE
 
 
 def free_ports() -> dict[str, int]:
@@ -50,6 +51,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         patch.setenv("STREAMGAUGE_HOME", str(home))
         # Flink's processes live for minutes here. Most of what Java's second compiler optimises is never used again.
         patch.setenv("JVM_ARGS", "-XX:TieredStopAtLevel=1")
+        patch.setenv(VARIABLE, PASSWORD)  # Flink's processes need it from their start
         try:
             yield local_cluster.up(2, free_ports(), home)
         finally:

@@ -21,6 +21,13 @@ def test_flinks_configuration_is_in_the_folder_of_the_schemas():
     assert len(list(folder.glob("*.schema.json"))) == 3
 
 
+def test_flink_writes_no_variable_of_the_environment_to_its_log():
+    lines = (resources.flink_configuration() / "log4j-console.properties").read_text(encoding="utf-8").splitlines()
+    logger = "org.apache.flink.client.python.PythonEnvUtils"  # writes all of them, passwords too
+    [name] = [line.split(".")[1] for line in lines if line.endswith(f".name = {logger}")]
+    assert f"logger.{name}.level = WARN" in lines
+
+
 def test_the_commented_settings_are_the_defaults():
     assert load(resources.default_settings(), {}) == Settings()
 

@@ -229,7 +229,7 @@ def test_every_field_is_taken_as_something():
 
 def test_the_file_is_accepted_and_every_key_has_its_reason(tmp_path):
     events = pumps(status=lambda i: ("ok", "failed")[i % 2], received=lambda i: START + 1000 * i)
-    kafka = KafkaSettings(bootstrap="broker:9092", properties={"sasl.password": "open sesame"})
+    kafka = KafkaSettings(bootstrap="broker:9092", properties={"client.rack": "open sesame"})
     found = guess(records(events, partition=lambda n: n // 100), kafka, "pump-events")
     file = tmp_path / "detection.yaml"
     file.write_text(settings_file(found))

@@ -48,16 +48,17 @@ app.kubernetes.io/component: {{ .component }}
 {{- mergeOverwrite $settings $given | toYaml -}}
 {{- end -}}
 
-{{/* Variables that all our processes have. */}}
-{{- define "streamgauge.kafkaEnv" -}}
-{{- with .Values.kafkaProperties }}
-{{- if .existingSecret }}
-- name: STREAMGAUGE__KAFKA__PROPERTIES
-  valueFrom:
-    secretKeyRef:
-      name: {{ .existingSecret }}
-      key: {{ .key }}
+{{/* The files of kafka.security, for every process that reaches Kafka. */}}
+{{- define "streamgauge.kafkaMount" -}}
+{{- if .Values.kafkaFiles.existingSecret }}
+- {name: kafka, mountPath: /etc/kafka, readOnly: true}
 {{- end }}
+{{- end -}}
+
+{{- define "streamgauge.kafkaVolume" -}}
+{{- with .Values.kafkaFiles.existingSecret }}
+- name: kafka
+  secret: {secretName: {{ . }}}
 {{- end }}
 {{- end -}}
 

@@ -1,0 +1,122 @@
+"""The settings `kafka.security` for the two Kafka clients: Python's in the commands and the scoring, and Java's in Flink.
+
+Java's properties are part of the job, so they say where a password is and not what it is. Kafka's client reads it there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from pathlib import Path
+from typing import Any
+
+from streamgauge.jobs.settings.kafka import SecuritySettings
+from streamgauge.models.errors import ClusterError
+
+# Flink's connector brings Kafka's client under other names of its packages
+_JAVA = "org.apache.flink.kafka.shaded.org.apache.kafka.common"
+_LOGIN = {"PLAIN": "plain.PlainLoginModule"}
+_SCRAM = "scram.ScramLoginModule"
+_PROVIDERS = {"env": "EnvVarConfigProvider", "directory": "DirectoryConfigProvider"}
+_KEY = b"-----BEGIN PRIVATE KEY-----"
+
+
+def java_properties(security: SecuritySettings) -> dict[str, str]:
+    """Properties for Flink's Kafka clients. No secret is in them."""
+    if security == SecuritySettings():
+        return {}
+    made = {"security.protocol": security.protocol, "config.providers": ",".join(_PROVIDERS)}
+    made |= {f"config.providers.{name}.class": f"{_JAVA}.config.provider.{kind}" for name, kind in _PROVIDERS.items()}
+    if security.mechanism is not None:
+        module = f"{_JAVA}.security.{_LOGIN.get(security.mechanism, _SCRAM)}"
+        password = _in_variable(security.password_env) or _in_file(security.password_file)
+        made["sasl.mechanism"] = security.mechanism
+        # Java ends a text in quotes at a line break, too. So one at the end of the file is no part of the password.
+        made["sasl.jaas.config"] = f'{module} required username="{security.username}" password="{password}\n;'
+    if security.ca_file is not None:
+        made |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": security.ca_file}
+    if security.cert_file is not None:
+        made["ssl.keystore.type"] = "PEM"
+        made["ssl.keystore.certificate.chain"] = _in_file(security.cert_file)
+        made["ssl.keystore.key"] = _in_file(security.key_file)
+    return made
+
+
+def _in_variable(name: str | None) -> str:
+    return "" if name is None else f"${{env:{name}}}"
+
+
+def _in_file(path: str | None) -> str:
+    if path is None:
+        return ""
+    folder, _, name = path.rpartition("/")
+    return f"${{directory:{folder or '/'}:{name}}}"
+
+
+def python_options(security: SecuritySettings) -> dict[str, Any]:
+    """Options for the clients of kafka-python.
+
+    Raises
+    ------
+    ClusterError
+        A password or a file cannot be read or used. The message shows no secret.
+    """
+    made: dict[str, Any] = {"security_protocol": security.protocol}
+    if security.sasl:
+        made["sasl_mechanism"] = security.mechanism
+        made["sasl_plain_username"] = security.username
+        made["sasl_plain_password"] = _password(security)
+    if security.encrypted:
+        made["ssl_context"] = _tls(security)
+    return made
+
+
+def _password(security: SecuritySettings) -> str:
+    """The password of the user. Line breaks at the end of its file are no part of it."""
+    if security.password_env is not None:
+        where = f"kafka.security.password_env: the environment variable {security.password_env}"
+        text = os.environ.get(security.password_env, "")
+    else:
+        where = f"kafka.security.password_file: {security.password_file}"
+        text = _content("password_file", security).decode(errors="replace").rstrip("\r\n")
+    if not text:
+        raise ClusterError(f"{where} is not set, or empty: it must hold the password of {security.username!r}")
+    if re.search(r'["\\\x00-\x1f]', text):
+        raise ClusterError(
+            f"{where} holds a password with a quote, a backslash or a line break, which Flink's Kafka client cannot read: "
+            "choose another password"
+        )
+    return text
+
+
+def _tls(security: SecuritySettings) -> ssl.SSLContext:
+    """What the broker's certificate is checked with, and our own certificate."""
+    authorities = None if security.ca_file is None else _content("ca_file", security).decode("ascii", errors="replace")
+    try:
+        context = ssl.create_default_context(cadata=authorities)
+    except (ssl.SSLError, ValueError):
+        raise ClusterError(f"kafka.security.ca_file: {security.ca_file} holds no certificates (PEM)") from None
+    if security.cert_file is not None:
+        _content("cert_file", security)
+        if _KEY not in _content("key_file", security):
+            raise ClusterError(
+                f"kafka.security.key_file: {security.key_file} is no PEM with an unencrypted key in PKCS #8, which Flink's Kafka "
+                "client needs: `openssl pkcs8 -topk8 -nodes -in OLD -out NEW` writes it"
+            )
+        try:
+            context.load_cert_chain(security.cert_file, security.key_file)
+        except ssl.SSLError:
+            raise ClusterError(
+                f"kafka.security: the certificate {security.cert_file} (cert_file) and the key {security.key_file} (key_file) "
+                "are no pair, or one of them is damaged"
+            ) from None
+    return context
+
+
+def _content(key: str, security: SecuritySettings) -> bytes:
+    path = getattr(security, key)
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ClusterError(f"kafka.security.{key}: {path} cannot be read: {error.strerror}") from None
