@@ -16,7 +16,7 @@ from streamgauge.models.detectors.channel.levels import Levels
 from streamgauge.udfs.scoring.channels import FIELDS
 
 from tests.integration.live import PATIENCE, Live, events, together, values
-from tests.udfs.events.test_decode import DEAD
+from tests.udfs.events.test_reader import DEAD
 
 
 def test_two_jobs_on_the_same_taskmanagers_in_both_modes_equal_the_pipeline_in_process(cluster, tmp_path):
