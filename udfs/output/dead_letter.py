@@ -97,7 +97,7 @@ def place_of(error: Exception) -> tuple[str, str]:
     stage : str
         The room, such as ``events``.
     place : str
-        File and line, such as ``udfs/events/decode.py:57``: the innermost one that belongs to this package. Both are ``unknown``
+        File and line, such as ``udfs/events/payload.py:57``: the innermost one that belongs to this package. Both are ``unknown``
         where the error came from elsewhere.
     """
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
