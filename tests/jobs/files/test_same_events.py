@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from streamgauge.jobs.files.read_files import Columns, read_rows
-from streamgauge.udfs.settings.event import EventSettings
+from streamgauge.udfs.settings.event import MISSING, EventSettings
 
 from tests.jobs.files.reading import events_of
 
@@ -24,7 +24,7 @@ COLUMNS = Columns("entity", "ts")
 TEXTS = st.text(
     st.characters(codec="latin-1", exclude_categories=["Cc"], include_characters=',;|"\t\n'), min_size=1, max_size=8
 )
-WORDS = TEXTS.filter(lambda text: text.strip().lower() not in ("", "na", "n/a", "-", "--", "null", "none", "nan"))
+WORDS = TEXTS.filter(lambda text: text.strip().casefold() not in MISSING)
 TIMES = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1)).map(
     lambda t: int(t.replace(tzinfo=UTC).timestamp() * 1000)
 )
