@@ -11,6 +11,7 @@ from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.jobs.studies.explain import draw, explain
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.pipeline.shard import Shard
+from streamgauge.udfs.settings.base import IN_FILE
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.integration.live import Live
@@ -19,7 +20,9 @@ pytestmark = pytest.mark.integration
 
 
 # the default settings; `Live` would use small warm-ups
-PATIENT = PipelineSettings().model_dump(include={"detectors", "featurize", "calibration", "decide"})
+PATIENT = PipelineSettings().model_dump(
+    mode="json", context=IN_FILE, include={"detectors", "featurize", "calibration", "decide"}
+)
 PATIENT["decide"]["threshold"] = 4e-3  # a few hundred windows do not suffice for smaller tail probabilities
 
 
