@@ -13,7 +13,8 @@ import numpy as np
 from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.models.contract import Ints
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.events.entity import MAX_ENTITY, digits, shown
+from streamgauge.udfs.events.entity import MAX_ENTITY, shown
+from streamgauge.udfs.events.entity import text_of as entity_text
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.settings.event import EventSettings
 
@@ -143,6 +144,5 @@ def sample_of(records: Sequence[Any], topic: str) -> Sample:
 
 def text_of(value: Any) -> str:
     """A value as text: text and whole numbers as in the name of an entity."""
-    if isinstance(value, str):
-        return value
-    return digits(value) if type(value) is int else shown(value)
+    text = entity_text(value)
+    return shown(value) if text is None else text

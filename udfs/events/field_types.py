@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -92,7 +94,7 @@ class Texts:
         return is_number(item) or (isinstance(item, str) and self.number(item) is not None)
 
 
-Found = tuple[str, float, int]
+NewNoReading = tuple[str, float, int]  # column, number, and row where it was found to mean no reading
 
 
 @dataclass
@@ -102,7 +104,7 @@ class NoReadings:
     Attributes
     ----------
     found, real : dict of str to list of float
-        By field: numbers that are read as missing, and numbers that are values like others.
+        By field: numbers that are read as missing, and numbers that are values like others; in order of size.
     times : dict of str to dict of str to int
         By field and number: how often it came, far from the others.
     ranges : dict of str to [float, float, float]
@@ -114,7 +116,7 @@ class NoReadings:
     times: dict[str, dict[str, int]] = field(default_factory=dict)
     ranges: dict[str, list[float]] = field(default_factory=dict)
 
-    def look(self, X: Floats, names: list[str], declared: frozenset[str]) -> tuple[list[Found], Flags]:
+    def look(self, X: Floats, names: list[str], declared: frozenset[str]) -> tuple[list[NewNoReading], Flags]:
         """Find the numbers that mean no reading.
 
         Parameters
@@ -128,7 +130,7 @@ class NoReadings:
         Returns
         -------
         found : list of (str, float, int)
-            Column, number and row where it was found that a number means no reading.
+            Column, number and row where it was found that a number means no reading, in the order of rows.
         missing : bool[n, d]
             Where such a number stands, from there on.
         """
@@ -136,7 +138,7 @@ class NoReadings:
         large = np.abs(X) >= SMALLEST
         if large.any():
             odd[large] = np.isin(X[large], NO_READINGS)
-        told: list[Found] = []
+        told: list[NewNoReading] = []
         missing = np.zeros(X.shape, np.bool_)
         columns = set(np.flatnonzero(odd.any(axis=0)).tolist())
         if self.ranges:
@@ -153,11 +155,12 @@ class NoReadings:
                 found, missing[:, column] = self._judge(X[:, column], odd[:, column], others, name)
                 told += found
             self._widen(others, name)
+        told.sort(key=itemgetter(2))
         return told, missing
 
-    def _judge(self, values: Floats, odd: Flags, others: Floats, name: str) -> tuple[list[Found], Flags]:
+    def _judge(self, values: Floats, odd: Flags, others: Floats, name: str) -> tuple[list[NewNoReading], Flags]:
         """Judge the odd numbers of one column, in order; see `look`."""
-        told: list[Found] = []
+        told: list[NewNoReading] = []
         missing = np.zeros(len(values), np.bool_)
         found, real = self.found.get(name, []), self.real.get(name, [])
         low, high, known = self.ranges[name]
@@ -177,11 +180,11 @@ class NoReadings:
             before = self.times.get(name, {}).get(repr(number), 0)
             needed = TIMES - before - 1  # place among the judged rows at which it has come often enough
             if len(near) and near[0] <= needed:
-                self.real.setdefault(name, []).append(number)
+                bisect.insort(self.real.setdefault(name, []), number)
                 self._forget_times(name, number)
             elif needed < len(judged):
                 row = int(judged[needed])
-                self.found.setdefault(name, []).append(number)
+                bisect.insort(self.found.setdefault(name, []), number)
                 self._forget_times(name, number)
                 told.append((name, number, row))
                 missing[rows[rows >= row]] = True

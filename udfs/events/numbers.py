@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from streamgauge.udfs.settings.event import FieldSettings
 
@@ -28,7 +28,7 @@ def plain_number(text: str) -> float | None:
     return number if abs(number) != float("inf") else None
 
 
-def is_number(item: Any) -> bool:
+def is_number(item: Any) -> TypeGuard[int | float]:
     """Whether a value is a number and no boolean."""
     return isinstance(item, int | float) and not isinstance(item, bool)
 

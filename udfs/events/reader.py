@@ -10,6 +10,7 @@ import numpy as np
 from streamgauge.models.contract import Ints
 from streamgauge.udfs.events.encodings import hint, plain
 from streamgauge.udfs.events.entity import EntityReader, named, shown
+from streamgauge.udfs.events.field_types import Texts
 from streamgauge.udfs.events.formats.record import Unwrapping
 from streamgauge.udfs.events.formats.unwrap import events_of, may_be_wrapped, recognise
 from streamgauge.udfs.events.numbers import declared_number, is_number
@@ -68,7 +69,7 @@ class Reader:
             self._decoder = RegistryDecoder(wrapper, settings.registry)  # type: ignore[arg-type]  # one of these formats
             wrapper = "auto"
         self._how = Unwrapping(wrapper, settings.time, settings.deletes)
-        self._missing = frozenset(word.casefold() for word in settings.missing)
+        self._texts = Texts(settings)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Reader:
         return self  # it keeps nothing that a reading changes
@@ -143,7 +144,7 @@ class Reader:
             return found
         values = whole_batch(raw.payloads, self._settings.max_bytes)
         if values is not None:
-            self._add_all(list(range(len(raw))), values, [len(payload or b"") for payload in raw.payloads], found)
+            self._add_all(list(range(len(raw))), values, raw, found)
             return found
         for row, payload in enumerate(raw.payloads):
             self._add_payload(row, payload, found)
@@ -152,29 +153,32 @@ class Reader:
     def _add_encoded(self, raw: RawBatch, decoder: RegistryDecoder, found: Found) -> None:
         """Add the events of records that are written with a schema."""
         usable = [(row, payload) for row, payload in enumerate(raw.payloads) if self._is_usable(payload, row, found)]
-        rows, values, sizes = [], [], []
+        rows, values = [], []
         documents = decoder.documents([payload for _, payload in usable])
-        for (row, payload), document in zip(usable, documents, strict=True):
+        for (row, _), document in zip(usable, documents, strict=True):
             if isinstance(document, UnreadableError):
                 found.dead.append(DeadLetter(row, document.reason, document.message))
             else:
                 rows.append(row)
                 values.append(document)
-                sizes.append(NAMES_IN_SCHEMA + len(payload))  # names of fields are in the schema, not in the record
-        self._add_all(rows, values, sizes, found)
+        self._add_all(rows, values, raw, found)
 
-    def _add_all(self, rows: list[int], values: list[Any], sizes: list[int], found: Found) -> None:
-        """Add the events of documents: all at once if each is one plain event, which is fast; else one after the other."""
-        flat = self._all_flat(values, sizes)
+    def _add_all(self, rows: list[int], values: list[Any], raw: RawBatch, found: Found) -> None:
+        """Add the events of the documents in some rows: all at once if each is one plain event, which is fast; else one by one."""
+        flat = self._all_flat(rows, values, raw)
         if flat is None:
-            for row, value, size in zip(rows, values, sizes, strict=True):
-                self._add(row, value, size, found)
+            for row, value in zip(rows, values, strict=True):
+                self._add(row, value, self._size(row, raw), found)
         else:
             found.rows += rows
             found.places += [WHOLE] * len(rows)
             found.values += flat
 
-    def _all_flat(self, values: list[Any], sizes: list[int]) -> list[dict[str, Any]] | None:
+    def _size(self, row: int, raw: RawBatch) -> int:
+        """Bytes for which a record's names of fields may be long. With a schema, the names are not in the record."""
+        return len(raw.payloads[row] or b"") + (NAMES_IN_SCHEMA if self._decoder is not None else 0)
+
+    def _all_flat(self, rows: list[int], values: list[Any], raw: RawBatch) -> list[dict[str, Any]] | None:
         """The fields of documents that are all plain events; None if one must be read by itself."""
         if set(map(type, values)) != {dict}:
             return None
@@ -183,7 +187,7 @@ class Reader:
         if self._how.format != "json" and (self._how.format != "auto" or may_be_wrapped(set().union(*values))):
             return None
         try:
-            return [flatten(value, Names(size)) for value, size in zip(values, sizes, strict=True)]
+            return [flatten(value, Names(self._size(row, raw))) for row, value in zip(rows, values, strict=True)]
         except UnreadableError:
             return None
 
@@ -200,18 +204,6 @@ class Reader:
         else:
             return True
         return False
-
-    def _flatten_all(self, raw: RawBatch, values: list[dict[str, Any]]) -> bool:
-        """Flatten values that are all plain events, in place; False, and nothing is changed, if one must be read by itself."""
-        if self._how.format != "json" and (self._how.format != "auto" or may_be_wrapped(set().union(*values))):
-            return False
-        try:
-            values[:] = [
-                flatten(value, Names(len(payload or b""))) for value, payload in zip(values, raw.payloads, strict=True)
-            ]
-        except UnreadableError:
-            return False
-        return True
 
     def _add_payload(self, row: int, payload: bytes | None, found: Found) -> None:
         """Add the events of one record of JSON."""
@@ -263,7 +255,7 @@ class Reader:
                 item = value.get(name)
                 if item is None:
                     continue
-                if isinstance(item, str) and item.strip().casefold() in self._missing:
+                if isinstance(item, str) and self._texts.is_missing(item):
                     value[name] = None
                     continue
                 if declared.type == "text":

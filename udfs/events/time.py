@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from streamgauge.models.contract import Ints
 from streamgauge.udfs.events.entity import Bad, shown
+from streamgauge.udfs.events.numbers import is_number
 from streamgauge.udfs.settings.event import EventSettings
 
 LIMITS = (1e11, 1e14, 1e17, 1e20)  # below these an epoch is in seconds, milliseconds, microseconds, nanoseconds
@@ -54,7 +55,7 @@ def epoch_milliseconds(value: Any, zone: tzinfo = UTC) -> int:
     """
     if isinstance(value, str):
         return _of_text(value, zone)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if not is_number(value):
         raise ValueError(f"no time: {shown(value)}")
     number = float(value)
     for limit, factor in zip(LIMITS, FACTORS, strict=True):

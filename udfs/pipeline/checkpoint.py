@@ -269,7 +269,7 @@ class Checkpoint:
             "calibrators": scorer.calibrators.to_state(),
             "prior": scorer.prior.tobytes(),
             "points": entities.points.canonical(),
-            "meta": msgspec.msgpack.encode(header),
+            "meta": msgspec.msgpack.encode(header, order="deterministic"),
             **{f"{channels.name} of all": channels.cohort.tobytes() for channels in scorer.with_cohort},
             **{name: detector.to_state() for name, detector in scorer.detectors.cohort.items()},
             **further,

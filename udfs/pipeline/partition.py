@@ -116,9 +116,9 @@ class Partition:
     def _tell_unread(self, events: Events, start: int, X: Floats, changes: list[SchemaChange]) -> None:
         """Add a change for the first event of the partition of which nothing is looked at."""
         alignment = self.stages.alignment
-        if "unread" in alignment.schema.told or (self.stages.scorer.detectors.categorical and alignment.text_fields):
+        if "unread" in alignment.schema.told:
             return
-        unread = np.isnan(X).all(axis=1)
+        unread = self.stages.unread(X)
         if unread.any() and alignment.tell("unread"):
             place = start + int(unread.argmax())
             changes.append(SchemaChange("unread", "", alignment.unread(events.values[place]), place))

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
-from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.control.entity_actions import EntityActions
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.in_force import InForce
@@ -179,6 +179,13 @@ class Stages:
             result.add_counts(found.counts)
             clock.lap("watch")
 
+    def unread(self, X: Floats) -> Flags:
+        """Events without a field that is looked at: bool[n], given the numeric fields float64[n, d]. None if texts are looked at."""
+        if self.scorer.detectors.categorical and self.alignment.text_fields:
+            return np.zeros(len(X), np.bool_)
+        nothing: Flags = np.isnan(X).all(axis=1)
+        return nothing
+
     def _look_for_silence(self, cursor: Cursor, result: BatchResult) -> None:
         moment = cursor.moment_to_look()
         if moment is not None:
@@ -275,9 +282,7 @@ class Stages:
         known = ~np.isnan(verdicts.joined)
         result.judged.append(known)
         result.count("scored", int(known.sum()))
-        unread = np.zeros(len(stretch), np.bool_)
-        if not (self.scorer.detectors.categorical and self.alignment.text_fields):
-            unread = ~known & np.isnan(stretch.X).all(axis=1)
+        unread = ~known & self.unread(stretch.X)
         result.count("unread", int(unread.sum()))
         result.count("unjudged", int((~known & ~unread).sum()))
         result.count("held_back", int(stretch.quarantined.sum()))

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from streamgauge.udfs.events.field_types import KNOWN, TIMES, NoReadings
 from streamgauge.udfs.events.reader import Reader
@@ -124,6 +124,7 @@ def test_the_settings_can_keep_such_a_number():
 odd_or_usual = st.sampled_from([-9999.0, 65535.0, np.nan]) | st.floats(0, 50)
 
 
+@example([65535.0, 65535.0, 65535.0, -9999.0, -9999.0, -9999.0], 0, [34])  # the larger number is found first
 @given(
     st.lists(odd_or_usual, max_size=40),
     st.integers(0, 2),

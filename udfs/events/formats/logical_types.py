@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from streamgauge.udfs.events.formats.record import MAX_DEPTH, described
+from streamgauge.udfs.events.numbers import is_number
 from streamgauge.udfs.events.records import UnreadableError
 
 Convert = Callable[[Any], Any]
@@ -151,7 +152,7 @@ def _step(convert: Convert, step: str | int, value: Any) -> Any:
 
 def _decimal(scale: int, value: Any) -> int | float | None:
     """A decimal: base64 of its digits as one large integer, or a number, if the sender sets decimal.format to numeric."""
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+    if value is None or is_number(value):
         return value
     try:
         digits = base64.b64decode(value, validate=True) if isinstance(value, str) else b""
