@@ -65,7 +65,7 @@ def settings_for(running: Cluster, name: str, **sections: dict[str, Any]) -> tup
         Keys to change, by section.
     """
     unique = f"bench-{name}-{time.time_ns() // 1_000_000}"
-    topics = {t: f"{unique}-{t}" for t in ("events", *TopicSettings().own)}
+    topics = TopicSettings().prefixed(unique)
     values: dict[str, Any] = {"kafka": {"bootstrap": running.bootstrap, "group": unique, "topics": topics}}
     for section, keys in sections.items():
         values.setdefault(section, {}).update(keys)

@@ -101,6 +101,10 @@ class TopicSettings(Section):
         values: dict[str, Any] = self.model_dump(exclude={"events", "events_pattern"})
         return values
 
+    def prefixed(self, prefix: str) -> dict[str, str]:
+        """Topics that only one run uses, by key: one topic of events, and its own, with the prefix before their names."""
+        return {key: f"{prefix}-{name}" for key, name in {"events": EVENTS, **self.own}.items()}
+
     @property
     def event_topics(self) -> EventTopics:
         """The topics of events."""

@@ -155,7 +155,7 @@ def on_own_topics(settings: Settings, cluster: local_cluster.Cluster, run: str) 
         "bootstrap": cluster.bootstrap,
         "start": "earliest",
         "group": run,
-        "topics": {name: f"{run}-{topic}" for name, topic in settings.kafka.topics},
+        "topics": settings.kafka.topics.prefixed(run),
     }
     service = {"database": history, "port": settings.service.port}  # nobody is told of a demo
     path = cluster.home / f"{kind}.yaml"

@@ -65,7 +65,7 @@ class Live:
             "bootstrap": cluster.bootstrap,
             "start": "earliest",
             "group": name,
-            "topics": {t: f"{name}-{t}" for t in ("events", *TopicSettings().own)},
+            "topics": TopicSettings().prefixed(name),
         }
         values["job"] = {"name": name, "checkpoint_interval": "500 ms"}
         # Tests send days of events in a second. A promise of one incident a day would hardly let any open.
