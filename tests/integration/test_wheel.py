@@ -140,7 +140,7 @@ def test_a_home_that_cannot_be_used_is_an_error_of_one_line(installed):
     assert output.count("\n") == 1
 
 
-def test_up_submit_alert_stop_down(installed):
+def test_up_submit_alert_stop_demo_down(installed):
     names = {name: f"--{name.removeprefix('kafka_').replace('_', '-')}-port" for name in installed.ports}
     ports = [word for name, port in installed.ports.items() for word in (names[name], str(port))]
     up = json.loads(installed.streamgauge("up", *ports, "--json"))
@@ -169,6 +169,11 @@ def test_up_submit_alert_stop_down(installed):
 
     savepoint = installed.streamgauge("stop").strip()
     assert savepoint.startswith(f"file:{installed.state}/savepoints/")
+    output = installed.user / "demo"
+    figures = json.loads(installed.streamgauge("demo", "--output", str(output), "--json"))
+    assert (figures["windows"], figures["windows_found"] > 0) == (24, True)
+    assert (output / "alerts.png").read_bytes().startswith(b"\x89PNG")
+    assert (output / "alerts.jsonl").read_text().count("\n") > 0
     installed.streamgauge("down")
     assert installed.processes() == []
     assert list((installed.user / "empty").iterdir()) == []
