@@ -102,10 +102,11 @@ class Verdict(BaseModel, extra="forbid"):
 class ScoredEvent(BaseModel):
     """What the pipeline says of an event."""
 
+    record: int = Field(description="Which of the request's `events` holds it, from 0; some hold several events.")
     entity: str | None = Field(None, description="Null if the event could not be read.")
     known: int = Field(0, description="Events of the entity that were known before the request.")
-    outcome: Literal["scored", "unjudged", "late", "dead_letter"] = Field(
-        description="unjudged: too little is known to judge it; late, dead_letter: it was set aside."
+    outcome: Literal["scored", "unjudged", "late", "dead_letter", "skipped"] = Field(
+        description="unjudged: too little is known to judge it; late, dead_letter: it was set aside; skipped: it holds no event."
     )
     score: float | None = Field(None, description="0 to 1; null if it is not scored.")
     tail_probability: float | None = Field(None, description="How rare an event this strange is.")

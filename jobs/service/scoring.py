@@ -18,13 +18,14 @@ from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError, StreamgaugeError
 from streamgauge.udfs.entities.columns import SEEN
 from streamgauge.udfs.entities.stretch import Stretch
-from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.events.records import WHOLE, RawBatch, offset_of, place_of, with_place
 from streamgauge.udfs.incidents.judge import Judged
 from streamgauge.udfs.incidents.kinds import KINDS, OPENED, SEVERITIES
 from streamgauge.udfs.incidents.lifecycle import Decisions
 from streamgauge.udfs.incidents.severity import important
 from streamgauge.udfs.output.alert import score_of
-from streamgauge.udfs.output.dead_letter import INTERNAL, place_of
+from streamgauge.udfs.output.dead_letter import INTERNAL
+from streamgauge.udfs.output.dead_letter import place_of as place_in_code
 from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.pipeline.stages import Stages
 
@@ -42,7 +43,7 @@ class Listener:
     ----------
     stages : Stages
     found : dict of int to Answer
-        By offset; the answers are added.
+        By number (`with_place`); the answers are added.
     """
 
     def __init__(self, stages: Stages, found: dict[int, Answer]) -> None:
@@ -51,7 +52,7 @@ class Listener:
     def judged(self, stretch: Stretch, judged: Judged, decisions: Decisions) -> None:
         """Note the events of a stretch."""
         opened, names = set(decisions.place[decisions.change == OPENED].tolist()), self._stages.fields
-        for i, offset in enumerate(stretch.offsets.tolist()):
+        for i, number in enumerate(with_place(stretch.offsets, stretch.events.places).tolist()):
             answer = _scored(i, judged) | {"opens": i in opened}
             blamed = self._stages.alerts.blamed(i, stretch, names, judged)
             if blamed and blamed[0].share > 0:
@@ -60,7 +61,7 @@ class Listener:
                 answer |= {"anomalous": True, "kind": KINDS[int(judged.kinds[i])]}
                 severity, importance = SEVERITIES[int(judged.severities[i])], self._stages.settings.decide.importance
                 answer["severity"] = important(severity, stretch.events.entities[i], importance)
-            self._found[offset] = answer
+            self._found[number] = answer
 
     def complete(self, row: int, data: dict[str, Any]) -> None:
         """Add nothing to alerts: nobody reads them."""
@@ -73,6 +74,26 @@ def _scored(i: int, judged: Judged) -> Answer:
         return {"outcome": "unjudged"}
     evidence = float(verdicts.evidence[i])
     return {"outcome": "scored", "score": score_of(evidence), "tail_probability": math.exp(-evidence)}
+
+
+def _number(letter: dict[str, Any]) -> int:
+    """The number (`with_place`) of what was set aside."""
+    return int(with_place(np.array([letter["offset"]]), np.array([letter.get("place", WHOLE)]))[0])
+
+
+def _of_every_record(answers: dict[int, Answer], failed: dict[int, Answer], raw: RawBatch) -> dict[int, Answer]:
+    """Answers by number, in the order of the events, so that each record has at least one."""
+    first, last = int(raw.offsets[0]), int(raw.offsets[-1])
+    answers = dict(answers)
+    for offset in {*range(first, last + 1)} - set(map(offset_of, answers)):
+        answers[offset] = {"outcome": "skipped"}
+    ordered = sorted(answers, key=lambda number: (offset_of(number), place_of(number)))
+    return {
+        number: {"entity": None, "known": 0, "record": offset_of(number) - first}
+        | answers[number]
+        | failed.get(offset_of(number), {})
+        for number in ordered
+    }
 
 
 class EventScorer:
@@ -100,7 +121,7 @@ class EventScorer:
         try:
             self._shard.process(raw)
         except Exception as error:  # as in the job, no record stops the service
-            _log.error("records were not learned", records=len(raw), place=place_of(error)[1], exc_info=error)
+            _log.error("records were not learned", records=len(raw), place=place_in_code(error)[1], exc_info=error)
             return False
         return True
 
@@ -117,31 +138,33 @@ class EventScorer:
         Returns
         -------
         list of Answer
-            One for each event.
+            One for each event, in their order. `record` says which of `payloads` holds it.
         """
         with self._lock:
             raw, answers = self._batch(payloads)
-            found = self._rehearse(raw)
-            answers = [answer | found[offset] for answer, offset in zip(answers, raw.offsets.tolist(), strict=True)]
+            found, failed = self._rehearse(raw)
+            answers |= {number: answers.get(number, {}) | answer for number, answer in found.items()}
+            answers = _of_every_record(answers, failed, raw)
             if learn:
-                usable = [i for i, answer in enumerate(answers) if answer.get("reason") != INTERNAL]
+                usable = [row for row, offset in enumerate(raw.offsets.tolist()) if offset not in failed]
                 learned = self._learn(raw.take(np.array(usable, np.int64)))
-                for i in usable:
-                    answers[i]["learned"] = learned and answers[i]["outcome"] in ("scored", "unjudged")
-        return answers
+                for answer in answers.values():
+                    answer["learned"] = learned and answer["outcome"] in ("scored", "unjudged")
+        return list(answers.values())
 
-    def _batch(self, payloads: Sequence[bytes]) -> tuple[RawBatch, list[Answer]]:
-        """The events as records of the topic, and what is known of their entities."""
+    def _batch(self, payloads: Sequence[bytes]) -> tuple[RawBatch, dict[int, Answer]]:
+        """The records as if they came next, and what is known of the entities of their events, by number (`with_place`)."""
         n = len(payloads)
         offsets = np.arange(self._next, self._next + n)
         self._next += n
         raw = RawBatch(payloads, np.zeros(n, np.int64), offsets, np.full(n, int(time.time() * 1000)))
-        answers: list[Answer] = [{"entity": None, "known": 0} for _ in range(n)]
+        answers: dict[int, Answer] = {}
         events, _ = self._shard.reader.read(raw)
-        for row, entity in zip(events.rows.tolist(), events.entities, strict=True):
-            number, known = self._place(entity)
-            raw.partitions[row] = number
-            answers[row] = {"entity": entity, "known": known}
+        numbers = with_place(offsets[events.rows], events.places).tolist()
+        # Backwards, so that the partition of a record is that of its first event.
+        for i in reversed(range(len(events))):
+            raw.partitions[events.rows[i]], known = self._place(events.entities[i])
+            answers[numbers[i]] = {"entity": events.entities[i], "known": known}
         return raw, answers
 
     def _place(self, entity: str) -> tuple[int, int]:
@@ -153,24 +176,27 @@ class EventScorer:
                 return max(number, 0), int(entities.store.head[rows, SEEN].sum())
         return partition_of(entity, self._partitions), 0
 
-    def _rehearse(self, raw: RawBatch) -> dict[int, Answer]:
-        """Answers by offset. An event that raises an error is answered so; the others are scored without it."""
+    def _rehearse(self, raw: RawBatch) -> tuple[dict[int, Answer], dict[int, Answer]]:
+        """Answers by number (`with_place`), and those for records that raise an error by offset. The others are scored without them."""
         try:
-            return self._answers(raw)
+            return self._answers(raw), {}
         except Exception:  # any error that an event causes in a stage
-            failed = {row: answer for row in range(len(raw)) if (answer := self._failure(raw.take(np.array([row]))))}
-        found = {int(raw.offsets[row]): answer for row, answer in failed.items()}
-        rest = raw.take(np.array([row for row in range(len(raw)) if row not in failed], np.int64))
+            failed = {
+                int(raw.offsets[row]): answer
+                for row in range(len(raw))
+                if (answer := self._failure(raw.take(np.array([row]))))
+            }
+        rest = raw.take(np.flatnonzero(~np.isin(raw.offsets, list(failed))))
         if len(rest) and (answer := self._failure(rest)):
-            return found | dict.fromkeys(rest.offsets.tolist(), answer)
-        return found | (self._answers(rest) if len(rest) else {})
+            return {}, failed | dict.fromkeys(rest.offsets.tolist(), answer)
+        return self._answers(rest) if len(rest) else {}, failed
 
     def _failure(self, raw: RawBatch) -> Answer | None:
         """The answer for events that raise an error; None if they raise none."""
         try:
             self._answers(raw)
         except Exception as error:  # as above
-            _log.error("events could not be scored", events=len(raw), place=place_of(error)[1], exc_info=error)
+            _log.error("events could not be scored", events=len(raw), place=place_in_code(error)[1], exc_info=error)
             return {"outcome": "dead_letter", "reason": INTERNAL, "message": type(error).__name__}
         return None
 
@@ -180,11 +206,11 @@ class EventScorer:
         for _, text in result.dead_letters:
             letter = json.loads(text)
             answer = {"outcome": "dead_letter", "reason": letter["reason"], "message": letter["message"]}
-            found[letter["offset"]] = answer
+            found[_number(letter)] = answer
         for _, text in result.late:
             letter = json.loads(text)
             message = f"{letter['late_by_ms']} ms older than what is scored"
-            found[letter["offset"]] = {"outcome": "late", "reason": "late", "message": message}
+            found[_number(letter)] = {"outcome": "late", "reason": "late", "message": message}
         return found
 
 

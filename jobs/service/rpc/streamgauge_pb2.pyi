@@ -217,7 +217,7 @@ class Scores(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[ScoredEvent, _Mapping]]] = ..., replayed: _Optional[int] = ..., warm: bool = ...) -> None: ...
 
 class ScoredEvent(_message.Message):
-    __slots__ = ("entity", "known", "outcome", "score", "tail_probability", "anomalous", "opens", "kind", "severity", "field", "actual", "expected", "reason", "message", "learned")
+    __slots__ = ("entity", "known", "outcome", "score", "tail_probability", "anomalous", "opens", "kind", "severity", "field", "actual", "expected", "reason", "message", "learned", "record")
     ENTITY_FIELD_NUMBER: _ClassVar[int]
     KNOWN_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
@@ -233,6 +233,7 @@ class ScoredEvent(_message.Message):
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     LEARNED_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
     entity: str
     known: int
     outcome: str
@@ -248,7 +249,8 @@ class ScoredEvent(_message.Message):
     reason: str
     message: str
     learned: bool
-    def __init__(self, entity: _Optional[str] = ..., known: _Optional[int] = ..., outcome: _Optional[str] = ..., score: _Optional[float] = ..., tail_probability: _Optional[float] = ..., anomalous: bool = ..., opens: bool = ..., kind: _Optional[str] = ..., severity: _Optional[str] = ..., field: _Optional[str] = ..., actual: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., expected: _Optional[float] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., learned: bool = ...) -> None: ...
+    record: int
+    def __init__(self, entity: _Optional[str] = ..., known: _Optional[int] = ..., outcome: _Optional[str] = ..., score: _Optional[float] = ..., tail_probability: _Optional[float] = ..., anomalous: bool = ..., opens: bool = ..., kind: _Optional[str] = ..., severity: _Optional[str] = ..., field: _Optional[str] = ..., actual: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., expected: _Optional[float] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., learned: bool = ..., record: _Optional[int] = ...) -> None: ...
 
 class WatchChangesRequest(_message.Message):
     __slots__ = ("after",)

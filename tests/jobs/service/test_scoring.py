@@ -103,6 +103,26 @@ def test_what_is_known_of_each_entity_and_of_the_topic_is_said(service):
     assert (answer["replayed"], answer["warm"]) == (400, True)
 
 
+def test_a_record_of_several_events_has_an_answer_for_each_and_a_deletion_says_that_it_holds_none(service):
+    one, far, two = ASKED[0], ASKED[1], ASKED[2]
+    deleted = {"op": "d", "before": two, "after": None, "source": {"connector": "x"}, "ts_ms": BEGIN}
+    answers = ask(service, [deleted, [one, far, {"flow": 3.0}], two])["events"]
+    assert [(answer["record"], answer["outcome"]) for answer in answers] == [
+        (0, "skipped"),
+        (1, "scored"),
+        (1, "scored"),
+        (1, "dead_letter"),
+        (2, "scored"),
+    ]
+    apart = ask(service, [one, far, {"flow": 3.0}, two])["events"]
+    same = ("entity", "known", "score", "anomalous", "kind", "field", "reason")
+    assert [[answer[key] for key in same] for answer in answers[1:]] == [
+        [answer[key] for key in same] for answer in apart
+    ]
+    learned = ask(service, [deleted, [one, {"flow": 3.0}]], learn=True)["events"]
+    assert [answer["learned"] for answer in learned] == [False, True, False]
+
+
 def test_scoring_twice_gives_the_same_unless_it_learns(service):
     first = ask(service)
     assert ask(service) == first
