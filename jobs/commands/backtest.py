@@ -63,14 +63,16 @@ def backtest(
             write_alerts(results, output.alerts)
         report = not_read(results)
         figures = backtesting.summary(results)
-        show({**figures, "not_read": report.as_list()} if as_json else figures, as_json)
+        remarks = backtesting.remarks_of(results)
+        show({**figures, "not_read": report.as_list(), "remarks": remarks} if as_json else figures, as_json)
         tell_of_files(report)
+        tell(remarks)
         from streamgauge.jobs.pages.backtest_page import page  # noqa: PLC0415 - needs matplotlib
 
         source = FileSource(backtesting.streams_of(copies, one_stream), taken, loaded.event)
-        write_text(output.page, page(source, results, loaded))
+        write_text(output.page, page(source, results, loaded, notes=remarks))
     console.print(f"wrote {output.page}", soft_wrap=True, highlight=False)
-    columns.end(report)
+    columns.end(report, figures.get("unread", 0))
 
 
 def backtested(files: list[Path], settings: Settings, columns: Columns, **options: Any) -> list[Backtest]:
@@ -92,6 +94,12 @@ def write_alerts(results: list[Backtest], path: Path) -> None:
     """Write the alerts of all streams, a line each."""
     with path.open("wb") as out:
         out.writelines(alert + b"\n" for result in results for alert in result.alerts)
+
+
+def tell(sentences: list[str]) -> None:
+    """Print sentences, a line each."""
+    for sentence in sentences:
+        console.print(sentence, soft_wrap=True, highlight=False, markup=False)
 
 
 def show(figures: dict[str, Any], as_json: bool) -> None:

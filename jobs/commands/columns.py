@@ -34,7 +34,9 @@ class EventColumns:
         str | None,
         typer.Option(help="CSV: what stands between groups of three digits: a comma, a point, a space, ' or _."),
     ] = None
-    strict: Annotated[bool, typer.Option(help="Exit with 1 if anything in the files was not read.")] = False
+    strict: Annotated[
+        bool, typer.Option(help="Exit with 1 if anything in the files was not read, or events with nothing to look at.")
+    ] = False
 
     def columns(self, label: str | None = None, drop: list[str] | None = None) -> Columns:
         """The columns, for reading files. Raises InputError if --thousands is not one of the allowed characters."""
@@ -43,9 +45,9 @@ class EventColumns:
             raise InputError(f"--thousands {self.thousands!r} is not allowed; allowed: {allowed}")
         return Columns(self.entity_column, self.time_column, label, tuple(drop or ()), self.time_format, self.thousands)
 
-    def end(self, report: NotRead) -> None:
-        """With --strict, exit with 1 if anything was not read."""
-        if self.strict and report:
+    def end(self, report: NotRead, unread: int = 0) -> None:
+        """With --strict, exit with 1 if anything was not read, or there are `unread` events: nothing of them was looked at."""
+        if self.strict and (report or unread):
             raise typer.Exit(1)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from streamgauge.jobs.commands.backtest import show, write_alerts
+from streamgauge.jobs.commands.backtest import show, tell, write_alerts
 from streamgauge.jobs.commands.options import AsJson, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, progress, write_text
 from streamgauge.jobs.kafka.event_topics import one_topic
@@ -61,7 +61,7 @@ def preview(
         past, result = previewed(loaded, one_topic(loaded.kafka, topic), max(since, 0), most)
         if alerts is not None:
             write_alerts([result], alerts)
-    notes = previewing.notes(past, loaded, last)
+    notes = previewing.notes(past, result, loaded, last)
     figures = previewing.figures_of(past, result)
     if figures["events"] > len(past.records):
         notes.append(
@@ -69,8 +69,7 @@ def preview(
         )
     shown = {name: value for name, value in figures.items() if name in SHOWN or name.startswith("dead_letters.")}
     show(figures if as_json else shown, as_json)
-    for note in notes:
-        console.print(note, soft_wrap=True, highlight=False, markup=False)
+    tell(notes)
     from streamgauge.jobs.pages.backtest_page import page as page_of  # noqa: PLC0415 - needs matplotlib
 
     with clear_errors():

@@ -30,6 +30,14 @@ from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.settings.event import EventSettings
 
 BATCH = 2_000
+READING = (
+    "format",
+    "limit",
+    "no_reading",
+    "numeric",
+    "unread",
+    "untimed",
+)  # changes of the schema that tell how events are read
 START = 1_577_836_800_000  # begin of 2020: rows without a time are one second apart, from here on
 
 
@@ -66,6 +74,8 @@ class Backtest:
         The number of each row in its files, from 0. It differs from the place in the other attributes where rows were left out.
     not_read : NotRead
         What was not read of the files.
+    remarks : list of str
+        What the job would tell once of how it reads the events: a sentence each, such as which events hold no field that is looked at.
     """
 
     entities: list[str]
@@ -84,6 +94,7 @@ class Backtest:
     promise: dict[str, Any] = field(default_factory=dict)
     numbers: Ints | None = None
     not_read: NotRead = field(default_factory=NotRead)
+    remarks: list[str] = field(default_factory=list)
 
     def row_of(self, source: dict[str, Any], offset: str = "offset") -> int:
         """The row that the source of an alert names.
@@ -245,6 +256,7 @@ def score_parts(parts: Iterable[Part], shard: Shard, on_rows: Callable[[int], No
     # of each part: scores, flags, members, times, partitions, offsets, in time, judged
     columns: list[tuple[Any, ...]] = []
     reports: list[tuple[int, dict[str, Any]]] = []
+    remarks: dict[str, None] = {}  # in order, each once
     for raw, entities, times, labels_of_part in parts:
         score, flag = np.zeros(len(raw)), np.zeros(len(raw), np.int64)
         in_time, judged = np.zeros((2, len(raw)), np.bool_)
@@ -260,6 +272,7 @@ def score_parts(parts: Iterable[Part], shard: Shard, on_rows: Callable[[int], No
                 in_time[start + at], judged[start + at] = True, known
             result.alerts += [text for _, text in out.alerts]
             reports += _reported(out.notices)
+            remarks |= dict.fromkeys(_remarks(out.notices))
             for what, n in out.counts.items():
                 result.counts[what] = result.counts.get(what, 0) + n
             on_rows(len(rows))
@@ -272,6 +285,7 @@ def score_parts(parts: Iterable[Part], shard: Shard, on_rows: Callable[[int], No
         result.scores, result.flags, result.members, result.times = itertools.islice(all_of, 4)
         result.partitions, result.offsets, result.in_time, result.judged = all_of
     result.labels = np.concatenate(labels) if labels else None
+    result.remarks = list(remarks)
     result.promise = _promise(result, [*reports, *_last_reports(shard)])
     return result
 
@@ -280,6 +294,15 @@ def _reported(notices: list[tuple[str, bytes]]) -> list[tuple[int, dict[str, Any
     """What notices about the quality of detection report of the promise: partition and report."""
     found = (json.loads(text) for _, text in notices if TRACKED.encode() in text)
     return [(event["data"]["partition"], event["data"]["promise"]) for event in found if event["type"] == TRACKED]
+
+
+def _remarks(notices: list[tuple[str, bytes]]) -> Iterator[str]:
+    """The sentences of the notices that say how events are read. Those of new, missing and retyped fields are left out."""
+    for _, text in notices:
+        if b".schema." in text:
+            data = json.loads(text)["data"]
+            if data.get("change") in READING:
+                yield data["message"]
 
 
 def _last_reports(shard: Shard) -> list[tuple[int, dict[str, Any]]]:
@@ -371,6 +394,11 @@ def achieved_by_age(results: list[Backtest]) -> dict[str, dict[str, float]]:
 def days_of(results: list[Backtest]) -> float:
     """Days that the judged rows of all streams take, one stream after the other."""
     return sum(float(np.ptp(of.times[of.judged])) / DAY for of in results if of.judged.any())
+
+
+def remarks_of(results: list[Backtest]) -> list[str]:
+    """The remarks on all streams, each once."""
+    return list(dict.fromkeys(text for result in results for text in result.remarks))
 
 
 def summary(results: list[Backtest]) -> dict[str, Any]:

@@ -162,12 +162,13 @@ def figures_of(past: Past, result: Backtest) -> dict[str, Any]:
     }
 
 
-def notes(past: Past, settings: Settings, asked: str) -> list[str]:
+def notes(past: Past, result: Backtest, settings: Settings, asked: str) -> list[str]:
     """What a reader has to know of a preview.
 
     Parameters
     ----------
     past : Past
+    result : Backtest
     settings : Settings
     asked : str
         The time that was asked for, such as ``7d``.
@@ -184,6 +185,7 @@ def notes(past: Past, settings: Settings, asked: str) -> list[str]:
             f"batch.sharding is entity: the job spreads the entities over {settings.batch.shards} shards, and here all are in "
             "one. Scores differ a little."
         )
+    found += result.remarks
     found.append(
         "The preview knows nothing from before, as the job on its first day. Control messages and feedback do not count."
     )

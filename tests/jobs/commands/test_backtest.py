@@ -74,6 +74,21 @@ def test_what_was_not_read_is_told_and_is_an_error_with_strict(tmp_path):
     assert CliRunner().invoke(app, [*command, "--strict"]).exit_code == 0
 
 
+def test_events_of_which_nothing_is_looked_at_are_told_with_the_reason_and_are_an_error_with_strict(tmp_path):
+    file, page = tmp_path / "hosts.csv", tmp_path / "page.html"
+    file.write_text("host,ts,state\n" + "".join(f"a,2026-01-01T00:{i:02}:00Z,up\n" for i in range(5)))
+    command = ["backtest", str(file), "--entity-column", "host", "--time-column", "ts", "--page", str(page), "--json"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout.splitlines()[-1])
+    [remark] = figures["remarks"]
+    assert "none of its fields holds a number: state; 'state' is \"up\"" in remark
+    assert figures["unread"] == figures["events"] == 5
+    assert remark in done.stderr
+    assert "none of its fields holds a number" in page.read_text()
+    assert CliRunner().invoke(app, [*command, "--strict"]).exit_code == 1
+
+
 def test_a_mark_of_thousands_that_is_none_is_refused(table):
     done = CliRunner().invoke(app, ["backtest", str(table), "--thousands", "x"])
     assert done.exit_code == 2

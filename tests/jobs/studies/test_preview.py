@@ -10,7 +10,7 @@ import pytest
 from streamgauge.jobs.files.read_files import Columns
 from streamgauge.jobs.pages.backtest_page import page
 from streamgauge.jobs.settings.loading import Settings
-from streamgauge.jobs.studies.backtest import backtest
+from streamgauge.jobs.studies.backtest import Backtest, backtest
 from streamgauge.jobs.studies.judging import openings
 from streamgauge.jobs.studies.preview import Past, TopicSource, figures_of, notes, preview
 from streamgauge.models.errors import InputError
@@ -93,7 +93,7 @@ def test_settings_that_fit_no_record_are_refused_with_the_reason():
 def test_the_page_shows_the_incidents_on_the_series_of_the_topic():
     topic, settings = past(events(), 2), Settings.model_validate(EVENT)
     result = preview(topic, settings)
-    html = page(TopicSource(topic, settings.event), [result], settings, "Preview", notes(topic, settings, "7d"))
+    html = page(TopicSource(topic, settings.event), [result], settings, "Preview", notes(topic, result, settings, "7d"))
     assert "<h1>Preview: pumps</h1>" in html
     assert html.count("data:image/png") == len({(one.entity, one.top_field) for one in openings(result)})
     for one in openings(result):
@@ -123,8 +123,10 @@ def test_promised_and_opened_incidents_are_those_of_the_whole_topic():
 
 
 def test_a_reader_is_told_what_was_cut_and_what_differs_from_the_job():
-    cut = past(events(100), cut=True)
-    told = " ".join(notes(cut, Settings.model_validate({"batch": {"sharding": "entity"}}), "7d"))
+    cut, unread = past(events(100), cut=True), ["nothing of an event is looked at"]
+    result = Backtest([], np.empty(0), np.empty(0, np.int64), None, remarks=unread)
+    told = " ".join(notes(cut, result, Settings.model_validate({"batch": {"sharding": "entity"}}), "7d"))
     assert "Only the newest 100, since 2026-01-05T00:00:00.500Z, were scored." in told
     assert "over 2 shards" in told
-    assert "Cut" not in " ".join(notes(past(events(100)), Settings(), "7d"))
+    assert "nothing of an event is looked at" in told
+    assert "Cut" not in " ".join(notes(past(events(100)), result, Settings(), "7d"))
