@@ -7,16 +7,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
+from streamgauge.jobs.cluster.measurements import is_named_value, name_of_measurements
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.udfs.events.entity import shown
+from streamgauge.udfs.events.numbers import declaration_of
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import DeadLetter, Events, RawBatch, SchemaChange
 from streamgauge.udfs.events.schema import Alignment, pattern_of
 
 NAMED = 8  # names in a message
-FEW = 50  # different names of measurements, at most
-METRIC_WORDS = ("metric", "name", "measurement", "sensor", "tag", "signal", "series")
-VALUE_WORDS = ("value", "val", "reading", "measure")
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,25 @@ def _fields(events: Events, settings: Settings) -> list[Finding]:
     if other:
         message = f"not numeric: {_some(other)}; only detectors of text fields look at these"
         findings.append(Finding("other fields", "ok", message))
+    findings += _undeclared(events, alignment.schema.other)
     told = [change.text for change in changes if change.change in ("retyped", "numeric", "no_reading", "limit")]
     findings += [Finding("fields", "warning", text) for text in told[:NAMED]]
     return findings + _one_measurement_a_record(events, names, settings)
+
+
+def _undeclared(events: Events, other: dict[str, str]) -> list[Finding]:
+    """Fields of text that a declaration would read as numbers."""
+    texts = {name: [item for value in events.values if isinstance(item := value.get(name), str)] for name in other}
+    found = [(name, declaration_of(of)) for name, of in texts.items() if of]
+    return [
+        Finding(
+            "other fields",
+            "warning",
+            f"{shown(texts[name][0])} is text: event.fields: {how} reads {name!r} as a number",
+        )
+        for name, declared in found
+        if declared is not None and (how := json.dumps({name: declared.model_dump(exclude_defaults=True)}))
+    ][:NAMED]
 
 
 def _unused_names(events: Events, settings: Settings) -> list[Finding]:
@@ -146,24 +161,17 @@ def _matches(name: str, seen: set[str]) -> bool:
 
 def _one_measurement_a_record(events: Events, names: list[str], settings: Settings) -> list[Finding]:
     """Advice for streams of which each record holds the name and the value of one measurement."""
-    if settings.event.metric is not None or len(names) != 1 or not _has_word(names[0], VALUE_WORDS):
+    if settings.event.metric is not None or len(names) != 1 or not is_named_value(names[0]):
         return []
-    for name in events.values[0]:
-        if name in settings.event.entity_fields or not _has_word(name, METRIC_WORDS):
-            continue
-        found = {value.get(name) for value in events.values if isinstance(value.get(name), str)}
-        if 1 < len(found) <= FEW:
-            message = (
-                f"each record seems to hold one measurement: its name in {name!r} ({_some(sorted(map(shown, found)))}), its value in "
-                f"{names[0]!r}. event.metric: {json.dumps(name)} and event.value: {json.dumps(names[0])} read them as fields"
-            )
-            return [Finding("fields", "warning", message)]
-    return []
-
-
-def _has_word(name: str, words: tuple[str, ...]) -> bool:
-    last = name.rpartition(".")[2].lower()
-    return any(word in last for word in words)
+    others = [name for name in events.values[0] if name not in settings.event.entity_fields]
+    name, found = name_of_measurements({one: [value.get(one) for value in events.values] for one in others})
+    if name is None:
+        return []
+    message = (
+        f"each record seems to hold one measurement: its name in {name!r} ({_some(found)}), its value in {names[0]!r}. "
+        f"event.metric: {json.dumps(name)} and event.value: {json.dumps(names[0])} read them as fields"
+    )
+    return [Finding("fields", "warning", message)]
 
 
 def _some(names: list[str]) -> str:

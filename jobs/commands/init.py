@@ -33,16 +33,18 @@ def init(
 ) -> None:
     """Look at the newest records of a topic, and write a settings file for it with a reason for each key.
 
-    The file holds only keys that differ from the defaults. Nothing is written to Kafka, and no offset is committed.
+    The file holds only keys that differ from the defaults. Records that are written with a schema are read if --settings name
+    event.format and event.registry. Nothing is written to Kafka, and no offset is committed.
     """
     with clear_errors():
         if out.exists() and not force:
             raise InputError(f"{out} is there already: --force overwrites it, --out names another file")
-        kafka = load(settings).kafka
+        loaded = load(settings)
+        kafka = loaded.kafka
         kafka = kafka if bootstrap is None else kafka.model_copy(update={"bootstrap": bootstrap})
         with console.status(f"reading {topic}"):
             records = newest(kafka, topic, most)
-        guess = guessing.guess(records, kafka, topic, entity)
+        guess = guessing.guess(records, kafka, topic, entity, loaded.event)
         write_text(out, guessing.settings_file(guess))
     if as_json:
         print_json({"file": str(out)} | guessing.as_dict(guess))

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.jobs.settings.kafka import KafkaSettings, SecuritySettings
 from streamgauge.jobs.settings.loading import parsed
-from streamgauge.jobs.settings.strict_yaml import write
+from streamgauge.jobs.studies.choice import Choice, listed
+from streamgauge.jobs.studies.guess_fields import IDENTIFIER, roles_of
+from streamgauge.jobs.studies.guess_time import time_of
 from streamgauge.jobs.studies.sampled_fields import MOSTLY, Sample, SeenField, sample_of, text_of
-from streamgauge.models.contract import Ints
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.events.entity import MAX_ENTITY
 from streamgauge.udfs.events.reader import Reader
-from streamgauge.udfs.events.time import DAY, epoch_milliseconds
-from streamgauge.udfs.settings.event import EventSettings
+from streamgauge.udfs.settings.event import KEY, EventSettings
 
 REPEATS = 2  # records of each entity on average, at least
 SEVERAL = 5  # values of an entity's field whose name says nothing
 EACH = 3  # records of each value of such a field of whole numbers; the rare values of a measurement come less often
-DATE = 10  # characters of a date without a time
-EPOCH = 1e8  # a smaller number is no time
-NAMED = 20  # fields that a comment names
 WIDTH = 110  # of a comment
 
 # fmt: off
@@ -45,24 +39,7 @@ NOT_WHO = {
 }
 # fmt: on
 NAME = {"id", "name", "key", "code"}
-IDENTIFIER = {"id", "uuid", "guid", "seq", "sequence", "offset", "serial"}
-WHEN = ("ts", "timestamp", "time", "at", "date", "datetime", "occurred")
 UNIQUE = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A key of the settings that differs from its default, and why."""
-
-    key: str
-    value: Any
-    why: str
-
-    @property
-    def text(self) -> str:
-        """The value as YAML, on one line."""
-        plain = write(self.value, on_one_line=True).strip()
-        return plain if "\n" not in plain else json.dumps(self.value)  # JSON is YAML on one line
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +68,13 @@ class Guess:
     notes: list[str]
 
 
-def guess(records: Sequence[Any], kafka: KafkaSettings, topic: str, entity: str | None = None) -> Guess:
+def guess(
+    records: Sequence[Any],
+    kafka: KafkaSettings,
+    topic: str,
+    entity: str | None = None,
+    event: EventSettings = EventSettings(),  # noqa: B008 - it is frozen
+) -> Guess:
     """Guess the settings for a topic.
 
     Parameters
@@ -102,96 +85,53 @@ def guess(records: Sequence[Any], kafka: KafkaSettings, topic: str, entity: str 
     topic : str
     entity : str, optional
         The field with the entity, if a person names it.
+    event : EventSettings
+        How to read the records: its `format` and `registry` are used.
 
     Raises
     ------
     InputError
-        There is no record, none is a JSON object, or no entity can be guessed.
+        There is no record, none holds an event, or no entity can be guessed.
     """
-    sample = sample_of(records, topic)
-    time, times = _time(sample)
+    sample = sample_of(records, topic, event)
+    time, times = time_of(sample)
     who, why = _named(sample, entity) if entity is not None else _entity(sample, time)
     taken = {who.name: "entity"} | ({} if time is None else {time.name: "event time"})
-    roles = {one.name: taken.get(one.name) or _role(one, sample) for one in sample.fields}
-    sharding, notes = _sharding(who, sample)
+    roles = roles_of(sample, taken)
+    notes: list[str] = []
     wanted = [
         Choice("kafka.bootstrap", kafka.bootstrap, "the broker that was asked"),
         Choice("kafka.topics.events", topic, "the topic that was looked at"),
         Choice("event.entity", who.name, why),
+        *_wrapping(event),
         *times,
-        *_ignored(roles),
-        *sharding,
-        *_categories(roles),
+        *roles.choices,
+        *_sharding(who, sample),
     ]
     defaults = {
         "kafka.bootstrap": KafkaSettings().bootstrap,
         "kafka.topics.events": KafkaSettings().topics.events,
+        "event.format": EventSettings().format,
         "event.entity": EventSettings().entity,
         "event.time": EventSettings().time,
     }
     choices = [choice for choice in wanted if choice.value != defaults.get(choice.key)]
     if all(choice.key != "event.entity" for choice in choices):  # the file says nothing of it otherwise
         notes.insert(0, f"The entity is in the field {json.dumps(who.name)}: {why}.")
-    notes += _readable(records, choices)
+    notes += _readable(records, choices, event)
     if kafka.properties or kafka.security != SecuritySettings():
         notes.append("kafka.security and kafka.properties are not written. The job needs them, too.")
-    return Guess(topic, len(records), sample.fields, roles, choices, notes)
+    return Guess(topic, len(records), sample.fields, roles.by_name, choices, notes)
 
 
-# ---- the event time -----------------------------------------------------------------------------------------------------
-
-
-def _time(sample: Sample) -> tuple[SeenField | None, list[Choice]]:
-    """The field with the event time, and the keys that follow from it."""
-    found = [
-        (rank, one, distances)
-        for one in sample.fields
-        if (distances := _ahead(one, sample)) is not None and (rank := _time_rank(one, distances)) is not None
+def _wrapping(event: EventSettings) -> list[Choice]:
+    """How records are read, as the person said it."""
+    given = "as in the settings that were given"
+    registry = {} if event.registry is None else event.registry.model_dump(mode="json", exclude_unset=True)
+    return [
+        Choice("event.format", event.format, given),
+        *(Choice(f"event.registry.{key}", value, given) for key, value in registry.items()),
     ]
-    if not found:
-        if any(one.name == EventSettings().time for one in sample.fields):
-            why = "the field that has this name by default does not hold times; without one, Kafka's timestamp counts"
-            return None, [Choice("event.time", None, why)]
-        return None, [Choice("event.time", None, "no field holds times, so Kafka's timestamp is the time of an event")]
-    _, time, ahead = min(found, key=lambda row: row[0])
-    near = float((np.abs(ahead) <= DAY).mean())
-    choices = [Choice("event.time", time.name, f"it holds times; {near:.0%} are within a day of Kafka's timestamp")]
-    settings = EventSettings()
-    for key, most, reach, side in (
-        ("max_past", settings.max_past, -int(ahead.min()), "before"),
-        ("max_future", settings.max_future, int(ahead.max()), "after"),
-    ):
-        if reach > most:
-            days = math.ceil(2 * reach / DAY)
-            why = f"event times are up to {reach / DAY:.0f} days {side} Kafka's timestamp, and this is twice as far"
-            choices.append(Choice(f"event.{key}", f"{days} d", why))
-    return time, choices
-
-
-def _ahead(one: SeenField, sample: Sample) -> Ints | None:
-    """How far the times in a field are ahead of Kafka's timestamps, in milliseconds; None if a value is no time."""
-    if one.share < MOSTLY or one.kind not in ("text", "whole number", "number"):
-        return None
-    ahead = []
-    for value, stamp in zip(one.values, sample.stamps.tolist(), strict=True):
-        if value is None:
-            continue
-        if (len(value) <= DATE or value.isdecimal()) if isinstance(value, str) else abs(value) < EPOCH:
-            return None
-        try:
-            ahead.append(epoch_milliseconds(value) - stamp)
-        except (ValueError, OverflowError):
-            return None
-    return np.array(ahead, np.int64)
-
-
-def _time_rank(one: SeenField, ahead: Ints) -> tuple[int, int, float] | None:
-    """A smaller rank is more likely the event time; None if it is not."""
-    named = min((WHEN.index(word) for word in one.words if word in WHEN), default=len(WHEN))
-    near = bool((np.abs(ahead) <= DAY).mean() >= MOSTLY)
-    if near or one.kind == "text" or named < len(WHEN):
-        return (0 if near else 1, named, float(np.median(np.abs(ahead))))
-    return None
 
 
 # ---- the entity ---------------------------------------------------------------------------------------------------------
@@ -201,19 +141,19 @@ def _named(sample: Sample, name: str) -> tuple[SeenField, str]:
     for one in sample.fields:
         if one.name == name:
             return one, "named with --entity"
-    fields = _listed(one.name for one in sample.fields)
+    fields = listed(one.name for one in sample.fields)
     raise InputError(f"no record has the field {name!r} (--entity); their fields: {fields}")
 
 
 def _entity(sample: Sample, time: SeenField | None) -> tuple[SeenField, str]:
     """The field with the entity, and why."""
     fields = [one for one in sample.fields if one is not time and one.names_someone]
-    found = _equal_to_key(fields, sample) or _one_for_each_key(fields, sample) or _repeating(fields)
+    found = _equal_to_key(fields, sample) or _one_for_each_key(fields, sample) or _repeating(fields) or _key(sample)
     if found is None:
-        known = _listed(f"{one.name} ({one.kind}, {one.distinct} values)" for one in sample.fields)
+        known = listed(f"{one.name} ({one.kind}, {one.distinct} values)" for one in sample.fields)
         raise InputError(
-            f"no entity can be guessed: no field equals the Kafka key, and none of text or whole numbers looks like a name that "
-            f"repeats; name one with --entity. Fields: {known}"
+            "no entity can be guessed: no field equals the Kafka key, the keys do not repeat, and none of text or whole numbers looks like "
+            f"a name that repeats; name one with --entity. Fields: {known}"
         )
     return found
 
@@ -241,6 +181,14 @@ def _one_for_each_key(fields: list[SeenField], sample: Sample) -> tuple[SeenFiel
     return None
 
 
+def _key(sample: Sample) -> tuple[SeenField, str] | None:
+    """Kafka's key, if its values repeat."""
+    key = SeenField(KEY, list(sample.keys))
+    if key.names_someone and len(key.there) >= REPEATS * key.distinct:
+        return key, f"Kafka's key has {key.distinct} values that repeat, and no field names an entity"
+    return None
+
+
 def _repeating(fields: list[SeenField]) -> tuple[SeenField, str] | None:
     """A field with a name that repeats."""
     likely = []
@@ -264,63 +212,16 @@ def _likeness(one: SeenField) -> int:
     return 2 * bool(one.words & WHO) + bool(one.words & NAME)
 
 
-def _sharding(who: SeenField, sample: Sample) -> tuple[list[Choice], list[str]]:
-    """How to deal with entities whose records are on several partitions: keys, and notes."""
+def _sharding(who: SeenField, sample: Sample) -> list[Choice]:
+    """How to deal with entities whose records are on several partitions."""
     places: dict[str, set[int]] = defaultdict(set)
     for value, partition in zip(who.values, sample.partitions, strict=True):
         places[text_of(value)].add(partition)
     spread = sum(len(where) > 1 for where in places.values())
     if not spread:
-        return [], []
+        return []
     why = f"{spread} of {len(places)} entities are on several partitions"
-    if "." in who.name:  # Flink's SQL finds the entity at the top level only
-        return [], [f"{why}: producers must key by entity. (batch.sharding: entity needs a field that is not nested.)"]
-    return [Choice("batch.sharding", "entity", f"{why}; if producers key by entity, leave it out")], []
-
-
-# ---- the other fields ---------------------------------------------------------------------------------------------------
-
-
-def _role(one: SeenField, sample: Sample) -> str:
-    """What a field is taken as that holds neither the entity nor the event time."""
-    if one.kind in ("whole number", "number"):
-        ahead = _ahead(one, sample)
-        if ahead is not None and (np.abs(ahead) <= DAY).mean() >= MOSTLY:
-            return "ignored: holds times"
-        if one.kind == "whole number" and one.words & IDENTIFIER:
-            return "ignored: holds identifiers, by its name"
-    if one.is_category:
-        return "category"
-    numbers = all(re.fullmatch(r"-?\d+(\.\d+)?", value) for value in one.counts)
-    if one.kind == "text" and numbers:
-        return "not looked at: numbers as text; send them as numbers"
-    return {
-        "number": "number",
-        "whole number": "number",
-        "true or false": "number, 0 or 1",
-        "text": "text",
-        "list": "not looked at: lists",
-        "mixed": "as the first value: types differ",
-    }.get(one.kind, "not looked at: no value")
-
-
-def _ignored(roles: dict[str, str]) -> list[Choice]:
-    found = {name: role.partition(": ")[2] for name, role in roles.items() if role.startswith("ignored: ")}
-    why = "; ".join(f"{_listed([name])} {reason}" for name, reason in found.items())
-    return [Choice("event.ignore", list(found), f"numbers that measure nothing: {why}")] if found else []
-
-
-def _categories(roles: dict[str, str]) -> list[Choice]:
-    found = [name for name, role in roles.items() if role == "category"]
-    why = f"text of which few values repeat, so a new value is news: {_listed(found)}"
-    return [Choice("detectors.first_seen_category", {}, why)] if found else []
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Names as JSON, which cannot end a comment; at most `NAMED` of them."""
-    every = list(names)
-    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
-    return ", ".join(json.dumps(name[:MAX_ENTITY]) for name in every[:NAMED]) + more
+    return [Choice("batch.sharding", "entity", f"{why}; if producers key by entity, leave it out")]
 
 
 # ---- the file -----------------------------------------------------------------------------------------------------------
@@ -339,7 +240,7 @@ def settings_file(found: Guess) -> str:
         f"Written by `streamgauge init` from the {found.records} newest records of the topic {found.topic}.",
         "Keys that are left out have their defaults. `streamgauge where settings` prints the path of a file with all keys.",
         *found.notes,
-        f"Numbers that are looked at: {_listed(numbers) or 'none'}.",
+        f"Numbers that are looked at: {listed(numbers) or 'none'}.",
     ]
     tree: dict[str, Any] = {}
     for choice in found.choices:
@@ -367,10 +268,12 @@ def _comment(text: str, indent: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
 
 
-def _readable(records: Sequence[Any], choices: list[Choice]) -> list[str]:
+def _readable(records: Sequence[Any], choices: list[Choice], event: EventSettings) -> list[str]:
     """How many of the records become events with these settings, and why the others do not."""
-    event = {choice.key.partition(".")[2]: choice.value for choice in choices if choice.key.startswith("event.")}
-    events, dead = Reader(EventSettings.model_validate(event)).read(raw_batch(records))
+    sections = [(choice.key.split("."), choice.value) for choice in choices]
+    chosen = {keys[1]: value for keys, value in sections if keys[0] == "event" and len(keys) == 2}
+    settings = EventSettings.model_validate(chosen | {"registry": event.registry})
+    events, dead = Reader(settings.asked_once()).read(raw_batch(records))
     reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(one.reason for one in dead).most_common())
     notes = [
         f"{len(events)} events are read from {len(records)} records with these settings."

@@ -91,7 +91,7 @@ class SeenField:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The records that are JSON objects.
+    """The events of the records.
 
     Attributes
     ----------
@@ -109,7 +109,7 @@ class Sample:
     stamps: Ints
 
 
-def sample_of(records: Sequence[Any], topic: str) -> Sample:
+def sample_of(records: Sequence[Any], topic: str, event: EventSettings) -> Sample:
     """The events of records.
 
     Parameters
@@ -117,22 +117,21 @@ def sample_of(records: Sequence[Any], topic: str) -> Sample:
     records : sequence of kafka.consumer.fetcher.ConsumerRecord
     topic : str
         Named in errors.
+    event : EventSettings
+        How to read the records: its `format` and `registry` are used.
 
     Raises
     ------
     InputError
-        There is no record, or none is a JSON object.
+        There is no record, or none holds an event.
     """
     if not records:
         raise InputError(f"the topic {topic!r} is empty: nothing can be guessed before it has records")
-    read = Reader(EventSettings()).find(raw_batch(records))
+    read = Reader(event.asked_once()).find(raw_batch(records))
     found = [(records[row], value) for row, value in zip(read.rows, read.values, strict=True)]
     if not found:
-        first = (records[-1].value or b"")[:40]
-        raise InputError(
-            f"none of the {len(records)} newest records of {topic!r} holds an event in JSON; "
-            f"the last one begins with {first!r}"
-        )
+        why = f"; the last one: {read.dead[-1].message}" if read.dead else ""
+        raise InputError(f"none of the {len(records)} newest records of {topic!r} holds an event{why}")
     names = dict.fromkeys(name for _, value in found for name in value)
     return Sample(
         [SeenField(name, [value.get(name) for _, value in found]) for name in names],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 from streamgauge.udfs.settings.event import FieldSettings
@@ -10,6 +11,16 @@ from streamgauge.udfs.settings.event import FieldSettings
 # No leading zeros and at most 15 digits: a longer or padded number is an identifier, and float64 could not hold it exactly.
 _PLAIN = re.compile(r"\s*[+-]?(?:(?:0|[1-9]\d{0,14})(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?\s*", re.ASCII)
 _HEXADECIMAL = re.compile(r"\s*[+-]?0[xX][0-9a-fA-F]{1,13}\s*", re.ASCII)
+_MAYBE = re.compile(r"\s*[+-]?\d[\d.,' _]*?\s*(?P<unit>(?:[^\W\d_]|[^\w\s.,'+-])[^\d\s]{0,9})?\s*")
+_SIGNS = (
+    (".", None),
+    (".", ","),
+    (",", None),
+    (",", "."),
+    (".", "'"),
+    (".", " "),
+    (",", " "),
+)  # of decimals, of thousands
 MOST_CHARACTERS = 40  # a longer text is no number
 
 
@@ -67,3 +78,29 @@ def declared_number(text: str, field: FieldSettings) -> float | None:
         return None
     value = float(number)
     return value if abs(value) != float("inf") else None
+
+
+def declaration_of(texts: Sequence[str]) -> FieldSettings | None:
+    """The declaration that reads texts as numbers, such as `1,234.5` or `12 ms`. It is for advice: a person must confirm it.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Values of a field, at least one.
+
+    Returns
+    -------
+    FieldSettings or None
+        None if there is none for all of them, or if all are digits only: these may be names.
+    """
+    if all(text.strip().isdecimal() for text in texts):
+        return None
+    units = {found["unit"] or "" if (found := _MAYBE.fullmatch(text)) else "" for text in texts} - {""}
+    unit = units.pop() if len(units) == 1 else ""
+    for decimal, thousands in _SIGNS:
+        declared = FieldSettings.model_validate(
+            {"type": "number", "decimal": decimal, "thousands": thousands, "unit": unit}
+        )
+        if all(declared_number(text, declared) is not None for text in texts):
+            return declared
+    return None

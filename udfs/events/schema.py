@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import json
 import math
 import re
 import zlib
@@ -16,6 +17,7 @@ import numpy as np
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.events.entity import named, shown
 from streamgauge.udfs.events.field_types import TURNS_AFTER, NoReadings, Texts
+from streamgauge.udfs.events.numbers import declaration_of
 from streamgauge.udfs.events.records import Events, Remark, SchemaChange
 from streamgauge.udfs.events.time import PARTS
 from streamgauge.udfs.settings.event import EventSettings
@@ -166,10 +168,15 @@ class Alignment:
         seen = {name: item for name, item in value.items() if name not in self._names}
         if not seen:
             return "an event has no field beside entity and time, so nothing of it is looked at"
+        why = f"nothing of an event is looked at, because none of its fields holds a number: {named(seen)}"
+        for name, item in seen.items():
+            if isinstance(item, str) and (declared := declaration_of([item])) is not None:
+                how = json.dumps({name: declared.model_dump(exclude_defaults=True)})
+                return f"{why}; {name!r} is {shown(item)}, which event.fields: {how} reads as a number"
         first = next(iter(seen))
         return (
-            f"nothing of an event is looked at, because none of its fields holds a number: {named(seen)}; "
-            f"{first!r} is {shown(seen[first])}. See event.fields, event.metric and event.ignore, and the detectors of text fields"
+            f"{why}; {first!r} is {shown(seen[first])}. See event.fields, event.metric and event.ignore, and the detectors of text "
+            "fields"
         )
 
     # ---- fields -------------------------------------------------------------------------------------------------------

@@ -90,3 +90,11 @@ def test_a_stream_of_single_measurements_is_recognised():
     read = findings(values, metric="metric", value="value")["fields"]
     assert read[0] == ("ok", "2 numeric: cpu (50% missing), mem (50% missing)")
     assert len(read) == 1
+
+
+def test_text_that_a_declaration_would_read_as_numbers_is_named_with_it():
+    found = findings(pumps(price="1.234,5 EUR", state="up"))
+    advice = 'event.fields: {"price": {"type": "number", "decimal": ",", "thousands": ".", "unit": "EUR"}} reads \'price\' as a number'
+    assert [message for state, message in found["other fields"] if state == "warning"] == [
+        f'"1.234,5 EUR" is text: {advice}'
+    ]

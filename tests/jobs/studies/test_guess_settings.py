@@ -9,11 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.jobs.settings.loading import load
 from streamgauge.jobs.settings.strict_yaml import read
 from streamgauge.jobs.studies.guess_settings import as_dict, guess, settings_file
 from streamgauge.models.errors import InputError, SettingsError
+from streamgauge.udfs.events.reader import Reader
+from streamgauge.udfs.settings.event import EventSettings
 
 START = 1_760_000_000_000
 DAY = 86_400_000
@@ -128,6 +131,14 @@ def test_measurements_states_and_identifiers_are_no_entity(more):
         of(events)
 
 
+def test_without_a_field_that_names_someone_it_is_the_key_if_keys_repeat():
+    events = [{"at": START + 1000 * i, "pressure": i / 7} for i in range(200)]
+    found, keys = of(events, [f"p{i % 8}" for i in range(200)])
+    assert keys["event.entity"] == "$key"
+    assert "8 values that repeat" in reason(found, "event.entity")
+    assert "200 events are read from 200 records" in " ".join(found.notes)
+
+
 def test_a_person_may_name_the_entity():
     events = pumps(site=lambda i: "north")
     assert of(events, entity="site")[1]["event.entity"] == "site"
@@ -141,8 +152,8 @@ def test_entities_on_several_partitions_need_another_sharding():
     assert guessed(spread)["batch.sharding"] == "entity"
     nested = [{"a": {"pump": event["pump"]}, "x": 1.5} for event in events]
     spread = guess(records(nested, partition=lambda n: n // 100), KafkaSettings(), "pump-events")
-    assert "batch.sharding" not in guessed(spread)
-    assert any("8 of 8 entities are on several partitions: producers must key" in note for note in spread.notes)
+    assert guessed(spread)["batch.sharding"] == "entity"
+    assert "8 of 8 entities are on several partitions" in reason(spread, "batch.sharding")
 
 
 # ---- the event time -----------------------------------------------------------------------------------------------------
@@ -172,7 +183,7 @@ def test_of_several_times_the_name_decides_and_the_others_are_not_measured():
     assert keys["event.time"] == "at"
     assert keys["event.ignore"] == ["received"]
     assert found.roles["birth"] == "text"
-    assert found.roles["order"].startswith("not looked at: numbers as text")
+    assert found.roles["order"] == "number, written as text"
 
 
 def test_times_far_from_kafkas_timestamp_widen_what_is_allowed():
@@ -216,15 +227,57 @@ def test_every_field_is_taken_as_something():
         "message": "text",
         "on": "number, 0 or 1",
         "order_id": "ignored: holds identifiers, by its name",
-        "price": "not looked at: numbers as text; send them as numbers",
+        "price": "number, written as text",
         "tags": "not looked at: lists",
-        "mixed": "as the first value: types differ",
+        "mixed": "as most of its values: types differ",
         "motor.rpm": "number",
         "nothing": "not looked at: no value",
     }
     assert keys["detectors.first_seen_category"] == {}
     assert keys["event.ignore"] == ["order_id"]
     assert [one["role"] for one in as_dict(found)["fields"]] == list(found.roles.values())
+
+
+def test_text_that_holds_numbers_is_declared_unless_it_is_read_anyway(tmp_path):
+    events = pumps(
+        plain=lambda i: f"{i}.5" if i % 9 else "N/A",
+        price=lambda i: f"1.{100 + i},50 EUR" if i % 9 else "n/a",
+        order_id=lambda i: f"{i}",
+        code=lambda i: f"00{i}",
+    )
+    found, keys = of(events)
+    assert keys["event.fields"] == {"price": {"type": "number", "decimal": ",", "thousands": ".", "unit": "EUR"}}
+    assert {name: found.roles[name] for name in ("plain", "price", "order_id", "code")} == {
+        "plain": "number, written as text",
+        "price": "number, as declared",
+        "order_id": "ignored: holds identifiers, by its name",
+        "code": "text",
+    }
+    (tmp_path / "detection.yaml").write_text(settings_file(found))
+    settings = load(tmp_path / "detection.yaml", {})
+    read, _ = Reader(settings.event).read(raw_batch(records(events)))
+    assert [value["price"] for value in read.values[:3]] == [None, 1101.5, 1102.5]
+
+
+def test_the_name_and_the_value_of_a_measurement_become_a_field(tmp_path):
+    events = [
+        {"host": f"h{i % 4}", "at": START + 1000 * i, "metric": ("cpu", "memory")[i // 4 % 2], "value": i}
+        for i in range(200)
+    ]
+    found, keys = of(events)
+    assert (keys["event.metric"], keys["event.value"], keys["event.entity"]) == ("metric", "value", "host")
+    assert found.roles["metric"] == "the metric of a measurement"
+    (tmp_path / "detection.yaml").write_text(settings_file(found))
+    read, _ = Reader(load(tmp_path / "detection.yaml", {}).event).read(raw_batch(records(events)))
+    assert (read.values[0]["cpu"], read.values[4]["memory"]) == (0, 4)
+
+
+def test_records_with_a_schema_are_read_as_the_given_settings_say():
+    event = EventSettings.model_validate({"format": "debezium"})
+    rows = [{"before": None, "after": pump, "op": "c", "source": {"lsn": 1}, "ts_ms": START} for pump in pumps()]
+    found = guess(records(rows), KafkaSettings(), "pump-events", event=event)
+    assert (guessed(found)["event.format"], guessed(found)["event.entity"]) == ("debezium", "pump")
+    assert "200 events are read from 200 records" in " ".join(found.notes)
 
 
 def test_the_file_is_accepted_and_every_key_has_its_reason(tmp_path):
@@ -281,8 +334,11 @@ def test_records_that_are_no_events_are_counted():
 def test_an_empty_topic_and_records_that_are_no_json_are_named():
     with pytest.raises(InputError, match="the topic 'pump-events' is empty"):
         guess([], KafkaSettings(), "pump-events")
-    with pytest.raises(InputError, match=r"none of the 2 newest records of 'pump-events' holds an event in JSON.*Obj"):
-        guess([Record(None, b"1", START), Record(None, b"Obj\x01avro", START)], KafkaSettings(), "pump-events")
+    with pytest.raises(
+        InputError,
+        match=r"none of the 2 newest records.*\(schema id 7\): set event.format",
+    ):
+        guess([Record(None, b"1", START), Record(None, b"\0\0\0\0\x07avro", START)], KafkaSettings(), "pump-events")
 
 
 def test_a_topic_with_the_name_of_another_one_is_refused():

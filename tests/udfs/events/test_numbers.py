@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.udfs.events.numbers import declared_number, number_of, plain_number
+from streamgauge.udfs.events.numbers import declaration_of, declared_number, number_of, plain_number
 from streamgauge.udfs.settings.event import FieldSettings
 
 
@@ -92,3 +92,36 @@ def test_what_is_written_otherwise_than_declared_is_no_number(text, how):
 def test_any_text_is_a_number_or_none(text, how):
     declared_number(text, FieldSettings(type="number", **how))
     assert number_of(text) == plain_number(text)
+
+
+@pytest.mark.parametrize(
+    ("texts", "declared"),
+    [
+        (["1,234.5", "12"], {"thousands": ","}),
+        (["1.234,5"], {"decimal": ",", "thousands": "."}),
+        (["3,5 €", "7 €"], {"decimal": ",", "unit": "€"}),
+        (["12 ms", "1"], {"unit": "ms"}),
+        (["+5.0 °C", "-3 °C"], {"unit": "°C"}),
+        (["12%"], {"unit": "%"}),
+        (["1 234,5"], {"decimal": ",", "thousands": " "}),
+        (["1'000"], {"thousands": "'"}),
+        (["0x1f"], {}),
+    ],
+)
+def test_a_declaration_is_found_that_reads_all_texts(texts, declared):
+    found = declaration_of(texts)
+    assert found == FieldSettings(type="number", **declared)
+    assert all(declared_number(text, found) is not None for text in texts)
+
+
+@pytest.mark.parametrize(
+    "texts", [["up"], ["007"], ["10.0.0.1"], ["2026-01-01"], ["10:30"], ["1 s", "1 ms"], [" "], ["5", "x"]]
+)
+def test_names_dates_and_addresses_need_no_declaration(texts):
+    assert declaration_of(texts) is None
+
+
+@given(st.lists(st.text(max_size=50), min_size=1, max_size=4))
+def test_advice_for_any_texts_reads_them_or_there_is_none(texts):
+    found = declaration_of(texts)
+    assert found is None or all(declared_number(text, found) is not None for text in texts)
