@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
+from kafka.admin import ConfigResource, ConfigResourceType
 from streamgauge.jobs.cluster.event_findings import Finding, about_events
 from streamgauge.jobs.cluster.home import existing_or_new
 from streamgauge.jobs.cluster.local_cluster import PORTS, Cluster, java, port_in_use
@@ -18,9 +19,10 @@ from streamgauge.jobs.kafka.event_topics import named, places, there
 from streamgauge.jobs.kafka.read_range import newest, raw_batch
 from streamgauge.jobs.kafka.topics import partitions_of, wanted
 from streamgauge.jobs.settings.loading import Settings
-from streamgauge.models.errors import InputError, StreamgaugeError
+from streamgauge.models.errors import ClusterError, InputError, StreamgaugeError
 
 PINNED = ("apache-flink", "numpy", "numba", "river", "kafka-python", "msgspec", "pydantic")
+UNLIMITED = 10**15  # milliseconds: the default of Kafka 3 is larger
 LOOK_AT = 5_000  # number of newest records that are looked at
 
 
@@ -126,7 +128,32 @@ def _events_of(topic: str, settings: Settings) -> list[Finding]:
         return [Finding("events", "warning", str(error))]
     if not records:
         return [Finding("events", "warning", f"{topic} is empty: nothing can be said of its events")]
-    return about_events(raw_batch(records), settings)
+    return [*about_events(raw_batch(records), settings), *_stamps_of(topic, settings)]
+
+
+def _stamps_of(topic: str, settings: Settings) -> list[Finding]:
+    """Who sets Kafka's timestamps: the clock of a partition goes at most as far as they do."""
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic)
+    try:
+        with clients.admin(settings.kafka, f"read the configuration of {topic!r}") as client:
+            found = client.describe_configs([resource], config_filter="all")
+        values = {name: one["value"] for name, one in next(iter(found.values()))[topic].items()}
+        by_broker, ahead = (
+            values["message.timestamp.type"] == "LogAppendTime",
+            values.get("message.timestamp.after.max.ms"),
+        )
+    except (ClusterError, KeyError, StopIteration):  # a person needs no right to read the configuration
+        return []
+    if by_broker:
+        return [Finding("timestamps", "ok", "set by the broker")]
+    limit = (
+        f"at most {int(ahead) / 3_600_000:g} h" if ahead is not None and int(ahead) < UNLIMITED else "without a limit"
+    )
+    message = (
+        f"set by producers, {limit} ahead (message.timestamp.after.max.ms): a producer whose clock is ahead moves the clock of its "
+        "partition as far. message.timestamp.type=LogAppendTime prevents this"
+    )
+    return [Finding("timestamps", "ok", message)]
 
 
 def _topics(settings: Settings) -> list[Finding]:

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
+from streamgauge.jobs.kafka import clients
 
 from tests.integration.live import STREAMGAUGE, Live, streamgauge
 
@@ -53,6 +55,17 @@ def test_doctor_names_entities_that_are_on_several_partitions(cluster, tmp_path)
     findings = {f["check"]: f for f in json.loads(streamgauge("doctor", "--settings", live.file, "--json", code=1))}
     assert findings["entities"]["state"] == "failure"
     assert "1 entities are on several partitions (a): producers must key by entity" in findings["entities"]["message"]
+    assert findings["timestamps"]["message"].startswith("set by producers, ")
+
+
+def test_doctor_says_that_the_broker_sets_the_timestamps(cluster, tmp_path):
+    live = Live(cluster, tmp_path)
+    resource = ConfigResource(ConfigResourceType.TOPIC, live.topics.events, {"message.timestamp.type": "LogAppendTime"})
+    with clients.admin(live.settings.kafka, "change a topic") as client:
+        client.alter_configs([resource])
+    live.send([("a", {"entity": "a", "x": 1})])
+    findings = {f["check"]: f for f in json.loads(streamgauge("doctor", "--settings", live.file, "--json"))}
+    assert findings["timestamps"] == {"check": "timestamps", "state": "ok", "message": "set by the broker"}
 
 
 def test_flinks_own_error_is_shown(cluster, tmp_path):
