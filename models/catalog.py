@@ -42,6 +42,7 @@ from streamgauge.models.detectors.fitted.isolation_forest import IsolationForest
 from streamgauge.models.detectors.fitted.local_outlier_factor import LocalOutlierFactor
 from streamgauge.models.detectors.fitted.one_class_svm import OneClassSvm
 from streamgauge.models.detectors.network.autoencoder import Autoencoder
+from streamgauge.models.detectors.network.imported_network import ImportedNetwork
 from streamgauge.models.detectors.network.variational_autoencoder import VariationalAutoencoder
 from streamgauge.models.detectors.sequence.masked_transformer import MaskedTransformer
 from streamgauge.models.detectors.sequence.temporal_cnn import TemporalCnn
@@ -101,14 +102,19 @@ FITTED: dict[str, type[FittedDetector]] = {
         MaskedTransformer,
     )
 }
+# Detectors whose versions come from elsewhere: they are loaded as trained ones, but nothing trains them here.
+IMPORTED: dict[str, type[FittedDetector]] = {ImportedNetwork.name: ImportedNetwork}
+LOADED = {**FITTED, **IMPORTED}
 # Trained detectors of earlier releases, and what to train instead. A registry may still hold such versions.
 REMOVED: dict[str, str] = {"gan": "gaussian_mixture or autoencoder", "lstm_autoencoder": "temporal_cnn"}
 ONLINE: dict[str, type[EntityDetector] | type[CohortDetector]] = {**ENTITY, **COHORT}
-CATALOG: dict[str, type[EntityDetector] | type[CohortDetector] | type[FittedDetector]] = {**ONLINE, **FITTED}
+CATALOG: dict[str, type[EntityDetector] | type[CohortDetector] | type[FittedDetector]] = {**ONLINE, **LOADED}
 
 
 def why_unknown(detector: str) -> str:
-    """Why a trained detector is not in `FITTED`, and what to do: the end of a sentence."""
+    """Why a detector is not in `FITTED`, and what to do: the end of a sentence."""
+    if detector in IMPORTED:
+        return "which is not trained here: train it where it was made, and import it (`streamgauge models import`)"
     if detector in REMOVED:
         return f"which was removed (docs/adr/017): train {REMOVED[detector]} instead"
     return "which this code does not know: upgrade Streamgauge"

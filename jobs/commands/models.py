@@ -9,21 +9,22 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 from rich.text import Text
+from streamgauge.jobs.commands.import_network import EXAMPLE, Name, import_network
 from streamgauge.jobs.commands.options import AsJson, Registry, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
+from streamgauge.jobs.commands.version_table import described
 from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.pages.learning_curve import draw
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies.train import registry_of
 from streamgauge.models.errors import InputError, ModelError
 from streamgauge.models.persistence import registry as registries
-from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.udfs.control.messages import ModelVersion
 
 app = command_line()
 models_app = command_line(no_args_is_help=True, help="Manage the trained models in the registry.")
 app.add_typer(models_app, name="models")
-Name = Annotated[str, typer.Argument(help="The model's name.")]
+models_app.command("import", epilog=EXAMPLE)(import_network)
 Version = Annotated[str, typer.Argument(help="Number of the version, or an alias (candidate, live, shadow, ...).")]
 Why = Annotated[str, typer.Option(help="Reason; stored with the change.")]
 
@@ -214,28 +215,3 @@ def _send_to_jobs(loaded: Settings, name: str, version: int, alias: str) -> bool
     send_control(loaded.kafka, ModelVersion(type="model", model=name, role=role, version=version))
     console.print(f"sent to the jobs on the topic {loaded.kafka.topics.control}")
     return True
-
-
-def described(manifest: Manifest) -> Table:
-    """A version as a table: data, features, figures, variants."""
-    table = Table(show_header=False, title=f"{manifest.name} version {manifest.version}")
-    data = manifest.history
-    for what, value in (
-        ("detector", f"{manifest.detector} {manifest.settings}"),
-        ("chosen", manifest.chosen or "-"),
-        ("features", ", ".join(manifest.features)),
-        ("events judged together", manifest.steps),
-        ("data", f"{data.source}, {data.rows} rows, licence {data.licence}"),
-        ("memory", f"{manifest.memory / 1e6:.1f} MB"),
-        ("parent", manifest.parent or "-"),
-        (
-            "epochs",
-            f"{len(manifest.curve)}, validation loss {manifest.curve[-1]['held_back']:.4f}" if manifest.curve else "-",
-        ),
-        ("signed", "yes" if manifest.signature else "no"),
-    ):
-        table.add_row(what, str(value))
-    for variant, made in manifest.variants.items():
-        figures = ", ".join(f"{k.replace('_', ' ')} {v:.3g}" for k, v in made.figures.items() if v is not None)
-        table.add_row(f"variant {variant}", f"{made.size} bytes, {figures}")
-    return table

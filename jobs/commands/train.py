@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from streamgauge.jobs.commands.columns import LabelledColumns, tell_of_files
-from streamgauge.jobs.commands.models import described, promote_to
+from streamgauge.jobs.commands.columns import tell_of_files
+from streamgauge.jobs.commands.history import Data, reading
+from streamgauge.jobs.commands.models import promote_to
 from streamgauge.jobs.commands.options import AsJson, Registry, SettingsFile, with_options
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
+from streamgauge.jobs.commands.version_table import described
 from streamgauge.jobs.files.not_read import NotRead
-from streamgauge.jobs.files.sources import local
-from streamgauge.jobs.kafka.event_topics import one_topic
 from streamgauge.jobs.retrain_models import Trainer
 from streamgauge.jobs.retraining.metrics import serve
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies import train as training
 from streamgauge.models.errors import InputError
 from streamgauge.models.persistence.manifest import Manifest
-from streamgauge.models.training.candidate import Past
 
 app = command_line()
-
-
-@dataclass(frozen=True)
-class Data(LabelledColumns):
-    """The data to train on."""
-
-    drop: Annotated[list[str] | None, typer.Option(help="Column that is not a feature; repeatable.")] = None
-    offsets: Annotated[list[str] | None, typer.Option(help="From the topic: PARTITION:FROM-TO; repeatable.")] = None
-    topic: Annotated[str | None, typer.Option(help="Topic to read; needed if the settings name several.")] = None
-    last: Annotated[int | None, typer.Option(min=100, help="From the topic: number of newest events.")] = None
-    licence: Annotated[str, typer.Option(help="Licence of the data; stored with the model.")] = "not stated"
-
-    def read(self, settings: Settings, files: list[Path] | None, bar: Reading, report: NotRead) -> Past:
-        """The events of the files, or of the topic if there are no files."""
-        if files:
-            columns, event = self.columns(drop=self.drop), settings.event
-            with local(files) as copies:
-                return training.past_of_files(
-                    copies, columns, event, licence=self.licence, report=report, on_rows=bar.rows
-                )
-        ranges = training.parsed_offsets(self.offsets) if self.offsets else None
-        return training.past_of_topic(settings, one_topic(settings.kafka, self.topic), ranges, self.last, bar.rows)
 
 
 @dataclass(frozen=True)
@@ -114,7 +89,7 @@ def train(
             raise InputError("--offsets and --last exclude each other")
         loaded = load(settings)
         store = training.registry_of(loaded, publication.registry)
-        with _reading() as bar:
+        with reading() as bar:
             past = data.read(loaded, files, bar, report)
             arguments = training.parsed_settings(publication.set_ or [])
             manifest = training.train(store, name, detector, past, arguments, publication.sign_key, bar.trained)
@@ -134,31 +109,6 @@ def _show(manifest: Manifest, publication: Publication) -> None:
     name = manifest.name
     candidate = f"candidate; `streamgauge models promote {name} candidate` makes it live"
     console.print(f"{name} version {manifest.version} is {'live' if publication.promote else candidate}")
-
-
-class Reading:
-    """A bar that counts the rows read, then shows how far the training is."""
-
-    def __init__(self, bar: Progress) -> None:
-        self.bar, self.count = bar, 0
-        self.task = bar.add_task("reading", total=None, rows="")
-
-    def rows(self, rows: int) -> None:
-        """Add the number of rows that were just read."""
-        self.count += rows
-        self.bar.update(self.task, rows=f"{self.count} rows")
-
-    def trained(self, what: str, done: float) -> None:
-        """Show which step of the training runs, and how much of it is done, 0 to 1."""
-        self.bar.update(self.task, description=what, total=1.0, completed=done)
-
-
-@contextmanager
-def _reading() -> Iterator[Reading]:
-    text, rows = TextColumn("{task.description}"), TextColumn("{task.fields[rows]}")
-    columns = (text, BarColumn(), TaskProgressColumn(), rows, TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        yield Reading(bar)
 
 
 def _watch(settings: Settings, registry: str | None, loop: Loop) -> int | None:

@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 from streamgauge.models.calibration.calibration import TailCalibrator
-from streamgauge.models.catalog import FITTED, why_unknown
+from streamgauge.models.catalog import LOADED, why_unknown
 from streamgauge.models.contract import MOST_BYTES
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector
 from streamgauge.models.errors import ModelError, StateError
@@ -162,9 +162,9 @@ class Registry:
         where = f"{name} version {version}"
         if variant not in manifest.variants:
             raise ModelError(f"{where} has no variant {variant!r}; it has: {', '.join(manifest.variants)}")
-        if manifest.detector not in FITTED:
+        if manifest.detector not in LOADED:
             raise ModelError(f"{where} is a {manifest.detector}, {why_unknown(manifest.detector)}")
-        kind = FITTED[manifest.detector]
+        kind = LOADED[manifest.detector]
         described = manifest.variants[variant]
         try:
             memory = max(described.size, int(kind.bytes_for(len(manifest.features), **manifest.settings)))

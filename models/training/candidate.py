@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 from streamgauge.models.calibration.calibration import TailCalibrator
-from streamgauge.models.catalog import FITTED, REMOVED, why_unknown
+from streamgauge.models.catalog import FITTED, IMPORTED, REMOVED, why_unknown
 from streamgauge.models.contract import MOST_BYTES, Floats, Ints
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress, silent, windows
 from streamgauge.models.detectors.fitted.synthetic_anomalies import separation, synthetic_anomalies
@@ -94,7 +94,8 @@ def make_candidate(
         The history is too short.
     """
     if detector not in FITTED:
-        why = f", {why_unknown(detector)}" if detector in REMOVED else f"; these are: {', '.join(FITTED)}"
+        named = detector in REMOVED or detector in IMPORTED
+        why = f", {why_unknown(detector)}" if named else f"; these are: {', '.join(FITTED)}"
         raise InputError(f"detector {detector!r} is none that is trained{why}")
     kind, width = FITTED[detector], past.X.shape[1]
     try:
@@ -108,7 +109,35 @@ def make_candidate(
             f"{detector} of {width} fields would take {memory / 1e6:.0f} MB, a model may take {MOST_BYTES / 1e6:.0f} MB: "
             "make it smaller (hidden, n_trees, ...)"
         )
-    if not width:
+    return candidate_of(name, model, past, memory, parent, request, say)
+
+
+def candidate_of(
+    name: str,
+    model: FittedDetector,
+    past: Past,
+    memory: int,
+    parent: int | None = None,
+    request: str | None = None,
+    say: Progress = silent,
+) -> tuple[Manifest, Variants]:
+    """Fit a detector, calibrate and judge it, and make its manifest and files; see `make_candidate`.
+
+    Parameters
+    ----------
+    model : FittedDetector
+        Not fitted yet.
+    memory : int
+        Bytes that it will need.
+
+    Raises
+    ------
+    InputError
+        The history has no numeric field.
+    NotReadyError
+        The history is too short.
+    """
+    if not past.X.shape[1]:
         raise InputError("the history has no numeric field to train on")
     cut = len(past.X) - int(VALIDATION_SHARE * len(past.X))
     usual_rows = np.ones(cut, np.bool_) if past.labels is None else past.labels[:cut] <= 0
@@ -133,7 +162,7 @@ def make_candidate(
     reference, rated = reference_of(X), reference_of(_calm(raw_scores, labels)[:, None])
     manifest = Manifest(
         name=name,
-        detector=detector,
+        detector=model.name,
         settings=model.settings(),
         features=past.features,
         steps=model.steps,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from streamgauge.models.catalog import CATALOG, COHORT, ENTITY, FITTED, ONLINE
+from streamgauge.models.catalog import CATALOG, COHORT, ENTITY, LOADED, ONLINE
 from streamgauge.udfs.scoring.channels import FIELD, FIELDS
 from streamgauge.udfs.scoring.detectors import OWN, Detectors
 from streamgauge.udfs.settings.detectors import DetectorSettings
@@ -45,4 +45,4 @@ def test_a_light_detector_keeps_little_and_each_says_what_it_does(name):
     assert CATALOG[name].__doc__
     if name in ENTITY and ENTITY[name].tier == "light":
         assert ENTITY[name]().numbers_per_feature <= 32
-    assert sum(name in kind for kind in (COHORT, ENTITY, FITTED)) == 1
+    assert sum(name in kind for kind in (COHORT, ENTITY, LOADED)) == 1

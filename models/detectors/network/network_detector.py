@@ -22,12 +22,21 @@ LEAST = 0.02  # plus so many scales
 MOST = 20.0  # units that a residual counts at most
 NETWORK = "network"
 TRAINING = "detectors.network.torch_training"
+RUNTIME = "detectors.network.onnx_session"
 
 
 def layers(width: int) -> tuple[int, int]:
     """Sizes of the two layers on each side of the narrowest one, for so many fields: wide enough for curved relations of few fields."""
     outer = min(256, 48 + 4 * width)
     return outer, outer // 2
+
+
+def pooled(sizes: Floats) -> Floats:
+    """Mean of the three largest of each row of float64[n, d]."""
+    if sizes.shape[1] > TOP:
+        sizes = np.sort(np.partition(sizes, -TOP, axis=1)[:, -TOP:], axis=1)
+    raw_score: Floats = sizes.mean(axis=1)
+    return raw_score
 
 
 class NetworkDetector(FittedDetector):
@@ -115,15 +124,12 @@ class NetworkDetector(FittedDetector):
 
     def _run(self, Z: Floats) -> list[Floats]:
         """The network's outputs, float64."""
-        n = len(Z)
-        padded = np.zeros((-(-max(n, 1) // CHUNK) * CHUNK, *Z.shape[1:]), np.float32)
-        padded[:n] = Z
+        runtime = load_module(RUNTIME)
         if self._session is None:
-            self._session = load_module("detectors.network.onnx_session").open_session(
-                self.networks[NETWORK], self.name, padded[:CHUNK]
-            )
-        parts = [self._session.run(None, {"x": padded[k : k + CHUNK]}) for k in range(0, len(padded), CHUNK)]
-        return [np.concatenate(out).astype(np.float64)[:n] for out in zip(*parts, strict=True)]
+            example = np.zeros((CHUNK, *Z.shape[1:]), np.float32)
+            self._session = runtime.open_session(self.networks[NETWORK], self.name, example)
+        outputs: list[Floats] = runtime.run_chunks(self._session, Z, CHUNK)
+        return outputs
 
     def _residuals(self, Z: Floats) -> Floats:
         """Absolute residual of each field, float64[n, fields]; more columns may follow."""
@@ -135,15 +141,7 @@ class NetworkDetector(FittedDetector):
         return sizes
 
     def _rate(self, Z: Floats) -> Floats:
-        return self._pooled(self._sizes(Z))
-
-    @staticmethod
-    def _pooled(sizes: Floats) -> Floats:
-        """Mean of the three largest."""
-        if sizes.shape[1] > TOP:
-            sizes = np.sort(np.partition(sizes, -TOP, axis=1)[:, -TOP:], axis=1)
-        raw_score: Floats = sizes.mean(axis=1)
-        return raw_score
+        return pooled(self._sizes(Z))
 
     def _weights(self, Z: Floats) -> Floats:
         """Squared residuals, in their units."""

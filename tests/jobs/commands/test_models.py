@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 from streamgauge.jobs.commands.app import app
 from streamgauge.models.persistence.registry import Registry
 from typer.testing import CliRunner
+
+from tests.onnx_networks import distance
 
 COLUMNS = ("--entity-column", "pump", "--time-column", "ts", "--label-column", "broken")
 
@@ -101,3 +105,46 @@ def test_a_command_without_a_registry_says_how_to_name_one():
     done = CliRunner().invoke(app, ["models", "list"], env={"COLUMNS": "200"})
     assert done.exit_code == 2
     assert "name a registry" in done.output
+
+
+def test_a_network_that_was_made_elsewhere_is_imported_and_may_be_promoted_to_shadow(pumps, run, tmp_path):
+    (tmp_path / "pumps.onnx").write_bytes(distance(np.array([0.0, 0.0]), np.array([1.0, 10.0]), sign=-1.0))
+    command = ("models", "import", "pumps", "pumps.onnx", pumps, *COLUMNS)
+    done = run(*command, "--features", "rpm,pressure", "--low-is-anomalous", "--json")
+    assert done.exit_code == 0, done.output
+    manifest = json.loads(done.stdout.strip().splitlines()[-1])
+    assert (manifest["detector"], manifest["features"]) == ("imported_network", ["rpm", "pressure"])
+    assert (manifest["chosen"]["reads"], manifest["settings"]["low_is_anomalous"]) == ("score", True)
+    registry = Registry(str(tmp_path / "models"))
+    assert registry.aliases("pumps") == {"candidate": 1}
+    loaded = registry.load("pumps", 1).detector
+    history = pd.read_csv(pumps)[["rpm", "pressure"]].to_numpy(np.float64)
+    distances = np.maximum(np.abs(history[:, 0]), np.abs(history[:, 1]) / 10)
+    order = np.argsort(loaded.rate_many(history), kind="stable")
+    assert distances[order[-1]] >= np.quantile(distances, 0.99)
+    assert run("models", "promote", "pumps", "--to", "shadow").exit_code == 0
+    assert registry.aliases("pumps") == {"candidate": 1, "shadow": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--features", "rpm,flow"), "the history has no numeric field 'flow'; it has: pressure, rpm"),
+        (("--features", "rpm,rpm"), "--features names a field twice"),
+        (("--features", "rpm,pressure", "--reads", "text"), "allowed: score, reconstruction"),
+        (("--features", "rpm,pressure", "--output", "y"), "the network has no output 'y'; it has: scores"),
+        (("--features", "rpm"), "cannot be loaded"),
+    ],
+)
+def test_an_import_that_cannot_be_used_is_refused_with_the_reason(pumps, run, tmp_path, options, message):
+    (tmp_path / "pumps.onnx").write_bytes(distance(np.array([0.0, 0.0]), np.array([1.0, 10.0])))
+    done = run("models", "import", "pumps", "pumps.onnx", pumps, *COLUMNS, *options)
+    assert done.exit_code in (1, 2)
+    assert message in done.output
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "models" / "pumps").exists()
+
+
+def test_an_import_without_its_file_names_it(pumps, run):
+    done = run("models", "import", "pumps", "nowhere.onnx", pumps, "--features", "rpm")
+    assert "nowhere.onnx cannot be read: No such file" in done.output

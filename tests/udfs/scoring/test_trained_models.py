@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamgauge.models.detectors.network.imported_network import ImportedNetwork
 from streamgauge.models.errors import ModelError, SettingsError
 from streamgauge.models.persistence.registry import Registry
-from streamgauge.models.training.candidate import Past, make_candidate
+from streamgauge.models.training.candidate import Past, candidate_of, make_candidate
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import parse
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import ModelsSettings, PipelineSettings
 
+from tests.onnx_networks import distance
 from tests.streams import SMALL, Run, batch, stream
 
 FIELDS = ["f2", "f0", "f1"]  # not the stream's order
@@ -39,6 +41,19 @@ def registry(tmp_path_factory):
 def settings(registry, history=8, **use):
     models = {"registry": registry.url, "history": history, "use": use or {"forest": {}, "waves": {}}}
     return PipelineSettings.model_validate(SMALL.model_dump() | {"models": models})
+
+
+def test_an_imported_network_gives_its_opinion_like_any_other_model(registry):
+    random = np.random.default_rng(0)
+    X = np.column_stack([random.normal(10 * f, 1 + f, 600) for f in (2, 0, 1)])
+    network = distance(np.array([20.0, 0.0, 10.0]), np.array([3.0, 1.0, 2.0]))
+    past = Past(X, FIELDS, np.arange(600, dtype=np.int64) % 3)
+    registry.publish(*candidate_of("theirs", ImportedNetwork().with_network(network), past, 10**6))
+    registry.point("theirs", "live", 1)
+    raw, chosen = stream(), settings(registry, theirs={})
+    whole, cut = Run(chosen).feed(raw), Run(chosen).feed(raw, [7, 150, 151])
+    assert cut.outputs() == whole.outputs()
+    assert "theirs" in {name for _, text in whole.scores for name in json.loads(text)["detectors"]}
 
 
 def version_message(version, role="live", model="forest", share=0.0):
