@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import tomllib
@@ -157,6 +158,37 @@ def test_reasons_of_dead_letters_and_counters_are_explained(constant, one_of_it,
     tables = re.findall(rf"^{constant}(?:: [^=]+)? = \(([^)]*)\)", sources, re.MULTILINE)
     [names] = [names for table in tables if one_of_it in (names := set(re.findall(r'"(\w+)"', table)))]
     assert names <= set(CODE.findall((DOCS / page).read_text(encoding="utf-8")))
+
+
+# What Java, Kafka and Python's libraries say, not this code.
+OF_OTHERS = {"SaslAuthenticationFailedError", "CERTIFICATE_VERIFY_FAILED", "Not authorized to access"}
+OF_OTHERS |= {"Could not forward element to next operator", "Topic authorization failed", "loadedLibraryNames"}
+OF_OTHERS |= {"No ExecutorFactory found"}
+
+
+def texts_in_code() -> str:
+    """All texts of the code, one a line; a gap is where a value is put in."""
+    found = []
+    for file in (path for top in ("jobs", "udfs", "models") for path in sorted((ROOT / top).rglob("*.py"))):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [part.value if isinstance(part, ast.Constant) else "\0" for part in node.values]
+                found.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_every_message_that_troubleshooting_explains_is_one_that_the_code_gives():
+    said, wrong = texts_in_code(), []
+    for line in (DOCS / "troubleshooting.md").read_text(encoding="utf-8").splitlines():
+        for message in CODE.findall(line.split(" | ")[0]) if line.startswith("| `") else ():
+            # Words between what varies: names in capital letters, numbers, and punctuation that code may put together.
+            for words in re.split(r"\.\.\.|\b[A-Z]+\b|\b\d+\b|[:;,()?%]", message):
+                piece = words.strip().strip("'").removeprefix("cannot ")
+                if len(piece.split()) > 1 and piece not in said and piece not in OF_OTHERS:
+                    wrong.append(f"{message}: {piece!r}")
+    assert wrong == []
 
 
 def test_every_detector_is_in_the_table_of_detectors():
