@@ -163,7 +163,7 @@ class Checkpoint:
         Parameters
         ----------
         parts : Saved
-            `header` is not used.
+            Of `header`, only the context fields are used.
         saved : dict of str to bytes
             Saved values by key, without the prefix.
 
@@ -175,12 +175,13 @@ class Checkpoint:
         Raises
         ------
         StateError
-            The state is damaged, or has an unknown format.
+            The state is damaged, has an unknown format, or was saved with another `event.context`.
         """
         if "m" not in saved:
             raise StateError(f"the saved state of partition {self.prefix[:-1]} is incomplete: its header is missing")
         entities, scorer = parts.entities, parts.scorer
         header, arrays = unpack(saved["m"], HEADER, HEADER_VERSION)
+        _check_context(header, parts.header)
         readable, store = is_readable(header, scorer), entities.store
         store.generation = header.get("generation", 0) + (not readable)
         schema, _ = unpack(saved["s"], "schema", 1)
@@ -277,6 +278,16 @@ class Checkpoint:
         if entities.silence and entities.silence.apart:
             states["arrivals"] = entities.silence.store.canonical()
         return pack("canonical", 1, {}, {name: np.frombuffer(part, np.uint8) for name, part in states.items()})
+
+
+def _check_context(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse state that is kept by other situations. State of 0.1.0 does not say by which ones."""
+    was, wanted = before.get("context", now["context"]), now["context"]
+    if was != wanted:
+        raise StateError(
+            f"this state was saved with event.context {was}, the settings say {wanted}: "
+            f"set event.context: {was} again, or start without this state"
+        )
 
 
 def _numbered(saved: dict[str, bytes], letter: str) -> list[tuple[int, bytes]]:

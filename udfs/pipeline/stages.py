@@ -402,6 +402,7 @@ class Stages:
         silence, (drift, comparisons) = self.entities.silence, self.monitor.to_state()
         header = {
             "events": self.events,
+            "context": list(self.settings.event.context),
             "members": scorer.members,
             "versions": scorer.detectors.versions,
             "served": scorer.served,
