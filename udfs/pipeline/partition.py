@@ -15,7 +15,7 @@ from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.output.side_records import schema_notice
 from streamgauge.udfs.pipeline.stages import Stages
 from streamgauge.udfs.pipeline.step_clock import StepClock
-from streamgauge.udfs.pipeline.window_partitions import WindowPartitions
+from streamgauge.udfs.pipeline.window_partitions import WindowPartitions, is_of_windows
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
@@ -54,6 +54,9 @@ class Partition:
     ) -> None:
         self._settings, self._origin, self._reader, self._saves = settings, origin, reader, saves
         self.stages = Stages(settings, origin, in_force, models)
+        self._unused: list[
+            str
+        ] = []  # keys of windows that are not in the settings any more; the next save deletes them
         self.windows = None
         if settings.windows:
             self.windows = WindowPartitions(settings, origin, in_force, self.stages.promise)
@@ -167,6 +170,8 @@ class Partition:
             self.windows.save(result)
             header = self.windows.header()
         self.stages.save(result, header)
+        result.deletes += self._unused
+        self._unused = []
 
     def restore(self, saved: dict[str, bytes]) -> None:
         """Read the state that an earlier run saved.
@@ -182,8 +187,10 @@ class Partition:
             The state is damaged, or has an unknown format.
         """
         header = self.stages.restore(saved)
-        if self.windows and header.get("windows"):
-            self.windows.restore(saved, header["windows"])
+        if self.windows:
+            self.windows.restore(saved, header.get("windows"), self.stages.entities.store.clock)
+        else:
+            self._unused = [f"{self._origin.key}/{key}" for key in saved if is_of_windows(key)]
 
     def canonical(self) -> bytes:
         """The whole state in one normal form: equal bytes for equal state, however the stream was cut into batches."""

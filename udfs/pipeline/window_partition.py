@@ -65,6 +65,8 @@ class WindowPartition:
     stages : Stages
     closed : int
         End of the newest window that has ended, in milliseconds since 1970; -1 before the first event.
+    since : int
+        Windows that end until then are never scored, because they began before this kind of windows was in the settings; -1 for none.
     columns : list of str
         Names of the aggregates.
     reports : dict of int to WindowReport
@@ -87,7 +89,7 @@ class WindowPartition:
         self._origin, self._settings = origin, own_settings
         self.stages = Stages(own_settings, origin, in_force, Models(own_settings.models), name)
         self.stages.promise, self.stages.reporter = promise, self
-        self.closed = -1
+        self.closed = self.since = -1
         self.reports: dict[int, WindowReport] = {}
         self.pending: set[tuple[int, str]] = set()
         self._saved: set[int] = set()
@@ -113,10 +115,16 @@ class WindowPartition:
         if self.closed < 0:
             self.closed = now // self.of.every * self.of.every
 
+    def begin_after(self, time: int) -> None:
+        """Score only windows that begin after a time, because the events until then may lack fields that these windows need."""
+        if time >= 0:
+            self.closed = self.since = (time + self.of.size) // self.of.every * self.of.every
+
     def note_late(self, entities: list[str], times: Ints) -> None:
         """Remember the windows that have ended and that these events change."""
         for i in np.flatnonzero(times // self.of.every * self.of.every + self.of.every <= self.closed).tolist():
-            self.pending |= {(end, entities[i]) for end in ends_of(self.of, int(times[i])) if end <= self.closed}
+            ends = ends_of(self.of, int(times[i]))
+            self.pending |= {(end, entities[i]) for end in ends if self.since < end <= self.closed}
 
     def close(self, now: int, offset: int, result: BatchResult) -> None:
         """Amend the windows that late events changed, then end the windows that event time has passed.
