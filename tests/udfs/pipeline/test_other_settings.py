@@ -74,7 +74,7 @@ X, BOTH, NONE = {"of_x": OF_X}, {"of_x": OF_X, "of_y": OF_Y}, {}
 
 
 def with_windows(windows) -> PipelineSettings:
-    event = SMALL.event.model_dump() | {"out_of_order": "10 s", "amend_within": "1 m"}
+    event = SMALL.event.model_dump() | {"out_of_order": "10 s", "amend_within": "5 m"}
     return PipelineSettings.model_validate(SMALL.model_dump() | {"windows": windows, "event": event})
 
 
@@ -85,7 +85,7 @@ def traffic(n: int = 600):
     for i in range(n):
         minute = i * 5_000 // MINUTE
         x, y = random.normal(10, 1, 2) + (40.0 if i % 2 and minute % 20 == 12 else 0.0)
-        late = 90_000 if i % 37 == 5 else 0
+        late = 60_000 if i % 37 == 5 else 0
         owner = "fan" if i % 2 else "pump"
         events.append({"entity": owner, "x": x, "y": y, "kind": f"k{i % 3}", "ts": BEGIN + 5_000 * i - late})
         stamps.append(BEGIN + 5_000 * i)
