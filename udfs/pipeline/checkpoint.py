@@ -122,6 +122,7 @@ class Checkpoint:
             "chunk": self.journal.next,
             "layout": layout(scorer),
             "generation": entities.store.generation,
+            "clock": entities.store.clock,  # late events move it, and change nothing else
         }
         writes[f"{self.prefix}m"] = pack(HEADER, HEADER_VERSION, header, {"prior": scorer.prior})
         deletes += [key for key in self._unreadable if key not in writes]
@@ -190,6 +191,7 @@ class Checkpoint:
         turning, no_readings = header.get("turning", {}), NoReadings(**header.get("no_readings", {}))
         parts.alignment.schema = Schema(**schema, absent=absent, turning=turning, no_readings=no_readings)
         store.restore(_numbered(saved, "e"))
+        store.clock = max(store.clock, header.get("clock", 0))  # an older release did not save it
         if entities.situations:
             entities.situations.restore()
         scorer.stream.restore(header["shape"])

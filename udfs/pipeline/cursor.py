@@ -80,6 +80,8 @@ class Cursor:
             self.returned = silence.learn(self._watched[part], *arrived, returning)
             if silence.apart:
                 entities.changes.arrived.append(self._watched[part])
+            elif late.any():  # nothing else of these entities changes
+                entities.changes.rows.append(self._watched[part][late > 0])
         events, rows, X, clocks = self.events.slice(begin, end), self._rows[part], self.X[part], self.clocks[part]
         offsets, partitions = self._offsets[part], self._partitions[part]
         late_events = []
