@@ -283,7 +283,10 @@ def _deliver(shard: Shard, received: Received) -> BatchResult:
 
 def _add(result: BatchResult, answers: list[BatchResult]) -> None:
     """Add the results of the messages that were delivered before a batch to the result of the batch."""
+    for answer in reversed(answers):
+        result.alerts[:0] = answer.alerts
     for answer in answers:
+        result.add_counts(answer.counts)
         result.notices += answer.notices
         result.requests += answer.requests
 

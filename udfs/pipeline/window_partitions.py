@@ -140,6 +140,7 @@ class WindowPartitions:
         self.kept.restore({int(key[1:]): value for key, value in used.items()})
         spans = header.get("spans", {})  # an older release did not save them
         for name, one in self.of.items():
+            one.offset = self._offset
             size, every, since = spans.get(name, [one.of.size, one.of.every, -1])
             if name not in header["logs"] or (size, every) != (one.of.size, one.of.every):
                 one.begin_after(max(self.kept.newest, now))
