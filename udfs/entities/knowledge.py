@@ -113,6 +113,8 @@ class Entities:
             self.silence = SilenceWatch(settings.silence, None if context else self.store)
         self.changes = Changes()
         self.ended: list[Ended] = []
+        self._look_every = max(settings.entity.forget_after // LOOKS_FOR_ABSENT, 1)
+        self._looked = 0  # last look of `pass_time`, in `_look_every`
 
     # ---- events -------------------------------------------------------------------------------------------------------
 
@@ -212,7 +214,7 @@ class Entities:
         moments : int64[m]
             Event time of the partition at each of them, in milliseconds since 1970.
         """
-        every, clock = max(self._entity.forget_after // LOOKS_FOR_ABSENT, 1), self.store.clock
+        every, clock = self._look_every, self.store.clock
         clocks = np.minimum(times, arrivals)
         if clock and clocks.max(initial=0) // every <= clock // every:
             return np.empty(0, np.int64), np.empty(0, np.int64)
@@ -220,6 +222,12 @@ class Entities:
         before = np.concatenate(([clock // every], ticks[:-1]))
         places = np.flatnonzero((ticks != before) & (before > 0))
         return places, ticks[places] * every
+
+    def pass_time(self, now: int) -> None:
+        """Do the same as time passes without events: at most as often as with events, because each look takes all entities."""
+        if now // self._look_every > self._looked:
+            self._looked = now // self._look_every
+            self.end_absent(now)
 
     def end_absent(self, now: int) -> None:
         """End the incidents of entities that sent nothing for too long; `now` is event time of the partition, in milliseconds."""

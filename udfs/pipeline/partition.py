@@ -151,8 +151,7 @@ class Partition:
         if self.windows:
             self.windows.tick(elapsed, result)
         for stages in self.all_stages:
-            if stages.entities.store.clock:
-                stages.end_absent(stages.entities.store.clock + elapsed, result)
+            stages.pass_time(elapsed, result)
         if result.counts:  # without a report, nothing has changed
             self._save(result)
 

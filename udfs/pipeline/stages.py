@@ -352,10 +352,11 @@ class Stages:
         result.count("alerts.collective", opened)
         result.count("alerts.resolved", len(silences) - opened)
 
-    def end_absent(self, now: int, result: BatchResult) -> None:
-        """End the incidents of entities that sent nothing for too long; `now` is event time, in milliseconds since 1970."""
-        self.entities.end_absent(now)
-        self._tell_ended(result)
+    def pass_time(self, elapsed: int, result: BatchResult) -> None:
+        """End the incidents of entities that sent nothing for too long, `elapsed` milliseconds after the last event."""
+        if self.entities.store.clock:
+            self.entities.pass_time(self.entities.store.clock + elapsed)
+            self._tell_ended(result)
 
     def _tell_ended(self, result: BatchResult) -> None:
         """Write the alerts of incidents that ended without an event."""
