@@ -29,7 +29,7 @@ from streamgauge.jobs.cluster.flink_tables import (
 from streamgauge.jobs.cluster.operator_names import execute_with_short_names
 from streamgauge.jobs.kafka.event_topics import refuse_large_topics
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
-from streamgauge.jobs.kafka.topics import read_messages
+from streamgauge.jobs.kafka.topics import read_alerts, read_messages
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.models.errors import StreamgaugeError
 from streamgauge.udfs.flink.group_incidents import GroupIncidents
@@ -102,7 +102,7 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
         job.name,
         batch.sharding == "partition",
     )
-    score_batch = ScoreBatch(scoring, functools.partial(read_messages, kafka))
+    score_batch = ScoreBatch(scoring, functools.partial(read_messages, kafka), functools.partial(read_alerts, kafka))
     alerts = batches.connect(messages).process(score_batch, MESSAGE).name("score").uid("score-batch")
 
     # incidents that open -> groups over all partitions

@@ -17,6 +17,7 @@ from streamgauge.models.errors import ClusterError
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import ControlMessage, key_of
 
+MOST_ALERTS = 20_000  # that a job reads when it starts
 SILENT = 30  # seconds without a record, after which reading a topic to its end fails
 
 
@@ -124,6 +125,17 @@ def read_messages(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
     """
     topics = kafka.topics.control, kafka.topics.feedback
     return [(topic, offset, text) for topic in topics for offset, text in read_compacted(kafka, topic)]
+
+
+def read_alerts(kafka: KafkaSettings) -> list[bytes]:
+    """The newest alerts on the topic, oldest first, at most `MOST_ALERTS`.
+
+    Raises
+    ------
+    ClusterError
+        The broker does not answer, or does not let the job read the topic.
+    """
+    return [record.value for record in records_since(kafka, kafka.topics.alerts, most=MOST_ALERTS) if record.value]
 
 
 def read_compacted(kafka: KafkaSettings, topic: str, since: int = 0) -> list[tuple[int, str]]:

@@ -66,14 +66,13 @@ class EntityActions:
             The entity, if it was forgotten.
         """
         entities, forgotten = self._entities, None
-        name, now = entities.store.names[row], entities.store.clock
+        now = entities.store.clock
         data = {"action": message.action, "done": True, "why": None} | self.known_of(row)
         if message.action == "release":
             entities.release(row)
         elif message.action == "rewind" and not entities.rewind(row):
             data |= {"done": False, "why": "nothing was held back from learning of late"}
         if message.action == "forget":
-            entities.points.of.pop(name, None)
             forgotten = entities.forget(np.array([row]))
         else:
             entities.changes.rows.append(np.array([row]))

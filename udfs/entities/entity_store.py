@@ -142,9 +142,9 @@ class EntityStore:
         -------
         done : int
             Number of events counted. The caller must score these before it counts the others. Counting stops before an event that
-            starts an entity from the beginning if the entity has earlier events in this call. With `quarantine` it also stops where the
-            scores of earlier events decide whether an event is quarantined: an entity has at most `QUARANTINED_AFTER` events in one
-            call, and all of them are quarantined or none.
+            starts an entity from the beginning if the entity has earlier events in this call, or an open incident. With
+            `quarantine` it also stops where the scores of earlier events decide whether an event is quarantined: an entity has at most
+            `QUARANTINED_AFTER` events in one call, and all of them are quarantined or none.
         late : int64[done]
             Milliseconds by which a late event is older than the newest of its entity; 0 if the event is not late. Late events do not
             change the entity.
@@ -182,10 +182,9 @@ class EntityStore:
         return ages
 
     def absent(self, forget_after: int) -> Ints:
-        """Rows of the entities without an incident that sent nothing for more than `forget_after` milliseconds."""
+        """Rows of the entities that sent nothing for more than `forget_after` milliseconds."""
         head = self.head[: len(self.names)]
-        absent = self.clock - head[:, CLOCK] > forget_after
-        return np.flatnonzero((head[:, SEEN] > 0) & (head[:, STATUS] == 0) & absent)
+        return np.flatnonzero((head[:, SEEN] > 0) & (self.clock - head[:, CLOCK] > forget_after))
 
     @property
     def known(self) -> int:
@@ -201,10 +200,10 @@ class EntityStore:
         return active
 
     def least_recent(self, most: int) -> Ints:
-        """Rows of the entities to forget so that 95 % of `most` stay: those whose last event is oldest and that have no incident."""
+        """Rows of the entities to forget so that 95 % of `most` stay: those whose last event is oldest."""
         head = self.head[: len(self.names)]
-        rows = np.flatnonzero((head[:, SEEN] > 0) & (head[:, STATUS] == 0))
-        n = min(self.known - (most - most // 20), len(rows))
+        rows = np.flatnonzero(head[:, SEEN] > 0)
+        n = len(rows) - (most - most // 20)
         if n <= 0:
             return rows[:0]
         clocks = head[rows, CLOCK]
@@ -399,7 +398,7 @@ def _touch(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         row, time = rows[i], times[i]
         now = max(clock, clocks[i])
         restarts = head[row, SEEN] > 0 and now - head[row, CLOCK] > forget_after
-        if restarts and touched[row] == call:
+        if restarts and (touched[row] == call or head[row, STATUS] != 0):
             return i, clock
         is_late = not restarts and head[row, SEEN] > 0 and time < head[row, NEWEST] - late_after
         if quarantine and not is_late and not restarts:

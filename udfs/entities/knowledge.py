@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from streamgauge.models.contract import Flags, Ints
 from streamgauge.udfs.entities.columns import (
+    CLOCK,
     HISTORY,
     QUARANTINED_AFTER,
     RECENT,
@@ -18,6 +19,7 @@ from streamgauge.udfs.entities.columns import (
     SLOT,
     STATUS,
 )
+from streamgauge.udfs.entities.ended import ABSENT, EVICTED, FORGOTTEN, REWOUND, Ended, end
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.entities.rewind_points import RewindPoints
 from streamgauge.udfs.entities.rich_store import RichInputs, RichStore
@@ -28,6 +30,7 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 COUNT_EVERY = 10_000  # events between two checks of the number of entities
 SWEEP_EVERY = 10 * COUNT_EVERY  # events between two searches for entities that sent nothing for too long
+LOOKS_FOR_ABSENT = 10  # looks for incidents of such entities within `entity.forget_after` of event time
 
 
 @dataclass(slots=True)
@@ -94,6 +97,8 @@ class Entities:
     silence : SilenceWatch or None
         None if the settings do not ask for it.
     changes : Changes
+    ended : list of Ended
+        Incidents that ended without an event, and were not told yet.
     """
 
     def __init__(self, settings: PipelineSettings, light: int, rich: int, prefix: str) -> None:
@@ -107,6 +112,9 @@ class Entities:
         if settings.silence is not None:
             self.silence = SilenceWatch(settings.silence, None if context else self.store)
         self.changes = Changes()
+        self.ended: list[Ended] = []
+        self._look_every = max(settings.entity.forget_after // LOOKS_FOR_ABSENT, 1)
+        self._looked = 0  # last look of `pass_time`, in `_look_every`
 
     # ---- events -------------------------------------------------------------------------------------------------------
 
@@ -121,6 +129,11 @@ class Entities:
         late_after, forget_after = self._event.late_after, self._entity.forget_after
         clocks = np.minimum(times, arrivals)
         return self.store.touch(rows, times, late_after, forget_after, self._entity.quarantine > 0, clocks)
+
+    def restarts(self, row: int, time: int, arrival: int) -> bool:
+        """Whether an event starts its entity from the beginning although the entity has an open incident; see `touch`."""
+        head, now = self.store.head[row], max(self.store.clock, min(time, arrival))
+        return bool(head[STATUS] and now - head[CLOCK] > self._entity.forget_after)
 
     def keep_points(self, events: Events, rows: Ints, quarantined: Flags) -> None:
         """Keep a rewind point of each entity whose quarantine begins with these events."""
@@ -182,6 +195,54 @@ class Entities:
         copies = {id(self.store): self.store.copy_of(rows), id(self.rich): self.rich.copy_of(slots[slots > 0] - 1)}
         return copies | {id(self.points): RewindPoints(self.points.prefix), id(self.silence): None}
 
+    # ---- entities that stop -------------------------------------------------------------------------------------------
+
+    def absence_cuts(self, times: Ints, arrivals: Ints) -> tuple[Ints, Ints]:
+        """Find the events before which to look for incidents of entities that sent nothing for too long.
+
+        They depend on event time only, not on how the partition is cut into batches.
+
+        Parameters
+        ----------
+        times, arrivals : int64[n]
+            In milliseconds since 1970.
+
+        Returns
+        -------
+        places : int64[m]
+            Positions of these events.
+        moments : int64[m]
+            Event time of the partition at each of them, in milliseconds since 1970.
+        """
+        every, clock = self._look_every, self.store.clock
+        clocks = np.minimum(times, arrivals)
+        if clock and clocks.max(initial=0) // every <= clock // every:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        ticks = np.maximum.accumulate(np.maximum(clocks, clock)) // every
+        before = np.concatenate(([clock // every], ticks[:-1]))
+        places = np.flatnonzero((ticks != before) & (before > 0))
+        return places, ticks[places] * every
+
+    def pass_time(self, now: int) -> None:
+        """Do the same as time passes without events: at most as often as with events, because each look takes all entities."""
+        if now // self._look_every > self._looked:
+            self._looked = now // self._look_every
+            self.end_absent(now)
+
+    def end_absent(self, now: int) -> None:
+        """End the incidents of entities that sent nothing for too long; `now` is event time of the partition, in milliseconds."""
+        head = self.store.head[: len(self.store.names)]
+        self.end(
+            np.flatnonzero((head[:, STATUS] > 0) & (now - head[:, CLOCK] > self._entity.forget_after)), now, ABSENT
+        )
+
+    def end(self, rows: Ints, now: int, reason: str) -> None:
+        """End the open incidents of the entities in these rows, int64[n]; see `ended`."""
+        ended = end(self.store, rows, now, reason)
+        if ended:
+            self.ended += ended
+            self.changes.rows.append(rows)
+
     # ---- forgetting ---------------------------------------------------------------------------------------------------
 
     def sweep(self, events: int) -> list[Forgotten] | None:
@@ -205,20 +266,27 @@ class Entities:
         if self.silence and self.silence.apart:
             stores.append(self.silence.store)
         if events % SWEEP_EVERY == 0:
-            counter, gone = "entities_forgotten", [store.absent(self._entity.forget_after) for store in stores]
+            counter, reason, gone = (
+                "entities_forgotten",
+                ABSENT,
+                [store.absent(self._entity.forget_after) for store in stores],
+            )
         else:
-            counter, none, most = "entities_evicted", np.empty(0, np.int64), self._entity.most
+            counter, reason, none, most = "entities_evicted", EVICTED, np.empty(0, np.int64), self._entity.most
             gone = [store.least_recent(most) if store.known > most else none for store in stores]
-        forgotten = [self.forget(gone[0], counter)]
+        forgotten = [self.forget(gone[0], counter, reason)]
         if len(gone) > 1:
             forgotten.append(self.depart(gone[1]))
         return forgotten
 
-    def forget(self, gone: Ints, counter: str = "entities_forgotten") -> Forgotten:
-        """Forget the entities in the rows `gone` of the store."""
+    def forget(self, gone: Ints, counter: str = "entities_forgotten", reason: str = FORGOTTEN) -> Forgotten:
+        """Forget the entities in the rows `gone` of the store, and end their incidents for a reason of `ended`."""
+        self.ended += end(self.store, gone, self.store.clock, reason)
         silences = self.silence.give_up(gone) if self.silence and not self.silence.apart else []
         forgotten, slots = self.store.forget(gone)
         self.rich.leave(slots)
+        for name in forgotten:
+            self.points.of.pop(name, None)
         self.changes.forgotten += forgotten
         return Forgotten(counter, silences, len(forgotten), len(slots))
 
@@ -250,12 +318,11 @@ class Entities:
         point = self.points.of.pop(self.store.names[row], None)
         if point is None:
             return False
+        self.end(np.array([row]), self.store.clock, REWOUND)
         head, fields = self.store.head[row], self.store.fields[row]
         fields[:] = 0.0
         fields[: len(point.fields)] = point.fields
         if head[SLOT]:
             self.rich.rewrite(int(head[SLOT]) - 1, point.rich)
         head[HISTORY] = head[RECENT] = 0
-        head[STATUS:] = 0
-        self.store.levels[row] = 0.0
         return True

@@ -212,6 +212,14 @@ class SilenceWatch:
         silent = rows[head[rows, SILENT] > 0].tolist()
         return [self._silence(row, True, self.clock, head[row]) for row in silent]
 
+    def open_silences(self) -> list[Silence]:
+        """The silences that were reported and have not ended."""
+        head = self.store.head[: len(self.store.names)]
+        of_entities = [
+            self._silence(row, False, self.clock, head[row]) for row in np.flatnonzero(head[:, SILENT] > 0).tolist()
+        ]
+        return [*of_entities, *([self._silence_of_source(False, self.clock)] if self.source.opened else [])]
+
     def _silence_of_source(self, ended: bool, now: int) -> Silence:
         """Describe the silence of the source."""
         source = self.source

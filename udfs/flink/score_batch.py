@@ -20,7 +20,7 @@ from pyflink.common import Row, Types
 from pyflink.datastream import OutputTag
 from pyflink.datastream.functions import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
-from streamgauge.models.errors import StateError
+from streamgauge.models.errors import StateError, StreamgaugeError
 from streamgauge.udfs.flink.metrics import Metrics
 from streamgauge.udfs.flink.saved_topics import TOPICS_KEY, mark_of_topics
 from streamgauge.udfs.flink.scoring import HEARTBEAT, Scoring
@@ -49,11 +49,18 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
     scoring : Scoring
     read_messages : callable
         Returns topic, offset and text of all control messages and feedback so far. It is called once, before the first batch.
+    read_alerts : callable
+        Returns the newest alerts, oldest first. It is called once, too.
     """
 
-    def __init__(self, scoring: Scoring, read_messages: Callable[[], list[tuple[str, int, str]]]) -> None:
+    def __init__(
+        self,
+        scoring: Scoring,
+        read_messages: Callable[[], list[tuple[str, int, str]]],
+        read_alerts: Callable[[], list[bytes]],
+    ) -> None:
         self._scoring = scoring
-        self._read_messages = read_messages
+        self._read_messages, self._read_alerts = read_messages, read_alerts
 
     def open(self, context: RuntimeContext) -> None:
         """Load the libraries on the scoring thread, and read the messages so far."""
@@ -74,9 +81,18 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         _import_numba()
         self._worker = importlib.import_module("streamgauge.udfs.flink.worker").Worker(self._scoring)
         self._worker.hear_all(self._read_messages())
+        self._worker.recall(self._alerts_so_far())
         # The libraries' hundreds of thousands of objects are never freed. Without this, each garbage collection takes 50 ms longer.
         gc.collect()
         gc.freeze()
+
+    def _alerts_so_far(self) -> list[bytes]:
+        """The newest alerts; none if the job may not read them, because it can do its work without them."""
+        try:
+            return self._read_alerts()
+        except StreamgaugeError as error:
+            log.warning("%s; incidents of an earlier run that do not open again stay open", error)
+            return []
 
     def process_broadcast_element(self, value: Any, ctx: Any) -> Iterator[Any]:
         """Put a message (text, offset, topic) in force, between two batches."""

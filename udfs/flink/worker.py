@@ -45,6 +45,10 @@ class Worker:
         for topic, offset, text in messages:
             self._task.hear(topic, offset, text)
 
+    def recall(self, alerts: Iterable[bytes]) -> None:
+        """Take the alerts on the topic, before the first batch; see `Task.recall`."""
+        self._task.recall(alerts)
+
     def hear(self, topic: str, offset: int, text: str | None) -> Answer:
         """Put a message in force."""
         return self._task.hear(topic, offset, text)

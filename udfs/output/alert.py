@@ -15,6 +15,7 @@ from streamgauge.udfs.entities.columns import (
     CHANNEL,
     CONFIG,
     HITS,
+    NEWEST,
     OPENED_OFFSET,
     OPENED_PARTITION,
     OPENED_TIME,
@@ -22,6 +23,7 @@ from streamgauge.udfs.entities.columns import (
     SEVEREST,
     STATUS,
 )
+from streamgauge.udfs.entities.ended import REASONS, Ended
 from streamgauge.udfs.entities.silence import Silence
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.records import WHOLE, offset_of, place_of
@@ -206,7 +208,7 @@ class AlertWriter:
         entity, now = events.entities[i], int(events.times[i])
         evidence, peak = float(verdicts.strongest[i]), float(decisions.peak[m])
         kind, threshold = kind_of(int(incident[STATUS])), float(judged.thresholds[i])
-        identity = self._identity(entity, incident)
+        identity = self.identity(entity, incident)
         blamed = self.blamed(i, stretch, names, judged)
         broken = judged.violations.broken_by(i)
         members = {
@@ -283,9 +285,9 @@ class AlertWriter:
         """Id of the incident that ended the m-th one, because it is another one; None if quiet events ended it."""
         if m + 1 == len(decisions.place) or decisions.place[m + 1] != decisions.place[m]:
             return None
-        return self._identity(entity, decisions.incident[m + 1])
+        return self.identity(entity, decisions.incident[m + 1])
 
-    def _identity(self, entity: str, incident: Ints) -> str:
+    def identity(self, entity: str, incident: Ints) -> str:
         """Id of an incident, given its row of `EntityStore.head`."""
         partition, offset = int(incident[OPENED_PARTITION]), int(incident[OPENED_OFFSET])
         return alert_id(entity, int(incident[CONFIG]), self.origin.topic, partition, offset)
@@ -316,6 +318,70 @@ class AlertWriter:
         present = 1.0 - max(float(np.isnan(x).mean()), missing) if len(x) else 0.0
         return round(min(1.0, seen / (10.0 * self._decide.warmup)) * present * (1.0 - 0.5 * disagreement), 4)
 
+    def of_ended(
+        self, ended: Ended, entity: str, situation: dict[str, str], complete: Callable[[dict[str, Any]], None]
+    ) -> tuple[str, bytes]:
+        """Write the alert about an incident that ended without an event.
+
+        Parameters
+        ----------
+        ended : Ended
+        entity : str
+        situation : dict of str to str
+            Value of each context field.
+        complete : callable
+            Gets the alert's data, and may add to them.
+
+        Returns
+        -------
+        (str, bytes)
+            Entity (the key) and JSON.
+        """
+        incident = ended.incident
+        identity, state, opened = self.identity(entity, incident), CHANGES[RESOLVED], int(incident[OPENED_OFFSET])
+        partition = int(incident[OPENED_PARTITION])
+        source = {
+            "topic": self.origin.topic,
+            "partition": partition,
+            "offset": offset_of(opened),
+            "opened_partition": partition,
+            "opened_offset": offset_of(opened),
+        }
+        if place_of(opened) != WHOLE:
+            source["opened_place"] = place_of(opened)
+        data = {
+            "alert_id": identity,
+            "state": state,
+            "reason": ended.reason,
+            "why": REASONS[ended.reason],
+            "entity": entity,
+            "kind": KINDS[kind_of(int(incident[STATUS]))],
+            "severity": important(SEVERITIES[int(incident[SEVEREST])], entity, self._decide.importance),
+            "score": 0.0,
+            "tail_probability": 1.0,
+            "peak_score": score_of(ended.peak),
+            "confidence": 0.0,
+            "window": {
+                "from": rfc3339(int(incident[OPENED_TIME])),
+                "to": rfc3339(int(incident[NEWEST])),
+                "anomalous_events": int(incident[HITS]),
+            },
+            "actual": {},
+            "expected": {},
+            "contributions": {},
+            "detectors": {},
+            "agreed": [],
+            "disagreed": [],
+            "rules": [],
+            "unjudged": True,  # no event ended it
+            "source": source,
+        }
+        if situation:
+            data["context"] = situation
+        complete(data)
+        event_id = f"{identity}-{state}-{ended.reason}"
+        return entity, self.origin.event(event_id, f"alert.{state}", entity, ended.time, data)
+
     def of_silences(self, silences: list[Silence]) -> list[tuple[str, bytes]]:
         """Write alerts about entities that send no more events, or that send events again.
 
@@ -326,9 +392,17 @@ class AlertWriter:
         list of (str, bytes)
             Entity (the key) and JSON.
         """
-        source = f"{self.origin.topic}/{self.origin.partition}"
-        names = [source if silence.entity is None else silence.entity for silence in silences]
+        names = [self._name_of(silence) for silence in silences]
         return [(name, self._of_silence(name, silence)) for name, silence in zip(names, silences, strict=True)]
+
+    def identity_of_silence(self, silence: Silence) -> str:
+        """Id of a silence."""
+        name, place = f"{self._name_of(silence)}\0{SILENCE}", (self.origin.topic, self.origin.partition)
+        return alert_id(name, self.silence_config, *place, silence.offset)
+
+    def _name_of(self, silence: Silence) -> str:
+        source = f"{self.origin.topic}/{self.origin.partition}"
+        return source if silence.entity is None else silence.entity
 
     def _of_silence(self, name: str, silence: Silence) -> bytes:
         """JSON of the alert about one silence."""
@@ -338,7 +412,7 @@ class AlertWriter:
             self.origin.topic,
             self.origin.partition,
         )
-        identity = alert_id(f"{name}\0{SILENCE}", self.silence_config, topic, partition, silence.offset)
+        identity = self.identity_of_silence(silence)
         # If an entity's n gaps are exponential, the longest is about ln n mean gaps, and one k times as long has a probability of n^-k.
         evidence = min(self._silence.after * math.log(max(silence.events, 2)), 700.0)
         data = {

@@ -122,6 +122,7 @@ class Checkpoint:
             "chunk": self.journal.next,
             "layout": layout(scorer),
             "generation": entities.store.generation,
+            "clock": entities.store.clock,  # late events move it, and change nothing else
         }
         writes[f"{self.prefix}m"] = pack(HEADER, HEADER_VERSION, header, {"prior": scorer.prior})
         deletes += [key for key in self._unreadable if key not in writes]
@@ -163,7 +164,7 @@ class Checkpoint:
         Parameters
         ----------
         parts : Saved
-            `header` is not used.
+            Of `header`, only the context fields are used.
         saved : dict of str to bytes
             Saved values by key, without the prefix.
 
@@ -175,12 +176,13 @@ class Checkpoint:
         Raises
         ------
         StateError
-            The state is damaged, or has an unknown format.
+            The state is damaged, has an unknown format, or was saved with another `event.context`.
         """
         if "m" not in saved:
             raise StateError(f"the saved state of partition {self.prefix[:-1]} is incomplete: its header is missing")
         entities, scorer = parts.entities, parts.scorer
         header, arrays = unpack(saved["m"], HEADER, HEADER_VERSION)
+        _check_context(header, parts.header)
         readable, store = is_readable(header, scorer), entities.store
         store.generation = header.get("generation", 0) + (not readable)
         schema, _ = unpack(saved["s"], "schema", 1)
@@ -189,6 +191,7 @@ class Checkpoint:
         turning, no_readings = header.get("turning", {}), NoReadings(**header.get("no_readings", {}))
         parts.alignment.schema = Schema(**schema, absent=absent, turning=turning, no_readings=no_readings)
         store.restore(_numbered(saved, "e"))
+        store.clock = max(store.clock, header.get("clock", 0))  # an older release did not save it
         if entities.situations:
             entities.situations.restore()
         scorer.stream.restore(header["shape"])
@@ -277,6 +280,16 @@ class Checkpoint:
         if entities.silence and entities.silence.apart:
             states["arrivals"] = entities.silence.store.canonical()
         return pack("canonical", 1, {}, {name: np.frombuffer(part, np.uint8) for name, part in states.items()})
+
+
+def _check_context(before: dict[str, Any], now: dict[str, Any]) -> None:
+    """Refuse state that is kept by other situations. State of 0.1.0 does not say by which ones."""
+    was, wanted = before.get("context", now["context"]), now["context"]
+    if was != wanted:
+        raise StateError(
+            f"this state was saved with event.context {was}, the settings say {wanted}: "
+            f"set event.context: {was} again, or start without this state"
+        )
 
 
 def _numbered(saved: dict[str, bytes], letter: str) -> list[tuple[int, bytes]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.udfs.entities.ended import ABSENT
 from streamgauge.udfs.entities.knowledge import Entities
 from streamgauge.udfs.entities.silence import Silence
 from streamgauge.udfs.entities.stretch import Stretch
@@ -16,8 +17,8 @@ class Cursor:
     """Goes through events of one schema, one stretch at a time.
 
     A stretch ends where the next event depends on what this stretch teaches: where the kind of the stream may change, where silent
-    entities are looked for, where quality is reported, where an entity changes its situation or starts from the beginning, and where a
-    quarantine begins or ends.
+    entities are looked for, where the incident of an entity that stopped ends, where quality is reported, where an entity changes its
+    situation or starts from the beginning, and where a quarantine begins or ends.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Cursor:
         self._watched = silence.rows(events.entities, self._rows) if silence else self._rows
         self._looks, self._moments = silence.cuts(self._arrivals) if silence else (np.empty(0, np.int64),) * 2
         self._next_look = 0
+        self._absences, self._absence_moments = entities.absence_cuts(events.times, self._arrivals)
         self.returned: list[Silence] = []
 
     def find_rows(self) -> None:
@@ -57,6 +59,16 @@ class Cursor:
         self._next_look += 1
         return int(self._moments[self._next_look - 1])
 
+    def end_incidents(self) -> None:
+        """End the incidents of entities that sent nothing for too long, if it is time to do so before the next event."""
+        begin, entities = self.begin, self._entities
+        place = int(np.searchsorted(self._absences, begin))
+        if place < len(self._absences) and self._absences[place] == begin:
+            entities.end_absent(int(self._absence_moments[place]))
+        row, time, arrival = int(self._rows[begin]), int(self.events.times[begin]), int(self._arrivals[begin])
+        if entities.restarts(row, time, arrival):
+            entities.end(np.array([row]), max(entities.store.clock, min(time, arrival)), ABSENT)
+
     def next_stretch(self) -> tuple[Stretch, Ints, list[tuple[int, int]]]:
         """The next stretch, the partition's event time at each of its events, and the late events (position, milliseconds late)."""
         begin, entities, silence = self.begin, self._entities, self._entities.silence
@@ -66,6 +78,9 @@ class Cursor:
             limit = min(limit, begin + self._report_every - stream.events % self._report_every)
         if self._next_look < len(self._looks):
             limit = min(limit, int(self._looks[self._next_look]))
+        place = int(np.searchsorted(self._absences, begin, side="right"))
+        if place < len(self._absences):
+            limit = min(limit, int(self._absences[place]))
         if entities.situations:
             limit = entities.situations.until_switch(self.events, begin, limit)
         returning = silence.returning(self._watched[begin:limit]) if silence else []
@@ -80,6 +95,8 @@ class Cursor:
             self.returned = silence.learn(self._watched[part], *arrived, returning)
             if silence.apart:
                 entities.changes.arrived.append(self._watched[part])
+            elif late.any():  # nothing else of these entities changes
+                entities.changes.rows.append(self._watched[part][late > 0])
         events, rows, X, clocks = self.events.slice(begin, end), self._rows[part], self.X[part], self.clocks[part]
         offsets, partitions = self._offsets[part], self._partitions[part]
         late_events = []

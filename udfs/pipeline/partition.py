@@ -7,6 +7,7 @@ import copy
 import numpy as np
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.control.in_force import InForce
+from streamgauge.udfs.entities.columns import STATUS
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import Events, RawBatch, SchemaChange
 from streamgauge.udfs.output.cloud_event import Origin
@@ -15,7 +16,7 @@ from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.output.side_records import schema_notice
 from streamgauge.udfs.pipeline.stages import Stages
 from streamgauge.udfs.pipeline.step_clock import StepClock
-from streamgauge.udfs.pipeline.window_partitions import WindowPartitions
+from streamgauge.udfs.pipeline.window_partitions import WindowPartitions, is_of_windows
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
@@ -52,8 +53,11 @@ class Partition:
         reader: Reader,
         saves: bool = True,
     ) -> None:
-        self._settings, self._origin, self._reader, self._saves = settings, origin, reader, saves
+        self._settings, self.origin, self._reader, self._saves = settings, origin, reader, saves
         self.stages = Stages(settings, origin, in_force, models)
+        self._unused: list[
+            str
+        ] = []  # keys of windows that are not in the settings any more; the next save deletes them
         self.windows = None
         if settings.windows:
             self.windows = WindowPartitions(settings, origin, in_force, self.stages.promise)
@@ -87,15 +91,16 @@ class Partition:
         if situations:
             events.units = situations.units(events)
         for remark in stages.alignment.remarks(events):
-            result.notices.append(schema_notice(remark, self._origin, remark.time))
+            result.notices.append(schema_notice(remark, self.origin, remark.time))
         changes: list[SchemaChange] = []
         for start, stop, X in stages.alignment.matrices(events, changes):
             self._tell_unread(events, start, X, changes)
             clock.lap("align")
             stages.take(raw, events.slice(start, stop), X, clocks[start:stop], result, clock)
-        result.notices += [schema_notice(one, self._origin, int(events.times[one.place])) for one in changes]
+        result.notices += [schema_notice(one, self.origin, int(events.times[one.place])) for one in changes]
         result.count("schema_changes", len(changes))
         stages.events += len(raw)
+        self._note_offsets(raw)
         self._save(result)
         clock.lap("save")
 
@@ -107,7 +112,7 @@ class Partition:
             times[events.rows] = np.where(raw.stamps[events.rows] < 0, events.times, raw.stamps[events.rows])
             raw.stamps = times
         for letter in dead:
-            result.dead_letters.append(dead_letter(raw, letter, self._origin.topic))
+            result.dead_letters.append(dead_letter(raw, letter, self.origin.topic))
             result.count(f"dead_letters.{letter.reason}")
         result.count("skipped", events.skipped)
         result.count("events", len(events) + len(dead) + events.skipped)
@@ -123,23 +128,43 @@ class Partition:
             place = start + int(unread.argmax())
             changes.append(SchemaChange("unread", "", alignment.unread(events.values[place]), place))
 
+    def _note_offsets(self, raw: RawBatch) -> None:
+        """Note the newest offset of each partition; a shard of entities has several."""
+        offsets = self.stages.offsets
+        for number in [self.origin.partition] if self.origin.partition >= 0 else np.unique(raw.partitions).tolist():
+            newest = int(raw.offsets[raw.partitions == number].max(initial=-1))
+            offsets[number] = max(newest, offsets.get(number, -1))
+
     def _without_late(self, events: Events, late: Ints, raw: RawBatch, result: BatchResult) -> Events:
         """Set late events aside; `late` is by how many milliseconds each event is late, 0 if it is not."""
         places = late.nonzero()[0].tolist()
-        topic = self._origin.topic
+        topic = self.origin.topic
         result.late += [late_event(raw, events, i, topic, int(late[i])) for i in places]
         result.count("late", len(places))
         return events.drop(set(places))
 
     def tick(self, elapsed: int, result: BatchResult) -> None:
-        """Let time pass: no record came for `elapsed` milliseconds. Silent entities are reported, and windows end."""
+        """Let time pass: no record came for `elapsed` milliseconds. Silent entities are reported, windows and old incidents end."""
         silence = self.stages.entities.silence
         if silence and silence.clock:
             self.stages.look_for_silence(silence.clock + elapsed, result)
         if self.windows:
             self.windows.tick(elapsed, result)
+        for stages in self.all_stages:
+            stages.pass_time(elapsed, result)
         if result.counts:  # without a report, nothing has changed
             self._save(result)
+
+    # ---- what is open -------------------------------------------------------------------------------------------------
+
+    def open_alerts(self) -> set[str]:
+        """Ids of the alerts of all incidents and silences that are open."""
+        return {identity for stages in self.all_stages for identity in _open_alerts(stages)}
+
+    def knows(self, entity: str) -> bool:
+        """Whether an entity is known, as far as its events or its silence go."""
+        entities = self.stages.entities
+        return bool(entities.rows_of(entity)) or bool(entities.silence and entity in entities.silence.store.index)
 
     # ---- judging without learning -------------------------------------------------------------------------------------
 
@@ -167,6 +192,8 @@ class Partition:
             self.windows.save(result)
             header = self.windows.header()
         self.stages.save(result, header)
+        result.deletes += self._unused
+        self._unused = []
 
     def restore(self, saved: dict[str, bytes]) -> None:
         """Read the state that an earlier run saved.
@@ -182,11 +209,23 @@ class Partition:
             The state is damaged, or has an unknown format.
         """
         header = self.stages.restore(saved)
-        if self.windows and header.get("windows"):
-            self.windows.restore(saved, header["windows"])
+        if self.windows:
+            self.windows.restore(saved, header.get("windows"), self.stages.entities.store.clock)
+        else:
+            self._unused = [f"{self.origin.key}/{key}" for key in saved if is_of_windows(key)]
 
     def canonical(self) -> bytes:
         """The whole state in one normal form: equal bytes for equal state, however the stream was cut into batches."""
         if not self.windows:
             return self.stages.canonical()
         return self.stages.canonical(self.windows.header(), {"windows": self.windows.canonical()})
+
+
+def _open_alerts(stages: Stages) -> list[str]:
+    entities, writer = stages.entities, stages.alerts
+    store, situations, found = entities.store, entities.situations, []
+    for row in np.flatnonzero(store.head[: len(store.names), STATUS] > 0).tolist():
+        unit = store.names[row]
+        found.append(writer.identity(situations.of(unit)[0] if situations else unit, store.head[row]))
+    silences = entities.silence.open_silences() if entities.silence else []
+    return found + [writer.identity_of_silence(one) for one in silences]

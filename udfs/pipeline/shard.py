@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from streamgauge.models.contract import Ints
+from streamgauge.models.errors import StateError
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.control.messages import (
@@ -30,6 +31,7 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 from streamgauge.udfs.settings.topics import EventTopics
 
 MOST_PARTITIONS = 1 << 32  # more than a topic ever has
+WHOLE_SHARD = -1  # stands in keys for the partition where a shard has one state
 
 
 class Shard:
@@ -115,7 +117,7 @@ class Shard:
     def _origins(self, raw: RawBatch) -> tuple[list[Origin], Ints]:
         """The partitions that a batch has records of, in a fixed order; and for each record, which of them it comes from."""
         if not self.per_partition:
-            return [self._origin(self.topics.first, -1)], np.zeros(len(raw), np.int64)
+            return [self._origin(self.topics.first, WHOLE_SHARD)], np.zeros(len(raw), np.int64)
         if raw.topics is None:
             numbers = np.unique(raw.partitions)
             origins = [self._origin(self.topics.first, number) for number in numbers.tolist()]
@@ -241,15 +243,32 @@ class Shard:
         """Read the state of an earlier run: all pairs of key and value that its results wrote and did not delete.
 
         The state of a topic that does not match the pattern any more is left as it is.
+
+        Raises
+        ------
+        StateError
+            The state is damaged, has an unknown format, or was saved with another `batch.sharding` or `event.context`.
         """
         by_partition: dict[str, dict[str, bytes]] = {}
         for key, value in saved:
             first, _, rest = key.partition("/")
             by_partition.setdefault(first, {})[rest] = value
+        self._check_sharding(by_partition)
         for first, values in by_partition.items():
             number, named, topic = first.partition("@")
             if not named or self.topics.matches(topic):
                 self._partition(self._origin(topic if named else self.topics.first, int(number))).restore(values)
+
+    def _check_sharding(self, places: Iterable[str]) -> None:
+        """Refuse state that was saved with the other kind of sharding: it would never be read again."""
+        before = {"entity" if place == str(WHOLE_SHARD) else "partition" for place in places}
+        now = "partition" if self.per_partition else "entity"
+        if before - {now}:
+            [was] = before - {now}
+            raise StateError(
+                f"this state was saved with batch.sharding {was}, the settings say {now}: "
+                f"set batch.sharding: {was} again, or start without this state"
+            )
 
     @property
     def entities(self) -> dict[str, int]:

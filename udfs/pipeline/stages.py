@@ -84,6 +84,10 @@ class Stages:
     feed_windows : callable or None
         It is called with each scored stretch, the partition's event time at each of its events, and the result.
     reporter : Reporter or None
+    complete_ended : callable or None
+        It is called with the data of each alert about an incident that ended without an event, and may add to them.
+    offsets : dict of int to int
+        Offset of the newest record by partition: several for a shard of entities; empty for windows.
     acted, judged : int
         Offset of the newest action on an entity, and of the newest feedback, that were taken; -1 before the first one.
     """
@@ -111,8 +115,9 @@ class Stages:
         self.monitor = ModelMonitor(settings.drift, self.scorer, origin)
         self.feed_windows: Callable[[Stretch, Ints, BatchResult], None] | None = None
         self.reporter: Reporter | None = None
+        self.complete_ended: Callable[[dict[str, Any]], None] | None = None
         self.learned = Learned()
-        self.events = 0
+        self.events, self.offsets = 0, dict[int, int]()
         self.acted, self.judged = in_force.acted, in_force.judged
         self.checkpoint = Checkpoint(prefix)
         self._actions = EntityActions(self.entities, self.alignment, origin, window)
@@ -159,6 +164,8 @@ class Stages:
         watched: list[Watched] = []
         while cursor.begin < len(events):
             self._look_for_silence(cursor, result)
+            cursor.end_incidents()
+            self._tell_ended(result)
             stretch, part_clocks, late = cursor.next_stretch()
             self._report_silences(cursor.returned, result)
             self._add_late(raw, events, late, result)
@@ -345,11 +352,35 @@ class Stages:
         result.count("alerts.collective", opened)
         result.count("alerts.resolved", len(silences) - opened)
 
+    def pass_time(self, elapsed: int, result: BatchResult) -> None:
+        """End the incidents of entities that sent nothing for too long, `elapsed` milliseconds after the last event."""
+        if self.entities.store.clock:
+            self.entities.pass_time(self.entities.store.clock + elapsed)
+            self._tell_ended(result)
+
+    def _tell_ended(self, result: BatchResult) -> None:
+        """Write the alerts of incidents that ended without an event."""
+        ended, self.entities.ended = self.entities.ended, []
+        for one in ended:
+            situations = self.entities.situations
+            entity, situation = situations.of(one.unit) if situations else (one.unit, {})
+            result.alerts.append(self.alerts.of_ended(one, entity, situation, self._complete_ended))
+        result.count("alerts.resolved", len(ended))
+
+    def _complete_ended(self, data: dict[str, Any]) -> None:
+        data["threshold"], trial = self.threshold, self.in_force.trial
+        if trial:
+            [data["trial"]] = arms = trial.arms([data["entity"]])
+            data["threshold"] = float(trial.thresholds(arms)[0])
+        if self.complete_ended is not None:
+            self.complete_ended(data)
+
     def _sweep(self, result: BatchResult) -> bool:
         """Forget entities if it is time to do so; returns whether it was."""
         swept = self.entities.sweep(self.scorer.stream.events)
         for forgotten in swept or ():
             self.add_forgotten(forgotten, result)
+        self._tell_ended(result)
         return swept is not None
 
     def add_forgotten(self, forgotten: Forgotten, result: BatchResult) -> None:
@@ -382,6 +413,7 @@ class Stages:
         """Read the state that an earlier run saved, and return its header; see `Checkpoint.restore`."""
         header = self.checkpoint.restore(self._parts(None), saved)
         self.events, self.acted, self.judged = header["events"], header["acted"], header["judged"]
+        self.offsets = dict(header.get("offsets", ()))  # an older release did not save them
         self.alerts.groups.restore(header["groups"])
         self.alerts.silence_config = header.get("silences", self.alerts.config)
         self.monitor.restore(header["drift"], header["comparisons"])
@@ -402,6 +434,8 @@ class Stages:
         silence, (drift, comparisons) = self.entities.silence, self.monitor.to_state()
         header = {
             "events": self.events,
+            "offsets": sorted(self.offsets.items()),
+            "context": list(self.settings.event.context),
             "members": scorer.members,
             "versions": scorer.detectors.versions,
             "served": scorer.served,
@@ -441,6 +475,7 @@ class Stages:
         if message.action == "forget" and silence and silence.apart and message.entity in silence.store.index:
             row = silence.store.index[message.entity]
             self.add_forgotten(self.entities.depart(np.array([row])), result)
+        self._tell_ended(result)
 
     def hear(self, message: Feedback, offset: int) -> bool:
         """End the quarantine of an entity whose alert was false; False if this message was taken before."""

@@ -9,6 +9,7 @@ import base64
 import json
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.output.dead_letter import INTERNAL, MOST_MESSAGE, internal_letter, place_of
 from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.shard import Shard
+from streamgauge.udfs.pipeline.told_before import ToldBefore
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 from streamgauge.udfs.settings.topics import EventTopics
@@ -91,12 +93,18 @@ class Task:
         self.job = job
         self.models = Models(job.settings.models)
         self.inbox = Inbox(job.settings, self.models, job.feedback_topic)
+        self._told_before = ToldBefore({})
+        self._told_to: dict[int, ToldBefore] = {}  # by shard
         self._shards: dict[int, Shard] = {}
         self._last_record: dict[int, dict[int | str, float]] = {}
 
     def has(self, shard: int) -> bool:
         """Whether a shard is in memory; if not, its saved state is needed."""
         return shard in self._shards
+
+    def recall(self, alerts: Iterable[bytes]) -> None:
+        """Take the alerts on the topic, before the first batch, so that those which do not come again are resolved."""
+        self._told_before = ToldBefore.of_topic(self.job.name, alerts)
 
     # ---- records ------------------------------------------------------------------------------------------------------
 
@@ -136,6 +144,7 @@ class Task:
                 raise SavedStateWanted from error
             result = self._carefully(shard, raw, saved)
         _add(result, answers)
+        self._settle(shard, result)
         self._note_time(shard, raw)
         return result
 
@@ -187,7 +196,13 @@ class Task:
         now, last = time.monotonic(), self._last_record[shard]
         result = self._shards[shard].tick({n: int((now - at) * 1000) for n, at in last.items() if now - at >= QUIET})
         _add(result, answers)
+        self._settle(shard, result)
         return result
+
+    def _settle(self, shard: int, result: BatchResult) -> None:
+        if shard not in self._told_to:
+            self._told_to[shard] = self._told_before.copy()
+        self._told_to[shard].settle(self._shards[shard], result)
 
     def _note_time(self, shard: int, raw: RawBatch) -> None:
         keys = self._shards[shard].keys_of(raw)
@@ -283,7 +298,10 @@ def _deliver(shard: Shard, received: Received) -> BatchResult:
 
 def _add(result: BatchResult, answers: list[BatchResult]) -> None:
     """Add the results of the messages that were delivered before a batch to the result of the batch."""
+    for answer in reversed(answers):
+        result.alerts[:0] = answer.alerts
     for answer in answers:
+        result.add_counts(answer.counts)
         result.notices += answer.notices
         result.requests += answer.requests
 

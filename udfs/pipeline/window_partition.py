@@ -65,8 +65,12 @@ class WindowPartition:
     stages : Stages
     closed : int
         End of the newest window that has ended, in milliseconds since 1970; -1 before the first event.
+    since : int
+        Windows that end until then are never scored, because they began before this kind of windows was in the settings; -1 for none.
     columns : list of str
         Names of the aggregates.
+    offset : int
+        Offset of the last event with which windows ended.
     reports : dict of int to WindowReport
         By end of the window, for the windows that may still be amended.
     pending : set of (int, str)
@@ -86,14 +90,14 @@ class WindowPartition:
         self.name, self.of, self.kept = name, settings.windows[name], kept
         self._origin, self._settings = origin, own_settings
         self.stages = Stages(own_settings, origin, in_force, Models(own_settings.models), name)
-        self.stages.promise, self.stages.reporter = promise, self
-        self.closed = -1
+        self.stages.promise, self.stages.reporter, self.stages.complete_ended = promise, self, self._complete_ended
+        self.closed = self.since = -1
         self.reports: dict[int, WindowReport] = {}
         self.pending: set[tuple[int, str]] = set()
         self._saved: set[int] = set()
         self._changed: set[int] = set()
         self._window = WindowRows(name, 0, 0, [], [], np.empty((0, 0)), np.empty(0, np.int64), np.empty(0, np.int64))
-        self._offset = 0
+        self.offset = 0
         # During an amendment: what was reported before, by row of the window.
         self._before: list[dict[str, Any] | None] | None = None
         self.columns = [f"{name}.count"]
@@ -113,10 +117,16 @@ class WindowPartition:
         if self.closed < 0:
             self.closed = now // self.of.every * self.of.every
 
+    def begin_after(self, time: int) -> None:
+        """Score only windows that begin after a time, because the events until then may lack fields that these windows need."""
+        if time >= 0:
+            self.closed = self.since = (time + self.of.size) // self.of.every * self.of.every
+
     def note_late(self, entities: list[str], times: Ints) -> None:
         """Remember the windows that have ended and that these events change."""
         for i in np.flatnonzero(times // self.of.every * self.of.every + self.of.every <= self.closed).tolist():
-            self.pending |= {(end, entities[i]) for end in ends_of(self.of, int(times[i])) if end <= self.closed}
+            ends = ends_of(self.of, int(times[i]))
+            self.pending |= {(end, entities[i]) for end in ends if self.since < end <= self.closed}
 
     def close(self, now: int, offset: int, result: BatchResult) -> None:
         """Amend the windows that late events changed, then end the windows that event time has passed.
@@ -134,7 +144,7 @@ class WindowPartition:
         closed = now // every * every
         if closed <= self.closed:
             return
-        self._offset = offset
+        self.offset = offset
         of_windows = BatchResult()
         self._amend(of_windows)
         times = self.kept.times(self.closed + every - size, closed)
@@ -196,13 +206,19 @@ class WindowPartition:
         data["source"] = {
             "topic": self._origin.topic,
             "partition": self._origin.partition,
-            "offset": self._offset,
+            "offset": self.offset,
             "first_offset": int(window.first[row]),
             "last_offset": int(window.last[row]),
         }
         if self._before is not None:
             now = {"actual": window.actual(row), "score": data["score"]}
             data["amended"] = {"was": self._before[row], "now": now}
+
+    def _complete_ended(self, data: dict[str, Any]) -> None:
+        """Add the window that opened the incident to the data of an alert about an incident that ended without an event."""
+        start = data["source"]["opened_offset"]
+        data["aggregate"] = {"window": self.name, "from": rfc3339(start), "to": rfc3339(start + self.of.size)}
+        data["source"] = {"topic": self._origin.topic, "partition": self._origin.partition, "offset": self.offset}
 
     # ---- amendments ---------------------------------------------------------------------------------------------------
 
@@ -268,7 +284,7 @@ class WindowPartition:
         result: BatchResult,
     ) -> None:
         n = len(rows)
-        offsets, partitions = np.full(n, self._offset), np.full(n, self._origin.partition)
+        offsets, partitions = np.full(n, self.offset), np.full(n, self._origin.partition)
         false = np.zeros(n, np.bool_)
         stretch = Stretch(events, X, offsets, partitions, rows, seen, false, np.full(n, -1), false)
         self.stages.write_alerts(decisions, stretch, self.stages.fields, judged, result)

@@ -110,7 +110,9 @@ class WindowPartitions:
     def header(self) -> dict[str, Any]:
         """The part of the partition's header about windows."""
         windows = {name: [one.closed, sorted(one.pending)] for name, one in self.of.items()}
-        return {"newest": self.clock.newest, "clock": self._now, "offset": self._offset, "logs": windows}
+        spans = {name: [one.of.size, one.of.every, one.since] for name, one in self.of.items()}
+        clock = {"newest": self.clock.newest, "clock": self._now, "offset": self._offset}
+        return clock | {"logs": windows, "spans": spans}
 
     def save(self, result: BatchResult) -> None:
         """Add the changes since the last save to the saved state."""
@@ -120,18 +122,36 @@ class WindowPartitions:
         for partition in self.of.values():
             partition.save(result)
 
-    def restore(self, saved: dict[str, bytes], header: dict[str, Any]) -> None:
-        """Read the saved state of the windows that are still in the settings."""
+    def restore(self, saved: dict[str, bytes], header: dict[str, Any] | None, now: int) -> None:
+        """Read the saved state. Windows that it does not have, or has with another length, begin anew; those that are gone are forgotten.
+
+        Parameters
+        ----------
+        saved : dict of str to bytes
+            Saved values of the partition, by key without the prefix.
+        header : dict or None
+            What `header` gave; None if the state was saved without windows.
+        now : int
+            Newest event time of the partition, in milliseconds since 1970.
+        """
+        header = header or {"newest": -1, "clock": -1, "offset": -1, "logs": {}}
         self.clock.newest, self._now, self._offset = header["newest"], header["clock"], header["offset"]
-        chunks = {int(key[1:]): value for key, value in saved.items() if key[0] == "v" and key[1:].isdigit()}
-        self.kept.restore(chunks)
-        for name, (closed, pending) in header["logs"].items():
-            if name in self.of:
-                partition, prefix = self.of[name], f"w:{name}/"
-                partition.closed, partition.pending = closed, {(end, entity) for end, entity in pending}
-                own = {key.removeprefix(prefix): value for key, value in saved.items() if key.startswith(prefix)}
-                if own:
-                    partition.restore(own)
+        used = {key: value for key, value in saved.items() if key[0] == "v" and key[1:].isdigit() and header["logs"]}
+        self.kept.restore({int(key[1:]): value for key, value in used.items()})
+        spans = header.get("spans", {})  # an older release did not save them
+        for name, one in self.of.items():
+            one.offset = self._offset
+            size, every, since = spans.get(name, [one.of.size, one.of.every, -1])
+            if name not in header["logs"] or (size, every) != (one.of.size, one.of.every):
+                one.begin_after(max(self.kept.newest, now))
+                continue
+            closed, pending = header["logs"][name]
+            one.closed, one.since, one.pending = closed, since, {(end, entity) for end, entity in pending}
+            own = {key: value for key, value in saved.items() if key.startswith(f"w:{name}/")}
+            used |= own
+            if own:
+                one.restore({key.removeprefix(f"w:{name}/"): value for key, value in own.items()})
+        self._deletes = [f"{self.kept.prefix}{key}" for key in saved if is_of_windows(key) and key not in used]
 
     def canonical(self) -> bytes:
         """The whole state in one normal form."""
@@ -140,3 +160,8 @@ class WindowPartitions:
             parts[name] = partition.stages.canonical()
             parts[f"{name} told"] = b"".join(report.to_state() for _, report in sorted(partition.reports.items()))
         return pack("windows", 1, self.header(), {name: np.frombuffer(part, np.uint8) for name, part in parts.items()})
+
+
+def is_of_windows(key: str) -> bool:
+    """Whether a key of a partition's saved state, without the prefix, belongs to its windows."""
+    return key.startswith("w:") or (key[0] == "v" and key[1:].isdigit())

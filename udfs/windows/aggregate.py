@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.events.schema import as_float
@@ -263,13 +264,40 @@ class KeptEvents:
         self._unsaved = 0
 
     def restore(self, chunks: dict[int, bytes]) -> None:
-        """Read the saved chunks, by number."""
+        """Read the saved chunks, by number. Of columns that they do not have, all values are missing.
+
+        Raises
+        ------
+        StateError
+            A chunk is damaged, or 0.1.0 saved it for other windows.
+        """
         for number, state in sorted(chunks.items()):
             meta, arrays = unpack(state, self.kind, self.version)
-            self.add(meta["entities"], arrays["times"], arrays["offsets"], arrays["X"])
+            self.add(meta["entities"], arrays["times"], arrays["offsets"], self._columns_now(meta, arrays["X"]))
             self._chunks.append((number, int(arrays["times"].max())))
             self._next = number + 1
         self._unsaved = 0
+
+    def _columns_now(self, meta: dict[str, Any], saved: Floats) -> Floats:
+        """The columns of today, from those of a chunk; windows may have come or gone since it was saved."""
+        if "columns" not in meta:  # 0.1.0 did not name them
+            if saved.shape[1] != len(self.columns):
+                raise StateError(
+                    "this state of release 0.1.0 was saved with other windows: start with the same section windows as before, and "
+                    "change it after the next savepoint"
+                )
+            return saved
+        before = {(field, coded): column for column, (field, coded) in enumerate(meta["columns"])}
+        X = np.full((len(saved), len(self.columns)), np.nan)
+        for column, name in enumerate(self.columns):
+            if name in before:
+                X[:, column] = saved[:, before[name]]
+        return X
+
+    @property
+    def newest(self) -> int:
+        """Newest time of the events, in milliseconds since 1970; -1 if there is none."""
+        return int(self._times[: self.n].max(initial=-1))
 
     def canonical(self, since: int) -> bytes:
         """The events from a time on, sorted by entity and offset: equal bytes in whatever order they came."""
@@ -284,7 +312,8 @@ class KeptEvents:
             "offsets": self._offsets[places],
             "X": self._X[places],
         }
-        return pack(self.kind, self.version, {"entities": [self.names[k] for k in self._ids[places].tolist()]}, arrays)
+        meta = {"entities": [self.names[k] for k in self._ids[places].tolist()], "columns": self.columns}
+        return pack(self.kind, self.version, meta, arrays)
 
 
 def _number(item: Any) -> float:

@@ -73,10 +73,18 @@ def test_counting_stops_before_an_entity_starts_from_the_beginning_in_the_middle
     assert (done, seen.tolist()) == (1, [1])
 
 
-def test_rows_of_forgotten_entities_are_used_again_and_entities_with_an_incident_are_kept():
+def test_counting_stops_before_an_entity_with_an_open_incident_starts_from_the_beginning():
     store = EntityStore(3)
-    rows, *_ = touch(store, ["a", "b", "c"], [1, 2, 40 * HOUR])
-    store.head[rows[1], STATUS] = 1
+    rows, *_ = touch(store, ["a", "b"], [1, 2])
+    store.head[rows[0], STATUS] = 1
+    assert touch(store, ["b", "a"], [30 * HOUR, 30 * HOUR])[1] == 1
+    store.head[rows[0], STATUS] = 0  # the caller has ended it
+    assert touch(store, ["a"], [30 * HOUR])[1] == 1
+
+
+def test_rows_of_forgotten_entities_are_used_again():
+    store = EntityStore(3)
+    rows, *_ = touch(store, ["a", "b", "c"], [1, 30 * HOUR, 40 * HOUR])
     store.head[rows[0], SLOT] = 8
     gone, slots = store.forget(store.absent(24 * HOUR))
     assert (gone, slots.tolist()) == (["a"], [7])
@@ -119,15 +127,14 @@ def test_of_segments_of_another_generation_counts_and_incidents_are_read():
     assert not again.fields[again.index["a"]].any()
 
 
-def test_beyond_the_cap_the_least_recent_are_forgotten_and_entities_with_an_incident_are_kept():
+def test_beyond_the_cap_the_least_recent_are_forgotten_and_an_open_incident_protects_none():
     store = EntityStore(3)
     names = [f"e{i}" for i in range(40)]
     rows, *_ = touch(store, names, [i // 4 for i in range(40)])  # four of each age
     store.head[rows[0], STATUS] = 1
     gone, _ = store.forget(store.least_recent(20))
     assert store.known == 19
-    assert "e0" not in gone
-    assert sorted(gone) == sorted([*names[1:20], "e20", "e21"])  # among equal ages, by name
+    assert sorted(gone) == sorted([*names[:20], "e20"])  # among equal ages, by name
 
 
 def test_which_entities_are_forgotten_does_not_depend_on_their_rows():

@@ -7,7 +7,8 @@ import json
 
 import hypothesis
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 from streamgauge.udfs.control.messages import parse
 from streamgauge.udfs.events.time import rfc3339
@@ -211,3 +212,66 @@ def test_batches_and_restarts_do_not_matter_for_a_silent_source(cuts, stop):
     assert [name for name, _, _ in reports(whole)] == ["events/0"] * 2
     assert cut.alerts == before.alerts + after.alerts == whole.alerts
     assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
+
+
+def late_data(context):
+    """`pump` sends only late events from minute 60 on, and nothing from minute 90 to 120; `fan` is steady."""
+    events, stamps = [], []
+    for minute in range(150):
+        for entity in ("fan", "pump"):
+            if entity == "pump" and 90 <= minute < 120:
+                continue
+            sent = START + minute * MINUTE
+            event = {"entity": entity, "x": float(minute % 7), "ts": sent, "side": "left" if minute % 2 else "right"}
+            if entity == "pump" and minute >= 60:
+                event["ts"] = START + 30 * MINUTE
+            events.append(event)
+            stamps.append(sent)
+    chosen = settings()
+    event = {"late_after": "10 m", "context": context}
+    return PipelineSettings.model_validate(chosen.model_dump() | {"event": event}), batch(events, stamps=stamps)
+
+
+@functools.cache
+def late_and_uncut(context):
+    chosen, raw = late_data(context)
+    return chosen, raw, Run(chosen).feed(raw)
+
+
+@hypothesis.settings(max_examples=10)
+@example([125], 140, ())  # the last batch before the restart has late events of `pump` only
+@given(st.lists(st.integers(1, 260), max_size=6), st.integers(1, 260), st.sampled_from([(), ("side",)]))
+def test_a_late_event_is_a_sign_of_life_whatever_the_batches_and_restarts(cuts, stop, context):
+    chosen, raw, whole = late_and_uncut(context)
+    assert [(name, state) for name, state, _ in reports(whole)] == [("pump", "opened"), ("pump", "resolved")]
+    assert len(whole.late) == 60
+    cut = Run(chosen).feed(raw, cuts)
+    before = Run(chosen).feed(raw.take(np.arange(stop)), cuts)
+    after = Run(chosen, before.saved).feed(raw.take(np.arange(stop, len(raw))))
+    assert cut.alerts == before.alerts + after.alerts == whole.alerts
+    assert cut.shard.canonical() == after.shard.canonical() == whole.shard.canonical()
+
+
+@pytest.mark.parametrize("context", [(), ("side",)])
+def test_restoring_after_each_late_event_tells_the_same_silences(context):
+    chosen, raw, whole = late_and_uncut(context)
+    run = Run(chosen).feed(raw.take(np.arange(160)))
+    saved, alerts = run.saved, run.alerts
+    for i in range(160, len(raw)):
+        run = Run(chosen, saved).feed(raw.take(np.array([i])))
+        saved, alerts = run.saved, alerts + run.alerts
+    assert alerts == whole.alerts
+    assert run.shard.canonical() == whole.shard.canonical()
+
+
+@pytest.mark.parametrize("silence", [True, False])
+def test_a_late_event_moves_the_clock_of_the_partition_whatever_the_restarts(silence):
+    chosen = settings() if silence else SMALL
+    chosen = chosen.model_copy(update={"event": chosen.event.model_copy(update={"late_after": MINUTE})})
+    run = Run(chosen).feed(batch([{"entity": "pump", "x": 1.0, "ts": START + 5 * MINUTE}], stamps=[START]))
+    run.feed(batch([{"entity": "pump", "x": 1.0, "ts": START + 3 * MINUTE}], offset=1, stamps=[START + 4 * MINUTE]))
+    assert len(run.late) == 1
+    store = run.shard.partitions[0].stages.entities.store
+    again = Run(chosen, run.saved).shard
+    assert again.partitions[0].stages.entities.store.clock == store.clock == START + 3 * MINUTE
+    assert again.canonical() == run.shard.canonical()
