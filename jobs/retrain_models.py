@@ -462,7 +462,7 @@ class Trainer:
 
     def feedback_since(self, since: int) -> list[Feedback]:
         """The newest feedback since a time, in milliseconds."""
-        return newest_feedback(self.settings.kafka, since)
+        return newest_feedback(self.settings, since)
 
     def past(self, data: dict[str, Any]) -> Past:
         """Events of all partitions since the drift began, as soon as there are enough."""
