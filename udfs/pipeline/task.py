@@ -16,7 +16,7 @@ from streamgauge.models.contract import Ints
 from streamgauge.models.errors import ModelError, RegistryError, SettingsError, StateError
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.inbox import Inbox, Received
-from streamgauge.udfs.control.messages import EntityAction
+from streamgauge.udfs.control.messages import EntityAction, ModelVersion
 from streamgauge.udfs.control.proof import FeedbackRefusedError, signer
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.output.dead_letter import INTERNAL, MOST_MESSAGE, internal_letter, place_of
@@ -204,7 +204,8 @@ class Task:
         job = self.job
         restored = Shard(job.settings, job.topics, job.name, job.per_partition, models=self.models, sign=self._sign)
         for message in self.inbox.in_force.values():  # first, because some of them decide how the state is read
-            restored.apply(message)
+            if not isinstance(message, ModelVersion):  # the models are the task's, which took it when it came
+                restored.apply(message)
         for received in self.inbox.feedback:
             assert isinstance(received.message, Feedback)
             restored.in_force.feedback.take(received.message)

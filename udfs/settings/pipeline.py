@@ -84,7 +84,7 @@ class ModelsSettings(Section):
     )
     trusted_keys: tuple[str, ...] = Field(
         (),
-        description="Ed25519 public keys in base64. If there are any, a version that none of them signed is refused.",
+        description="Ed25519 public keys in base64. If there are any, a version or an alias that none of them signed is refused.",
     )
     history: int = Field(0, ge=0, le=1024, description="Last events kept of each rich entity, for models of runs.")
     use: dict[str, ModelUse] = Field(
