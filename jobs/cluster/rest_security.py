@@ -21,6 +21,12 @@ from streamgauge.models.errors import ClusterError
 HEADERS = "FLINK_REST_CLIENT_HEADERS"
 LOGGER = "org.apache.flink.client.python.PythonEnvUtils"
 CLI_LOGGING = "log4j-cli.properties"
+# Flink's client speaks TLS 1.2, and by default only with certificates of RSA keys.
+CIPHERS = ",".join(
+    f"TLS_ECDHE_{kind}_WITH_AES_{cipher}"
+    for kind in ("ECDSA", "RSA")
+    for cipher in ("256_GCM_SHA384", "128_GCM_SHA256")
+)
 QUIET = ("WARN", "ERROR", "FATAL", "OFF")
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
@@ -125,7 +131,8 @@ def java_client(rest: RestSettings, conf: Path) -> Iterator[JavaClient]:
             options |= {kind: str(file), f"{kind}-type": "PKCS12", f"{kind}-password": password}
         if "keystore" in options:
             options |= {"key-password": password, "authentication-enabled": "true"}
-        yield JavaClient([f"-Dsecurity.ssl.rest.{key}={value}" for key, value in options.items()], environment)
+        stores = [f"-Dsecurity.ssl.rest.{key}={value}" for key, value in options.items()]
+        yield JavaClient([*stores, f"-Dsecurity.ssl.algorithms={CIPHERS}"], environment)
 
 
 def _stores(rest: RestSettings, password: bytes) -> dict[str, bytes]:

@@ -70,7 +70,7 @@ class Inbox:
         self.feedback: list[Received] = []
         self._newest: dict[str, int] = {}
         self._texts: dict[tuple[str, int], int] = {}  # hash of the text at each offset
-        self._refused: set[tuple[str, int]] = set()  # places whose message was refused, so that it is refused again
+        self._refused: set[tuple[str, int]] = set()  # places of feedback that was refused
         self._gate = Gate(settings.feedback)
 
     def take(self, topic: str, offset: int, text: str | None) -> Received | None:
@@ -87,7 +87,7 @@ class Inbox:
         Returns
         -------
         Received or None
-            None if the message was read before, and was not refused.
+            None if the message was read before; but feedback that was refused is refused again.
 
         Raises
         ------
@@ -107,8 +107,10 @@ class Inbox:
             self._refused = {other for other in self._refused if other[0] != topic}
         if not again:
             self._newest[topic], self._texts[place] = offset, mark
-        # What the job read at its start is given to it once more by Flink. A refusal then becomes a dead letter.
-        self._refused.add(place)
+        # What the job read at its start is given to it once more by Flink. A refusal then becomes a dead letter. Feedback that was refused
+        # is refused again, but a control message may be one of a model that can be loaded by now, and newer ones are in force.
+        if topic == self._feedback_topic:
+            self._refused.add(place)
         received = self._read(topic, offset, text, anew)
         self._refused.discard(place)
         return received

@@ -164,7 +164,9 @@ def test_flinks_client_gets_stores_of_java_and_the_token_in_a_variable_until_it_
     (tmp_path / CLI_LOGGING).write_text("rootLogger.level=WARN\n")
     rest = settings(authority, token_file=token, cert_file=str(own.cert), key_file=str(own.key))
     with java_client(rest, tmp_path) as java:
-        options = dict(option.removeprefix("-Dsecurity.ssl.rest.").split("=", 1) for option in java.options)
+        options = dict(option.removeprefix("-Dsecurity.ssl.").split("=", 1) for option in java.options)
+        assert options["algorithms"].startswith("TLS_ECDHE_ECDSA_")
+        options = {name.removeprefix("rest."): value for name, value in options.items()}
         assert (options["enabled"], options["authentication-enabled"]) == ("true", "true")
         with open(options["keystore"], "rb") as file:
             stored = pkcs12.load_pkcs12(file.read(), options["keystore-password"].encode())
