@@ -70,8 +70,8 @@ class Trainer:
     ----------
     settings : Settings
         Those of the job.
-    registry_url : str, optional
-        `models.registry` of the settings by default.
+    registry : Registry, optional
+        That of the settings by default.
     say : callable
         Called with a line of text at each step.
     clock : callable
@@ -81,13 +81,13 @@ class Trainer:
     def __init__(
         self,
         settings: Settings,
-        registry_url: str | None = None,
+        registry: Registry | None = None,
         say: Say = lambda _: None,
         clock: Clock = time.time,
     ) -> None:
         self.settings, self.say, self.clock = settings, say, clock
         self.gates: RetrainSettings = settings.retrain
-        self.registry: Registry = registry_of(settings, registry_url)
+        self.registry: Registry = registry or registry_of(settings)
         self.backoff = Backoff(clock)
         self.metrics = TrainerMetrics(list(settings.models.use), self.backoff.seconds_left)
         self._compared: dict[tuple[str, int, int], dict[str, float]] = {}
@@ -462,7 +462,7 @@ class Trainer:
 
     def feedback_since(self, since: int) -> list[Feedback]:
         """The newest feedback since a time, in milliseconds."""
-        return newest_feedback(self.settings.kafka, since)
+        return newest_feedback(self.settings, since)
 
     def past(self, data: dict[str, Any]) -> Past:
         """Events of all partitions since the drift began, as soon as there are enough."""

@@ -21,7 +21,7 @@ FORBIDDEN = {
 ORDER = ["settings", "said", "events", "entities", "windows", "scoring", "incidents", "output"]
 ORDER += ["monitoring", "control", "pipeline", "flink"]
 # What people and programs say is read by every stage; the rest of control acts on what the stages know.
-SAID = {"messages", "feedback", "in_force", "shares"}
+SAID = {"messages", "feedback", "proof", "in_force", "shares"}
 
 
 def modules() -> dict[str, Path]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 from kafka.admin import ConfigResource, ConfigResourceType
 from streamgauge.jobs.cluster.event_findings import Finding, about_events
+from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.home import existing_or_new
 from streamgauge.jobs.cluster.local_cluster import PORTS, Cluster, java, port_in_use
 from streamgauge.jobs.cluster.resources import constraints
@@ -42,6 +43,7 @@ def examine(settings: Settings, home: Path | None = None) -> list[Finding]:
         ("memory", lambda _: _memory()),
         ("disk", lambda _: _disk(home)),
         ("ports", lambda _: _ports(home)),
+        ("Flink", _flink),
         ("topics", _topics),
         ("events", _events),
     ]
@@ -108,6 +110,15 @@ def _ports(home: Path | None) -> Finding:
     if taken:
         return Finding("ports", "warning", f"in use: {'; '.join(taken)}: choose others for `streamgauge up`")
     return Finding("ports", "ok", "free: " + ", ".join(map(str, PORTS.values())))
+
+
+def _flink(settings: Settings) -> list[Finding]:
+    """Ask the JobManager that the settings name, if they name one."""
+    rest = settings.flink.rest
+    if rest.address is None:
+        return []
+    version = FlinkRest(rest.address, rest).call("/overview").get("flink-version")
+    return [Finding("Flink", "ok", f"version {version} answers at {rest.address}")]
 
 
 def _events(settings: Settings) -> list[Finding]:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from streamgauge.jobs.cluster.rest_security import context_of, token_of
+from streamgauge.jobs.settings.flink import RestSettings
 from streamgauge.models.errors import ClusterError
 
+REDIRECTS = (301, 302, 303, 307, 308)
 ENDED = {"FAILED", "CANCELED", "FINISHED"}
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Follows nothing: the token is for this address only."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow nothing."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +33,12 @@ class FlinkRest:
     ----------
     address : str
         ``host:port``.
+    security : RestSettings
+        How it is reached: in the open by default.
     """
 
     address: str
+    security: RestSettings = field(default_factory=RestSettings)
 
     def call(self, path: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
         """Send a request, and return its answer as decoded JSON.
@@ -32,24 +46,40 @@ class FlinkRest:
         Raises
         ------
         ClusterError
-            Flink does not answer, or answers with an error.
+            Flink does not answer, or answers with an error. The message does not show the token.
         """
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"http://{self.address}{path}",
-            data,
-            {"Content-Type": "application/json"},
-            method=method or ("POST" if data else "GET"),
-        )
+        headers, token = {"Content-Type": "application/json"}, token_of(self.security)
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        scheme, method = "https" if self.security.tls else "http", method or ("POST" if data else "GET")
+        request = urllib.request.Request(f"{scheme}://{self.address}{path}", data, headers, method=method)
+        handlers = [urllib.request.HTTPSHandler(context=context_of(self.security))] if self.security.tls else []
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.build_opener(_NoRedirect, *handlers).open(request, timeout=30) as answer:
                 return json.loads(answer.read() or b"{}")
         except urllib.error.HTTPError as error:
-            raise ClusterError(f"Flink at {self.address} answers to {path}: {error.read().decode()[:500]}") from error
+            with error:
+                words = self._words(error, path, token)
+            raise ClusterError(f"Flink at {self.address} {words}") from None
         except OSError as error:
-            raise ClusterError(
-                f"no Flink JobManager answers at {self.address} ({error}): `streamgauge up` starts one"
-            ) from error
+            raise ClusterError(f"no Flink JobManager answers at {self.address} ({error}){self._hint(error)}") from error
+        except ValueError as error:
+            raise ClusterError(f"what answers at {self.address} to {path} is no Flink: {error}") from error
+
+    def _words(self, error: urllib.error.HTTPError, path: str, token: str | None) -> str:
+        """What an answer with an error says. The text may repeat what was sent."""
+        if error.code in (401, 403):
+            return f"does not let us in ({error.code}): check flink.rest.token_file or token_env, and cert_file"
+        if error.code in REDIRECTS:
+            return f"sends us elsewhere ({error.code}), which is not followed: check flink.rest.address and tls"
+        text = error.read().decode(errors="replace")
+        return f"answers to {path}: {(text if token is None else text.replace(token, '(hidden)'))[:500]}"
+
+    def _hint(self, error: OSError) -> str:
+        if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+            return ": check flink.rest.ca_file, and whether the certificate is for this name"
+        return ": check flink.rest" if self.security.tls else ": `streamgauge up` starts one"
 
     def job_state(self, job_id: str) -> str:
         """State of a job. It is RUNNING only if every task runs."""

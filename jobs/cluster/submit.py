@@ -12,6 +12,8 @@ from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.home import writable
 from streamgauge.jobs.cluster.local_cluster import Cluster, install_flink, jars
 from streamgauge.jobs.cluster.resources import job_script
+from streamgauge.jobs.cluster.rest_security import java_client
+from streamgauge.jobs.settings.flink import RestSettings
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError
 
@@ -36,7 +38,7 @@ def submit(
     settings_file : Path, optional
         File from which the settings were read.
     jobmanager : str, optional
-        ``host:port`` of the REST endpoint of a session cluster. By default that of the local cluster.
+        ``host:port`` of the REST endpoint of a session cluster. By default `flink.rest.address`, or that of the local cluster.
     target : str
         Flink's deployment target.
     from_savepoint : str, optional
@@ -58,7 +60,10 @@ def submit(
     ClusterError
         Flink refused the job. The message has Flink's reason.
     """
-    local = Cluster.load(home)
+    local, rest = Cluster.load(home), settings.flink.rest
+    jobmanager = jobmanager or rest.address
+    if jobmanager is None or (local is not None and jobmanager == local.jobmanager):
+        rest = RestSettings()  # the local cluster is reached in the open
     if jobmanager is None:
         if local is None and target == "remote":
             raise ClusterError("no local cluster: `streamgauge up` starts one, --jobmanager HOST:PORT names another")
@@ -81,13 +86,21 @@ def submit(
     if settings_file is not None:
         command += ["--settings", str(settings_file.absolute())]
     environment = local.environment() if local else dict(os.environ)
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    output = done.stdout + done.stderr
+    conf = Path(environment.get("FLINK_CONF_DIR", flink / "conf"))
+    with java_client(rest if target == "remote" else RestSettings(), conf) as java:
+        done = subprocess.run(
+            [*command[:3], *java.options, *command[3:]],
+            capture_output=True,
+            text=True,
+            env=environment | java.environment,
+            check=False,
+        )
+    output = java.hidden(done.stdout + done.stderr)
     match = re.search(r"JobID ([0-9a-f]{32})", output)
     if done.returncode or match is None:
         raise ClusterError(f"Flink did not take the job:\n{_reason(output)}")
     if wait and target == "remote":
-        FlinkRest(jobmanager).wait_running(match[1])
+        FlinkRest(jobmanager, rest).wait_running(match[1])
     return match[1]
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import getpass
 from contextlib import closing, suppress
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
-from streamgauge.jobs.commands.options import AlertId, AsJson, SettingsFile
+from rich.table import Table
+from streamgauge.jobs.commands.options import AsJson, SettingsFile
 from streamgauge.jobs.commands.terminal import PlainConsole, clear_errors, command_line, console, print_json, tell
 from streamgauge.jobs.kafka.alert_lines import AlertLines
-from streamgauge.jobs.kafka.feedback import judge
+from streamgauge.jobs.kafka.feedback import judge, newest_feedback, undo
 from streamgauge.jobs.kafka.follow import follow, wanted
 from streamgauge.jobs.settings.loading import load
+from streamgauge.models.errors import InputError
+from streamgauge.udfs.control.feedback import Feedback, Verdict
 
 app = command_line()
 
@@ -60,22 +63,61 @@ def alerts(
                     break
 
 
-@app.command(epilog="Example: `streamgauge feedback 6301325c false --why 'nightly backup'`")
+@app.command(
+    epilog="Example: `streamgauge feedback 6301325c false --why 'nightly backup'`; alone it lists what is in force"
+)
 def feedback(
-    alert_id: AlertId,
+    alert_id: Annotated[
+        str | None,
+        typer.Argument(help="Id of the alert, or the beginning of the id; `all` with undo. Without it: list all."),
+    ] = None,
     verdict: Annotated[
-        Literal["true", "false", "ignore"],
-        typer.Argument(help="true: an anomaly; false: not an anomaly; ignore: no alerts like it --until a time."),
-    ],
+        Verdict | None,
+        typer.Argument(
+            help="true: an anomaly; false: not an anomaly; ignore: no alerts like it --until a time; undo: take back what was said."
+        ),
+    ] = None,
     until: Annotated[datetime | None, typer.Option(help="With ignore: until when, in UTC.")] = None,
     why: Annotated[str, typer.Option(help="A note for people who read it later.")] = "",
-    by: Annotated[str | None, typer.Option(help="Who judges; by default you.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who judges, or whose feedback is undone; by default you. In the list: whose.")
+    ] = None,
     settings: SettingsFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether an alert was right. Running jobs use the answer, and retraining leaves true anomalies out."""
+    """Say whether an alert was right, take that back, or list what people said.
+
+    Running jobs use the answer, and retraining leaves true anomalies out.
+    """
     with clear_errors():
+        loaded, who = load(settings), by or getpass.getuser()
+        if alert_id is None:
+            _list([one for one in newest_feedback(loaded) if by in (None, one.by)], as_json)
+            return
+        if verdict is None:
+            raise InputError(f"verdict: one of {', '.join(get_args(Verdict))} is needed after the id of the alert")
+        if verdict == "undo":
+            undone = undo(loaded, who, None if alert_id == "all" else alert_id)
+            words = "\n".join(f"{one.by} takes back: {_words(one)}" for one in undone)
+            tell([one.model_dump(mode="json") for one in undone], as_json, words)
+            return
         moment = None if until is None else until.replace(tzinfo=UTC)
-        judged = judge(load(settings).kafka, alert_id, verdict, by or getpass.getuser(), moment, why)
-    words = f"{judged.by} finds {judged.alert_id} ({judged.entity}, {judged.kind} of {judged.field}) {judged.verdict}"
-    tell(judged.model_dump(mode="json"), as_json, words)
+        judged = judge(loaded, alert_id, verdict, who, moment, why)
+    tell(judged.model_dump(mode="json"), as_json, f"{judged.by} finds {_words(judged)}")
+
+
+def _words(one: Feedback) -> str:
+    return f"{one.alert_id} ({one.entity}, {one.kind} of {one.field}) {one.verdict}"
+
+
+def _list(found: list[Feedback], as_json: bool) -> None:
+    """Print feedback that is in force."""
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in found])
+        return
+    table = Table("alert", "entity", "kind", "field", "verdict", "by", "at", "why")
+    for one in found:
+        verdict = one.verdict if one.until is None else f"{one.verdict} until {one.until:%Y-%m-%d %H:%M}"
+        at = "" if one.at is None else f"{one.at:%Y-%m-%d %H:%M}"
+        table.add_row(one.alert_id, one.entity, one.kind, one.field or "", verdict, one.by, at, one.why)
+    console.print(table if found else "no feedback is in force")

@@ -41,7 +41,7 @@ FILES = {
     },
     "alerts": {
         "alerts": "Follow the alert topic.",
-        "feedback": "Say whether an alert was right. Running jobs use the answer, and retraining leaves true anomalies out.",
+        "feedback": "Say whether an alert was right, take that back, or list what people said.",
     },
     "explain": {
         "explain": "Score an alert again from Kafka: whether it is the same, which fields contributed, and which values give no alert."

@@ -76,7 +76,7 @@ def import_network(
     report = NotRead()
     with clear_errors():
         loaded = load(settings)
-        store = registry_of(loaded, use.registry)
+        store = registry_of(loaded, use.registry, use.sign_key)
         try:
             content = network.read_bytes()
         except OSError as error:
@@ -85,7 +85,7 @@ def import_network(
             past = importing.with_features(
                 data.read(loaded, files, bar, report), [one.strip() for one in use.features.split(",")]
             )
-            manifest = importing.import_network(store, name, content, use.detector(), past, use.sign_key, bar.trained)
+            manifest = importing.import_network(store, name, content, use.detector(), past, bar.trained)
             bar.trained("published", 1.0)
     if as_json:
         print_json(manifest.model_dump(mode="json"))

@@ -47,6 +47,7 @@ def submit(
         if python_mode is not None:
             os.environ["STREAMGAUGE__JOB__EXECUTION"] = python_mode
         loaded = load(settings)
+        jobmanager = jobmanager or loaded.flink.rest.address
         local = jobmanager is None and target == "remote" and Cluster.load(home) is not None
         with compiling(writable(home), loaded.pipeline().model_dump_json(), console.log) if local else nullcontext():
             created = ensure(loaded.kafka, max(4, loaded.batch.shards))
@@ -88,8 +89,9 @@ def stop(
     With --settings it is the job with their job.name. The path of the savepoint is printed to standard output.
     """
     with clear_errors():
-        name = None if settings is None else load(settings).job.name
-        rest = FlinkRest(jobmanager or running_cluster(home).jobmanager)
+        loaded = load(settings)
+        name, there = None if settings is None else loaded.job.name, jobmanager or loaded.flink.rest.address
+        rest = FlinkRest(there, loaded.flink.rest) if there else FlinkRest(running_cluster(home).jobmanager)
         job = job or _only_job(rest.running(), name)
         path = rest.stop(job, savepoints)
     if as_json:

@@ -27,6 +27,9 @@ app.add_typer(models_app, name="models")
 models_app.command("import", epilog=EXAMPLE)(import_network)
 Version = Annotated[str, typer.Argument(help="Number of the version, or an alias (candidate, live, shadow, ...).")]
 Why = Annotated[str, typer.Option(help="Reason; stored with the change.")]
+SignKey = Annotated[
+    Path | None, typer.Option(help="Ed25519 private key (PEM) to sign the alias with; needed with models.trusted_keys.")
+]
 
 
 @models_app.command("list", epilog="Example: `streamgauge models list --registry models`")
@@ -92,13 +95,14 @@ def promote(
     version: Version = "candidate",
     to: Annotated[str, typer.Option(help="The alias: live, shadow, or any other.")] = "live",
     why: Why = "",
+    sign_key: SignKey = None,
     settings: SettingsFile = None,
     registry: Registry = None,
     as_json: AsJson = False,
 ) -> None:
     """Point an alias at a version. Running jobs change the live version and the shadow between two batches."""
     with clear_errors():
-        store, loaded = _store(settings, registry)
+        store, loaded = _store(settings, registry, sign_key)
         number = store.resolve(name, version)
         informed = promote_to(store, loaded, name, number, to, why)
     if as_json:
@@ -110,13 +114,14 @@ def rollback(
     name: Name,
     alias: Annotated[str, typer.Option(help="The alias.")] = "live",
     why: Why = "rollback",
+    sign_key: SignKey = None,
     settings: SettingsFile = None,
     registry: Registry = None,
     as_json: AsJson = False,
 ) -> None:
     """Point an alias at its previous version. Running jobs follow."""
     with clear_errors():
-        store, loaded = _store(settings, registry)
+        store, loaded = _store(settings, registry, sign_key)
         version = store.rollback(name, alias, getpass.getuser(), why)
         console.print(f"{name}: {alias} is version {version} again")
         informed = _send_to_jobs(loaded, name, version, alias)
@@ -129,13 +134,14 @@ def freeze(
     name: Name,
     thaw: Annotated[bool, typer.Option("--thaw", help="Let the trainer change the model again.")] = False,
     why: Why = "",
+    sign_key: SignKey = None,
     settings: SettingsFile = None,
     registry: Registry = None,
     as_json: AsJson = False,
 ) -> None:
     """Keep `train --watch` from changing a model: no training, no promotion, no rollback. A canary stays a canary."""
     with clear_errors():
-        store = _store(settings, registry)[0]
+        store = _store(settings, registry, sign_key)[0]
         live = store.resolve(name, "live")
         if thaw:
             store.drop(name, "frozen")
@@ -192,9 +198,11 @@ def collect_garbage(
     tell({"deleted": deleted}, as_json, "\n".join(f"deleted {path}" for path in deleted) or "nothing to delete")
 
 
-def _store(settings: Path | None, registry: str | None) -> tuple[registries.Registry, Settings]:
+def _store(
+    settings: Path | None, registry: str | None, sign_key: Path | None = None
+) -> tuple[registries.Registry, Settings]:
     loaded = load(settings)
-    return registry_of(loaded, registry), loaded
+    return registry_of(loaded, registry, sign_key), loaded
 
 
 def promote_to(store: registries.Registry, loaded: Settings, name: str, version: int, alias: str, why: str) -> bool:

@@ -33,7 +33,9 @@ class Publication:
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Argument of the detector, such as hidden=8; repeatable.")
     ] = None
-    sign_key: Annotated[Path | None, typer.Option(help="Ed25519 private key (PEM) to sign with.")] = None
+    sign_key: Annotated[
+        Path | None, typer.Option(help="Ed25519 private key (PEM) to sign versions and aliases with.")
+    ] = None
     promote: Annotated[bool, typer.Option(help="Make the new version live at once.")] = False
 
 
@@ -77,7 +79,7 @@ def train(
         if loop.metrics_port is not None and not loop.watch:
             raise InputError("--metrics-port goes with --watch")
         if loop.watch:
-            done = _watch(load(settings), publication.registry, loop)
+            done = _watch(load(settings), publication, loop)
             if done is not None:
                 tell({"handled": done}, as_json, f"{done} messages handled")
             return
@@ -88,11 +90,11 @@ def train(
         if data.offsets and data.last:
             raise InputError("--offsets and --last exclude each other")
         loaded = load(settings)
-        store = training.registry_of(loaded, publication.registry)
+        store = training.registry_of(loaded, publication.registry, publication.sign_key)
         with reading() as bar:
             past = data.read(loaded, files, bar, report)
             arguments = training.parsed_settings(publication.set_ or [])
-            manifest = training.train(store, name, detector, past, arguments, publication.sign_key, bar.trained)
+            manifest = training.train(store, name, detector, past, arguments, bar.trained)
             bar.trained("published", 1.0)
         if publication.promote:
             promote_to(store, loaded, name, manifest.version, "live", "trained with --promote")
@@ -111,9 +113,10 @@ def _show(manifest: Manifest, publication: Publication) -> None:
     console.print(f"{name} version {manifest.version} is {'live' if publication.promote else candidate}")
 
 
-def _watch(settings: Settings, registry: str | None, loop: Loop) -> int | None:
+def _watch(settings: Settings, publication: Publication, loop: Loop) -> int | None:
     """Answer requests to retrain. Returns how many messages were handled; None if a person interrupted it."""
-    trainer = Trainer(settings, registry, lambda text: console.print(text, highlight=False, soft_wrap=True))
+    store = training.registry_of(settings, publication.registry, publication.sign_key)
+    trainer = Trainer(settings, store, lambda text: console.print(text, highlight=False, soft_wrap=True))
     with ExitStack() as stack:
         if loop.metrics_port is not None:
             port = stack.enter_context(serve(trainer.metrics, loop.metrics_port))

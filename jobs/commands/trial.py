@@ -37,7 +37,7 @@ def start(
 def show(settings: SettingsFile = None, as_json: AsJson = False) -> None:
     """Show the results so far: alerts of each threshold, how many people found true, and which threshold is better."""
     with clear_errors():
-        found = trial.standing(load(settings).kafka)
+        found = trial.standing(load(settings))
     if as_json:
         print_json(trial.figures_of(found))
         return

@@ -33,7 +33,8 @@ def wanted(kafka: KafkaSettings, partitions: int) -> dict[str, tuple[int, dict[s
         topics.notices: (1, {}),
         topics.retrain_requests: (1, {}),
         topics.control: (1, {"cleanup.policy": "compact"}),
-        topics.feedback: (1, {"cleanup.policy": "compact"}),
+        # kept for ever, and not compacted: a message that is sent once more must not remove a later one
+        topics.feedback: (1, {"cleanup.policy": "delete", "retention.ms": "-1"}),
     }
 
 

@@ -38,7 +38,7 @@ def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
             newest = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
             quarantined = not_learned(settings.kafka, epoch_milliseconds(request["since"]))
             return past_of_topic(
-                settings, request["topic"], newest, confirmed=confirmed(settings.kafka), quarantined=quarantined
+                settings, request["topic"], newest, confirmed=confirmed(settings), quarantined=quarantined
             )
         time.sleep(1.0)
 

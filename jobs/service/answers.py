@@ -56,7 +56,7 @@ class Said(BaseModel):
     """What a person said of an incident."""
 
     by: str
-    verdict: Literal["true", "false", "ignore"]
+    verdict: Literal["true", "false", "ignore", "undo"]
     time: datetime
     why: str = ""
 
@@ -92,8 +92,8 @@ class Notice(BaseModel):
 class Verdict(BaseModel, extra="forbid"):
     """Feedback on an incident."""
 
-    verdict: Literal["true", "false", "ignore"] = Field(
-        description="true: an anomaly; false: not an anomaly; ignore: no alerts like it until a time."
+    verdict: Literal["true", "false", "ignore", "undo"] = Field(
+        description="true: an anomaly; false: not an anomaly; ignore: no alerts like it until a time; undo: takes back what was said."
     )
     until: datetime | None = Field(None, description="With ignore: until when, with a time zone.")
     why: Note = Field("", description="A note for people.")

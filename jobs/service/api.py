@@ -36,6 +36,8 @@ from streamgauge.jobs.service.queries import MOST, Filter, Queries
 from streamgauge.jobs.service.rates import Rates
 from streamgauge.jobs.service.recent import Recent
 from streamgauge.jobs.settings.loading import Settings
+from streamgauge.models.errors import InputError
+from streamgauge.udfs.control.proof import FeedbackRefusedError, Gate
 
 if TYPE_CHECKING:
     from streamgauge.jobs.service.scoring import Scoring
@@ -180,7 +182,7 @@ class Parts:
         Raises
         ------
         InputError
-            The verdict and the time do not fit.
+            The verdict and the time do not fit, or the job would not believe it.
         ClusterError
             Kafka does not answer.
         """
@@ -188,7 +190,12 @@ class Parts:
         if not records:
             return False
         until = said.until if said.until is None or said.until.tzinfo else said.until.replace(tzinfo=UTC)
-        send_feedback(self.settings.kafka, about(records, said.verdict, by, until, said.why))
+        message = about(records, said.verdict, by, until, said.why)
+        try:
+            Gate(self.settings.feedback).admit(message)
+        except FeedbackRefusedError as error:
+            raise InputError(str(error)) from error
+        send_feedback(self.settings.kafka, message)
         self.access.note(by, "feedback", {"alert_id": alert_id} | said.model_dump(mode="json"))
         return True
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, Engine, delete, select, update
 from streamgauge.jobs.service.database import insert_into, or_update
@@ -19,8 +21,10 @@ from streamgauge.jobs.service.messages import (
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, offsets, refusals, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.udfs.incidents.kinds import ENDED
+from streamgauge.udfs.settings.feedback import FeedbackSettings
 
 Place = tuple[str, int]  # a topic and a partition
+NO_KEYS = FeedbackSettings()
 _WRITER = 7307002  # number of PostgreSQL's lock that orders the numbers of changes
 
 
@@ -35,14 +39,16 @@ class History:
     ----------
     engine : Engine
     topics : TopicSettings
+    trust : FeedbackSettings
+        Feedback that nothing proves is unreadable.
     """
 
-    def __init__(self, engine: Engine, topics: TopicSettings) -> None:
+    def __init__(self, engine: Engine, topics: TopicSettings, trust: FeedbackSettings = NO_KEYS) -> None:
         self._engine = engine
-        self._rows_of = {
+        self._rows_of: dict[str, tuple[str, Callable[[Record], Row]]] = {
             topics.alerts: ("changes", change_of),
             topics.notices: ("notices", notice_of),
-            topics.feedback: ("feedback", feedback_of),
+            topics.feedback: ("feedback", functools.partial(feedback_of, trust=trust)),
         }
 
     def positions(self) -> dict[Place, int]:
@@ -89,11 +95,7 @@ class History:
                 if rows[name]:
                     connection.execute(insert_into(self._engine, table).on_conflict_do_nothing(), rows[name])
             if rows["feedback"]:
-                newest = {(row["alert_id"], row["by"]): row for row in rows["feedback"]}
-                statement = or_update(
-                    insert_into(self._engine, feedback), ("alert_id", "by"), ("verdict", "time", "data")
-                )
-                connection.execute(statement, list(newest.values()))
+                self._write_feedback(connection, rows["feedback"])
             return self._write_changes(connection, rows["changes"])
 
     def _row(self, record: Record) -> tuple[str, Row]:
@@ -124,6 +126,21 @@ class History:
             moved = connection.scalar(row.on_conflict_do_nothing().returning(offsets.c.next))
         if moved is None:
             raise OvertakenError
+
+    def _write_feedback(self, connection: Connection, rows: list[Row]) -> None:
+        """Write what people said. What was said earlier, and came again, replaces nothing; see `Gate.admit`."""
+        alerts = select(feedback.c.alert_id, feedback.c.by, feedback.c.data)
+        of = alerts.where(feedback.c.alert_id.in_({row["alert_id"] for row in rows}))
+        known = {(alert_id, by): data for alert_id, by, data in connection.execute(of)}
+        newest: dict[tuple[str, str], Row] = {}
+        for row in rows:
+            key, at = (row["alert_id"], row["by"]), row["data"]["at"]
+            before = (known.get(key) or {}).get("at")
+            if before is None or (at is not None and datetime.fromisoformat(at) > datetime.fromisoformat(before)):
+                newest[key], known[key] = row, row["data"]
+        if newest:
+            statement = or_update(insert_into(self._engine, feedback), ("alert_id", "by"), ("verdict", "time", "data"))
+            connection.execute(statement, list(newest.values()))
 
     def _write_changes(self, connection: Connection, rows: list[Row]) -> int:
         """Add new changes, and move their incidents to the state after them."""

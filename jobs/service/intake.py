@@ -80,7 +80,7 @@ class Intake:
     def __post_init__(self) -> None:
         topics = self.settings.kafka.topics
         self._topics = (topics.alerts, topics.notices, topics.feedback)
-        self._history = History(self.engine, topics)
+        self._history = History(self.engine, topics, self.settings.feedback)
         self.sight = Sight(self.settings.kafka)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)

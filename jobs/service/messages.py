@@ -10,8 +10,10 @@ from pydantic import BaseModel, Field, ValidationError
 from streamgauge.jobs.service import notices
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.feedback import parse_feedback
+from streamgauge.udfs.control.proof import check_proof
 from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.incidents.kinds import SEVERITIES
+from streamgauge.udfs.settings.feedback import FeedbackSettings
 
 LONGEST = 400  # characters of a name in an index: three times as many bytes, and PostgreSQL allows 2,700
 SHOWN = 200  # characters of an unreadable record that are kept
@@ -149,8 +151,8 @@ def notice_of(record: Record) -> Row:
     return row | {"arrived": record.timestamp, "data": envelope.data}
 
 
-def feedback_of(record: Record) -> Row:
-    """The row of `feedback` for what a person said.
+def feedback_of(record: Record, trust: FeedbackSettings) -> Row:
+    """The row of `feedback` for what a person said. It is unreadable if nothing proves that the job sent the alert.
 
     Raises
     ------
@@ -158,6 +160,7 @@ def feedback_of(record: Record) -> Row:
     """
     try:
         said = parse_feedback(record.value or b"")
+        check_proof(said, trust)
     except SettingsError as error:
         raise UnreadableError(str(error)) from error
     if len(said.alert_id) > LONGEST:

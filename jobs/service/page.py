@@ -25,7 +25,7 @@ from streamgauge.models.errors import ClusterError, InputError
 SHOWN = 200  # incidents in a list
 RECENT, NOTICES = 20, 50
 WEEKS = 8
-SAID = {"true": "right", "false": "wrong", "ignore": "ignore"}
+SAID = {"true": "right", "false": "wrong", "ignore": "ignore", "undo": "taken back"}
 NO_SERIES = "The events around this incident are not on the topic any more, or the field is no number."
 IMAGE = "default-src 'none'; style-src 'unsafe-inline'"  # the image has its own colours for light and dark
 
@@ -148,7 +148,7 @@ def series(alert_id: str, parts: PartsOf) -> Response:
 class Form(BaseModel):
     """Feedback as the page sends it."""
 
-    verdict: Literal["true", "false", "ignore"]
+    verdict: Literal["true", "false", "ignore", "undo"]
     csrf: str
     until: str = ""
     why: Note = ""

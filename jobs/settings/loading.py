@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
+from streamgauge.jobs.settings.flink import FlinkSettings
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.jobs.settings.service import ServiceSettings
 from streamgauge.jobs.settings.strict_yaml import named, read, write
@@ -112,6 +113,7 @@ class Settings(PipelineSettings):
     batch: BatchSettings = BatchSettings()
     job: JobSettings = JobSettings()
     retrain: RetrainSettings = RetrainSettings()
+    flink: FlinkSettings = FlinkSettings()
     service: ServiceSettings = ServiceSettings()
 
     @model_validator(mode="after")

@@ -67,7 +67,7 @@ def effect_of_feedback(
     ClusterError
         The broker does not answer.
     """
-    kafka, feedback = settings.kafka, newest_feedback(settings.kafka)
+    kafka, feedback = settings.kafka, newest_feedback(settings)
     found = [records_since(kafka, topic, since, most) for topic in there(kafka)]
     raw = raw_batch(list(heapq.merge(*found, key=lambda record: record.timestamp))[-most:])
     control = [text for _, text in read_compacted(kafka, kafka.topics.control)]

@@ -25,6 +25,7 @@ from streamgauge.models.errors import InputError, ModelError, SettingsError
 from streamgauge.models.evaluation.explanation import Counterfactual, counterfactuals
 from streamgauge.udfs.control.feedback import parse_feedback
 from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.control.proof import Gate
 from streamgauge.udfs.events.numbers import number_of
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import RawBatch
@@ -114,10 +115,13 @@ def explain(
             f"the topic's retention has dropped the offsets before {begin}: what was learned from them is missing"
         )
     shard = Shard(pipeline_of(settings), source["topic"], settings.job.name, saves=False)
+    gate = Gate(settings.feedback)
     for topic, offset, text in read_messages(settings.kafka):
         try:
             if topic == settings.kafka.topics.feedback:
-                shard.hear(parse_feedback(text), offset)
+                said = parse_feedback(text)
+                gate.admit(said)
+                shard.hear(said, offset)
             else:
                 shard.apply(parse(text))
         except (SettingsError, ModelError):

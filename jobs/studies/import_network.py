@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from streamgauge.jobs.studies.train import CANDIDATE
 from streamgauge.models.contract import MOST_BYTES
@@ -21,7 +20,6 @@ def import_network(
     network: bytes,
     how: ImportedNetwork,
     past: Past,
-    sign_key: Path | None = None,
     say: Progress = silent,
 ) -> Manifest:
     """Publish a network as a version, and point the alias `candidate` at it.
@@ -37,8 +35,6 @@ def import_network(
         Which of its outputs is used, and how it is read.
     past : Past
         A history of the fields that the network takes, in its order. The first three quarters say what is usual, the last one judges.
-    sign_key : Path, optional
-        Ed25519 private key in PEM, to sign with.
     say : callable
         Is called with what is being done, and the share of the work that is done.
 
@@ -59,7 +55,7 @@ def import_network(
         manifest, variants = candidate_of(name, how.with_network(network), past, memory, live, say=say)
     except StateError as error:
         raise InputError(str(error)) from error
-    published = registry.publish(manifest, variants, sign_key)
+    published = registry.publish(manifest, variants)
     registry.point(name, CANDIDATE, published.version, "import", f"judged on {past.source}")
     return published
 

@@ -95,7 +95,7 @@ def find(
             elif event["type"].startswith(("io.streamgauge.model.", "io.streamgauge.retrain.")):
                 found.steps.append((record.timestamp, event))
     found.steps.sort(key=lambda step: step[0])
-    found.feedback = newest_feedback(kafka)
+    found.feedback = newest_feedback(settings)
     if found.feedback and replayed:
         found.effect = effect_of_feedback(settings, since, replayed, say)
     return found

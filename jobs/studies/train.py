@@ -37,8 +37,8 @@ MOST_QUARANTINED = (
 OFFSETS = re.compile(r"(\d+):(\d+)-(\d+)")
 
 
-def registry_of(settings: Settings, url: str | None = None) -> Registry:
-    """The registry that the settings, or an argument, name.
+def registry_of(settings: Settings, url: str | None = None, sign_key: Path | None = None) -> Registry:
+    """The registry that the settings, or an argument, name. It signs with the key, if there is one.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def registry_of(settings: Settings, url: str | None = None) -> Registry:
         raise InputError(
             "name a registry: --registry URL, or models.registry in the settings (a folder, s3://bucket/models, ...)"
         )
-    return Registry(url, settings.models.trusted_keys)
+    return Registry(url, settings.models.trusted_keys, sign_key)
 
 
 def train(
@@ -59,14 +59,13 @@ def train(
     detector: str,
     past: Past,
     settings: dict[str, Any] | None = None,
-    sign_key: Path | None = None,
     say: Progress = silent,
     request: str | None = None,
 ) -> Manifest:
     """Train a version, publish it, and point the alias `candidate` at it; see `make_candidate`."""
     live = registry.aliases(name).get("live")
     manifest, variants = make_candidate(name, detector, past, settings, live, say, request)
-    published = registry.publish(manifest, variants, sign_key)
+    published = registry.publish(manifest, variants)
     registry.point(name, CANDIDATE, published.version, "train", f"trained on {past.source}")
     return published
 

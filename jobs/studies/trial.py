@@ -10,6 +10,7 @@ from typing import Any, Literal
 from streamgauge.jobs.kafka.feedback import newest_feedback, votes
 from streamgauge.jobs.kafka.topics import read_compacted, records_since, send_control
 from streamgauge.jobs.settings.kafka import KafkaSettings
+from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.calibration.thresholds import Verdict, compare_thresholds
 from streamgauge.models.errors import InputError, SettingsError
 from streamgauge.udfs.control.messages import Threshold, Trial, parse
@@ -113,7 +114,7 @@ def running(kafka: KafkaSettings) -> Trial:
     return newest
 
 
-def standing(kafka: KafkaSettings) -> Standing:
+def standing(settings: Settings) -> Standing:
     """The results of the running trial so far.
 
     Raises
@@ -123,6 +124,7 @@ def standing(kafka: KafkaSettings) -> Standing:
     ClusterError
         The broker does not answer.
     """
+    kafka = settings.kafka
     trial = running(kafka)
     assert trial.a is not None
     assert trial.b is not None
@@ -134,7 +136,7 @@ def standing(kafka: KafkaSettings) -> Standing:
         if data["state"] == "opened" and "trial" in data and data["alert_id"] not in arm_of:
             arm_of[data["alert_id"]] = data["trial"]
             found.arms[data["trial"]].alerts += 1
-    for alert_id, vote in votes(newest_feedback(kafka)).items():
+    for alert_id, vote in votes(newest_feedback(settings)).items():
         if alert_id in arm_of:
             arm = found.arms[arm_of[alert_id]]
             arm.judged += vote != 0

@@ -17,7 +17,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import fsspec
 import msgspec
@@ -30,6 +30,7 @@ from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector
 from streamgauge.models.errors import ModelError, StateError
 from streamgauge.models.evaluation.drift import Reference
 from streamgauge.models.lazy_modules import load_module
+from streamgauge.models.persistence.aliases import Entry, is_signed, older, signed_entry
 from streamgauge.models.persistence.manifest import Manifest, Variant, named
 
 CALIBRATOR = "calibrator.bin"
@@ -40,15 +41,6 @@ SUFFIX = ".json"
 ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,99}")
 WAITING = "waiting.json"
 SCORE = "(score)"  # name of the row of a reference for the model's raw scores
-
-
-class _Entry(TypedDict):
-    """What an alias stood for, since when, who moved it, and why."""
-
-    version: int
-    at: str
-    by: str
-    why: str
 
 
 @dataclass(frozen=True)
@@ -84,12 +76,17 @@ class Registry:
     url : str
         A folder, or any URL of fsspec's: ``file:///models``, ``s3://bucket/models``.
     trusted_keys : sequence of str
-        Ed25519 public keys, base64. If there are any, a version that none of them signed is refused.
+        Ed25519 public keys, base64. If there are any, a version or an alias that none of them signed is refused, and so is an older
+        text of an alias than one that was read before.
+    sign_key : Path, optional
+        Ed25519 private key in PEM, to sign versions and aliases with.
     """
 
-    def __init__(self, url: str, trusted_keys: tuple[str, ...] = ()) -> None:
+    def __init__(self, url: str, trusted_keys: tuple[str, ...] = (), sign_key: Path | None = None) -> None:
         self.url = url
         self.trusted_keys = trusted_keys
+        self.sign_key = sign_key
+        self._serials: dict[tuple[str, str], int] = {}  # the largest that was read of each alias
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
@@ -130,8 +127,8 @@ class Registry:
         """Version that each alias of a model stands for."""
         return {alias: self._alias(name, alias)[0]["version"] for alias in self._alias_names(name)}
 
-    def history(self, name: str, alias: str) -> list[dict[str, Any]]:
-        """What an alias stood for, newest first: version, when, who, why."""
+    def history(self, name: str, alias: str) -> list[Entry]:
+        """What an alias stood for, newest first: version, when, who, why; and its serial number, if it is signed."""
         return self._alias(name, alias)
 
     def resolve(self, name: str, which: str | int) -> int:
@@ -224,7 +221,7 @@ class Registry:
                 if not self._fs.exists(self._path(path)):
                     self._write(path, data)
             described[variant] = Variant(files=digests, size=sum(map(len, files.values())), figures=figures)
-        key = None if sign_key is None else load_module("persistence.signature").read_key(sign_key)
+        key = self._key(f"a version of {name}", sign_key)
         while True:
             version = max(self.versions(name), default=0) + 1
             published = manifest.model_copy(update={"version": version, "variants": described, "signature": None})
@@ -235,9 +232,14 @@ class Registry:
 
     def point(self, name: str, alias: str, version: int, by: str = "", why: str = "") -> None:
         """Make an alias stand for a version."""
+        key = self._key(f"the alias {alias!r} of {name}")
         self.manifest(name, version)
-        now = {"version": version, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": by, "why": why}
-        entries = [now, *self._alias(name, alias)][:KEPT_HISTORY]
+        now: Entry = {"version": version, "at": datetime.now(UTC).isoformat(timespec="seconds"), "by": by, "why": why}
+        before = self._known(name, alias)
+        if key is not None:
+            last = max((one.get("serial", 0) for one in before), default=0)
+            now = signed_entry(name, alias, now, last, key)
+        entries = [now, *before][:KEPT_HISTORY]
         self._write(f"{name}/aliases/{alias}{SUFFIX}", json.dumps(entries, indent=1).encode())
 
     def drop(self, name: str, alias: str) -> None:
@@ -384,18 +386,47 @@ class Registry:
         found = [f.removesuffix(SUFFIX) for f in self._listed(f"{named(name)}/aliases") if f.endswith(SUFFIX)]
         return [alias for alias in found if ALIAS.fullmatch(alias)]
 
-    def _alias(self, name: str, alias: str) -> list[dict[str, Any]]:
-        """What an alias stood for, newest first. The name of an alias is a part of a path, so it is checked."""
+    def _alias(self, name: str, alias: str) -> list[Entry]:
+        """What an alias stood for, newest first. Where keys are trusted, the newest entry is signed, and no older one than before."""
+        entries, trusted = self._entries(name, alias), self._known(name, alias)
+        if not entries or not self.trusted_keys:
+            return entries
+        if trusted[:1] != entries[:1]:
+            raise ModelError(
+                f"{name}: the alias {alias!r} in {self.url} is not signed by one of models.trusted_keys: if it is right, "
+                f"`streamgauge models promote {name} {entries[0]['version']} --to {alias} --sign-key KEY` signs it"
+            )
+        serial, seen = trusted[0]["serial"], self._serials.get((name, alias), 0)
+        if serial < seen:
+            raise ModelError(f"{name}: {older(alias, serial, seen)}")
+        self._serials[name, alias] = serial
+        return trusted
+
+    def _known(self, name: str, alias: str) -> list[Entry]:
+        """The entries of an alias; where keys are trusted, only those that one of them signed."""
+        entries = self._entries(name, alias)
+        return [one for one in entries if not self.trusted_keys or is_signed(name, alias, one, self.trusted_keys)]
+
+    def _entries(self, name: str, alias: str) -> list[Entry]:
+        """What is in the file of an alias. The name of an alias is a part of a path, so it is checked."""
         if not ALIAS.fullmatch(alias):
             raise ModelError(
                 f"{alias[:100]!r} cannot be an alias: small letters, digits, '_' and '-', a letter first, 100 at most"
             )
         text = self._read(f"{named(name)}/aliases/{alias}{SUFFIX}")
         try:
-            entries: list[Any] = [] if text is None else msgspec.json.decode(text, type=list[_Entry])
-            return entries
+            return [] if text is None else msgspec.json.decode(text, type=list[Entry])
         except (msgspec.MsgspecError, RecursionError) as error:
             raise ModelError(f"the alias {alias!r} of {name} is damaged: {error}") from error
+
+    def _key(self, what: str, sign_key: Path | None = None) -> Any:
+        """The key to sign with, if there is one. ModelError if keys are trusted and there is none: nobody would use what is written."""
+        path = sign_key or self.sign_key
+        if path is not None:
+            return load_module("persistence.signature").read_key(path)
+        if self.trusted_keys:
+            raise ModelError(f"{what} must be signed, because models.trusted_keys is set: name a key with --sign-key")
+        return None
 
     def _check_signature(self, manifest: Manifest, where: str) -> None:
         if not self.trusted_keys:

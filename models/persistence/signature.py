@@ -1,4 +1,4 @@
-"""Signatures of manifests, Ed25519. Loaded only where a registry signs or trusts keys."""
+"""Signatures, Ed25519: of manifests and aliases of models, and of what alerts tell. Loaded only where something is signed or checked."""
 
 from __future__ import annotations
 
@@ -23,20 +23,46 @@ def read_key(path: Path) -> Ed25519PrivateKey:
         It cannot be read, or is no Ed25519 key.
     """
     try:
-        key = load_pem_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError) as error:
+        return private_key(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise ModelError(f"the key {path} cannot be read ({error}); {MAKE_ONE}") from error
+
+
+def private_key(pem: bytes) -> Ed25519PrivateKey:
+    """A private key from PEM. Raises ValueError, which does not show the text, if it is no Ed25519 key without a password."""
+    try:
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError):
+        raise ValueError("no PEM with a private key that has no password") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise ModelError(f"{path} is no Ed25519 key; {MAKE_ONE}")
+        raise ValueError("no Ed25519 key")
     return key
+
+
+def public_text(key: Ed25519PrivateKey) -> str:
+    """The public key of a private one, base64."""
+    return base64.b64encode(key.public_key().public_bytes_raw()).decode()
+
+
+def signature(content: bytes, key: Ed25519PrivateKey) -> str:
+    """The signature of some bytes, base64. The same bytes always have the same one."""
+    return base64.b64encode(key.sign(content)).decode()
+
+
+def fits(content: bytes, signature: str, public: str) -> bool:
+    """Whether a signature of some bytes fits a public key; both are base64. False, too, if they are none."""
+    try:
+        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public))
+        key.verify(base64.b64decode(signature), content)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def signed(manifest: Manifest, key: Ed25519PrivateKey) -> Manifest:
     """The manifest with its signature, and the public key that fits it."""
-    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
-    with_key = manifest.model_copy(update={"key": public})
-    signature = base64.b64encode(key.sign(with_key.signed_part())).decode()
-    return with_key.model_copy(update={"signature": signature})
+    with_key = manifest.model_copy(update={"key": public_text(key)})
+    return with_key.model_copy(update={"signature": signature(with_key.signed_part(), key)})
 
 
 def check(manifest: Manifest, where: str) -> None:
@@ -47,8 +73,5 @@ def check(manifest: Manifest, where: str) -> None:
     ModelError
         It does not fit.
     """
-    try:
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(manifest.key or ""))
-        key.verify(base64.b64decode(manifest.signature or ""), manifest.signed_part())
-    except (InvalidSignature, ValueError) as error:
-        raise ModelError(f"{where}: the signature does not fit: its manifest was changed") from error
+    if not fits(manifest.signed_part(), manifest.signature or "", manifest.key or ""):
+        raise ModelError(f"{where}: the signature does not fit: its manifest was changed")

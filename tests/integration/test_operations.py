@@ -8,11 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.entity_requests import ask
 from streamgauge.jobs.kafka.feedback import confirmed, judge
 from streamgauge.jobs.kafka.topics import records_since, send_feedback
 from streamgauge.models.errors import InputError
+from streamgauge.models.persistence.signature import public_text
 from streamgauge.udfs.control.feedback import Feedback
 
 from tests.integration.live import PATIENCE, Live, events, streamgauge
@@ -113,7 +116,12 @@ def test_incidents_on_all_partitions_are_reported_as_one_group_also_after_a_rest
 
 
 def test_alerts_that_people_find_false_do_not_come_again_and_ignored_ones_not_before_their_time(cluster, tmp_path):
-    live = Live(cluster, tmp_path, decide={"threshold": 1e-2, "warmup": 300, "quiet_events": 5}, track=200)
+    key = Ed25519PrivateKey.generate()
+    file = tmp_path / "alerts.pem"
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    trust = {"trusted_keys": [public_text(key)], "sign_key_file": str(file)}
+    decide = {"threshold": 1e-2, "warmup": 300, "quiet_events": 5}
+    live = Live(cluster, tmp_path, decide=decide, track=200, feedback=trust)
     random = np.random.default_rng(0)
 
     def usual(n):
@@ -122,19 +130,22 @@ def test_alerts_that_people_find_false_do_not_come_again_and_ignored_ones_not_be
     def strange(x):
         return [(e, {"entity": e, "x": x}) for e in ("pump", "fan")]
 
-    kafka = live.settings.kafka
     with live.job() as job:
         live.send(usual(400) + strange(104.2) + usual(30))
         alerts = live.until(live.topics.alerts, lambda r: {"pump", "fan"} <= {d["entity"] for d in data(r)})
         first = {d["entity"]: d for d in data(alerts) if d["state"] == "opened"}
         later = datetime.now(UTC) + timedelta(hours=1)
-        judge(kafka, first["fan"]["alert_id"], "ignore", "ann", later)
+        judge(live.settings, first["fan"]["alert_id"], "ignore", "ann", later)
         for who in ("ann", "ben", "eve"):
-            message = judge(kafka, first["pump"]["alert_id"], "false", who)
+            message = judge(live.settings, first["pump"]["alert_id"], "false", who)
         assert (message.field, message.agreed) == ("x", tuple(first["pump"]["agreed"]))
         live.producer.send(live.topics.feedback, b"nonsense", b"k").get(30)
         [letter] = live.at_least(live.topics.dead_letters, 1)
         assert "feedback: message: Invalid JSON" in json.loads(letter.value)["message"]
+        send_feedback(live.settings.kafka, message.model_copy(update={"entity": "fan", "by": "mallory"}))
+        letter = live.at_least(live.topics.dead_letters, 2)[-1]
+        assert "entity is not what the alert told" in json.loads(letter.value)["message"]
+        assert json.loads(letter.value)["reason"] == "feedback_refused"
         before = {(r.partition, r.offset) for r in live.read(live.topics.alerts)}
 
         def opened(records):
@@ -148,7 +159,7 @@ def test_alerts_that_people_find_false_do_not_come_again_and_ignored_ones_not_be
         assert opened(live.read(live.topics.alerts)) == []
         live.send(strange(1e6))
         assert opened(live.until(live.topics.alerts, lambda r: "pump" in opened(r))) == ["pump"]
-    assert [message.verdict for message in confirmed(kafka)] == []
+    assert [message.verdict for message in confirmed(live.settings)] == []
     page = tmp_path / "report.html"
     figures = json.loads(streamgauge("report", "--settings", live.file, "--since", "1h", "--output", page, "--json"))
     assert figures["events"] == 800
@@ -158,6 +169,11 @@ def test_alerts_that_people_find_false_do_not_come_again_and_ignored_ones_not_be
     assert figures["effect_of_feedback"]["avoided"]["false"] == 1
     assert figures["entities"]["known"] == 2
     assert page.read_text().count("data:image/png") == 6
+    assert len(json.loads(streamgauge("feedback", "--settings", live.file, "--json"))) == 4
+    undone = json.loads(streamgauge("feedback", "all", "undo", "--by", "ann", "--settings", live.file, "--json"))
+    assert {one["verdict"] for one in undone} == {"ignore", "false"}
+    left = json.loads(streamgauge("feedback", "--settings", live.file, "--json"))
+    assert sorted(one["by"] for one in left) == ["ben", "eve"]
 
 
 def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_path):

@@ -1,15 +1,17 @@
 """People's feedback on alerts, and its effects. The effects are bounded, so that nobody can do harm with many or wrong messages.
 
 The effects depend only on the newest message of each person on each alert. All of these are on the topic, so nothing else has to be saved.
+Which messages are believed is decided in `proof`, before they come here.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, TypeAdapter, model_validator
@@ -23,6 +25,7 @@ MOST_BY = 10  # messages of one person that count for a member's weight, at most
 MOST_MOVED = math.log(2.0)  # by how much the logarithm of a member's weight moves in all, at most
 
 
+Verdict = Literal["true", "false", "ignore", "undo"]
 Pattern = tuple[str, str, str | None]  # of an alert: the entity, the kind, and the field with the largest share
 
 
@@ -50,6 +53,29 @@ class Stretch:
     source: Source
 
 
+class Told(Section):
+    """What one message about an alert told, as far as feedback needs it, with the job's signature."""
+
+    alert_id: str = Field(min_length=1)
+    state: str
+    entity: str = Field(min_length=1)
+    kind: str = Field(min_length=1)
+    day: str = Field(description="Day (UTC) of the event that opened the alert.")
+    tail_probability: float = Field(gt=0, le=1)
+    effect: float | None = Field(None, ge=0)
+    field: str | None = None
+    agreed: tuple[str, ...] = ()
+    disagreed: tuple[str, ...] = ()
+    source: Source
+    signature: str | None = Field(None, description="Of all the rest, by the job; null if it does not sign.")
+
+    @property
+    def signed_part(self) -> bytes:
+        """The bytes that are signed: everything but the signature, in one normal form; missing values are left out."""
+        facts = self.model_dump(mode="json", exclude={"signature"}, exclude_none=True)
+        return json.dumps(facts, sort_keys=True).encode()
+
+
 class Feedback(Section):
     """One person's feedback on one alert. Later feedback of the same person on the same alert replaces it."""
 
@@ -61,13 +87,22 @@ class Feedback(Section):
         None, ge=0, description="How far its field was from the expected value, in the field's unit."
     )
     field: str | None = Field(None, description="The field with the largest share.")
-    verdict: Literal["true", "false", "ignore"]
+    verdict: Verdict = Field(description="undo takes back what the person said of the alert before.")
     until: datetime | None = Field(None, description="With ignore: no alerts of this pattern until then.")
+    at: datetime | None = Field(
+        None, description="When it was said. What was said earlier never replaces what was said later."
+    )
     by: str = Field(min_length=1, max_length=200)
     why: str = Field("", max_length=2000)
     agreed: tuple[str, ...] = Field((), description="Members that found the event anomalous.")
     disagreed: tuple[str, ...] = Field((), description="Members that did not find it anomalous.")
     source: Source | None = None
+    told: tuple[Told, ...] = Field(
+        (),
+        max_length=3,
+        description="What the messages about the alert told, from which all of this follows: the one that opened it, the rarest, the last. "
+        "It is the field `proof` of each.",
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Feedback:
@@ -75,8 +110,9 @@ class Feedback(Section):
             raise ValueError(
                 f"until: a time goes with the verdict ignore, and with no other (verdict is {self.verdict!r})"
             )
-        if self.until is not None and self.until.tzinfo is None:
-            raise ValueError("until: it needs a zone: 2026-11-22T10:00:00Z")
+        for key, time in (("until", self.until), ("at", self.at)):
+            if time is not None and time.tzinfo is None:
+                raise ValueError(f"{key}: it needs a zone: 2026-11-22T10:00:00Z")
         return self
 
     @property
@@ -88,6 +124,21 @@ class Feedback(Section):
     def pattern(self) -> Pattern:
         """What an alert must have in common with this one, so that the feedback concerns it, too."""
         return self.entity, self.kind, self.field
+
+
+def known_from(told: tuple[Told, ...]) -> dict[str, Any]:
+    """What feedback says about its alert, as it follows from messages about the alert, in their order.
+
+    Entity, kind, field, effect and members are those of the first message, which opened it.
+    """
+    first = told[0]
+    names = ("alert_id", "entity", "kind", "field", "effect", "agreed", "disagreed")
+    last = told[-1].source.last
+    return {name: getattr(first, name) for name in names} | {
+        "tail_probability": min(one.tail_probability for one in told),
+        "source": first.source.model_copy(update={"last": last}),
+        "told": told,
+    }
 
 
 _adapter = TypeAdapter(Feedback)
@@ -110,7 +161,7 @@ class FeedbackInForce:
     Attributes
     ----------
     newest : dict of str to Feedback
-        The newest message of each person on each alert, by its key.
+        The newest message of each person on each alert, by its key. What was undone is not in it.
     """
 
     def __init__(self) -> None:
@@ -129,10 +180,13 @@ class FeedbackInForce:
             False if the same message is in force already.
         """
         before = self.newest.get(message.key)
-        if before == message:
+        if before == message or (before is None and message.verdict == "undo"):
             return False
         if before is not None:
             self._of[before.pattern].pop(message.key, None)
+        if message.verdict == "undo":
+            del self.newest[message.key]
+            return True
         self.newest[message.key] = message
         self._of[message.pattern][message.key] = message
         return True

@@ -15,6 +15,7 @@ from streamgauge.udfs.control.messages import (
     key_of,
     parse,
 )
+from streamgauge.udfs.control.proof import Gate
 from streamgauge.udfs.scoring.memory import check_memory
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
@@ -69,6 +70,8 @@ class Inbox:
         self.feedback: list[Received] = []
         self._newest: dict[str, int] = {}
         self._texts: dict[tuple[str, int], int] = {}  # hash of the text at each offset
+        self._refused: set[tuple[str, int]] = set()  # places of feedback that was refused
+        self._gate = Gate(settings.feedback)
 
     def take(self, topic: str, offset: int, text: str | None) -> Received | None:
         """Read a message.
@@ -84,7 +87,7 @@ class Inbox:
         Returns
         -------
         Received or None
-            None if the message was read before.
+            None if the message was read before; but feedback that was refused is refused again.
 
         Raises
         ------
@@ -93,16 +96,32 @@ class Inbox:
         ModelError
             The version that it names cannot be used.
         """
-        anew = offset <= self._newest.get(topic, -1)
-        if anew and self._texts.get((topic, offset)) in (None, hash(text)):
+        place, mark = (topic, offset), hash(text)
+        known = offset <= self._newest.get(topic, -1)
+        again = known and self._texts.get(place) in (None, mark)
+        if again and place not in self._refused:
             return None
+        anew = known and not again
         if anew:
-            self._texts = {place: mark for place, mark in self._texts.items() if place[0] != topic}
-        self._newest[topic], self._texts[topic, offset] = offset, hash(text)
+            self._texts = {other: text for other, text in self._texts.items() if other[0] != topic}
+            self._refused = {other for other in self._refused if other[0] != topic}
+        if not again:
+            self._newest[topic], self._texts[place] = offset, mark
+        # What the job read at its start is given to it once more by Flink. A refusal then becomes a dead letter. Feedback that was refused
+        # is refused again, but a control message may be one of a model that can be loaded by now, and newer ones are in force.
+        if topic == self._feedback_topic:
+            self._refused.add(place)
+        received = self._read(topic, offset, text, anew)
+        self._refused.discard(place)
+        return received
+
+    def _read(self, topic: str, offset: int, text: str | None, anew: bool) -> Received:
         if not isinstance(text, str):
             raise SettingsError("message: the record has no text; a message is a JSON object")
         if topic == self._feedback_topic:
-            received = Received(offset, parse_feedback(text), anew=anew)
+            said = parse_feedback(text)
+            self._gate.admit(said)
+            received = Received(offset, said, anew=anew)
             self.feedback.append(received)
             return received
         message = self._control(text)

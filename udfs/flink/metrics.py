@@ -93,14 +93,16 @@ class Metrics:
 
     def __init__(self, group: Any, models: list[str], detectors: list[str]) -> None:
         self.control, self.feedback = group.counter("control_messages"), group.counter("feedback_messages")
-        self.verdicts = {verdict: group.counter(f"feedback_{verdict}") for verdict in ("true", "false", "ignore")}
+        self.verdicts = {
+            verdict: group.counter(f"feedback_{verdict}") for verdict in ("true", "false", "ignore", "undo")
+        }
         self.model_failures = group.counter("model_failures")
         self._counters = {name: group.counter(name) for name in COUNTERS}
         alerts, dead, steps, muted = (group.add_group(name) for name in ("alerts", "dead_letters", "step_us", "muted"))
         self._add("muted", muted, ("maintenance", "small", "feedback"))
         self._add("alerts", alerts, (*CHANGES, *KINDS, *TRIAL))
         self._add("dead_letters", dead, REASONS)
-        self.bad_control = dead.counter("bad_control")
+        self.bad_control, self.feedback_refused = dead.counter("bad_control"), dead.counter("feedback_refused")
         self._add(
             "by_age", group.add_group("by_age"), tuple(f"{what}_{age}" for age in AGES for what in ("events", "opened"))
         )

@@ -99,7 +99,7 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         text, offset, topic = value[0], value[1], value[2]
         answer = self._on_thread(self._worker.hear, topic, offset, text)
         if answer.dead_letter is not None:
-            self._metrics.bad_control.inc()
+            (self._metrics.feedback_refused if answer.refused else self._metrics.bad_control).inc()
             self._metrics.model_failures.inc(int(answer.model_failed))
             # Every task writes this dead letter; all of them have the same key and offset.
             yield DEAD_LETTERS, Row(topic, answer.dead_letter)

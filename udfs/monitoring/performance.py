@@ -61,7 +61,7 @@ class PerformanceWatch:
         """
         known = self._known.get(message.key)
         self._known[message.key] = message
-        if message == known or message.verdict == "ignore" or message.source is None:
+        if message == known or message.verdict in ("ignore", "undo") or message.source is None:
             return None
         if self.model not in (*message.agreed, *message.disagreed):
             return None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.udfs.control.proof import proof_of
 from streamgauge.udfs.entities.columns import (
     AGE,
     CHANNEL,
@@ -188,9 +189,15 @@ class AlertWriter:
             source = data["source"]
             place = f"-{source['place']}" if "place" in source else ""
             identity = f"{data['alert_id']}-{change}-{source['offset']}{place}"
+            self._prove(data)
             text = self.origin.event(identity, f"alert.{change}", entity, int(stretch.events.times[i]), data)
             alerts.append((entity, text))
         return alerts
+
+    def _prove(self, data: dict[str, Any]) -> None:
+        """Add the proof that this job sent an alert, if the job signs."""
+        if self.origin.sign is not None:
+            data["proof"] = proof_of(data, self.origin.sign)
 
     def _data(
         self,
@@ -443,6 +450,7 @@ class AlertWriter:
         }
         if silence.entity is None:
             data["entities"] = silence.entities
+        self._prove(data)
         return self.origin.event(f"{identity}-{state}", f"alert.{state}", name, silence.now, data)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from streamgauge.udfs.control.proof import Sign
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.output.limits import cut_text, encode
 
@@ -23,12 +24,15 @@ class Origin:
         Partition of the events; -1 for a shard of entities, which has events of all partitions.
     named : bool
         Whether the key names the topic. It does so for all topics of a job but the first one.
+    sign : callable or None
+        Signs what alerts tell, so that the job believes feedback on them; None if the job does not sign.
     """
 
     topic: str
     job: str
     partition: int = -1
     named: bool = False
+    sign: Sign | None = field(default=None, compare=False, repr=False)
 
     @property
     def key(self) -> int | str:

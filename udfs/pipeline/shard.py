@@ -18,6 +18,7 @@ from streamgauge.udfs.control.messages import (
     Weights,
     check,
 )
+from streamgauge.udfs.control.proof import Sign
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.monitoring.performance import PerformanceWatch
@@ -50,6 +51,8 @@ class Shard:
         Whether results contain the changes of the saved state.
     models : Models, optional
         Trained models that other shards use too; they are loaded if not given.
+    sign : callable, optional
+        Signs what alerts tell; only the job signs.
 
     Attributes
     ----------
@@ -70,12 +73,13 @@ class Shard:
         per_partition: bool = True,
         saves: bool = True,
         models: Models | None = None,
+        sign: Sign | None = None,
     ) -> None:
         self.settings = settings
         self.models = Models(settings.models) if models is None else models
         self.reader = Reader(settings.event)
         self.topics = EventTopics((topics,)) if isinstance(topics, str) else topics
-        self.job, self.per_partition, self.saves = job, per_partition, saves
+        self.job, self.per_partition, self.saves, self._sign = job, per_partition, saves, sign
         self.in_force = InForce(settings.decide)
         self.partitions: dict[int | str, Partition] = {}
         self.performance = [PerformanceWatch(name) for name in settings.models.use if settings.drift is not None]
@@ -131,7 +135,7 @@ class Shard:
         return origins, np.searchsorted(unique, places)
 
     def _origin(self, topic: str, number: int) -> Origin:
-        return Origin(topic, self.job, number, topic != self.topics.first)
+        return Origin(topic, self.job, number, topic != self.topics.first, self._sign)
 
     def rehearse(self, raw: RawBatch, reporter_of: Callable[[Stages], Reporter]) -> BatchResult:
         """Score a batch as `process` would if it came next, and learn nothing.

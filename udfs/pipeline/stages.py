@@ -417,6 +417,7 @@ class Stages:
         self.alerts.groups.restore(header["groups"])
         self.alerts.silence_config = header.get("silences", self.alerts.config)
         self.monitor.restore(header["drift"], header["comparisons"])
+        self.scorer.models.recall(header.get("aliases", {}))
         if (
             header.get("promise") and not self.window
         ):  # an older state has none, or a budget: the promise then begins anew
@@ -457,6 +458,8 @@ class Stages:
             "tracking": self.quality.to_state() if self.quality else None,
             "windows": windows,
         }
+        if scorer.models.seen:  # where aliases are signed
+            header["aliases"] = scorer.models.seen
         return Saved(self.alignment, self.entities, scorer, header)
 
     # ---- control messages and feedback --------------------------------------------------------------------------------

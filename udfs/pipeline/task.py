@@ -17,7 +17,8 @@ from streamgauge.models.contract import Ints
 from streamgauge.models.errors import ModelError, RegistryError, SettingsError, StateError
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.inbox import Inbox, Received
-from streamgauge.udfs.control.messages import EntityAction
+from streamgauge.udfs.control.messages import EntityAction, ModelVersion
+from streamgauge.udfs.control.proof import FeedbackRefusedError, signer
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.output.dead_letter import INTERNAL, MOST_MESSAGE, internal_letter, place_of
 from streamgauge.udfs.output.result import BatchResult
@@ -27,6 +28,7 @@ from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 from streamgauge.udfs.settings.topics import EventTopics
 
+REFUSED = "feedback_refused"  # reason of a dead letter: feedback that can be read, but is not believed
 QUIET = 1.0  # after this many seconds without a record, time passes for a partition by the clock of the machine
 
 log = logging.getLogger(__name__)
@@ -73,12 +75,15 @@ class Answer:
         JSON of the dead letter, if the message cannot be put in force.
     model_failed : bool
         Whether a model is the reason why it cannot.
+    refused : bool
+        Whether it is feedback that is not believed.
     """
 
     received: Received | None
     results: list[BatchResult]
     dead_letter: str | None = None
     model_failed: bool = False
+    refused: bool = False
 
 
 class Task:
@@ -91,6 +96,7 @@ class Task:
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self._sign = signer(job.settings.feedback)
         self.models = Models(job.settings.models)
         self.inbox = Inbox(job.settings, self.models, job.feedback_topic)
         self._told_before = ToldBefore({})
@@ -211,9 +217,10 @@ class Task:
     def _restore(self, shard: int, state: State) -> list[BatchResult]:
         """Make a shard from its saved state and the messages in force; returns the results of the messages."""
         job = self.job
-        restored = Shard(job.settings, job.topics, job.name, job.per_partition, models=self.models)
+        restored = Shard(job.settings, job.topics, job.name, job.per_partition, models=self.models, sign=self._sign)
         for message in self.inbox.in_force.values():  # first, because some of them decide how the state is read
-            restored.apply(message)
+            if not isinstance(message, ModelVersion):  # the models are the task's, which took it when it came
+                restored.apply(message)
         for received in self.inbox.feedback:
             assert isinstance(received.message, Feedback)
             restored.in_force.feedback.take(received.message)
@@ -259,7 +266,8 @@ class Task:
                 self._begin_anew(topic, offset)
             return Answer(received, [_deliver(one, received) for one in self._shards.values()])
         except (SettingsError, ModelError) as error:
-            reason, message, model_failed = "bad_control", str(error), isinstance(error, ModelError)
+            reason = REFUSED if isinstance(error, FeedbackRefusedError) else "bad_control"
+            message, model_failed = str(error), isinstance(error, ModelError)
         except Exception as error:  # any error that a message causes in a shard
             stage, place = place_of(error)
             log.error(
@@ -270,7 +278,8 @@ class Task:
         if received is not None:
             self.inbox.drop(received)
         log.error("%s; what was there before stays in force", message)
-        return Answer(None, [], _dead_letter(topic, offset, text, reason, message), model_failed)
+        letter = _dead_letter(topic, offset, text, reason, message)
+        return Answer(None, [], letter, model_failed, refused=reason == REFUSED)
 
     # ---- figures ------------------------------------------------------------------------------------------------------
 

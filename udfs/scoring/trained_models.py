@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.errors import ModelError, SettingsError
+from streamgauge.models.persistence.aliases import older
 from streamgauge.models.persistence.registry import LoadedModel, Registry
 from streamgauge.udfs.control.messages import ModelVersion
 from streamgauge.udfs.control.shares import is_canary
@@ -112,6 +113,9 @@ class Models:
         The loaded version of each member. A member that is not in it has no opinion.
     shares : dict of str to float
         By model: the share of the entities for which its shadow counts in its place (a canary), 0 to 1.
+    seen : dict of str to (int, int)
+        By member: the largest serial number of its alias that was seen, and the version that the alias stood for. Only where keys are
+        trusted. It is part of the saved state, so that nobody can put an older alias back.
 
     Raises
     ------
@@ -126,15 +130,17 @@ class Models:
         self.names = [*settings.use, *(f"{name}{SHADOW}" for name in settings.use)]
         self.at_work: dict[str, LoadedModel] = {}
         self.shares: dict[str, float] = {}
+        self.seen: dict[str, tuple[int, int]] = {}
         self._registry = (
             Registry(settings.registry, settings.trusted_keys) if settings.registry and settings.use else None
         )
         self._aligned: dict[str, tuple[int, list[str], Ints]] = {}
         for name, use in settings.use.items():
             assert self._registry is not None
-            self._put(name, name, self._registry.resolve(name, use.alias))
-            if use.shadow is not None:
-                self._put(f"{name}{SHADOW}", name, self._registry.resolve(name, use.shadow))
+            for member, alias in ((name, use.alias), (f"{name}{SHADOW}", use.shadow)):
+                if alias is not None:
+                    self._put(member, name, self._registry.resolve(name, alias))
+                    self._look_at_alias(member, name, alias)
 
     @property
     def weights(self) -> Floats:
@@ -164,7 +170,37 @@ class Models:
         if message.version is None:
             self.at_work.pop(member, None)
         elif self.versions.get(member) != str(message.version):
+            use = self.settings.use[message.model]
+            self._look_at_alias(member, message.model, use.alias if message.role == "live" else use.shadow)
             self._put(member, message.model, message.version)
+
+    def _look_at_alias(self, member: str, name: str, alias: str | None) -> None:
+        """Remember which serial number the alias of a member has. ModelError if an older one was put back since the last look."""
+        if self._registry is None or not self.settings.trusted_keys or alias is None or alias.isdecimal():
+            return
+        for newest in self._registry.history(name, alias)[:1]:
+            serial, (seen, _) = newest["serial"], self.seen.get(member, (0, 0))
+            if serial < seen:
+                raise ModelError(f"{name}: {older(alias, serial, seen)}")
+            self.seen[member] = serial, newest["version"]
+
+    def recall(self, seen: dict[str, tuple[int, int]]) -> None:
+        """Take into account which aliases were seen before a restart.
+
+        If the registry has an older one now, somebody put it back: it is refused, and the member has the version from before.
+        """
+        for member, (serial, version) in seen.items():
+            if member not in self.seen or (now := self.seen[member][0]) >= serial:
+                continue
+            name = member.removesuffix(SHADOW)
+            use = self.settings.use[name]
+            log.error("%s: %s", name, older(str(use.alias if member == name else use.shadow), now, serial))
+            self.seen[member] = serial, version
+            try:
+                self._put(member, name, version)
+            except ModelError as error:
+                log.error("%s: version %d, which was at work before, cannot be used: %s", member, version, error)
+                self.at_work.pop(member, None)
 
     def canaries(self, entities: list[str]) -> Flags:
         """For which entities each model's shadow counts in its place. An entity is always on the same side.

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from streamgauge.udfs.settings.base import Duration, Positive, Probability, Section, StreamKind
 from streamgauge.udfs.settings.detectors import DetectorSettings
 from streamgauge.udfs.settings.event import EventSettings
+from streamgauge.udfs.settings.feedback import FeedbackSettings
 from streamgauge.udfs.settings.local_time import Holidays, TimeZone
 from streamgauge.udfs.settings.promise import FalseIncidents, Promise, false_incidents
 from streamgauge.udfs.settings.rules import RuleList
@@ -83,7 +84,7 @@ class ModelsSettings(Section):
     )
     trusted_keys: tuple[str, ...] = Field(
         (),
-        description="Ed25519 public keys in base64. If there are any, a version that none of them signed is refused.",
+        description="Ed25519 public keys in base64. If there are any, a version or an alias that none of them signed is refused.",
     )
     history: int = Field(0, ge=0, le=1024, description="Last events kept of each rich entity, for models of runs.")
     use: dict[str, ModelUse] = Field(
@@ -328,4 +329,5 @@ class PipelineSettings(Section):
         description="Events of a partition between two notices about the quality of detection, each with a probe; "
         "null turns both off.",
     )
+    feedback: FeedbackSettings = FeedbackSettings()
     output: OutputSettings = OutputSettings()

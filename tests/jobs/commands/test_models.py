@@ -7,8 +7,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from streamgauge.jobs.commands.app import app
 from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.persistence.signature import public_text
 from typer.testing import CliRunner
 
 from tests.onnx_networks import distance
@@ -70,6 +73,27 @@ def test_a_model_is_trained_shown_promoted_rolled_back_frozen_and_verified(pumps
     broken = run("models", "verify")
     assert broken.exit_code == 1
     assert "was changed" in broken.output
+
+
+def test_with_trusted_keys_every_alias_is_signed_or_refused(pumps, run, tmp_path, monkeypatch):
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    monkeypatch.setenv("STREAMGAUGE__MODELS__TRUSTED_KEYS", json.dumps([public_text(key)]))
+    train = ("train", "pumps", "isolation_forest", pumps, *COLUMNS, "--set", "n_trees=5")
+    refused = run(*train)
+    assert (refused.exit_code, "must be signed" in refused.output) == (1, True)
+    for _ in range(2):
+        assert run(*train, "--promote", "--sign-key", "key.pem").exit_code == 0
+    for command in (("promote", "pumps", 1), ("rollback", "pumps"), ("freeze", "pumps")):
+        refused = run("models", *command)
+        assert (refused.exit_code, "name a key with --sign-key" in refused.output) == (1, True)
+        done = run("models", *command, "--sign-key", "key.pem")
+        assert done.exit_code == 0, done.output
+    assert Registry(str(tmp_path / "models"), (public_text(key),)).aliases("pumps") == {
+        "candidate": 2,
+        "frozen": 2,
+        "live": 2,
+    }
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from streamgauge.jobs.service.queries import Filter, Queries
 from streamgauge.jobs.service.tables import changes, incidents, metadata, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.models.errors import SettingsError
+from streamgauge.udfs.settings.feedback import FeedbackSettings
 
 from tests.jobs.service.made import START, change, record, records, said
 
@@ -129,6 +130,14 @@ def test_feedback_that_the_job_refuses_is_unreadable_here_too(history, database)
     assert Queries(database).verdicts() == {"false": 1}
 
 
+def test_feedback_that_nothing_proves_is_unreadable_where_keys_are_trusted(database):
+    trust = FeedbackSettings(trusted_keys=("A" * 43 + "=",), sign_key_env="KEY")
+    History(database, TopicSettings(), trust).write([record(said(), 0, "feedback")], {})
+    [bad] = rows(database, unreadable)
+    assert "has no signature" in bad["reason"]
+    assert Queries(database).verdicts() == {}
+
+
 def test_an_update_in_a_later_batch_does_not_change_what_opened_the_incident(history, database):
     history.write(records(change()), {})
     later = change(state="updated", minute=3, contributions={"flow": 0.2, "heat": 0.8}, actual={"heat": 9.0})
@@ -164,6 +173,16 @@ def test_the_newest_feedback_of_a_person_counts(history, database):
     told = [said(by=by, verdict=verdict) for by, verdict in (("ann", "true"), ("bo", "true"), ("ann", "false"))]
     history.write([record(one, n, "feedback") for n, one in enumerate(told)], {})
     assert Queries(database).verdicts() == {"false": 1, "true": 1}
+
+
+def test_what_was_said_earlier_and_comes_again_replaces_nothing(history, database):
+    first, second = said(verdict="true", at="2026-11-22T10:00:00Z"), said(verdict="false", at="2026-11-22T11:00:00Z")
+    undone = said(verdict="undo", at="2026-11-22T12:00:00Z")
+    for n, one in enumerate((first, second, first, said(verdict="true"))):
+        history.write([record(one, n, "feedback")], {("feedback", 0): n})
+    assert Queries(database).verdicts() == {"false": 1}
+    history.write([record(one, 4 + n, "feedback") for n, one in enumerate((undone, second))], {("feedback", 0): 4})
+    assert Queries(database).verdicts() == {"undo": 1}
 
 
 def test_incidents_that_ended_long_ago_are_removed_with_all_that_belongs_to_them(history, database):

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from streamgauge.models.errors import ModelError
 from streamgauge.models.persistence import registry as registry_module
 from streamgauge.models.persistence.registry import Registry
@@ -214,6 +216,95 @@ def test_signatures_are_demanded_where_keys_are_trusted(folder, key, tmp_path):
     (tmp_path / "no.pem").write_text("no key")
     with pytest.raises(ModelError, match="openssl genpkey"):
         registry.publish(*FOREST, sign_key=tmp_path / "no.pem")
+
+
+@pytest.fixture
+def signing(url, key):
+    """A registry with three signed versions, and an alias that stood for 1 and stands for 3."""
+    path, public = key
+    registry = Registry(url, (public,), path)
+    for _ in range(3):
+        registry.publish(*FOREST)
+    registry.point("pumps", "live", 1, "ann", "first")
+    registry.point("pumps", "live", 3, "ann", "better")
+    return registry
+
+
+def trusting(registry):
+    """Another process that reads the same registry, and trusts the same keys."""
+    return Registry(registry.url, registry.trusted_keys)
+
+
+def file_of(registry, alias="live"):
+    return registry._path(f"pumps/aliases/{alias}.json")
+
+
+def test_a_signed_alias_moves_and_rolls_back_and_its_serial_number_grows(signing):
+    reader = trusting(signing)
+    assert reader.aliases("pumps") == {"live": 3}
+    assert signing.rollback("pumps", "live") == 1
+    assert reader.resolve("pumps", "live") == 1
+    serials = [one["serial"] for one in reader.history("pumps", "live")]
+    assert serials == sorted(set(serials), reverse=True)
+
+
+def test_an_alias_that_no_trusted_key_signed_is_refused_and_says_how_to_sign_it(signing):
+    Registry(signing.url).point("pumps", "live", 1, "mallory")
+    with pytest.raises(ModelError, match=r"'live' .* is not signed .* promote pumps 1 --to live --sign-key KEY"):
+        trusting(signing).resolve("pumps", "live")
+    with pytest.raises(ModelError, match=r"the alias 'live' of pumps must be signed.*--sign-key"):
+        trusting(signing).point("pumps", "live", 3)
+    with pytest.raises(ModelError, match=r"a version of pumps must be signed.*--sign-key"):
+        trusting(signing).publish(*FOREST)
+    signing.point("pumps", "live", 2)
+    assert trusting(signing).resolve("pumps", "live") == 2
+    assert [one["version"] for one in signing.history("pumps", "live")] == [2, 3, 1]
+
+
+def test_an_older_alias_that_somebody_puts_back_is_refused_by_who_saw_the_newer_one(signing):
+    reader, fs = trusting(signing), signing._fs
+    before = fs.cat_file(file_of(signing))
+    signing.point("pumps", "live", 2)
+    assert reader.resolve("pumps", "live") == 2
+    fs.pipe_file(file_of(signing), before)
+    with pytest.raises(ModelError, match=r"serial number \d+, but \d+ was seen before"):
+        reader.resolve("pumps", "live")
+    signing.point("pumps", "live", 1)  # a new one counts again, although the file with the largest number is lost
+    assert reader.resolve("pumps", "live") == 1
+
+
+CHANGES = {
+    "version": st.sampled_from([1, 2]),
+    "serial": st.integers(0, 2**62),
+    "at": st.text(max_size=5),
+    "by": st.text(max_size=5),
+    "why": st.text(max_size=5),
+    "key": st.text(max_size=5),
+    "signature": st.text(max_size=5),
+}
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data(), name=st.sampled_from(sorted(CHANGES)))
+def test_no_change_of_a_signed_alias_is_believed(signing, data, name):
+    fs, path = signing._fs, file_of(signing)
+    whole = fs.cat_file(path)
+    entries = json.loads(whole)
+    value = data.draw(CHANGES[name].filter(lambda value: value != entries[0][name]))
+    fs.pipe_file(path, json.dumps([entries[0] | {name: value}, *entries[1:]]).encode())
+    try:
+        with pytest.raises(ModelError, match="is not signed"):
+            trusting(signing).resolve("pumps", "live")
+    finally:
+        fs.pipe_file(path, whole)
+
+
+def test_an_entry_of_another_alias_or_model_is_not_believed(signing):
+    signing.point("pumps", "candidate", 2)
+    fs = signing._fs
+    fs.pipe_file(file_of(signing), fs.cat_file(file_of(signing, "candidate")))
+    with pytest.raises(ModelError, match="is not signed"):
+        trusting(signing).resolve("pumps", "live")
 
 
 def test_a_registry_that_cannot_be_opened_is_named():

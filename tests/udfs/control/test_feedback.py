@@ -118,7 +118,7 @@ def test_only_the_newest_feedback_of_each_person_on_each_alert_counts(messages):
     ("text", "error"),
     [
         ('{"alert_id": "a"}', "feedback: entity: Field required"),
-        (MESSAGE % '"maybe"', "verdict: Input should be 'true', 'false' or 'ignore'"),
+        (MESSAGE % '"maybe"', "verdict: Input should be 'true', 'false', 'ignore' or 'undo'"),
         (MESSAGE % '"ignore"', "a time goes with the verdict ignore"),
         (MESSAGE % '"ignore","until":"2026-01-01T00:00:00"', "it needs a zone"),
         ("nonsense", "feedback: message: Invalid JSON"),

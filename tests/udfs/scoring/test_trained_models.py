@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from streamgauge.models.detectors.network.imported_network import ImportedNetwork
 from streamgauge.models.errors import ModelError, SettingsError
 from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.persistence.signature import public_text
 from streamgauge.models.training.candidate import Past, candidate_of, make_candidate
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import parse
+from streamgauge.udfs.pipeline.task import Job, Task
 from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import ModelsSettings, PipelineSettings
+from streamgauge.udfs.settings.topics import EventTopics
 
 from tests.onnx_networks import distance
 from tests.streams import SMALL, Run, batch, stream
@@ -313,3 +320,102 @@ def test_a_first_seen_category_is_an_anomaly_whose_alert_names_the_text_field():
     run = Run(chosen).feed(batch(events), [100, 555])
     [data] = [json.loads(text)["data"] for _, text in run.alerts if json.loads(text)["data"]["state"] == "opened"]
     assert (data["source"]["offset"], data["actual"]["country"], data["contributions"]["country"]) == (550, "ng", 1.0)
+
+
+# ---- signed aliases ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def signing(registry, tmp_path):
+    """A copy of the registry whose versions 1 and 2 of the forest, and the alias `live`, are signed."""
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    own = Registry(str(tmp_path / "signed"), (public_text(key),), tmp_path / "key.pem")
+    for version in (1, 2):
+        folder = Path(registry.url) / "forest" / "files"
+        manifest = registry.manifest("forest", version)
+        files = {file: (folder / digest).read_bytes() for file, digest in manifest.variants["full"].files.items()}
+        own.publish(manifest, {"full": (files, {})})
+    own.point("forest", "live", 1)
+    return own
+
+
+def alias_file(registry):
+    return Path(registry.url) / "forest" / "aliases" / "live.json"
+
+
+def signed_settings(registry):
+    models = {"registry": registry.url, "trusted_keys": list(registry.trusted_keys), "use": {"forest": {}}}
+    return PipelineSettings.model_validate(SMALL.model_dump() | {"models": models})
+
+
+def test_an_older_alias_that_was_put_back_is_not_used_after_a_restart(signing, caplog):
+    old = alias_file(signing).read_bytes()
+    signing.point("forest", "live", 2)
+    raw, chosen = stream(), signed_settings(signing)
+    first = Run(chosen).feed(raw.take(np.arange(200)))
+    assert first.shard.models.versions == {"forest": "2"}
+    alias_file(signing).write_bytes(old)
+    again = Run(chosen, first.saved)
+    assert "the alias 'live' has the serial number" in caplog.text
+    assert again.shard.models.versions == {"forest": "2"}
+    rest = raw.take(np.arange(200, 400))
+    assert again.feed(rest).alerts == first.feed(rest).alerts[-len(again.alerts) :]
+    third = Run(chosen, again.saved)  # the memory is saved again
+    assert third.shard.models.versions == {"forest": "2"}
+
+
+def test_a_message_that_follows_an_alias_that_was_put_back_is_refused(signing):
+    old = alias_file(signing).read_bytes()
+    signing.point("forest", "live", 2)
+    shard = Run(signed_settings(signing)).shard
+    alias_file(signing).write_bytes(old)
+    with pytest.raises(
+        ModelError, match=r"forest: the alias 'live' has the serial number \d+, but \d+ was seen before"
+    ):
+        shard.apply(version_message(1))
+    assert shard.models.versions == {"forest": "2"}
+    signing.point("forest", "live", 1)
+    shard.apply(version_message(1))
+    assert shard.models.versions == {"forest": "1"}
+
+
+def test_a_job_does_not_start_with_an_alias_that_nobody_signed(signing):
+    Registry(signing.url).point("forest", "live", 2)
+    with pytest.raises(ModelError, match=r"'live' .* is not signed"):
+        Run(signed_settings(signing))
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=15)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9), st.integers(1, 2)), min_size=1, max_size=8))
+def test_whatever_older_aliases_are_put_back_the_job_uses_the_newest_that_it_has_seen(signing, steps):
+    """Each step either moves the alias, or puts an older one back; then the job starts anew from its state."""
+    saved, texts, newest = {}, [], 1
+    for put_back, which, version in steps:
+        if put_back and texts:
+            alias_file(signing).write_bytes(texts[which % len(texts)])
+        else:
+            signing.point("forest", "live", version)
+            texts.append(alias_file(signing).read_bytes())
+            newest = version
+        run = Run(signed_settings(signing), saved)
+        run.feed(batch([{"entity": "a", "f0": 1.0}], offset=len(texts)))
+        saved = run.saved
+        assert run.shard.models.versions == {"forest": str(newest)}
+
+
+def test_no_shard_of_a_task_takes_an_old_version_that_a_message_on_the_topic_names(signing):
+    """Such a message is there if a trainer was started after the older alias was put back, and told the jobs what it names."""
+    old = alias_file(signing).read_bytes()
+    signing.point("forest", "live", 2)
+    job = Job(signed_settings(signing), EventTopics(), "feedback", "job", True)
+    first, saved = Task(job), {}
+    for shard in (0, 1):
+        saved[shard] = first.process(shard, batch([{"entity": "a", "f0": 1.0}], shard), {}).writes
+    alias_file(signing).write_bytes(old)
+    again, message = Task(job), version_message(1).model_dump_json()
+    assert again.hear("control", 0, message).dead_letter is None  # nothing that was seen is known yet
+    for shard in (0, 1):
+        result = again.process(shard, batch([{"entity": "a", "f0": 1.0}], shard, offset=1), saved[shard])
+        assert result.dead_letters == []
+        assert again.models.versions == {"forest": "2"}
