@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select, update
-from streamgauge.jobs.service.database import insert_into, or_update
+from sqlalchemy import Connection, Engine, Insert, delete, select, update
+from streamgauge.jobs.service.database import insert_into, insert_rows, or_update
 from streamgauge.jobs.service.messages import (
     Record,
     Row,
@@ -87,13 +88,10 @@ class History:
                 self._move(connection, place, expected.get(place, 0), after)
             for name, table in (("notices", notices), ("unreadable", unreadable)):
                 if rows[name]:
-                    connection.execute(insert_into(self._engine, table).on_conflict_do_nothing(), rows[name])
+                    insert_rows(connection, table, rows[name], lambda insert: insert.on_conflict_do_nothing())
             if rows["feedback"]:
                 newest = {(row["alert_id"], row["by"]): row for row in rows["feedback"]}
-                statement = or_update(
-                    insert_into(self._engine, feedback), ("alert_id", "by"), ("verdict", "time", "data")
-                )
-                connection.execute(statement, list(newest.values()))
+                insert_rows(connection, feedback, list(newest.values()), _newest_verdict)
             return self._write_changes(connection, rows["changes"])
 
     def _row(self, record: Record) -> tuple[str, Row]:
@@ -130,18 +128,16 @@ class History:
         if not rows:
             return 0
         each = {row["event_id"]: row for row in rows}
-        add = insert_into(self._engine, changes).on_conflict_do_nothing().returning(changes.c.event_id)
         columns = [column.name for column in changes.c if column.name != "number"]
-        added = set(connection.scalars(add, [{name: row[name] for name in columns} for row in each.values()]))
+        given = [{name: row[name] for name in columns} for row in each.values()]
+        added = set(insert_rows(connection, changes, given, _new_change).scalars())
         if not added:
             return 0
         of: dict[str, Row] = {}
         for row in (row for event_id, row in each.items() if event_id in added):
             before = of.get(row["alert_id"])
             of[row["alert_id"]] = incident_of(row, row["data"] if before is None else before["first"])
-        kept = ("alert_id", "entity", "kind", "opened", "field", "first")
-        moved = [column.name for column in incidents.c if column.name not in kept]
-        connection.execute(or_update(insert_into(self._engine, incidents), ("alert_id",), moved), list(of.values()))
+        insert_rows(connection, incidents, list(of.values()), _moved_incident)
         return len(added)
 
     def forget(self, before: int) -> int:
@@ -165,3 +161,16 @@ class History:
             connection.execute(delete(notices).where(notices.c.arrived < before))
             connection.execute(delete(refusals).where(refusals.c.time < before))
             return int(connection.execute(delete(incidents).where(ended)).rowcount)
+
+
+def _new_change(insert: Any) -> Any:
+    return insert.on_conflict_do_nothing().returning(changes.c.event_id)
+
+
+def _moved_incident(insert: Any) -> Insert:
+    kept = ("alert_id", "entity", "kind", "opened", "field", "first")
+    return or_update(insert, ("alert_id",), [column.name for column in incidents.c if column.name not in kept])
+
+
+def _newest_verdict(insert: Any) -> Insert:
+    return or_update(insert, ("alert_id", "by"), ("verdict", "time", "data"))
