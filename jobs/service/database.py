@@ -128,7 +128,11 @@ def or_update(statement: Any, keys: Iterable[str], columns: Iterable[str]) -> In
 
 
 def insert_rows(
-    connection: Connection, table: Table, rows: Sequence[dict[str, Any]], finish: Callable[[Any], Insert]
+    connection: Connection,
+    table: Table,
+    rows: Sequence[dict[str, Any]],
+    finish: Callable[[Any], Insert] | None = None,
+    unless: Sequence[str] = (),
 ) -> Result[Any]:
     """Insert many rows in their order.
 
@@ -140,13 +144,22 @@ def insert_rows(
     table : Table
     rows : sequence of dict
         At least one; all have the same keys.
-    finish : callable
+    finish : callable, optional
         Adds to the INSERT what is to happen where a row is there already, and what is returned.
+    unless : sequence of str
+        Columns. A row is left out if the table has one with the same values in these. A constraint cannot do this in a partitioned table.
     """
-    if connection.dialect.name != "postgresql":
-        return connection.execute(finish(sqlite.insert(table)), rows)
-    columns = [column(name, table.c[name].type) for name in rows[0]]
-    text = cast(bindparam("rows", _json(rows), Text), JSON)
-    given = func.json_to_recordset(text).table_valued(*columns, name="given").render_derived(with_types=True)
-    chosen = select(*(given.c[name] for name in rows[0]))
-    return connection.execute(finish(postgresql.insert(table).from_select(list(rows[0]), chosen)))
+    names, types = list(rows[0]), {name: table.c[name].type for name in rows[0]}
+    given: dict[str, Any] = {name: bindparam(name, type_=types[name]) for name in names}
+    insert: Any = insert_into(connection.engine, table)
+    values: Any = rows
+    if connection.dialect.name == "postgresql":
+        text = cast(bindparam("rows", _json(rows), Text), JSON)
+        columns = [column(name, types[name]) for name in names]
+        given = func.json_to_recordset(text).table_valued(*columns, name="given").render_derived(with_types=True).c
+        values = {}
+    if connection.dialect.name == "postgresql" or unless:
+        chosen = select(*(given[name] for name in names))
+        same = [table.c[name] == given[name] for name in unless]
+        insert = insert.from_select(names, chosen.where(~select(1).where(*same).exists()) if unless else chosen)
+    return connection.execute(insert if finish is None else finish(insert), values)

@@ -15,13 +15,16 @@ from streamgauge.jobs.service.messages import (
     feedback_of,
     incident_of,
     notice_of,
+    score_of,
     unreadable_of,
 )
+from streamgauge.jobs.service.scores import forget_scores, write_scores
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, offsets, refusals, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.udfs.incidents.kinds import ENDED
 
 Place = tuple[str, int]  # a topic and a partition
+WEEK = 604_800_000  # milliseconds
 _WRITER = 7307002  # number of PostgreSQL's lock that orders the numbers of changes
 
 
@@ -36,14 +39,17 @@ class History:
     ----------
     engine : Engine
     topics : TopicSettings
+    keep_scores : int
+        Milliseconds for which scores of events are kept after their arrival.
     """
 
-    def __init__(self, engine: Engine, topics: TopicSettings) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, topics: TopicSettings, keep_scores: int = WEEK) -> None:
+        self._engine, self._keep_scores = engine, keep_scores
         self._rows_of = {
             topics.alerts: ("changes", change_of),
             topics.notices: ("notices", notice_of),
             topics.feedback: ("feedback", feedback_of),
+            topics.scores: ("scores", score_of),
         }
 
     def positions(self) -> dict[Place, int]:
@@ -75,7 +81,7 @@ class History:
         sqlalchemy.exc.SQLAlchemyError
             The database failed. Nothing was written.
         """
-        rows: dict[str, list[Row]] = {"changes": [], "notices": [], "feedback": [], "unreadable": []}
+        rows: dict[str, list[Row]] = {"changes": [], "notices": [], "feedback": [], "scores": [], "unreadable": []}
         for record in records:
             if record.value is not None:
                 name, row = self._row(record)
@@ -92,6 +98,7 @@ class History:
             if rows["feedback"]:
                 newest = {(row["alert_id"], row["by"]): row for row in rows["feedback"]}
                 insert_rows(connection, feedback, list(newest.values()), _newest_verdict)
+            write_scores(connection, rows["scores"], self._keep_scores)
             return self._write_changes(connection, rows["changes"])
 
     def _row(self, record: Record) -> tuple[str, Row]:
@@ -161,6 +168,10 @@ class History:
             connection.execute(delete(notices).where(notices.c.arrived < before))
             connection.execute(delete(refusals).where(refusals.c.time < before))
             return int(connection.execute(delete(incidents).where(ended)).rowcount)
+
+    def forget_scores(self, now: int) -> None:
+        """Remove the scores of the days that are not kept any more; `now` is in milliseconds since 1970."""
+        forget_scores(self._engine, now - self._keep_scores)
 
 
 def _new_change(insert: Any) -> Any:

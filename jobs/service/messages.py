@@ -12,10 +12,13 @@ from pydantic import BaseModel, Field, ValidationError
 from streamgauge.jobs.service import notices
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.feedback import parse_feedback
+from streamgauge.udfs.events.entity import MAX_ENTITY
+from streamgauge.udfs.events.records import WHOLE
 from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.incidents.kinds import SEVERITIES
 
 LONGEST = 400  # characters of a name in an index: three times as many bytes, and PostgreSQL allows 2,700
+LATEST = 253_402_300_799_000  # milliseconds: the last second of the year 9999
 SHOWN = 200  # characters of an unreadable record that are kept
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Row = dict[str, Any]
@@ -87,6 +90,25 @@ class _Alert(BaseModel):
     group: _Group | None = None
 
 
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Time = Annotated[int, msgspec.Meta(ge=-LATEST, le=LATEST)]
+_Natural = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+_Small = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
+
+
+class _Scored(msgspec.Struct):
+    """What is kept of the score of an event."""
+
+    topic: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
+    partition: _Small
+    offset: _Natural
+    entity: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ENTITY)]
+    time: _Time
+    score: _Share | None
+    tail_probability: _Share | None
+    place: _Small | None = None
+
+
 class _Envelope(BaseModel):
     id: Name
     type: Name | None = None
@@ -149,6 +171,22 @@ def notice_of(record: Record) -> Row:
         raise UnreadableError(_reason(error)) from error
     row = {"event_id": envelope.id, "type": envelope.type, "time": time}
     return row | {"arrived": record.timestamp, "data": envelope.data}
+
+
+def score_of(record: Record) -> Row:
+    """The row of `scores` for the score of an event.
+
+    Raises
+    ------
+    UnreadableError
+    """
+    try:
+        scored = msgspec.json.decode(record.value or b"", type=_Scored)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(_reason(error)) from error
+    row = {name: clean(getattr(scored, name)) for name in ("topic", "entity")}
+    row |= {name: getattr(scored, name) for name in ("partition", "offset", "time", "score", "tail_probability")}
+    return row | {"place": WHOLE if scored.place is None else scored.place, "arrived": record.timestamp}
 
 
 def feedback_of(record: Record) -> Row:

@@ -13,9 +13,11 @@ from streamgauge.jobs.service.models import Model, models
 from streamgauge.jobs.service.notices import Report
 from streamgauge.jobs.service.outbox import states
 from streamgauge.jobs.service.quality import Quality, newest_reports, quality
+from streamgauge.jobs.service.scores import Curve, around, of_entity
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, unreadable
 from streamgauge.jobs.settings.loading import RetrainSettings
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.incidents.kinds import ENDED, OPEN, SEVERITIES
 
 MOST = 500  # rows in one answer
@@ -214,6 +216,17 @@ class Queries:
         query = select(feedback.c.data).join(incidents, incidents.c.alert_id == feedback.c.alert_id)
         with self._engine.connect() as connection:
             return list(connection.scalars(query.where(incidents.c.entity == entity)))
+
+    def scores(self, entity: str, since: int | None = None, until: int | None = None) -> Curve:
+        """The newest scores of an entity; see `scores.of_entity`."""
+        return of_entity(self._engine, entity, since, until)
+
+    def scores_around(self, incident: dict[str, Any]) -> Curve:
+        """The scores around an incident, as `incident` gives it."""
+        began, ended = (
+            epoch_milliseconds(incident[of]["window"][edge]) for of, edge in (("first", "from"), ("last", "to"))
+        )
+        return around(self._engine, incident["entity"], began, ended)
 
     def groups(self) -> Groups:
         """Which incidents belong together."""
