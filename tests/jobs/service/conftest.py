@@ -14,7 +14,6 @@ from streamgauge.jobs.settings.kafka import TopicSettings
 
 from tests.jobs.service.postgresql_server import PostgreSqlServer
 
-
 TIMESCALE = "-c shared_preload_libraries=timescaledb -c timescaledb.telemetry_level=off"
 
 

@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import make_url, text
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import WEEK, History
-from streamgauge.jobs.service.queries import Queries
+from streamgauge.jobs.service.queries import Queries, span_of
 from streamgauge.jobs.service.scores import BUCKETS, DAY, score_at
 from streamgauge.jobs.service.tables import metadata, scores, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
@@ -34,7 +34,11 @@ def kind(request):
 def score(offset=0, entity="pump-1", moment=START, value=0.5, **more):
     """A record of the topic of scores, as the job writes it."""
     data = {"topic": "events", "partition": 0, "offset": offset, "entity": entity, "time": moment, "score": value}
-    return data | {"tail_probability": 0.1, "disagreement": 0.0, "interval": [0.4, 0.6], "detectors": {"levels": 0.1}} | more
+    return (
+        data
+        | {"tail_probability": 0.1, "disagreement": 0.0, "interval": [0.4, 0.6], "detectors": {"levels": 0.1}}
+        | more
+    )
 
 
 def arriving(values, begin=0, arrived=NOON):
@@ -53,15 +57,29 @@ def test_scores_are_kept_with_the_place_of_their_event_and_the_offset_after_them
     unjudged = score(2, value=None, tail_probability=None, interval=None, unjudged=True)
     history.write(arriving([score(1), unjudged, score(3, place=0), score(3, place=1)]), {})
     found = rows(database, scores)
-    assert [(row["offset"], row["place"], row["score"]) for row in found] == [(1, -1, 0.5), (2, -1, None), (3, 0, 0.5), (3, 1, 0.5)]
-    assert (found[0]["topic"], found[0]["entity"], found[0]["time"], found[0]["tail_probability"]) == ("events", "pump-1", START, 0.1)
+    assert [(row["offset"], row["place"], row["score"]) for row in found] == [
+        (1, -1, 0.5),
+        (2, -1, None),
+        (3, 0, 0.5),
+        (3, 1, 0.5),
+    ]
+    assert (found[0]["topic"], found[0]["entity"], found[0]["time"], found[0]["tail_probability"]) == (
+        "events",
+        "pump-1",
+        START,
+        0.1,
+    )
     assert history.positions() == {("scores", 0): 4}
 
 
 def test_an_event_that_is_scored_again_is_there_once_also_if_that_is_a_day_later(history, database):
     history.write(arriving([score(1), score(2), score(1)]), {})
     history.write(arriving([score(2), score(3)], begin=3, arrived=NOON + DAY // 2), {("scores", 0): 3})
-    assert [(row["offset"], row["arrived"]) for row in rows(database, scores)] == [(1, NOON), (2, NOON), (3, NOON + DAY // 2)]
+    assert [(row["offset"], row["arrived"]) for row in rows(database, scores)] == [
+        (1, NOON),
+        (2, NOON),
+        (3, NOON + DAY // 2),
+    ]
 
 
 def test_a_day_is_removed_as_a_whole_when_it_is_over(history, database):
@@ -133,7 +151,7 @@ def test_the_curve_of_an_entity_is_in_order_of_event_times_and_keeps_its_peaks(h
 def test_the_curve_around_an_incident_has_the_threshold_of_the_entity(history, database):
     history.write(arriving([score(n, moment=START + 1000 * n) for n in range(200)]), {})
     history.write(records(change("a1"), change("a1", "resolved", 1)), {})
-    curve = Queries(database).scores_around(Queries(database).incident("a1"))
+    curve = Queries(database).scores_around("pump-1", *span_of(Queries(database).incident("a1")))
     assert (len(curve.rows), curve.threshold, curve.whole) == (200, 1e-4, True)
 
 
