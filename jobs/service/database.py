@@ -150,7 +150,7 @@ def insert_rows(
         Columns. A row is left out if the table has one with the same values in these. A constraint cannot do this in a partitioned table.
     """
     names, types = list(rows[0]), {name: table.c[name].type for name in rows[0]}
-    given: dict[str, Any] = {name: bindparam(name, type_=types[name]) for name in names}
+    given: Any = {name: bindparam(name, type_=types[name]) for name in names}
     insert: Any = insert_into(connection.engine, table)
     values: Any = rows
     if connection.dialect.name == "postgresql":

@@ -153,7 +153,7 @@ def _by_partition(connection: Connection) -> bool:
     """Whether the table has PostgreSQL's own partitions."""
     if connection.dialect.name != "postgresql":
         return False
-    return connection.scalar(text("SELECT relkind FROM pg_class WHERE oid = 'scores'::regclass")) == "p"
+    return bool(connection.scalar(text("SELECT relkind = 'p' FROM pg_class WHERE oid = 'scores'::regclass")))
 
 
 def _partition(day: int) -> str:

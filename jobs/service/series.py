@@ -160,7 +160,7 @@ def svg_of_scores(curve: Curve, marked: tuple[int, int] | None = None) -> str:
     marked : (int, int), optional
         Event times between which an incident was, milliseconds since 1970.
     """
-    points = [(row["time"], row["score"]) for row in curve.rows if row["score"] is not None]
+    points: list[tuple[int, float]] = [(row["time"], row["score"]) for row in curve.rows if row["score"] is not None]
     first, last = points[0][0], max(points[-1][0], points[0][0] + 1)
 
     def x(time: int) -> float:

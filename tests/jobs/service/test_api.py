@@ -16,10 +16,10 @@ from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.events.time import rfc3339
 
-from tests.jobs.service.made import START, change, records
+from tests.jobs.service.made import START, change, records, score
 from tests.jobs.service.receiver import Receiver
 from tests.jobs.service.telling import SECRET, until
-from tests.jobs.service.test_scores import arriving, score
+from tests.jobs.service.test_scores import arriving
 
 HERE = "http://127.0.0.1:8080"
 

@@ -10,10 +10,10 @@ from streamgauge.jobs.service.access import Access, Caller
 from streamgauge.jobs.service.app import application
 from streamgauge.jobs.service.outbox import Lease, Outbox
 
-from tests.jobs.service.made import START, change, record, records, said
+from tests.jobs.service.made import START, change, record, records, said, score
 from tests.jobs.service.telling import webhooks
 from tests.jobs.service.test_api import HERE, settings
-from tests.jobs.service.test_scores import arriving, score
+from tests.jobs.service.test_scores import arriving
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from streamgauge.jobs.service.tables import metadata, scores, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.udfs.output.alert import score_of
 
-from tests.jobs.service.made import START, change, record, records
+from tests.jobs.service.made import START, change, record, records, score
 from tests.jobs.service.test_history import rows
 
 NOON = int(time.time() * 1000) // DAY * DAY - DAY // 2  # of the day before, so that no test runs over midnight
@@ -29,16 +29,6 @@ NOON = int(time.time() * 1000) // DAY * DAY - DAY // 2  # of the day before, so 
 def kind(request):
     """Also a database with TimescaleDB, which keeps the days in its own way."""
     return request.param
-
-
-def score(offset=0, entity="pump-1", moment=START, value=0.5, **more):
-    """A record of the topic of scores, as the job writes it."""
-    data = {"topic": "events", "partition": 0, "offset": offset, "entity": entity, "time": moment, "score": value}
-    return (
-        data
-        | {"tail_probability": 0.1, "disagreement": 0.0, "interval": [0.4, 0.6], "detectors": {"levels": 0.1}}
-        | more
-    )
 
 
 def arriving(values, begin=0, arrived=NOON):
