@@ -11,7 +11,6 @@ import msgspec
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import (
-    JSON,
     Connection,
     Engine,
     Insert,
@@ -154,9 +153,9 @@ def insert_rows(
     insert: Any = insert_into(connection.engine, table)
     values: Any = rows
     if connection.dialect.name == "postgresql":
-        text = cast(bindparam("rows", _json(rows), Text), JSON)
+        text = cast(bindparam("rows", _json(rows), Text), postgresql.JSONB)
         columns = [column(name, types[name]) for name in names]
-        given = func.json_to_recordset(text).table_valued(*columns, name="given").render_derived(with_types=True).c
+        given = func.jsonb_to_recordset(text).table_valued(*columns, name="given").render_derived(with_types=True).c
         values = {}
     if connection.dialect.name == "postgresql" or unless:
         chosen = select(*(given[name] for name in names))
