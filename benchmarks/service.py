@@ -1,4 +1,4 @@
-"""How much the service takes: changes a second into the history, lists of a long history, and open pages that are told of an incident.
+"""How much the service takes: changes and scores a second into the history, lists of a long history, and pages that are told of an incident.
 
 The history is a new one: by default in a file of SQLite, else in an empty database that `--database` names. Kafka is not needed: records
 are written as the service writes what it has read.
@@ -12,6 +12,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -29,10 +30,11 @@ from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.kinds import SEVERITIES
 
 from benchmarks.common import finish, say
-from tests.jobs.service.made import START, change, records
+from tests.jobs.service.made import START, change, records, score
 
 STATES = ("opened", "updated", "resolved")
 MOST = 2_000  # records that the service takes from Kafka at a time
+SCORES = 20_000  # of a run
 ENTITIES = 20_000
 LOOKS = 50  # of each list
 WAIT = 60.0  # seconds for all pages
@@ -70,6 +72,11 @@ class Writer:
         return written, seconds
 
 
+def spread(found: list[float]) -> dict[str, float]:
+    """The least, the median and the most of several runs."""
+    return {"min": min(found), "median": median(found), "max": max(found)}
+
+
 def rates(writer: Writer, runs: int, incidents: int) -> tuple[list[float], int]:
     """Changes a second of several runs, and the number of incidents written."""
     found = []
@@ -79,6 +86,22 @@ def rates(writer: Writer, runs: int, incidents: int) -> tuple[list[float], int]:
         found.append(written / seconds)
         say(f"run {run}: {found[-1]:,.0f} changes/s")
     return found, runs * incidents
+
+
+def score_rates(history: History, runs: int) -> list[float]:
+    """Scores a second of several runs; they arrive now, because older ones are not kept."""
+    found, arrived = [], int(time.time() * 1000)
+    for first in range(0, runs * SCORES, SCORES):
+        seconds = 0.0
+        for begin in range(first, first + SCORES, MOST):
+            values = [score(n, f"entity-{n % ENTITIES}", START + n) for n in range(begin, begin + MOST)]
+            batch = [replace(one, timestamp=arrived) for one in records(*values, begin=begin, topic="scores")]
+            began = time.perf_counter()
+            history.write(batch, {("scores", 0): begin})
+            seconds += time.perf_counter() - began
+        found.append(SCORES / seconds)
+        say(f"{found[-1]:,.0f} scores/s")
+    return found
 
 
 def lists(queries: Queries) -> dict[str, dict[str, float]]:
@@ -155,13 +178,15 @@ def main() -> None:
         migrate(engine)
         if Queries(engine).last_change():
             raise InputError("--database names a history with incidents; the benchmark needs an empty one")
-        writer = Writer(History(engine, TopicSettings()))
+        history = History(engine, TopicSettings())
+        writer = Writer(history)
         found, begun = rates(writer, chosen.runs, 10_000)
         say(f"writing {chosen.incidents:,} incidents")
         writer.write(message(n, "resolved" if n % 100 else "opened") for n in range(begun, chosen.incidents))
         figures = {
             "database": engine.dialect.name,
-            "changes_per_s": {"min": min(found), "median": median(found), "max": max(found)},
+            "changes_per_s": spread(found),
+            "scores_per_s": spread(score_rates(history, chosen.runs)),
             "incidents": chosen.incidents,
             "lists_ms": lists(Queries(engine)),
         }

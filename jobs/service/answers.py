@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
+from streamgauge.jobs.service.scores import Curve
+from streamgauge.udfs.events.records import WHOLE as WHOLE_RECORD
 from streamgauge.udfs.incidents.kinds import ENDED
 
 Severity = Literal["low", "medium", "high", "critical"]
@@ -130,6 +132,29 @@ class Scores(BaseModel):
     warm: bool = Field(description="Whether these are all that it learns at its start.")
 
 
+class EventScore(BaseModel):
+    """The score of an event."""
+
+    time: datetime = Field(description="Of the event.")
+    score: float | None = Field(description="0 to 1; null if the event could not be judged.")
+    tail_probability: float | None = Field(description="How rare an event this strange is.")
+    topic: str = Field(description="Topic of the event; partition and offset are its place there.")
+    partition: int
+    offset: int
+    place: int | None = Field(description="Place in its record; null if that holds no other event.")
+
+
+class EntityScores(BaseModel):
+    """Scores of the events of an entity, in the order of their times."""
+
+    entity: str
+    threshold: float | None = Field(
+        description="Tail probability at or below which an event is anomalous, as the newest alert of the entity says."
+    )
+    whole: bool = Field(description="False if only the newest 20,000 were looked at.")
+    scores: list[EventScore] = Field(description="Of more than 800, the smallest and the largest of 400 parts.")
+
+
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 
@@ -153,6 +178,19 @@ def whole_incident_of(row: dict[str, Any]) -> WholeIncident:
     ]
     similar = [incident_of(one) for one in row["similar"]]
     return WholeIncident(**_incident(row), changes=changes, feedback=said, similar=similar)
+
+
+def entity_scores_of(entity: str, curve: Curve) -> EntityScores:
+    """The answer for the scores of an entity."""
+    found = [
+        EventScore(
+            **{name: row[name] for name in ("score", "tail_probability", "topic", "partition", "offset")},
+            time=moment(row["time"]),
+            place=None if row["place"] == WHOLE_RECORD else row["place"],
+        )
+        for row in curve.rows
+    ]
+    return EntityScores(entity=entity, threshold=curve.threshold, whole=curve.whole, scores=found)
 
 
 def moment(milliseconds: int) -> datetime:

@@ -16,6 +16,7 @@ from streamgauge.jobs.kafka.topics import send_feedback
 from streamgauge.jobs.service.access import SCOPES, Access, Caller, RefusedError
 from streamgauge.jobs.service.answers import (
     Entity,
+    EntityScores,
     Incidents,
     Notice,
     Plain,
@@ -23,6 +24,7 @@ from streamgauge.jobs.service.answers import (
     Severity,
     Verdict,
     WholeIncident,
+    entity_scores_of,
     incident_of,
     moment,
     whole_incident_of,
@@ -76,6 +78,14 @@ class Asked(BaseModel, extra="forbid"):
         return Filter(self.state, self.entity, self.kind, self.severity, *times)
 
 
+class AskedScores(BaseModel, extra="forbid"):
+    """Which scores to list."""
+
+    entity: Plain
+    since: datetime | None = Field(None, description="Of events at or after this time.")
+    until: datetime | None = Field(None, description="Of events before this time.")
+
+
 class AskedNotices(BaseModel, extra="forbid"):
     """Which messages of the job to list."""
 
@@ -121,6 +131,13 @@ class Parts:
     open_to_all: bool
     scoring: Scoring | None = None
     recent: Recent = field(default_factory=lambda: Recent(KEPT))
+
+    @property
+    def why_no_scores(self) -> str:
+        """Why there may be no scores of an entity."""
+        if self.settings.output.scores == "none":
+            return "output.scores is none; sampled or all turns it on"
+        return "none arrived in the time of service.scores_keep"
 
     def caller(self, request: Request) -> Caller | None:
         """Who sent a request; None if the request names nobody.
@@ -292,6 +309,15 @@ def entity(name: str, parts: PartsOf) -> Entity:
     if found is None:
         raise HTTPException(404, f"there is no incident of the entity {name!r} in the history")
     return Entity(**found | {"first": moment(found["first"]), "last": moment(found["last"])})
+
+
+@router.get("/scores", dependencies=[READS], responses=NOT_FOUND)
+def scores(asked: Annotated[AskedScores, Query()], parts: PartsOf) -> EntityScores:
+    """The newest scores of an entity, if the job writes scores and the service keeps them (`output.scores`)."""
+    found = parts.queries.scores(asked.entity, _milliseconds(asked.since), _milliseconds(asked.until))
+    if not found.rows:
+        raise HTTPException(404, f"there is no score of the entity {asked.entity!r}: {parts.why_no_scores}")
+    return entity_scores_of(asked.entity, found)
 
 
 @router.get("/notices", dependencies=[READS])

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, Insert, Table, create_engine, event, make_url
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Insert,
+    Result,
+    Table,
+    Text,
+    bindparam,
+    cast,
+    column,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from streamgauge.models.errors import ClusterError, SettingsError
@@ -39,12 +55,18 @@ def connect(url: str | None, home: Path) -> Engine:
         parsed = make_url(url or f"sqlite:///{home / FILE}")
         driver = DRIVERS[parsed.drivername.partition("+")[0]]
         options: dict[str, Any] = {"timeout" if driver == "sqlite" else "connect_timeout": WAIT}
-        engine = create_engine(parsed.set(drivername=driver), connect_args=options, pool_pre_ping=True)
+        engine = create_engine(
+            parsed.set(drivername=driver), connect_args=options, pool_pre_ping=True, json_serializer=_json
+        )
     except (ArgumentError, NoSuchModuleError, KeyError) as error:
         raise SettingsError(f"service.database: {allowed} (is hidden)") from error
     if driver == "sqlite":
         event.listen(engine, "connect", _prepare)
     return engine
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _prepare(connection: Any, _: Any) -> None:
@@ -102,3 +124,41 @@ def or_update(statement: Any, keys: Iterable[str], columns: Iterable[str]) -> In
         index_elements=list(keys), set_={name: statement.excluded[name] for name in columns}
     )
     return new
+
+
+def insert_rows(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[dict[str, Any]],
+    finish: Callable[[Any], Insert] | None = None,
+    unless: Sequence[str] = (),
+) -> Result[Any]:
+    """Insert many rows in their order.
+
+    PostgreSQL gets them as one JSON text, which it takes apart itself: one statement with one parameter, whatever the number of rows.
+
+    Parameters
+    ----------
+    connection : Connection
+    table : Table
+    rows : sequence of dict
+        At least one; all have the same keys.
+    finish : callable, optional
+        Adds to the INSERT what is to happen where a row is there already, and what is returned.
+    unless : sequence of str
+        Columns. A row is left out if the table has one with the same values in these. A constraint cannot do this in a partitioned table.
+    """
+    names, types = list(rows[0]), {name: table.c[name].type for name in rows[0]}
+    given: Any = {name: bindparam(name, type_=types[name]) for name in names}
+    insert: Any = insert_into(connection.engine, table)
+    values: Any = rows
+    if connection.dialect.name == "postgresql":
+        text = cast(bindparam("rows", _json(rows), Text), postgresql.JSONB)
+        columns = [column(name, types[name]) for name in names]
+        given = func.jsonb_to_recordset(text).table_valued(*columns, name="given").render_derived(with_types=True).c
+        values = {}
+    if connection.dialect.name == "postgresql" or unless:
+        chosen = select(*(given[name] for name in names))
+        same = [table.c[name] == given[name] for name in unless]
+        insert = insert.from_select(names, chosen.where(~select(1).where(*same).exists()) if unless else chosen)
+    return connection.execute(insert if finish is None else finish(insert), values)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select, update
-from streamgauge.jobs.service.database import insert_into, or_update
+from sqlalchemy import Connection, Engine, Insert, delete, select, update
+from streamgauge.jobs.service.database import insert_into, insert_rows, or_update
 from streamgauge.jobs.service.messages import (
     Record,
     Row,
@@ -16,8 +17,10 @@ from streamgauge.jobs.service.messages import (
     feedback_of,
     incident_of,
     notice_of,
+    score_of,
     unreadable_of,
 )
+from streamgauge.jobs.service.scores import forget_scores, write_scores
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, offsets, refusals, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.udfs.incidents.kinds import ENDED
@@ -25,6 +28,7 @@ from streamgauge.udfs.settings.feedback import FeedbackSettings
 
 Place = tuple[str, int]  # a topic and a partition
 NO_KEYS = FeedbackSettings()
+WEEK = 604_800_000  # milliseconds
 _WRITER = 7307002  # number of PostgreSQL's lock that orders the numbers of changes
 
 
@@ -41,14 +45,19 @@ class History:
     topics : TopicSettings
     trust : FeedbackSettings
         Feedback that nothing proves is unreadable.
+    keep_scores : int
+        Milliseconds for which scores of events are kept after their arrival.
     """
 
-    def __init__(self, engine: Engine, topics: TopicSettings, trust: FeedbackSettings = NO_KEYS) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: Engine, topics: TopicSettings, trust: FeedbackSettings = NO_KEYS, keep_scores: int = WEEK
+    ) -> None:
+        self._engine, self._keep_scores = engine, keep_scores
         self._rows_of: dict[str, tuple[str, Callable[[Record], Row]]] = {
             topics.alerts: ("changes", change_of),
             topics.notices: ("notices", notice_of),
             topics.feedback: ("feedback", functools.partial(feedback_of, trust=trust)),
+            topics.scores: ("scores", score_of),
         }
 
     def positions(self) -> dict[Place, int]:
@@ -80,7 +89,7 @@ class History:
         sqlalchemy.exc.SQLAlchemyError
             The database failed. Nothing was written.
         """
-        rows: dict[str, list[Row]] = {"changes": [], "notices": [], "feedback": [], "unreadable": []}
+        rows: dict[str, list[Row]] = {"changes": [], "notices": [], "feedback": [], "scores": [], "unreadable": []}
         for record in records:
             if record.value is not None:
                 name, row = self._row(record)
@@ -93,9 +102,10 @@ class History:
                 self._move(connection, place, expected.get(place, 0), after)
             for name, table in (("notices", notices), ("unreadable", unreadable)):
                 if rows[name]:
-                    connection.execute(insert_into(self._engine, table).on_conflict_do_nothing(), rows[name])
+                    insert_rows(connection, table, rows[name], lambda insert: insert.on_conflict_do_nothing())
             if rows["feedback"]:
                 self._write_feedback(connection, rows["feedback"])
+            write_scores(connection, rows["scores"], self._keep_scores)
             return self._write_changes(connection, rows["changes"])
 
     def _row(self, record: Record) -> tuple[str, Row]:
@@ -139,26 +149,23 @@ class History:
             if before is None or (at is not None and datetime.fromisoformat(at) > datetime.fromisoformat(before)):
                 newest[key], known[key] = row, row["data"]
         if newest:
-            statement = or_update(insert_into(self._engine, feedback), ("alert_id", "by"), ("verdict", "time", "data"))
-            connection.execute(statement, list(newest.values()))
+            insert_rows(connection, feedback, list(newest.values()), _newest_verdict)
 
     def _write_changes(self, connection: Connection, rows: list[Row]) -> int:
         """Add new changes, and move their incidents to the state after them."""
         if not rows:
             return 0
         each = {row["event_id"]: row for row in rows}
-        add = insert_into(self._engine, changes).on_conflict_do_nothing().returning(changes.c.event_id)
         columns = [column.name for column in changes.c if column.name != "number"]
-        added = set(connection.scalars(add, [{name: row[name] for name in columns} for row in each.values()]))
+        given = [{name: row[name] for name in columns} for row in each.values()]
+        added = set(insert_rows(connection, changes, given, _new_change).scalars())
         if not added:
             return 0
         of: dict[str, Row] = {}
         for row in (row for event_id, row in each.items() if event_id in added):
             before = of.get(row["alert_id"])
             of[row["alert_id"]] = incident_of(row, row["data"] if before is None else before["first"])
-        kept = ("alert_id", "entity", "kind", "opened", "field", "first")
-        moved = [column.name for column in incidents.c if column.name not in kept]
-        connection.execute(or_update(insert_into(self._engine, incidents), ("alert_id",), moved), list(of.values()))
+        insert_rows(connection, incidents, list(of.values()), _moved_incident)
         return len(added)
 
     def forget(self, before: int) -> int:
@@ -182,3 +189,20 @@ class History:
             connection.execute(delete(notices).where(notices.c.arrived < before))
             connection.execute(delete(refusals).where(refusals.c.time < before))
             return int(connection.execute(delete(incidents).where(ended)).rowcount)
+
+    def forget_scores(self, now: int) -> None:
+        """Remove the scores of the days that are not kept any more; `now` is in milliseconds since 1970."""
+        forget_scores(self._engine, now - self._keep_scores)
+
+
+def _new_change(insert: Any) -> Any:
+    return insert.on_conflict_do_nothing().returning(changes.c.event_id)
+
+
+def _moved_incident(insert: Any) -> Insert:
+    kept = ("alert_id", "entity", "kind", "opened", "field", "first")
+    return or_update(insert, ("alert_id",), [column.name for column in incidents.c if column.name not in kept])
+
+
+def _newest_verdict(insert: Any) -> Insert:
+    return or_update(insert, ("alert_id", "by"), ("verdict", "time", "data"))

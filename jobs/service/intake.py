@@ -24,6 +24,7 @@ from streamgauge.models.errors import ClusterError
 POLL = 200  # milliseconds
 MOST = 2_000  # records that are written in one transaction
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0  # seconds after a failure; each wait is twice the one before
+EVERY = 1.0  # seconds between two looks for the ends of the topics, while records come
 HOUR = 3_600.0
 TOO_LARGE = "54"  # class of PostgreSQL's error codes for values beyond its limits
 _log = structlog.get_logger()
@@ -59,7 +60,7 @@ class Status:
 
 @dataclass
 class Intake:
-    """Reads the topics of alerts, notices and feedback into the database.
+    """Reads the topics of alerts, notices and feedback into the database, and that of scores if the job writes scores.
 
     Parameters
     ----------
@@ -79,12 +80,13 @@ class Intake:
 
     def __post_init__(self) -> None:
         topics = self.settings.kafka.topics
-        self._topics = (topics.alerts, topics.notices, topics.feedback)
-        self._history = History(self.engine, topics, self.settings.feedback)
+        self._main = (topics.alerts, topics.notices, topics.feedback)
+        self._topics = self._main if self.settings.output.scores == "none" else (*self._main, topics.scores)
+        self._history = History(self.engine, topics, self.settings.feedback, self.settings.service.scores_keep)
         self.sight = Sight(self.settings.kafka)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
-        self._swept = 0.0
+        self._swept = self._looked = 0.0
 
     def start(self) -> None:
         """Begin to read."""
@@ -145,8 +147,10 @@ class Intake:
                 ]
                 if records:
                     self.write(records, positions)
-                ends = consumer.end_offsets(places) if not records else {}
-                self._note(consumer, ends)
+                now = time.monotonic()
+                looks = not records or now - self._looked >= EVERY
+                self._note(consumer, consumer.end_offsets(places) if looks else {})
+                self._looked = now if looks else self._looked
                 self._sweep()
 
     def write(self, records: Sequence[Record], positions: dict[Place, int]) -> None:
@@ -179,21 +183,24 @@ class Intake:
         self.status.newest = max(self.status.newest, *(record.timestamp for record in records))
 
     def _note(self, consumer: Any, ends: dict[Any, int]) -> None:
-        """Note that the topics answer, and how far behind their ends the intake is."""
+        """Note that the topics answer, and how far behind their ends the intake is. Scores never end while events come."""
         self.status.problem = None
         if ends:
-            self.status.behind = sum(max(0, end - consumer.position(place)) for place, end in ends.items())
-            if self.status.behind == 0:
+            behind = {place: max(0, end - consumer.position(place)) for place, end in ends.items()}
+            self.status.behind = sum(behind.values())
+            if not any(records for place, records in behind.items() if place.topic in self._main):
                 self.status.caught_up = time.time()
 
     def _sweep(self) -> None:
-        """Once an hour, forget incidents that ended long ago."""
+        """Once an hour, forget incidents that ended long ago, and scores of days that are over."""
         now = time.monotonic()
         if now - self._swept >= HOUR or not self._swept:
             self._swept = now
-            gone = self._history.forget(int(time.time() * 1000) - self.settings.service.keep)
+            moment = int(time.time() * 1000)
+            gone = self._history.forget(moment - self.settings.service.keep)
             if gone:
                 _log.info("incidents that ended long ago were removed", incidents=gone)
+            self._history.forget_scores(moment)
 
 
 def _of_values(error: DBAPIError) -> bool:

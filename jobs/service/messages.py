@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+import msgspec
 from pydantic import BaseModel, Field, ValidationError
 from streamgauge.jobs.service import notices
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.feedback import parse_feedback
 from streamgauge.udfs.control.proof import check_proof
+from streamgauge.udfs.events.entity import MAX_ENTITY
+from streamgauge.udfs.events.records import WHOLE
 from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.incidents.kinds import SEVERITIES
 from streamgauge.udfs.settings.feedback import FeedbackSettings
 
 LONGEST = 400  # characters of a name in an index: three times as many bytes, and PostgreSQL allows 2,700
+LATEST = 253_402_300_799_000  # milliseconds: the last second of the year 9999
 SHOWN = 200  # characters of an unreadable record that are kept
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Row = dict[str, Any]
@@ -87,6 +92,25 @@ class _Alert(BaseModel):
     group: _Group | None = None
 
 
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Time = Annotated[int, msgspec.Meta(ge=-LATEST, le=LATEST)]
+_Natural = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+_Small = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
+
+
+class _Scored(msgspec.Struct):
+    """What is kept of the score of an event."""
+
+    topic: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
+    partition: _Small
+    offset: _Natural
+    entity: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ENTITY)]
+    time: _Time
+    score: _Share | None
+    tail_probability: _Share | None
+    place: _Small | None = None
+
+
 class _Envelope(BaseModel):
     id: Name
     type: Name | None = None
@@ -151,6 +175,22 @@ def notice_of(record: Record) -> Row:
     return row | {"arrived": record.timestamp, "data": envelope.data}
 
 
+def score_of(record: Record) -> Row:
+    """The row of `scores` for the score of an event.
+
+    Raises
+    ------
+    UnreadableError
+    """
+    try:
+        scored = msgspec.json.decode(record.value or b"", type=_Scored)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(_reason(error)) from error
+    row = {name: clean(getattr(scored, name)) for name in ("topic", "entity")}
+    row |= {name: getattr(scored, name) for name in ("partition", "offset", "time", "score", "tail_probability")}
+    return row | {"place": WHOLE if scored.place is None else scored.place, "arrived": record.timestamp}
+
+
 def feedback_of(record: Record, trust: FeedbackSettings) -> Row:
     """The row of `feedback` for what a person said. It is unreadable if nothing proves that the job sent the alert.
 
@@ -188,9 +228,16 @@ def clean(value: Any) -> Any:
 
 def _envelope(record: Record) -> _Envelope:
     try:
-        return _Envelope.model_validate(clean(json.loads(record.value or b"", parse_constant=_no_number)))
+        return _Envelope.model_validate(_decoded(record.value or b""))
     except (ValidationError, ValueError, RecursionError) as error:
         raise UnreadableError(_reason(error)) from error
+
+
+def _decoded(raw: bytes) -> Any:
+    """The JSON value of a record, cleaned. Without an escape there is nothing to clean, and looking costs more than all else here."""
+    if b"\\u" not in raw:
+        return msgspec.json.decode(raw)
+    return clean(json.loads(raw, parse_constant=_number, parse_float=_number))
 
 
 def _reason(error: Exception) -> str:
@@ -201,5 +248,7 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+def _number(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:SHOWN]} is no JSON number")
+    return number

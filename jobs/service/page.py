@@ -15,11 +15,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 from streamgauge.jobs.service.access import SESSION, Caller
-from streamgauge.jobs.service.answers import Note, Verdict, moment, number
+from streamgauge.jobs.service.answers import Note, Plain, Verdict, moment, number
 from streamgauge.jobs.service.api import COOKIE, Parts, PartsOf, limited
 from streamgauge.jobs.service.effects import effects
-from streamgauge.jobs.service.queries import Filter
-from streamgauge.jobs.service.series import around, svg, svg_of_words
+from streamgauge.jobs.service.queries import Filter, span_of
+from streamgauge.jobs.service.scores import Curve
+from streamgauge.jobs.service.series import around, svg, svg_of_scores, svg_of_words
 from streamgauge.models.errors import ClusterError, InputError
 
 SHOWN = 200  # incidents in a list
@@ -27,6 +28,7 @@ RECENT, NOTICES = 20, 50
 WEEKS = 8
 SAID = {"true": "right", "false": "wrong", "ignore": "ignore", "undo": "taken back"}
 NO_SERIES = "The events around this incident are not on the topic any more, or the field is no number."
+NO_SCORES = "No scores of events around this time are kept."
 IMAGE = "default-src 'none'; style-src 'unsafe-inline'"  # the image has its own colours for light and dark
 
 router = APIRouter(include_in_schema=False, dependencies=[limited("requests")])
@@ -109,7 +111,13 @@ def _whole(parts: Parts, who: Caller, found: dict[str, Any], **more: str | None)
     """All that the page of an incident shows."""
     changed = effects(found, parts.queries.said_of(found["entity"]), who.name)
     values = {"effects": changed, "together": parts.queries.opened_with(found), "said": None, "refused": None}
+    values |= _scores(parts, found["entity"])
     return _incident(parts, found) | values | more
+
+
+def _scores(parts: Parts, entity: str) -> dict[str, Any]:
+    """Whether an entity has scores, and why it may have none."""
+    return {"has_scores": parts.queries.has_scores(entity), "why_no_scores": parts.why_no_scores}
 
 
 @router.get("/incidents/{alert_id}")
@@ -142,7 +150,32 @@ def series(alert_id: str, parts: PartsOf) -> Response:
         image = svg_of_words(str(error))
     else:
         image = svg_of_words(NO_SERIES) if drawn is None else svg(drawn, found)
-    return Response(image, media_type="image/svg+xml", headers={"Content-Security-Policy": IMAGE})
+    return _image(image)
+
+
+@router.get("/incidents/{alert_id}/scores.svg", dependencies=[Depends(_reader)])
+def incident_scores(alert_id: str, parts: PartsOf) -> Response:
+    """The scores around an incident, as an image."""
+    found = parts.queries.incident(alert_id)
+    if found is None:
+        raise HTTPException(404, f"there is no incident {alert_id!r} in the history")
+    began, ended = span_of(found)
+    return _curve(parts.queries.scores_around(found["entity"], began, ended), (began, ended))
+
+
+@router.get("/scores.svg", dependencies=[Depends(_reader)])
+def entity_scores(entity: Plain, parts: PartsOf) -> Response:
+    """The newest scores of an entity, as an image."""
+    return _curve(parts.queries.scores(entity))
+
+
+def _curve(curve: Curve, marked: tuple[int, int] | None = None) -> Response:
+    judged = any(row["score"] is not None for row in curve.rows)
+    return _image(svg_of_scores(curve, marked) if judged else svg_of_words(NO_SCORES))
+
+
+def _image(svg: str) -> Response:
+    return Response(svg, media_type="image/svg+xml", headers={"Content-Security-Policy": IMAGE})
 
 
 class Form(BaseModel):
@@ -191,7 +224,8 @@ def entity(name: str, parts: PartsOf, who: Reader, cursor: str | None = None) ->
     if found is None:
         return _missing(who, f"incident of the entity {name!r}")
     rows, following = parts.queries.incidents(Filter(entity=name), 100, cursor)
-    return _page("entity.html", who, {"entity": found, "incidents": rows, "next": following})
+    values = {"entity": found, "incidents": rows, "next": following} | _scores(parts, name)
+    return _page("entity.html", who, values)
 
 
 @router.get("/quality")

@@ -7,15 +7,17 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, or_, select
+from sqlalchemy import Connection, Engine, Select, exists, func, or_, select
 from streamgauge.jobs.service.groups import Groups
 from streamgauge.jobs.service.models import Model, models
 from streamgauge.jobs.service.notices import Report
 from streamgauge.jobs.service.outbox import states
 from streamgauge.jobs.service.quality import Quality, newest_reports, quality
-from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, unreadable
+from streamgauge.jobs.service.scores import Curve, around, of_entity
+from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, scores, unreadable
 from streamgauge.jobs.settings.loading import RetrainSettings
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.incidents.kinds import ENDED, OPEN, SEVERITIES
 
 MOST = 500  # rows in one answer
@@ -215,6 +217,19 @@ class Queries:
         with self._engine.connect() as connection:
             return list(connection.scalars(query.where(incidents.c.entity == entity)))
 
+    def scores(self, entity: str, since: int | None = None, until: int | None = None) -> Curve:
+        """The newest scores of an entity; see `scores.of_entity`."""
+        return of_entity(self._engine, entity, since, until)
+
+    def has_scores(self, entity: str) -> bool:
+        """Whether there is a score of an entity."""
+        with self._engine.connect() as connection:
+            return bool(connection.scalar(select(exists().where(scores.c.entity == entity))))
+
+    def scores_around(self, entity: str, began: int, ended: int) -> Curve:
+        """The scores of an entity around an incident; see `scores.around`."""
+        return around(self._engine, entity, began, ended)
+
     def groups(self) -> Groups:
         """Which incidents belong together."""
         return Groups(self._engine)
@@ -245,6 +260,12 @@ class Queries:
     def deliveries(self, targets: list[str]) -> list[dict[str, Any]]:
         """How far targets were told; see `outbox.states`."""
         return states(self._engine, targets)
+
+
+def span_of(incident: dict[str, Any]) -> tuple[int, int]:
+    """Event times at which an incident began and ended, or was last changed, in milliseconds since 1970."""
+    first, last = incident["first"]["window"], incident["last"]["window"]
+    return epoch_milliseconds(first["from"]), epoch_milliseconds(last["to"])
 
 
 def _cursor(opened: int, alert_id: str) -> str:

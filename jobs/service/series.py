@@ -1,4 +1,4 @@
-"""The values of a field around an incident, read from the topic of events, as an SVG image."""
+"""The values of a field around an incident, read from the topic of events, and scores from the history, as SVG images."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from kafka import TopicPartition
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.read_range import raw_batch, read_range
 from streamgauge.jobs.pages.thinned import thinned
+from streamgauge.jobs.service.scores import Curve, score_at
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.udfs.events.numbers import number_of
 from streamgauge.udfs.events.reader import Reader
@@ -139,22 +140,59 @@ def svg(series: Series, incident: dict[str, Any]) -> str:
         (WIDTH - EDGE, HEIGHT - 6, "end", rfc3339(series.times[-1])),
         (EDGE, EDGE - 8, "start", f"{incident['field']}: {low:.6g} to {high:.6g}"),
     ]
-    written = "".join(
-        f'<text x="{left}" y="{top}" text-anchor="{anchor}">{escape(text)}</text>' for left, top, anchor, text in texts
-    )
     near = [peer for peer in series.peers if peer[2] >= low and peer[1] <= high]
     edges = [(time, most) for time, _, most in near] + [(time, least) for time, least, _ in reversed(near)]
     outline = " ".join(f"{x(time):.1f},{y(min(max(edge, low), high)):.1f}" for time, edge in edges)
     band = f'<polygon class="peers" points="{outline}"/>' if near else ""
     return _image(
         f'<rect class="incident" x="{began:.1f}" y="{EDGE}" width="{ended - began:.1f}" height="{HEIGHT - 2 * EDGE}"/>'
-        f'{band}{usual}<polyline class="line" points="{line}"/>{written}'
+        f'{band}{usual}<polyline class="line" points="{line}"/>{_written(texts)}'
     )
+
+
+def svg_of_scores(curve: Curve, marked: tuple[int, int] | None = None) -> str:
+    """Scores as an image, from 0 to 1, with the threshold.
+
+    Parameters
+    ----------
+    curve : Curve
+        With at least one score.
+    marked : (int, int), optional
+        Event times between which an incident was, milliseconds since 1970.
+    """
+    points: list[tuple[int, float]] = [(row["time"], row["score"]) for row in curve.rows if row["score"] is not None]
+    first, last = points[0][0], max(points[-1][0], points[0][0] + 1)
+
+    def x(time: int) -> float:
+        return EDGE + (WIDTH - 2 * EDGE) * min(max((time - first) / (last - first), 0.0), 1.0)
+
+    def y(score: float) -> float:
+        return HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * score
+
+    parts, texts = "", [(EDGE, HEIGHT - 6, "start", rfc3339(first)), (WIDTH - EDGE, HEIGHT - 6, "end", rfc3339(last))]
+    if marked is not None:
+        began, wide = x(marked[0]), max(x(marked[1]) - x(marked[0]), 2.0)
+        parts += f'<rect class="incident" x="{began:.1f}" y="{EDGE}" width="{wide:.1f}" height="{HEIGHT - 2 * EDGE}"/>'
+    if curve.threshold is not None:
+        at = y(score_at(curve.threshold))
+        parts += f'<line class="usual" x1="{EDGE}" x2="{WIDTH - EDGE}" y1="{at:.1f}" y2="{at:.1f}"/>'
+        texts.append((WIDTH - EDGE, at - 4, "end", f"threshold {score_at(curve.threshold):.3g}"))
+    texts.append((EDGE, EDGE - 8, "start", f"score: at most {max(score for _, score in points):.3g}"))
+    line = " ".join(f"{x(time):.1f},{y(score):.1f}" for time, score in points)
+    return _image(f'{parts}<polyline class="line" points="{line}"/>{_written(texts)}')
 
 
 def svg_of_words(words: str) -> str:
     """An image that says why there is no series."""
     return _image(f'<text x="{EDGE}" y="{HEIGHT / 2}">{escape(words)}</text>')
+
+
+def _written(texts: list[tuple[float, float, str, str]]) -> str:
+    """Texts, each with its place and the side that is there."""
+    return "".join(
+        f'<text x="{left}" y="{top:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+        for left, top, anchor, text in texts
+    )
 
 
 def _image(parts: str) -> str:

@@ -67,6 +67,22 @@ notices = Table(
     Index("notices_by_type", "type", "time"),
 )
 
+# Scores of events, if the job writes them. A day of arrival is a partition: see `streamgauge.jobs.service.scores`.
+scores = Table(
+    "scores",
+    metadata,
+    Column("topic", Text, primary_key=True),  # place of the event
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("place", Integer, primary_key=True),  # in its record; -1 if that holds one event only
+    Column("arrived", BigInteger, primary_key=True),  # Kafka's timestamp; every key of a partitioned table must have it
+    Column("entity", Text, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("score", Float),  # none if it could not be judged
+    Column("tail_probability", Float),
+    Index("scores_by_entity", "entity", "time"),
+)
+
 # Records that could not be read, and why. Nothing is left out silently.
 unreadable = Table(
     "unreadable",

@@ -156,6 +156,12 @@ class ServiceSettings(Section):
     keep: Duration = Field(
         7_776_000_000, ge=3_600_000, description="How long incidents are kept after their end arrived."
     )
+    scores_keep: Duration = Field(
+        604_800_000,
+        ge=3_600_000,
+        le=7_776_000_000,
+        description="How long scores of events are kept after their arrival, if `output.scores` is not `none`. Whole days are removed.",
+    )
     limits: LimitSettings = LimitSettings()
     redis: SecretStr | None = Field(
         None,

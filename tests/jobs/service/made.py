@@ -55,6 +55,16 @@ def records(*values, begin=0, topic="alerts"):
     return [record(value, begin + n, topic) for n, value in enumerate(values)]
 
 
+def score(offset=0, entity="pump-1", moment=START, value=0.5, **more):
+    """A message with the score of an event."""
+    data = {"topic": "events", "partition": 0, "offset": offset, "entity": entity, "time": moment, "score": value}
+    return (
+        data
+        | {"tail_probability": 0.1, "disagreement": 0.0, "interval": [0.4, 0.6], "detectors": {"levels": 0.1}}
+        | more
+    )
+
+
 def notice(kind, identity, data, minute=0):
     """A message of the job about itself; `kind` is its type without ``io.streamgauge.``."""
     return {"id": identity, "type": f"io.streamgauge.{kind}", "time": rfc3339(START + 60_000 * minute), "data": data}

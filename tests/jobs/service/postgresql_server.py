@@ -29,6 +29,8 @@ class PostgreSqlServer:
     ----------
     folder : Path
         For its files. The user `postgres` must be able to enter it.
+    more : str
+        More options of the server.
 
     Attributes
     ----------
@@ -36,8 +38,8 @@ class PostgreSqlServer:
         Without the name of a database.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._data = folder, str(folder / "data")
+    def __init__(self, folder: Path, more: str = "") -> None:
+        self._folder, self._data, self._more = folder, str(folder / "data"), more
         if os.geteuid() == 0:
             shutil.chown(folder, USER)
         with socket.socket() as free:
@@ -49,7 +51,7 @@ class PostgreSqlServer:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        options = f"-p {self._port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        options = f"-p {self._port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off {self._more}"
         self._run("pg_ctl", "-D", self._data, "-o", options, "-l", str(self._folder / "log"), "-w", "start")
 
     def kill(self) -> None:
@@ -62,6 +64,12 @@ class PostgreSqlServer:
         with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return f"{self.url}/{name}"
+
+    def offers(self, extension: str) -> bool:
+        """Whether an extension is installed beside the server."""
+        with psycopg.connect(f"{self.url}/postgres") as connection:
+            query = "SELECT 1 FROM pg_available_extensions WHERE name = %s"
+            return connection.execute(query, [extension]).fetchone() is not None
 
     def _run(self, program: str, *options: str) -> None:
         """Run a program of PostgreSQL, which refuses to run as root."""

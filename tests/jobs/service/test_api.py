@@ -14,10 +14,12 @@ from streamgauge.jobs.service.outbox import Lease, Outbox
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.events.time import rfc3339
 
-from tests.jobs.service.made import change, records
+from tests.jobs.service.made import START, change, records, score
 from tests.jobs.service.receiver import Receiver
 from tests.jobs.service.telling import SECRET, until
+from tests.jobs.service.test_scores import arriving
 
 HERE = "http://127.0.0.1:8080"
 
@@ -54,6 +56,19 @@ def test_pages_of_incidents_follow_each_other(client):
     second = client.get("/v1/incidents", params={"limit": 2, "cursor": first["next"]}).json()
     assert [one["alert_id"] for page in (first, second) for one in page["incidents"]] == ["a3", "a2", "a1"]
     assert second["next"] is None
+
+
+def test_the_scores_of_an_entity_are_listed_with_its_threshold(client, history):
+    history.write(arriving([score(n, moment=START + n, value=0.25 * n) for n in range(3)]), {})
+    found = client.get("/v1/scores", params={"entity": "pump-1", "since": rfc3339(START + 1)}).json()
+    assert (found["entity"], found["threshold"], found["whole"]) == ("pump-1", 1e-4, True)
+    assert [(one["offset"], one["score"], one["place"]) for one in found["scores"]] == [(1, 0.25, None), (2, 0.5, None)]
+
+
+def test_without_scores_the_answer_names_the_setting(client):
+    answer = client.get("/v1/scores", params={"entity": "pump-1"})
+    assert answer.status_code == 404
+    assert "output.scores is none; sampled or all turns it on" in answer.json()["detail"]
 
 
 def test_nothing_is_sent_again_while_nothing_changed(client, history):

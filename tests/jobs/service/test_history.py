@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 
 import pytest
@@ -104,6 +105,9 @@ HOSTILE = [
     change(window={"from": "yesterday", "to": "2025-10-09T09:00:00Z", "anomalous_events": 1}),
     change(window={"from": 1e300, "to": "2025-10-09T09:00:00Z", "anomalous_events": 1}),
     b'{"id": NaN}',
+    json.dumps(change()).replace("11.0", "1e999").encode(),
+    json.dumps(change()).replace("11.0", "1e999").replace("pump", "p\\u0075mp").encode(),
+    b'{"id": "\xed\xa0\x80"}',
     change(actual=5),
     change(contributions={"flow": "much"}),
     change(contributions=None),
@@ -158,8 +162,6 @@ def test_texts_that_databases_cannot_hold_are_changed_visibly(history, database)
 
 
 def _data():
-    import json
-
     return json.dumps(change()["data"]).encode()
 
 

@@ -36,7 +36,7 @@ def api(tmp_path):
 @pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 def test_any_request_is_answered_as_described(api):
     operations = [found.ok() for found in api.exclude(path="/v1/stream").get_all_operations()]  # the stream never ends
-    assert len(operations) == 8
+    assert len(operations) == 9
     for operation in operations:
 
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

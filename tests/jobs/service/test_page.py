@@ -10,9 +10,10 @@ from streamgauge.jobs.service.access import Access, Caller
 from streamgauge.jobs.service.app import application
 from streamgauge.jobs.service.outbox import Lease, Outbox
 
-from tests.jobs.service.made import change, record, records, said
+from tests.jobs.service.made import START, change, record, records, said, score
 from tests.jobs.service.telling import webhooks
 from tests.jobs.service.test_api import HERE, settings
+from tests.jobs.service.test_scores import arriving
 
 
 @pytest.fixture
@@ -60,6 +61,22 @@ def test_an_entity_and_the_stream_are_shown(page, history):
     assert "schema.added" in text
     assert "<b>" not in text
     assert page.get("/entities/nobody").status_code == 404
+
+
+def test_scores_are_shown_where_there_are_any_and_else_the_setting_is_named(page, history):
+    assert "output.scores is none; sampled or all turns it on" in page.get("/entities/pump-1").text
+    assert "No scores" in page.get("/incidents/a1/scores.svg").text
+    history.write(arriving([score(n, moment=START + n) for n in range(9)]), {})
+    for path, image in (
+        ("/entities/pump-1", "/scores.svg?entity=pump-1"),
+        ("/incidents/a1", "/incidents/a1/scores.svg"),
+    ):
+        assert image in page.get(path).text
+        drawn = page.get(image)
+        assert drawn.headers["content-type"] == "image/svg+xml"
+        assert "threshold 0.8" in drawn.text
+    assert "output.scores is none" in page.get("/incidents/a2").text
+    assert page.get("/incidents/none/scores.svg").status_code == 404
 
 
 def test_the_stream_shows_how_far_each_target_was_told(history, database):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from xml.etree import ElementTree
 
-from streamgauge.jobs.service.series import Series, svg, svg_of_words
+from streamgauge.jobs.service.scores import Curve
+from streamgauge.jobs.service.series import Series, svg, svg_of_scores, svg_of_words
 from streamgauge.udfs.events.time import rfc3339
 
 from tests.jobs.service.made import START
@@ -44,3 +45,16 @@ def test_peers_are_a_band_as_far_as_they_are_near():
 
 def test_why_there_is_no_series_is_said():
     assert re.search("no &lt;series&gt;", svg_of_words("no <series>"))
+
+
+def test_scores_are_drawn_from_0_to_1_with_the_threshold_and_the_incident():
+    rows = [{"time": time, "score": value} for time, value in zip(TIMES, (None, *[0.5] * 28, 1.0), strict=True)]
+    image = ElementTree.fromstring(svg_of_scores(Curve(rows, 1e-3, True), (TIMES[3], TIMES[5])))
+    [line], [threshold] = of_class(image, "line"), of_class(image, "usual")
+    points = [tuple(map(float, point.split(","))) for point in line.get("points").split()]
+    assert len(points) == 29  # an event that could not be judged has no score
+    assert (points[0][1], points[-1][1]) == (110.0, 24.0)
+    assert threshold.get("y1") == threshold.get("y2") == "67.0"  # 0.75
+    assert len(of_class(image, "incident")) == 1
+    bare = ElementTree.fromstring(svg_of_scores(Curve(rows[1:2], None, True)))
+    assert [len(of_class(bare, name)) for name in ("line", "usual", "incident")] == [1, 0, 0]
