@@ -1,0 +1,187 @@
+"""Make small faults in the rooms that decide, and count which ones the tests of the room notice (`make mutants`).
+
+mutmut makes the faults and chooses the tests that reach each. It changes no function with a decorator, so a copy of the room is made in
+which kernels are plain functions: the rest of the copy stays compiled. A sample is the same each time, as long as a function is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import zlib
+from contextlib import chdir
+from dataclasses import dataclass, field
+from os import environ
+from pathlib import Path
+
+from mutmut.configuration import reset_config
+from mutmut.mutation.file_mutation import mutate_file_contents
+from mutmut.stats import status_by_exit_code
+from mutmut.utils.format_utils import get_mutant_name
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+ROOT = Path(__file__).parents[2]
+HOME = Path(environ.get("STREAMGAUGE_HOME", ROOT / ".streamgauge")) / "mutants"
+LISTED = Path(__file__).with_name("survivors.toml")
+LEAST = 0.85  # share of the faults that must be noticed
+PACKAGES = {"jobs": "jobs", "udfs": "udfs", "models": "models", "conf": "flink-conf", "nab": "examples/nab"}
+BESIDES = ("tests", "flink-conf", "examples", "docs")  # what tests read besides the packages
+KERNEL = re.compile(r"^@njit\(cache=True\)\n", re.MULTILINE)
+UNNOTICED = {"survived", "no tests"}
+
+
+@dataclass(frozen=True)
+class Room:
+    """A folder, the tests that notice its faults, and those of them that take too long where kernels are plain functions."""
+
+    folder: str
+    tests: tuple[str, ...]
+    too_long: tuple[str, ...] = ()
+
+
+ROOMS = (
+    Room(
+        "models/calibration",
+        ("tests/models/calibration",),
+        (
+            "tests/models/calibration/test_calibration.py::test_one_false_alarm_in_ten_thousand_holds_within_a_factor_of_two_whatever_the_tail",
+            "tests/models/calibration/test_calibration.py::test_promises_hold_within_a_factor_of_two_on_unseen_normal_data",
+        ),
+    ),
+    Room("models/persistence", ("tests/models/persistence",)),
+    Room("udfs/scoring", ("tests/udfs/scoring",)),
+    Room("udfs/incidents", ("tests/udfs/incidents",)),
+)
+
+
+@dataclass
+class Result:
+    """What became of the faults of a room: the lines of each one that no test noticed."""
+
+    tried: int = 0
+    survivors: dict[str, str] = field(default_factory=dict)
+
+
+def main() -> int:
+    """Try each room; 1 where too few faults are noticed, or the list of survivors is out of date."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rooms", nargs="*", help="such as udfs/scoring; all without one")
+    parser.add_argument("--most", type=int, default=200, help="faults of a room that are tried; 0: all")
+    parser.add_argument("--processes", type=int, default=2)
+    asked = parser.parse_args()
+    console = Console()
+    listed = read_list()
+    results = {
+        room.folder: try_room(room, asked.most, asked.processes, console)
+        for room in ROOMS
+        if not asked.rooms or room.folder in asked.rooms
+    }
+    return tell(results, listed, console)
+
+
+def try_room(room: Room, most: int, processes: int, console: Console) -> Result:
+    """Copy the tree, make the faults of one room in it, and run mutmut there."""
+    place = HOME / room.folder.replace("/", "-")
+    prepare(place, room)
+    names = sample(place, room, most)
+    path = f"{place / 'mutants/src'}:{environ.get('PYTHONPATH', '')}"
+    called = {**environ, "PYTHONPATH": path, "NUMBA_CACHE_DIR": str(place / "numba")}
+    command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(processes), *names]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with (place / "log.txt").open("w") as log, Progress(*columns, console=console) as bar:
+        task = bar.add_task(room.folder, total=len(names))
+        with subprocess.Popen(command, cwd=place, env=called, stdout=log, stderr=log) as process:
+            while process.poll() is None:
+                time.sleep(1.0)
+                bar.update(task, completed=sum(code is not None for code in read_codes(place).values()))
+    codes = read_codes(place)
+    statuses = {name: status_by_exit_code[codes.get(name)] for name in names}
+    if process.returncode or "not checked" in statuses.values():
+        raise SystemExit(f"mutmut ended early; {place / 'log.txt'} says why")
+    survivors = [name for name, status in statuses.items() if status in UNNOTICED]
+    return Result(len(names), {name: difference(place, name) for name in survivors})
+
+
+def prepare(place: Path, room: Room) -> None:
+    """Copy what tests need; kernels of the room become plain functions. Times of files are kept, so that compiled kernels stay usable."""
+    for old in ("src", "mutants", *BESIDES):
+        shutil.rmtree(place / old, ignore_errors=True)
+    (place / "mutants/src").mkdir(parents=True)  # Python never looks again at a path that was missing at its start
+    packages = place / "src/streamgauge"
+    for package, folder in PACKAGES.items():
+        shutil.copytree(ROOT / folder, packages / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in BESIDES:
+        shutil.copytree(ROOT / folder, place / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in (packages / room.folder).rglob("*.py"):
+        file.write_text(KERNEL.sub("", file.read_text(encoding="utf-8")), encoding="utf-8")
+    settings = {
+        "source_paths": [f"src/streamgauge/{room.folder}"],
+        "also_copy": ["src/streamgauge", *(folder for folder in BESIDES if folder != "tests")],
+        "pytest_add_cli_args_test_selection": list(room.tests),
+        "pytest_add_cli_args": [f"--deselect={test}" for test in room.too_long],
+        "do_not_mutate_patterns": ["raise \\w+"],
+    }
+    lines = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (place / "pyproject.toml").write_text(f"{text}\n[tool.mutmut]\n{lines}", encoding="utf-8")
+
+
+def sample(place: Path, room: Room, most: int) -> list[str]:
+    """Names of faults, `most` of them: which ones depends on the names alone."""
+    names = []
+    reset_config()
+    with chdir(place):  # mutmut reads the settings of the folder that it is in
+        for file in sorted(Path("src/streamgauge", room.folder).rglob("*.py")):
+            made = mutate_file_contents(str(file), file.read_text(encoding="utf-8")).mutant_names
+            names += [get_mutant_name(file, name) for name in made]
+    names.sort(key=lambda name: zlib.crc32(name.encode()))
+    return names[:most] if most else names
+
+
+def read_codes(place: Path) -> dict[str, int | None]:
+    """Exit codes of the tests by the name of the fault; a file that is being written has none yet."""
+    codes: dict[str, int | None] = {}
+    for file in (place / "mutants").rglob("*.py.meta"):
+        try:
+            codes |= json.loads(file.read_text(encoding="utf-8"))["exit_code_by_key"]
+        except (ValueError, KeyError):
+            continue
+    return codes
+
+
+def difference(place: Path, name: str) -> str:
+    """The lines of a fault, as `mutmut show` says them."""
+    command = [sys.executable, "-m", "mutmut", "show", name]
+    said = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
+    changed = [line for line in said.splitlines() if re.match(r"[-+](?![-+])", line)]
+    return "\n".join(changed)
+
+
+def read_list() -> dict[tuple[str, str], str]:
+    """Reasons of listed survivors, by function and changed line."""
+    return {}
+
+
+def tell(results: dict[str, Result], listed: dict[tuple[str, str], str], console: Console) -> int:
+    """Print survivors and a table."""
+    table = Table("room", "tried", "noticed", "share")
+    for folder, result in results.items():
+        for name, lines in sorted(result.survivors.items()):
+            console.print(f"[bold]{name}[/]")
+            console.print(lines, markup=False, highlight=False)
+        noticed = result.tried - len(result.survivors)
+        table.add_row(folder, str(result.tried), str(noticed), f"{noticed / result.tried:.1%}")
+    console.print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
