@@ -21,9 +21,10 @@ from os import environ
 from pathlib import Path
 
 from mutmut.configuration import reset_config
+from mutmut.mutation.diff_apply import find_mutant, get_diff_for_mutant
 from mutmut.mutation.file_mutation import mutate_file_contents
 from mutmut.stats import status_by_exit_code
-from mutmut.utils.format_utils import get_mutant_name
+from mutmut.utils.format_utils import get_mutant_name, orig_function_and_class_names_from_key
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -76,30 +77,55 @@ ROOMS = (
 
 @dataclass
 class Result:
-    """What became of the faults of a room: the lines of each one that no test noticed."""
+    """What became of the faults of a room.
+
+    Attributes
+    ----------
+    tried : int
+    survivors : dict of str to str
+        Faults that no test noticed and no reason is listed for: what the changed lines became, by name.
+    listed : int
+        Faults that no test noticed, for the reason that is listed.
+    stale : list of str
+        Listed functions of which the fault is noticed.
+    """
 
     tried: int = 0
     survivors: dict[str, str] = field(default_factory=dict)
+    listed: int = 0
+    stale: list[str] = field(default_factory=list)
+
+    @property
+    def share(self) -> float:
+        """Share of the faults that were noticed, of those that are not listed."""
+        return 1.0 - len(self.survivors) / max(self.tried - self.listed, 1)
 
 
 def main() -> int:
-    """Try each room; 1 where too few faults are noticed, or the list of survivors is out of date."""
+    """Try each room; 1 where too few faults are noticed, or the list of survivors names one that is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rooms", nargs="*", help="such as udfs/scoring; all without one")
     parser.add_argument("--most", type=int, default=200, help="faults of a room that are tried; 0: all")
     parser.add_argument("--processes", type=int, default=2)
     asked = parser.parse_args()
     console = Console()
-    listed = read_list()
-    results = {
-        room.folder: try_room(room, asked.most, asked.processes, console)
-        for room in ROOMS
-        if not asked.rooms or room.folder in asked.rooms
-    }
-    return tell(results, listed, console)
+    with LISTED.open("rb") as file:
+        reasons = {(one["function"], one["becomes"]) for one in tomllib.load(file)["survivor"]}
+    results = {}
+    for room in ROOMS:
+        if not asked.rooms or room.folder in asked.rooms:
+            results[room.folder] = try_room(room, asked.most, asked.processes, console, reasons)
+            tell(room.folder, results[room.folder], console)
+    table = Table("room", "tried", "noticed", "listed with a reason", "not noticed", "share noticed")
+    for folder, found in results.items():
+        lost = len(found.survivors)
+        numbers = (found.tried, found.tried - lost - found.listed, found.listed, lost)
+        table.add_row(folder, *map(str, numbers), f"{found.share:.1%}")
+    console.print(table)
+    return int(any(found.share < LEAST or found.stale for found in results.values()))
 
 
-def try_room(room: Room, most: int, processes: int, console: Console) -> Result:
+def try_room(room: Room, most: int, processes: int, console: Console, reasons: set[tuple[str, str]]) -> Result:
     """Copy the tree, make the faults of one room in it, and run mutmut there."""
     place = HOME / room.folder.replace("/", "-")
     prepare(place, room)
@@ -118,8 +144,21 @@ def try_room(room: Room, most: int, processes: int, console: Console) -> Result:
     statuses = {name: status_by_exit_code[codes.get(name)] for name in names}
     if process.returncode or "not checked" in statuses.values():
         raise SystemExit(f"mutmut ended early; {place / 'log.txt'} says why")
-    survivors = [name for name, status in statuses.items() if status in UNNOTICED]
-    return Result(len(names), {name: difference(place, name) for name in survivors})
+    result = Result(len(names))
+    functions = {function for function, _ in reasons}
+    for name, status in statuses.items():
+        noticed, function = status not in UNNOTICED, function_of(name)
+        if noticed and function not in functions:
+            continue
+        becomes = changed_lines(place, name)
+        listed = (function, becomes) in reasons
+        if noticed and listed:
+            result.stale.append(f"{function}: {becomes}")
+        elif listed:
+            result.listed += 1
+        elif not noticed:
+            result.survivors[name] = becomes
+    return result
 
 
 def prepare(place: Path, room: Room) -> None:
@@ -169,30 +208,28 @@ def read_codes(place: Path) -> dict[str, int | None]:
     return codes
 
 
-def difference(place: Path, name: str) -> str:
-    """The lines of a fault, as `mutmut show` says them."""
-    command = [sys.executable, "-m", "mutmut", "show", name]
-    said = subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
-    changed = [line for line in said.splitlines() if re.match(r"[-+](?![-+])", line)]
-    return "\n".join(changed)
+def function_of(name: str) -> str:
+    """The function that a fault is in, such as models.calibration.shares.wilson."""
+    module, _, mangled = name.removeprefix("streamgauge.").rpartition(".")
+    called, of_class = orig_function_and_class_names_from_key(mangled)
+    return ".".join(part for part in (module, of_class, called) if part)
 
 
-def read_list() -> dict[tuple[str, str], str]:
-    """Reasons of listed survivors, by function and changed line."""
-    return {}
+def changed_lines(place: Path, name: str) -> str:
+    """What the lines that a fault changes became."""
+    reset_config()
+    with chdir(place):
+        lines = get_diff_for_mutant(name, path=find_mutant(name).path).splitlines()
+    return "\n".join(line[1:].strip() for line in lines if re.match(r"\+(?!\+\+)", line))
 
 
-def tell(results: dict[str, Result], listed: dict[tuple[str, str], str], console: Console) -> int:
-    """Print survivors and a table."""
-    table = Table("room", "tried", "noticed", "share")
-    for folder, result in results.items():
-        for name, lines in sorted(result.survivors.items()):
-            console.print(f"[bold]{name}[/]")
-            console.print(lines, markup=False, highlight=False)
-        noticed = result.tried - len(result.survivors)
-        table.add_row(folder, str(result.tried), str(noticed), f"{noticed / result.tried:.1%}")
-    console.print(table)
-    return 0
+def tell(folder: str, result: Result, console: Console) -> None:
+    """Print what no test noticed, and what is listed for nothing."""
+    for name, becomes in sorted(result.survivors.items()):
+        console.print(f"not noticed: {function_of(name)} ({name.rpartition('_')[2]})", markup=False, highlight=False)
+        console.print(f"    {becomes}", markup=False, highlight=False)
+    for one in result.stale:
+        console.print(f"listed in {LISTED.name}, but noticed: {one}", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_the_first_values_move_the_quantiles_more_than_later_ones():
         tail = np.array(IDEAL)
         learn_tail(tail, 50.0, learned)
         steps.append(tail - IDEAL)
-    assert all((early > late).all() for early, late in zip(steps[:3], steps[1:4], strict=True))
+    assert all((early > late).all() for early, late in pairwise(steps[:4]))
     np.testing.assert_array_equal(steps[3], steps[4])
     first = 3.0 / 30.0 * np.array([0.7 * FIRST * 0.9, 3 * STEP * 0.9684, 9 * STEP * 0.99])
     assert steps[0] == pytest.approx(first)

@@ -103,7 +103,7 @@ def test_a_half_written_file_lies_where_it_will_be_even_on_another_file_system(f
         pytest.skip("there is no second file system")
     monkeypatch.chdir(elsewhere)
     assert registry.publish(*MADE).version == 2
-    assert not [path for path in folder.rglob("*.part")]
+    assert not list(folder.rglob("*.part"))
 
 
 @pytest.mark.parametrize("lost", ["signature", "key"])

@@ -37,7 +37,9 @@ def test_an_alert_stays_while_another_window_supports_it_and_is_retracted_with_t
 
 def test_an_alert_whose_first_window_is_past_amending_is_not_retracted():
     """What supported it then is not known any more, so it ends as alerts do."""
-    opened, *amended, resolved = of_pump(Run(settings(threshold=RARE)).feed(with_gaps(events(), (160, 3.0), (162, 4.2))))
+    opened, *amended, resolved = of_pump(
+        Run(settings(threshold=RARE)).feed(with_gaps(events(), (160, 3.0), (162, 4.2)))
+    )
     assert {alert["alert_id"] for alert in (*amended, resolved)} == {opened["alert_id"]}
     assert [alert["aggregate"]["from"] for alert in amended] == sorted(alert["aggregate"]["from"] for alert in amended)
     assert {alert["state"] for alert in amended} == {"updated"}
