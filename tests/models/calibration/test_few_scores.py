@@ -22,12 +22,12 @@ def test_young_streams_do_not_raise_more_false_alarms_than_promised(promise):
     assert (of_young_streams() >= -np.log(promise)).mean() <= 1.1 * promise
 
 
-def test_a_score_far_beyond_the_few_that_are_known_says_less_than_an_exponential_tail_would():
+def test_a_score_far_beyond_the_few_that_are_known_says_much_but_less_than_an_exponential_tail_would():
     random = np.random.default_rng(1)
     streams = [TailCalibrator(steepest=0.0) for _ in range(11)]
     for stream in streams:
         stream.rate_learn_many(random.exponential(size=100))
-    assert np.median([stream.rate_learn_many(np.array([60.0]))[0] for stream in streams]) < 40
+    assert 20 < np.median([stream.rate_learn_many(np.array([60.0]))[0] for stream in streams]) < 40
 
 
 def test_an_exponential_tail_is_not_taken_for_a_heavy_one_because_of_a_few_large_scores():
