@@ -170,9 +170,7 @@ def test_a_restored_state_goes_on_as_if_nothing_had_happened():
     again.restore(made.to_state())
     assert again.to_state() == made.to_state()
     further = raw(100, seed=4, level=2.0, field=1.5)
-    for mine, theirs in zip(
-        made.learn(further, no_canaries(100)), again.learn(further, no_canaries(100)), strict=True
-    ):
+    for mine, theirs in zip(made.learn(further, no_canaries(100)), again.learn(further, no_canaries(100)), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     with pytest.raises(StateError):
         again.restore(b"nothing")
