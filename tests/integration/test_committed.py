@@ -25,6 +25,7 @@ def live(cluster, tmp_path_factory):
             producer.begin_transaction()
             for k in range(5):
                 producer.send(made.topics.events, f"{turn}{k}".encode(), partition=0)
+            producer.flush()  # else what is aborted never reaches the broker
             end()
     return made
 
