@@ -63,7 +63,7 @@ ROOMS = (
         ),
     ),
     Room("models/persistence"),
-    Room("udfs/scoring"),
+    Room("udfs/scoring", ("test_several_fields.py",)),
     Room(
         "udfs/incidents",
         (
