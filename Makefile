@@ -4,7 +4,7 @@ BIN := .venv/bin
 export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 NEEDS := setup.py constraints.txt install.sh
 
-.PHONY: demo test unit integration fuzz lint ci schema proto docs bench kernels clean help
+.PHONY: demo test unit integration fuzz mutants lint ci schema proto docs bench kernels clean help
 
 demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job, a page; KEEP=1 leaves all running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
@@ -19,6 +19,9 @@ integration: .venv/.installed-dev  ## the tests on a real Kafka and Flink cluste
 
 fuzz: .venv/.installed-dev  ## a million made-up payloads over all formats of input; `make test` throws ten thousand
 	FUZZ=1000000 $(BIN)/pytest -n auto tests/udfs/events/test_fuzz.py
+
+mutants: .venv/.installed-dev  ## small faults in the rooms that decide, and how many the tests notice; MUTANTS=0 tries all, not 200 a room
+	$(BIN)/python tests/mutants/run.py --most $(or $(MUTANTS),200)
 
 lint: .venv/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .

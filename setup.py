@@ -105,6 +105,7 @@ setup(
             "pytest-timeout",
             "pytest-xdist",
             "hypothesis",
+            "mutmut",
             "jsonschema",
             "ruff",
             "mypy",

@@ -62,7 +62,7 @@ class _Consumer(KafkaConsumer):  # type: ignore[misc]
 
 @contextmanager
 def consumer(kafka: KafkaSettings, task: str, *topics: str, **options: Any) -> Iterator[KafkaConsumer]:
-    """A consumer that does not commit offsets by itself. It is closed at the end of the block.
+    """A consumer that reads committed records only, and does not commit offsets by itself. It is closed at the end of the block.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def consumer(kafka: KafkaSettings, task: str, *topics: str, **options: Any) -> I
     ClusterError
         The broker does not answer, or refuses the request.
     """
-    chosen = {"enable_auto_commit": False} | options
+    chosen = {"enable_auto_commit": False, "isolation_level": "read_committed"} | options
     with _connected(kafka, task, lambda: _Consumer(kafka, *topics, **chosen)) as client:
         try:
             yield client

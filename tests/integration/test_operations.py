@@ -220,6 +220,7 @@ def test_a_topic_is_read_to_its_end_in_the_order_of_offsets_despite_clocks_and_t
             for k in range(6):
                 stamp = 1_790_000_000_000 - 1000 * (6 * turn + k)
                 producer.send(live.topics.alerts, f"{turn}{k}".encode(), partition=k % 2, timestamp_ms=stamp)
+            producer.flush()  # else what is aborted never reaches the broker
             end()
     records = records_since(kafka, live.topics.alerts)
     for partition in (0, 1):

@@ -42,6 +42,11 @@ def test_a_budget_is_never_exceeded_and_as_much_as_can_be_is_spent(case, alerts)
         assert (scores >= below.max()).sum() > alerts
 
 
+@pytest.mark.parametrize("scores", [[0.4], [0.9, 0.1, 0.5]])
+def test_without_a_budget_nothing_that_was_seen_would_alert(scores):
+    assert max(scores) < budget_threshold(np.array(scores), 0) < max(scores) + 1e-9
+
+
 @given(cases)
 def test_no_threshold_has_a_higher_f1(case):
     labels, scores = case

@@ -46,3 +46,18 @@ def test_fields_without_values_say_nothing():
     reference = reference_of(old)
     counts = reference.counts(np.array([[1.0, np.nan]]))
     assert population_stability(reference.shares, counts).tolist() == [0.0, 0.0]
+
+
+def test_an_empty_bin_tells_as_much_as_half_a_value_in_it_would():
+    """Ten values cannot fill ten bins each time: this alone must not look like data that have moved."""
+    random = np.random.default_rng(3)
+    reference = reference_of(random.normal(size=(5000, 1)))
+    few = [population_stability(reference.shares, reference.counts(random.normal(size=(30, 1))))[0] for _ in range(50)]
+    assert np.isfinite(few).all()
+    assert max(few) < 1.0
+    assert np.mean(few) == pytest.approx(9 / 30, rel=0.5)  # its expected value: one less than the bins, over the values
+    gone = np.array([[0.0, 0.0, 20.0]])
+    shares = np.array([[0.0, 0.5, 0.5]])
+    e, a = (0.5 + 10) / 21.5, 0.5 / 21.5
+    full = (20.5 / 21.5 - e) * np.log((20.5 / 21.5) / e)
+    assert population_stability(shares, gone)[0] == pytest.approx((a - e) * np.log(a / e) + full)
