@@ -4,7 +4,7 @@ BIN := .venv/bin
 export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 NEEDS := setup.py constraints.txt install.sh
 
-.PHONY: demo test unit integration fuzz mutants lint ci schema proto docs bench kernels clean help
+.PHONY: demo test unit integration fuzz mutants kills soak weekly lint ci schema proto docs bench kernels clean help
 
 demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job, a page; KEEP=1 leaves all running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
@@ -22,6 +22,17 @@ fuzz: .venv/.installed-dev  ## a million made-up payloads over all formats of in
 
 mutants: .venv/.installed-dev  ## small faults in the rooms that decide, and how many the tests notice; MUTANTS=0 tries all, not 200 a room
 	$(BIN)/python tests/mutants/run.py --most $(or $(MUTANTS),200)
+
+KILLS ?= 20
+kills: .venv/.installed-dev  ## twenty kills of a job's processes at random times; KILLS=n for others, SEED=n to repeat; `make test` kills four times
+	KILLS=$(KILLS) $(BIN)/pytest -s tests/integration/test_faults.py
+
+SOAK ?= 3600
+soak: .venv/.installed-dev  ## an hour at 5,000 events/s, an error if memory or state grow, a picture in soak.png; SOAK=seconds
+	$(BIN)/python -m benchmarks.soak --seconds $(SOAK)
+
+weekly: fuzz kills  ## what CI runs once a week: a million made-up payloads, twenty kills, ten minutes of soak
+	$(MAKE) soak SOAK=600
 
 lint: .venv/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .

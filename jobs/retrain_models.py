@@ -31,13 +31,13 @@ from streamgauge.jobs.retraining.history import examined, past_since_drift
 from streamgauge.jobs.retraining.metrics import TrainerMetrics
 from streamgauge.jobs.retraining.notices import STEP, event_of, steps_since
 from streamgauge.jobs.retraining.probes import CLEARLY_FEWER, ENOUGH_PROBES, finds_more, shadow_lead
-from streamgauge.jobs.retraining.rating import AS_GOOD, Comparison, compare
+from streamgauge.jobs.retraining.rating import AS_GOOD, Comparison, compare, figures_of
 from streamgauge.jobs.settings.loading import RetrainSettings, Settings
 from streamgauge.jobs.studies.train import registry_of, train
 from streamgauge.models.calibration.thresholds import compare_thresholds
 from streamgauge.models.catalog import FITTED, why_unknown
 from streamgauge.models.detectors.fitted.fitted_detector import Progress
-from streamgauge.models.errors import ModelError, StreamgaugeError
+from streamgauge.models.errors import ClusterError, ModelError, StreamgaugeError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past
@@ -52,6 +52,7 @@ CANARY: Literal["canary"] = "canary"  # aliases
 FROZEN = "frozen"
 BY = "trainer"  # who moves the aliases, in their history
 COUNTED = ("events", "live_alerts", "shadow_alerts", "both", "promised", "probes", "live_right", "shadow_right")
+RETRY = 2.0  # seconds between two attempts to reach a broker that has gone away
 IDLE = 5.0  # seconds without a message, after which a single run ends
 WHY = {
     "separation": "it separates synthetic anomalies worse than the live version",
@@ -108,12 +109,24 @@ class Trainer:
         Raises
         ------
         ClusterError
-            The broker does not answer.
+            The broker does not answer in a single run. Other runs wait for it, and then do again what they could not write.
         """
+        while True:
+            try:
+                self.backoff.forget_all()
+                self.recall()
+                self.reconcile()
+                return self._follow(once)
+            except ClusterError as error:
+                if once:
+                    raise
+                self.say(f"{error}; trying again in {RETRY:g} s")
+                time.sleep(RETRY)
+
+    def _follow(self, once: bool) -> int:
+        """Handle messages until interrupted, or until there is nothing to do. Returns how many were handled."""
         kafka, topics = self.settings.kafka, self.settings.kafka.topics
         done = 0
-        self.recall()
-        self.reconcile()
         reading: dict[str, Any] = {
             "group_id": f"{kafka.group}-trainer",
             "auto_offset_reset": "earliest",
@@ -215,7 +228,7 @@ class Trainer:
         for kind, comparison in compared.items():
             if kind == best:
                 continue
-            figures = _figures(answers[kind], old, comparison)
+            figures = figures_of(answers[kind], old, comparison)
             if best:  # the request has an answer, so this rejection is no reason to wait
                 figures["instead"] = answers[best].version
             if (gate := comparison.gate()) is None:
@@ -227,7 +240,7 @@ class Trainer:
                 why = WHY[gate]
             self._report("rejected", name, figures | {"gate": gate, "why": why})
         if best:
-            figures = _figures(answers[best], old, compared[best])
+            figures = figures_of(answers[best], old, compared[best])
             self._assign(name, "shadow", answers[best].version, f"answers {answers[best].request}")
             self._report("shadowed", name, figures)
 
@@ -467,19 +480,6 @@ class Trainer:
     def past(self, data: dict[str, Any]) -> Past:
         """Events of all partitions since the drift began, as soon as there are enough."""
         return past_since_drift(self.settings, data)
-
-
-def _figures(candidate: Manifest, live: Manifest, comparison: Comparison) -> dict[str, Any]:
-    return {
-        "version": candidate.version,
-        "detector": candidate.detector,
-        "request": candidate.request,
-        "live": live.version,
-        "separates_planted": comparison.separates,
-        "live_separates_planted": comparison.live_separates,
-        "us_per_event": comparison.cost,
-        "live_us_per_event": comparison.live_cost,
-    }
 
 
 def _in_time(milliseconds: int, kind: str, say: Say) -> Progress:

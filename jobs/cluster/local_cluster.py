@@ -252,7 +252,7 @@ def up(
         say(f"starting Kafka on {cluster.bootstrap}")
         start_kafka(cluster, java_path, jar_folder)
         say(f"starting Flink, UI on {cluster.ui}")
-        _start_flink(cluster, "jobmanager", 0)
+        start_jobmanager(cluster)
     for _ in range(taskmanagers - len(cluster.roles("taskmanager"))):
         add_taskmanager(cluster, wait=False)
     wait_for_kafka(cluster)
@@ -261,6 +261,11 @@ def up(
     wait_for(cluster, "taskmanager", lambda: _taskmanagers(cluster) >= wanted)
     say(f"{wanted} TaskManager{'s' if wanted > 1 else ''} ready")
     return cluster
+
+
+def start_jobmanager(cluster: Cluster) -> Process:
+    """Start the JobManager. It knows nothing of the jobs of an earlier one: submit them again, from their newest checkpoints."""
+    return _start_flink(cluster, "jobmanager", 0)
 
 
 def add_taskmanager(cluster: Cluster, wait: bool = True) -> Process:

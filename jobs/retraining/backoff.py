@@ -126,6 +126,10 @@ class Backoff:
         if known.deferred == request:
             known.deferred = None
 
+    def forget_all(self) -> None:
+        """Know nothing, as at the start."""
+        self._models.clear()
+
     def _known(self, model: str) -> _Model:
         return self._models.get(model) or _Model()
 

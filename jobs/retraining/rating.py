@@ -104,3 +104,17 @@ def _parsing(features: list[str], X: Floats) -> Callable[[], Any]:
     rows = X[np.arange(TIMED) % len(X)].tolist()
     texts = [json.dumps(dict(zip(features, row, strict=True))).encode() for row in rows]
     return lambda: [json.loads(text) for text in texts]
+
+
+def figures_of(candidate: Manifest, live: Manifest, comparison: Comparison) -> dict[str, Any]:
+    """The figures of a comparison, as notices hold them."""
+    return {
+        "version": candidate.version,
+        "detector": candidate.detector,
+        "request": candidate.request,
+        "live": live.version,
+        "separates_planted": comparison.separates,
+        "live_separates_planted": comparison.live_separates,
+        "us_per_event": comparison.cost,
+        "live_us_per_event": comparison.live_cost,
+    }

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
 import time
-import uuid
 from pathlib import Path
 
 from kafka import KafkaAdminClient
@@ -20,21 +16,19 @@ from kafka.admin import (
     ResourcePatternFilter,
     ResourceType,
 )
-from streamgauge.jobs.cluster import local_cluster
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.settings.kafka import KafkaSettings
 
+from tests.integration.broker import START_SECONDS, Broker, free_ports
 from tests.integration.certificates import Authority
 
 ADMIN = "admin"  # a user whom no rule limits
 JOB = "job"  # the user of the job
 # An environment variable of Flink's processes with the password of the job's user.
 VARIABLE, PASSWORD = "STREAMGAUGE_TEST_PASSWORD", "aardvark-7351"
-START_SECONDS = 60
 Rule = tuple[
     str, str, str
 ]  # a kind of resource, its name (with * at the end: the beginning of names), and an operation
-JAVA_OPTIONS = ("-Xms128m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 class SecuredBroker:
@@ -65,16 +59,13 @@ class SecuredBroker:
         broker = self.authority.issue("broker")
         both = folder / "broker.pem"
         both.write_bytes(broker.key.read_bytes() + broker.cert.read_bytes())
-        sasl, ssl, controller = _free_ports(3)
+        sasl, ssl = free_ports(2)
         self.passwords_at, self.certificates_at = f"127.0.0.1:{sasl}", f"127.0.0.1:{ssl}"
+        addresses = f"SASL_SSL://{self.passwords_at},SSL://{self.certificates_at}"
         lines = {
-            "process.roles": "broker,controller",
-            "node.id": 1,
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"SASL_SSL://{self.passwords_at},SSL://{self.certificates_at},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"SASL_SSL://{self.passwords_at},SSL://{self.certificates_at}",
+            "listeners": addresses,
+            "advertised.listeners": addresses,
             "listener.security.protocol.map": "SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:PLAINTEXT",
-            "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "SSL",
             "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
             "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": "org.apache.kafka.common.security.scram.ScramLoginModule required;",
@@ -88,38 +79,10 @@ class SecuredBroker:
             "listener.name.ssl.ssl.client.auth": "required",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": f"User:ANONYMOUS;User:CN=broker;User:{ADMIN};User:CN={ADMIN}",
-            "log.dirs": folder / "data",
-            "offsets.topic.replication.factor": 1,
-            "offsets.topic.num.partitions": 1,
-            "transaction.state.log.replication.factor": 1,
-            "transaction.state.log.min.isr": 1,
-            "transaction.state.log.num.partitions": 1,
-            "group.initial.rebalance.delay.ms": 0,
-            "auto.create.topics.enable": "false",
         }
-        config = folder / "kafka.properties"
-        config.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
-        classes = f"{local_cluster.jars(home) / 'kafka'}/*"
-        base = [local_cluster.java(), *JAVA_OPTIONS, "-cp", classes, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
         users = [f"SCRAM-SHA-512=[name={user},password={password}]" for user, password in passwords.items()]
         known = [word for user in users for word in ("--add-scram", user)]
-        form = [*base, "kafka.tools.StorageTool", "format", "-t", uuid.uuid4().hex[:22], "-c", str(config), *known]
-        subprocess.run(form, check=True, capture_output=True)
-        self._log = folder / "broker.log"
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [*base, "kafka.Kafka", str(config)], stdout=log, stderr=subprocess.STDOUT, env=dict(os.environ)
-            )
-        self._wait((sasl, ssl))
-
-    def _wait(self, ports: tuple[int, ...]) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self._process.poll() is None:
-            if all(_listens(port) for port in ports):
-                return
-            time.sleep(0.2)
-        self.stop()
-        raise RuntimeError(f"the broker does not answer: {self._log.read_text(errors='replace')[-2000:]}")
+        self._broker = Broker(folder, home, lines, (sasl, ssl), known)
 
     def security(self, user: str, **other: str) -> dict[str, str]:
         """The section `kafka.security` of a user. Others keys than `password_file` may be given."""
@@ -145,12 +108,7 @@ class SecuredBroker:
 
     def stop(self) -> None:
         """End the process."""
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._broker.stop()
 
 
 def _entry(user: str, rule: Rule) -> ACL:
@@ -176,18 +134,3 @@ def _known(admin: KafkaAdminClient, entry: ACL) -> bool:
     )
     found, _ = admin.describe_acls(wanted)
     return bool(found)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_ports(n: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(n)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from functools import partial
 
-import psutil
 import pytest
 from streamgauge.jobs.cluster import local_cluster
 from streamgauge.jobs.cluster.submit import submit
 from streamgauge.jobs.settings.loading import as_file, load
 from streamgauge.models.errors import ClusterError
 
+from tests.integration.kills import at_least, kill_busy_taskmanager, restart_broker
 from tests.integration.live import PATIENCE, Live, events, together, under_load, values
 
 EVENTS, RATE = (
@@ -20,29 +20,17 @@ EVENTS, RATE = (
 )  # enough to be under way at each kill; what piles up on a slow machine has to be scored, too
 
 
-def kill_busy_taskmanager(live, job):
-    """Kill -9 the TaskManager that runs the scoring operator."""
-    vertices = live.rest.call(f"/jobs/{job}")["vertices"]
-    [vertex] = [v["id"] for v in vertices if v["name"].startswith("score ")]
-    where = live.rest.call(f"/jobs/{job}/vertices/{vertex}/taskmanagers")["taskmanagers"][0]["taskmanager-id"]
-    [process] = [p for p in live.cluster.roles("taskmanager") if where.startswith(p.role)]
-    killed = psutil.Process(process.pid)
-    killed.kill()
-    psutil.wait_procs([killed])
-    live.cluster.processes.remove(process)
-
-
 def has_distinct(records, n):
     return len({record.value for record in records}) >= n
 
 
 def test_taskmanagers_killed_under_load_lose_no_alert_and_repeat_none_where_delivery_is_exactly_once(cluster, tmp_path):
-    at_least, exactly = lives = [
+    least_once, exactly = lives = [
         Live(cluster, tmp_path, job={"delivery": delivery}, output={"scores": "none"})
         for delivery in ("at_least_once", "exactly_once")
     ]
     with together(*lives) as jobs:
-        with under_load(at_least, RATE, EVENTS), under_load(exactly, RATE, EVENTS):
+        with under_load(least_once, RATE, EVENTS), under_load(exactly, RATE, EVENTS):
             for _ in range(2):
                 for live, job in zip(lives, jobs, strict=True):
                     live.more(live.topics.alerts, 20)  # the job scores events that came after the last kill
@@ -72,12 +60,7 @@ def test_the_broker_restarted_under_load_loses_nothing(cluster, tmp_path):
     with live.job():
         with under_load(live, RATE, 4_000):
             live.more(live.topics.alerts, 20)
-            [broker] = cluster.roles("kafka")
-            process = psutil.Process(broker.pid)
-            process.kill()
-            psutil.wait_procs([process])
-            local_cluster.start_kafka(cluster, local_cluster.java(), local_cluster.jars(cluster.home))
-            local_cluster.wait_for_kafka(cluster)
+            restart_broker(cluster)
             live.more(live.topics.alerts, 20)
         expected = live.expected()
         alerts = live.until(live.topics.alerts, partial(has_distinct, n=len(expected.alerts)))
@@ -85,19 +68,18 @@ def test_the_broker_restarted_under_load_loses_nothing(cluster, tmp_path):
     assert sorted({r.value for r in alerts}) == expected.alerts
 
 
-def test_a_job_restored_at_twice_the_parallelism_equals_an_uninterrupted_job_and_other_shards_are_refused(
+def test_a_job_restored_with_other_parallelism_equals_an_uninterrupted_job_and_other_shards_are_refused(
     cluster, tmp_path
 ):
-    live = Live(cluster, tmp_path, job={"delivery": "exactly_once"})
-    with under_load(live, RATE):
-        with live.job() as job:
-            live.more(live.topics.alerts, 20)
-            savepoint = live.rest.stop(job, seconds=PATIENCE)
-        file = tmp_path / "twice.yaml"
-        file.write_text(as_file(live.settings, {"job": {"parallelism": 2}}))
-        with live.job(load(file, {}), file, from_savepoint=savepoint) as job:
-            live.more(live.topics.alerts, 20)
-            savepoint = live.rest.stop(job, seconds=PATIENCE)
+    live = Live(cluster, tmp_path, job={"delivery": "exactly_once"}, batch={"shards": 4})
+    savepoint = None
+    with at_least(cluster, 4), under_load(live, RATE):
+        for parallelism in (1, 2, 4):
+            file = tmp_path / f"{parallelism}.yaml"
+            file.write_text(as_file(live.settings, {"job": {"parallelism": parallelism}}))
+            with live.job(load(file, {}), file, from_savepoint=savepoint) as job:
+                live.more(live.topics.alerts, 20)
+                savepoint = live.rest.stop(job, seconds=PATIENCE)
     with live.job(from_savepoint=savepoint) as job:
         expected = live.expected()
         scores = live.at_least(live.topics.scores, len(expected.scores))
@@ -113,7 +95,7 @@ def test_a_job_restored_at_twice_the_parallelism_equals_an_uninterrupted_job_and
         deadline = time.monotonic() + PATIENCE
         while "batch.shards" not in (reason := live.rest.failure(job)) and time.monotonic() < deadline:
             time.sleep(0.5)
-    assert "saved with batch.shards 2, the settings say 1" in reason
+    assert "saved with batch.shards 4, the settings say 1" in reason
 
 
 def test_too_few_slots_are_an_error_that_says_so(cluster, tmp_path):
