@@ -87,7 +87,7 @@ class Inbox:
         Returns
         -------
         Received or None
-            None if the message was read before; but feedback that was refused is refused again.
+            None if the message was read before, here or as feedback at another offset; but feedback that was refused is refused again.
 
         Raises
         ------
@@ -115,12 +115,14 @@ class Inbox:
         self._refused.discard(place)
         return received
 
-    def _read(self, topic: str, offset: int, text: str | None, anew: bool) -> Received:
+    def _read(self, topic: str, offset: int, text: str | None, anew: bool) -> Received | None:
+        """Read a message at a place that is new; None if it is feedback that is in force already."""
         if not isinstance(text, str):
             raise SettingsError("message: the record has no text; a message is a JSON object")
         if topic == self._feedback_topic:
             said = parse_feedback(text)
-            self._gate.admit(said)
+            if not self._gate.admit(said):
+                return None
             received = Received(offset, said, anew=anew)
             self.feedback.append(received)
             return received

@@ -112,12 +112,16 @@ class Gate:
     def __init__(self, settings: FeedbackSettings) -> None:
         self._settings = settings
         self._newest: dict[str, Feedback] = {}
-        self._counted: set[str] = set()
         self._by_person: Counter[tuple[str, str]] = Counter()
         self._by_day: Counter[str] = Counter()
 
-    def admit(self, message: Feedback) -> None:
+    def admit(self, message: Feedback) -> bool:
         """Check a message; it counts from then on.
+
+        Returns
+        -------
+        bool
+            False if the same message counts already. It then does nothing once more, such as ending a quarantine.
 
         Raises
         ------
@@ -126,7 +130,7 @@ class Gate:
         """
         before = self._newest.get(message.key)
         if message == before:
-            return
+            return False
         self._check_person(message)
         check_proof(message, self._settings)
         if before is not None and before.at is not None and (message.at is None or message.at <= before.at):
@@ -137,6 +141,7 @@ class Gate:
             )
         self._count(message)
         self._newest[message.key] = message
+        return True
 
     def _check_person(self, message: Feedback) -> None:
         people = self._settings.people
@@ -154,8 +159,8 @@ class Gate:
             )
 
     def _count(self, message: Feedback) -> None:
-        """Count a message for the day of its alert. One that replaces another, or undoes it, does not count again."""
-        if message.key in self._counted or message.verdict == "undo" or not message.told:
+        """Count a message for the day of its alert, also one that replaces another: it may end a quarantine. An undo changes less."""
+        if message.verdict == "undo" or not message.told:
             return
         day, settings = message.told[0].day, self._settings
         person = (day, message.by)
@@ -165,9 +170,8 @@ class Gate:
         ):
             if have >= most:
                 raise FeedbackRefusedError(
-                    f"feedback: {have} messages on alerts of {day} count already {who} is {most}; undo others, or raise it"
+                    f"feedback: {have} messages on alerts of {day} count already {who} is {most}; only an undo still counts"
                 )
-        self._counted.add(message.key)
         self._by_person[person] += 1
         self._by_day[day] += 1
 

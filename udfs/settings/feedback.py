@@ -45,11 +45,12 @@ class FeedbackSettings(Section):
         "null: everybody may do both.",
     )
     by_person: int = Field(
-        50, ge=1, le=1_000_000, description="Alerts of one day (UTC) on which one person's feedback counts."
+        50,
+        ge=1,
+        le=1_000_000,
+        description="Largest number of messages of one person on the alerts of one day (UTC) that count.",
     )
-    by_all: int = Field(
-        200, ge=1, le=1_000_000, description="Feedback on the alerts of one day that counts, of all persons together."
-    )
+    by_all: int = Field(200, ge=1, le=1_000_000, description="The same, of all persons together.")
 
     @model_validator(mode="after")
     def _fits(self) -> FeedbackSettings:
