@@ -47,12 +47,10 @@ class Process:
 
     def running(self) -> psutil.Process | None:
         """The process if it still runs, or None."""
-        try:
+        with suppress(psutil.NoSuchProcess):
             process = psutil.Process(self.pid)
             if abs(process.create_time() - self.started) < 1 and process.status() != psutil.STATUS_ZOMBIE:
                 return process
-        except psutil.NoSuchProcess:
-            pass
         return None
 
 
@@ -249,9 +247,8 @@ def up(
             )
         install_flink(cluster, jar_folder)
         forget_old(home)
-        say(f"starting Kafka on {cluster.bootstrap}")
+        say(f"starting Kafka on {cluster.bootstrap}, and Flink with its UI on {cluster.ui}")
         start_kafka(cluster, java_path, jar_folder)
-        say(f"starting Flink, UI on {cluster.ui}")
         start_jobmanager(cluster)
     for _ in range(taskmanagers - len(cluster.roles("taskmanager"))):
         add_taskmanager(cluster, wait=False)
