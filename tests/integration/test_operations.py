@@ -14,6 +14,7 @@ from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.entity_requests import ask
 from streamgauge.jobs.kafka.feedback import confirmed, judge
 from streamgauge.jobs.kafka.topics import records_since, send_feedback
+from streamgauge.jobs.settings.loading import load
 from streamgauge.models.errors import InputError
 from streamgauge.models.persistence.signature import public_text
 from streamgauge.udfs.control.feedback import Feedback
@@ -174,6 +175,26 @@ def test_alerts_that_people_find_false_do_not_come_again_and_ignored_ones_not_be
     assert {one["verdict"] for one in undone} == {"ignore", "false"}
     left = json.loads(streamgauge("feedback", "--settings", live.file, "--json"))
     assert sorted(one["by"] for one in left) == ["ben", "eve"]
+
+
+def test_an_alert_of_an_earlier_run_that_does_not_come_again_is_resolved(cluster, tmp_path):
+    live = Live(cluster, tmp_path, decide={"threshold": 1e-4, "quiet_events": 1000})
+    usual = [("pump", {"entity": "pump", "x": float(x)}) for x in np.random.default_rng(0).normal(100, 1, 200)]
+    with live.job():
+        live.send([*usual, ("pump", {"entity": "pump", "x": 1e5})])
+        [opened] = data(live.at_least(live.topics.alerts, 1))
+    anew = tmp_path / "anew.yaml"
+    anew.write_text(live.file.read_text().replace("start: earliest", "start: latest"))
+    with live.job(load(anew), anew):  # it has no state, and never reads what opened the incident
+        ended = []
+        for event in usual:
+            live.send([event])
+            if ended := data(live.read(live.topics.alerts))[1:]:
+                break
+            time.sleep(0.5)
+    assert [(alert["alert_id"], alert["state"], alert["reason"]) for alert in ended] == [
+        (opened["alert_id"], "resolved", "unknown")
+    ]
 
 
 def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_path):
