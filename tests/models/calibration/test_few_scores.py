@@ -38,3 +38,15 @@ def test_an_exponential_tail_is_not_taken_for_a_heavy_one_because_of_a_few_large
         stream.rate_learn_many(random.exponential(size=2000))
     far = np.array([60.0])
     assert np.median([stream.rate_learn_many(far)[0] for stream in streams]) > 25
+
+
+def test_the_scale_of_an_exponential_tail_is_that_of_its_scores():
+    """Though the largest eighth of the tail counts as one value: the mean of what is left is too small, and is corrected."""
+    random = np.random.default_rng(5)
+    grown = []
+    for _ in range(11):
+        stream = TailCalibrator(steepest=0.0)
+        stream.rate_learn_many(random.exponential(size=2000))
+        one, two = stream.rate_learn_many(np.array([8.0, 12.0]))
+        grown.append(two - one)
+    assert 2.8 < np.median(grown) < 4.2  # 4 by the scores themselves, less what is not known of their tail
