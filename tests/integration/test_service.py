@@ -81,7 +81,7 @@ def wait_for(found: Any) -> Any:
 
 
 def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_reaches_the_job(cluster, tmp_path):
-    live = Live(cluster, tmp_path, track=200)
+    live = Live(cluster, tmp_path, track=200, output={"scores": "all"})
     usual = [("pump", {"entity": "pump", "x": float(n % 7)}) for n in range(300)]
     with live.job(), service(live, tmp_path) as (address, _), chromium() as browser:
         with opened(browser, address) as watched:
@@ -95,6 +95,10 @@ def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_reaches_the_job(clu
             watched.page.locator(f"a[href='/incidents/{one}']").click(timeout=1_000 * PATIENCE)
             judge(live, watched.page, one, usual)
         assert "<polyline" in call(address, f"/incidents/{one}/series.svg")
+        assert wait_for(lambda: "threshold" in call(address, f"/incidents/{one}/scores.svg"))
+        scores = call(address, "/v1/scores?entity=pump")
+        assert scores["whole"]
+        assert max(one["score"] or 0.0 for one in scores["scores"]) == found[0]["score"]
         assert call(address, f"/v1/incidents/{one}/feedback", {"verdict": "true", "why": "test"})["by"] == "local"
         said = wait_for(lambda: verdicts(address, one, "true"))
         assert (said[0]["by"], said[0]["verdict"], said[0]["why"]) == ("local", "true", "test")
