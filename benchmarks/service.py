@@ -1,4 +1,4 @@
-"""What the service takes: changes and scores a second, lists of a long history, and pages that are told of an incident.
+"""How much the service takes: changes and scores a second into the history, lists of a long history, and pages told of an incident.
 
 The history is a new one: by default in a file of SQLite, else in an empty database that `--database` names. Kafka is not needed: records
 are written as the service writes what it has read.

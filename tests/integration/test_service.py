@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -30,11 +31,11 @@ from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import History
 from streamgauge.jobs.service.rpc.streamgauge_pb2 import ListIncidentsRequest
 from streamgauge.jobs.service.rpc.streamgauge_pb2_grpc import StreamgaugeStub
-from streamgauge.jobs.service.tables import changes, feedback, incidents, metadata, offsets
+from streamgauge.jobs.service.tables import changes, feedback, incidents, metadata, offsets, scores
 
 from tests.browser import chromium, opened
 from tests.integration.live import PATIENCE, STREAMGAUGE, Live, events, streamgauge
-from tests.jobs.service.made import change, records
+from tests.jobs.service.made import START, change, records, score
 from tests.jobs.service.postgresql_server import PostgreSqlServer
 from tests.jobs.service.receiver import Receiver
 from tests.jobs.service.redis_server import RedisServer
@@ -81,7 +82,7 @@ def wait_for(found: Any) -> Any:
 
 
 def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_reaches_the_job(cluster, tmp_path):
-    live = Live(cluster, tmp_path, track=200)
+    live = Live(cluster, tmp_path, track=200, output={"scores": "all"})
     usual = [("pump", {"entity": "pump", "x": float(n % 7)}) for n in range(300)]
     with live.job(), service(live, tmp_path) as (address, _), chromium() as browser:
         with opened(browser, address) as watched:
@@ -95,6 +96,8 @@ def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_reaches_the_job(clu
             watched.page.locator(f"a[href='/incidents/{one}']").click(timeout=1_000 * PATIENCE)
             judge(live, watched.page, one, usual)
         assert "<polyline" in call(address, f"/incidents/{one}/series.svg")
+        assert wait_for(lambda: "threshold" in call(address, f"/incidents/{one}/scores.svg"))
+        assert call(address, "/v1/scores?entity=pump")["scores"]
         assert call(address, f"/v1/incidents/{one}/feedback", {"verdict": "true", "why": "test"})["by"] == "local"
         said = wait_for(lambda: verdicts(address, one, "true"))
         assert (said[0]["by"], said[0]["verdict"], said[0]["why"]) == ("local", "true", "test")
@@ -220,6 +223,43 @@ def test_the_service_postgresql_and_redis_are_killed_twenty_times_and_the_tables
         started.callback(engine.dispose)
         wait_for(lambda: position(engine, live.topics.alerts) == len(raw))
         assert tables(engine) == undisturbed(postgresql.database(), live, raw)
+
+
+def test_scores_are_there_once_after_a_kill_and_the_service_is_ready_while_they_come(cluster, tmp_path):
+    live, sent, enough = Live(cluster, tmp_path, output={"scores": "all"}), [0], threading.Event()
+
+    def flow(producer: KafkaProducer) -> None:
+        while not enough.wait(0.02):
+            value = json.dumps(score(sent[0] // 2, moment=START + sent[0] // 2)).encode()  # each comes twice
+            producer.send(live.topics.scores, value, partition=0).get(PATIENCE)
+            sent[0] += 1
+
+    with KafkaProducer(**client_options(live.settings.kafka)) as producer:
+        flowing = threading.Thread(target=flow, args=(producer,))
+        flowing.start()
+        try:
+            with service(live, tmp_path) as (address, process):
+                wait_for(lambda: "streamgauge_service_ready 1.0" in call(address, "/metrics"))
+                wait_for(lambda: scores_of(address))
+                process.kill()
+            with service(live, tmp_path) as (address, _):
+                wait_for(lambda: "streamgauge_service_ready 1.0" in call(address, "/metrics"))
+                enough.set()
+                flowing.join()
+                engine = connect(None, tmp_path)
+                wait_for(lambda: position(engine, live.topics.scores) == sent[0])
+        finally:
+            enough.set()
+            flowing.join()
+    with engine.connect() as connection:
+        found = list(connection.scalars(select(scores.c.offset).order_by(scores.c.offset)))
+    engine.dispose()
+    assert found == list(range(-(-sent[0] // 2)))
+
+
+def scores_of(address: str) -> Any:
+    with suppress(urllib.error.HTTPError):  # there is none yet
+        return call(address, "/v1/scores?entity=pump-1")["scores"]
 
 
 def undisturbed(url: str, live: Live, raw: list[bytes]) -> dict[str, list[Any]]:
