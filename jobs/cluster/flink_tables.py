@@ -37,6 +37,7 @@ def _source(kafka: KafkaSettings, topics: EventTopics, start: str, group: str) -
         "properties.bootstrap.servers": kafka.bootstrap,
         "properties.group.id": group,
         "properties.fetch.max.wait.ms": "5",  # low latency, for a few more requests
+        "properties.isolation.level": "read_committed",  # what a producer took back was never sent
         "scan.topic-partition-discovery.interval": "10 s",  # it replaces the property partition.discovery.interval.ms
         "scan.startup.mode": start,
         **({"properties.auto.offset.reset": "earliest"} if start == STARTS["committed"] else {}),

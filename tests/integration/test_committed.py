@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 from kafka import TopicPartition
 from streamgauge.jobs.kafka import clients
@@ -55,3 +58,9 @@ def by_default(live):
 )
 def test_an_aborted_record_is_never_read(live, read):
     assert read(live) == COMMITTED
+
+
+def test_the_job_never_sees_an_aborted_record(live):
+    with live.job():
+        dead = live.at_least(live.topics.dead_letters, len(COMMITTED))  # none of these records is an event
+    assert [base64.b64decode(json.loads(record.value)["payload"]) for record in dead] == COMMITTED
