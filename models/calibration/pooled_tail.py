@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 from streamgauge.models.calibration.learned_tail import FIRST, LAST, STEP, learn_tail
 from streamgauge.models.contract import Floats
-from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.models.persistence.codec import demand, pack, unpack
 
 TRUSTED = 300.0  # values after which the learned quantiles count half
 
@@ -81,7 +81,7 @@ class PooledTail:
         """The tail that `to_state` saved; StateError where the bytes are none."""
         _, arrays = unpack(state, cls.name, cls.state_version)
         tail = cls()
-        tail._numbers = arrays["numbers"]
+        tail._numbers = demand(arrays, "numbers", np.float64, tail._numbers.shape)
         return tail
 
 

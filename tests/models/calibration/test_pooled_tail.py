@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.models.calibration.pooled_tail import PooledTail
 from streamgauge.models.errors import StateError
+from streamgauge.models.persistence.codec import pack
 
 
 @pytest.mark.parametrize("factor", [0.6, 1.0, 2.0], ids=["careful", "right", "loud"])
@@ -73,3 +74,6 @@ def test_batches_and_restarts_do_not_matter(cuts, stop):
 def test_other_bytes_are_no_state():
     with pytest.raises(StateError):
         PooledTail.from_state(b"nothing")
+    for numbers in (np.zeros(3), np.zeros((5, 2)), np.zeros(5, np.int64)):
+        with pytest.raises(StateError):
+            PooledTail.from_state(pack(PooledTail.name, PooledTail.state_version, {}, {"numbers": numbers}))
