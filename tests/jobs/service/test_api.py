@@ -215,5 +215,6 @@ def test_the_description_of_the_api_names_all_its_routes(client):
         "/v1/quality",
         "/v1/models",
         "/v1/score",
+        "/v1/scores",
         "/v1/stream",
     }
