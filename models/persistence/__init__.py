@@ -5,6 +5,7 @@ Out: versioned bytes; signed model folders.
 """
 
 __all__ = [
+    "aliases",
     "codec",
     "manifest",
     "registry",

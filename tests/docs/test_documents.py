@@ -184,7 +184,7 @@ def test_every_message_that_troubleshooting_explains_is_one_that_the_code_gives(
     for line in (DOCS / "troubleshooting.md").read_text(encoding="utf-8").splitlines():
         for message in CODE.findall(line.split(" | ")[0]) if line.startswith("| `") else ():
             # Words between what varies: names in capital letters, numbers, and punctuation that code may put together.
-            for words in re.split(r"\.\.\.|\b[A-Z]+\b|\b\d+\b|[:;,()?%]", message):
+            for words in re.split(r"\.\.\.|\b[A-Z]+\b|\b\d+\b|[][:;,()?%]", message):
                 piece = words.strip().strip("'").removeprefix("cannot ")
                 if len(piece.split()) > 1 and piece not in said and piece not in OF_OTHERS:
                     wrong.append(f"{message}: {piece!r}")

@@ -26,6 +26,7 @@ ORDER = [
     "ensemble",
     "persistence.manifest",
     "persistence.signature",
+    "persistence.aliases",
     "persistence.registry",
     "training",
 ]
