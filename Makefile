@@ -17,8 +17,8 @@ unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink, one 
 integration: .venv/.installed-dev  ## the tests on a real Kafka and Flink cluster, two processes with a cluster each
 	$(BIN)/pytest -m integration -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
-fuzz: .venv/.installed-dev  ## a million made-up payloads over all formats of input; `make test` throws ten thousand
-	FUZZ=1000000 $(BIN)/pytest -n auto tests/udfs/events/test_fuzz.py
+fuzz: .venv/.installed-dev  ## a million made-up payloads, and 20,000 texts as each kind of message, settings, model and state; `make test` throws 1 % of these
+	FUZZ=1000000 $(BIN)/pytest -n auto tests/udfs/events/test_fuzz.py tests/udfs/pipeline/test_fuzz_of_all_else.py
 
 mutants: .venv/.installed-dev  ## small faults in the rooms that decide, and how many the tests notice; MUTANTS=0 tries all, not 200 a room
 	$(BIN)/python tests/mutants/run.py --most $(or $(MUTANTS),200)

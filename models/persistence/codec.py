@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from streamgauge.models.errors import StateError
 
-MAGIC = b"SGS1"
+MAGIC = b"SGS2"
+OLD_MAGIC = b"SGS1"  # its checksum is part of the header, and covers the arrays only
 _ALLOWED = "biufS"  # kinds of arrays that are plain memory
 
 
@@ -20,6 +21,9 @@ class _Header(msgspec.Struct, array_like=True):
     version: int
     meta: dict[str, Any]
     arrays: list[tuple[str, Any, list[int]]]
+
+
+class _OldHeader(_Header, array_like=True):
     crc: int
 
 
@@ -43,8 +47,9 @@ def pack(kind: str, version: int, meta: dict[str, Any], arrays: dict[str, npt.ND
         (name, array.dtype.str if array.dtype.names is None else array.dtype.descr, list(array.shape))
         for name, array in flat.items()
     ]
-    header = msgspec.msgpack.encode(_Header(kind, version, meta, described, zlib.crc32(body)))
-    return MAGIC + len(header).to_bytes(4, "little") + header + body
+    header = msgspec.msgpack.encode(_Header(kind, version, meta, described))
+    content = len(header).to_bytes(4, "little") + header + body
+    return MAGIC + zlib.crc32(content).to_bytes(4, "little") + content
 
 
 def unpack(state: bytes, kind: str, version: int) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
@@ -55,21 +60,12 @@ def unpack(state: bytes, kind: str, version: int) -> tuple[dict[str, Any], dict[
     StateError
         The bytes are damaged, of another kind, or of another version.
     """
-    if state[:4] != MAGIC:
-        raise StateError(f"this is no {kind} state: it does not begin with {MAGIC.decode()}")
-    size = int.from_bytes(state[4:8], "little")
-    try:
-        header = msgspec.msgpack.decode(state[8 : 8 + size], type=_Header)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StateError(f"the {kind} state is damaged: {error}") from error
-    body = memoryview(state)[8 + size :]
+    header, body = _opened(state, kind)
     if header.kind != kind:
         raise StateError(f"this is the state of {header.kind}, not of {kind}")
     if header.version != version:
         newer = "a newer Streamgauge wrote it: upgrade" if header.version > version else "no migration is known"
         raise StateError(f"the {kind} state has format {header.version}, this code reads {version}: {newer}")
-    if zlib.crc32(body) != header.crc:
-        raise StateError(f"the {kind} state is damaged: its checksum does not fit")
     try:
         return header.meta, _arrays(header, body, kind)
     except (
@@ -79,6 +75,26 @@ def unpack(state: bytes, kind: str, version: int) -> tuple[dict[str, Any], dict[
         SyntaxError,
     ) as error:  # what numpy raises at a description that is none
         raise StateError(f"the {kind} state is damaged: {error}") from error
+
+
+def _opened(state: bytes, kind: str) -> tuple[_Header, memoryview]:
+    """Header and arrays of a state whose checksum fits."""
+    known = {MAGIC: _Header, OLD_MAGIC: _OldHeader}.get(bytes(state[:4]))
+    if known is None:
+        raise StateError(f"this is no {kind} state: it does not begin with {MAGIC.decode()}")
+    start = 4 if known is _OldHeader else 8
+    content = memoryview(state)[start:]
+    size = int.from_bytes(content[:4], "little")
+    body = content[4 + size :]
+    try:
+        if known is _Header and zlib.crc32(content) != int.from_bytes(state[4:8], "little"):
+            raise ValueError("its checksum does not fit")
+        header = msgspec.msgpack.decode(content[4 : 4 + size], type=known)
+        if isinstance(header, _OldHeader) and zlib.crc32(body) != header.crc:
+            raise ValueError("its checksum does not fit")
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise StateError(f"the {kind} state is damaged: {error}") from error
+    return header, body
 
 
 def demand(

@@ -84,7 +84,7 @@ def test_constant_magnitudes_are_no_evidence():
 
 def test_a_foreign_state_is_refused():
     with pytest.raises(StateError):
-        TailCalibrator.from_state(b"SGS1 nonsense")
+        TailCalibrator.from_state(b"SGS2 nonsense")
 
 
 @pytest.mark.parametrize("draw", ["exponential", "halfnormal", "lognormal", "student", "pareto", "square"])
