@@ -29,6 +29,7 @@ def stop(cluster: Cluster, process: Process) -> None:
     ended.terminate()
     psutil.wait_procs([ended])
     cluster.processes.remove(process)
+    cluster.save()  # else `doctor` finds it lost
 
 
 @contextmanager
@@ -50,6 +51,7 @@ def kill_busy_taskmanager(live: Live, job: str) -> None:
     [process] = [p for p in live.cluster.roles("taskmanager") if where.startswith(p.role)]
     kill(process)
     live.cluster.processes.remove(process)
+    live.cluster.save()
 
 
 def restart_broker(cluster: Cluster) -> None:

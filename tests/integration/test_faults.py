@@ -135,7 +135,7 @@ def give_feedback(live: Live, stream: Stream, job: str) -> dict[int, int]:
     live.send([*usual, stream.strange("pump")], rate=20.0)
     alerts = live.until(live.topics.alerts, lambda records: any(d["entity"] == "pump" for d in data(records)))
     found = next(d for d in data(alerts) if d["entity"] == "pump")
-    judge(live.settings.kafka, found["alert_id"], "ignore", "ann", datetime(2100, 1, 1, tzinfo=UTC))
+    judge(live.settings, found["alert_id"], "ignore", "ann", datetime(2100, 1, 1, tzinfo=UTC))
     assert live.counted(job, "feedback_messages") == 1
     ends = Counter(record.partition for record in live.read(live.topics.events))
     stream.others["pump"] = 40
