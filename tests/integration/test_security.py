@@ -172,7 +172,9 @@ def test_commands_say_who_is_not_let_in_and_why(cluster, broker, tmp_path):
     files = {why: file_of(live, broker.security("person") | keys, why) for why, keys in wrong.items()}
     commands = [("submit",), ("alerts",), ("doctor",), ("replay", tmp_path / "one.jsonl")]
     tried = [(why, (*command, "--settings", file)) for why, file in files.items() for command in commands]
-    with ThreadPoolExecutor(2) as pool:  # a command gives up after a time, which more of them at once would need to start
+    with ThreadPoolExecutor(
+        2
+    ) as pool:  # a command gives up after a time, which more of them at once would need to start
         for (why, _), said in zip(tried, pool.map(lambda one: said_by(*one[1]), tried), strict=True):
             assert re.search(f"does not let in the user 'person' .*{why}", said), said
             assert "flamingo" not in said
