@@ -116,8 +116,13 @@ def _connected(kafka: KafkaSettings, task: str, connect: Callable[[], Any]) -> I
         try:
             client = connect()
         except KafkaError as error:
-            if refusals or isinstance(error, AuthorizationError):
-                raise ClusterError(_refused(kafka, str((refusals or [error])[0]))) from None
+            if refusals.found or isinstance(error, AuthorizationError):
+                raise ClusterError(_refused(kafka, str((refusals.found or [error])[0]))) from None
+            if refusals.closed and kafka.security.protocol != "PLAINTEXT":
+                raise ClusterError(
+                    f"Kafka at {kafka.bootstrap} closes the connection while {_who(kafka.security)} signs in: the password or the "
+                    "certificate may be wrong; check kafka.security"
+                ) from None
             raise ClusterError(
                 f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__}): is it running? "
                 "(`streamgauge up` starts a local one; kafka.bootstrap names another; kafka.security says how it is reached)"
@@ -150,20 +155,22 @@ class _Refusals(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.found: list[BaseException] = []
+        self.closed = False  # a broker that refuses somebody closes the connection, sometimes before its reason is read
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the error of a line of the log."""
         errors = [one for one in record.args or () if isinstance(one, BaseException)]
         kinds = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError)
         self.found += [error for error in errors if isinstance(error, kinds) or "[SSL" in str(error)]
+        self.closed |= any("socket disconnected" in str(error) for error in errors)
 
 
 @contextmanager
-def _refusals() -> Iterator[list[BaseException]]:
+def _refusals() -> Iterator[_Refusals]:
     """What the brokers or we refused inside the block. kafka-python writes that to its log only, and goes on trying."""
     handler = _Refusals()
     _NETWORK.addHandler(handler)
     try:
-        yield handler.found
+        yield handler
     finally:
         _NETWORK.removeHandler(handler)

@@ -83,6 +83,6 @@ def test_topics_that_give_nothing_are_named(cluster, tmp_path):
     assert "there is no topic 'nowhere'" in refused("preview", "--topic", "nowhere", "--settings", live.file)
     live.send([("a", b"no JSON")])
     assert "holds an event; the last one: JSON is malformed" in refused("init", "--topic", topic, *at)
-    live.send([("a", {"x": i / 7}) for i in range(20)])
+    live.send([(None, {"x": i / 7}) for i in range(20)])
     assert "no entity can be guessed" in refused("init", "--topic", topic, *at)
     assert "none of the 21 records" in refused("preview", "--settings", live.file)
