@@ -15,8 +15,10 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key, pkcs12
 from streamgauge.jobs.settings.flink import RestSettings
+from streamgauge.jobs.settings.tls import content, no_certificates, no_pair, tls_context
 from streamgauge.models.errors import ClusterError
 
+SECTION = "flink.rest"
 # Flink's client adds the headers in this variable to each request. It writes all variables to its log unless this logger is at WARN.
 HEADERS = "FLINK_REST_CLIENT_HEADERS"
 LOGGER = "org.apache.flink.client.python.PythonEnvUtils"
@@ -64,7 +66,10 @@ def token_of(rest: RestSettings) -> str | None:
     if rest.token_env is not None:
         where, text = f"token_env: the environment variable {rest.token_env}", os.environ.get(rest.token_env, "")
     elif rest.token_file is not None:
-        where, text = f"token_file: {rest.token_file}", _content("token_file", rest).decode(errors="replace")
+        where, text = (
+            f"token_file: {rest.token_file}",
+            content(f"{SECTION}.token_file", rest.token_file).decode(errors="replace"),
+        )
     else:
         return None
     text = text.strip()
@@ -85,19 +90,7 @@ def context_of(rest: RestSettings) -> ssl.SSLContext:
     ClusterError
         A file cannot be read or used.
     """
-    authorities = None if rest.ca_file is None else _content("ca_file", rest).decode("ascii", errors="replace")
-    try:
-        context = ssl.create_default_context(cadata=authorities)
-    except (ssl.SSLError, ValueError):
-        raise _no_certificates(rest) from None
-    if rest.cert_file is not None:
-        for key in ("cert_file", "key_file"):
-            _content(key, rest)
-        try:
-            context.load_cert_chain(rest.cert_file, rest.key_file, password=lambda: b"")
-        except (ssl.SSLError, ValueError):
-            raise _no_pair(rest) from None
-    return context
+    return tls_context(SECTION, rest.ca_file, rest.cert_file, rest.key_file)
 
 
 @contextmanager
@@ -138,22 +131,22 @@ def java_client(rest: RestSettings, conf: Path) -> Iterator[JavaClient]:
 def _stores(rest: RestSettings, password: bytes) -> dict[str, bytes]:
     """The stores of Java: trusted certificates, and our own one with its key."""
     encryption = BestAvailableEncryption(password)
-    pem = rest.ca_file and _content("ca_file", rest)
+    pem = rest.ca_file and content(f"{SECTION}.ca_file", rest.ca_file)
     try:
         known = x509.load_pem_x509_certificates(pem or _of_the_system())
     except ValueError:
-        raise _no_certificates(rest) from None
+        raise no_certificates(SECTION, rest.ca_file) from None
     names = [pkcs12.PKCS12Certificate(one, str(k).encode()) for k, one in enumerate(known)]
     stores = {"truststore": pkcs12.serialize_java_truststore(names, encryption)}
-    if rest.cert_file is None:
+    if rest.cert_file is None or rest.key_file is None:
         return stores
     try:
-        own, *between = x509.load_pem_x509_certificates(_content("cert_file", rest))
-        key = load_pem_private_key(_content("key_file", rest), None)
+        own, *between = x509.load_pem_x509_certificates(content(f"{SECTION}.cert_file", rest.cert_file))
+        key = load_pem_private_key(content(f"{SECTION}.key_file", rest.key_file), None)
         # of the kinds of keys, those that certificates have
         stores["keystore"] = pkcs12.serialize_key_and_certificates(b"own", key, own, between, encryption)  # type: ignore[arg-type]
     except (ValueError, TypeError):
-        raise _no_pair(rest) from None
+        raise no_pair(SECTION, rest.cert_file, rest.key_file) from None
     return stores
 
 
@@ -174,22 +167,3 @@ def _check_logging(file: Path) -> None:
             f"Flink's client would write the token to its log: add to {file} the lines `logger.environment.name = {LOGGER}` and "
             "`logger.environment.level = WARN`"
         )
-
-
-def _no_certificates(rest: RestSettings) -> ClusterError:
-    return ClusterError(f"flink.rest.ca_file: {rest.ca_file} holds no certificates (PEM)")
-
-
-def _no_pair(rest: RestSettings) -> ClusterError:
-    return ClusterError(
-        f"flink.rest: the certificate {rest.cert_file} (cert_file) and the key {rest.key_file} (key_file) are no pair, the key is "
-        "encrypted, or one of them is damaged"
-    )
-
-
-def _content(key: str, rest: RestSettings) -> bytes:
-    path = getattr(rest, key)
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ClusterError(f"flink.rest.{key}: {path} cannot be read: {error.strerror}") from None

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from pathlib import Path
 from typing import Any
 
 from streamgauge.jobs.settings.kafka import SecuritySettings
+from streamgauge.jobs.settings.tls import content, tls_context
 from streamgauge.models.errors import ClusterError
 
+SECTION = "kafka.security"
 # Flink's connector brings Kafka's client under other names of its packages
 _JAVA = "org.apache.flink.kafka.shaded.org.apache.kafka.common"
 _LOGIN = {"PLAIN": "plain.PlainLoginModule"}
@@ -79,7 +80,7 @@ def _password(security: SecuritySettings) -> str:
         text = os.environ.get(security.password_env, "")
     else:
         where = f"kafka.security.password_file: {security.password_file}"
-        text = _content("password_file", security).decode(errors="replace").rstrip("\r\n")
+        text = content(f"{SECTION}.password_file", security.password_file or "").decode(errors="replace").rstrip("\r\n")
     if not text:
         raise ClusterError(f"{where} is not set, or empty: it must hold the password of {security.username!r}")
     if re.search(r'["\\\x00-\x1f]', text):
@@ -92,31 +93,9 @@ def _password(security: SecuritySettings) -> str:
 
 def _tls(security: SecuritySettings) -> ssl.SSLContext:
     """What the broker's certificate is checked with, and our own certificate."""
-    authorities = None if security.ca_file is None else _content("ca_file", security).decode("ascii", errors="replace")
-    try:
-        context = ssl.create_default_context(cadata=authorities)
-    except (ssl.SSLError, ValueError):
-        raise ClusterError(f"kafka.security.ca_file: {security.ca_file} holds no certificates (PEM)") from None
-    if security.cert_file is not None:
-        _content("cert_file", security)
-        if _KEY not in _content("key_file", security):
-            raise ClusterError(
-                f"kafka.security.key_file: {security.key_file} is no PEM with an unencrypted key in PKCS #8, which Flink's Kafka "
-                "client needs: `openssl pkcs8 -topk8 -nodes -in OLD -out NEW` writes it"
-            )
-        try:
-            context.load_cert_chain(security.cert_file, security.key_file)
-        except ssl.SSLError:
-            raise ClusterError(
-                f"kafka.security: the certificate {security.cert_file} (cert_file) and the key {security.key_file} (key_file) "
-                "are no pair, or one of them is damaged"
-            ) from None
-    return context
-
-
-def _content(key: str, security: SecuritySettings) -> bytes:
-    path = getattr(security, key)
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ClusterError(f"kafka.security.{key}: {path} cannot be read: {error.strerror}") from None
+    if security.key_file is not None and _KEY not in content(f"{SECTION}.key_file", security.key_file):
+        raise ClusterError(
+            f"{SECTION}.key_file: {security.key_file} is no PEM with an unencrypted key in PKCS #8, which Flink's Kafka "
+            "client needs: `openssl pkcs8 -topk8 -nodes -in OLD -out NEW` writes it"
+        )
+    return tls_context(SECTION, security.ca_file, security.cert_file, security.key_file)
