@@ -185,7 +185,7 @@ def _key(sample: Sample) -> tuple[SeenField, str] | None:
     """Kafka's key, if its values repeat."""
     key = SeenField(KEY, list(sample.keys))
     if key.names_someone and len(key.there) >= REPEATS * key.distinct:
-        return key, f"Kafka's key has {key.distinct} values that repeat, and no field names an entity"
+        return key, f"Kafka's keys repeat ({key.distinct} different ones), and no field names an entity"
     return None
 
 

