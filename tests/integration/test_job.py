@@ -52,24 +52,22 @@ def test_two_jobs_on_the_same_taskmanagers_in_both_modes_equal_the_pipeline_in_p
 
 
 def _metrics(live, job):
-    """The operator's metrics, as the Flink UI gets them."""
-    found = {}
-    for vertex in live.rest.call(f"/jobs/{job}")["vertices"]:
-        if not vertex["name"].startswith("score "):
-            continue
-        path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
-        deadline, there = time.monotonic() + PATIENCE, False
-        while not there and time.monotonic() < deadline:
-            there = (
-                found.get("events") == 4000
-            )  # then all are read once more, because some values of an answer may be older than others
-            names = [m["id"] for m in live.rest.call(path) if ".score." in m["id"]]
-            answer = [
-                m for i in range(0, len(names), 20) for m in live.rest.call(f"{path}?get={','.join(names[i : i + 20])}")
-            ]
-            found = {m["id"].split(".score.")[1]: float(m["value"]) for m in answer}
-            time.sleep(0.0 if there else 0.5)
-    return found
+    """The operator's metrics, as the Flink UI gets them, as soon as they agree: values of one answer may differ in age."""
+    deadline, found = time.monotonic() + PATIENCE, {}
+    while time.monotonic() < deadline:
+        found = _metrics_now(live, job)
+        if found.get("events") == found.get("scored", 0) + found.get("unjudged", 0) == 4000:
+            return found
+        time.sleep(0.5)
+    raise AssertionError(f"metrics {found}, and Flink says {live.rest.call(f'/jobs/{job}/exceptions')}")
+
+
+def _metrics_now(live, job):
+    [vertex] = [v for v in live.rest.call(f"/jobs/{job}")["vertices"] if v["name"].startswith("score ")]
+    path = f"/jobs/{job}/vertices/{vertex['id']}/metrics"
+    names = [m["id"] for m in live.rest.call(path) if ".score." in m["id"]]
+    answer = [m for i in range(0, len(names), 20) for m in live.rest.call(f"{path}?get={','.join(names[i : i + 20])}")]
+    return {m["id"].split(".score.")[1]: float(m["value"]) for m in answer}
 
 
 def _prometheus(cluster):
