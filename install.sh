@@ -18,6 +18,7 @@ if [ "$extra" = dev ]; then
   command -v promtool >/dev/null || packages+=(prometheus)
   command -v prometheus-alertmanager >/dev/null || command -v alertmanager >/dev/null || packages+=(prometheus-alertmanager)
   command -v redis-server >/dev/null || packages+=(redis-server)
+  command -v cc >/dev/null || packages+=(gcc libc6-dev) # a library of the tests gives a process a wrong clock
   command -v chromium >/dev/null || packages+=(chromium) # the tests open the page of the service in a real browser
 fi
 if ((${#packages[@]})); then

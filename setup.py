@@ -49,6 +49,7 @@ setup(
     package_dir=PACKAGES | {package: folder for package, (folder, _) in DATA.items()},
     package_data={f"streamgauge.{folder}": ["py.typed"] for folder in TOP}
     | {
+        "streamgauge.udfs.flink": ["*.java"],
         "streamgauge.jobs.service": ["templates/*.html", "static/*"],
         "streamgauge.jobs.service.rpc": ["*.proto", "*.pyi"],
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
+import tempfile
 from pathlib import Path
 
 # Flink's client puts the folder of this script on the path. Its folder `kafka` would then hide the package kafka.
@@ -19,13 +20,15 @@ from pyflink.common import Configuration, Types
 from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.cluster.flink_tables import (
-    batches_by_shard,
     events_table,
+    further_columns,
     message_sink,
     message_stream,
     shard_expression,
     shard_keys,
+    sharded_records,
 )
+from streamgauge.jobs.cluster.java_operator import add_jar, brought_together, gathered
 from streamgauge.jobs.cluster.operator_names import execute_with_short_names
 from streamgauge.jobs.kafka.event_topics import refuse_large_topics
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
@@ -74,9 +77,10 @@ def configuration(settings: Settings) -> Configuration:
     return config
 
 
-def build(settings: Settings) -> StreamExecutionEnvironment:
-    """The topology."""
+def build(settings: Settings, folder: Path) -> StreamExecutionEnvironment:
+    """The topology. Its jar is written to `folder`, where Flink reads it when the job is handed over."""
     env = StreamExecutionEnvironment.get_execution_environment(configuration(settings))
+    add_jar(env, folder)
     tables = StreamTableEnvironment.create(env)
     kafka, batch, job = settings.kafka, settings.batch, settings.job
     topics, events = kafka.topics, kafka.topics.event_topics
@@ -86,9 +90,14 @@ def build(settings: Settings) -> StreamExecutionEnvironment:
     tables.execute_sql(events_table(kafka, settings.event.needs_keys))
     keys = shard_keys(batch.shards, MAX_PARALLELISM)
     shard = shard_expression(keys, batch.sharding, settings.event, events)
+    further = further_columns(settings.event.needs_keys, events)
+    rows = sharded_records(tables, shard, further, events)
+    if (
+        batch.sharding == "entity"
+    ):  # each source has records of all shards; without this, each would make batches of all shards
+        rows = brought_together(rows)
     needs_heartbeats = settings.silence is not None or bool(settings.windows)  # time goes on when no event comes
-    beats = keys if needs_heartbeats else None
-    batches = batches_by_shard(tables, shard, batch.window, beats, settings.event.needs_keys, events)
+    batches = gathered(rows, batch.window, 1 + len(further), keys if needs_heartbeats else [])
 
     # control messages and feedback, to every task
     messages = message_stream(tables, kafka).broadcast(CONTROL_STATE)
@@ -141,7 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
     except StreamgaugeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    execute_with_short_names(build(settings), settings.job.name, settings.kafka.topics)
+    with tempfile.TemporaryDirectory(prefix="streamgauge-") as folder:
+        env = build(settings, Path(folder))
+        execute_with_short_names(env, settings.job.name, settings.kafka.topics)
     return 0
 
 

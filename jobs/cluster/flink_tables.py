@@ -1,22 +1,19 @@
-"""The SQL side of the job: Kafka sources and sinks, and the assembly of batches in the JVM."""
+"""The SQL side of the job: Kafka sources and sinks, and the shard of each record."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pyflink.common import Types
-from pyflink.datastream.data_stream import DataStream, KeyedStream
+from pyflink.datastream.data_stream import DataStream
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.cluster.entity_sql import entity_sql, quoted
 from streamgauge.jobs.kafka.security import java_properties
 from streamgauge.jobs.settings.kafka import KafkaSettings
-from streamgauge.udfs.flink.scoring import HEARTBEAT, PARTITIONS, PLACES
+from streamgauge.udfs.flink.scoring import PARTITIONS, PLACES
 from streamgauge.udfs.settings.event import EventSettings
 from streamgauge.udfs.settings.topics import EventTopics
 
-# Parallel arrays, never an array of rows: in thread mode its rows all arrive equal to the last one.
-BYTES, LONGS = Types.OBJECT_ARRAY(Types.PRIMITIVE_ARRAY(Types.BYTE())), Types.OBJECT_ARRAY(Types.LONG())
 STARTS = {"earliest": "earliest-offset", "latest": "latest-offset", "committed": "group-offsets"}
 
 
@@ -60,8 +57,7 @@ def events_table(kafka: KafkaSettings, keys: bool = False) -> str:
   payload BYTES,
   `partition` INT METADATA VIRTUAL,
   `offset` BIGINT METADATA VIRTUAL,
-  stamp TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
-  arrival AS PROCTIME()
+  stamp TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL
 ) WITH (
   {_options(options)}
 )"""
@@ -75,23 +71,6 @@ def messages_table(kafka: KafkaSettings, name: str, topic: str) -> str:
 ) WITH (
   {_options(_source(kafka, EventTopics((topic,)), STARTS["earliest"], f"{kafka.group}-{name}"))}
 )"""
-
-
-def heartbeats_table(shards: int) -> str:
-    """DDL of random numbers from 1 to `shards`; each comes twice a second on average (a cross join would need state)."""
-    options = {
-        "connector": "datagen",
-        "rows-per-second": str(2 * shards),
-        "scan.parallelism": "1",
-        "fields.shard.min": "1",
-        "fields.shard.max": str(shards),
-    }
-    return f"CREATE TABLE heartbeats (shard INT) WITH (\n  {_options(options)}\n)"
-
-
-# One record at a place that no real record has. Arrays that are null cannot be used: thread mode does not convert them.
-_NO_BYTES = "ARRAY[CAST(NULL AS BYTES)]"
-_BEAT = f"{_NO_BYTES}, ARRAY[CAST({HEARTBEAT} AS BIGINT)], ARRAY[CAST(0 AS BIGINT)]"
 
 
 def message_stream(tables: StreamTableEnvironment, kafka: KafkaSettings) -> DataStream:
@@ -161,66 +140,32 @@ def _numbered(topics: EventTopics) -> str:
     return f"CASE topic {' '.join(cases)} END + `partition`"
 
 
-def batches_by_shard(
-    tables: StreamTableEnvironment,
-    shard: str,
-    window: int,
-    heartbeats_to: list[int] | None = None,
-    keys: bool = False,
-    topics: EventTopics | None = None,
-) -> KeyedStream:
-    """All records of a time window as one row of parallel arrays, keyed by shard.
+def further_columns(keys: bool, topics: EventTopics) -> list[str]:
+    """Columns of bytes besides the payload: the key, if it is needed, and the topic, if the topics are given by a pattern."""
+    return ["record_key"] * keys + ["topic_name"] * bool(topics.pattern)
+
+
+def sharded_records(
+    tables: StreamTableEnvironment, shard: str, further: list[str], topics: EventTopics | None = None
+) -> DataStream:
+    """The records of the table `event_records`: shard, place, timestamp, payload, further columns.
 
     Parameters
     ----------
     tables : StreamTableEnvironment
-        Must have the table `event_records`.
     shard : str
         SQL expression for the shard key.
-    window : int
-        Length of the window, milliseconds.
-    heartbeats_to : list of int, optional
-        Keys of the shards that get heartbeats (one record at the place `HEARTBEAT`), so that time goes on when no event comes.
-    keys : bool
-        Whether the keys of the records are a further array.
+    further : list of str
+        See `further_columns`.
     topics : EventTopics, optional
-        If these are given by a pattern, the names of the topics are a further array.
     """
-    topics = topics or EventTopics()
-    further = ["record_key"] * keys + ["topic_name"] * bool(topics.pattern)
     columns = "".join(f", {name}" for name in further).replace("topic_name", "CAST(topic AS BYTES) AS topic_name")
-    collected = "".join(f", ARRAY_AGG({name}) AS {name}s" for name in further)
-    arrays = "".join(f", {name}s" for name in further)
-    no_arrays = f", {_NO_BYTES}" * len(further)
-    tables.create_temporary_view(
-        "sharded_records",
-        tables.sql_query(
-            f"""SELECT {shard} AS shard, payload, arrival{columns},
-  `offset` * CAST({PLACES} AS BIGINT) + {_numbered(topics)} AS place,
+    query = f"""SELECT {shard} AS shard, `offset` * CAST({PLACES} AS BIGINT) + {_numbered(topics or EventTopics())} AS place,
   TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', CAST(stamp AS TIMESTAMP(3))) * CAST(1000 AS BIGINT)
-    + EXTRACT(MILLISECOND FROM stamp) AS stamp
+    + EXTRACT(MILLISECOND FROM stamp) AS stamp,
+  payload{columns}
 FROM event_records"""
-        ),
-    )
-    query = f"""SELECT shard, ROW(payloads, places, stamps{arrays}) AS batch FROM (
-  SELECT shard, ARRAY_AGG(payload) AS payloads, ARRAY_AGG(place) AS places, ARRAY_AGG(stamp) AS stamps{collected}
-  FROM TABLE(TUMBLE(TABLE sharded_records, DESCRIPTOR(arrival), INTERVAL '{window / 1000:.3f}' SECOND(5, 3)))
-  GROUP BY shard, window_start, window_end)"""
-    if heartbeats_to:
-        tables.execute_sql(heartbeats_table(len(heartbeats_to)))
-        query += f"""
-UNION ALL SELECT ARRAY[{", ".join(map(str, heartbeats_to))}][shard] AS shard, ROW({_BEAT}{no_arrays}) AS batch FROM heartbeats"""
-    batches = tables.sql_query(query)
-    stream = tables.to_data_stream(batches)
-    # PyFlink's keyed operators expect rows of (key, value). They are built in SQL and keyed in Java, because
-    # DataStream.key_by would call Python for every element.
-    batch = Types.ROW([BYTES, LONGS, LONGS, *[BYTES] * len(further)])
-    keyed = Types.ROW_NAMED(["shard", "batch"], [Types.INT(), batch])
-    in_java: Any = stream._j_data_stream  # noqa: SLF001  PyFlink has no public name for it
-    in_java.getTransformation().setOutputType(keyed.get_java_type_info())
-    selector = get_gateway().jvm.KeyByKeySelector()
-    key_type = Types.ROW([Types.INT()]).get_java_type_info()
-    return KeyedStream(in_java.keyBy(selector, key_type), batch, stream)
+    return tables.to_data_stream(tables.sql_query(query))
 
 
 def message_sink(
@@ -243,6 +188,7 @@ def message_sink(
     if delivery == "exactly_once":
         # longer than any checkpoint may take, and no longer than a broker allows by default (15 min)
         options["properties.transaction.timeout.ms"] = str(max(600_000, 2 * checkpoint_interval))
-        options["sink.transactional-id-prefix"] = f"{kafka.group}-{topic}"
+        # No name of a topic has a colon, so no other group and topic make the same prefix.
+        options["sink.transactional-id-prefix"] = f"{kafka.group}:{topic}"
     tables.execute_sql(f"CREATE TABLE {name} (`key` STRING, `value` STRING) WITH (\n  {_options(options)}\n)")
     return name

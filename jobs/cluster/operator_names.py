@@ -1,7 +1,8 @@
-"""Short names of the job's operators, for the Flink UI and for metrics.
+"""Short names of the job's operators, for the Flink UI and for metrics, and the uids by which their state is found.
 
 Flink's SQL names an operator by its class, its table and a number that changes with the plan. It joins the names of all operators of a
-task to the name of the task, which metrics have as a label. State is found by uid, never by name.
+task to the name of the task, which metrics have as a label. Its uids have that number, too. With uids of our own, a savepoint restores
+into a job with other operators, as other settings may ask for.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ SINK = re.compile(r"sink (?P<topic>.+?)(?:\[\d+\])?: (?P<part>Writer|Committer)"
 NUMBER = re.compile(r"\[\d+\]$")
 NAMES = {  # by the name of a table or of an operator without its number
     "event_records": "events",
-    "WindowAggregate": "batches",
     "Calc": "columns",
-    "ConstraintEnforcer(batch)": "shards",
     "ConstraintEnforcer(topic)": "messages",
     "Map": "rows",
     "Map, _stream_key_by_map_operator": "rows",
     "DataStreamToTable": "rows",
     "TableToDataStream": "rows",
+}
+UIDS = {  # by the short name of a source; that of the events is the same as in release 0.1.0, so its offsets are found
+    "events": "1_kafka",
+    "control": "control-source",
+    "feedback": "feedback-source",
 }
 
 
@@ -50,8 +54,16 @@ def short_name(name: str, description: str, topics: TopicSettings) -> str:
     return NAMES.get(name, name)
 
 
+def sink_uid(name: str, topics: TopicSettings) -> str | None:
+    """The uid of a part of a sink, from Flink's name of it; None for other operators."""
+    sink = SINK.fullmatch(name)
+    if sink is None:
+        return None
+    return f"{short_name(f'sink {sink[1]}: Writer', '', topics)}-{sink['part'].lower()}"
+
+
 def execute_with_short_names(env: StreamExecutionEnvironment, job_name: str, topics: TopicSettings) -> None:
-    """Hand a topology to the cluster, as `env.execute_async` does, with short names of all operators.
+    """Hand a topology to the cluster, as `env.execute_async` does, with short names and lasting uids.
 
     Parameters
     ----------
@@ -61,16 +73,19 @@ def execute_with_short_names(env: StreamExecutionEnvironment, job_name: str, top
     """
     # Only Flink's graph has all operators, those of a sink included, and it has no public way to name them.
     graph = env._generate_stream_graph(clear_transformations=True, job_name=job_name)  # noqa: SLF001
-    shorten_names(graph, topics)
+    name_operators(graph, topics)
     env._j_stream_execution_environment.executeAsync(graph)  # noqa: SLF001
 
 
-def shorten_names(graph: Any, topics: TopicSettings) -> None:
-    """Give all operators of Flink's StreamGraph short names."""
+def name_operators(graph: Any, topics: TopicSettings) -> None:
+    """Give all operators of Flink's StreamGraph short names, and those of Flink's SQL that have state lasting uids."""
     nodes = {node.getId(): node for node in graph.getStreamNodes().toArray()}
     names = {id_: short_name(n.getOperatorName(), n.getOperatorDescription(), topics) for id_, n in nodes.items()}
     for id_, node in nodes.items():
         name = names[id_]
+        uid = sink_uid(node.getOperatorName(), topics) or UIDS.get(name)
+        if uid is not None:
+            get_field(node.getClass(), "transformationUID").set(node, uid)
         if (
             name == NAMES["DataStreamToTable"] and len(node.getInEdges()) > 1
         ):  # the first operator of a task, after a union

@@ -53,6 +53,11 @@ def job_script() -> Path:
     return _file("streamgauge.jobs", "detect_anomalies.py")
 
 
+def operator_source() -> Path:
+    """The job's operator in Java."""
+    return _file("streamgauge.udfs.flink", "RecordBatches.java")
+
+
 def kernel_sources() -> list[Path]:
     """All Python files that a compiled kernel can depend on, in a fixed order."""
     folders = (

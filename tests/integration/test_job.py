@@ -46,7 +46,7 @@ def test_two_jobs_on_the_same_taskmanagers_in_both_modes_equal_the_pipeline_in_p
     assert "operator_events{" in prometheus
     assert 'operator_name="score"' in prometheus
     tasks = set(re.findall(r'task_name="([^"]+)"', prometheus))
-    heads = {"events", "control", "feedback", "messages", "batches", "score", "groups", "all notices"}
+    heads = {"events", "control", "feedback", "messages", "score", "groups", "all notices"}
     assert {task.partition(" -> ")[0] for task in tasks} == heads
     assert max(map(len, tasks)) <= 200
 

@@ -11,16 +11,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from streamgauge.jobs.cluster import local_cluster
 from streamgauge.jobs.settings.loading import as_file, load
 
 from tests.integration.broker import Broker, free_ports
+from tests.integration.clock import Clock
+from tests.integration.kills import stop
 from tests.integration.live import PATIENCE, Live, events, under_load, values
 from tests.integration.proxy import Proxy
 
 pytestmark = pytest.mark.integration
 CUT = float(os.environ.get("CUT", "20"))  # seconds for which the network is cut
 RATE = 200.0
-HOUR = 3_600_000
+SECOND, HOUR = 1_000, 3_600_000
 EXACTLY = {"delivery": "exactly_once"}
 
 
@@ -122,3 +125,33 @@ def test_clocks_of_producers_that_step_forward_and_back_change_no_alert(cluster,
             live.producer.send(live.topics.events, json.dumps(event).encode(), key.encode(), timestamp_ms=stamp)
         live.producer.flush(PATIENCE)
         assert_alerts_are_undisturbed(live)
+
+
+@pytest.fixture
+def clock(cluster, tmp_path, monkeypatch) -> Iterator[Clock]:
+    """The clock of the only TaskManager."""
+    clock = Clock(tmp_path)
+    for process in cluster.roles("taskmanager"):
+        stop(cluster, process)
+    with monkeypatch.context() as patch:
+        for name, value in clock.environment.items():
+            patch.setenv(name, value)
+        wrong = local_cluster.add_taskmanager(cluster)
+    yield clock
+    stop(cluster, wrong)
+    for _ in range(2):
+        local_cluster.add_taskmanager(cluster, wait=False)
+
+
+@pytest.mark.parametrize("step", [HOUR, -HOUR, -2 * SECOND])
+def test_a_clock_of_the_taskmanager_that_steps_loses_no_event(cluster, tmp_path, clock, step):
+    live = Live(cluster, tmp_path, job=EXACTLY)
+    with live.job() as job:
+        with under_load(live, RATE):
+            live.at_least(live.topics.alerts, 10)
+            clock.step(step)
+            wait_for_checkpoints(live, job, "completed", 6)
+            live.more(live.topics.alerts, 10)
+        assert_alerts_are_undisturbed(live)
+        expected = live.expected().scores
+        assert values(live.at_least(live.topics.scores, len(expected))) == expected

@@ -54,7 +54,7 @@ def test_a_job_goes_on_from_the_savepoint_of_the_first_release_and_no_event_is_t
         live.control(ASKED)
         there = SAVED
     saved = Counter(partition for partition, _, _ in islice(events(), SAVED))
-    with live.job(from_savepoint=savepoint.as_uri()):
+    with live.job(from_savepoint=savepoint.as_uri(), options=("--allowNonRestoredState",)):
         send(live, there, there + AFTERWARDS // len(BACKENDS))
         expected = live.expected()
         wanted = places(expected.scores, saved)

@@ -23,7 +23,7 @@ from pyflink.datastream.state import MapStateDescriptor
 from streamgauge.models.errors import StateError, StreamgaugeError
 from streamgauge.udfs.flink.metrics import Metrics
 from streamgauge.udfs.flink.saved_topics import TOPICS_KEY, mark_of_topics
-from streamgauge.udfs.flink.scoring import HEARTBEAT, Scoring
+from streamgauge.udfs.flink.scoring import Scoring
 
 MESSAGE = Types.ROW_NAMED(["key", "value"], [Types.STRING(), Types.STRING()])
 DEAD_LETTERS = OutputTag("dead letters", MESSAGE)
@@ -117,30 +117,24 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
             yield from self._records(result)
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[Any]:
-        """Score one batch, given as parallel arrays, or let time pass if it is a heartbeat.
-
-        The arrays are payload, place and timestamp; then the key, if it is needed; and the topic, if the topics are given by a pattern.
-        """
+        """Score one batch, given as bytes, or let time pass if it has no records: then it is a heartbeat."""
         shard = ctx.get_current_key()
         shard = shard[0] if isinstance(shard, Row) else shard
         saved = None if self._worker.has(shard) else self._saved()
         started = time.perf_counter()
-        is_heartbeat = value[1][0] == HEARTBEAT
-        work = self._worker.tick if is_heartbeat else self._worker.score
-        done = self._on_thread(work, shard, value, saved)
+        done = self._on_thread(self._worker.score, shard, value, saved)
         if done is None:  # a record raised, so the state from before the batch is needed
-            done = self._on_thread(work, shard, value, self._saved())
-        result, levels = done
+            done = self._on_thread(self._worker.score, shard, value, self._saved())
+        result, levels, newest = done
         took = time.perf_counter() - started
         for key in result.deletes:
             self._state.remove(key)
         for key, state in result.writes.items():  # put_all fails in process mode (PyFlink 2.3)
             self._state.put(key, state)
-        if is_heartbeat:
+        if newest is None:
             self._metrics.count(result.counts)
         else:
-            lag = int(time.time() * 1000) - int(max(value[2]))
-            levels |= {"batch_events": len(value[0]), "lag_ms": lag}
+            levels["lag_ms"] = int(time.time() * 1000) - newest
             for name in ("promise_promised", "promise_achieved"):
                 levels[f"{name}_per_day"] = math.ceil(levels.pop(name))
             self._metrics.update(result, levels, self._worker.versions, took)

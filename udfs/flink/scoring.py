@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from streamgauge.udfs.settings.topics import MOST_NAMES, EventTopics
 
-HEARTBEAT = -1  # place in a batch without records, which only says that time passes
 PLACES = 65_536  # a record's place is offset * PLACES + partition, so that Flink passes one array instead of two
 # With several names, the partition is that of the k-th topic plus k * PARTITIONS. So the first topic has the same places as if it were the
-# only one, and the state of Flink's windows, which a savepoint holds, has the same form.
+# only one.
 PARTITIONS = PLACES // MOST_NAMES
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-import numpy as np
 from streamgauge.udfs.events.records import RawBatch
+from streamgauge.udfs.flink.batch_format import Batch, read_batch
 from streamgauge.udfs.flink.scoring import PARTITIONS, PLACES, Scoring
 from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.task import Answer, Job, SavedStateWanted, State, Task
 from streamgauge.udfs.pipeline.warm_up import warm_up
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
-Done = tuple[BatchResult, dict[str, float]]
+Done = tuple[BatchResult, dict[str, float], int | None]
 
 
 class Worker:
@@ -53,24 +52,31 @@ class Worker:
         """Put a message in force."""
         return self._task.hear(topic, offset, text)
 
-    def score(self, shard: int, value: Any, saved: State | None) -> Done | None:
-        """Score a batch, given as parallel arrays (see `ScoreBatch.process_element`); None if the saved state is needed."""
-        places, stamps = (np.asarray(column, dtype=np.int64) for column in value[1:3])
-        partitions, topics = places % PLACES, None
+    def score(self, shard: int, data: bytes, saved: State | None) -> Done | None:
+        """Score the records of a batch, or let time pass if there are none.
+
+        Returns
+        -------
+        BatchResult, dict of str to float, int
+            Results, levels for metrics, and the newest of Kafka's timestamps. After a heartbeat there are no levels and no timestamp.
+            None if the saved state is needed.
+        """
+        batch = read_batch(data, 1 + self._has_keys + bool(self._topics.pattern))
+        try:
+            if not len(batch.places):
+                return self._task.tick(shard, saved), {}, None
+            result = self._task.process(shard, self._raw(batch), saved)
+        except SavedStateWanted:
+            return None
+        levels = self._task.levels() | {"batch_events": len(batch.places)}
+        return result, levels, int(batch.stamps.max())
+
+    def _raw(self, batch: Batch) -> RawBatch:
+        partitions, topics = batch.places % PLACES, None
         if self._topics.pattern:
-            topics = [bytes(name).decode() for name in value[-1]]
+            topics = [(name or b"").decode() for name in batch.columns[-1]]
         elif self._topics.several:
             topics = [self._topics.names[k] for k in (partitions // PARTITIONS).tolist()]
             partitions %= PARTITIONS
-        raw = RawBatch(value[0], partitions, places // PLACES, stamps, value[3] if self._has_keys else None, topics)
-        try:
-            return self._task.process(shard, raw, saved), self._task.levels()
-        except SavedStateWanted:
-            return None
-
-    def tick(self, shard: int, _: Any, saved: State | None) -> Done | None:
-        """Let time pass for a shard; None if the saved state is needed."""
-        try:
-            return self._task.tick(shard, saved), {}
-        except SavedStateWanted:
-            return None
+        keys = batch.columns[1] if self._has_keys else None
+        return RawBatch(batch.columns[0], partitions, batch.places // PLACES, batch.stamps, keys, topics)
