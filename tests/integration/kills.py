@@ -25,9 +25,9 @@ def kill(process: Process) -> None:
 
 def stop(cluster: Cluster, process: Process) -> None:
     """End a process of the cluster for good. It can tell the others that it goes."""
-    ended = psutil.Process(process.pid)
-    ended.terminate()
-    psutil.wait_procs([ended])
+    if ended := process.running():
+        ended.terminate()
+        psutil.wait_procs([ended])
     cluster.processes.remove(process)
     cluster.save()  # else `doctor` finds it lost
 

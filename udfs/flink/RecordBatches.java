@@ -16,7 +16,7 @@ import org.apache.flink.types.Row;
  * Gathers the records of some milliseconds into one row (shard, batch) for each shard; batch_format.py says what the bytes of a batch are.
  *
  * <p>All records are passed on before the barrier of a checkpoint, so there is no state. How long records are gathered is measured by a
- * clock that no one can set: the windows of Flink's SQL lose records when the wall clock goes back (docs/adr/024).
+ * clock that no one can set: the windows of Flink's SQL end empty when the wall clock goes back (docs/adr/024).
  *
  * <p>Flink's own compiler translates this file when a job is submitted. It knows no lambdas, and it needs casts where javac needs none.
  */
