@@ -41,7 +41,11 @@ class BatchSettings(Section):
     """How events are grouped before Python sees them."""
 
     window: Duration = Field(
-        8, ge=1, le=60_000, description="Time for which events are collected before they are scored together."
+        8,
+        ge=1,
+        le=60_000,
+        description="Time for which events are collected before they are scored together. If the job cannot keep up, it is longer: "
+        "up to 200 ms, or 10,000 events.",
     )
     sharding: Literal["partition", "entity"] = Field(
         "partition",

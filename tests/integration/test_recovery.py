@@ -68,7 +68,7 @@ def test_the_broker_restarted_under_load_loses_nothing(cluster, tmp_path):
     assert sorted({r.value for r in alerts}) == expected.alerts
 
 
-def test_a_job_restored_with_other_parallelism_equals_an_uninterrupted_job_and_other_shards_are_refused(
+def test_a_job_restored_with_other_parallelism_equals_an_uninterrupted_job_silence_can_be_added_and_other_shards_are_refused(
     cluster, tmp_path
 ):
     live = Live(cluster, tmp_path, job={"delivery": "exactly_once"}, batch={"shards": 4})
@@ -88,6 +88,11 @@ def test_a_job_restored_with_other_parallelism_equals_an_uninterrupted_job_and_o
     assert values(scores) == expected.scores
     assert values(alerts) == expected.alerts
     assert len(expected.alerts) > 50
+    file = tmp_path / "silence.yaml"
+    file.write_text(as_file(live.settings, {"silence": {"after": 3.0}}))
+    with live.job(load(file, {}), file, from_savepoint=savepoint):
+        live.send(events(200))
+        assert len(live.at_least(live.topics.scores, len(scores) + 200)) == len(scores) + 200
     file = tmp_path / "shards.yaml"
     file.write_text(as_file(live.settings, {"batch": {"shards": 1}}))
     with live.job(load(file, {}), file, from_savepoint=savepoint, wait=False) as job:
