@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from streamgauge.models.contract import Ints
 from streamgauge.udfs.events.entity import Bad, shown
+from streamgauge.udfs.events.iso_times import utc_milliseconds
 from streamgauge.udfs.events.numbers import is_number
 from streamgauge.udfs.settings.event import EventSettings
 
@@ -99,6 +100,7 @@ class TimeReader:
     def __init__(self, settings: EventSettings) -> None:
         self._name, self._past, self._future = settings.time, settings.max_past, settings.max_future
         self._zone: tzinfo = UTC if settings.zone == "UTC" else ZoneInfo(settings.zone)
+        self._parts = frozenset(f"{settings.time}.{part}" for part in PARTS)
 
     def read(self, values: list[dict[str, Any]], stamps: Ints, bad: Bad) -> tuple[Ints, int | None]:
         """Read the time of each event.
@@ -125,11 +127,11 @@ class TimeReader:
             given: list[Any] = []
         else:
             given = [value.get(name) for value in values]
-            numbers = _all_numbers(given)
-            if numbers is None:
+            read = self._all_at_once(given)
+            if read is None:
                 times, untimed = self._one_by_one(name, given, values, stamps, bad)
             else:
-                times = numbers
+                times = read
         known = stamps >= 0
         for i in np.flatnonzero(~known & (times < 0)).tolist():
             bad.setdefault(
@@ -142,12 +144,21 @@ class TimeReader:
             bad.setdefault(i, ("time_out_of_range", f"{name!r} is {where} (event.max_past, event.max_future)"))
         return times, untimed
 
+    def _all_at_once(self, given: list[Any]) -> Ints | None:
+        """Times that are all numbers, or all texts of one form; None if they must be read one by one."""
+        kinds = set(map(type, given))
+        if kinds <= {int, float}:
+            return _of_numbers(given)
+        return utc_milliseconds(given, self._zone is UTC) if kinds == {str} else None
+
     def _one_by_one(
         self, name: str, given: list[Any], values: list[dict[str, Any]], stamps: Ints, bad: Bad
     ) -> tuple[Ints, int | None]:
         times, untimed = stamps.copy(), None
         for i, value in enumerate(given):
-            moment = _of_parts(name, values[i]) if value is None else value
+            moment = value
+            if value is None and not self._parts.isdisjoint(values[i]):
+                moment = _of_parts(name, values[i])
             if moment is None or moment == "":
                 untimed = i if untimed is None else untimed
                 continue
@@ -175,10 +186,8 @@ def _of_parts(name: str, value: dict[str, Any]) -> Any:
     return None
 
 
-def _all_numbers(given: list[Any]) -> Ints | None:
-    """Read times that are all numbers, with the results of `epoch_milliseconds`; None if they must be read one by one."""
-    if not set(map(type, given)) <= {int, float}:
-        return None
+def _of_numbers(given: list[Any]) -> Ints | None:
+    """Read times that are all numbers, with the results of `epoch_milliseconds`; None if one of them is no time."""
     try:
         numbers = np.array(given, dtype=np.float64)
     except OverflowError:
