@@ -1,10 +1,12 @@
-"""The Helm chart: its values, and where helm is installed, the manifests that it makes."""
+"""The Helm chart: its values, and the manifests that Helm makes of it. `./install.sh dev` installs Helm."""
 
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ from tests.docker.read import CHART, DOCKER, ROOT, read_json, read_yaml
 
 SCHEMA = read_json(CHART / "values.schema.json")
 VALUES = read_yaml(CHART / "values.yaml")
-HELM = shutil.which("helm")
-needs_helm = pytest.mark.skipif(HELM is None, reason="helm is not installed")
+HELM = shutil.which("helm", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+needs_helm = pytest.mark.skipif(HELM is None, reason="helm is not installed: ./install.sh dev")
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
