@@ -107,6 +107,7 @@ setup(
             "hypothesis",
             "mutmut",
             "jsonschema",
+            "kubernetes-validate",
             "ruff",
             "mypy",
             "pandas-stubs",
