@@ -179,31 +179,39 @@ def _guard(app: FastAPI, only_local: bool) -> None:
 
 
 def _explain(app: FastAPI) -> None:
-    """Errors as problem details (RFC 9457)."""
+    """Errors as problem details (RFC 9457), or as a page for a browser that asks for one."""
 
     @app.exception_handler(HTTPException)  # that of Starlette: it is also raised for bodies and methods
-    async def known(_: Request, error: HTTPException) -> Response:
-        if error.status_code == 304:
-            return Response(status_code=304, headers=error.headers)
-        if error.status_code == 303:
-            return Response(status_code=303, headers=error.headers)
-        return _problem(error.status_code, str(error.detail), error.headers)
+    async def known(request: Request, error: HTTPException) -> Response:
+        if error.status_code in (303, 304):
+            return Response(status_code=error.status_code, headers=error.headers)
+        return _told(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(404)
     async def nowhere(request: Request, error: Any) -> Response:
         detail = getattr(error, "detail", "")
-        return _problem(404, detail if detail not in ("", "Not Found") else f"there is nothing at {request.url.path}")
+        nothing = f"there is nothing at {request.url.path}"
+        return _told(request, 404, detail if detail not in ("", "Not Found") else nothing)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         wrong = error.errors()[0]
-        return _problem(422, f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
+        return _told(request, 422, f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
 
     @app.exception_handler(InputError)
     @app.exception_handler(ClusterError)
     @app.exception_handler(SQLAlchemyError)
-    async def failed(_: Request, error: InputError | ClusterError | SQLAlchemyError) -> Response:
-        return _problem(*problem_of(error))
+    async def failed(request: Request, error: InputError | ClusterError | SQLAlchemyError) -> Response:
+        return _told(request, *problem_of(error))
+
+
+def _told(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """What went wrong, as a page where a browser shows one, else as problem details."""
+    if "text/html" not in request.headers.get("accept", "") or request.url.path.startswith("/v1/"):
+        return _problem(status, detail, headers)
+    answer = page.problem_page(HTTPStatus(status).phrase, detail, status)
+    answer.headers.update(headers or {})
+    return answer
 
 
 def _problem(status: int, detail: str, more: Mapping[str, str] | None = None) -> JSONResponse:
