@@ -25,6 +25,7 @@ from streamgauge.jobs.service import api, page, score, sign_in
 from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.api import Parts
 from streamgauge.jobs.service.deliveries import Deliveries
+from streamgauge.jobs.service.examples import EXAMPLES
 from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake, Status
 from streamgauge.jobs.service.oidc import Oidc
@@ -127,9 +128,11 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document. FastAPI takes every answer for plain JSON; errors are problem details."""
+    """The OpenAPI document, with examples. FastAPI takes every answer for plain JSON; errors are problem details."""
     if app.openapi_schema is None:
         described = FastAPI.openapi(app)
+        for name, example in EXAMPLES.items():
+            described["components"]["schemas"][name]["examples"] = [example]
         for operation in (operation for path in described["paths"].values() for operation in path.values()):
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
