@@ -29,11 +29,11 @@ MOST_BYTES = 250_000
 
 
 @contextmanager
-def served(engine):
+def served(engine, given=None):
     """The service over a history, by its address. No broker answers it."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(application(settings(), engine), log_config=None, timeout_graceful_shutdown=1)
+        uvicorn.Config(application(given or settings(), engine), log_config=None, timeout_graceful_shutdown=1)
     )
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
