@@ -52,6 +52,14 @@ if (part) {
     const text = `${why.charAt(0).toUpperCase()}${why.slice(1)}. What is shown may be old.`;
     if (words.textContent !== text) words.textContent = text;
   };
-  new EventSource("/v1/stream").addEventListener("change", soon);
+  const follow = () => {
+    const changes = new EventSource("/v1/stream");
+    changes.addEventListener("change", soon);
+    changes.addEventListener("error", () => {
+      // A browser asks again where the connection broke, but not where the stream was refused.
+      if (changes.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+    });
+  };
+  follow();
   setInterval(soon, 10000);
 }

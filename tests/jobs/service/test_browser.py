@@ -233,6 +233,19 @@ def test_a_page_says_when_the_service_does_not_answer(browser, site):
         watched.errors.clear()  # the browser notes the request that failed
 
 
+def test_a_page_whose_stream_was_refused_asks_for_it_again(browser, site):
+    with opened(browser, site.address) as watched:
+        page = watched.page
+        page.route("**/v1/stream", lambda route: route.fulfill(status=503), times=1)
+        is_stream = re.compile("/v1/stream$")
+        with page.expect_response(is_stream, timeout=PATIENCE) as refused:
+            watched.open("/")
+        with page.expect_response(is_stream, timeout=PATIENCE) as again:
+            pass
+        assert (refused.value.status, again.value.status) == (503, 200)
+        watched.errors.clear()  # the browser notes the status of the first answer
+
+
 def test_while_the_database_is_away_the_page_says_so_and_afterwards_it_goes_on(browser, tmp_path):
     with TemporaryDirectory(prefix="streamgauge-postgresql-") as folder, ExitStack() as started:
         server = PostgreSqlServer(Path(folder))
