@@ -80,7 +80,7 @@ help:  ## this list
 .venv/.installed: $(NEEDS)
 	PYTHON=$(PYTHON) ./install.sh
 
-.venv/.installed-dev: $(NEEDS)
+.venv/.installed-dev: $(NEEDS) tests/docker/helm.txt
 	PYTHON=$(PYTHON) ./install.sh dev
 
 # apart, so that the tools of the documents never decide which versions the job gets

@@ -2,7 +2,7 @@
 # Install what Streamgauge needs on this machine: Java, Maven, and everything else into .venv. Safe to run again.
 # Without EXTRA it installs the extra serve, so that the demo has its page, and compiles the kernels.
 # The home of the local cluster is .streamgauge unless STREAMGAUGE_HOME names another.
-#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL, Redis, Prometheus, Alertmanager and Chromium)
+#   install.sh [EXTRA]      EXTRA: none, or dev for the tests (with PostgreSQL, Redis, Prometheus, Alertmanager, Chromium and Helm)
 set -euo pipefail
 cd "$(dirname "$0")"
 python=${PYTHON:-python3.11}
@@ -51,6 +51,9 @@ echo "installing Python packages into .venv (one to two minutes the first time)"
 .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
   -e ".[${extra:-serve}]" --config-settings editable_mode=strict
 .venv/bin/python -m pip check
+if [ "$extra" = dev ] && ! [ .venv/bin/helm -nt tests/docker/helm.txt ]; then
+  .venv/bin/python tests/docker/install_helm.py
+fi
 if [ -z "$extra" ]; then
   STREAMGAUGE_HOME=${STREAMGAUGE_HOME:-$PWD/.streamgauge} .venv/bin/streamgauge warm
 fi

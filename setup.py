@@ -108,6 +108,7 @@ setup(
             "hypothesis",
             "mutmut",
             "jsonschema",
+            "kubernetes-validate",
             "ruff",
             "mypy",
             "pandas-stubs",

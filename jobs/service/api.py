@@ -78,7 +78,7 @@ class Asked(BaseModel, extra="forbid"):
         return Filter(self.state, self.entity, self.kind, self.severity, *times)
 
 
-class AskedScores(BaseModel, extra="forbid"):
+class AskedEntityScores(BaseModel, extra="forbid"):
     """Which scores to list."""
 
     entity: Plain
@@ -312,7 +312,7 @@ def entity(name: str, parts: PartsOf) -> Entity:
 
 
 @router.get("/scores", dependencies=[READS], responses=NOT_FOUND)
-def scores(asked: Annotated[AskedScores, Query()], parts: PartsOf) -> EntityScores:
+def scores(asked: Annotated[AskedEntityScores, Query()], parts: PartsOf) -> EntityScores:
     """The newest scores of an entity, if the job writes scores and the service keeps them (`output.scores`)."""
     found = parts.queries.scores(asked.entity, _milliseconds(asked.since), _milliseconds(asked.until))
     if not found.rows:

@@ -25,6 +25,7 @@ from streamgauge.jobs.service import api, page, score, sign_in
 from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.api import Parts
 from streamgauge.jobs.service.deliveries import Deliveries
+from streamgauge.jobs.service.examples import EXAMPLES
 from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake, Status
 from streamgauge.jobs.service.oidc import Oidc
@@ -127,9 +128,11 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document. FastAPI takes every answer for plain JSON; errors are problem details."""
+    """The OpenAPI document, with examples. FastAPI takes every answer for plain JSON; errors are problem details."""
     if app.openapi_schema is None:
         described = FastAPI.openapi(app)
+        for name, example in EXAMPLES.items():
+            described["components"]["schemas"][name]["examples"] = [example]
         for operation in (operation for path in described["paths"].values() for operation in path.values()):
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
@@ -179,31 +182,39 @@ def _guard(app: FastAPI, only_local: bool) -> None:
 
 
 def _explain(app: FastAPI) -> None:
-    """Errors as problem details (RFC 9457)."""
+    """Errors as problem details (RFC 9457), or as a page for a browser that asks for one."""
 
     @app.exception_handler(HTTPException)  # that of Starlette: it is also raised for bodies and methods
-    async def known(_: Request, error: HTTPException) -> Response:
-        if error.status_code == 304:
-            return Response(status_code=304, headers=error.headers)
-        if error.status_code == 303:
-            return Response(status_code=303, headers=error.headers)
-        return _problem(error.status_code, str(error.detail), error.headers)
+    async def known(request: Request, error: HTTPException) -> Response:
+        if error.status_code in (303, 304):
+            return Response(status_code=error.status_code, headers=error.headers)
+        return _told(request, error.status_code, str(error.detail), error.headers)
 
     @app.exception_handler(404)
     async def nowhere(request: Request, error: Any) -> Response:
         detail = getattr(error, "detail", "")
-        return _problem(404, detail if detail not in ("", "Not Found") else f"there is nothing at {request.url.path}")
+        nothing = f"there is nothing at {request.url.path}"
+        return _told(request, 404, detail if detail not in ("", "Not Found") else nothing)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         wrong = error.errors()[0]
-        return _problem(422, f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
+        return _told(request, 422, f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}")
 
     @app.exception_handler(InputError)
     @app.exception_handler(ClusterError)
     @app.exception_handler(SQLAlchemyError)
-    async def failed(_: Request, error: InputError | ClusterError | SQLAlchemyError) -> Response:
-        return _problem(*problem_of(error))
+    async def failed(request: Request, error: InputError | ClusterError | SQLAlchemyError) -> Response:
+        return _told(request, *problem_of(error))
+
+
+def _told(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """What went wrong, as a page where a browser shows one, else as problem details."""
+    if "text/html" not in request.headers.get("accept", "") or request.url.path.startswith("/v1/"):
+        return _problem(status, detail, headers)
+    answer = page.problem_page(HTTPStatus(status).phrase, detail, status)
+    answer.headers.update(headers or {})
+    return answer
 
 
 def _problem(status: int, detail: str, more: Mapping[str, str] | None = None) -> JSONResponse:

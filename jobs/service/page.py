@@ -284,6 +284,11 @@ def keep_session(answer: Response, session: str, secure: bool) -> None:
     answer.set_cookie(COOKIE, session, SESSION // 1000, httponly=True, samesite="strict", secure=secure)
 
 
+def problem_page(title: str, detail: str, status: int) -> HTMLResponse:
+    """A page that says what went wrong."""
+    return _page("problem.html", None, {"title": title, "detail": detail}, status)
+
+
 def signed_in_page() -> HTMLResponse:
     """A page that goes on to the first view by itself."""
     return _page("signed-in.html", None, {})

@@ -1,15 +1,18 @@
-"""The Helm chart: its values, and where helm is installed, the manifests that it makes."""
+"""The Helm chart: its values, and the manifests that Helm makes of it. `./install.sh dev` installs Helm."""
 
 from __future__ import annotations
 
 import copy
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from jsonschema import Draft7Validator
+from kubernetes_validate import ValidationError, validate
 from ruamel.yaml import YAML
 from streamgauge.jobs.settings.loading import parsed
 from streamgauge.jobs.settings.strict_yaml import write
@@ -18,8 +21,8 @@ from tests.docker.read import CHART, DOCKER, ROOT, read_json, read_yaml
 
 SCHEMA = read_json(CHART / "values.schema.json")
 VALUES = read_yaml(CHART / "values.yaml")
-HELM = shutil.which("helm")
-needs_helm = pytest.mark.skipif(HELM is None, reason="helm is not installed")
+HELM = shutil.which("helm", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+needs_helm = pytest.mark.skipif(HELM is None, reason="helm is not installed: ./install.sh dev")
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -93,7 +96,8 @@ def test_the_chart_has_the_version_of_the_package():
 # ---- with helm ------------------------------------------------------------------------------------------------------
 
 
-KUBERNETES = ("--kube-version", "1.31.0")
+OF_OPERATORS = {"FlinkDeployment", "PodMonitor", "PrometheusRule", "ServiceMonitor"}
+VERSIONS = ("1.27", "1.31", "1.37")  # of Kubernetes: the oldest that docs/deploy.md names, and newer ones
 
 
 def helm(*arguments: str, fails: bool = False) -> str:
@@ -102,10 +106,10 @@ def helm(*arguments: str, fails: bool = False) -> str:
     return done.stderr if fails else done.stdout
 
 
-def manifests(*sets: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """What the chart makes with some values, by kind and name."""
+def manifests(*sets: str, version: str = VERSIONS[1]) -> dict[tuple[str, str], dict[str, Any]]:
+    """What the chart makes with some values for a version of Kubernetes, by kind and name."""
     arguments = [word for value in sets for word in ("--set", value)]
-    text = helm("template", "sg", str(CHART), *KUBERNETES, *arguments)
+    text = helm("template", "sg", str(CHART), "--kube-version", version, *arguments)
     found = [document for document in YAML(typ="safe").load_all(text) if document]
     by_name = {(document["kind"], document["metadata"]["name"]): document for document in found}
     assert len(by_name) == len(found)
@@ -113,6 +117,10 @@ def manifests(*sets: str) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 EVERYTHING = ("ingress.enabled=true", "monitoring.enabled=true", "monitoring.rules=true", "models.existingClaim=models")
+SECRETS = tuple(
+    f"{value}.existingSecret={name}"
+    for value, name in (("kafkaFiles", "kafka"), ("service.redis", "redis"), ("service.oidc", "oidc"))
+)
 
 
 @needs_helm
@@ -128,6 +136,20 @@ def test_the_chart_makes_all_objects():
         + ["NetworkPolicy"] * 3
         + ["PodDisruptionBudget", "PodMonitor", "PodMonitor", "PrometheusRule", "Service", "ServiceMonitor"]
     )
+
+
+@needs_helm
+@pytest.mark.parametrize("version", VERSIONS)
+def test_kubernetes_knows_every_field_of_every_object(version):
+    made = manifests(*EVERYTHING, *SECRETS, version=version)
+    for (kind, _), one in made.items():
+        if kind not in OF_OPERATORS:
+            validate(one, version, strict=True)
+    pod = {"apiVersion": "v1", "kind": "Pod"} | made["FlinkDeployment", "sg-streamgauge-job"]["spec"]["podTemplate"]
+    validate(pod, version, strict=True)
+    pod["spec"]["containers"][0]["imagePulPolicy"] = "Always"
+    with pytest.raises(ValidationError, match="imagePulPolicy"):
+        validate(pod, version, strict=True)
 
 
 @needs_helm
@@ -166,8 +188,7 @@ def test_the_settings_in_the_cluster_are_valid_and_have_the_parallelism_of_the_j
 
 @needs_helm
 def test_secrets_come_by_reference():
-    secrets = {"kafkaFiles": "kafka", "service.redis": "redis", "service.oidc": "oidc"}
-    made = manifests(*(f"{value}.existingSecret={name}" for value, name in secrets.items()))
+    made = manifests(*SECRETS)
     [service] = made["Deployment", "sg-streamgauge-service"]["spec"]["template"]["spec"]["containers"]
     assert {"STREAMGAUGE__SERVICE__REDIS", "STREAMGAUGE__SERVICE__OIDC__CLIENT_SECRET"} <= {
         v["name"] for v in service["env"]
@@ -200,5 +221,5 @@ def test_policies_and_monitors_select_the_pods():
 
 @needs_helm
 def test_wrong_values_stop_the_installation_with_the_key():
-    said = helm("template", "sg", str(CHART), *KUBERNETES, "--set", "job.upgradeMode=careless", fails=True)
+    said = helm("template", "sg", str(CHART), "--set", "job.upgradeMode=careless", fails=True)
     assert "upgradeMode" in said

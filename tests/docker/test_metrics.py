@@ -9,13 +9,18 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from fastapi.testclient import TestClient
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
 from streamgauge.jobs.retraining.metrics import TrainerMetrics
-from streamgauge.jobs.service.deliveries import Metrics as ServiceMetrics
+from streamgauge.jobs.service.app import application
+from streamgauge.jobs.service.database import migrate
 from streamgauge.udfs.flink.metrics import KINDS, LEVELS, REASONS, STEPS, Metrics
 
 from tests.docker.read import CHART, DOCKER, ROOT, dashboards, expressions, metrics_in, read_yaml, rules
 from tests.docs.test_documents import anchors
+from tests.jobs.service.telling import SECRET
+from tests.jobs.service.test_api import HERE, settings
 
 OPERATOR = "flink_taskmanager_job_task_operator_"
 SCOPES = (OPERATOR, "flink_taskmanager_job_task_", "flink_jobmanager_job_", "flink_jobmanager_")
@@ -57,9 +62,14 @@ def of_the_trainer() -> frozenset[str]:
 
 @cache
 def of_the_service() -> frozenset[str]:
-    registry = CollectorRegistry()
-    ServiceMetrics(registry, ["webhooks.one"])
-    return frozenset(re.findall(r"^(\w+)\{", generate_latest(registry).decode(), re.MULTILINE))
+    engine = create_engine("sqlite://", poolclass=StaticPool)  # one connection, or threads would not see the tables
+    migrate(engine)
+    more = {"redis": "redis://127.0.0.1:1/0", "webhooks": {"one": {"url": "http://127.0.0.1:1", "secret": SECRET}}}
+    client = TestClient(application(settings(**more), engine), base_url=HERE)
+    client.get("/v1/incidents")
+    found = re.findall(r"^(\w+)[{ ]", client.get("/metrics").text, re.MULTILINE)
+    engine.dispose()
+    return frozenset(found)
 
 
 @cache

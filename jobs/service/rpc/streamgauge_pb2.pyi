@@ -140,6 +140,46 @@ class Entity(_message.Message):
     kinds: _containers.ScalarMap[str, int]
     def __init__(self, entity: _Optional[str] = ..., incidents: _Optional[int] = ..., open: _Optional[int] = ..., first: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., kinds: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
+class ListScoresRequest(_message.Message):
+    __slots__ = ("entity", "since", "until")
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
+    entity: str
+    since: _timestamp_pb2.Timestamp
+    until: _timestamp_pb2.Timestamp
+    def __init__(self, entity: _Optional[str] = ..., since: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., until: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class EntityScores(_message.Message):
+    __slots__ = ("entity", "threshold", "whole", "scores")
+    ENTITY_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_FIELD_NUMBER: _ClassVar[int]
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    entity: str
+    threshold: float
+    whole: bool
+    scores: _containers.RepeatedCompositeFieldContainer[EventScore]
+    def __init__(self, entity: _Optional[str] = ..., threshold: _Optional[float] = ..., whole: bool = ..., scores: _Optional[_Iterable[_Union[EventScore, _Mapping]]] = ...) -> None: ...
+
+class EventScore(_message.Message):
+    __slots__ = ("time", "score", "tail_probability", "topic", "partition", "offset", "place")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    TAIL_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    score: float
+    tail_probability: float
+    topic: str
+    partition: int
+    offset: int
+    place: int
+    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., score: _Optional[float] = ..., tail_probability: _Optional[float] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., place: _Optional[int] = ...) -> None: ...
+
 class ListNoticesRequest(_message.Message):
     __slots__ = ("type", "limit")
     TYPE_FIELD_NUMBER: _ClassVar[int]

@@ -55,6 +55,11 @@ class StreamgaugeStub(object):
                 request_serializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.GetEntityRequest.SerializeToString,
                 response_deserializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.Entity.FromString,
                 _registered_method=True)
+        self.ListScores = channel.unary_unary(
+                '/streamgauge.v1.Streamgauge/ListScores',
+                request_serializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.ListScoresRequest.SerializeToString,
+                response_deserializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.EntityScores.FromString,
+                _registered_method=True)
         self.ListNotices = channel.unary_unary(
                 '/streamgauge.v1.Streamgauge/ListNotices',
                 request_serializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.ListNoticesRequest.SerializeToString,
@@ -106,6 +111,13 @@ class StreamgaugeServicer(object):
 
     def GetEntity(self, request, context):
         """What the history knows about an entity.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListScores(self, request, context):
+        """The newest scores of an entity. There are some if the job writes scores and the service keeps them (output.scores).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -170,6 +182,11 @@ def add_StreamgaugeServicer_to_server(servicer, server):
                     servicer.GetEntity,
                     request_deserializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.GetEntityRequest.FromString,
                     response_serializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.Entity.SerializeToString,
+            ),
+            'ListScores': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListScores,
+                    request_deserializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.ListScoresRequest.FromString,
+                    response_serializer=streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.EntityScores.SerializeToString,
             ),
             'ListNotices': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNotices,
@@ -283,6 +300,33 @@ class Streamgauge(object):
             '/streamgauge.v1.Streamgauge/GetEntity',
             streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.GetEntityRequest.SerializeToString,
             streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.Entity.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListScores(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/streamgauge.v1.Streamgauge/ListScores',
+            streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.ListScoresRequest.SerializeToString,
+            streamgauge_dot_jobs_dot_service_dot_rpc_dot_streamgauge__pb2.EntityScores.FromString,
             options,
             channel_credentials,
             insecure,

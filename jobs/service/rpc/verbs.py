@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from streamgauge.jobs.service import api
 from streamgauge.jobs.service.access import Caller
 from streamgauge.jobs.service.answers import Incident, Verdict
-from streamgauge.jobs.service.api import Asked, AskedNotices, AskedQuality, Parts
+from streamgauge.jobs.service.api import Asked, AskedEntityScores, AskedNotices, AskedQuality, Parts
 from streamgauge.jobs.service.score import AskedScores, scored
 
 Fields = dict[str, Any]  # of a message, by name; a field that is not set is missing
@@ -53,6 +53,10 @@ def _entity(parts: Parts, asked: Fields, _: Caller) -> Fields:
     return api.entity(asked.get("name", ""), parts).model_dump(mode="json")
 
 
+def _scores(parts: Parts, asked: Fields, _: Caller) -> Fields:
+    return api.scores(AskedEntityScores.model_validate(asked), parts).model_dump(mode="json")
+
+
 def _notices(parts: Parts, asked: Fields, _: Caller) -> Fields:
     found = api.notices(AskedNotices.model_validate(asked), parts)
     return {"notices": [notice.model_dump(mode="json") for notice in found]}
@@ -81,6 +85,7 @@ VERBS = {
     "ListIncidents": Verb("read", _incidents),
     "GetIncident": Verb("read", _incident),
     "GetEntity": Verb("read", _entity),
+    "ListScores": Verb("read", _scores),
     "ListNotices": Verb("read", _notices),
     "GetQuality": Verb("read", _quality),
     "ListModels": Verb("read", _models),

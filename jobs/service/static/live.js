@@ -11,8 +11,9 @@ if (part) {
       const answer = await fetch(part.dataset.live, { credentials: "same-origin" });
       if (answer.redirected) location.reload();
       else if (answer.ok) show(await answer.text());
+      else if (answer.status !== 404) showAway((await answer.json()).detail);
     } catch {
-      showAway();
+      showAway("The service does not answer");
     }
   };
   const show = (text) => {
@@ -40,16 +41,25 @@ if (part) {
       setTimeout(load, 500);
     }
   };
-  const showAway = () => {
-    if (!document.querySelector("#away")) {
-      const words = document.createElement("p");
+  const showAway = (why) => {
+    const words = document.querySelector("#away") ?? document.createElement("p");
+    if (!words.id) {
       words.id = "away";
       words.className = "problem";
       words.role = "alert";
-      words.textContent = "The service does not answer. What is shown may be old.";
       part.before(words);
     }
+    const text = `${why.charAt(0).toUpperCase()}${why.slice(1)}. What is shown may be old.`;
+    if (words.textContent !== text) words.textContent = text;
   };
-  new EventSource("/v1/stream").addEventListener("change", soon);
+  const follow = () => {
+    const changes = new EventSource("/v1/stream");
+    changes.addEventListener("change", soon);
+    changes.addEventListener("error", () => {
+      // A browser asks again where the connection broke, but not where the stream was refused.
+      if (changes.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+    });
+  };
+  follow();
   setInterval(soon, 10000);
 }

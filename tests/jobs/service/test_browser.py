@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import uvicorn
@@ -17,6 +19,7 @@ from streamgauge.jobs.settings.kafka import TopicSettings
 
 from tests.browser import PATIENCE, chromium, opened
 from tests.jobs.service.made import change, compared, grouped, records, report, said, step
+from tests.jobs.service.postgresql_server import PostgreSqlServer
 from tests.jobs.service.test_api import settings
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -26,11 +29,11 @@ MOST_BYTES = 250_000
 
 
 @contextmanager
-def served(engine):
+def served(engine, given=None):
     """The service over a history, by its address. No broker answers it."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
-        uvicorn.Config(application(settings(), engine), log_config=None, timeout_graceful_shutdown=1)
+        uvicorn.Config(application(given or settings(), engine), log_config=None, timeout_graceful_shutdown=1)
     )
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
@@ -45,8 +48,8 @@ def served(engine):
 class Site:
     """A history that grows, and the service over it."""
 
-    def __init__(self, folder):
-        self.engine = connect(f"sqlite:///{folder / 'history.db'}", folder)
+    def __init__(self, folder, url=None):
+        self.engine = connect(url or f"sqlite:///{folder / 'history.db'}", folder)
         migrate(self.engine)
         self._history, self._next = History(self.engine, TopicSettings()), {}
 
@@ -228,6 +231,44 @@ def test_a_page_says_when_the_service_does_not_answer(browser, site):
         page.unroute("**/fragments/**")
         expect(page.get_by_text("The service does not answer.")).to_have_count(0, timeout=PATIENCE)
         watched.errors.clear()  # the browser notes the request that failed
+
+
+def test_a_page_whose_stream_was_refused_asks_for_it_again(browser, site):
+    with opened(browser, site.address) as watched:
+        page = watched.page
+        page.route("**/v1/stream", lambda route: route.fulfill(status=503), times=1)
+        is_stream = re.compile("/v1/stream$")
+        with page.expect_response(is_stream, timeout=PATIENCE) as refused:
+            watched.open("/")
+        with page.expect_response(is_stream, timeout=PATIENCE) as again:
+            pass
+        assert (refused.value.status, again.value.status) == (503, 200)
+        watched.errors.clear()  # the browser notes the status of the first answer
+
+
+def test_while_the_database_is_away_the_page_says_so_and_afterwards_it_goes_on(browser, tmp_path):
+    with TemporaryDirectory(prefix="streamgauge-postgresql-") as folder, ExitStack() as started:
+        server = PostgreSqlServer(Path(folder))
+        started.callback(server.kill)
+        site = Site(tmp_path, server.database())
+        started.callback(site.engine.dispose)
+        site.write(change("a1"))
+        address = started.enter_context(served(site.engine))
+        watched, other = (started.enter_context(opened(browser, address)) for _ in range(2))
+        watched.open("/")
+        server.kill()
+        away = "he database does not answer; the service tries again by itself."
+        expect(watched.page.get_by_role("alert")).to_contain_text(f"{away} What is shown may be old.", timeout=PATIENCE)
+        expect(watched.page.get_by_role("link", name="pump-1")).to_be_visible()
+        other.page.goto("/incidents/a1")
+        expect(other.page.get_by_role("alert")).to_contain_text(away)
+        server.start()
+        site.write(change("a2", entity="pump-2"))
+        expect(watched.page.get_by_role("link", name="pump-2")).to_be_visible(timeout=PATIENCE)
+        expect(watched.page.get_by_role("alert")).to_have_count(0)
+        other.open("/incidents/a1")
+        for one in (watched, other):
+            one.errors.clear()  # the browser notes the requests that failed
 
 
 def test_many_open_incidents_can_be_scrolled_through(browser, tmp_path):

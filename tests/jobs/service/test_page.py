@@ -109,6 +109,19 @@ def test_a_form_without_the_word_of_its_session_is_refused(page):
     assert page.post("/incidents/a1/feedback", data=own | {"verdict": "ignore", "until": "soon"}).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [("/nothing", 404, "nothing at /nothing"), ("/?page=0", 422, "page"), ("/%3Cb%3E", 404, "&lt;b&gt;")],
+)
+def test_a_browser_gets_a_page_about_what_went_wrong_and_a_program_gets_problem_details(page, path, status, words):
+    shown = page.get(path, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert (shown.status_code, shown.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert words in shown.text
+    assert "<b>" not in shown.text
+    assert page.get(path).json()["status"] == status
+    assert page.get("/v1" + path, headers={"Accept": "text/html"}).json()["status"] == 404
+
+
 def test_with_tokens_one_signs_in_and_out(history, database):
     access = Access(database)
     token = access.make("ann", ["read"], None)

@@ -28,8 +28,9 @@ from streamgauge.jobs.service.rpc.server import address_of, serving
 from streamgauge.jobs.service.rpc.streamgauge_pb2_grpc import StreamgaugeStub
 from streamgauge.models.errors import InputError
 
-from tests.jobs.service.made import START, change, records, said
+from tests.jobs.service.made import START, change, records, said, score
 from tests.jobs.service.test_api import HERE, settings
+from tests.jobs.service.test_scores import arriving
 from tests.streams import batch
 
 WAIT = 60  # seconds after which a call has failed
@@ -92,6 +93,15 @@ def filled(history, database):
 
 
 @pytest.fixture
+def scored(history, filled):
+    """The same history, with 1,000 scores of the entity pump-1, and two of another one."""
+    made = [score(n, moment=START + 1000 * n, value=n / 1000) for n in range(1000)]
+    unjudged = score(1, "päump", value=None, tail_probability=None, unjudged=True)
+    history.write(arriving([*made, unjudged, score(2, "päump", START + 1000, place=3)]), {})
+    return filled
+
+
+@pytest.fixture
 def doors(filled):
     """A service that needs no token."""
     with Doors(filled) as running:
@@ -111,6 +121,14 @@ def without_none(value):
         kept = {name: without_none(inner) for name, inner in value.items() if inner is not None}
         return {name: str(inner) if name in TEXT and isinstance(inner, int) else inner for name, inner in kept.items()}
     return [without_none(inner) for inner in value] if isinstance(value, list) else value
+
+
+def times(asked):
+    """The times of a request, as messages have them."""
+    made = {name: Timestamp() for name in ("since", "until") if name in asked}
+    for name, message in made.items():
+        message.FromJsonString(asked[name])
+    return made
 
 
 TEXT = ("number", "incidents", "open", "point", "drift", "known", "replayed")
@@ -140,10 +158,7 @@ def as_caller(token):
     ],
 )
 def test_the_same_incidents_are_listed(doors, asked):
-    times = {name: Timestamp() for name in ("since", "until") if name in asked}
-    for name, time_ in times.items():
-        time_.FromJsonString(asked[name])
-    answer = doors.grpc.ListIncidents(pb.ListIncidentsRequest(**asked | times), timeout=WAIT)
+    answer = doors.grpc.ListIncidents(pb.ListIncidentsRequest(**asked | times(asked)), timeout=WAIT)
     same = doors.http.get("/v1/incidents", params=asked).json()
     assert plain(answer) == without_none(same)
 
@@ -166,6 +181,43 @@ def test_the_same_is_said_of_an_incident_an_entity_and_the_job(doors):
     assert notices == doors.http.get("/v1/notices", params={"type": "quality"}).json()
     assert len(notices) == 1
     assert not doors.grpc.ListNotices(pb.ListNoticesRequest(type="schema"), timeout=WAIT).notices
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"entity": "pump-1"}, 800),
+        ({"entity": "pump-1", "since": "2025-10-09T09:00:05Z", "until": "2025-10-09T09:00:07Z"}, 2),
+        ({"entity": "pump-1", "since": "2025-10-09T09:16:39Z"}, 1),
+        ({"entity": "päump"}, 2),
+    ],
+)
+def test_the_same_scores_of_an_entity_are_listed(scored, asked, found):
+    with Doors(scored) as doors:
+        answer = doors.grpc.ListScores(pb.ListScoresRequest(**asked | times(asked)), timeout=WAIT)
+        same = doors.http.get("/v1/scores", params=asked).json()
+        for one in same["scores"]:
+            one["offset"] = str(one["offset"])
+        assert plain(answer) == without_none(same)
+        assert (len(answer.scores), answer.threshold) == (found, 1e-4)
+
+
+def test_scores_need_the_same_right_and_count_for_the_same_limit(scored):
+    access = Access(scored)
+    judge, reader = access.make("judge", ["feedback"], None), access.make("reader", ["read"], None)
+    with Doors(scored, limits={"requests": "2 per hour"}) as doors:
+        asked = pb.ListScoresRequest(entity="pump-1")
+        assert refusal(doors.grpc.ListScores, asked)[0] == grpc.StatusCode.UNAUTHENTICATED
+        lacks = refusal(doors.grpc.ListScores, asked, metadata=as_caller(judge))
+        assert lacks == (grpc.StatusCode.PERMISSION_DENIED, "the token 'judge' lacks the scope read")
+        assert doors.grpc.ListScores(asked, metadata=as_caller(reader), timeout=WAIT).scores
+        headers = {"Authorization": f"Bearer {reader}"}
+        assert [doors.http.get("/v1/scores?entity=pump-1", headers=headers).status_code for _ in range(2)] == [200, 429]
+        code, sentence = refusal(doors.grpc.ListScores, asked, metadata=as_caller(reader))
+        assert (code, "service.limits.requests is 2 per hour" in sentence) == (
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            True,
+        )
 
 
 def test_the_same_is_said_of_quality_and_models(doors):
@@ -216,6 +268,15 @@ def test_calls_of_nobody_known_count_by_address(peer, address):
             grpc.StatusCode.INVALID_ARGUMENT,
         ),
         ("ListIncidents", pb.ListIncidentsRequest(limit=0), "/v1/incidents?limit=0", grpc.StatusCode.INVALID_ARGUMENT),
+        ("ListScores", pb.ListScoresRequest(entity="nobody"), "/v1/scores?entity=nobody", grpc.StatusCode.NOT_FOUND),
+        ("ListScores", pb.ListScoresRequest(entity=""), "/v1/scores?entity=", grpc.StatusCode.NOT_FOUND),
+        ("ListScores", pb.ListScoresRequest(), "/v1/scores", grpc.StatusCode.INVALID_ARGUMENT),
+        (
+            "ListScores",
+            pb.ListScoresRequest(entity="\0"),
+            "/v1/scores?entity=%00",
+            grpc.StatusCode.INVALID_ARGUMENT,
+        ),
         ("ListNotices", pb.ListNoticesRequest(limit=-1), "/v1/notices?limit=-1", grpc.StatusCode.INVALID_ARGUMENT),
     ],
 )

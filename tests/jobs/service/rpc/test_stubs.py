@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from streamgauge.jobs.service import answers
-from streamgauge.jobs.service.api import Asked, AskedNotices, AskedQuality
+from streamgauge.jobs.service.api import Asked, AskedEntityScores, AskedNotices, AskedQuality
 from streamgauge.jobs.service.rpc import streamgauge_pb2
 from streamgauge.jobs.service.rpc.server import SERVICE
 from streamgauge.jobs.service.rpc.stubs import FOLDER, stubs
@@ -31,11 +31,14 @@ def test_each_method_is_a_verb_or_the_stream():
         (answers.Change, "Change"),
         (answers.Said, "Said"),
         (answers.Entity, "Entity"),
+        (answers.EntityScores, "EntityScores"),
+        (answers.EventScore, "EventScore"),
         (answers.Notice, "Notice"),
         (answers.Scores, "Scores"),
         (answers.ScoredEvent, "ScoredEvent"),
         (AskedScores, "ScoreRequest"),
         (Asked, "ListIncidentsRequest"),
+        (AskedEntityScores, "ListScoresRequest"),
         (AskedNotices, "ListNoticesRequest"),
         (AskedQuality, "GetQualityRequest"),
     ],
