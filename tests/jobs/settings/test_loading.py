@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
 import pytest
+from streamgauge.jobs.settings.limits import check
 from streamgauge.jobs.settings.loading import Settings, as_file, load, parsed, validated
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.settings.detectors import DetectorSettings
@@ -212,6 +215,13 @@ def test_holidays_are_dates_of_the_yaml_file_or_a_calendar_file(tmp_path):
     assert (decide.time_zone, decide.calendar) == ("Europe/Berlin", (date(2026, 12, 25), date(2027, 1, 1)))
     settings = load(file, {"STREAMGAUGE__DECIDE__CALENDAR": str(holidays)})
     assert settings.decide.calendar == settings.pipeline(2).decide.calendar == (date(2026, 12, 25),)
+
+
+def test_default_detectors_are_within_all_limits_so_numerical_libraries_are_not_loaded_to_check_them():
+    check(Settings())
+    program = "import sys; from streamgauge.jobs.settings.loading import load; load(environment={}); print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False"]
 
 
 def test_a_wrong_value_from_the_environment_is_named_by_its_key():
