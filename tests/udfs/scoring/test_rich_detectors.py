@@ -89,6 +89,17 @@ def test_the_time_of_day_is_given_to_runs_of_values_and_to_all_detectors_of_what
     same(opinions["slow_drift"].raw_score, drift[0])
 
 
+@pytest.mark.parametrize(("profile", "every"), [("seasonal_profile", 1000), ("day_profile", QUARTER)])
+def test_without_peers_the_profile_of_the_time_of_day_alone_is_taken_off(profile, every):
+    cusum = {"warmup": 5, "memory": 100}
+    detectors, stretch = Detectors(only(**{profile: {}}, cusum=cusum)), stretch_of(values(2000), every=every)
+    opinions, _ = learn_rich(detectors, stretch)
+    alone = ENTITY["cusum"](**cusum)
+    left = stretch.X - opinions[profile].expected
+    raw_score, _, _ = alone.rate_learn_entities(empty_state(alone), stretch.rows, left, stretch.events.times)
+    same(opinions["cusum"].raw_score, raw_score)
+
+
 def test_without_a_profile_of_the_time_of_day_the_peers_have_the_values_themselves():
     detectors, stretch = Detectors(only(peer_deviation={"warmup": 5}, cusum={"warmup": 5})), stretch_of(values(600))
     opinions, levels = learn_rich(detectors, stretch)
