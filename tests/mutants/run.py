@@ -37,6 +37,8 @@ PACKAGES = {"jobs": "jobs", "udfs": "udfs", "models": "models", "conf": "flink-c
 BESIDES = ("tests", "flink-conf", "examples", "docs")  # what tests read besides the packages
 KERNEL = re.compile(r"^@njit\(cache=True\)\n", re.MULTILINE)
 UNNOTICED = {"survived", "no tests"}
+# What tells `zip` that lengths must be equal. Without it nothing changes, as long as they are: only a second fault would show.
+STRICT = re.compile(r", *(strict=\w+)?\)")
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Result:
     survivors : dict of str to str
         Faults that no test noticed and no reason is listed for: what the changed lines became, by name.
     listed : int
-        Faults that no test noticed, for the reason that is listed.
+        Faults that no test noticed, for the reason that is listed, or because only `STRICT` differs.
     stale : list of str
         Listed functions of which the fault is noticed.
     """
@@ -164,13 +166,15 @@ def try_room(room: Room, most: int, processes: int, console: Console, reasons: s
         noticed, function = status not in UNNOTICED, function_of(name)
         if noticed and function not in functions:
             continue
-        becomes = changed_lines(place, name)
+        was, becomes = changed_lines(place, name)
         listed = (function, becomes) in reasons
         if noticed and listed:
             result.stale.append(f"{function}: {becomes}")
-        elif listed:
+        elif noticed:
+            continue
+        elif listed or STRICT.sub(")", was) == STRICT.sub(")", becomes):
             result.listed += 1
-        elif not noticed:
+        else:
             result.survivors[name] = becomes
     return result
 
@@ -232,12 +236,13 @@ def function_of(name: str) -> str:
     return ".".join(part for part in (module, of_class, called) if part)
 
 
-def changed_lines(place: Path, name: str) -> str:
-    """What the lines that a fault changes became."""
+def changed_lines(place: Path, name: str) -> tuple[str, str]:
+    """The lines that a fault changes: what they were, and what they became."""
     reset_config()
     with chdir(place):
         lines = get_diff_for_mutant(name, path=find_mutant(name).path).splitlines()
-    return "\n".join(line[1:].strip() for line in lines if re.match(r"\+(?!\+\+)", line))
+    were, became = ([line[1:].strip() for line in lines if line[:1] == sign and line[:3] != 3 * sign] for sign in "-+")
+    return "\n".join(were), "\n".join(became)
 
 
 def tell(folder: str, result: Result, console: Console) -> None:
