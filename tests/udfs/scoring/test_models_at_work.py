@@ -162,6 +162,9 @@ def test_a_model_of_runs_has_nothing_of_a_field_that_the_stream_lacks(with_waves
     run[0, :, 0], run[0, :, 2] = X[2:5, 1], X[2:5, 0]
     assert opinion.raw_score[4] == detector.rate_many(run)[0]
     assert opinion.missing[4] == pytest.approx(1 / 3)
+    alone = serve(models_of(with_waves, waves={}), X[:, 1:], ["b"], slots=np.zeros(9, np.int64))["waves"]
+    run[0, :, 2] = np.nan
+    assert alone.raw_score[4] == detector.rate_many(run)[0]
 
 
 def test_no_model_of_runs_means_no_history_of_values_but_events_are_counted_where_histories_are_kept(registry):
@@ -270,8 +273,10 @@ def test_members_have_the_weights_of_the_settings_and_shadows_have_none(registry
     assert models.seen == {}  # no keys are trusted, so serial numbers mean nothing
 
 
-def test_a_version_is_loaded_once_and_unloaded_with_its_share(registry):
+def test_a_version_is_loaded_once_and_unloaded_with_its_share(registry, caplog):
+    caplog.set_level("INFO")
     models = models_of(registry, forest={})
+    assert caplog.messages == ["model forest: version 1 at work"]
     loaded = models.at_work["forest"]
     models.take(message(1))
     assert models.at_work["forest"] is loaded
@@ -286,7 +291,7 @@ def test_a_version_is_loaded_once_and_unloaded_with_its_share(registry):
 
 def test_the_share_of_a_model_is_its_own_and_counts_only_while_it_has_a_shadow(registry):
     entities = [f"e{k}" for k in range(200)]
-    models = models_of(registry, mixture={}, forest={"shadow": "next"})
+    models = models_of(registry, mixture={"shadow": "live"}, forest={"shadow": "next"})
     assert models.canaries(entities).shape == (200, 0)
     models.take(message(2, "shadow", share=0.3))
     canaries = models.canaries(entities)
