@@ -5,7 +5,7 @@ Most faults are then noticed within a second. Tests of one file stay together, b
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -26,7 +26,7 @@ settings.register_profile(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sort tests by how long their file took in the run without faults, then by how long they took themselves."""
     seconds = {item.nodeid: state().duration_by_test.get(item.nodeid, 0.0) for item in items}
-    of_file: Counter[str] = Counter()
+    of_file: dict[str, float] = defaultdict(float)
     for item in items:
         of_file[str(item.path)] += seconds[item.nodeid]
     items.sort(key=lambda item: (of_file[str(item.path)], seconds[item.nodeid]))
