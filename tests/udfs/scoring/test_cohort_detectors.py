@@ -102,7 +102,7 @@ def test_text_fields_are_looked_at_in_all_events_also_where_there_are_no_numbers
     categories = np.random.default_rng(0).integers(0, 3, (600, 2)).astype(np.float64)
     categories[500, 1] = 77.0
     for fields in (0, 2):
-        detectors = Detectors(only(first_seen_category={}, loda={}))
+        detectors = Detectors(only(first_seen_category={}, loda={}, relations={"streams": ["fields"]}))
         stretch = stretch_of(values(600)[:, :fields])
         opinions = detect(detectors, stretch, "records", categories=categories)
         raw_score, weights = ONLINE["first_seen_category"]().rate_learn_many(categories)
