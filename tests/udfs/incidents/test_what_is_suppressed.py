@@ -134,7 +134,7 @@ def test_an_event_of_an_entity_in_maintenance_does_not_count_and_the_events_afte
 def said(verdict="false", field="x", kind="point", **further):
     """Everything in force after feedback of two people."""
     in_force = InForce(DecideSettings())
-    for person in ("ann", "bob"):
+    for person in ("p1", "p2"):
         about = {"alert_id": "a", "entity": "e", "tail_probability": math.exp(-15.0), "effect": 5.0}
         message = about | {"kind": kind, "field": field, "verdict": verdict, "by": person} | further
         in_force.feedback.take(Feedback(**message))

@@ -264,7 +264,7 @@ def test_from_eight_entities_on_a_new_one_is_compared_with_all_and_then_has_a_ce
     if entities == 7:
         assert np.isnan(features).all()
         return
-    assert features[0] == pytest.approx([squashed((70.0 - known[1]) / deviation), 0.5, *[features[0, 0]]])
+    assert features[0] == pytest.approx([squashed((70.0 - known[1]) / deviation), 0.5, features[0, 0]])
     assert (steady[0], usual[0], variations[0]) == (False, False, pytest.approx(deviation))
     within = np.sqrt(known[4])
     assert features[1, :2] == pytest.approx(squashed(np.array([1.0, 1.0]) / within))
