@@ -87,6 +87,7 @@ def test_an_incident_opens_once_is_updated_by_ten_times_rarer_events_and_resolve
     changes, decisions = follow([0, 3.1, 3.5, 4.2, 4.3, 1, 1, 1, 0])
     assert changes == [(1, OPENED), (3, UPDATED), (7, RESOLVED)]
     assert decisions.anomalous.tolist() == [False, True, True, True, True, False, False, False, False]
+    assert decisions.anomalous.dtype == np.bool_  # other stages negate it
 
 
 def test_an_incident_has_the_kind_of_its_first_event_and_the_first_event_of_another_kind_is_an_update():
