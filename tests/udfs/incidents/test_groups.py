@@ -8,7 +8,7 @@ import hypothesis
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.models.persistence.codec import unpack
+from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.groups import AllGroups, Groups
 from streamgauge.udfs.settings.pipeline import PipelineSettings
@@ -154,3 +154,17 @@ def test_how_near_incidents_of_a_group_are_is_restored():
             again.restore(groups.to_state())
             assert again.to_state() == groups.to_state()
             assert again.join("next", "e", None, time + MINUTE) == groups.join("next", "e", None, time + MINUTE)
+
+
+def test_groups_of_all_partitions_are_restored_with_how_near_their_incidents_are_and_without_where_it_was_not_saved():
+    times, _ = fleet(500)
+    groups, again, older = AllGroups(5 * MINUTE), AllGroups(5 * MINUTE), AllGroups(5 * MINUTE)
+    for n, time in enumerate(times.tolist()):
+        groups.join(opened(f"e{n}", (time - START) / MINUTE))
+    again.restore(groups.to_state())
+    assert again.to_state() == groups.to_state()
+    meta, _ = unpack(groups.to_state(), AllGroups.kind, AllGroups.version)
+    older.restore(pack(AllGroups.kind, AllGroups.version, {"groups": meta["groups"]}, {}))
+    restored, _ = unpack(older.to_state(), AllGroups.kind, AllGroups.version)
+    assert restored["groups"] == meta["groups"]
+    assert restored["near"] != meta["near"]

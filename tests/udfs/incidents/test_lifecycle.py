@@ -14,7 +14,7 @@ from streamgauge.udfs.events.records import WHOLE, Events
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.effects import Effects
 from streamgauge.udfs.incidents.kinds import COLLECTIVE, CONDITIONAL, DRIFT, OPENED, POINT, RESOLVED, UPDATED, kind_of
-from streamgauge.udfs.incidents.lifecycle import Candidates, Lifecycle
+from streamgauge.udfs.incidents.lifecycle import RETURNS_WITHIN, Candidates, Lifecycle
 from streamgauge.udfs.incidents.severity import CRITICAL, HIGH, LOW, MEDIUM, severity_of
 from streamgauge.udfs.output.alert import alert_id, score_of
 from streamgauge.udfs.settings.pipeline import DecideSettings
@@ -87,6 +87,7 @@ def test_an_incident_opens_once_is_updated_by_ten_times_rarer_events_and_resolve
     changes, decisions = follow([0, 3.1, 3.5, 4.2, 4.3, 1, 1, 1, 0])
     assert changes == [(1, OPENED), (3, UPDATED), (7, RESOLVED)]
     assert decisions.anomalous.tolist() == [False, True, True, True, True, False, False, False, False]
+    assert decisions.anomalous.dtype == np.bool_  # other stages negate it
 
 
 def test_an_incident_has_the_kind_of_its_first_event_and_the_first_event_of_another_kind_is_an_update():
@@ -169,6 +170,16 @@ def test_the_return_to_normal_is_quiet():
 
 def test_the_return_from_a_fault_that_was_not_told_is_no_anomaly():
     assert follow([2, 5, 5], odd=[True, False, False], usual_level=[False, True, True])[0] == []
+
+
+@pytest.mark.parametrize(
+    ("events", "is_return"), [(1, True), (2, True), (RETURNS_WITHIN, True), (RETURNS_WITHIN + 1, False)]
+)
+def test_a_fault_that_was_not_told_may_end_within_eight_events(events, is_return):
+    quiet = events - 1
+    odd, back = [True] + [False] * events, [False] * events + [True]
+    changes, _ = follow([2, *[0] * quiet, 5], odd=odd, usual_level=back)
+    assert changes == ([] if is_return else [(events, OPENED)])
 
 
 def test_a_jump_within_the_usual_range_is_an_anomaly_where_no_fault_came_before():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from streamgauge.udfs.entities.columns import LEVEL_COLUMNS, QUARANTINED_MEAN, QUARANTINED_N, QUARANTINED_SQUARES
-from streamgauge.udfs.incidents.lifecycle import LEVEL_EVENTS, _is_level
+from streamgauge.udfs.incidents.lifecycle import LEVEL_EVENTS, LEVEL_SPREAD, _is_level
 
 
 def becomes_level(deviations):
@@ -54,3 +54,17 @@ def test_mean_and_spread_are_those_of_the_quarantined_events():
     assert level[QUARANTINED_N] == 40
     assert level[QUARANTINED_MEAN] == pytest.approx(deviations.mean())
     assert level[QUARANTINED_SQUARES] == pytest.approx(((deviations - deviations.mean()) ** 2).sum())
+
+
+@pytest.mark.parametrize(("variance", "is_level"), [(0.99 * LEVEL_SPREAD**2, True), (1.01 * LEVEL_SPREAD**2, False)])
+def test_a_level_has_fifty_events_and_varies_by_two_deviations_at_most(variance, is_level):
+    up_and_down = np.tile([1.0, -1.0], LEVEL_EVENTS // 2)
+    deviations = 10.0 + up_and_down * math.sqrt(variance) / up_and_down.std(ddof=1)
+    found = becomes_level(np.insert(deviations, [0, 7], math.nan))  # what is unknown does not count
+    assert found == (LEVEL_EVENTS + 2 if is_level else 0)
+
+
+@pytest.mark.parametrize(("run", "is_level"), [(1, True), (3, True), (5, False), (25, False)])
+def test_a_level_has_no_trend_from_event_to_event(run, is_level):
+    sides = np.where(np.arange(LEVEL_EVENTS) // run % 2, 1.0, -1.0)  # so many on one side, then so many on the other
+    assert becomes_level(20.0 + sides) == (LEVEL_EVENTS if is_level else 0)

@@ -139,6 +139,14 @@ def test_the_threshold_is_safe_until_the_rate_is_known():
     assert simulate("1 per day", slow[:32])[0].threshold == MOST  # after three days the rate is known
 
 
+def test_before_the_first_event_no_time_has_passed():
+    one = Promise(false_incidents("1 per day"))
+    one.look(START, lambda _: 1)
+    assert (one.threshold, one.expected, one.achieved) == (SAFE, 0.0, 0.0)
+    [_, span, *_] = one.to_state()["averages"]
+    assert span == 0.0
+
+
 def test_fewer_incidents_than_promised_do_not_make_the_threshold_looser():
     times = times_of([10_000] * 8, 24)
     one, opened = simulate("2 per day", times, evidence=np.zeros(len(times)))

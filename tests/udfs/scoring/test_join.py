@@ -77,3 +77,62 @@ def test_what_resembles_the_past_ranks_below_what_is_new():
 def test_novelty_counts_little_while_few_values_were_seen():
     assert ranked(np.array([2.0]), np.array([1.5 * NOVEL]), np.array([50]))[0] == 2.0
     assert ranked(np.array([math.nan]), np.array([math.nan]), np.array([0]))[0] == 0.0
+
+
+AMOUNTS = st.one_of(st.floats(0.0, 50.0), st.just(math.nan))
+
+
+@given(st.lists(st.tuples(AMOUNTS, AMOUNTS, AMOUNTS), min_size=1, max_size=4), st.permutations([0, 1, 4]))
+def test_each_channel_has_the_same_weight_which_its_fields_share(looks, kinds):
+    """Against the weighted harmonic mean, written out; the part of a kind is the same sum over its channels alone."""
+    evidence, by_kind = join_fields(np.array([looks]), np.array(kinds))
+    columns = [[look for look in column if not math.isnan(look)] for column in zip(*looks, strict=True)]
+    sums = [sum(math.exp(look) for look in column) / len(column) if column else 0.0 for column in columns]
+    channels = sum(bool(column) for column in columns)
+    if not channels:
+        assert math.isnan(evidence[0])
+        assert by_kind[0].tolist() == [0.0] * 5
+        return
+    assert evidence[0] == pytest.approx(max(math.log(sum(sums) / channels), 0.0), abs=1e-9)
+    expected = np.zeros(5)
+    for kind, part in zip(kinds, sums, strict=True):
+        expected[kind] = max(math.log(part / channels), 0.0) if part else 0.0
+    assert by_kind[0] == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.lists(st.tuples(AMOUNTS, st.floats(0.1, 8.0)), min_size=1, max_size=5))
+def test_members_are_weighted_by_how_many_looks_they_count_for(members):
+    evidence, weights = np.array([e for e, _ in members]), np.array([w for _, w in members])
+    present = ~np.isnan(evidence)
+    joined_, parts = join(np.nan_to_num(evidence)[None], present[None], np.full(len(members), OF_FIELDS), weights)
+    if not present.any():
+        assert math.isnan(joined_[0])
+        return
+    mean = (weights * np.exp(np.nan_to_num(evidence)))[present].sum() / weights[present].sum()
+    assert joined_[0] == pytest.approx(max(math.log(mean), 0.0), abs=1e-9)
+    assert parts[0].tolist() == pytest.approx([0.0] * 5 + [joined_[0]])
+
+
+def test_events_are_joined_one_by_one():
+    looks = np.array([[[3.0, 1.0]], [[math.nan, 7.0]], [[math.nan, math.nan]], [[0.0, 5.0]]])
+    evidence, by_kind = join_fields(looks, np.array([0, 3]))
+    for i in range(4):
+        alone = join_fields(looks[i : i + 1], np.array([0, 3]))
+        np.testing.assert_array_equal(evidence[i : i + 1], alone[0])
+        np.testing.assert_array_equal(by_kind[i : i + 1], alone[1])
+
+
+@pytest.mark.parametrize(
+    ("novelty", "seen", "is_new"), [(NOVEL, 10**9, True), (2 * NOVEL, 100, True), (NOVEL, 100, False)]
+)
+def test_a_value_is_new_from_a_limit_on_that_few_values_reach_half_as_easily(novelty, seen, is_new):
+    rank = ranked(np.array([9.0]), np.array([novelty + 1e-6]), np.array([seen]))[0]
+    assert (rank == SEEN_BEFORE + 9.0) == is_new
+
+
+def test_evidence_of_what_was_seen_before_grows_at_first_as_it_does_and_then_ever_slower():
+    evidence = np.array([AS_IT_IS, AS_IT_IS + 1e-3, 8.0, 10.0, 20.0, 100.0])
+    ranks = ranked(evidence, np.zeros(6), np.full(6, 1000))
+    room = SEEN_BEFORE - AS_IT_IS
+    assert ranks[1] - ranks[0] == pytest.approx(1e-3, rel=1e-2)
+    assert ranks.tolist() == pytest.approx([SEEN_BEFORE - room / (1.0 + (e - AS_IT_IS) / room) for e in evidence])
