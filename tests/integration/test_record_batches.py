@@ -11,7 +11,7 @@ from itertools import chain
 import pytest
 from streamgauge.udfs.flink.batch_format import read_batch
 
-MOST_RECORDS, MOST_BYTES = 10_000, 4 << 20  # as RecordBatches.java says
+MOST_RECORDS = 10_000  # as RecordBatches.java says
 PROGRAM = """
 import json, sys
 from pathlib import Path
@@ -20,7 +20,7 @@ from pyflink.datastream import StreamExecutionEnvironment
 from streamgauge.jobs.cluster.java_operator import add_jar, brought_together, gathered
 folder, together, records = json.load(sys.stdin)
 env = StreamExecutionEnvironment.get_execution_environment()
-env.set_parallelism(2)
+env.set_parallelism(2 if together else 1)
 add_jar(env, Path(folder))
 column = Types.PRIMITIVE_ARRAY(Types.BYTE())
 kind = Types.ROW([Types.INT(), Types.LONG(), Types.LONG(), column, column])
@@ -33,12 +33,11 @@ with batches.execute_and_collect() as found:
 
 
 def records():
-    """Shard, place, timestamp, payload, key. Shard 1 has many records, shard 2 large ones, shard 3 such without a key or payload."""
+    """Shard, place, timestamp, payload, key. Shard 1 has many records, shard 2 has such without a key or payload."""
     choose = random.Random(4)
     many = [(1, i, choose.randrange(-1, 2**60), b"%d" % i, b"") for i in range(MOST_RECORDS * 2 + 3)]
-    large = [(2, i, 0, choose.randbytes(MOST_BYTES // 2 if i < 2 else 9), b"k") for i in range(4)]
-    without = [(3, 7, -1, None, b"key"), (3, 2**62, 1, b"", None), (3, 9, 2, b"\x00\xff", b"\xff")]
-    return many + large + without
+    without = [(2, 7, -1, None, b"key"), (2, 2**62, 1, b"", None), (2, 9, 2, b"\x00\xff", b"\xff")]
+    return many + without
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["where they are read", "brought together"])
@@ -55,7 +54,7 @@ def batches(request, tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize("shard", [1, 2, 3])
+@pytest.mark.parametrize("shard", [1, 2])
 def test_all_records_of_a_shard_come_unchanged_and_in_their_order(batches, shard):
     found = [
         list(zip(batch.places.tolist(), batch.stamps.tolist(), *batch.columns, strict=True)) for batch in batches[shard]
@@ -64,6 +63,5 @@ def test_all_records_of_a_shard_come_unchanged_and_in_their_order(batches, shard
 
 
 def test_a_batch_is_passed_on_when_it_is_large(batches):
-    assert [len(batch.places) for batch in batches[2]] == [2, 2]
     assert max(len(batch.places) for batch in batches[1]) <= MOST_RECORDS
     assert len(batches[1]) >= 3
