@@ -46,7 +46,7 @@ def brought_together(rows: DataStream) -> DataStream:
     return DataStream(plain(in_java.getExecutionEnvironment(), partitioned))
 
 
-def gathered(rows: DataStream, window: int, columns: int, beaten: list[int]) -> KeyedStream:
+def gathered(rows: DataStream, window: int, columns: int, heartbeats_to: list[int]) -> KeyedStream:
     """The records of a few milliseconds as one batch, keyed by shard.
 
     Parameters
@@ -57,12 +57,12 @@ def gathered(rows: DataStream, window: int, columns: int, beaten: list[int]) -> 
         How long records are gathered, in milliseconds. If what follows is slow, it takes longer.
     columns : int
         Number of the columns of bytes.
-    beaten : list of int
+    heartbeats_to : list of int
         Shards that get a batch without records twice a second, so that time goes on when no event comes.
     """
     gateway = get_gateway()
-    shards = gateway.new_array(gateway.jvm.int, len(beaten))
-    for i, shard in enumerate(beaten):
+    shards = gateway.new_array(gateway.jvm.int, len(heartbeats_to))
+    for i, shard in enumerate(heartbeats_to):
         shards[i] = shard
     operator = gateway.jvm.io.streamgauge.RecordBatches(window, columns, shards)
     in_java: Any = rows._j_data_stream  # noqa: SLF001  PyFlink has no public name for it

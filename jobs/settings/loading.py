@@ -45,7 +45,7 @@ class BatchSettings(Section):
         ge=1,
         le=60_000,
         description="Time for which events are collected before they are scored together. If the job cannot keep up, it is longer: "
-        "up to 200 ms, or 10,000 events.",
+        "up to 50 ms, or 10,000 events.",
     )
     sharding: Literal["partition", "entity"] = Field(
         "partition",

@@ -25,26 +25,27 @@ public final class RecordBatches extends AbstractStreamOperator
 
   private static final long serialVersionUID = 1L;
   private static final long BEAT = 500; // milliseconds between two heartbeats of a shard
-  private static final long MOST_WAIT = 200; // milliseconds
+  private static final long MOST_WAIT = 50; // milliseconds
   private static final int MOST_RECORDS = 10000;
   private static final int MOST_BYTES = 4 << 20; // Flink writes rows above 5 MB to a file before it reads them
 
   private final long window;
   private final int columns;
-  private final int[] beaten;
+  private final int[] heartbeatsTo;
 
   private transient Map batches;
   private transient long wait;
+  private transient boolean waiting; // there is one timer at most, also when a barrier or a full batch passes records on earlier
 
   /**
    * @param window milliseconds for which records are gathered, if what follows keeps up
    * @param columns number of columns of bytes: the payload, then further ones
-   * @param beaten shards that get a batch without records twice a second, so that time goes on when no event comes
+   * @param heartbeatsTo shards that get a batch without records twice a second, so that time goes on when no event comes
    */
-  public RecordBatches(long window, int columns, int[] beaten) {
+  public RecordBatches(long window, int columns, int[] heartbeatsTo) {
     this.window = window;
     this.columns = columns;
-    this.beaten = beaten;
+    this.heartbeatsTo = heartbeatsTo;
   }
 
   @Override
@@ -52,7 +53,7 @@ public final class RecordBatches extends AbstractStreamOperator
     super.open();
     batches = new LinkedHashMap();
     wait = window;
-    if (beaten.length > 0 && getRuntimeContext().getTaskInfo().getIndexOfThisSubtask() == 0) {
+    if (heartbeatsTo.length > 0 && getRuntimeContext().getTaskInfo().getIndexOfThisSubtask() == 0) {
       callAfter(BEAT, new Beat());
     }
   }
@@ -67,8 +68,9 @@ public final class RecordBatches extends AbstractStreamOperator
   public void processElement(StreamRecord element) throws Exception {
     Row row = (Row) element.getValue();
     Integer shard = (Integer) row.getField(0);
-    if (batches.isEmpty()) {
+    if (!waiting) {
       callAfter(wait, this);
+      waiting = true;
     }
     Batch batch = (Batch) batches.get(shard);
     if (batch == null) {
@@ -84,6 +86,7 @@ public final class RecordBatches extends AbstractStreamOperator
 
   @Override
   public void onProcessingTime(long time) throws Exception {
+    waiting = false;
     long before = System.nanoTime();
     passOn();
     // If what follows is slow, passing on takes long. Larger batches cost less for each record.
@@ -117,8 +120,8 @@ public final class RecordBatches extends AbstractStreamOperator
   private final class Beat implements ProcessingTimeService.ProcessingTimeCallback {
     @Override
     public void onProcessingTime(long time) throws Exception {
-      for (int i = 0; i < beaten.length; ++i) {
-        emit(Integer.valueOf(beaten[i]), new Batch(columns));
+      for (int i = 0; i < heartbeatsTo.length; ++i) {
+        emit(Integer.valueOf(heartbeatsTo[i]), new Batch(columns));
       }
       callAfter(BEAT, this);
     }
