@@ -188,7 +188,7 @@ def message_sink(
     if delivery == "exactly_once":
         # longer than any checkpoint may take, and no longer than a broker allows by default (15 min)
         options["properties.transaction.timeout.ms"] = str(max(600_000, 2 * checkpoint_interval))
-        # No name of a topic has a colon, so no other group and topic make the same prefix.
-        options["sink.transactional-id-prefix"] = f"{kafka.group}:{topic}"
+        # No name of a topic has a colon. So no other group and topic make the same prefix, or one that begins with this.
+        options["sink.transactional-id-prefix"] = f"{kafka.group}:{topic}:"
     tables.execute_sql(f"CREATE TABLE {name} (`key` STRING, `value` STRING) WITH (\n  {_options(options)}\n)")
     return name
