@@ -92,9 +92,8 @@ def build(settings: Settings, folder: Path) -> StreamExecutionEnvironment:
     shard = shard_expression(keys, batch.sharding, settings.event, events)
     further = further_columns(settings.event.needs_keys, events)
     rows = sharded_records(tables, shard, further, events)
-    if (
-        batch.sharding == "entity"
-    ):  # each source has records of all shards; without this, each would make batches of all shards
+    if batch.sharding == "entity":
+        # Each source has records of all shards. Without this, each would make batches of all shards.
         rows = brought_together(rows)
     needs_heartbeats = settings.silence is not None or bool(settings.windows)  # time goes on when no event comes
     batches = gathered(rows, batch.window, 1 + len(further), keys if needs_heartbeats else [])

@@ -44,8 +44,7 @@ def short_name(name: str, description: str, topics: TopicSettings) -> str:
         A sink is named by the key of its topic, because the names of topics can be long.
     """
     if sink := SINK.fullmatch(name):
-        keys = {topic: key.replace("_", "-") for key, topic in topics.own.items()}
-        return keys[sink["topic"]] if sink["part"] == "Writer" else "commit"
+        return _key_of(sink["topic"], topics) if sink["part"] == "Writer" else "commit"
     if source := SOURCE.fullmatch(name):
         name = source[1]
     name = NUMBER.sub("", name)
@@ -54,12 +53,15 @@ def short_name(name: str, description: str, topics: TopicSettings) -> str:
     return NAMES.get(name, name)
 
 
+def _key_of(topic: str, topics: TopicSettings) -> str:
+    """The key of a topic in the settings, with hyphens."""
+    return {name: key.replace("_", "-") for key, name in topics.own.items()}[topic]
+
+
 def sink_uid(name: str, topics: TopicSettings) -> str | None:
     """The uid of a part of a sink, from Flink's name of it; None for other operators."""
     sink = SINK.fullmatch(name)
-    if sink is None:
-        return None
-    return f"{short_name(f'sink {sink[1]}: Writer', '', topics)}-{sink['part'].lower()}"
+    return f"{_key_of(sink['topic'], topics)}-{sink['part'].lower()}" if sink else None
 
 
 def execute_with_short_names(env: StreamExecutionEnvironment, job_name: str, topics: TopicSettings) -> None:
