@@ -16,6 +16,7 @@ import pytest
 from streamgauge.jobs.cluster.local_cluster import Cluster, install_flink
 
 from tests.docker.read import DOCKER, read_yaml
+from tests.jobs.cluster.test_resources import LOGGERS
 
 IMAGES = DOCKER / "images"
 METADATA = """Metadata-Version: 2.4
@@ -230,8 +231,8 @@ def test_flink_in_the_image_is_that_of_the_local_cluster_with_other_addresses(tm
     assert (home / "flink" / "conf" / "log4j-console.properties").read_bytes() == logging.read_bytes()
 
 
-def test_no_password_of_the_environment_is_written_to_the_log():
+@pytest.mark.parametrize(("logger", "level"), LOGGERS)
+def test_no_password_of_the_environment_is_written_to_the_log(logger, level):
     lines = (IMAGES / "log4j-console.properties").read_text(encoding="utf-8").splitlines()
-    logger = "org.apache.flink.client.python.PythonEnvUtils"  # writes all variables when the job's script starts
     [name] = [line.split(".")[1] for line in lines if line.endswith(f".name = {logger}")]
-    assert f"logger.{name}.level = WARN" in lines
+    assert f"logger.{name}.level = {level}" in lines

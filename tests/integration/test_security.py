@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from streamgauge.jobs.cluster.local_cluster import Cluster
 from streamgauge.jobs.cluster.submit import submit
@@ -82,7 +83,7 @@ def secrets_in(text: str) -> list[str]:
 
 
 def shown(live: Live, job: str) -> Iterator[tuple[str, str]]:
-    """All that Flink shows and stores of a job: the answers of its REST endpoint, and the files of the cluster."""
+    """All that Flink shows of a running job: the answers of its REST endpoint."""
     workers = [one["id"] for one in live.rest.call("/taskmanagers")["taskmanagers"]]
     vertices = [one["id"] for one in live.rest.call(f"/jobs/{job}")["vertices"]]
     paths = ["/config", "/jobmanager/config", "/jobmanager/environment", f"/jobs/{job}"]
@@ -91,6 +92,10 @@ def shown(live: Live, job: str) -> Iterator[tuple[str, str]]:
     paths += [f"/taskmanagers/{worker}" for worker in workers]
     for path in paths:
         yield path, json.dumps(live.rest.call(path))
+
+
+def stored(live: Live) -> Iterator[tuple[str, str]]:
+    """All that Flink has written: the files of the cluster."""
     home = live.cluster.home
     for file in (
         one for folder in ("logs", "run", "tmp", "checkpoints", "flink") for one in (home / folder).rglob("*")
@@ -100,7 +105,9 @@ def shown(live: Live, job: str) -> Iterator[tuple[str, str]]:
 
 
 def test_with_the_rules_of_the_document_all_works_and_no_secret_is_seen(cluster, broker, tmp_path):
-    live = made(cluster, tmp_path, broker, job={"delivery": "exactly_once"}, models={"registry": str(tmp_path)})
+    # A process of Python gets all variables of its TaskManager, and Flink tells of its end.
+    job_settings = {"delivery": "exactly_once", "execution": "process"}
+    live = made(cluster, tmp_path, broker, job=job_settings, models={"registry": str(tmp_path)})
     users = ("service", "trainer", "person")
     files = {user: file_of(live, broker.security(user), user) for user in users}
     files[JOB] = file_of(live, broker.security(JOB, password_env=VARIABLE), JOB)
@@ -111,13 +118,21 @@ def test_with_the_rules_of_the_document_all_works_and_no_secret_is_seen(cluster,
         alert = used_by_all(live, files, tmp_path)
         assert alert
         assert live.counted(job, "feedback_messages", least=2) == 2
-        seen = list(shown(live, job))
+        seen = [*shown(live, job), *stored(live)]
     finally:
         live.rest.cancel(job)
+    wait_for(lambda: not job_processes(cluster))
+    seen += stored(live)
     assert any(
         "sasl.mechanism = SCRAM-SHA-512" in text for _, text in seen
     )  # it is Kafka's configuration that was looked at
     assert [place for place, text in seen if secrets_in(text)] == []
+
+
+def job_processes(cluster: Cluster) -> list[psutil.Process]:
+    """The processes of Python that TaskManagers have started."""
+    taskmanagers = [psutil.Process(one.pid) for one in cluster.roles("taskmanager")]
+    return [child for one in taskmanagers for child in one.children(recursive=True)]
 
 
 def used_by_all(live: Live, files: dict[str, Path], home: Path) -> str:

@@ -11,6 +11,10 @@ from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.models.errors import ClusterError
 
 ROOT = Path(__file__).parents[3]
+LOGGERS = [  # these write all variables of the environment, passwords too
+    ("org.apache.flink.client.python.PythonEnvUtils", "WARN"),  # when the script of a job starts
+    ("org.apache.beam.runners.fnexecution.control.DefaultJobBundleFactory", "ERROR"),  # when a process of Python ends
+]
 
 
 def test_flinks_configuration_is_in_the_folder_of_the_schemas():
@@ -21,11 +25,11 @@ def test_flinks_configuration_is_in_the_folder_of_the_schemas():
     assert len(list(folder.glob("*.schema.json"))) == 3
 
 
-def test_flink_writes_no_variable_of_the_environment_to_its_log():
+@pytest.mark.parametrize(("logger", "level"), LOGGERS)
+def test_flink_writes_no_variable_of_the_environment_to_its_log(logger, level):
     lines = (resources.flink_configuration() / "log4j-console.properties").read_text(encoding="utf-8").splitlines()
-    logger = "org.apache.flink.client.python.PythonEnvUtils"  # writes all of them, passwords too
     [name] = [line.split(".")[1] for line in lines if line.endswith(f".name = {logger}")]
-    assert f"logger.{name}.level = WARN" in lines
+    assert f"logger.{name}.level = {level}" in lines
 
 
 def test_the_commented_settings_are_the_defaults():
