@@ -190,6 +190,7 @@ def places(records: list[Any]) -> list[tuple[int, int]]:
     return [(record["partition"], record["offset"]) for record in (json.loads(r.value) for r in records)]
 
 
+@pytest.mark.timeout(300 + 90 * KILLS)
 def test_processes_killed_at_random_times_change_no_byte_of_the_alerts_and_every_offset_ends_once(
     cluster, tmp_path, registry
 ):

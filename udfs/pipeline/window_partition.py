@@ -147,8 +147,8 @@ class WindowPartition:
         self.offset = offset
         of_windows = BatchResult()
         self._amend(of_windows)
-        times = self.kept.times(self.closed + every - size, closed)
-        ends = {end for time in times.tolist() for end in ends_of(self.of, time) if self.closed < end <= closed}
+        slices = self.kept.slices(self.closed + every - size, closed, every)
+        ends = {end for begin in slices.tolist() for end in ends_of(self.of, begin) if self.closed < end <= closed}
         self.closed = closed
         for end in sorted(ends):
             self._score_window(self.kept.window(self.name, self.of, end), of_windows)

@@ -20,6 +20,9 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 from streamgauge.udfs.windows.aggregate import KeptEvents, columns_of
 from streamgauge.udfs.windows.event_windows import EventClock, ending
 
+# Keys that are deleted with one batch. Each batch saves a chunk of events, and those of many minutes are forgotten at once.
+DELETES = 1_000
+
 
 class WindowPartitions:
     """All windows of one partition.
@@ -117,8 +120,8 @@ class WindowPartitions:
     def save(self, result: BatchResult) -> None:
         """Add the changes since the last save to the saved state."""
         self.kept.save(result.writes)
-        result.deletes += self._deletes
-        self._deletes = []
+        result.deletes += self._deletes[:DELETES]
+        del self._deletes[:DELETES]
         for partition in self.of.values():
             partition.save(result)
 

@@ -6,6 +6,7 @@ ends, and sorted before they are added up.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import zlib
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
@@ -85,39 +87,76 @@ def quantile(x: Floats, at: Ints, n: Ints, q: float) -> Floats:
     return between
 
 
-def aggregate(entities: Ints, x: Floats, how: str, m: int) -> Floats:
+def sorted_within(x: Floats, start: Ints) -> tuple[Floats, Ints]:
+    """The values of each entity that are there, in order.
+
+    Parameters
+    ----------
+    x : float64[n]
+        Values, grouped by entity; NaN is missing.
+    start : int64[m + 1]
+        Position where the values of each entity begin, and `n`.
+
+    Returns
+    -------
+    float64[present], int64[m + 1]
+        The values, sorted within each entity, and where those of each begin. If no value is missing, `x` itself is sorted.
+    """
+    present = ~np.isnan(x)
+    if not present.all():
+        start = np.concatenate(([0], np.cumsum(present)))[start]
+        x = x[present]
+    # Sorting one part after the other takes a tenth of the time of sorting by entity and value together.
+    for begin, end in itertools.pairwise(start.tolist()):
+        x[begin:end].sort()
+    return x, start
+
+
+def aggregate(x: Floats, start: Ints, how: str) -> Floats:
     """One aggregate of each entity's values.
 
     Parameters
     ----------
-    entities : int64[n]
-        Number of the entity of each value, 0 to m - 1.
-    x : float64[n]
-        Values; NaN is missing.
+    x, start : float64[n], int64[m + 1]
+        As `sorted_within` returns them.
     how : str
         One of `AGGREGATES`, or a quantile in per cent, such as p95.
-    m : int
-        Number of entities.
 
     Returns
     -------
     float64[m]
         NaN for an entity without a value, and for the deviation of a single value. What is beyond the largest float is the largest.
     """
-    aggregates = np.full(m, np.nan)
-    present = ~np.isnan(x)
-    entities, x = entities[present], x[present]
-    if not len(x):
+    n = np.diff(start)
+    some = n > 0
+    aggregates = np.full(len(n), np.nan)
+    if not some.any():
         return aggregates
-    order = np.lexsort((x, entities))
-    entities, x = entities[order], x[order]
-    at = np.flatnonzero(np.concatenate(([True], entities[1:] != entities[:-1])))
-    n = np.diff(np.append(at, len(x)))
+    at, n = start[:-1][some], n[some]
     match = QUANTILE.fullmatch(how)
     with np.errstate(over="ignore", invalid="ignore"):  # two values near the largest float have a sum beyond it
         found = quantile(x, at, n, float(match[1]) / 100) if match else AGGREGATES[how](x, at, n)
-    aggregates[entities[at]] = np.clip(found, -LARGEST, LARGEST)
+    aggregates[some] = np.clip(found, -LARGEST, LARGEST)
     return aggregates
+
+
+@njit(cache=True)
+def _counts(ids, places, m):  # type: ignore[no-untyped-def]
+    """How many of the events at some places each entity has: int64[m]."""
+    counts = np.zeros(m, np.int64)
+    for place in places:
+        counts[ids[place]] += 1
+    return counts
+
+
+@njit(cache=True)
+def _grouped(ids, places, following):  # type: ignore[no-untyped-def]
+    """The places of events, grouped by entity; `following` has the position of the first event of each entity, and is changed."""
+    grouped = np.empty(len(places), np.int64)
+    for place in places:
+        grouped[following[ids[place]]] = place
+        following[ids[place]] += 1
+    return grouped
 
 
 def columns_of(windows: Iterable[EventWindow]) -> list[tuple[str, bool]]:
@@ -154,7 +193,7 @@ class KeptEvents:
         self._ids = np.zeros(1024, np.int64)
         self._times = np.zeros(1024, np.int64)
         self._offsets = np.zeros(1024, np.int64)
-        self._X = np.zeros((1024, len(columns)))
+        self._X = np.zeros((len(columns), 1024))  # a column is one piece of memory, because it is read alone
         self._unsaved = 0  # number of the last events that are not saved yet
         self._next = 1
         self._chunks: list[tuple[int, int]] = []  # number and newest time of each
@@ -185,8 +224,8 @@ class KeptEvents:
         if end > len(self._ids):
             for name in ("_ids", "_times", "_offsets", "_X"):
                 old = getattr(self, name)
-                new = np.zeros((max(end, 2 * len(old)), *old.shape[1:]), old.dtype)
-                new[: self.n] = old[: self.n]
+                new = np.zeros((*old.shape[:-1], max(end, 2 * old.shape[-1])), old.dtype)
+                new[..., : self.n] = old[..., : self.n]
                 setattr(self, name, new)
         part = slice(self.n, end)
         for name in entities:
@@ -194,15 +233,19 @@ class KeptEvents:
                 self._index[name] = len(self.names)
                 self.names.append(name)
         self._ids[part] = [self._index[name] for name in entities]
-        self._times[part], self._offsets[part], self._X[part] = times, offsets, X
+        self._times[part], self._offsets[part], self._X[:, part] = times, offsets, X.T
         self.n = end
         self._unsaved += len(entities)
 
-    def times(self, start: int, end: int) -> Ints:
-        """Distinct times of the events from `start` to before `end`, in order, in milliseconds since 1970."""
+    def slices(self, start: int, end: int, every: int) -> Ints:
+        """Which slices of `every` milliseconds have events from `start` to before `end`: the begin of each, in order."""
         times = self._times[: self.n]
-        distinct: Ints = np.unique(times[(times >= start) & (times < end)])
-        return distinct
+        numbers = times[(times >= start) & (times < end)] // every
+        changes = np.flatnonzero(
+            np.diff(numbers, prepend=numbers[:1] - 1)
+        )  # few, because most events come in the order of their times
+        begins: Ints = np.unique(numbers[changes]) * every
+        return begins
 
     def window(self, name: str, of: EventWindow, end: int, entities: list[str] | None = None) -> WindowRows:
         """Aggregates of the events from `end - size` to before `end`: one row for each entity, sorted by name.
@@ -220,22 +263,25 @@ class KeptEvents:
         times = self._times[: self.n]
         places = np.flatnonzero((times >= end - of.size) & (times < end))
         if entities is not None:
-            places = places[np.isin(self._ids[places], [self._index.get(name, -1) for name in entities])]
-        ids, each = np.unique(self._ids[places], return_inverse=True)
-        by_name = sorted(range(len(ids)), key=lambda k: self.names[ids[k]])
-        rank = np.empty(len(ids), np.int64)
-        rank[by_name] = np.arange(len(ids))
-        rows, m, X, offsets = rank[each], len(ids), self._X[places], self._offsets[places]
-        first, last = np.full(m, np.iinfo(np.int64).max), np.full(m, -1)
-        np.minimum.at(first, rows, offsets)
-        np.maximum.at(last, rows, offsets)
-        aggregates = {f"{name}.count": np.bincount(rows, minlength=m).astype(np.float64)}
-        for field, kinds in of.aggregates.items():
-            for how in kinds:
-                column = self.columns.index((field, how == DISTINCT))
-                aggregates[f"{name}.{field}.{how}"] = aggregate(rows, X[:, column], how, m)
-        sorted_names, values = [self.names[ids[k]] for k in by_name], np.column_stack(list(aggregates.values()))
-        return WindowRows(name, end - of.size, end, sorted_names, list(aggregates), values, first, last)
+            chosen = np.zeros(len(self.names), np.bool_)
+            chosen[[self._index[name] for name in entities if name in self._index]] = True
+            places = places[chosen[self._ids[places]]]
+        counts = _counts(self._ids, places, len(self.names))
+        by_name = sorted(np.flatnonzero(counts).tolist(), key=self.names.__getitem__)
+        start = np.concatenate(([0], np.cumsum(counts[by_name])))
+        following = np.zeros(len(self.names), np.int64)
+        following[by_name] = start[:-1]
+        places = _grouped(self._ids, places, following)
+        aggregates = {f"{name}.count": np.diff(start).astype(np.float64)}
+        for column, (field, coded) in enumerate(self.columns):
+            hows = [how for how in of.aggregates.get(field, ()) if (how == DISTINCT) == coded]
+            x, begins = sorted_within(self._X[column][places], start) if hows else (np.empty(0), start)
+            aggregates |= {f"{name}.{field}.{how}": aggregate(x, begins, how) for how in hows}
+        names = [f"{name}.count", *(f"{name}.{field}.{how}" for field, hows in of.aggregates.items() for how in hows)]
+        # Events are kept in the order of their offsets, and grouping does not change it.
+        first, last = self._offsets[places[start[:-1]]], self._offsets[places[start[1:] - 1]]
+        values = np.column_stack([aggregates[one] for one in names])
+        return WindowRows(name, end - of.size, end, [self.names[k] for k in by_name], names, values, first, last)
 
     def forget(self, before: int) -> list[str]:
         """Drop the events older than a time; returns the keys of the saved state that are not needed any more."""
@@ -245,11 +291,13 @@ class KeptEvents:
         kept[self.n - self._unsaved :] = True
         left = int(kept.sum())
         if 2 * left <= self.n:  # only when half of them are dropped, because each time moves all the others
-            ids, self._ids[:left] = np.unique(self._ids[: self.n][kept], return_inverse=True)
-            self.names = [self.names[k] for k in ids.tolist()]
+            ids = self._ids[: self.n][kept]
+            used = np.bincount(ids, minlength=len(self.names)) > 0
+            self._ids[:left] = (np.cumsum(used) - 1)[ids]
+            self.names = [self.names[k] for k in np.flatnonzero(used).tolist()]
             self._index = {name: k for k, name in enumerate(self.names)}
             for array in (self._times, self._offsets, self._X):
-                array[:left] = array[: self.n][kept]
+                array[..., :left] = array[..., : self.n][..., kept]
             self.n = left
         return [f"{self.prefix}v{number}" for number in gone]
 
@@ -310,7 +358,7 @@ class KeptEvents:
         arrays: dict[str, npt.NDArray[Any]] = {
             "times": self._times[places],
             "offsets": self._offsets[places],
-            "X": self._X[places],
+            "X": np.ascontiguousarray(self._X[:, places].T),
         }
         meta = {"entities": [self.names[k] for k in self._ids[places].tolist()], "columns": self.columns}
         return pack(self.kind, self.version, meta, arrays)

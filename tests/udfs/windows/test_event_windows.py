@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.pipeline import window_partitions
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch
@@ -243,6 +244,20 @@ def test_windows_of_a_silent_partition_end_as_time_passes_and_later_events_amend
     updated = alerts_of(run, "amended")[0]
     assert (updated["state"], updated["alert_id"]) == ("updated", opened["alert_id"])
     assert updated["actual"]["minute.count"] == 121
+
+
+def test_events_that_no_window_needs_any_more_are_deleted_from_the_saved_state_part_by_part(monkeypatch):
+    monkeypatch.setattr(window_partitions, "DELETES", 3)
+    stream, run, deleted = raw(events(minutes=20)), Run(settings()), []
+    for i in range(0, len(stream), 4):
+        result = run.shard.process(stream.take(np.arange(i, min(i + 4, len(stream)))))
+        run.take(result)
+        deleted.append(sum(key.startswith("0/v") for key in result.deletes))
+    assert max(deleted) == 3  # of nine chunks of a minute
+    kept = run.shard.partitions[0].windows.kept
+    assert sum(key.startswith("0/v") for key in run.saved) < len(stream) / 4 / 2
+    again = Run(settings(), run.saved).shard.partitions[0].windows.kept
+    assert again.canonical(stream.stamps[-1] - 7 * MINUTE) == kept.canonical(stream.stamps[-1] - 7 * MINUTE)
 
 
 def test_rules_read_aggregates():
