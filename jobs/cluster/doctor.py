@@ -51,6 +51,8 @@ def examine(settings: Settings, home: Path | None = None) -> list[Finding]:
     for name, check in checks:
         try:
             found = check(settings)
+        except clients.NoBrokerError as error:  # what follows would wait for it, too
+            return [*findings, Finding("Kafka", "failure", str(error))]
         except StreamgaugeError as error:
             found = Finding(name, "failure", str(error))
         findings += found if isinstance(found, list) else [found]

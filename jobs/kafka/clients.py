@@ -20,6 +20,7 @@ from streamgauge.jobs.kafka.security import python_options
 from streamgauge.jobs.settings.kafka import KafkaSettings, SecuritySettings
 from streamgauge.models.errors import ClusterError
 
+ANSWER_WITHIN = 8_000  # milliseconds in which a broker must answer when a client is made
 CLOSING = 10  # seconds in which a producer may send its last records when it is closed
 _NETWORK = logging.getLogger("kafka.net")  # where kafka-python says why it cannot connect
 
@@ -32,7 +33,12 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     ClusterError
         A password or a file of `kafka.security` cannot be read.
     """
-    return {"bootstrap_servers": kafka.bootstrap.split(","), **python_options(kafka.security)}
+    options = {"bootstrap_servers": kafka.bootstrap.split(","), "bootstrap_timeout_ms": ANSWER_WITHIN}
+    return options | python_options(kafka.security)
+
+
+class NoBrokerError(ClusterError):
+    """No Kafka broker answers at the address of the settings."""
 
 
 class _Consumer(KafkaConsumer):  # type: ignore[misc]
@@ -46,7 +52,7 @@ class _Consumer(KafkaConsumer):  # type: ignore[misc]
     """
 
     def __init__(self, kafka: KafkaSettings, *topics: str, **options: Any) -> None:
-        super().__init__(*topics, **client_options(kafka), **options)
+        super().__init__(*topics, **client_options(kafka) | options)
         self._settings = kafka
 
     def partitions_for_topic(self, topic: str) -> set[int]:
@@ -76,8 +82,10 @@ def consumer(kafka: KafkaSettings, task: str, *topics: str, **options: Any) -> I
 
     Raises
     ------
+    NoBrokerError
+        No broker answers within eight seconds.
     ClusterError
-        The broker does not answer, or refuses the request.
+        The broker refuses the request, or does not answer any more.
     """
     chosen = {"enable_auto_commit": False, "isolation_level": "read_committed"} | options
     with _connected(kafka, task, lambda: _Consumer(kafka, *topics, **chosen)) as client:
@@ -91,7 +99,7 @@ def consumer(kafka: KafkaSettings, task: str, *topics: str, **options: Any) -> I
 def producer(kafka: KafkaSettings, task: str, **options: Any) -> Iterator[KafkaProducer]:
     """A producer that waits until all replicas have a record. It is closed at the end of the block; see `consumer`."""
     chosen = {"acks": "all"} | options
-    with _connected(kafka, task, lambda: KafkaProducer(**client_options(kafka), **chosen)) as client:
+    with _connected(kafka, task, lambda: KafkaProducer(**client_options(kafka) | chosen)) as client:
         try:
             yield client
         finally:
@@ -100,9 +108,9 @@ def producer(kafka: KafkaSettings, task: str, **options: Any) -> Iterator[KafkaP
 
 @contextmanager
 def admin(kafka: KafkaSettings, task: str, **options: Any) -> Iterator[KafkaAdminClient]:
-    """An admin client that waits at most 8 s for the broker. It is closed at the end of the block; see `consumer`."""
-    chosen = {"request_timeout_ms": 10_000, "bootstrap_timeout_ms": 8_000} | options
-    with _connected(kafka, task, lambda: KafkaAdminClient(**client_options(kafka), **chosen)) as client:
+    """An admin client. It is closed at the end of the block; see `consumer`."""
+    chosen = {"request_timeout_ms": 10_000} | options
+    with _connected(kafka, task, lambda: KafkaAdminClient(**client_options(kafka) | chosen)) as client:
         try:
             yield client
         finally:
@@ -123,7 +131,7 @@ def _connected(kafka: KafkaSettings, task: str, connect: Callable[[], Any]) -> I
                     f"Kafka at {kafka.bootstrap} closes the connection while {_who(kafka.security)} signs in: the password or the "
                     "certificate may be wrong; check kafka.security"
                 ) from None
-            raise ClusterError(
+            raise NoBrokerError(
                 f"no Kafka broker answers at {kafka.bootstrap} ({type(error).__name__}): is it running? "
                 "(`streamgauge up` starts a local one; kafka.bootstrap names another; kafka.security says how it is reached)"
             ) from error

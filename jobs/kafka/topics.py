@@ -101,7 +101,7 @@ def send_control(kafka: KafkaSettings, message: ControlMessage) -> None:
 
 
 def _send(kafka: KafkaSettings, topic: str, key: str, text: str) -> None:
-    with clients.producer(kafka, f"write to {topic!r}", bootstrap_timeout_ms=8_000) as producer:
+    with clients.producer(kafka, f"write to {topic!r}") as producer:
         producer.send(topic, text.encode(), key.encode(), partition=0).get(30)
 
 

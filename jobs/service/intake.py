@@ -125,7 +125,6 @@ class Intake:
         kafka = self.settings.kafka
         positions = self._history.positions()
         options: dict[str, Any] = {"isolation_level": "read_committed", "max_poll_records": MOST}
-        options["bootstrap_timeout_ms"] = 8_000  # the page says soon that no broker answers
         with clients.consumer(kafka, "read alerts", **options) as consumer:
             places = [
                 TopicPartition(t, p) for t in self._topics for p in sorted(consumer.partitions_for_topic(t) or ())

@@ -76,8 +76,7 @@ def around(settings: Settings, incident: dict[str, Any]) -> Series | None:
     topic = source.get("topic", settings.kafka.topics.event_topics.first)
     place = TopicPartition(topic, source.get("opened_partition", source["partition"]))
     ended = max(opened, incident["last"]["source"].get("offset", opened))
-    options = {"isolation_level": "read_committed", "bootstrap_timeout_ms": 8_000}
-    with clients.consumer(settings.kafka, "read events", **options) as consumer:
+    with clients.consumer(settings.kafka, "read events") as consumer:
         begin = max(opened - BEFORE, consumer.beginning_offsets([place])[place])
         end = min(ended + AFTER, begin + LONGEST, consumer.end_offsets([place])[place])
         records = [record for part in read_range(consumer, place, begin, end) for record in part]

@@ -47,10 +47,7 @@ class Sight:
         self._stop.set()
 
     def _run(self) -> None:
-        options = {
-            "group_id": self._kafka.group,
-            "bootstrap_timeout_ms": 8_000,
-        }  # it never joins the group, nor commits
+        options = {"group_id": self._kafka.group}  # it never joins the group, nor commits
         while not self._stop.is_set():
             try:
                 with clients.consumer(self._kafka, "see how far the job is", **options) as consumer:

@@ -152,8 +152,11 @@ def test_settings_that_do_not_fit_are_refused(values, why):
 
 def test_the_doctor_asks_the_jobmanager_of_the_settings(authority, address, token):
     rest = settings(authority, address=address, token_file=token).model_dump(exclude_none=True)
-    found = [one for one in examine(validated({"flink": {"rest": rest}}, "the test")) if one.check == "Flink"]
-    assert [(one.state, one.message) for one in found] == [("ok", f"version 2.3.0 answers at {address}")]
+    found = examine(validated({"flink": {"rest": rest}, "kafka": {"bootstrap": "127.0.0.1:1"}}, "the test"))
+    flink, kafka = found[-2:]  # topics and events are not looked for where no broker answers
+    assert (flink.check, flink.state, flink.message) == ("Flink", "ok", f"version 2.3.0 answers at {address}")
+    assert (kafka.check, kafka.state) == ("Kafka", "failure")
+    assert "no Kafka broker answers at 127.0.0.1:1" in kafka.message
 
 
 # ---- Flink's own client -----------------------------------------------------------------------------------------------
