@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,8 +19,10 @@ from streamgauge.jobs.service.messages import (
     incident_of,
     notice_of,
     score_of,
+    set_aside_of,
     unreadable_of,
 )
+from streamgauge.jobs.service.not_scored import count_not_scored, forget_not_scored
 from streamgauge.jobs.service.scores import forget_scores, write_scores
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, offsets, refusals, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
@@ -58,6 +61,8 @@ class History:
             topics.notices: ("notices", notice_of),
             topics.feedback: ("feedback", functools.partial(feedback_of, trust=trust)),
             topics.scores: ("scores", score_of),
+            topics.dead_letters: ("not_scored", set_aside_of),
+            topics.late: ("not_scored", set_aside_of),
         }
 
     def positions(self) -> dict[Place, int]:
@@ -89,7 +94,7 @@ class History:
         sqlalchemy.exc.SQLAlchemyError
             The database failed. Nothing was written.
         """
-        rows: dict[str, list[Row]] = {"changes": [], "notices": [], "feedback": [], "scores": [], "unreadable": []}
+        rows: dict[str, list[Row]] = defaultdict(list)
         for record in records:
             if record.value is not None:
                 name, row = self._row(record)
@@ -106,6 +111,7 @@ class History:
             if rows["feedback"]:
                 self._write_feedback(connection, rows["feedback"])
             write_scores(connection, rows["scores"], self._keep_scores)
+            count_not_scored(connection, rows["not_scored"])
             return self._write_changes(connection, rows["changes"])
 
     def _row(self, record: Record) -> tuple[str, Row]:
@@ -169,7 +175,9 @@ class History:
         return len(added)
 
     def forget(self, before: int) -> int:
-        """Remove the incidents whose end arrived before a time, with their changes and feedback, and older notices and refusals.
+        """Remove the incidents whose end arrived before a time, with their changes and feedback.
+
+        Older notices, refusals and counts of what was not scored are removed, too.
 
         Parameters
         ----------
@@ -188,6 +196,7 @@ class History:
                 connection.execute(delete(table).where(table.c.alert_id.in_(old)))
             connection.execute(delete(notices).where(notices.c.arrived < before))
             connection.execute(delete(refusals).where(refusals.c.time < before))
+            forget_not_scored(connection, before)
             return int(connection.execute(delete(incidents).where(ended)).rowcount)
 
     def forget_scores(self, now: int) -> None:

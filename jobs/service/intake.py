@@ -42,6 +42,8 @@ class Status:
         When all records had been read, by `time.time`.
     behind : int
         Records that were on the topics and not read when it was last looked.
+    absent : tuple of str
+        Topics that were not there when the intake last began to read, or that it may not read.
     newest : int
         Kafka timestamp of the newest record, in milliseconds; 0 before the first one.
     records, changes, refused, failures : int
@@ -51,6 +53,7 @@ class Status:
     problem: str | None = "starting"
     caught_up: float | None = None
     behind: int = 0
+    absent: tuple[str, ...] = ()
     newest: int = 0
     records: int = 0
     changes: int = 0
@@ -61,6 +64,8 @@ class Status:
 @dataclass
 class Intake:
     """Reads the topics of alerts, notices and feedback into the database, and that of scores if the job writes scores.
+
+    Dead letters and late events are counted.
 
     Parameters
     ----------
@@ -81,7 +86,8 @@ class Intake:
     def __post_init__(self) -> None:
         topics = self.settings.kafka.topics
         self._main = (topics.alerts, topics.notices, topics.feedback)
-        self._topics = self._main if self.settings.output.scores == "none" else (*self._main, topics.scores)
+        further = () if self.settings.output.scores == "none" else (topics.scores,)
+        self._topics = (*self._main, topics.dead_letters, topics.late, *further)
         self._history = History(self.engine, topics, self.settings.feedback, self.settings.service.scores_keep)
         self.sight = Sight(self.settings.kafka)
         self._stop = threading.Event()
@@ -134,6 +140,7 @@ class Intake:
                 raise ClusterError(
                     f"there is no topic {kafka.topics.alerts!r} at {kafka.bootstrap}: `streamgauge submit` makes it"
                 )
+            self.status.absent = tuple(set(self._topics) - {place.topic for place in places})
             consumer.assign(places)
             begins = consumer.beginning_offsets(places)
             for place in places:
@@ -183,7 +190,10 @@ class Intake:
         self.status.newest = max(self.status.newest, *(record.timestamp for record in records))
 
     def _note(self, consumer: Any, ends: dict[Any, int]) -> None:
-        """Note that the topics answer, and how far behind their ends the intake is. Scores never end while events come."""
+        """Note that the topics answer, and how far behind their ends the intake is. Scores never end while events come.
+
+        Neither do dead letters, if all events are some.
+        """
         self.status.problem = None
         if ends:
             behind = {place: max(0, end - consumer.position(place)) for place, end in ends.items()}

@@ -243,8 +243,17 @@ def models(parts: PartsOf, who: Reader) -> HTMLResponse:
 @router.get("/stream")
 def stream(parts: PartsOf, who: Reader) -> HTMLResponse:
     """What the service and the job say of themselves."""
-    queries = parts.queries
+    queries, settings = parts.queries, parts.settings
     values = {
+        "event": settings.event,
+        "windows": settings.windows,
+        "topics": settings.kafka.topics,
+        "keep_days": settings.service.keep // 86_400_000,
+        "sight": parts.intake.sight,
+        "not_scored": queries.not_scored(),
+        "unjudged": queries.unjudged(),
+        "left_out": queries.left_out(),
+        "latency": queries.latency(),
         "status": parts.intake.status,
         "verdicts": queries.verdicts(),
         "deliveries": queries.deliveries(list(parts.settings.service.targets)),
