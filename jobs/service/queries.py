@@ -19,7 +19,6 @@ from streamgauge.jobs.service.stream import Latency, Left, Unjudged, latency, le
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, scores, unreadable
 from streamgauge.jobs.settings.loading import RetrainSettings
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.incidents.kinds import ENDED, OPEN, SEVERITIES
 
 MOST = 500  # rows in one answer
@@ -278,12 +277,6 @@ class Queries:
     def deliveries(self, targets: list[str]) -> list[dict[str, Any]]:
         """How far targets were told; see `outbox.states`."""
         return states(self._engine, targets)
-
-
-def span_of(incident: dict[str, Any]) -> tuple[int, int]:
-    """Event times at which an incident began and ended, or was last changed, in milliseconds since 1970."""
-    first, last = incident["first"]["window"], incident["last"]["window"]
-    return epoch_milliseconds(first["from"]), epoch_milliseconds(last["to"])
 
 
 def _cursor(opened: int, alert_id: str) -> str:

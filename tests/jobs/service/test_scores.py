@@ -13,8 +13,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import make_url, text
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import WEEK, History
-from streamgauge.jobs.service.queries import Queries, span_of
+from streamgauge.jobs.service.queries import Queries
 from streamgauge.jobs.service.scores import BUCKETS, DAY, score_at
+from streamgauge.jobs.service.series import span_of
 from streamgauge.jobs.service.tables import metadata, scores, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.udfs.output.alert import score_of
