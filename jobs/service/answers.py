@@ -197,6 +197,10 @@ class EventScore(BaseModel):
     partition: int
     offset: int
     place: int | None = Field(description="Place in its record; null if that holds no other event.")
+    events: int = Field(
+        1,
+        description="Events of the same entity and hour that it stands for: of past days, the service may keep the largest score.",
+    )
 
 
 class EntityScores(BaseModel):
@@ -287,6 +291,7 @@ def entity_scores_of(entity: str, curve: Curve) -> EntityScores:
             **{name: row[name] for name in ("score", "tail_probability", "topic", "partition", "offset")},
             time=moment(row["time"]),
             place=None if row["place"] == WHOLE_RECORD else row["place"],
+            events=row["events"] or 1,
         )
         for row in curve.rows
     ]

@@ -98,6 +98,7 @@ EXAMPLES: dict[str, Any] = {
                 "partition": 0,
                 "offset": 421,
                 "place": None,
+                "events": 1,
             }
         ],
     },

@@ -88,7 +88,8 @@ class Intake:
         self._main = (topics.alerts, topics.notices, topics.feedback)
         further = () if self.settings.output.scores == "none" else (topics.scores,)
         self._topics = (*self._main, topics.dead_letters, topics.late, *further)
-        self._history = History(self.engine, topics, self.settings.feedback, self.settings.service.scores_keep)
+        kept = self.settings.service
+        self._history = History(self.engine, topics, self.settings.feedback, kept.scores_keep, kept.scores_thin_after)
         self.sight = Sight(self.settings.kafka)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
@@ -202,7 +203,7 @@ class Intake:
                 self.status.caught_up = time.time()
 
     def _sweep(self) -> None:
-        """Once an hour, forget incidents that ended long ago, and scores of days that are over."""
+        """Once an hour, forget incidents that ended long ago, and scores of past days."""
         now = time.monotonic()
         if now - self._swept >= HOUR or not self._swept:
             self._swept = now
@@ -210,7 +211,9 @@ class Intake:
             gone = self._history.forget(moment - self.settings.service.keep)
             if gone:
                 _log.info("incidents that ended long ago were removed", incidents=gone)
-            self._history.forget_scores(moment)
+            thinned = self._history.forget_scores(moment)
+            if thinned:
+                _log.info("scores of past days were thinned", days=thinned)
 
 
 def _of_values(error: DBAPIError) -> bool:

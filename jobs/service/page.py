@@ -19,7 +19,7 @@ from streamgauge.jobs.service.answers import Note, Plain, Verdict, explanation_o
 from streamgauge.jobs.service.api import COOKIE, Parts, PartsOf, limited
 from streamgauge.jobs.service.effects import effects
 from streamgauge.jobs.service.queries import Filter
-from streamgauge.jobs.service.scores import Curve
+from streamgauge.jobs.service.scores import DAY, Curve
 from streamgauge.jobs.service.series import NO_SERIES, around, span_of, svg, svg_of_scores, svg_of_words
 from streamgauge.models.errors import ClusterError, InputError
 
@@ -116,8 +116,10 @@ def _whole(parts: Parts, who: Caller, found: dict[str, Any], **more: str | None)
 
 
 def _scores(parts: Parts, entity: str) -> dict[str, Any]:
-    """Whether an entity has scores, and why it may have none."""
-    return {"has_scores": parts.queries.has_scores(entity), "why_no_scores": parts.why_no_scores}
+    """Whether an entity has scores, why it may have none, and after how many days they are thinned."""
+    thin = parts.settings.service.scores_thin_after
+    thinned = None if thin is None else f"{thin / DAY:.3g}"
+    return {"has_scores": parts.queries.has_scores(entity), "why_no_scores": parts.why_no_scores, "thinned": thinned}
 
 
 @router.get("/incidents/{alert_id}")
@@ -248,7 +250,7 @@ def stream(parts: PartsOf, who: Reader) -> HTMLResponse:
         "event": settings.event,
         "windows": settings.windows,
         "topics": settings.kafka.topics,
-        "keep_days": settings.service.keep // 86_400_000,
+        "keep_days": settings.service.keep // DAY,
         "sight": parts.intake.sight,
         "not_scored": queries.not_scored(),
         "unjudged": queries.unjudged(),

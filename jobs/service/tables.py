@@ -80,6 +80,7 @@ scores = Table(
     Column("time", BigInteger, nullable=False),
     Column("score", Float),  # none if it could not be judged
     Column("tail_probability", Float),
+    Column("events", Integer),  # that it stands for, if its day was thinned; none before
     Index("scores_by_entity", "entity", "time"),
 )
 

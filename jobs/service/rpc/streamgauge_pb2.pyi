@@ -235,7 +235,7 @@ class EntityScores(_message.Message):
     def __init__(self, entity: _Optional[str] = ..., threshold: _Optional[float] = ..., whole: bool = ..., scores: _Optional[_Iterable[_Union[EventScore, _Mapping]]] = ...) -> None: ...
 
 class EventScore(_message.Message):
-    __slots__ = ("time", "score", "tail_probability", "topic", "partition", "offset", "place")
+    __slots__ = ("time", "score", "tail_probability", "topic", "partition", "offset", "place", "events")
     TIME_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TAIL_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
@@ -243,6 +243,7 @@ class EventScore(_message.Message):
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     score: float
     tail_probability: float
@@ -250,7 +251,8 @@ class EventScore(_message.Message):
     partition: int
     offset: int
     place: int
-    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., score: _Optional[float] = ..., tail_probability: _Optional[float] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., place: _Optional[int] = ...) -> None: ...
+    events: int
+    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., score: _Optional[float] = ..., tail_probability: _Optional[float] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., place: _Optional[int] = ..., events: _Optional[int] = ...) -> None: ...
 
 class ListNoticesRequest(_message.Message):
     __slots__ = ("type", "limit")
