@@ -43,7 +43,7 @@ class Status:
     behind : int
         Records that were on the topics and not read when it was last looked.
     absent : tuple of str
-        Topics that were not there when the intake last began to read, or that it may not read.
+        Of the topics of dead letters and late events, those that were not there when the intake last began to read, or that it may not see.
     newest : int
         Kafka timestamp of the newest record, in milliseconds; 0 before the first one.
     records, changes, refused, failures : int
@@ -87,7 +87,7 @@ class Intake:
         topics = self.settings.kafka.topics
         self._main = (topics.alerts, topics.notices, topics.feedback)
         further = () if self.settings.output.scores == "none" else (topics.scores,)
-        self._topics = (*self._main, topics.dead_letters, topics.late, *further)
+        self._topics, self._counted = (*self._main, *further), (topics.dead_letters, topics.late)
         kept = self.settings.service
         self._history = History(self.engine, topics, self.settings.feedback, kept.scores_keep, kept.scores_thin_after)
         self.sight = Sight(self.settings.kafka)
@@ -134,14 +134,18 @@ class Intake:
         options: dict[str, Any] = {"isolation_level": "read_committed", "max_poll_records": MOST}
         options["bootstrap_timeout_ms"] = 8_000  # the page says soon that no broker answers
         with clients.consumer(kafka, "read alerts", **options) as consumer:
+            seen = consumer.topics()
+            counted = [topic for topic in self._counted if topic in seen]
             places = [
-                TopicPartition(t, p) for t in self._topics for p in sorted(consumer.partitions_for_topic(t) or ())
+                TopicPartition(topic, number)
+                for topic in (*self._topics, *counted)
+                for number in sorted(consumer.partitions_for_topic(topic) or ())
             ]
             if not any(place.topic == kafka.topics.alerts for place in places):
                 raise ClusterError(
                     f"there is no topic {kafka.topics.alerts!r} at {kafka.bootstrap}: `streamgauge submit` makes it"
                 )
-            self.status.absent = tuple(set(self._topics) - {place.topic for place in places})
+            self.status.absent = tuple(set(self._counted) - set(counted))
             consumer.assign(places)
             begins = consumer.beginning_offsets(places)
             for place in places:

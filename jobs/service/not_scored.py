@@ -43,7 +43,7 @@ class NotScored:
 def count_not_scored(connection: Connection, rows: list[Row]) -> None:
     """Count records and events that were set aside.
 
-    Of rows with the same identity, one counts: every task of the job writes the dead letter of a control message that it refuses.
+    Of rows with the same reason and identity, one counts: every task of the job writes the dead letter of a control message that it refuses.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def count_not_scored(connection: Connection, rows: list[Row]) -> None:
     """
     now = int(time.time() * 1000)
     found: dict[tuple[int, str], Row] = {}
-    for row in {row["identity"]: row for row in rows}.values():
+    for row in {(row["reason"], row["identity"]): row for row in rows}.values():
         arrived = (
             min(row["arrived"], now) if row["arrived"] >= 0 else now
         )  # Kafka's timestamps are as producers set them

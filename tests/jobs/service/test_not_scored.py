@@ -57,8 +57,8 @@ def test_late_events_have_the_reason_late_and_say_how_late_they_were(history, da
 
 
 def test_what_every_task_writes_of_one_message_counts_once(history, database):
-    history.write(came([letter(1, "bad_control", topic="control")] * 3 + [letter(2, "bad_control")]), {})
-    assert counted(database) == {"bad_control": 2}
+    history.write(came([letter(1, "bad_control", topic="control")] * 3 + [letter(2, "bad_control"), letter(2)]), {})
+    assert counted(database) == {"bad_control": 2, "not_json": 1}
 
 
 def test_the_offset_after_them_is_written_with_the_counts(history, database):
