@@ -43,7 +43,8 @@ class NotScored:
 def count_not_scored(connection: Connection, rows: list[Row]) -> None:
     """Count records and events that were set aside.
 
-    Of rows with the same reason and identity, one counts: every task of the job writes the dead letter of a control message that it refuses.
+    Of rows with the same reason and identity, one counts: every task of the job writes the dead letter of a control message that it
+    refuses.
 
     Parameters
     ----------
