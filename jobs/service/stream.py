@@ -15,12 +15,13 @@ LEFT_OUT = ("unread", "limit", "retyped", "no_reading")
 ADDED = {"(list)": "it holds lists", "(ignored)": "it holds neither numbers nor text"}
 READ_AS_NUMBERS = "send its numbers as fields of their own, or declare what its values mean (event.fields)"
 MOST = 100  # messages that are shown
+DAY = 86_400_000  # milliseconds
 LATELY = 500  # newest incidents whose latency is looked at
 
 
 @dataclass(frozen=True, slots=True)
 class Unjudged:
-    """How many events were not judged, by the job's reports on its quality.
+    """How many events were not judged, by the job's reports on its quality of one day.
 
     Attributes
     ----------
@@ -72,9 +73,11 @@ class Latency:
 
 
 def unjudged(engine: Engine) -> Unjudged | None:
-    """How many events were not judged; None without a report."""
+    """How many events were not judged on the newest day of reports; None without a report."""
     of, without = (func.coalesce(notices.c.data[name].as_float(), 0.0) for name in ("of", "unjudged"))
-    query = select(func.sum(of), func.sum(without), func.min(notices.c.time)).where(notices.c.type == TRACKED)
+    newest = select(func.max(notices.c.time)).where(notices.c.type == TRACKED).scalar_subquery()
+    query = select(func.sum(of), func.sum(without), func.min(notices.c.time))
+    query = query.where(notices.c.type == TRACKED, notices.c.time > newest - DAY)
     with engine.connect() as connection:
         events, some, since = connection.execute(query).one()
     return None if since is None else Unjudged(round(events), round(some), since)

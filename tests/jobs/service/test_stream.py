@@ -74,9 +74,9 @@ def test_ignored_fields_of_the_settings_are_told(database):
     assert "fields debug.*" in shown(database, event=event)[0]
 
 
-def test_events_that_were_not_judged_are_summed_over_the_reports(history, database):
+def test_events_that_were_not_judged_are_summed_over_the_reports_of_the_newest_day(history, database):
     assert unjudged(database) is None
-    history.write(records(report(0, 1), report(1, 2), topic="notices"), {})
+    history.write(records(report(0, 1), report(1, 2), report(0, -1440), topic="notices"), {})
     assert unjudged(database) == Unjudged(40_000, 200, START + 60_000)
     assert "200 of 40000" in shown(database)[0]
 
