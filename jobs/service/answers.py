@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, Field
+from streamgauge.jobs.pages.thinned import thinned
 from streamgauge.jobs.service.scores import Curve
+from streamgauge.jobs.service.series import BUCKETS, NO_SERIES, Series, span_of
 from streamgauge.udfs.events.records import WHOLE as WHOLE_RECORD
 from streamgauge.udfs.incidents.kinds import ENDED
 
@@ -63,9 +66,61 @@ class Said(BaseModel):
     why: str = ""
 
 
+class ExplainedField(BaseModel):
+    """A field's part in the event that opened an incident."""
+
+    field: str
+    share: float = Field(description="Of the evidence, 0 to 1.")
+    actual: Any = Field(None, description="What came.")
+    expected: float | None = Field(None, description="What was expected; null if that is unknown.")
+
+
+class Explanation(BaseModel):
+    """Why an incident opened, by the alert that told it."""
+
+    fields: list[ExplainedField] = Field(description="At most 10, the largest share first.")
+    tail_probability: float = Field(description="How rare an event this strange is.")
+    threshold: float | None = Field(description="Tail probability at or below which an event opens an incident.")
+    anomalous_events: int = Field(description="Of the incident, by its last change.")
+    rules: list[str] = Field(description="Rules that the event broke.")
+    agreed: list[str] = Field(description="Members that found the event anomalous.")
+    disagreed: list[str] = Field(description="Members that did not.")
+
+
+class Value(BaseModel):
+    """A value of a field."""
+
+    time: datetime = Field(description="Of the event.")
+    value: float
+
+
+class PeerValues(BaseModel):
+    """The same field of the other entities of the partition."""
+
+    time: datetime = Field(description="Middle of a span of time.")
+    low: float = Field(description="Percentile 10 of their values in it.")
+    high: float = Field(description="Percentile 90.")
+
+
+class SeriesAround(BaseModel):
+    """The field with the largest share, around an incident, read from the topic of events."""
+
+    field: str | None
+    began: datetime = Field(description="Event time of the first anomalous event.")
+    ended: datetime = Field(description="Event time of the last change.")
+    expected: float | None = Field(description="Usual value of the field when the incident opened.")
+    values: list[Value] = Field(
+        description="In the order of the topic. Of more than 800, the smallest and the largest of 400 parts."
+    )
+    peers: list[PeerValues]
+    missing: str | None = Field(description="Why there are no values; null if there are some.")
+
+
 class WholeIncident(Incident):
     """An incident with all that is known of it."""
 
+    explanation: Explanation
+    series: SeriesAround | None = Field(None, description="Null unless `include` asks for it.")
     changes: list[Change]
     feedback: list[Said]
     similar: list[Incident] = Field(description="Incidents of the same entity, kind and field that opened before.")
@@ -142,6 +197,10 @@ class EventScore(BaseModel):
     partition: int
     offset: int
     place: int | None = Field(description="Place in its record; null if that holds no other event.")
+    events: int = Field(
+        1,
+        description="Events of the same entity and hour that it stands for: of past days, the service may keep the largest score.",
+    )
 
 
 class EntityScores(BaseModel):
@@ -169,7 +228,7 @@ def incident_of(row: dict[str, Any]) -> Incident:
     return Incident(**_incident(row))
 
 
-def whole_incident_of(row: dict[str, Any]) -> WholeIncident:
+def whole_incident_of(row: dict[str, Any], series: SeriesAround | None = None) -> WholeIncident:
     """The answer for an incident as `Queries.incident` gives it."""
     changes = [Change(**{n: c[n] for n in ("number", "state", "data")}, time=moment(c["time"])) for c in row["changes"]]
     said = [
@@ -177,7 +236,52 @@ def whole_incident_of(row: dict[str, Any]) -> WholeIncident:
         for one in row["feedback"]
     ]
     similar = [incident_of(one) for one in row["similar"]]
-    return WholeIncident(**_incident(row), changes=changes, feedback=said, similar=similar)
+    return WholeIncident(
+        **_incident(row),
+        explanation=explanation_of(row),
+        series=series,
+        changes=changes,
+        feedback=said,
+        similar=similar,
+    )
+
+
+def explanation_of(row: dict[str, Any]) -> Explanation:
+    """Why an incident opened; `row` is as `Queries.incident` gives it."""
+    first = row["first"]
+    shares = sorted(
+        first["contributions"].items(), key=lambda pair: -float(pair[1])
+    )  # PostgreSQL keeps no order of keys
+    return Explanation(
+        fields=[
+            ExplainedField(
+                field=name, share=share, actual=first["actual"].get(name), expected=first["expected"].get(name)
+            )
+            for name, share in shares
+        ],
+        tail_probability=first["tail_probability"],
+        threshold=first.get("threshold"),
+        anomalous_events=row["last"]["window"]["anomalous_events"],
+        rules=first["rules"],
+        agreed=first["agreed"],
+        disagreed=first.get("disagreed", []),
+    )
+
+
+def series_of(row: dict[str, Any], drawn: Series | None) -> SeriesAround:
+    """The answer for the series around an incident, as `series.around` gives it."""
+    began, ended = span_of(row)
+    kept = [] if drawn is None else thinned(np.array(drawn.values), BUCKETS).tolist()
+    times, values, peers = ([], [], []) if drawn is None else (drawn.times, drawn.values, drawn.peers)
+    return SeriesAround(
+        field=row["field"],
+        began=moment(began),
+        ended=moment(ended),
+        expected=row["first"]["expected"].get(row["field"]),
+        values=[Value(time=moment(times[k]), value=values[k]) for k in kept],
+        peers=[PeerValues(time=moment(time), low=low, high=high) for time, low, high in peers],
+        missing=NO_SERIES if drawn is None else None,
+    )
 
 
 def entity_scores_of(entity: str, curve: Curve) -> EntityScores:
@@ -187,6 +291,7 @@ def entity_scores_of(entity: str, curve: Curve) -> EntityScores:
             **{name: row[name] for name in ("score", "tail_probability", "topic", "partition", "offset")},
             time=moment(row["time"]),
             place=None if row["place"] == WHOLE_RECORD else row["place"],
+            events=row["events"] or 1,
         )
         for row in curve.rows
     ]

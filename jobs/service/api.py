@@ -27,6 +27,7 @@ from streamgauge.jobs.service.answers import (
     entity_scores_of,
     incident_of,
     moment,
+    series_of,
     whole_incident_of,
 )
 from streamgauge.jobs.service.feed import Feed
@@ -37,6 +38,7 @@ from streamgauge.jobs.service.quality import MOST_WEEKS, Quality
 from streamgauge.jobs.service.queries import MOST, Filter, Queries
 from streamgauge.jobs.service.rates import Rates
 from streamgauge.jobs.service.recent import Recent
+from streamgauge.jobs.service.series import around
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.control.proof import FeedbackRefusedError, Gate
@@ -76,6 +78,14 @@ class Asked(BaseModel, extra="forbid"):
         """The conditions."""
         times = _milliseconds(self.since), _milliseconds(self.until)
         return Filter(self.state, self.entity, self.kind, self.severity, *times)
+
+
+class AskedIncident(BaseModel, extra="forbid"):
+    """What else to give of an incident."""
+
+    include: Literal["series"] | None = Field(
+        None, description="series: the values around the incident, read from the topic of events. That takes longer."
+    )
 
 
 class AskedEntityScores(BaseModel, extra="forbid"):
@@ -284,12 +294,13 @@ def listed(asked: Asked, parts: Parts) -> Incidents:
 
 
 @router.get("/incidents/{alert_id}", dependencies=[READS], responses=NOT_FOUND)
-def incident(alert_id: str, parts: PartsOf) -> WholeIncident:
-    """An incident with its changes, what people said of it, and past incidents like it."""
+def incident(alert_id: str, asked: Annotated[AskedIncident, Query()], parts: PartsOf) -> WholeIncident:
+    """An incident with why it opened, its changes, what people said of it, and past incidents like it."""
     found = parts.queries.incident(alert_id)
     if found is None:
         raise HTTPException(404, f"there is no incident {alert_id!r} in the history")
-    return whole_incident_of(found)
+    series = series_of(found, around(parts.settings, found)) if asked.include == "series" else None
+    return whole_incident_of(found, series)
 
 
 @router.post("/incidents/{alert_id}/feedback", status_code=202, responses=NOT_FOUND, dependencies=[limited("feedback")])

@@ -32,6 +32,7 @@ from streamgauge.models.errors import ClusterError, SettingsError
 
 FILE = "history.db"
 DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
+_WRITER = 7307002  # number of PostgreSQL's lock that orders the numbers of changes
 WAIT = 10  # seconds to wait for a connection, or for another writer of a SQLite file
 
 
@@ -111,6 +112,12 @@ def shown(engine: Engine) -> str:
 def reason(error: Exception) -> str:
     """First line of the database's own message; it holds neither the statement nor its values."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+
+
+def write_alone(connection: Connection) -> None:
+    """Let no other service write until the transaction ends. SQLite has one service only."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
 
 
 def insert_into(engine: Engine, table: Table) -> Any:

@@ -48,6 +48,30 @@ EXAMPLES: dict[str, Any] = {
     "Incidents": {"incidents": [_INCIDENT], "next": None},
     "WholeIncident": _INCIDENT
     | {
+        "explanation": {
+            "fields": [
+                {"field": "flow", "share": 0.9, "actual": 11.0, "expected": 55.0},
+                {"field": "heat", "share": 0.1, "actual": 5.0, "expected": 5.1},
+            ],
+            "tail_probability": 1e-9,
+            "threshold": 0.0001,
+            "anomalous_events": 4,
+            "rules": [],
+            "agreed": ["level"],
+            "disagreed": ["shape"],
+        },
+        "series": {
+            "field": "flow",
+            "began": _INCIDENT["opened"],
+            "ended": _INCIDENT["changed"],
+            "expected": 55.0,
+            "values": [
+                {"time": "2026-11-22T09:59:00Z", "value": 54.7},
+                {"time": _INCIDENT["opened"], "value": 11.0},
+            ],
+            "peers": [{"time": "2026-11-22T09:59:30Z", "low": 51.2, "high": 58.9}],
+            "missing": None,
+        },
         "changes": [{"number": 17, "state": "opened", "time": _INCIDENT["opened"], "data": _ALERT}],
         "feedback": [{"by": "ann", "verdict": "false", "time": "2026-11-22T10:20:00Z", "why": "a backup ran"}],
         "similar": [_BEFORE],
@@ -74,6 +98,7 @@ EXAMPLES: dict[str, Any] = {
                 "partition": 0,
                 "offset": 421,
                 "place": None,
+                "events": 1,
             }
         ],
     },

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Insert, delete, select, update
-from streamgauge.jobs.service.database import insert_into, insert_rows, or_update
+from streamgauge.jobs.service.database import insert_into, insert_rows, or_update, write_alone
 from streamgauge.jobs.service.messages import (
     Record,
     Row,
@@ -18,9 +19,11 @@ from streamgauge.jobs.service.messages import (
     incident_of,
     notice_of,
     score_of,
+    set_aside_of,
     unreadable_of,
 )
-from streamgauge.jobs.service.scores import forget_scores, write_scores
+from streamgauge.jobs.service.not_scored import count_not_scored, forget_not_scored
+from streamgauge.jobs.service.scores import forget_scores, thin_scores, write_scores
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, offsets, refusals, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.udfs.incidents.kinds import ENDED
@@ -29,7 +32,6 @@ from streamgauge.udfs.settings.feedback import FeedbackSettings
 Place = tuple[str, int]  # a topic and a partition
 NO_KEYS = FeedbackSettings()
 WEEK = 604_800_000  # milliseconds
-_WRITER = 7307002  # number of PostgreSQL's lock that orders the numbers of changes
 
 
 class OvertakenError(Exception):
@@ -47,17 +49,26 @@ class History:
         Feedback that nothing proves is unreadable.
     keep_scores : int
         Milliseconds for which scores of events are kept after their arrival.
+    thin_scores : int, optional
+        Milliseconds after which only some of them are kept; see `scores.thin_scores`.
     """
 
     def __init__(
-        self, engine: Engine, topics: TopicSettings, trust: FeedbackSettings = NO_KEYS, keep_scores: int = WEEK
+        self,
+        engine: Engine,
+        topics: TopicSettings,
+        trust: FeedbackSettings = NO_KEYS,
+        keep_scores: int = WEEK,
+        thin_scores: int | None = None,
     ) -> None:
-        self._engine, self._keep_scores = engine, keep_scores
+        self._engine, self._keep_scores, self._thin_scores = engine, keep_scores, thin_scores
         self._rows_of: dict[str, tuple[str, Callable[[Record], Row]]] = {
             topics.alerts: ("changes", change_of),
             topics.notices: ("notices", notice_of),
             topics.feedback: ("feedback", functools.partial(feedback_of, trust=trust)),
             topics.scores: ("scores", score_of),
+            topics.dead_letters: ("not_scored", set_aside_of),
+            topics.late: ("not_scored", set_aside_of),
         }
 
     def positions(self) -> dict[Place, int]:
@@ -89,15 +100,14 @@ class History:
         sqlalchemy.exc.SQLAlchemyError
             The database failed. Nothing was written.
         """
-        rows: dict[str, list[Row]] = {"changes": [], "notices": [], "feedback": [], "scores": [], "unreadable": []}
+        rows: dict[str, list[Row]] = defaultdict(list)
         for record in records:
             if record.value is not None:
                 name, row = self._row(record)
                 rows[name].append(row)
         following = {(record.topic, record.partition): record.offset + 1 for record in records}
         with self._engine.begin() as connection:
-            if connection.dialect.name == "postgresql":  # so that readers see the numbers of changes in order
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+            write_alone(connection)  # so that readers see the numbers of changes in order
             for place, after in following.items():
                 self._move(connection, place, expected.get(place, 0), after)
             for name, table in (("notices", notices), ("unreadable", unreadable)):
@@ -106,6 +116,7 @@ class History:
             if rows["feedback"]:
                 self._write_feedback(connection, rows["feedback"])
             write_scores(connection, rows["scores"], self._keep_scores)
+            count_not_scored(connection, rows["not_scored"])
             return self._write_changes(connection, rows["changes"])
 
     def _row(self, record: Record) -> tuple[str, Row]:
@@ -169,7 +180,9 @@ class History:
         return len(added)
 
     def forget(self, before: int) -> int:
-        """Remove the incidents whose end arrived before a time, with their changes and feedback, and older notices and refusals.
+        """Remove the incidents whose end arrived before a time, with their changes and feedback.
+
+        Older notices, refusals and counts of what was not scored are removed, too.
 
         Parameters
         ----------
@@ -188,11 +201,24 @@ class History:
                 connection.execute(delete(table).where(table.c.alert_id.in_(old)))
             connection.execute(delete(notices).where(notices.c.arrived < before))
             connection.execute(delete(refusals).where(refusals.c.time < before))
+            forget_not_scored(connection, before)
             return int(connection.execute(delete(incidents).where(ended)).rowcount)
 
-    def forget_scores(self, now: int) -> None:
-        """Remove the scores of the days that are not kept any more; `now` is in milliseconds since 1970."""
+    def forget_scores(self, now: int) -> int:
+        """Remove the scores of the days that are not kept any more, and thin those of other past days, if that is asked for.
+
+        Parameters
+        ----------
+        now : int
+            Milliseconds since 1970.
+
+        Returns
+        -------
+        int
+            Number of days that were thinned.
+        """
         forget_scores(self._engine, now - self._keep_scores)
+        return 0 if self._thin_scores is None else thin_scores(self._engine, now - self._thin_scores)
 
 
 def _new_change(insert: Any) -> Any:

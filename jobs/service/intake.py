@@ -42,6 +42,8 @@ class Status:
         When all records had been read, by `time.time`.
     behind : int
         Records that were on the topics and not read when it was last looked.
+    absent : tuple of str
+        Of the topics of dead letters and late events, those that were not there when the intake last began to read, or that it may not see.
     newest : int
         Kafka timestamp of the newest record, in milliseconds; 0 before the first one.
     records, changes, refused, failures : int
@@ -51,6 +53,7 @@ class Status:
     problem: str | None = "starting"
     caught_up: float | None = None
     behind: int = 0
+    absent: tuple[str, ...] = ()
     newest: int = 0
     records: int = 0
     changes: int = 0
@@ -61,6 +64,8 @@ class Status:
 @dataclass
 class Intake:
     """Reads the topics of alerts, notices and feedback into the database, and that of scores if the job writes scores.
+
+    Dead letters and late events are counted.
 
     Parameters
     ----------
@@ -81,8 +86,10 @@ class Intake:
     def __post_init__(self) -> None:
         topics = self.settings.kafka.topics
         self._main = (topics.alerts, topics.notices, topics.feedback)
-        self._topics = self._main if self.settings.output.scores == "none" else (*self._main, topics.scores)
-        self._history = History(self.engine, topics, self.settings.feedback, self.settings.service.scores_keep)
+        further = () if self.settings.output.scores == "none" else (topics.scores,)
+        self._topics, self._counted = (*self._main, *further), (topics.dead_letters, topics.late)
+        kept = self.settings.service
+        self._history = History(self.engine, topics, self.settings.feedback, kept.scores_keep, kept.scores_thin_after)
         self.sight = Sight(self.settings.kafka)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
@@ -126,13 +133,18 @@ class Intake:
         positions = self._history.positions()
         options: dict[str, Any] = {"isolation_level": "read_committed", "max_poll_records": MOST}
         with clients.consumer(kafka, "read alerts", **options) as consumer:
+            seen = consumer.topics()
+            counted = [topic for topic in self._counted if topic in seen]
             places = [
-                TopicPartition(t, p) for t in self._topics for p in sorted(consumer.partitions_for_topic(t) or ())
+                TopicPartition(topic, number)
+                for topic in (*self._topics, *counted)
+                for number in sorted(consumer.partitions_for_topic(topic) or ())
             ]
             if not any(place.topic == kafka.topics.alerts for place in places):
                 raise ClusterError(
                     f"there is no topic {kafka.topics.alerts!r} at {kafka.bootstrap}: `streamgauge submit` makes it"
                 )
+            self.status.absent = tuple(set(self._counted) - set(counted))
             consumer.assign(places)
             begins = consumer.beginning_offsets(places)
             for place in places:
@@ -182,7 +194,10 @@ class Intake:
         self.status.newest = max(self.status.newest, *(record.timestamp for record in records))
 
     def _note(self, consumer: Any, ends: dict[Any, int]) -> None:
-        """Note that the topics answer, and how far behind their ends the intake is. Scores never end while events come."""
+        """Note that the topics answer, and how far behind their ends the intake is. Scores never end while events come.
+
+        Neither do dead letters, if all events are some.
+        """
         self.status.problem = None
         if ends:
             behind = {place: max(0, end - consumer.position(place)) for place, end in ends.items()}
@@ -191,7 +206,7 @@ class Intake:
                 self.status.caught_up = time.time()
 
     def _sweep(self) -> None:
-        """Once an hour, forget incidents that ended long ago, and scores of days that are over."""
+        """Once an hour, forget incidents that ended long ago, and scores of past days."""
         now = time.monotonic()
         if now - self._swept >= HOUR or not self._swept:
             self._swept = now
@@ -199,7 +214,9 @@ class Intake:
             gone = self._history.forget(moment - self.settings.service.keep)
             if gone:
                 _log.info("incidents that ended long ago were removed", incidents=gone)
-            self._history.forget_scores(moment)
+            thinned = self._history.forget_scores(moment)
+            if thinned:
+                _log.info("scores of past days were thinned", days=thinned)
 
 
 def _of_values(error: DBAPIError) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import math
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ from streamgauge.udfs.settings.feedback import FeedbackSettings
 LONGEST = 400  # characters of a name in an index: three times as many bytes, and PostgreSQL allows 2,700
 LATEST = 253_402_300_799_000  # milliseconds: the last second of the year 9999
 SHOWN = 200  # characters of an unreadable record that are kept
+CUT = 4 * 4 * SHOWN // 3 // 4 * 4  # characters of base64: whole bytes, enough for `SHOWN` characters
+MOST_WORDS = 500  # characters of a message that are kept
+LATE = "late"  # reason of an event on the topic of late events, which names none
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 Row = dict[str, Any]
 
@@ -111,6 +116,19 @@ class _Scored(msgspec.Struct):
     place: _Small | None = None
 
 
+class _SetAside(msgspec.Struct):
+    """What is shown of a record or an event that the job set aside."""
+
+    topic: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)]
+    partition: _Small
+    offset: _Natural
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST)] = LATE
+    message: str = ""
+    late_by_ms: int | None = None
+    place: _Small | None = None
+    payload: str | None = None
+
+
 class _Envelope(BaseModel):
     id: Name
     type: Name | None = None
@@ -189,6 +207,29 @@ def score_of(record: Record) -> Row:
     row = {name: clean(getattr(scored, name)) for name in ("topic", "entity")}
     row |= {name: getattr(scored, name) for name in ("partition", "offset", "time", "score", "tail_probability")}
     return row | {"place": WHOLE if scored.place is None else scored.place, "arrived": record.timestamp}
+
+
+def set_aside_of(record: Record) -> Row:
+    """A dead letter or a late event, for the counts in `not_scored`: its reason, arrival, identity, and what an example shows.
+
+    Raises
+    ------
+    UnreadableError
+    """
+    try:
+        found = msgspec.json.decode(record.value or b"", type=_SetAside)
+        beginning = None if found.payload is None else base64.b64decode(found.payload[:CUT], validate=True)
+    except (ValueError, RecursionError, binascii.Error) as error:
+        raise UnreadableError(_reason(error)) from error
+    message = found.message
+    if found.late_by_ms is not None:
+        message = f"it is {found.late_by_ms / 1000:g} s older than the newest event before it"
+    place = {name: getattr(found, name) for name in ("topic", "partition", "offset", "place")}
+    shown = None if beginning is None else beginning.decode(errors="replace")[:SHOWN]
+    example = place | {"message": message[:MOST_WORDS], "beginning": shown}
+    row = {"reason": found.reason, "example": example}
+    cleaned: Row = clean(row)
+    return cleaned | {"arrived": record.timestamp, "identity": tuple(place.values())}
 
 
 def feedback_of(record: Record, trust: FeedbackSettings) -> Row:

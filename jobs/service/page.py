@@ -15,19 +15,18 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel
 from streamgauge.jobs.service.access import SESSION, Caller
-from streamgauge.jobs.service.answers import Note, Plain, Verdict, moment, number
+from streamgauge.jobs.service.answers import Note, Plain, Verdict, explanation_of, moment, number
 from streamgauge.jobs.service.api import COOKIE, Parts, PartsOf, limited
 from streamgauge.jobs.service.effects import effects
-from streamgauge.jobs.service.queries import Filter, span_of
-from streamgauge.jobs.service.scores import Curve
-from streamgauge.jobs.service.series import around, svg, svg_of_scores, svg_of_words
+from streamgauge.jobs.service.queries import Filter
+from streamgauge.jobs.service.scores import DAY, Curve
+from streamgauge.jobs.service.series import NO_SERIES, around, span_of, svg, svg_of_scores, svg_of_words
 from streamgauge.models.errors import ClusterError, InputError
 
 SHOWN = 200  # incidents in a list
 RECENT, NOTICES = 20, 50
 WEEKS = 8
 SAID = {"true": "right", "false": "wrong", "ignore": "ignore", "undo": "taken back"}
-NO_SERIES = "The events around this incident are not on the topic any more, or the field is no number."
 NO_SCORES = "No scores of events around this time are kept."
 IMAGE = "default-src 'none'; style-src 'unsafe-inline'"  # the image has its own colours for light and dark
 
@@ -110,14 +109,17 @@ def _incident(parts: Parts, found: dict[str, Any]) -> dict[str, Any]:
 def _whole(parts: Parts, who: Caller, found: dict[str, Any], **more: str | None) -> dict[str, Any]:
     """All that the page of an incident shows."""
     changed = effects(found, parts.queries.said_of(found["entity"]), who.name)
-    values = {"effects": changed, "together": parts.queries.opened_with(found), "said": None, "refused": None}
+    values: dict[str, Any] = {"explanation": explanation_of(found)}
+    values |= {"effects": changed, "together": parts.queries.opened_with(found), "said": None, "refused": None}
     values |= _scores(parts, found["entity"])
     return _incident(parts, found) | values | more
 
 
 def _scores(parts: Parts, entity: str) -> dict[str, Any]:
-    """Whether an entity has scores, and why it may have none."""
-    return {"has_scores": parts.queries.has_scores(entity), "why_no_scores": parts.why_no_scores}
+    """Whether an entity has scores, why it may have none, and after how many days they are thinned."""
+    thin = parts.settings.service.scores_thin_after
+    thinned = None if thin is None else f"{thin / DAY:.3g}"
+    return {"has_scores": parts.queries.has_scores(entity), "why_no_scores": parts.why_no_scores, "thinned": thinned}
 
 
 @router.get("/incidents/{alert_id}")
@@ -243,8 +245,17 @@ def models(parts: PartsOf, who: Reader) -> HTMLResponse:
 @router.get("/stream")
 def stream(parts: PartsOf, who: Reader) -> HTMLResponse:
     """What the service and the job say of themselves."""
-    queries = parts.queries
+    queries, settings = parts.queries, parts.settings
     values = {
+        "event": settings.event,
+        "windows": settings.windows,
+        "topics": settings.kafka.topics,
+        "keep_days": settings.service.keep // DAY,
+        "sight": parts.intake.sight,
+        "not_scored": queries.not_scored(),
+        "unjudged": queries.unjudged(),
+        "left_out": queries.left_out(),
+        "latency": queries.latency(),
         "status": parts.intake.status,
         "verdicts": queries.verdicts(),
         "deliveries": queries.deliveries(list(parts.settings.service.targets)),

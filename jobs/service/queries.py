@@ -10,14 +10,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, exists, func, or_, select
 from streamgauge.jobs.service.groups import Groups
 from streamgauge.jobs.service.models import Model, models
+from streamgauge.jobs.service.not_scored import NotScored, not_scored
 from streamgauge.jobs.service.notices import Report
 from streamgauge.jobs.service.outbox import states
 from streamgauge.jobs.service.quality import Quality, newest_reports, quality
 from streamgauge.jobs.service.scores import Curve, around, of_entity
+from streamgauge.jobs.service.stream import Latency, Left, Unjudged, latency, left_out, unjudged
 from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, scores, unreadable
 from streamgauge.jobs.settings.loading import RetrainSettings
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.incidents.kinds import ENDED, OPEN, SEVERITIES
 
 MOST = 500  # rows in one answer
@@ -257,15 +258,25 @@ class Queries:
         with self._engine.connect() as connection:
             return int(connection.scalar(select(func.count()).select_from(unreadable)) or 0)
 
+    def not_scored(self) -> list[NotScored]:
+        """What the job set aside, by reason; see `not_scored.not_scored`."""
+        return not_scored(self._engine)
+
+    def unjudged(self) -> Unjudged | None:
+        """How many events were not judged; see `stream.unjudged`."""
+        return unjudged(self._engine)
+
+    def left_out(self) -> list[Left]:
+        """Which fields are not looked at; see `stream.left_out`."""
+        return left_out(self._engine)
+
+    def latency(self) -> Latency | None:
+        """How long it took from events to alerts; see `stream.latency`."""
+        return latency(self._engine)
+
     def deliveries(self, targets: list[str]) -> list[dict[str, Any]]:
         """How far targets were told; see `outbox.states`."""
         return states(self._engine, targets)
-
-
-def span_of(incident: dict[str, Any]) -> tuple[int, int]:
-    """Event times at which an incident began and ended, or was last changed, in milliseconds since 1970."""
-    first, last = incident["first"]["window"], incident["last"]["window"]
-    return epoch_milliseconds(first["from"]), epoch_milliseconds(last["to"])
 
 
 def _cursor(opened: int, alert_id: str) -> str:

@@ -1,5 +1,7 @@
 """The scores of events: a table that is kept by days, because there are many, and a past day is of little use.
 
+A past day may be thinned: of each entity and hour the event with the largest score stays, and stands for the others.
+
 In PostgreSQL each day is a partition of its own, which is dropped as a whole. With TimescaleDB these are the chunks of a hypertable, which
 that makes itself.
 """
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import BigInteger, Connection, Engine, Select, bindparam, delete, func, select, text
 from streamgauge.jobs.pages.thinned import thinned
-from streamgauge.jobs.service.database import insert_rows
+from streamgauge.jobs.service.database import insert_rows, write_alone
 from streamgauge.jobs.service.messages import Row
 from streamgauge.jobs.service.tables import incidents, scores
 
@@ -26,6 +28,18 @@ MOST = 20_000  # scores of an entity that are read at most
 BEFORE, AFTER = 2_000, 1_000  # scores on each side of an incident that are read
 BUCKETS = 400  # each shows its smallest and its largest score
 LONGEST_WAIT = "5s"  # for readers of the table to end; after it the removal fails, and is tried again an hour later
+HOUR = 3_600_000  # milliseconds
+# The rows that stay of a day. Both databases read it; neither takes parameters where a table is made.
+KEPT = f"""
+CREATE TEMPORARY TABLE kept_scores AS
+SELECT topic, "partition", "offset", place, arrived, entity, "time", score, tail_probability, total AS events FROM (
+  SELECT *, sum(coalesce(events, 1)) OVER (PARTITION BY entity, "time" / {HOUR}) AS total, row_number() OVER (
+    PARTITION BY entity, "time" / {HOUR}
+    ORDER BY score DESC NULLS LAST, arrived, topic, "partition", "offset", place
+  ) AS nth
+  FROM scores WHERE arrived >= {{begin}} AND arrived < {{end}}
+) AS numbered WHERE nth = 1
+"""
 PARTITIONS = "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'scores'::regclass"
 
 
@@ -86,13 +100,64 @@ def forget_scores(engine: Engine, before: int) -> None:
         if connection.dialect.name != "postgresql":
             connection.execute(delete(scores).where(scores.c.arrived < first))
             return
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}'")
+        _wait_little(connection)
         if not _by_partition(connection):
             connection.execute(select(func.drop_chunks("scores", bindparam("first", first, BigInteger)))).all()
             return
         for name in connection.scalars(text(PARTITIONS)).all():
             if name < _partition(first // DAY):
                 connection.exec_driver_sql(f"DROP TABLE {name}")
+
+
+def thin_scores(engine: Engine, before: int) -> int:
+    """Keep the largest score of each entity and hour, in the days that had ended at a time. It stands for the others.
+
+    An hour is one of event time. A day that was thinned before is thinned again only if further scores of it came.
+
+    Parameters
+    ----------
+    engine : Engine
+    before : int
+        Milliseconds since 1970.
+
+    Returns
+    -------
+    int
+        Number of days that were thinned.
+    """
+    day = (scores.c.arrived // DAY).label("day")
+    whole = select(day).distinct().where(scores.c.arrived < before // DAY * DAY, scores.c.events.is_(None))
+    with engine.connect() as connection:
+        days = sorted(connection.scalars(whole))
+    for day_number in days:
+        with engine.begin() as connection:
+            write_alone(connection)
+            _thin(connection, day_number)
+    return len(days)
+
+
+def _thin(connection: Connection, day: int) -> None:
+    """Thin a day. It is emptied as a whole, because PostgreSQL gives the room of single rows back to no one."""
+    begin, end = day * DAY, (day + 1) * DAY
+    connection.exec_driver_sql("DROP TABLE IF EXISTS kept_scores")  # SQLite keeps it where a thinning before failed
+    connection.exec_driver_sql(KEPT.format(begin=begin, end=end))
+    if connection.dialect.name != "postgresql":
+        connection.execute(delete(scores).where(scores.c.arrived >= begin, scores.c.arrived < end))
+    else:
+        _wait_little(connection)
+        if _by_partition(connection):
+            connection.exec_driver_sql(f"TRUNCATE {_partition(day)}")
+        else:
+            ends = {name: bindparam(name, at, BigInteger) for name, at in (("last", end), ("first", begin))}
+            connection.execute(select(func.drop_chunks("scores", ends["last"], ends["first"]))).all()
+    columns = ", ".join(f'"{column.name}"' for column in scores.c)
+    connection.exec_driver_sql(f"INSERT INTO scores ({columns}) SELECT {columns} FROM kept_scores")
+    connection.exec_driver_sql("DROP TABLE kept_scores")
+
+
+def _wait_little(connection: Connection) -> None:
+    """Let what needs a table for itself wait at most `LONGEST_WAIT` for its readers."""
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LONGEST_WAIT}'")
 
 
 def of_entity(engine: Engine, entity: str, since: int | None = None, until: int | None = None) -> Curve:

@@ -20,6 +20,7 @@ from streamgauge.udfs.events.time import epoch_milliseconds, rfc3339
 
 BEFORE, AFTER = 4_000, 2_000  # offsets of the partition that are read on each side of the incident
 LONGEST = 20_000  # offsets that are read at most
+NO_SERIES = "The events around this incident are not on the topic any more, or the field is no number."
 BUCKETS = 400  # each draws its smallest and its largest value
 WIDTH, HEIGHT, EDGE = 900.0, 220.0, 24.0
 LARGEST = 1e300
@@ -93,6 +94,12 @@ def around(settings: Settings, incident: dict[str, Any]) -> Series | None:
         return None
     others = [(time, value) for entity, time, value in points if entity != incident["entity"]]
     return Series([time for time, _ in own], [value for _, value in own], _spread(others, own[0][0], own[-1][0]))
+
+
+def span_of(incident: dict[str, Any]) -> tuple[int, int]:
+    """Event times at which an incident began and ended, or was last changed, in milliseconds since 1970."""
+    first, last = incident["first"]["window"], incident["last"]["window"]
+    return epoch_milliseconds(first["from"]), epoch_milliseconds(last["to"])
 
 
 def _spread(points: list[tuple[int, float]], first: int, last: int) -> list[tuple[int, float, float]]:

@@ -80,6 +80,7 @@ scores = Table(
     Column("time", BigInteger, nullable=False),
     Column("score", Float),  # none if it could not be judged
     Column("tail_probability", Float),
+    Column("events", Integer),  # that it stands for, if its day was thinned; none before
     Index("scores_by_entity", "entity", "time"),
 )
 
@@ -92,6 +93,18 @@ unreadable = Table(
     Column("offset", BigInteger, primary_key=True),
     Column("reason", Text, nullable=False),
     Column("beginning", Text, nullable=False),
+)
+
+# What the job set aside, dead letters and late events: how many for each day and reason, with one example. There may be too many to keep
+# a row for each.
+not_scored = Table(
+    "not_scored",
+    metadata,
+    Column("day", BigInteger, primary_key=True, autoincrement=False),  # of arrival, from 1970
+    Column("reason", Text, primary_key=True),
+    Column("records", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),  # Kafka's timestamp of the newest one
+    Column("example", _Json, nullable=False),
 )
 
 # The next offset of each partition. It is written together with the rows that came from the offsets before it.

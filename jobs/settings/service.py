@@ -162,6 +162,12 @@ class ServiceSettings(Section):
         le=7_776_000_000,
         description="How long scores of events are kept after their arrival, if `output.scores` is not `none`. Whole days are removed.",
     )
+    scores_thin_after: Duration | None = Field(
+        None,
+        ge=3_600_000,
+        description="After this time, of each entity and hour only the event with the largest score is kept, with the number of events "
+        "that it stands for. Whole days are thinned. It must be shorter than `scores_keep`; null thins none.",
+    )
     limits: LimitSettings = LimitSettings()
     redis: SecretStr | None = Field(
         None,
@@ -183,6 +189,14 @@ class ServiceSettings(Section):
         {}, description="Alertmanagers that are told of incidents; each one of a cluster."
     )
     webhooks: dict[_Name, WebhookSettings] = Field({}, description="Programs that are told of changes of incidents.")
+
+    @field_validator("scores_thin_after")
+    @classmethod
+    def _before_removal(cls, after: int | None, others: ValidationInfo) -> int | None:
+        keep = others.data.get("scores_keep")
+        if after is not None and keep is not None and after >= keep:
+            raise ValueError("must be shorter than service.scores_keep: after that, scores are removed")
+        return after
 
     @field_validator("oidc")
     @classmethod

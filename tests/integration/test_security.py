@@ -23,6 +23,7 @@ from tests.integration.certificates import Authority
 from tests.integration.live import PATIENCE, STREAMGAUGE, Live, close_all, events, streamgauge, together, values
 from tests.integration.secured_broker import ADMIN, JOB, PASSWORD, VARIABLE, Rule, SecuredBroker
 from tests.integration.test_service import call, service, wait_for
+from tests.jobs.service.made import change, letter
 
 pytestmark = pytest.mark.integration
 
@@ -160,6 +161,22 @@ def used_by_all(live: Live, files: dict[str, Path], home: Path) -> str:
 def known(address: str) -> set[str]:
     """The incidents that the service knows."""
     return {one["alert_id"] for one in call(address, "/v1/incidents")["incidents"]}
+
+
+def test_a_service_that_may_not_read_dead_letters_goes_on_and_counts_them_as_soon_as_it_may(cluster, broker, tmp_path):
+    live = made(cluster, tmp_path, broker)
+    for topic, message in ((live.topics.dead_letters, letter()), (live.topics.alerts, change("a1"))):
+        live.producer.send(topic, json.dumps(message).encode(), b"key").get(PATIENCE)
+    live.file, rules = file_of(live, broker.security("service"), "service"), rules_of("service", live)
+    counted = live.topics.dead_letters, live.topics.late
+    broker.allow("service", [rule for rule in rules if rule[1] not in counted])
+    with service(live, tmp_path) as (address, _):
+        wait_for(lambda: "a1" in known(address))
+        assert all(f"What is on {topic} is not counted" in call(address, "/stream") for topic in counted)
+    broker.allow("service", rules)
+    with service(live, tmp_path) as (address, _):
+        wait_for(lambda: "it is no JSON" in call(address, "/stream"))
+        assert "is not counted" not in call(address, "/stream")
 
 
 def test_a_password_file_and_certificates_give_the_same_alerts(cluster, broker, tmp_path):

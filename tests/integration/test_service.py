@@ -96,6 +96,8 @@ def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_reaches_the_job(clu
             watched.page.locator(f"a[href='/incidents/{one}']").click(timeout=1_000 * PATIENCE)
             judge(live, watched.page, one, usual)
         assert "<polyline" in call(address, f"/incidents/{one}/series.svg")
+        series = call(address, f"/v1/incidents/{one}?include=series")["series"]
+        assert (len(series["values"]) >= 2, series["missing"]) == (True, None)
         assert wait_for(lambda: "threshold" in call(address, f"/incidents/{one}/scores.svg"))
         assert call(address, "/v1/scores?entity=pump")["scores"]
         assert call(address, f"/v1/incidents/{one}/feedback", {"verdict": "true", "why": "test"})["by"] == "local"

@@ -70,22 +70,94 @@ class Incident(_message.Message):
     def __init__(self, alert_id: _Optional[str] = ..., entity: _Optional[str] = ..., kind: _Optional[str] = ..., severity: _Optional[str] = ..., state: _Optional[str] = ..., open: bool = ..., opened: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., changed: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., field: _Optional[str] = ..., score: _Optional[float] = ..., confidence: _Optional[float] = ..., channel: _Optional[str] = ..., actual: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., expected: _Optional[float] = ..., group: _Optional[str] = ...) -> None: ...
 
 class GetIncidentRequest(_message.Message):
-    __slots__ = ("alert_id",)
+    __slots__ = ("alert_id", "include")
     ALERT_ID_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
     alert_id: str
-    def __init__(self, alert_id: _Optional[str] = ...) -> None: ...
+    include: str
+    def __init__(self, alert_id: _Optional[str] = ..., include: _Optional[str] = ...) -> None: ...
 
 class WholeIncident(_message.Message):
-    __slots__ = ("incident", "changes", "feedback", "similar")
+    __slots__ = ("incident", "changes", "feedback", "similar", "explanation", "series")
     INCIDENT_FIELD_NUMBER: _ClassVar[int]
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     FEEDBACK_FIELD_NUMBER: _ClassVar[int]
     SIMILAR_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    SERIES_FIELD_NUMBER: _ClassVar[int]
     incident: Incident
     changes: _containers.RepeatedCompositeFieldContainer[Change]
     feedback: _containers.RepeatedCompositeFieldContainer[Said]
     similar: _containers.RepeatedCompositeFieldContainer[Incident]
-    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., feedback: _Optional[_Iterable[_Union[Said, _Mapping]]] = ..., similar: _Optional[_Iterable[_Union[Incident, _Mapping]]] = ...) -> None: ...
+    explanation: Explanation
+    series: SeriesAround
+    def __init__(self, incident: _Optional[_Union[Incident, _Mapping]] = ..., changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., feedback: _Optional[_Iterable[_Union[Said, _Mapping]]] = ..., similar: _Optional[_Iterable[_Union[Incident, _Mapping]]] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., series: _Optional[_Union[SeriesAround, _Mapping]] = ...) -> None: ...
+
+class Explanation(_message.Message):
+    __slots__ = ("fields", "tail_probability", "threshold", "anomalous_events", "rules", "agreed", "disagreed")
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    TAIL_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    ANOMALOUS_EVENTS_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    AGREED_FIELD_NUMBER: _ClassVar[int]
+    DISAGREED_FIELD_NUMBER: _ClassVar[int]
+    fields: _containers.RepeatedCompositeFieldContainer[ExplainedField]
+    tail_probability: float
+    threshold: float
+    anomalous_events: int
+    rules: _containers.RepeatedScalarFieldContainer[str]
+    agreed: _containers.RepeatedScalarFieldContainer[str]
+    disagreed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, fields: _Optional[_Iterable[_Union[ExplainedField, _Mapping]]] = ..., tail_probability: _Optional[float] = ..., threshold: _Optional[float] = ..., anomalous_events: _Optional[int] = ..., rules: _Optional[_Iterable[str]] = ..., agreed: _Optional[_Iterable[str]] = ..., disagreed: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ExplainedField(_message.Message):
+    __slots__ = ("field", "share", "actual", "expected")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    ACTUAL_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    share: float
+    actual: _struct_pb2.Value
+    expected: float
+    def __init__(self, field: _Optional[str] = ..., share: _Optional[float] = ..., actual: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., expected: _Optional[float] = ...) -> None: ...
+
+class SeriesAround(_message.Message):
+    __slots__ = ("field", "began", "ended", "expected", "values", "peers", "missing")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    PEERS_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    began: _timestamp_pb2.Timestamp
+    ended: _timestamp_pb2.Timestamp
+    expected: float
+    values: _containers.RepeatedCompositeFieldContainer[Value]
+    peers: _containers.RepeatedCompositeFieldContainer[PeerValues]
+    missing: str
+    def __init__(self, field: _Optional[str] = ..., began: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ended: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expected: _Optional[float] = ..., values: _Optional[_Iterable[_Union[Value, _Mapping]]] = ..., peers: _Optional[_Iterable[_Union[PeerValues, _Mapping]]] = ..., missing: _Optional[str] = ...) -> None: ...
+
+class Value(_message.Message):
+    __slots__ = ("time", "value")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    value: float
+    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., value: _Optional[float] = ...) -> None: ...
+
+class PeerValues(_message.Message):
+    __slots__ = ("time", "low", "high")
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    time: _timestamp_pb2.Timestamp
+    low: float
+    high: float
+    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., low: _Optional[float] = ..., high: _Optional[float] = ...) -> None: ...
 
 class Change(_message.Message):
     __slots__ = ("number", "state", "time", "data")
@@ -163,7 +235,7 @@ class EntityScores(_message.Message):
     def __init__(self, entity: _Optional[str] = ..., threshold: _Optional[float] = ..., whole: bool = ..., scores: _Optional[_Iterable[_Union[EventScore, _Mapping]]] = ...) -> None: ...
 
 class EventScore(_message.Message):
-    __slots__ = ("time", "score", "tail_probability", "topic", "partition", "offset", "place")
+    __slots__ = ("time", "score", "tail_probability", "topic", "partition", "offset", "place", "events")
     TIME_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     TAIL_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
@@ -171,6 +243,7 @@ class EventScore(_message.Message):
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
     time: _timestamp_pb2.Timestamp
     score: float
     tail_probability: float
@@ -178,7 +251,8 @@ class EventScore(_message.Message):
     partition: int
     offset: int
     place: int
-    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., score: _Optional[float] = ..., tail_probability: _Optional[float] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., place: _Optional[int] = ...) -> None: ...
+    events: int
+    def __init__(self, time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., score: _Optional[float] = ..., tail_probability: _Optional[float] = ..., topic: _Optional[str] = ..., partition: _Optional[int] = ..., offset: _Optional[int] = ..., place: _Optional[int] = ..., events: _Optional[int] = ...) -> None: ...
 
 class ListNoticesRequest(_message.Message):
     __slots__ = ("type", "limit")

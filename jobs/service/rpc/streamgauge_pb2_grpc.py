@@ -103,7 +103,7 @@ class StreamgaugeServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetIncident(self, request, context):
-        """An incident with its changes, what people said of it, and past incidents like it.
+        """An incident with why it opened, its changes, what people said of it, and past incidents like it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from streamgauge.jobs.service import api
 from streamgauge.jobs.service.access import Caller
 from streamgauge.jobs.service.answers import Incident, Verdict
-from streamgauge.jobs.service.api import Asked, AskedEntityScores, AskedNotices, AskedQuality, Parts
+from streamgauge.jobs.service.api import Asked, AskedEntityScores, AskedIncident, AskedNotices, AskedQuality, Parts
 from streamgauge.jobs.service.score import AskedScores, scored
 
 Fields = dict[str, Any]  # of a message, by name; a field that is not set is missing
@@ -45,7 +45,8 @@ def _incidents(parts: Parts, asked: Fields, _: Caller) -> Fields:
 
 
 def _incident(parts: Parts, asked: Fields, _: Caller) -> Fields:
-    found = api.incident(asked.get("alert_id", ""), parts).model_dump(mode="json")
+    alert_id = asked.pop("alert_id", "")
+    found = api.incident(alert_id, AskedIncident.model_validate(asked), parts).model_dump(mode="json")
     return {"incident": {name: found.pop(name) for name in Incident.model_fields}, **found}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 from streamgauge.jobs.service.messages import Record
@@ -108,3 +109,15 @@ def grouped(incidents, groups, minute=0, root="pump-1"):
     first = {"entity": root, "field": "flow", "time": rfc3339(START), "alert_id": groups[0]}
     data = {"id": groups[0], "incidents": incidents, "groups": groups, "joined": [], "root": first}
     return notice("group.updated", f"{groups[0]}-{incidents}", data, minute)
+
+
+def letter(offset=0, reason="not_json", message="it is no JSON", raw=b"{", topic="events", **more):
+    """A dead letter."""
+    place = {"topic": topic, "partition": 0, "offset": offset}
+    return place | {"reason": reason, "message": message, "payload": base64.b64encode(raw).decode()} | more
+
+
+def schema(change, field, message, minute=0):
+    """A change of the schema."""
+    data = {"change": change, "field": field, "message": message, "topic": "events", "partition": 0}
+    return notice(f"schema.{change}", f"{change}-{field}", data, minute)

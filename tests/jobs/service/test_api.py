@@ -88,6 +88,19 @@ def test_an_incident_has_its_changes_and_past_ones_like_it(client, history):
     assert [past["alert_id"] for past in client.get("/v1/incidents/a9").json()["similar"]] == ["a1"]
 
 
+def test_an_incident_says_why_it_opened_and_gives_the_values_around_it_only_to_who_asks(client, history):
+    one = client.get("/v1/incidents/a1").json()
+    assert [field["field"] for field in one["explanation"]["fields"]] == ["flow", "heat"]
+    assert one["series"] is None
+    asked = client.get("/v1/incidents/a1", params={"include": "series"})
+    assert (asked.status_code, "no Kafka broker answers" in asked.json()["detail"]) == (503, True)
+    window = {"window": "hour", "from": "2025-10-09T09:00:00Z", "to": "2025-10-09T10:00:00Z"}
+    history.write(records(change("a9", aggregate=window), begin=4), {("alerts", 0): 4})
+    series = client.get("/v1/incidents/a9", params={"include": "series"}).json()["series"]
+    assert (series["field"], series["values"]) == ("flow", [])
+    assert "not on the topic any more" in series["missing"]
+
+
 def test_an_entity_has_counts(client):
     entity = client.get("/v1/entities/pump-1").json()
     assert (entity["incidents"], entity["open"], entity["kinds"]) == (2, 1, {"point": 1, "drift": 1})
@@ -102,6 +115,8 @@ def test_an_entity_has_counts(client):
         ("/v1/incidents?limit=0", 422, "limit"),
         ("/v1/incidents?entity=%00", 422, "entity"),
         ("/v1/incidents/none", 404, "'none'"),
+        ("/v1/incidents/a1?include=everything", 422, "'series'"),
+        ("/v1/incidents/a1?included=series", 422, "included"),
         ("/v1/incidents/%00", 404, "no incident"),
         ("/v1/entities/%27%3B%20DROP%20TABLE%20incidents", 404, "DROP TABLE"),
         ("/v1/quality?weeks=0", 422, "weeks"),

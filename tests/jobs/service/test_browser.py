@@ -18,7 +18,7 @@ from streamgauge.jobs.service.history import History
 from streamgauge.jobs.settings.kafka import TopicSettings
 
 from tests.browser import PATIENCE, chromium, opened
-from tests.jobs.service.made import change, compared, grouped, records, report, said, step
+from tests.jobs.service.made import change, compared, grouped, letter, records, report, said, schema, step
 from tests.jobs.service.postgresql_server import PostgreSqlServer
 from tests.jobs.service.test_api import settings
 
@@ -88,8 +88,10 @@ def site(tmp_path_factory):
         step("rejected", 1, version=3, gate="cost", why="it is slower than the live version"),
         step("shadowed", 2, version=2, live=1, separates_planted=0.9, live_separates_planted=0.8),
         compared(3),
+        schema("retyped", HOSTILE, f"field {HOSTILE} held numbers, now str", 4),
         topic="notices",
     )
+    made.write(letter(1, message=HOSTILE, raw=HOSTILE.encode()), letter(2, "no_entity"), topic="dead-letters")
     with served(made.engine) as address:
         made.address = address
         yield made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -13,8 +14,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import make_url, text
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import WEEK, History
-from streamgauge.jobs.service.queries import Queries, span_of
+from streamgauge.jobs.service.queries import Queries
 from streamgauge.jobs.service.scores import BUCKETS, DAY, score_at
+from streamgauge.jobs.service.series import span_of
 from streamgauge.jobs.service.tables import metadata, scores, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.udfs.output.alert import score_of
@@ -149,6 +151,77 @@ def test_the_score_of_a_threshold_is_the_one_that_the_job_writes():
     assert all(score_at(p) == pytest.approx(score_of(-math.log(p)), abs=1e-4) for p in (0.5, 1e-3, 1e-9))
 
 
+def kept(database):
+    """What is left: offset, score, and for how many events it stands."""
+    return [(row["offset"], row["score"], row["events"]) for row in rows(database, scores)]
+
+
+def thinning(database):
+    """A history that thins what arrived before yesterday."""
+    return History(database, TopicSettings(), thin_scores=DAY)
+
+
+HOUR = 3_600_000
+NOW = NOON + DAY + DAY // 4  # of the day after NOON; what arrived at NOON is a day old
+
+
+def test_of_a_past_day_the_largest_score_of_each_entity_and_hour_stays_and_says_how_many_it_stands_for(database):
+    history, hour = thinning(database), START // HOUR * HOUR
+    made = [
+        score(0, moment=hour, value=0.2),
+        score(1, moment=hour + 10, value=0.7, place=3),
+        score(2, moment=hour + HOUR - 1, value=None, tail_probability=None),
+        score(3, moment=hour + HOUR, value=0.1),
+        score(4, "pump-2", moment=hour, value=None, tail_probability=None),
+    ]
+    history.write(arriving(made, arrived=NOON - DAY), {})
+    assert history.forget_scores(NOW) == 1
+    assert sorted(kept(database)) == [(1, 0.7, 3), (3, 0.1, 1), (4, None, 1)]
+    [largest] = [row for row in rows(database, scores) if row["offset"] == 1]
+    assert (largest["place"], largest["time"], largest["entity"], largest["tail_probability"]) == (
+        3,
+        hour + 10,
+        "pump-1",
+        0.1,
+    )
+    assert [one["events"] for one in Queries(database).scores("pump-1").rows] == [3, 1]
+
+
+def test_a_day_is_thinned_once_and_again_only_if_more_of_it_arrives(database):
+    history = thinning(database)
+    history.write(arriving([score(n, value=0.1 * n) for n in range(4)], arrived=NOON - DAY), {})
+    assert (history.forget_scores(NOW), history.forget_scores(NOW)) == (1, 0)
+    history.write(arriving([score(9, value=0.9)], begin=4, arrived=NOON - DAY), {("scores", 0): 4})
+    assert history.forget_scores(NOW) == 1
+    assert kept(database) == [(9, 0.9, 5)]
+
+
+def test_younger_days_are_whole_and_older_ones_are_removed(database):
+    history = History(database, TopicSettings(), keep_scores=4 * DAY, thin_scores=DAY)
+    for n, days in enumerate((0, 1, 2)):
+        made = [score(10 * n, value=0.5), score(10 * n + 1, value=0.6)]
+        history.write(arriving(made, 2 * n, NOON - days * DAY), {("scores", 0): 2 * n} if n else {})
+    history.forget_scores(NOW)
+    assert sorted(kept(database)) == [(0, 0.5, None), (1, 0.6, None), (11, 0.6, 2), (21, 0.6, 2)]
+    history.forget_scores(NOW + 2 * DAY)
+    assert sorted(kept(database)) == [(1, 0.6, 2), (11, 0.6, 2)]
+
+
+def test_without_the_setting_nothing_is_thinned(history, database):
+    history.write(arriving([score(0), score(1)], arrived=NOON - DAY), {})
+    assert history.forget_scores(NOW) == 0
+    assert len(kept(database)) == 2
+
+
+def test_two_services_thin_a_day_one_after_the_other(database):
+    """The second one waits for the first, and finds nothing that is left to do."""
+    history = thinning(database)
+    history.write(arriving([score(n, value=0.1 * n) for n in range(4)], arrived=NOON - DAY), {})
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda one: one.forget_scores(NOW), (history, thinning(database))))
+    assert kept(database) == [(3, pytest.approx(0.3), 4)]
+
+
 DAYS = {
     "postgresql": "SELECT count(*) FROM pg_inherits WHERE inhparent = 'scores'::regclass",
     "timescaledb": "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = 'scores'",
@@ -159,6 +232,9 @@ DAYS = {
 def test_each_day_is_a_part_of_its_own_in_postgresql(history, database, kind):
     for n in range(3):
         history.write(arriving([score(n)], begin=n, arrived=NOON - n * DAY), {("scores", 0): n})
+    with database.connect() as connection:
+        assert connection.scalar(text(DAYS[kind])) == 3
+    thinning(database).forget_scores(NOW)
     with database.connect() as connection:
         assert connection.scalar(text(DAYS[kind])) == 3
     history.forget_scores(NOON + WEEK)

@@ -130,6 +130,10 @@ def test_all_wrong_settings_are_named_at_once():
         ("entity: {forget_after: 10 ms}", "entity.forget_after: .* greater than or equal to 1 s .is '10 ms'"),
         ("batch: {window: 2 m}", "batch.window: .* less than or equal to 1 m .is '2 m'"),
         ("service: {score: yes}", "service.score: write true or false .is 'yes'"),
+        (
+            "service: {scores_thin_after: 7 d}",
+            "service.scores_thin_after: must be shorter than service.scores_keep: after that, scores are removed",
+        ),
         ("service: {score: 1}", "service.score: write true or false .is 1"),
         ("batch: {shards: true}", "batch.shards: must be a whole number without quotes .is true"),
         ("batch: {shards: '2'}", "batch.shards: must be a whole number without quotes .is '2'"),

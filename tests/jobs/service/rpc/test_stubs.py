@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from streamgauge.jobs.service import answers
-from streamgauge.jobs.service.api import Asked, AskedEntityScores, AskedNotices, AskedQuality
+from streamgauge.jobs.service.api import Asked, AskedEntityScores, AskedIncident, AskedNotices, AskedQuality
 from streamgauge.jobs.service.rpc import streamgauge_pb2
 from streamgauge.jobs.service.rpc.server import SERVICE
 from streamgauge.jobs.service.rpc.stubs import FOLDER, stubs
@@ -29,6 +29,11 @@ def test_each_method_is_a_verb_or_the_stream():
         (answers.Incidents, "Incidents"),
         (answers.Incident, "Incident"),
         (answers.Change, "Change"),
+        (answers.Explanation, "Explanation"),
+        (answers.ExplainedField, "ExplainedField"),
+        (answers.SeriesAround, "SeriesAround"),
+        (answers.Value, "Value"),
+        (answers.PeerValues, "PeerValues"),
         (answers.Said, "Said"),
         (answers.Entity, "Entity"),
         (answers.EntityScores, "EntityScores"),
@@ -51,5 +56,7 @@ def test_messages_that_nest_others_have_the_fields_of_http():
     whole = set(streamgauge_pb2.WholeIncident.DESCRIPTOR.fields_by_name)
     own = set(answers.WholeIncident.model_fields) - set(answers.Incident.model_fields)
     assert whole == own | {"incident"}
+    asked = set(streamgauge_pb2.GetIncidentRequest.DESCRIPTOR.fields_by_name)
+    assert asked == set(AskedIncident.model_fields) | {"alert_id"}
     feedback = set(streamgauge_pb2.GiveFeedbackRequest.DESCRIPTOR.fields_by_name)
     assert feedback == set(answers.Verdict.model_fields) | {"alert_id"}
