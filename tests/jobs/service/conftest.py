@@ -51,7 +51,11 @@ def kind(request):
 @pytest.fixture
 def database(kind, request, tmp_path):
     """An empty history; its URL is `url`."""
-    url = f"sqlite:///{tmp_path / 'history.db'}" if kind == "sqlite" else request.getfixturevalue(kind).database()
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path / 'history.db'}"
+    else:
+        server = request.getfixturevalue(kind)
+        url = server.database() if kind == "timescaledb" else server.schema()  # an extension is of a database
     engine = connect(url, tmp_path)
     migrate(engine)
     yield engine
