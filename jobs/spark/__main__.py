@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,7 +76,7 @@ def _options(given: list[str]) -> dict[str, str]:
 
 def _run(settings: Settings, chosen: argparse.Namespace, options: dict[str, str]) -> None:
     home = writable(None)
-    folder = home / "jars" / "spark"
+    folder = home / "jars" / f"spark-{version('pyspark')}"
     fetch(Path(str(files("streamgauge.jobs.spark") / "pom.xml")), home, folder, ("spark-sql-kafka-*.jar",))
     query = import_module("streamgauge.jobs.spark.query")  # it needs pyspark
     spark = query.session(settings, sorted(folder.glob("*.jar")), options)

@@ -10,11 +10,18 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming import StreamingQuery
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
+from streamgauge.jobs.kafka.security import OF_KAFKA, java_properties
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.spark.score_partition import INPUT, OUTPUT, ScorePartition
 
 STATE_STORE = "spark.sql.streaming.stateStore"
+LOCAL = {  # of a Spark in this process: it opens no port to the network
+    "spark.master": "local[*]",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+}
 ROCKSDB = "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
 
 
@@ -31,13 +38,15 @@ def session(settings: Settings, jars: list[Path], options: Mapping[str, str]) ->
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Spark's Python processes need the same packages
     ours = {
-        "spark.master": "local[*]",
         "spark.app.name": settings.job.name,
         "spark.jars": ",".join(map(str, jars)),
+        "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": str(settings.batch.shards),
         f"{STATE_STORE}.providerClass": ROCKSDB,  # the only one that has maps
         f"{STATE_STORE}.rocksdb.changelogCheckpointing.enabled": "true",  # a micro-batch writes what it changed, not all
     }
+    if options.get("spark.master", "local").startswith("local"):
+        ours |= LOCAL
     builder = SparkSession.builder
     for key, value in {**ours, **options}.items():
         builder = builder.config(key, value)
@@ -86,7 +95,5 @@ def _source(kafka: KafkaSettings, most: int) -> dict[str, str]:
 
 def _clients(kafka: KafkaSettings) -> dict[str, str]:
     """Options of Spark's Kafka clients."""
-    return {
-        "kafka.bootstrap.servers": kafka.bootstrap,
-        **{f"kafka.{key}": value for key, value in kafka.properties.items()},
-    }
+    chosen = java_properties(kafka.security, OF_KAFKA) | kafka.properties
+    return {"kafka.bootstrap.servers": kafka.bootstrap, **{f"kafka.{key}": value for key, value in chosen.items()}}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from streamgauge.jobs.settings.kafka import SecuritySettings
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import SettingsError
+
+NO_MESSAGES = "the Spark job reads neither control messages nor feedback"
+NO_HEARTBEATS = "must be left out: nothing tells the Spark job that time passes on a partition without records"
 
 
 def refuse_unsupported(settings: Settings) -> None:
@@ -15,55 +17,40 @@ def refuse_unsupported(settings: Settings) -> None:
     SettingsError
         The message names each key, its value, and what is allowed.
     """
-    found = [f"{key} is {value}, but {allowed}" for key, value, allowed in _unsupported(settings)]
-    if found:
+    wrong = [f"{key} is {value}, but {allowed}" for key, value, allowed in _refused(settings)]
+    if wrong:
         raise SettingsError(
-            f"the Spark job cannot do what these settings ask for (docs/engines.md): {'; '.join(found)}"
+            f"the Spark job cannot do what these settings ask for (docs/engines.md): {'; '.join(wrong)}"
         )
 
 
-def _unsupported(settings: Settings) -> list[tuple[str, str, str]]:
-    """Of each key that is refused: the key, its value, and what is allowed and why."""
-    kafka, topics, decide, feedback = settings.kafka, settings.kafka.topics, settings.decide, settings.feedback
-    no_messages = "the Spark job reads neither control messages nor feedback"
-    no_heartbeats = "must be left out: nothing tells the Spark job that time passes on a partition without records"
-    wrong = [
-        (topics.events_pattern is not None, "kafka.topics.events_pattern", repr(topics.events_pattern), "must be null"),
+def _refused(settings: Settings) -> list[tuple[str, object, str]]:
+    """Of each key whose value is refused: the key, the value, what is allowed."""
+    topics, feedback = settings.kafka.topics, settings.feedback
+    within, models, windows = settings.decide.group_within, list(settings.models.use), list(settings.windows)
+    start, delivery, sharding = settings.kafka.start, settings.job.delivery, settings.batch.sharding
+    names = list(topics.event_topics.names)
+    found: list[tuple[bool, str, object, str]] = [
+        (len(names) > 1, "kafka.topics.events", names, "must be the name of one topic"),
+        (not names, "kafka.topics.events_pattern", topics.events_pattern, "must be null"),
+        (start == "committed", "kafka.start", start, "must be earliest or latest: Spark keeps the offsets"),
+        (sharding != "partition", "batch.sharding", sharding, "must be partition"),
         (
-            len(topics.event_topics.names) > 1,
-            "kafka.topics.events",
-            f"{topics.events}",
-            "must be the name of one topic",
-        ),
-        (kafka.start == "committed", "kafka.start", kafka.start, "must be earliest or latest: Spark keeps the offsets"),
-        (
-            kafka.security != SecuritySettings(),
-            "kafka.security.protocol",
-            kafka.security.protocol,
-            "must be PLAINTEXT: the Spark job takes no password and no certificate",
-        ),
-        (settings.batch.sharding != "partition", "batch.sharding", settings.batch.sharding, "must be partition"),
-        (
-            settings.job.delivery != "at_least_once",
+            delivery != "at_least_once",
             "job.delivery",
-            settings.job.delivery,
+            delivery,
             "must be at_least_once: Spark's Kafka sink has no transactions",
         ),
-        (settings.silence is not None, "silence", "on", no_heartbeats),
-        (bool(settings.windows), "windows", ", ".join(settings.windows), no_heartbeats),
+        (settings.silence is not None, "silence", "set", NO_HEARTBEATS),
+        (bool(windows), "windows", windows, NO_HEARTBEATS),
+        (bool(models), "models.use", models, f"must be empty: {NO_MESSAGES}, which exchange trained models"),
+        (bool(feedback.trusted_keys), "feedback.trusted_keys", "set", f"must be empty: {NO_MESSAGES}"),
+        (feedback.people is not None, "feedback.people", "set", f"must be null: {NO_MESSAGES}"),
         (
-            bool(settings.models.use),
-            "models.use",
-            ", ".join(settings.models.use),
-            f"must be empty: {no_messages}, which exchange trained models",
-        ),
-        (bool(feedback.trusted_keys), "feedback.trusted_keys", "set", f"must be empty: {no_messages}"),
-        (feedback.people is not None, "feedback.people", "set", f"must be null: {no_messages}"),
-        (
-            decide.group_within > 0,
+            within > 0,
             "decide.group_within",
-            f"{decide.group_within} ms",
+            f"{within} ms",
             "must be 0: nothing brings the incidents of all partitions together",
         ),
     ]
-    return [(key, value, allowed) for is_wrong, key, value, allowed in wrong if is_wrong]
+    return [(key, value, allowed) for is_wrong, key, value, allowed in found if is_wrong]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -25,21 +26,20 @@ def test_settings_without_groups_are_fine():
     ("sections", "message"),
     [
         ({"decide": {"group_within": 60_000}}, "decide.group_within is 60000 ms, but must be 0"),
-        ({"silence": {}}, "silence is on, but must be left out"),
-        ({"windows": {"minute": {"size": 60_000}}}, "windows is minute, but must be left out"),
-        ({"models": {"registry": "/models", "use": {"forest": {}}}}, "models.use is forest, but must be empty"),
+        ({"silence": {}}, "silence is set, but must be left out"),
+        ({"windows": {"minute": {"size": 60_000}}}, "windows is ['minute'], but must be left out"),
+        ({"models": {"registry": "/models", "use": {"forest": {}}}}, "models.use is ['forest'], but must be empty"),
         ({"batch": {"sharding": "entity"}}, "batch.sharding is entity, but must be partition"),
         ({"job": {"delivery": "exactly_once"}}, "job.delivery is exactly_once, but must be at_least_once"),
         ({"kafka": {"start": "committed"}}, "kafka.start is committed, but must be earliest or latest"),
         (
             {"kafka": {"topics": {"events": ("a", "b")}}},
-            r"kafka.topics.events is \('a', 'b'\), but must be the name of one",
+            "kafka.topics.events is ['a', 'b'], but must be the name of one",
         ),
         (
             {"kafka": {"topics": {"events_pattern": "a.*b"}}},
-            "kafka.topics.events_pattern is 'a.[*]b', but must be null",
+            "kafka.topics.events_pattern is a.*b, but must be null",
         ),
-        ({"kafka": {"security": {"protocol": "SSL"}}}, "kafka.security.protocol is SSL, but must be PLAINTEXT"),
         (
             {"feedback": {"trusted_keys": (KEY,), "sign_key_env": "KEY"}},
             "feedback.trusted_keys is set, but must be empty",
@@ -48,7 +48,7 @@ def test_settings_without_groups_are_fine():
     ],
 )
 def test_what_only_the_flink_job_does_is_refused(sections, message):
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(SettingsError, match=re.escape(message)):
         refuse_unsupported(settings(**sections))
 
 
@@ -63,5 +63,5 @@ def test_nothing_starts_with_refused_settings(tmp_path, capsys):
     assert main(["--settings", str(file)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: the Spark job cannot do what these settings ask for")
-    assert "silence is on" in said
+    assert "silence is set" in said
     assert "decide.group_within is 300000 ms" in said
