@@ -21,7 +21,8 @@ from tests.integration.live import PATIENCE, Live, close_all, events, values
 from tests.integration.secured_broker import ADMIN, PASSWORD, SecuredBroker
 
 PYTHON = Path(os.environ.get("SPARK_PYTHON") or Path(__file__).parents[2] / ".venv-spark" / "bin" / "python")
-OPTIONS = {"spark.master": "local[2]", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
+# one Python process at a time, because each loads the numerical libraries
+OPTIONS = {"spark.master": "local[1]", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
 MOST = 400  # events in a micro-batch
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="Spark is not installed: `make spark` installs it")

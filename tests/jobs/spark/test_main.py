@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,6 +25,14 @@ ROOT = Path(__file__).parents[3]
 def test_a_wrong_argument_is_named(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("pyspark") is not None, reason="pyspark is installed here")
+def test_without_pyspark_it_says_where_to_get_it(tmp_path, capsys):
+    file = tmp_path / "settings.yaml"
+    file.write_text("decide: {group_within: 0 s}\n")
+    assert main(["--settings", str(file)]) == 2
+    assert "error: pyspark is not installed here: `make spark`" in capsys.readouterr().err
 
 
 def test_the_jars_are_those_of_the_pinned_spark():
