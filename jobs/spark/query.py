@@ -16,7 +16,7 @@ from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.spark.score_partition import INPUT, OUTPUT, ScorePartition
 
 STATE_STORE = "spark.sql.streaming.stateStore"
-LOCAL = {  # of a Spark in this process: it opens no port to the network
+LOCAL = {  # of a Spark on this machine alone
     "spark.master": "local[*]",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
