@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
 from importlib import import_module
 from importlib.metadata import version
 from importlib.resources import files
@@ -20,6 +22,7 @@ from streamgauge.models.errors import ClusterError, InputError, StreamgaugeError
 
 MOST = 100_000
 PARTITIONS = 4  # of topics that are made
+LOOK_SECONDS = 0.5  # between two looks at whether the query has ended
 
 
 def _arguments(given: list[str] | None) -> argparse.Namespace:
@@ -80,13 +83,17 @@ def _run(settings: Settings, chosen: argparse.Namespace, options: dict[str, str]
     fetch(Path(str(files("streamgauge.jobs.spark") / "pom.xml")), home, folder, ("spark-sql-kafka-*.jar",))
     query = import_module("streamgauge.jobs.spark.query")  # it needs pyspark
     spark = query.session(settings, sorted(folder.glob("*.jar")), options)
+    asked = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # after Spark has set its own, which breaks off a call to Java
+        signal.signal(number, lambda *_: asked.set())
     try:
         checkpoint = chosen.checkpoint or str(home / "spark" / settings.job.name)
         running = query.start(spark, settings, checkpoint, chosen.most, chosen.once)
-        try:
-            running.awaitTermination()
-        except KeyboardInterrupt:
+        while running.isActive and not asked.wait(LOOK_SECONDS):
+            pass
+        if asked.is_set():
             running.stop()
+        running.awaitTermination()  # raises what made the query fail
     finally:
         spark.stop()
 
