@@ -4,7 +4,7 @@ BIN := .venv/bin
 export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 NEEDS := setup.py constraints.txt install.sh
 
-.PHONY: demo test unit integration fuzz mutants kills soak weekly lint ci schema proto docs bench kernels clean help
+.PHONY: demo test unit integration fuzz mutants kills soak weekly spark lint ci schema proto docs bench kernels clean help
 
 demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job, a page; KEEP=1 leaves all running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
@@ -31,8 +31,11 @@ SOAK ?= 3600
 soak: .venv/.installed-dev  ## an hour at 5,000 events/s, an error if memory or state grow, a picture in soak.png; SOAK=seconds
 	$(BIN)/python -m benchmarks.soak --seconds $(SOAK)
 
-weekly: fuzz kills  ## what CI runs once a week: a million made-up payloads, twenty kills, ten minutes of soak
+weekly: fuzz kills spark  ## what CI runs once a week: a million made-up payloads, twenty kills, the job in Spark, ten minutes of soak
 	$(MAKE) soak SOAK=600
+
+spark: .venv/.installed-dev .venv-spark/.installed  ## an environment with Spark in .venv-spark, and the test of the job in Spark (docs/engines.md)
+	$(BIN)/pytest tests/integration/test_spark.py
 
 lint: .venv/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .
@@ -72,7 +75,7 @@ bench: .venv/.installed-dev  ## all benchmarks that need no data of others; this
 
 clean:  ## stop the local cluster, and delete all that was installed, built and written
 	-$(BIN)/streamgauge down
-	rm -rf .streamgauge .venv .venv-docs .cache site build *.egg-info demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .streamgauge .venv .venv-docs .venv-spark .cache site build *.egg-info demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
@@ -87,4 +90,16 @@ help:  ## this list
 .venv-docs/.installed: constraints-docs.txt
 	[ -x .venv-docs/bin/python ] || $(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python -m pip install -q --disable-pip-version-check -r constraints-docs.txt
+	touch $@
+
+# apart, because Spark and Flink need different versions of py4j; so apache-flink is left out
+.venv-spark/.installed: setup.py constraints.txt constraints-spark.txt docker/images/requirements.py
+	[ -x .venv-spark/bin/python ] || $(PYTHON) -m venv .venv-spark
+	grep -v '^py4j==' constraints.txt | cat - constraints-spark.txt > .venv-spark/constraints.txt
+	rm -rf .venv-spark/wheel
+	.venv-spark/bin/python -m pip install -q --disable-pip-version-check -c .venv-spark/constraints.txt packaging
+	.venv-spark/bin/python -m pip wheel -q --disable-pip-version-check --no-deps --wheel-dir .venv-spark/wheel .
+	.venv-spark/bin/python docker/images/requirements.py .venv-spark/wheel/*.whl --without apache-flink --extra spark > .venv-spark/requirements.txt
+	.venv-spark/bin/python -m pip install -q --disable-pip-version-check -c .venv-spark/constraints.txt -r .venv-spark/requirements.txt
+	.venv-spark/bin/python -m pip install -q --disable-pip-version-check --no-deps -e . --config-settings editable_mode=strict
 	touch $@

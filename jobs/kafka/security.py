@@ -16,21 +16,29 @@ from streamgauge.models.errors import ClusterError
 
 SECTION = "kafka.security"
 # Flink's connector brings Kafka's client under other names of its packages
-_JAVA = "org.apache.flink.kafka.shaded.org.apache.kafka.common"
+OF_FLINK = "org.apache.flink.kafka.shaded.org.apache.kafka.common"
+OF_KAFKA = "org.apache.kafka.common"
 _LOGIN = {"PLAIN": "plain.PlainLoginModule"}
 _SCRAM = "scram.ScramLoginModule"
 _PROVIDERS = {"env": "EnvVarConfigProvider", "directory": "DirectoryConfigProvider"}
 _KEY = b"-----BEGIN PRIVATE KEY-----"
 
 
-def java_properties(security: SecuritySettings) -> dict[str, str]:
-    """Properties for Flink's Kafka clients. No secret is in them."""
+def java_properties(security: SecuritySettings, package: str = OF_FLINK) -> dict[str, str]:
+    """Properties for Kafka clients in Java. No secret is in them.
+
+    Parameters
+    ----------
+    security : SecuritySettings
+    package : str
+        Where the classes of the client are: `OF_FLINK` or `OF_KAFKA`.
+    """
     if security == SecuritySettings():
         return {}
     made = {"security.protocol": security.protocol, "config.providers": ",".join(_PROVIDERS)}
-    made |= {f"config.providers.{name}.class": f"{_JAVA}.config.provider.{kind}" for name, kind in _PROVIDERS.items()}
+    made |= {f"config.providers.{name}.class": f"{package}.config.provider.{kind}" for name, kind in _PROVIDERS.items()}
     if security.mechanism is not None:
-        module = f"{_JAVA}.security.{_LOGIN.get(security.mechanism, _SCRAM)}"
+        module = f"{package}.security.{_LOGIN.get(security.mechanism, _SCRAM)}"
         password = _in_variable(security.password_env) or _in_file(security.password_file)
         made["sasl.mechanism"] = security.mechanism
         # Java ends a text in quotes at a line break, too. So one at the end of the file is no part of the password.

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from streamgauge.jobs.kafka.security import java_properties, python_options
+from streamgauge.jobs.kafka.security import OF_KAFKA, java_properties, python_options
 from streamgauge.jobs.settings.kafka import SecuritySettings
 from streamgauge.models.errors import ClusterError
 
@@ -43,7 +43,11 @@ def test_the_password_comes_from_the_environment_or_a_file(monkeypatch, password
 @pytest.mark.parametrize(("mechanism", "module"), [("PLAIN", "plain.Plain"), ("SCRAM-SHA-256", "scram.Scram")])
 def test_each_mechanism_has_its_login_module(mechanism, module):
     security = SecuritySettings(**SASL | {"mechanism": mechanism}, password_env="P")
-    assert f".kafka.common.security.{module}LoginModule required" in java_properties(security)["sasl.jaas.config"]
+    login = f"org.apache.kafka.common.security.{module}LoginModule required"
+    assert java_properties(security, OF_KAFKA)["sasl.jaas.config"].startswith(login)
+    # Flink's connector brings the same classes under other names
+    of_flink = login.replace("org.apache.kafka", "org.apache.flink.kafka.shaded.org.apache.kafka")
+    assert java_properties(security)["sasl.jaas.config"].startswith(of_flink)
 
 
 @pytest.mark.parametrize("content", ["", "\n", f'{WORD}"', f"{WORD}\\", f"{WORD}\nx"])
