@@ -10,7 +10,7 @@ from pyflink.table import StreamTableEnvironment
 from streamgauge.jobs.cluster.entity_sql import entity_sql, quoted
 from streamgauge.jobs.kafka.security import java_properties
 from streamgauge.jobs.settings.kafka import KafkaSettings
-from streamgauge.udfs.flink.scoring import PARTITIONS, PLACES
+from streamgauge.udfs.flink.scoring import PARTITIONS, POSITIONS
 from streamgauge.udfs.settings.event import EventSettings
 from streamgauge.udfs.settings.topics import EventTopics
 
@@ -148,7 +148,7 @@ def further_columns(keys: bool, topics: EventTopics) -> list[str]:
 def sharded_records(
     tables: StreamTableEnvironment, shard: str, further: list[str], topics: EventTopics | None = None
 ) -> DataStream:
-    """The records of the table `event_records`: shard, place, timestamp, payload, further columns.
+    """The records of the table `event_records`: shard, position, timestamp, payload, further columns.
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ def sharded_records(
     topics : EventTopics, optional
     """
     columns = "".join(f", {name}" for name in further).replace("topic_name", "CAST(topic AS BYTES) AS topic_name")
-    query = f"""SELECT {shard} AS shard, `offset` * CAST({PLACES} AS BIGINT) + {_numbered(topics or EventTopics())} AS place,
+    query = f"""SELECT {shard} AS shard, `offset` * CAST({POSITIONS} AS BIGINT) + {_numbered(topics or EventTopics())} AS `position`,
   TIMESTAMPDIFF(SECOND, TIMESTAMP '1970-01-01 00:00:00', CAST(stamp AS TIMESTAMP(3))) * CAST(1000 AS BIGINT)
     + EXTRACT(MILLISECOND FROM stamp) AS stamp,
   payload{columns}

@@ -52,7 +52,7 @@ def gathered(rows: DataStream, window: int, columns: int, heartbeats_to: list[in
     Parameters
     ----------
     rows : DataStream
-        Rows of shard, place, timestamp, and columns of bytes.
+        Rows of shard, position, timestamp, and columns of bytes.
     window : int
         How long records are gathered, in milliseconds. If what follows is slow, it takes longer.
     columns : int

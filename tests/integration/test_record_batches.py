@@ -33,7 +33,7 @@ with batches.execute_and_collect() as found:
 
 
 def records():
-    """Shard, place, timestamp, payload, key. Shard 1 has many records, shard 2 has such without a key or payload."""
+    """Shard, position, timestamp, payload, key. Shard 1 has many records, shard 2 has such without a key or payload."""
     choose = random.Random(4)
     many = [(1, i, choose.randrange(-1, 2**60), b"%d" % i, b"") for i in range(MOST_RECORDS * 2 + 3)]
     without = [(2, 7, -1, None, b"key"), (2, 2**62, 1, b"", None), (2, 9, 2, b"\x00\xff", b"\xff")]
@@ -57,11 +57,12 @@ def batches(request, tmp_path_factory):
 @pytest.mark.parametrize("shard", [1, 2])
 def test_all_records_of_a_shard_come_unchanged_and_in_their_order(batches, shard):
     found = [
-        list(zip(batch.places.tolist(), batch.stamps.tolist(), *batch.columns, strict=True)) for batch in batches[shard]
+        list(zip(batch.positions.tolist(), batch.stamps.tolist(), *batch.columns, strict=True))
+        for batch in batches[shard]
     ]
     assert list(chain.from_iterable(found)) == [tuple(rest) for of, *rest in records() if of == shard]
 
 
 def test_a_batch_is_passed_on_when_it_is_large(batches):
-    assert max(len(batch.places) for batch in batches[1]) <= MOST_RECORDS
+    assert max(len(batch.positions) for batch in batches[1]) <= MOST_RECORDS
     assert len(batches[1]) >= 3

@@ -63,7 +63,7 @@ public final class RecordBatches extends AbstractStreamOperator
     service.registerTimer(service.getCurrentProcessingTime() + milliseconds, callback);
   }
 
-  /** Takes a row: shard, place, timestamp, then the columns. */
+  /** Takes a row: shard, position, timestamp, then the columns. */
   @Override
   public void processElement(StreamRecord element) throws Exception {
     Row row = (Row) element.getValue();

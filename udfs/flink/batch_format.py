@@ -1,6 +1,6 @@
 """The bytes of a batch, as `RecordBatches.java` writes them.
 
-All numbers are little-endian. The number n of records comes first (4 bytes); then the n places and the n timestamps (8 bytes each); then
+All numbers are little-endian. The number n of records comes first (4 bytes); then the n positions and the n timestamps (8 bytes each); then
 the columns, each with the n lengths of its values (4 bytes; -1 for none), and the values themselves.
 """
 
@@ -15,9 +15,9 @@ Column = list[bytes | None]
 
 
 class Batch(NamedTuple):
-    """Records in arrival order: places and timestamps, int64[n], and columns of n values, of which the payload is the first."""
+    """Records in arrival order: positions and timestamps, int64[n], and columns of n values, of which the payload is the first."""
 
-    places: Ints
+    positions: Ints
     stamps: Ints
     columns: list[Column]
 
@@ -25,7 +25,7 @@ class Batch(NamedTuple):
 def read_batch(data: bytes, columns: int) -> Batch:
     """The records of a batch with this number of columns."""
     n = int(np.frombuffer(data, "<i4", 1)[0])
-    places, stamps = np.frombuffer(data, "<i8", 2 * n, 4).reshape(2, n)
+    positions, stamps = np.frombuffer(data, "<i8", 2 * n, 4).reshape(2, n)
     at, found = 4 + 16 * n, []
     for _ in range(columns):
         lengths = np.frombuffer(data, "<i4", n, at)
@@ -35,4 +35,4 @@ def read_batch(data: bytes, columns: int) -> Batch:
         for i in np.flatnonzero(lengths < 0).tolist():
             values[i] = None
         found.append(values)
-    return Batch(places, stamps, found)
+    return Batch(positions, stamps, found)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from streamgauge.udfs.settings.topics import MOST_NAMES, EventTopics
 
-PLACES = 65_536  # a record's place is offset * PLACES + partition, so that Flink passes one array instead of two
-# With several names, the partition is that of the k-th topic plus k * PARTITIONS. So the first topic has the same places as if it were the
-# only one.
-PARTITIONS = PLACES // MOST_NAMES
+POSITIONS = (
+    65_536  # a record's position is offset * POSITIONS + partition, so that Flink passes one array instead of two
+)
+# With several names, the partition is that of the k-th topic plus k * PARTITIONS. So the first topic has the same positions as if it were
+# the only one.
+PARTITIONS = POSITIONS // MOST_NAMES
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.flink.batch_format import Batch, read_batch
-from streamgauge.udfs.flink.scoring import PARTITIONS, PLACES, Scoring
+from streamgauge.udfs.flink.scoring import PARTITIONS, POSITIONS, Scoring
 from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.task import Answer, Job, SavedStateWanted, State, Task
 from streamgauge.udfs.pipeline.warm_up import warm_up
@@ -63,20 +63,20 @@ class Worker:
         """
         batch = read_batch(data, 1 + self._has_keys + bool(self._topics.pattern))
         try:
-            if not len(batch.places):
+            if not len(batch.positions):
                 return self._task.tick(shard, saved), {}, None
             result = self._task.process(shard, self._raw(batch), saved)
         except SavedStateWanted:
             return None
-        levels = self._task.levels() | {"batch_events": len(batch.places)}
+        levels = self._task.levels() | {"batch_events": len(batch.positions)}
         return result, levels, int(batch.stamps.max())
 
     def _raw(self, batch: Batch) -> RawBatch:
-        partitions, topics = batch.places % PLACES, None
+        partitions, topics = batch.positions % POSITIONS, None
         if self._topics.pattern:
             topics = [(name or b"").decode() for name in batch.columns[-1]]
         elif self._topics.several:
             topics = [self._topics.names[k] for k in (partitions // PARTITIONS).tolist()]
             partitions %= PARTITIONS
         keys = batch.columns[1] if self._has_keys else None
-        return RawBatch(batch.columns[0], partitions, batch.places // PLACES, batch.stamps, keys, topics)
+        return RawBatch(batch.columns[0], partitions, batch.positions // POSITIONS, batch.stamps, keys, topics)
