@@ -28,6 +28,8 @@ class _Model:
         Requests whose candidate was rejected.
     versions : set of int
         Versions that were rejected.
+    shadows : set of int
+        Versions that became the shadow.
     deferred : dict or None
         Data of the newest request that waits for its answer.
     """
@@ -36,6 +38,7 @@ class _Model:
     last: int = -REMEMBERED
     requests: set[str] = field(default_factory=set)
     versions: set[int] = field(default_factory=set)
+    shadows: set[int] = field(default_factory=set)
     deferred: dict[str, Any] | None = None
 
 
@@ -74,7 +77,9 @@ class Backoff:
             known.deferred = data["asked"]
         elif known.deferred is not None and request == known.deferred["request"] and _answers(step, data):
             known.deferred = None
-        if step == "settled":
+        if step == "shadowed":
+            known.shadows.add(int(data["version"]))
+        elif step == "settled":
             known.count = 0
         elif step in ("rejected", "rolled_back"):
             version = int(data["live" if step == "rolled_back" else "version"])
@@ -107,6 +112,10 @@ class Backoff:
         """Whether the candidate of a request, or a version, was rejected."""
         known = self._known(model)
         return what in known.versions if isinstance(what, int) else what in known.requests
+
+    def is_told(self, model: str, version: int) -> bool:
+        """Whether a notice said that a version became the shadow."""
+        return version in self._known(model).shadows
 
     def due(self) -> list[dict[str, Any]]:
         """Data of the requests whose wait is over; at most one for each model."""

@@ -154,6 +154,19 @@ def test_killed_between_alias_and_message_it_sends_the_roles_again(trainer):
     assert trainer.sent == [("live", 1), ("shadow", 2)]
 
 
+def test_killed_between_alias_and_notice_it_tells_of_the_shadow_and_only_once(trainer):
+    shadowed(trainer)
+    [told] = [notice for notice in trainer.notices if notice["type"].endswith("shadowed")]
+    trainer.notices.remove(told)
+    trainer.backoff.forget_all()
+    trainer.recall()  # as at a start
+    trainer.handle(requested())
+    trainer.handle(requested())
+    assert [step for step, _ in trainer.steps] == ["shadowed"]
+    assert trainer.steps[0][1]["request"] == told["data"]["request"]
+    assert (trainer.registry.versions("m"), trainer.registry.aliases("m")["shadow"]) == ([1, 2], 2)
+
+
 def judged(k, right, canary):
     """Feedback on an alert that the model agreed with, of an entity for which the canary counts, or the live version."""
     entity = next(f"e{k}-{i}" for i in range(1000) if is_canary(f"e{k}-{i}", 0.25) == canary)
