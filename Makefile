@@ -61,6 +61,7 @@ kernels:  ## delete compiled kernels
 bench: .venv/.installed-dev  ## all benchmarks that need no data of others; this takes long
 	$(BIN)/python -m benchmarks.detectors
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.windows
 	$(BIN)/python -m benchmarks.half_space_trees
 	$(BIN)/python -m benchmarks.entities
 	$(BIN)/python -m benchmarks.models

@@ -130,7 +130,6 @@ class Trainer:
         reading: dict[str, Any] = {
             "group_id": f"{kafka.group}-trainer",
             "auto_offset_reset": "earliest",
-            "isolation_level": "read_committed",
             "max_poll_records": 1,
             "max_poll_interval_ms": 3_600_000,
         }
@@ -193,7 +192,7 @@ class Trainer:
         answers = self._answers(name, asked, data)
         tried = {entry["version"] for entry in self.registry.history(name, "shadow")}
         done, shadow = [answer.version for answer in answers.values() if answer.version in tried], aliases.get("shadow")
-        # Killed after it set the alias, it compares again: nobody was told of this shadow.
+        # A kill between the alias and the notice leaves a shadow that nobody was told of: it is compared and told again.
         if done and (shadow not in done or self.backoff.is_told(name, shadow)):
             self.say(f"{name}: version {done[0]} has answered that already")
             return

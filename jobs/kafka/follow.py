@@ -59,7 +59,7 @@ def follow_topic(
         The broker or the topic is not there.
     """
     reads = f"follow the topic {topic!r}"
-    with clients.consumer(kafka, reads, isolation_level="read_committed") as consumer:
+    with clients.consumer(kafka, reads) as consumer:
         partitions = consumer.partitions_for_topic(topic)
         if not partitions:
             raise ClusterError(f"there is no topic {topic!r} at {kafka.bootstrap}: `streamgauge submit` makes it")

@@ -68,7 +68,7 @@ def newest(kafka: KafkaSettings, topic: str, most: int) -> list[Any]:
     ClusterError
         The broker does not answer.
     """
-    with clients.consumer(kafka, f"read {topic!r}", isolation_level="read_committed") as consumer:
+    with clients.consumer(kafka, f"read {topic!r}") as consumer:
         places = _places(consumer, kafka, topic)
         starts, ends = consumer.beginning_offsets(places), consumer.end_offsets(places)
         share = max(1, most // len(places))
@@ -108,7 +108,7 @@ def read_since(
         The broker does not answer.
     """
     batches, done = [], 0
-    with clients.consumer(kafka, f"read {topic!r}", isolation_level="read_committed") as consumer:
+    with clients.consumer(kafka, f"read {topic!r}") as consumer:
         places = _places(consumer, kafka, topic)
         ranges, cut = _ranges_since(consumer, places, since, most)
         total = _size(ranges)

@@ -162,7 +162,7 @@ def records_since(kafka: KafkaSettings, topic: str, since: int = 0, most: int | 
         The broker does not answer.
     """
     reads = f"read the topic {topic!r}"
-    with clients.consumer(kafka, reads, isolation_level="read_committed") as consumer:
+    with clients.consumer(kafka, reads) as consumer:
         places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
         ends = consumer.end_offsets(places)
         begins = consumer.offsets_for_times(dict.fromkeys(places, since))

@@ -46,7 +46,7 @@ class Backoff:
     """How long each model has to wait. It follows from the trainer's own notices, so it is the same after a restart.
 
     A request counts once, however many of its candidates were rejected. A training that failed and a version that was rolled back count
-    as rejections, too. A new version that stays live (step `settled`) ends the waiting.
+    as rejections, too. A new version that stays live (step `settled`) ends the waiting. It also knows which shadows were told of.
 
     Parameters
     ----------

@@ -249,9 +249,8 @@ def whole_incident_of(row: dict[str, Any], series: SeriesAround | None = None) -
 def explanation_of(row: dict[str, Any]) -> Explanation:
     """Why an incident opened; `row` is as `Queries.incident` gives it."""
     first = row["first"]
-    shares = sorted(
-        first["contributions"].items(), key=lambda pair: -float(pair[1])
-    )  # PostgreSQL keeps no order of keys
+    # PostgreSQL keeps no order of keys.
+    shares = sorted(first["contributions"].items(), key=lambda pair: -float(pair[1]))
     return Explanation(
         fields=[
             ExplainedField(

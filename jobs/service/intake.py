@@ -131,8 +131,7 @@ class Intake:
         """Read from the offsets in the database until something fails or the service stops."""
         kafka = self.settings.kafka
         positions = self._history.positions()
-        options: dict[str, Any] = {"isolation_level": "read_committed", "max_poll_records": MOST}
-        with clients.consumer(kafka, "read alerts", **options) as consumer:
+        with clients.consumer(kafka, "read alerts", max_poll_records=MOST) as consumer:
             seen = consumer.topics()
             counted = [topic for topic in self._counted if topic in seen]
             places = [

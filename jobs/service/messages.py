@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from dataclasses import dataclass
@@ -219,7 +218,7 @@ def set_aside_of(record: Record) -> Row:
     try:
         found = msgspec.json.decode(record.value or b"", type=_SetAside)
         beginning = None if found.payload is None else base64.b64decode(found.payload[:CUT], validate=True)
-    except (ValueError, RecursionError, binascii.Error) as error:
+    except (ValueError, RecursionError) as error:
         raise UnreadableError(_reason(error)) from error
     message = found.message
     if found.late_by_ms is not None:

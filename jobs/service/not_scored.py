@@ -55,9 +55,8 @@ def count_not_scored(connection: Connection, rows: list[Row]) -> None:
     now = int(time.time() * 1000)
     found: dict[tuple[int, str], Row] = {}
     for row in {(row["reason"], row["identity"]): row for row in rows}.values():
-        arrived = (
-            min(row["arrived"], now) if row["arrived"] >= 0 else now
-        )  # Kafka's timestamps are as producers set them
+        # Kafka's timestamps are as producers set them.
+        arrived = min(row["arrived"], now) if row["arrived"] >= 0 else now
         day, reason = arrived // DAY, row["reason"]
         before = found.get((day, reason), {"records": 0, "last": 0})
         counted = {"records": before["records"] + 1, "last": max(before["last"], arrived), "example": row["example"]}

@@ -47,10 +47,10 @@ class Sight:
         self._stop.set()
 
     def _run(self) -> None:
-        options = {"group_id": self._kafka.group}  # it never joins the group, nor commits
+        group = self._kafka.group  # it never joins the group, nor commits
         while not self._stop.is_set():
             try:
-                with clients.consumer(self._kafka, "see how far the job is", **options) as consumer:
+                with clients.consumer(self._kafka, "see how far the job is", group_id=group) as consumer:
                     while not self._stop.wait(0.0 if not self._before else EVERY):
                         self._look(consumer)
             except (ClusterError, ValueError, OSError):

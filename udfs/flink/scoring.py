@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from streamgauge.udfs.settings.topics import MOST_NAMES, EventTopics
 
-POSITIONS = (
-    65_536  # a record's position is offset * POSITIONS + partition, so that Flink passes one array instead of two
-)
+# A record's position is offset * POSITIONS + partition, so that Flink passes one array instead of two.
+POSITIONS = 65_536
 # With several names, the partition is that of the k-th topic plus k * PARTITIONS. So the first topic has the same positions as if it were
 # the only one.
 PARTITIONS = POSITIONS // MOST_NAMES

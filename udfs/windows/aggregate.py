@@ -241,9 +241,8 @@ class KeptEvents:
         """Which slices of `every` milliseconds have events from `start` to before `end`: the begin of each, in order."""
         times = self._times[: self.n]
         numbers = times[(times >= start) & (times < end)] // every
-        changes = np.flatnonzero(
-            np.diff(numbers, prepend=numbers[:1] - 1)
-        )  # few, because most events come in the order of their times
+        # There are few changes, because most events come in the order of their times.
+        changes = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 1))
         begins: Ints = np.unique(numbers[changes]) * every
         return begins
 
