@@ -73,12 +73,11 @@ class Texts:
         now : int
             Number of numbers in a row at the end of `items`, or at `place`.
         """
-        try:
+        types = set(map(type, items))
+        if types <= {str, bool, type(None)}:  # True equals 1, so a set may not hold a number beside it
             distinct = set(items)
-        except TypeError:  # a list cannot be in a set
-            distinct = None
-        if distinct is not None and not any(map(self._is_numeric, distinct)):
-            return None, before if all(map(self._is_absent, distinct)) else 0
+            if not any(map(self._is_numeric, distinct)):
+                return None, before if all(map(self._is_absent, distinct)) else 0
         for place, item in enumerate(items):
             if self._is_absent(item):
                 continue

@@ -55,6 +55,14 @@ def test_a_field_of_text_becomes_numeric_after_enough_numbers_in_a_row():
     assert changes == ["added", "numeric"]
 
 
+@pytest.mark.parametrize("equal", [True, False], ids=str)
+def test_numbers_count_beside_a_boolean_that_equals_them(equal):
+    values = [{"entity": "a", "x": value} for value in ["on", equal, *[int(equal)] * TURNS_AFTER]]
+    events, _ = Reader(EventSettings()).read(batch(values))
+    alignment = Alignment(EventSettings())
+    assert list(alignment.matrices(events, []))[-1][2].tolist() == [[float(equal)]]
+
+
 def test_a_list_at_first_does_not_blind_the_field():
     seen, changes = columns_of([[1], *range(TURNS_AFTER)])
     assert seen[-1] == TURNS_AFTER - 1
