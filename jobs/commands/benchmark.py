@@ -32,6 +32,13 @@ def benchmark(
     family: Annotated[
         list[str] | None, typer.Option(help="labelled: a family; may be given more than once. All by default.")
     ] = None,
+    skip: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="labelled: leave out this many rows at the beginning of each series, to see which figures are chance.",
+        ),
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option(help="labelled: HTML page to write, with a row and a plot for each series.")
     ] = None,
@@ -46,9 +53,9 @@ def benchmark(
 ) -> None:
     """Measure how well the pipeline detects on a public benchmark: one configuration, row by row, without labels."""
     with clear_errors():
-        if suite != "labelled" and (family or out):
-            raise InputError(f"--family and --out belong to the benchmark labelled, not to {suite}")
-        figures = _measured(suite, data, load(settings), tuple(family or ()), out)
+        if suite != "labelled" and (family or skip or out):
+            raise InputError(f"--family, --skip and --out belong to the benchmark labelled, not to {suite}")
+        figures = _measured(suite, data, load(settings), tuple(family or ()), skip, out)
         if table_out is None and suite not in OWN and Path("docs").is_dir():
             table_out = Path("docs") / f"scores-{suite}.md"
         if table_out is not None:
@@ -71,7 +78,9 @@ def benchmark(
     console.print(shown)
 
 
-def _measured(suite: str, data: Path, settings: Settings, chosen: tuple[str, ...], out: Path | None) -> dict[str, Any]:
+def _measured(
+    suite: str, data: Path, settings: Settings, chosen: tuple[str, ...], skip: int, out: Path | None
+) -> dict[str, Any]:
     """The figures of a benchmark, with a progress bar meanwhile."""
     if suite not in OWN:
         with Progress(*Progress.get_default_columns()[:1], TextColumn("{task.completed} rows"), console=console) as bar:
@@ -86,6 +95,7 @@ def _measured(suite: str, data: Path, settings: Settings, chosen: tuple[str, ...
         if suite == "cases":
             return cases.run(data, settings, **follow)
         archives = labelled.families(data, chosen)
+        follow["skip"] = skip
         if out is None:
             return labelled.run(archives, settings, **follow)[0]
         from streamgauge.jobs.pages.labelled_page import draw, page  # noqa: PLC0415 - needs matplotlib

@@ -10,7 +10,7 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -206,6 +206,26 @@ def _in_order(series: LabelledSeries) -> LabelledSeries:
     return series
 
 
+def without_first(series: LabelledSeries, rows: int) -> LabelledSeries:
+    """A series without its first rows: how far figures change with them is chance.
+
+    Raises
+    ------
+    InputError
+        No row would be left before those that are judged.
+    """
+    if not 0 <= rows < series.fed:
+        raise InputError(
+            f"--skip {rows}: {series.family}, {series.name} has {series.fed} rows before those that are judged, and at least "
+            f"one must be left: give 0 to {series.fed - 1}"
+        )
+    if not rows:
+        return series
+    entities = None if series.entities is None else series.entities[rows:]
+    times, X, labels = series.times[rows:], series.X[rows:], series.labels[rows:]
+    return replace(series, times=times, X=X, labels=labels, fed=series.fed - rows, entities=entities)
+
+
 def judge(series: LabelledSeries, settings: Settings, draw: Draw | None = None) -> Judged:
     """Score one series, and judge it.
 
@@ -249,6 +269,7 @@ def run(
     settings: Settings,
     draw: Draw | None = None,
     *,
+    skip: int = 0,
     on_rows: Callable[[int], None] = lambda _: None,
     on_total: Callable[[int], None] = lambda _: None,
     processes: int | None = None,
@@ -261,6 +282,8 @@ def run(
     settings : Settings
     draw : callable, optional
         Makes the plot of a series.
+    skip : int
+        Rows at the beginning of each series that are left out.
     on_rows, on_total : callable
         Called with the number of rows that were just scored, and once with the number of all rows.
     processes : int, optional
@@ -269,9 +292,10 @@ def run(
     Raises
     ------
     InputError
-        An archive cannot be read.
+        An archive cannot be read, or `skip` leaves nothing before the rows that are judged.
     """
-    series = sorted((one for archive in archives for one in read(archive)), key=lambda one: -one.X.size)
+    series = [without_first(one, skip) for archive in archives for one in read(archive)]
+    series.sort(key=lambda one: -one.X.size)
     on_total(sum(len(one.X) for one in series))
     results = []
     for judged in in_processes(partial(judge, settings=settings, draw=draw), series, processes):

@@ -145,6 +145,16 @@ def test_series_of_several_entities_are_one_stream(tmp_path):
     assert len(merged[0].judged_segments()) == 6
 
 
+def test_the_first_rows_can_be_left_out(tmp_path, data):
+    whole = series(3, fields=3, train=500)
+    shorter = whole | {name: whole[name][40:] for name in ("t", "X", "y")} | {"train_rows": 460}
+    cut = labelled.run([data / "wide.tar.gz"], Settings(), skip=40)[0]
+    assert cut == labelled.run([pack(tmp_path / "wide.tar.gz", c=shorter)], Settings())[0]
+    assert cut["families"][0]["rows"] == 1160
+    with pytest.raises(InputError, match="--skip 180: single, a has 180 rows before those that are judged.* 0 to 179"):
+        labelled.run([data / "single.tar.gz"], Settings(), skip=180)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -176,7 +186,10 @@ def test_what_is_no_family_is_refused(tmp_path, data):
     for command, message in (
         (["labelled", "--data", str(data), "--family", "none"], "no family 'none'; it holds: single, wide"),
         (["labelled", "--data", str(tmp_path / "nowhere")], "holds no family"),
-        (["nab", "--data", str(data), "--family", "wide"], "--family and --out belong to the benchmark labelled"),
+        (
+            ["nab", "--data", str(data), "--family", "wide"],
+            "--family, --skip and --out belong to the benchmark labelled",
+        ),
     ):
         done = CliRunner().invoke(app, ["benchmark", *command])
         assert done.exit_code == 2
