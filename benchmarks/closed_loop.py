@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from sklearn.metrics import average_precision_score
 from streamgauge.jobs.retrain_models import Trainer
+from streamgauge.jobs.retraining.topics import TrainerTopics
 from streamgauge.jobs.settings.loading import Settings, validated
 from streamgauge.jobs.studies.train import train
 from streamgauge.models.contract import Flags, Floats, Ints
@@ -75,11 +76,11 @@ class Played:
     seconds: float = 0.0
 
 
-class InProcess(Trainer):
-    """A trainer in the same process as the pipeline."""
+class InProcess(TrainerTopics):
+    """The topics of a trainer in the same process as the pipeline."""
 
     def __init__(self, settings: Settings, shard: Shard, played: Played, X: Floats, entities: Ints) -> None:
-        super().__init__(settings, clock=lambda: float(self.now))  # one event a second
+        super().__init__(settings)
         self.shard, self.played, self.X, self.entities = shard, played, X, entities
         self.now = 0
 
@@ -92,15 +93,16 @@ class InProcess(Trainer):
     def feedback_since(self, since: int) -> list[Feedback]:
         return []
 
-    def past(self, data: dict[str, Any]) -> Past:
-        [(first, _)] = data["offsets"].values()
+    def past(self, request: dict[str, Any]) -> Past:
+        [(first, _)] = request["offsets"].values()
         return Past(self.X[first : self.now], FIELDS, self.entities[first : self.now], last=START + self.now)
 
 
 def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int | None = None) -> Played:
     """Process a stream, and let the trainer answer after each batch."""
     shard, played = Shard(settings.pipeline(), saves=False), Played(np.full(len(X), np.nan))
-    trainer = InProcess(settings, shard, played, X, entities)
+    topics = InProcess(settings, shard, played, X, entities)
+    trainer = Trainer(settings, clock=lambda: float(topics.now), topics=topics)  # one event a second
     encode = msgspec.json.Encoder().encode
     member = shard.member_names.index(MODEL)
     names = [f"m{e}" for e in entities.tolist()]
@@ -108,7 +110,7 @@ def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int 
     for begin in range(0, len(X), BATCH):
         if bad_at is not None and begin == bad_at:
             for message in bad_live_model(trainer.registry):
-                trainer.send(message)
+                topics.send(message)
         offsets = np.arange(begin, min(begin + BATCH, len(X)))
         raw = RawBatch(texts[begin : begin + BATCH], np.zeros(len(offsets), np.int64), offsets, START + offsets)
         began = time.process_time()
@@ -118,8 +120,8 @@ def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int 
             played.evidence[begin + rows] = members[:, member]
         data = [json.loads(text)["data"] for _, text in result.alerts]
         played.opened += [alert for alert in data if alert["state"] == "opened"]
-        trainer.now = begin + len(offsets)
-        played.requested += [trainer.now] * len(result.requests)
+        topics.now = begin + len(offsets)
+        played.requested += [topics.now] * len(result.requests)
         for _, text in (*result.requests, *result.notices) if loop else ():
             trainer.handle(json.loads(text))
         trainer.answer_due()

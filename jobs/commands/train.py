@@ -119,7 +119,7 @@ def _watch(settings: Settings, publication: Publication, loop: Loop) -> int | No
     trainer = Trainer(settings, store, lambda text: console.print(text, highlight=False, soft_wrap=True))
     with ExitStack() as stack:
         if loop.metrics_port is not None:
-            port = stack.enter_context(serve(trainer.metrics, loop.metrics_port))
+            port = stack.enter_context(serve(trainer.reports.metrics, loop.metrics_port))
             console.print(f"metrics on http://localhost:{port}/metrics", highlight=False)
         console.print(f"following {settings.kafka.topics.retrain_requests}; interrupt to end", highlight=False)
         try:

@@ -1,5 +1,5 @@
-"""Rules of the trainer: when it may train again, and which candidate is good enough; and its metrics.
+"""The parts of the trainer, in the order of a request: topics, reports and waits, candidates, roles, the judge of shadows; its metrics.
 
-In: notices, trained versions, validation data.
-Out: a waiting time, the reason of a rejection, metrics.
+In: requests to retrain, comparisons and feedback from the topics of the job; versions and aliases of the registry.
+Out: trained versions, aliases, messages that give versions their roles, notices of each step, metrics.
 """

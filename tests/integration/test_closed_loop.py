@@ -89,7 +89,7 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
             manifest = registry.manifest("pumps", new)
             assert (manifest.parent, manifest.request) == (1, steps[-5][1]["request"])
             assert abs(manifest.centre[0] - 1.5) < 0.3
-            assert trainer.backoff.rejections("pumps") == 0
+            assert trainer.reports.backoff.rejections("pumps") == 0
 
             bad = train(registry, "pumps", "isolation_forest", past(4000, 5, centre=-3.0, spread=0.01))
             for role, version in (("shadow", new), ("live", bad.version)):
@@ -108,5 +108,5 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
         assert live.rest.call(f"/jobs/{job}")["state"] == "RUNNING"
     restarted = Trainer(live.settings)
     restarted.recall()
-    assert restarted.backoff.rejections("pumps") == trainer.backoff.rejections("pumps") >= 1
-    assert 'streamgauge_retrain_trained_total{model="pumps"}' in trainer.metrics.text()
+    assert restarted.reports.backoff.rejections("pumps") == trainer.reports.backoff.rejections("pumps") >= 1
+    assert 'streamgauge_retrain_trained_total{model="pumps"}' in trainer.reports.metrics.text()

@@ -146,11 +146,11 @@ def test_reports_about_other_versions_do_not_count(trainer):
 
 def test_killed_between_alias_and_message_it_sends_the_roles_again(trainer):
     shadowed(trainer).registry.point("m", "live", 2)
-    trainer.reconcile()
+    trainer.recall()
     assert trainer.sent == [("live", 2), ("shadow", None)]
     trainer.registry.point("m", "live", 1)
     trainer.sent.clear()
-    trainer.reconcile()
+    trainer.recall()
     assert trainer.sent == [("live", 1), ("shadow", 2)]
 
 
@@ -220,7 +220,7 @@ def test_a_canary_whose_alerts_people_find_false_is_rejected(careful, share, is_
 
 def test_killed_while_there_is_a_canary_it_continues_with_the_canary(careful, tmp_path):
     again = InMemory(tmp_path, canary=0.25)
-    again.reconcile()
+    again.recall()
     assert again.sent == [("live", 1), ("shadow", 2, 0.25)]
     again.handle(compared(1, 2))
     assert [step for step, _ in again.steps] == ["promoted"]

@@ -20,15 +20,18 @@ def past(n=1500, centre=0.0, seed=0):
     return Past(random.normal(centre, 1, (n, 2)), ["a", "b"], random.integers(0, 5, n), last=START + n)
 
 
-class InMemory(Trainer):
-    """A trainer that keeps what it would send, and reads its own notices back."""
+class InMemory:
+    """A trainer whose topics are in memory: it keeps what was sent, and reads its own notices back."""
 
     def __init__(self, folder, canary=0.0, **retrain):
         raw = {"models": {"registry": str(folder), "use": {"m": {}}}}
         raw["retrain"] = {"canary": canary} | retrain
         self.now, self.notices = START / 1000, []
-        super().__init__(validated(raw, "the test"), clock=lambda: self.now)
         self.sent, self.steps, self.data, self.feedback = [], [], past(centre=2.0, seed=1), []
+        self.trainer = Trainer(validated(raw, "the test"), clock=lambda: self.now, topics=self)
+        self.registry, self.reports, self.shadows = self.trainer.registry, self.trainer.reports, self.trainer.shadows
+        self.backoff, self.metrics = self.reports.backoff, self.reports.metrics
+        self.handle, self.answer_due, self.recall = self.trainer.handle, self.trainer.answer_due, self.trainer.recall
 
     def send(self, message):
         self.sent.append((message.role, message.version, *([message.share] if message.share else [])))
@@ -47,7 +50,7 @@ class InMemory(Trainer):
     def past_steps(self, since):
         return [notice for notice in self.notices if epoch_milliseconds(notice["time"]) >= since]
 
-    def past(self, data):
+    def past(self, request):
         if isinstance(self.data, Exception):
             raise self.data
         return self.data

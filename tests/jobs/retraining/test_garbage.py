@@ -72,9 +72,9 @@ def test_a_report_with_a_missing_number_counts_nothing(trainer):
     trainer.handle(requested())
     report = compared(1, 2)
     del report["data"]["shadow_right"]
-    before = dict(trainer._compared)
+    before = dict(trainer.shadows.counts)
     trainer.handle(report)
-    assert [counts["events"] for counts in trainer._compared.values()] in ([], [0])
+    assert [counts["events"] for counts in trainer.shadows.counts.values()] in ([], [0])
     assert before == {}
 
 
