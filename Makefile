@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
+INTEGRATION := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 NEEDS := setup.py constraints.txt install.sh
 
 .PHONY: demo test unit integration fuzz mutants kills soak weekly spark lint ci schema proto docs bench kernels clean help
@@ -9,13 +10,14 @@ NEEDS := setup.py constraints.txt install.sh
 demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job, a page; KEEP=1 leaves all running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
 
-test: unit integration  ## all tests, those on a real Kafka and Flink cluster included, with the slowest 20 of each kind
+test: unit  ## the tests of a change: without a cluster, then the main ways through a real Kafka and Flink, with the slowest 20 of each kind
+	$(INTEGRATION) -m "integration and not slow"
 
 unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink, one process for each core
 	$(BIN)/pytest -m "not integration" -n auto --dist loadfile --durations=20
 
-integration: .venv/.installed-dev  ## the tests on a real Kafka and Flink cluster, two processes with a cluster each
-	$(BIN)/pytest -m integration -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+integration: .venv/.installed-dev  ## all tests on a real Kafka and Flink cluster, two processes with a cluster each
+	$(INTEGRATION) -m integration
 
 fuzz: .venv/.installed-dev  ## a million made-up payloads, and 20,000 texts as each kind of message, settings, model and state; `make test` throws 1 % of these
 	FUZZ=1000000 $(BIN)/pytest -n auto tests/udfs/events/test_fuzz.py tests/udfs/pipeline/test_fuzz_of_all_else.py
@@ -24,7 +26,7 @@ mutants: .venv/.installed-dev  ## small faults in the rooms that decide, and how
 	$(BIN)/python tests/mutants/run.py --most $(or $(MUTANTS),200)
 
 KILLS ?= 20
-kills: .venv/.installed-dev  ## twenty kills of a job's processes at random times; KILLS=n for others, SEED=n to repeat; `make test` kills four times
+kills: .venv/.installed-dev  ## twenty kills of a job's processes at random times; KILLS=n for others, SEED=n to repeat; `make ci` kills four times
 	KILLS=$(KILLS) $(BIN)/pytest -s tests/integration/test_faults.py
 
 SOAK ?= 3600
@@ -42,7 +44,7 @@ lint: .venv/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p streamgauge.models -p streamgauge.udfs -p streamgauge.jobs
 
-ci: lint test  ## what CI runs: lint, types, all tests with the 20 slowest
+ci: lint unit integration  ## what CI runs: lint, types, all tests, also the slow ones of kills, outages and upgrades, with the slowest 20
 
 schema: .venv/.installed  ## write the JSON Schemas in flink-conf and the page of settings in docs anew
 	$(BIN)/python -m streamgauge.jobs.settings.schemas

@@ -7,7 +7,6 @@ import threading
 import time
 
 import numpy as np
-import pytest
 from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.retrain_models import Trainer
 from streamgauge.jobs.studies.train import train
@@ -17,7 +16,6 @@ from streamgauge.udfs.control.messages import ModelVersion
 
 from tests.integration.live import PATIENCE, Live, background
 
-pytestmark = pytest.mark.integration
 ENTITIES = 24
 
 

@@ -14,8 +14,6 @@ from streamgauge.jobs.kafka.topics import records_since
 
 from tests.integration.live import PARTITIONS, Live
 
-pytestmark = pytest.mark.integration
-
 
 @pytest.fixture(scope="module")
 def live(cluster, tmp_path_factory):

@@ -33,7 +33,7 @@ from streamgauge.udfs.pipeline.shard import Shard
 from tests.integration.kills import Victims
 from tests.integration.live import PARTITIONS, PATIENCE, Live, background, values
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("KILLS", "4"))
 SEED = int(os.environ.get("SEED", time.time_ns() % 10**6))
 RATE = 200.0

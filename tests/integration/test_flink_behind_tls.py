@@ -13,7 +13,7 @@ from tests.integration.certificates import Authority
 from tests.integration.live import Live, streamgauge
 from tests.jobs.cluster.tls_proxy import tls_proxy
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.slow
 TOKEN = "t0ken-aardvark.7351"
 
 

@@ -6,11 +6,7 @@ import gzip
 import json
 import time
 
-import pytest
-
 from tests.integration.live import Live
-
-pytestmark = pytest.mark.integration
 
 
 def telegraf(host, now, value):

@@ -16,9 +16,6 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.integration.live import Live
 
-pytestmark = pytest.mark.integration
-
-
 # the default settings; `Live` would use small warm-ups
 PATIENT = PipelineSettings().model_dump(
     mode="json", context=IN_FILE, include={"detectors", "featurize", "calibration", "decide"}

@@ -6,12 +6,10 @@ import base64
 import json
 import time
 
-import pytest
 from streamgauge.udfs.output.limits import MOST_BYTES
 
 from tests.integration.live import Live, events
 
-pytestmark = pytest.mark.integration
 NOT_JSON = b'{"entity":"e0","x":"' + b"y" * 800_000
 TOO_LARGE = b'{"entity":"e0","x":"' + b"y" * 1_020_000 + b'"}'
 LONG_KEY = "k" * 300_000

@@ -21,8 +21,6 @@ from streamgauge.udfs.control.feedback import Feedback
 
 from tests.integration.live import PATIENCE, Live, events, streamgauge
 
-pytestmark = pytest.mark.integration
-
 
 def data(records):
     return [json.loads(record.value)["data"] for record in records]
@@ -88,6 +86,7 @@ def test_schemas_change_entities_are_evicted_and_incidents_are_grouped(cluster, 
     assert one["rules"] == two["rules"] == ["full"]
 
 
+@pytest.mark.slow
 def test_incidents_on_all_partitions_are_reported_as_one_group_also_after_a_restart(cluster, tmp_path):
     live = Live(cluster, tmp_path, decide={"threshold": 1e-9, "rules": [{"id": "full", "when": "used > 99"}]})
     begin = int(time.time() * 1000)  # event times, because the restart may take long
@@ -116,6 +115,7 @@ def test_incidents_on_all_partitions_are_reported_as_one_group_also_after_a_rest
     assert len(whole["partitions"]) > 1
 
 
+@pytest.mark.slow
 def test_alerts_that_people_find_false_do_not_come_again_and_ignored_ones_not_before_their_time(cluster, tmp_path):
     key = Ed25519PrivateKey.generate()
     file = tmp_path / "alerts.pem"
@@ -177,6 +177,7 @@ def test_alerts_that_people_find_false_do_not_come_again_and_ignored_ones_not_be
     assert sorted(one["by"] for one in left) == ["ben", "eve"]
 
 
+@pytest.mark.slow
 def test_an_alert_of_an_earlier_run_that_does_not_come_again_is_resolved(cluster, tmp_path):
     live = Live(cluster, tmp_path, decide={"threshold": 1e-4, "quiet_events": 1000})
     usual = [("pump", {"entity": "pump", "x": float(x)}) for x in np.random.default_rng(0).normal(100, 1, 200)]
@@ -197,6 +198,7 @@ def test_an_alert_of_an_earlier_run_that_does_not_come_again_is_resolved(cluster
     ]
 
 
+@pytest.mark.slow
 def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_path):
     live = Live(cluster, tmp_path, output={"scores": "none"})
     settings = ("--settings", live.file)

@@ -20,7 +20,7 @@ from tests.integration.kills import stop
 from tests.integration.live import PATIENCE, Live, events, under_load, values
 from tests.integration.proxy import Proxy
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.slow
 CUT = float(os.environ.get("CUT", "20"))  # seconds for which the network is cut
 RATE = 200.0
 SECOND, HOUR = 1_000, 3_600_000

@@ -14,10 +14,9 @@ from streamgauge.models.errors import ClusterError
 from tests.integration.kills import at_least, kill_busy_taskmanager, restart_broker
 from tests.integration.live import PATIENCE, Live, events, together, under_load, values
 
-EVENTS, RATE = (
-    4_000,
-    400.0,
-)  # enough to be under way at each kill; what piles up on a slow machine has to be scored, too
+pytestmark = pytest.mark.slow
+# Enough events to be under way at each kill. What piles up on a slow machine has to be scored, too.
+EVENTS, RATE = 4_000, 400.0
 
 
 def has_distinct(records, n):

@@ -19,7 +19,7 @@ from streamgauge.udfs.settings.registry import RegistrySettings
 from tests.integration.live import Live
 from tests.integration.registry_server import PASSWORD, USER, RegistryServer
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.slow
 
 PLACE = {"type": "record", "name": "io.streamgauge.Place", "fields": [{"name": "room", "type": "string"}]}
 FIRST = {

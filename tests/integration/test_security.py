@@ -25,7 +25,7 @@ from tests.integration.secured_broker import ADMIN, JOB, PASSWORD, VARIABLE, Rul
 from tests.integration.test_service import call, service, wait_for
 from tests.jobs.service.made import change, letter
 
-pytestmark = pytest.mark.integration
+pytestmark = pytest.mark.slow
 
 PASSWORDS = {ADMIN: "albatross-1482", JOB: PASSWORD, "service": "cormorant-9067", "trainer": "dotterel-3315"}
 PASSWORDS["person"] = "egret-5590"

@@ -21,6 +21,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import pytest
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from kafka import KafkaProducer
@@ -174,6 +175,7 @@ def made_changes() -> list[bytes]:
     return raw
 
 
+@pytest.mark.slow
 def test_a_service_that_is_killed_again_and_again_leaves_the_same_tables(cluster, tmp_path):
     live, raw = Live(cluster, tmp_path), made_changes()
     choose, home = random.Random(7), tmp_path / "home"
@@ -198,6 +200,7 @@ def test_a_service_that_is_killed_again_and_again_leaves_the_same_tables(cluster
     assert tables(engine) == undisturbed(f"sqlite:///{tmp_path / 'undisturbed.db'}", live, raw)
 
 
+@pytest.mark.slow
 def test_the_service_postgresql_and_redis_are_killed_twenty_times_and_the_tables_are_the_same(cluster, tmp_path):
     raw, choose = made_changes(), random.Random(11)
     with TemporaryDirectory(prefix="streamgauge-postgresql-") as folder, ExitStack() as started:
@@ -227,6 +230,7 @@ def test_the_service_postgresql_and_redis_are_killed_twenty_times_and_the_tables
         assert tables(engine) == undisturbed(postgresql.database(), live, raw)
 
 
+@pytest.mark.slow
 def test_scores_are_there_once_after_a_kill_and_the_service_is_ready_while_they_come(cluster, tmp_path):
     live, sent, enough = Live(cluster, tmp_path, output={"scores": "all"}), [0], threading.Event()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from kafka.admin import NewTopic
 from streamgauge.jobs.cluster.local_cluster import Cluster
 from streamgauge.jobs.kafka import clients
@@ -20,8 +19,6 @@ from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.udfs.pipeline.shard import Shard
 
 from tests.integration.live import Live, events, streamgauge, values
-
-pytestmark = pytest.mark.integration
 
 
 def live_with(cluster: Cluster, home: Path, prefix: str, **topics: Any) -> Live:

@@ -25,7 +25,10 @@ PYTHON = Path(os.environ.get("SPARK_PYTHON") or Path(__file__).parents[2] / ".ve
 OPTIONS = {"spark.master": "local[1]", "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
 MOST = 400  # events in a micro-batch
 
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="Spark is not installed: `make spark` installs it")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not PYTHON.exists(), reason="Spark is not installed: `make spark` installs it"),
+]
 
 
 @pytest.fixture(scope="module")

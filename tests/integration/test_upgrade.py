@@ -13,6 +13,7 @@ import pytest
 from tests.integration.live import values
 from tests.state.make_savepoint import AFTERWARDS, ASKED, SAVED, answered, events, live_job, send
 
+pytestmark = pytest.mark.slow
 SAVEPOINT = Path(__file__).resolve().parents[1] / "state" / "v1" / "savepoint" / "job.zip"
 BACKENDS = ("rocksdb", "heap")
 

@@ -24,6 +24,7 @@ from streamgauge.jobs.settings.kafka import KafkaSettings
 from tests.integration.conftest import free_ports
 from tests.integration.live import PATIENCE
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SOURCES = (
     "jobs",
