@@ -140,9 +140,11 @@ def event_of(paths: Sequence[Path], columns: Columns, event: EventSettings) -> E
     Lines of JSONL name their entity and time as the settings say. In tables, and where options name columns, one field of each row
     holds the entity and one the time.
     """
-    if columns.entity is None and columns.time is None and all(kind_of(path) == "jsonl" for path in paths):
+    kinds = {kind_of(path) for path in paths}
+    if columns.entity is None and columns.time is None and kinds == {"jsonl"}:
         return event.of_text()
-    return event.with_one_name()
+    made = event.with_one_name()
+    return made.model_copy(update={"format": event.of_text().format}) if "jsonl" in kinds else made
 
 
 def _csv(path: Path, columns: Columns, event: EventSettings, report: NotRead) -> Iterator[Rows]:
