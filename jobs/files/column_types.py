@@ -133,7 +133,7 @@ def converted(cells: pa.Array, kind: Kind, words: Words) -> tuple[pa.Array, pa.A
     if kind == "true or false":
         plain = pc.utf8_lower(words.plain(cells))
         return pc.equal(_without(plain, words.are_missing(cells)), "true"), None
-    target, pattern = (pa.int64(), WHOLE) if kind == "whole number" else (pa.float64(), NUMBER)
+    target, pattern = (pa.int64(), DIGITS) if kind == "whole number" else (pa.float64(), NUMBER)
     if words.usual:
         values = _finite(cells) if kind == "number" else _cast(cells, target)
         if values is not None:

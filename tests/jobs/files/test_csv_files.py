@@ -43,6 +43,14 @@ def test_whole_numbers_that_begin_with_zeros_are_text(csv):
     assert any("'zip' is text" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("other", ["", "5", "NA"])
+def test_whole_numbers_of_19_digits_are_read_whatever_stands_beside_them(csv, other):
+    largest = 2**63 - 1
+    events, report = read(csv("sent,x", f"{largest},1", f"{other},2"))
+    assert events[0]["sent"] == largest
+    assert not report
+
+
 def test_a_declared_type_is_taken(csv):
     file = csv("zip,x", "01234,1", "98765,2")
     event = EventSettings(fields={"zip": "number", "x": "text"})
