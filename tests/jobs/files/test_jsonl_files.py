@@ -106,6 +106,19 @@ def test_an_event_without_a_time_is_left_out_if_others_have_one(jsonl):
     assert ("at", "no time", 2, [1, 3]) in told(report)
 
 
+@pytest.mark.parametrize("unit", [1, 0.001], ids=["seconds", "milliseconds"])
+def test_times_may_begin_at_zero(jsonl, unit):
+    rows, report = read(jsonl(*(b'{"pump":"a","at":%g}' % (n * unit) for n in range(5))))
+    assert rows.times.tolist() == [n * unit * 1000 for n in range(5)]
+    assert not report
+
+
+def test_a_line_that_is_no_event_has_the_time_of_the_nearest_event_before_it_or_else_of_the_first(jsonl):
+    event = b'{"pump":"a","at":%d}'
+    rows, _ = read(jsonl(b"{", event % 3, event % 0, b"{", event % 5))
+    assert rows.times.tolist() == [3000, 3000, 0, 0, 5000]
+
+
 def test_events_have_no_times_if_none_has_one(jsonl):
     rows, report = read(jsonl(b'{"pump":"a","x":1}', b'{"pump":"a","x":2}'))
     assert rows.times is None
