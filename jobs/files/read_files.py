@@ -22,6 +22,7 @@ from streamgauge.jobs.files.sources import blocks, kind_of, name_of
 from streamgauge.jobs.files.times import Order, times_of
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.events.entity import text_of
 from streamgauge.udfs.events.numbers import number_of
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.schema import as_float
@@ -389,7 +390,7 @@ def _texts(column: pa.Array) -> list[str]:
     if pa.types.is_string(column.type):
         names: list[str] = pc.fill_null(column, "").to_numpy(zero_copy_only=False).tolist()
         return names
-    return ["" if value is None else str(value) for value in column.to_pylist()]
+    return ["" if value is None else text_of(value) or str(value) for value in column.to_pylist()]
 
 
 def _listed(column: pa.Array) -> list[Any]:
