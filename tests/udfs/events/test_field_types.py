@@ -132,6 +132,16 @@ def test_the_settings_can_keep_such_a_number():
 odd_or_usual = st.sampled_from([-9999.0, 65535.0, np.nan]) | st.floats(0, 50)
 
 
+@pytest.mark.parametrize("zeros", [[0.0, -0.0], [-0.0, 0.0]], ids=str)
+def test_zeros_of_both_signs_give_the_same_range_whatever_the_batches(zeros):
+    whole, parts = NoReadings(), NoReadings()
+    X = np.array([[-9999.0], *([zero] for zero in zeros)])
+    whole.look(X, ["x"], frozenset())
+    for row in X:
+        parts.look(row[None], ["x"], frozenset())
+    assert repr(whole) == repr(parts)
+
+
 @example([65535.0, 65535.0, 65535.0, -9999.0, -9999.0, -9999.0], 0, [34])  # the larger number is found first
 @given(
     st.lists(odd_or_usual, max_size=40),
