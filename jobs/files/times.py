@@ -79,6 +79,9 @@ def times_of(column: pa.Array, order: Order = "day", form: str | None = None) ->
     if pa.types.is_string(kind):
         return milliseconds(column, order, form)
     read = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    if pa.types.is_timestamp(kind) and kind.unit in ("us", "ns"):
+        parts = pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
+        return _rounded(parts if kind.unit == "us" else parts // 1000), read
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         moments = column.cast(pa.timestamp("ms", getattr(kind, "tz", None)), safe=False).cast(pa.int64())
         return pc.fill_null(moments, 0).to_numpy(), read
@@ -150,7 +153,13 @@ def epoch(numbers: Floats) -> tuple[Ints, Flags]:
 
 def _moments(parsed: pd.Series[Any]) -> tuple[Ints, Flags]:
     read = parsed.notna().to_numpy(np.bool_)
-    return np.where(read, parsed.astype("int64").to_numpy() // 1_000_000, 0), read
+    return np.where(read, _rounded(parsed.astype("int64").to_numpy() // 1000), 0), read
+
+
+def _rounded(microseconds: Ints) -> Ints:
+    """Microseconds as milliseconds, as the job rounds them."""
+    milliseconds: Ints = np.rint(microseconds / 1e6 * 1000).astype(np.int64)
+    return milliseconds
 
 
 def _as_they_are(text: pd.Series[Any]) -> pd.Series[Any]:

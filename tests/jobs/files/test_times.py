@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from streamgauge.jobs.files.times import DayOrMonth, milliseconds, times_of
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.events.time import epoch_milliseconds
 
 MOMENT = 1_704_164_645_000  # 2024-01-02 03:04:05
 
@@ -103,6 +105,17 @@ def test_an_order_that_nothing_shows_is_not_guessed(cells, why):
     found.add(pa.array(cells))
     with pytest.raises(InputError, match=rf"'t' holds dates such as .* \({why}|--time-format"):
         found.order(Path("a.csv"), "t")
+
+
+@pytest.mark.parametrize("second", ["05.0014", "05.0015", "05.999999", "05.9999999"])
+@pytest.mark.parametrize("day", ["2024-01-02", "1969-12-31"])
+def test_parts_of_milliseconds_are_rounded_as_by_the_job(day, second):
+    text = f"{day}T03:04:{second}Z"
+    expected = epoch_milliseconds(text)
+    nanoseconds = pa.array([pd.Timestamp(text).value]).cast(pa.timestamp("ns"))
+    columns = [pa.array([text]), pa.array([text.replace("-", "/")]), nanoseconds]
+    columns += [pa.array([datetime.fromisoformat(text)], pa.timestamp("us", "UTC"))]
+    assert [times_of(column)[0].tolist() for column in columns] == [[expected]] * 4
 
 
 def test_a_format_decides_alone():
