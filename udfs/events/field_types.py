@@ -40,7 +40,7 @@ class Texts:
     """
 
     def __init__(self, settings: EventSettings) -> None:
-        self._missing = frozenset(word.casefold() for word in settings.missing)
+        self._missing = frozenset(word.strip().casefold() for word in settings.missing)
         self._numbers: dict[str, float | None] = {}
 
     def is_missing(self, text: str) -> bool:

@@ -41,6 +41,12 @@ def test_the_text_is_a_number_for_rules_and_alerts_too():
     assert events.values == [{"entity": "a", "x": 12.5}]
 
 
+def test_spaces_around_a_declared_word_for_a_missing_value_do_not_matter():
+    seen, changes = columns_of([" ", 1, "gone", " Gone "], missing=(" ", "gone "))
+    assert changes == ["added"]
+    np.testing.assert_array_equal(np.array(seen, np.float64), [np.nan, 1, np.nan, np.nan])
+
+
 @pytest.mark.parametrize("word", ["N/A", "", "-", "null", "NaN", "none", " n/a "])
 def test_a_word_for_a_missing_value_does_not_decide_the_type(word):
     seen, changes = columns_of([word, 1.0, word, 2.0])
