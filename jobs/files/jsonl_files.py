@@ -19,6 +19,7 @@ from streamgauge.models.contract import Flags, Ints
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import DeadLetter, Events, RawBatch
+from streamgauge.udfs.events.time import as_epoch
 from streamgauge.udfs.settings.event import EventSettings
 
 NO_TIME = 1 << 50  # stands for Kafka's timestamp, which a file does not hold; it is later than any time of an event
@@ -73,7 +74,7 @@ class Changes:
             text = msgspec.json.decode(fields[self.time])
             times, read = milliseconds(pa.array([str(text)]), form=self.form)
             if read[0]:
-                fields[self.time] = msgspec.Raw(_encode(int(times[0])))
+                fields[self.time] = msgspec.Raw(_encode(as_epoch(int(times[0]))))
         return _encode(fields), None if label is None else msgspec.json.decode(label)
 
 

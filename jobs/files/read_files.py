@@ -26,6 +26,7 @@ from streamgauge.udfs.events.entity import text_of
 from streamgauge.udfs.events.numbers import number_of
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.schema import as_float
+from streamgauge.udfs.events.time import as_epoch
 from streamgauge.udfs.settings.event import EventSettings
 
 CHUNK = 20_000
@@ -343,7 +344,7 @@ def payloads(rows: Rows, event: EventSettings, times: Ints | None = None) -> lis
     event = event.with_one_name()
     names, cells = [*names, event.entity_fields[0]], [*cells, rows.entities]
     if times is not None and event.time is not None:
-        names, cells = [*names, event.time], [*cells, times.tolist()]
+        names, cells = [*names, event.time], [*cells, list(map(as_epoch, times.tolist()))]
     if not gaps:
         return [_encode(dict(zip(names, row))) for row in zip(*cells)]  # noqa: B905 - speed; all have the same length
     return [

@@ -85,6 +85,11 @@ def _of_text(text: str, zone: tzinfo) -> int:
     return round((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000) + leap
 
 
+def as_epoch(milliseconds: int) -> int | float:
+    """A moment in milliseconds as the number that `epoch_milliseconds` reads as that moment: in seconds if it is near 1970."""
+    return milliseconds if abs(milliseconds) >= LIMITS[0] else milliseconds / 1000
+
+
 def rfc3339(milliseconds: int) -> str:
     """A moment in milliseconds as RFC 3339 text, in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -139,6 +139,11 @@ def test_a_format_of_times_is_read(jsonl):
     assert [entry[1] for entry in told(report)] == ["bad_time"]
 
 
+def test_a_format_of_times_may_give_times_near_1970(jsonl):
+    rows, _ = read(jsonl(b'{"pump":"a","d":"02/01/1971"}'), Columns(time="d", time_format="%d/%m/%Y"))
+    assert rows.times.tolist() == [366 * 86_400_000]
+
+
 def test_fields_with_numbers_are_found_for_training(jsonl):
     rows, _ = read(jsonl(b'{"pump":"a","at":1,"x":{"y":1},"n":"t"}', b'{"pump":"a","at":1,"x":{"y":"?"},"z":true}'))
     found = numbers_of(rows, EVENT)

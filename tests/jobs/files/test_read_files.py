@@ -62,3 +62,17 @@ def test_a_row_of_a_table_is_an_event_whatever_its_columns_are_called(tmp_path, 
     events, dead = Reader(event).read(raw_batch(payloads(rows, event)))
     assert [value["x"] for value in events.values] == [1, 2]
     assert not dead
+
+
+@pytest.mark.parametrize(
+    "time", ["0", "1", "86401", "0.001", "-1.5", "1971-01-01T00:00:00.001Z", "1969-12-31", "2026-11-29"]
+)
+def test_the_record_of_a_row_has_the_time_of_the_row(tmp_path, time):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"ts,x\n{time},1\n")
+    columns = Columns(time="ts")
+    event = event_of([path], columns, EventSettings())
+    [rows] = read_rows(path, columns, event)
+    events, dead = Reader(event).read(raw_batch(payloads(rows, event, rows.times), rows.times))
+    assert not dead
+    assert events.times.tolist() == rows.times.tolist()
