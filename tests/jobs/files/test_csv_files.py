@@ -58,6 +58,23 @@ def test_a_declared_type_is_taken(csv):
     assert values_of(file, "x", event=event) == ["1", "2"]
 
 
+def test_numbers_are_read_in_the_form_that_is_declared_for_their_field_as_by_the_job(csv):
+    form = {"type": "number", "decimal": ",", "thousands": ".", "unit": "EUR"}
+    event = EventSettings.model_validate({"fields": {"amount": form}, "rename": {"sum": "amount"}})
+    file = csv("amount,sum,x", '"1.234,50 EUR",5 EUR,1.5', "NA,7,2.5", "soon,-3,3.5")
+    report = NotRead()
+    found = events_of(file, event=event, report=report)
+    assert [one.get("amount") for one in found] == [1234.5, None, None]
+    assert [one["sum"] for one in found] == [5, 7, -3]
+    assert [one["x"] for one in found] == [1.5, 2.5, 3.5]
+    assert told(report) == [("amount", "no number", 1, [4])]
+
+
+def test_a_form_that_the_file_does_not_have_does_not_hold(csv):
+    event = EventSettings.model_validate({"fields": {"x": {"type": "number", "decimal": ",", "unit": "EUR"}}})
+    assert values_of(csv("x,y", "1.5,1", "2.5,1"), "x", event=event) == [1.5, 2.5]
+
+
 @pytest.mark.parametrize("word", ["", "NA", "N/A", "null", "-", "nan", " n/a ", "NULL"])
 def test_words_for_a_missing_value_leave_a_gap_in_a_column_of_numbers(csv, word):
     events, report = read(csv("x,y", "1,0.5", f"{word},0.5", "3,0.5"))
