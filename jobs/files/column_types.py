@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from streamgauge.udfs.settings.event import MISSING
+from streamgauge.udfs.events.numbers import declared_number
+from streamgauge.udfs.settings.event import MISSING, FieldSettings
 
 MOSTLY = 0.95  # share of the cells that are numbers in a column of numbers
 NUMBER = r"^-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -133,7 +134,7 @@ def converted(cells: pa.Array, kind: Kind, words: Words) -> tuple[pa.Array, pa.A
     if kind == "true or false":
         plain = pc.utf8_lower(words.plain(cells))
         return pc.equal(_without(plain, words.are_missing(cells)), "true"), None
-    target, pattern = (pa.int64(), WHOLE) if kind == "whole number" else (pa.float64(), NUMBER)
+    target, pattern = (pa.int64(), DIGITS) if kind == "whole number" else (pa.float64(), NUMBER)
     if words.usual:
         values = _finite(cells) if kind == "number" else _cast(cells, target)
         if values is not None:
@@ -145,6 +146,16 @@ def converted(cells: pa.Array, kind: Kind, words: Words) -> tuple[pa.Array, pa.A
         infinite = pc.fill_null(pc.is_inf(values), False)
         values, fits = _without(values, infinite), pc.and_not(fits, infinite)
     wrong = pc.invert(pc.or_(fits, missing))
+    return values, wrong if pc.any(wrong).as_py() else None
+
+
+def as_declared(cells: pa.Array, form: FieldSettings, words: Words) -> tuple[pa.Array, pa.Array | None]:
+    """Cells as numbers in the form that is declared for their field, as the job reads them; returns what `converted` returns."""
+    coded = cells.dictionary_encode()  # each text is read once
+    numbers = pa.array([declared_number(text, form) for text in coded.dictionary.to_pylist()], pa.float64())
+    missing = words.are_missing(cells)
+    values = _without(numbers.take(coded.indices), missing)
+    wrong = pc.and_not(pc.is_null(values), missing)
     return values, wrong if pc.any(wrong).as_py() else None
 
 

@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-from streamgauge.jobs.files.column_types import Evidence, Kind, Words, converted
+from streamgauge.jobs.files.column_types import Evidence, Kind, Words, as_declared, converted
 from streamgauge.jobs.files.dialects import dialect_of
 from streamgauge.jobs.files.not_read import MOST_PLACES, NotRead, What
 from streamgauge.jobs.files.sources import opened
 from streamgauge.jobs.files.times import DayOrMonth
 from streamgauge.models.errors import InputError
-from streamgauge.udfs.settings.event import MISSING
+from streamgauge.udfs.settings.event import MISSING, FieldSettings
 
 BLOCK = 2 << 20  # bytes of a chunk, and the longest row
 THOUSANDS = (",", ".", " ", "'", "_")
@@ -43,6 +43,8 @@ class Wanted:
         Words for a missing value.
     thousands : str, optional
         What stands between groups of three digits.
+    forms : dict of str to FieldSettings
+        Columns of which it is declared how their numbers are written.
     """
 
     entity: str | None = None
@@ -51,6 +53,7 @@ class Wanted:
     dropped: tuple[str, ...] = ()
     missing: tuple[str, ...] = MISSING
     thousands: str | None = None
+    forms: dict[str, FieldSettings] = field(default_factory=dict)
 
 
 class CsvFile:
@@ -91,7 +94,7 @@ class CsvFile:
         pyarrow.RecordBatch
             All columns but the dropped ones.
         """
-        kinds, words = self._look(wrong)
+        kinds, words, forms = self._look(wrong)
         begin = 0
         for batch in self._cells([name for name in self.names if name not in self.wanted.dropped]):
             columns = {}
@@ -99,7 +102,8 @@ class CsvFile:
                 if name not in kinds:
                     columns[name] = cells
                     continue
-                columns[name], bad = converted(cells, kinds[name], words)
+                form = forms.get(name)
+                columns[name], bad = as_declared(cells, form, words) if form else converted(cells, kinds[name], words)
                 if bad is not None:
                     self._add(wrong, name, "no number", begin, bad, cells)
             yield begin, pa.RecordBatch.from_pydict(columns)
@@ -121,8 +125,8 @@ class CsvFile:
         rows = [begin + place for place in places[:MOST_PLACES].to_pylist()]
         wrong.add(What(self.path.name, name, reason), rows, len(places), cells[places[0].as_py()].as_py())
 
-    def _look(self, report: NotRead) -> tuple[dict[str, Kind], Words]:
-        """The types of the columns, and how numbers are written, from all rows."""
+    def _look(self, report: NotRead) -> tuple[dict[str, Kind], Words, dict[str, FieldSettings]]:
+        """The types of the columns, how numbers are written, and the declared forms that hold, from all rows."""
         wanted = self.wanted
         as_text = {wanted.entity, wanted.time}
         looked = [name for name in self.names if name not in as_text and name not in wanted.dropped]
@@ -130,11 +134,15 @@ class CsvFile:
             decimal: {name: Evidence(Words(wanted.missing, decimal, wanted.thousands)) for name in looked}
             for decimal in self._decimals()
         }
+        unread = {name: 0 for name in looked if name in wanted.forms}
         times = [] if wanted.time is None else [wanted.time]
         for batch in self._cells([*looked, *times]) if looked or times else ():
             for evidence in found.values():
                 for name in looked:
                     evidence[name].add(batch.column(name))
+            for name in unread:
+                _, bad = as_declared(batch.column(name), wanted.forms[name], Words(wanted.missing))
+                unread[name] += 0 if bad is None else pc.sum(bad).as_py()
             for name in times:
                 self.dates.add(batch.column(name))
         decimal = _decimal(found)
@@ -143,7 +151,13 @@ class CsvFile:
         notes += [note for name, of in found[decimal].items() if (note := _remark(name, of, kinds[name], wanted))]
         for note in notes:
             report.say(f"{self.path.name}: {note}")
-        return kinds, Words(wanted.missing, decimal, wanted.thousands)
+        # A file may be written otherwise than the records of the topic, for which the form is declared.
+        forms = {
+            name: wanted.forms[name]
+            for name, count in unread.items()
+            if count <= found[decimal][name].cells - found[decimal][name].numbers
+        }
+        return kinds, Words(wanted.missing, decimal, wanted.thousands), forms
 
     def _decimals(self) -> tuple[str, ...]:
         """What may stand before decimals, the usual first."""

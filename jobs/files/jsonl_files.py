@@ -19,9 +19,10 @@ from streamgauge.models.contract import Flags, Ints
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import DeadLetter, Events, RawBatch
+from streamgauge.udfs.events.time import as_epoch
 from streamgauge.udfs.settings.event import EventSettings
 
-NO_TIME = 1  # stands for Kafka's timestamp, which a file does not hold: an event with this time has none of its own
+NO_TIME = 1 << 50  # stands for Kafka's timestamp, which a file does not hold; it is later than any time of an event
 ANY_TIME = 1 << 62  # milliseconds
 BOM = b"\xef\xbb\xbf"
 # The values of an object as they are written. A number that is written back unchanged is never altered.
@@ -73,7 +74,7 @@ class Changes:
             text = msgspec.json.decode(fields[self.time])
             times, read = milliseconds(pa.array([str(text)]), form=self.form)
             if read[0]:
-                fields[self.time] = msgspec.Raw(_encode(int(times[0])))
+                fields[self.time] = msgspec.Raw(_encode(as_epoch(int(times[0]))))
         return _encode(fields), None if label is None else msgspec.json.decode(label)
 
 
@@ -156,7 +157,8 @@ class JsonlFile:
         An event without a time is left out if others have one.
         """
         timed = self._has_times(chunk)
-        first, latest = 0, 0
+        first = 0
+        latest: int | None = None
         for numbered in self._chunks(chunk):
             made = [self.changes.made(line) if self.changes else (line, None) for _, line in numbered]
             payloads = [payload for payload, _ in made]
@@ -172,7 +174,7 @@ class JsonlFile:
             if timed:
                 keep[events.rows[events.times == NO_TIME]] = False
                 times = _filled(len(payloads), events, latest)
-                latest = int(times[-1]) if len(times) else latest
+                latest = int(times[-1])
                 if not keep.all():
                     without = [places[row] for row in np.flatnonzero(~keep).tolist()]
                     report.add(What(self.path.name, self.event.time or "", not_read.NO_TIME), without, len(without))
@@ -232,13 +234,14 @@ def lines(path: Path) -> Iterator[bytes]:
     yield rest.removesuffix(b"\r")
 
 
-def _filled(n: int, events: Events, before: int) -> Ints:
+def _filled(n: int, events: Events, before: int | None) -> Ints:
     """The time of each record; one that is no event has the time of a neighbour, because only its place is told."""
-    times = np.zeros(n, np.int64)
-    known = events.times != NO_TIME
-    times[events.rows[known]] = events.times[known]
-    at = np.maximum.accumulate(np.where(times != 0, np.arange(n), -1))
-    return np.where(at >= 0, times[at], before or times.max(where=times != 0, initial=0))
+    times, known = np.zeros(n, np.int64), np.zeros(n, np.bool_)
+    timed = events.times != NO_TIME
+    known[events.rows[timed]] = True
+    times[events.rows[timed]] = events.times[timed]
+    at = np.maximum.accumulate(np.where(known, np.arange(n), -1))
+    return np.where(at >= 0, times[at], times[known.argmax()] if before is None else before)
 
 
 def _kept(part: Lines, keep: Flags) -> Lines:

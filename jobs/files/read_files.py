@@ -22,9 +22,11 @@ from streamgauge.jobs.files.sources import blocks, kind_of, name_of
 from streamgauge.jobs.files.times import Order, times_of
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.events.entity import text_of
 from streamgauge.udfs.events.numbers import number_of
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.schema import as_float
+from streamgauge.udfs.events.time import as_epoch
 from streamgauge.udfs.settings.event import EventSettings
 
 CHUNK = 20_000
@@ -140,18 +142,23 @@ def event_of(paths: Sequence[Path], columns: Columns, event: EventSettings) -> E
     Lines of JSONL name their entity and time as the settings say. In tables, and where options name columns, one field of each row
     holds the entity and one the time.
     """
-    if columns.entity is None and columns.time is None and all(kind_of(path) == "jsonl" for path in paths):
+    kinds = {kind_of(path) for path in paths}
+    if columns.entity is None and columns.time is None and kinds == {"jsonl"}:
         return event.of_text()
-    return event.with_one_name()
+    made = event.with_one_name()
+    return made.model_copy(update={"format": event.of_text().format}) if "jsonl" in kinds else made
 
 
 def _csv(path: Path, columns: Columns, event: EventSettings, report: NotRead) -> Iterator[Rows]:
-    types = {name: field.type for name, field in event.fields.items()}
-    declared: dict[str, str | None] = {
-        name: types.get(event.rename.get(name, name)) for name in (*event.fields, *event.rename)
+    fields = {name: event.fields.get(event.rename.get(name, name)) for name in (*event.fields, *event.rename)}
+    declared = {name: field.type if field else None for name, field in fields.items()}
+    forms = {
+        name: field
+        for name, field in fields.items()
+        if field and field.type == "number" and (field.decimal != "." or field.thousands or field.unit)
     }
     missing = event.missing
-    wanted = Wanted(columns.entity, columns.time, declared, columns.drop, missing, columns.thousands)
+    wanted = Wanted(columns.entity, columns.time, dict(declared), columns.drop, missing, columns.thousands, forms)
     file = CsvFile(path, wanted)
     columns.need(file.names, path)
     _say_unused(file.names, path, columns, event, report)
@@ -340,7 +347,7 @@ def payloads(rows: Rows, event: EventSettings, times: Ints | None = None) -> lis
     event = event.with_one_name()
     names, cells = [*names, event.entity_fields[0]], [*cells, rows.entities]
     if times is not None and event.time is not None:
-        names, cells = [*names, event.time], [*cells, times.tolist()]
+        names, cells = [*names, event.time], [*cells, list(map(as_epoch, times.tolist()))]
     if not gaps:
         return [_encode(dict(zip(names, row))) for row in zip(*cells)]  # noqa: B905 - speed; all have the same length
     return [
@@ -387,7 +394,7 @@ def _texts(column: pa.Array) -> list[str]:
     if pa.types.is_string(column.type):
         names: list[str] = pc.fill_null(column, "").to_numpy(zero_copy_only=False).tolist()
         return names
-    return ["" if value is None else str(value) for value in column.to_pylist()]
+    return ["" if value is None else text_of(value) or str(value) for value in column.to_pylist()]
 
 
 def _listed(column: pa.Array) -> list[Any]:

@@ -20,7 +20,9 @@ from streamgauge.udfs.events.time import FACTORS, LIMITS
 DAYS = r"^(?P<first>\d{1,2})(?P<mark>[/.-])(?P<second>\d{1,2})[/.-](?P<year>\d{4}|\d{2})(?:[T,\s]+(?P<clock>\d.*))?$"
 YEAR_FIRST = r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})"
 MONTH_NAME = r"(?i)(?:^|[^a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
-ZONE_NAME = r"(?i)[a-z]{3,}$"  # such as EST, which stands for several zones
+WITH_ZONE = r"(?i)(?:t\d[\d.,]*|:\d[\d.,]*)(?:\s*[ap]m)?\s*[+-]\d|(?:z|utc|gmt)$"
+WORD = r"(?i)[a-z]$"
+KNOWN_WORD = r"(?i)(?:^|[^a-z])(?:[ap]m?|z|utc|gmt)$"  # others are such as EST, which stands for several zones, or now
 PIVOT = 70  # years below this one, of two digits, are in the years 2000
 Order = Literal["day", "month"]
 
@@ -77,6 +79,9 @@ def times_of(column: pa.Array, order: Order = "day", form: str | None = None) ->
     if pa.types.is_string(kind):
         return milliseconds(column, order, form)
     read = pc.is_valid(column).to_numpy(zero_copy_only=False)
+    if pa.types.is_timestamp(kind) and kind.unit in ("us", "ns"):
+        parts = pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
+        return _rounded(parts if kind.unit == "us" else parts // 1000), read
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         moments = column.cast(pa.timestamp("ms", getattr(kind, "tz", None)), safe=False).cast(pa.int64())
         return pc.fill_null(moments, 0).to_numpy(), read
@@ -118,17 +123,23 @@ def milliseconds(cells: pa.Array, order: Order = "day", form: str | None = None)
             raise InputError(f"--time-format {form!r} is no format of times: {error}") from error
     times, read = np.zeros((2, len(text)), np.int64)
     read = read.astype(np.bool_)
-    numbers = pc.fill_null(pc.match_substring_regex(trimmed, NUMBER), False).to_numpy(zero_copy_only=False)
+    numbers = _match(trimmed, NUMBER)
     times[numbers], read[numbers] = epoch(text[numbers].to_numpy().astype(np.float64))
+    usable = ~numbers & ~(_match(trimmed, WORD) & ~_match(trimmed, KNOWN_WORD))
+    with_zone = _match(trimmed, WITH_ZONE)
     for written in (_as_they_are, _year_first, _day_or_month_first(order), _with_names):
-        rest = np.flatnonzero(~read & ~numbers)
-        if not len(rest):
-            break
-        parsed = pd.to_datetime(
-            written(text[rest]), format="ISO8601" if written is _as_they_are else "mixed", errors="coerce", utc=True
-        )
-        times[rest], read[rest] = _moments(parsed)
+        for alike in (with_zone, ~with_zone):  # pandas reads a time without a zone in the zone of the one before it
+            rest = np.flatnonzero(usable & ~read & alike)
+            if len(rest):
+                known = "ISO8601" if written is _as_they_are else "mixed"
+                parsed = pd.to_datetime(written(text[rest]), format=known, errors="coerce", utc=True)
+                times[rest], read[rest] = _moments(parsed)
     return times, read
+
+
+def _match(cells: pa.Array, pattern: str) -> Flags:
+    matched: Flags = pc.fill_null(pc.match_substring_regex(cells, pattern), False).to_numpy(zero_copy_only=False)
+    return matched
 
 
 def epoch(numbers: Floats) -> tuple[Ints, Flags]:
@@ -142,7 +153,13 @@ def epoch(numbers: Floats) -> tuple[Ints, Flags]:
 
 def _moments(parsed: pd.Series[Any]) -> tuple[Ints, Flags]:
     read = parsed.notna().to_numpy(np.bool_)
-    return np.where(read, parsed.astype("int64").to_numpy() // 1_000_000, 0), read
+    return np.where(read, _rounded(parsed.astype("int64").to_numpy() // 1000), 0), read
+
+
+def _rounded(microseconds: Ints) -> Ints:
+    """Microseconds as milliseconds, as the job rounds them."""
+    milliseconds: Ints = np.rint(microseconds / 1e6 * 1000).astype(np.int64)
+    return milliseconds
 
 
 def _as_they_are(text: pd.Series[Any]) -> pd.Series[Any]:
@@ -151,7 +168,7 @@ def _as_they_are(text: pd.Series[Any]) -> pd.Series[Any]:
 
 def _tidy(text: pd.Series[Any]) -> pd.Series[Any]:
     """The zone UTC as Z, the decimals of seconds after a point."""
-    text = text.str.replace(r"\s*(?i:utc|gmt|z)$", "Z", regex=True)
+    text = text.str.replace(r"\s*(?i:utc|gmt|z)$", " Z", regex=True)
     return text.str.replace(r"(:\d\d),(\d)", r"\1.\2", regex=True)
 
 
@@ -177,4 +194,4 @@ def _century(years: pd.Series[Any]) -> pd.Series[Any]:
 
 def _with_names(text: pd.Series[Any]) -> pd.Series[Any]:
     tidy = _tidy(text)
-    return tidy.where(tidy.str.contains(MONTH_NAME, na=False) & ~tidy.str.contains(ZONE_NAME, na=False), None)
+    return tidy.where(tidy.str.contains(MONTH_NAME, na=False), None)

@@ -40,7 +40,7 @@ class Texts:
     """
 
     def __init__(self, settings: EventSettings) -> None:
-        self._missing = frozenset(word.casefold() for word in settings.missing)
+        self._missing = frozenset(word.strip().casefold() for word in settings.missing)
         self._numbers: dict[str, float | None] = {}
 
     def is_missing(self, text: str) -> bool:
@@ -203,8 +203,10 @@ class NoReadings:
         count = int((~np.isnan(others)).sum())
         if count:
             low, high, known = self.ranges[name]
-            self.ranges[name] = [
-                min(low, float(np.nanmin(others))),
-                max(high, float(np.nanmax(others))),
+            self.ranges[
+                name
+            ] = [  # 0.0 is added because -0.0 equals 0.0, so that batches would decide which of them is kept
+                min(low, float(np.nanmin(others)) + 0.0),
+                max(high, float(np.nanmax(others)) + 0.0),
                 min(known + count, float(KNOWN)),
             ]

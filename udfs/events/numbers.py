@@ -73,6 +73,8 @@ def declared_number(text: str, field: FieldSettings) -> float | None:
         if not 1 <= len(first) <= 3 or any(len(group) != 3 for group in groups):
             return None
         whole = whole.replace(field.thousands, "")
+    if field.decimal != "." and "." in whole:
+        return None
     number = f"{whole}.{fraction}" if sign else whole
     if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", number, re.ASCII):
         return None

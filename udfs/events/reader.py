@@ -182,10 +182,13 @@ class Reader:
         """The fields of documents that are all plain events; None if one must be read by itself."""
         if set(map(type, values)) != {dict}:
             return None
+        form = self._how.format
+        if form not in ("auto", "json"):
+            return None
+        if form == "auto" and may_be_wrapped(set().union(*values)) and any(map(recognise, values)):
+            return None
         if not nested(values):
             return values
-        if self._how.format != "json" and (self._how.format != "auto" or may_be_wrapped(set().union(*values))):
-            return None
         try:
             return [flatten(value, Names(self._size(row, raw))) for row, value in zip(rows, values, strict=True)]
         except UnreadableError:

@@ -118,8 +118,9 @@ class Alignment:
         start = 0
         while start < n:
             for name in [name for name, place in turns.items() if place == start]:
-                del turns[name]
-                self._add_column(name)
+                if turns.pop(name, None) is None:  # the column before it was the last one
+                    continue
+                self._add_column(name, turns)
                 text = f"field {name!r} has held numbers {TURNS_AFTER} times in a row: it is looked at as a number"
                 changes.append(SchemaChange("numeric", name, text, start))
             stop = n if all_known else self._add_new_fields(values, start, turns, changes)
@@ -221,7 +222,7 @@ class Alignment:
         if isinstance(item, str) and self._texts.is_missing(item):
             return
         if self._begins_column(name, item):
-            self._add_column(name)
+            self._add_column(name, turns)
             kind = "number" if not isinstance(item, str) else "number, written as text"
         elif len(schema.other) < self.settings.max_fields:
             kind = "text" if isinstance(item, str) else "list" if isinstance(item, list) else "ignored"
@@ -236,10 +237,13 @@ class Alignment:
         self._known.add(name)
         changes.append(SchemaChange("added", name, f"new field {name!r} ({kind})", place))
 
-    def _add_column(self, name: str) -> None:
+    def _add_column(self, name: str, turns: dict[str, int]) -> None:
         self.schema.numeric.append(name)
         self.schema.absent[name] = 0
         self.schema.turning.pop(name, None)
+        if len(self.schema.numeric) >= self.settings.max_fields:  # no other field becomes a column
+            self.schema.turning.clear()
+            turns.clear()
 
     def _find_turn(self, name: str, values: list[dict[str, Any]], begin: int, turns: dict[str, int]) -> None:
         """Find the event at which a field of other values becomes a column."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -84,6 +85,11 @@ def _of_text(text: str, zone: tzinfo) -> int:
     return round((moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp() * 1000) + leap
 
 
+def as_epoch(milliseconds: int) -> int | float:
+    """A moment in milliseconds as the number that `epoch_milliseconds` reads as that moment: in seconds if it is near 1970."""
+    return milliseconds if abs(milliseconds) >= LIMITS[0] else milliseconds / 1000
+
+
 def rfc3339(milliseconds: int) -> str:
     """A moment in milliseconds as RFC 3339 text, in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -121,10 +127,10 @@ class TimeReader:
         untimed : int or None
             Position of the first event without a time; None if all have one, or if the settings name no field.
         """
-        name, untimed = self._name, None
+        name = self._name
+        untimed: Sequence[int] = ()
         if name is None:
-            times = stamps.copy()
-            given: list[Any] = []
+            times, untimed = stamps.copy(), range(len(values))
         else:
             given = [value.get(name) for value in values]
             read = self._all_at_once(given)
@@ -133,16 +139,17 @@ class TimeReader:
             else:
                 times = read
         known = stamps >= 0
-        for i in np.flatnonzero(~known & (times < 0)).tolist():
-            bad.setdefault(
-                i, ("no_time", "the event has no time, and its record has no timestamp of Kafka (event.time)")
-            )
+        for i in untimed if not known.all() else ():
+            if not known[i]:
+                bad.setdefault(
+                    i, ("no_time", "the event has no time, and its record has no timestamp of Kafka (event.time)")
+                )
         ahead = times - stamps
         for i in np.flatnonzero(known & ((ahead > self._future) | (ahead < -self._past))).tolist():
             days = ahead[i] / DAY
             where = f"{abs(days):.1f} days {'after' if days > 0 else 'before'} Kafka's timestamp"
             bad.setdefault(i, ("time_out_of_range", f"{name!r} is {where} (event.max_past, event.max_future)"))
-        return times, untimed
+        return times, None if name is None or not untimed else untimed[0]
 
     def _all_at_once(self, given: list[Any]) -> Ints | None:
         """Times that are all numbers, or all texts of one form; None if they must be read one by one."""
@@ -153,14 +160,15 @@ class TimeReader:
 
     def _one_by_one(
         self, name: str, given: list[Any], values: list[dict[str, Any]], stamps: Ints, bad: Bad
-    ) -> tuple[Ints, int | None]:
-        times, untimed = stamps.copy(), None
+    ) -> tuple[Ints, list[int]]:
+        times = stamps.copy()
+        untimed: list[int] = []
         for i, value in enumerate(given):
             moment = value
             if value is None and not self._parts.isdisjoint(values[i]):
                 moment = _of_parts(name, values[i])
             if moment is None or moment == "":
-                untimed = i if untimed is None else untimed
+                untimed.append(i)
                 continue
             try:
                 times[i] = epoch_milliseconds(moment, self._zone)

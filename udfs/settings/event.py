@@ -164,7 +164,7 @@ class EventSettings(Section):
 
     def with_one_name(self) -> EventSettings:
         """The same settings for events in plain JSON that are made here: one field names the entity, and one holds the time."""
-        event = self.of_text()
+        event = self.model_copy(update={"format": "json", "registry": None})
         one = len(self.entity_fields) == 1 and self.entity == self.entity_fields[0] != KEY
         changes = {} if one else {"entity": ENTITY}
         changes |= {} if self.time is not None else {"time": TIME}

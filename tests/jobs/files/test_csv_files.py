@@ -43,11 +43,36 @@ def test_whole_numbers_that_begin_with_zeros_are_text(csv):
     assert any("'zip' is text" in note for note in report.notes)
 
 
+@pytest.mark.parametrize("other", ["", "5", "NA"])
+def test_whole_numbers_of_19_digits_are_read_whatever_stands_beside_them(csv, other):
+    largest = 2**63 - 1
+    events, report = read(csv("sent,x", f"{largest},1", f"{other},2"))
+    assert events[0]["sent"] == largest
+    assert not report
+
+
 def test_a_declared_type_is_taken(csv):
     file = csv("zip,x", "01234,1", "98765,2")
     event = EventSettings(fields={"zip": "number", "x": "text"})
     assert values_of(file, "zip", event=event) == [1234, 98765]
     assert values_of(file, "x", event=event) == ["1", "2"]
+
+
+def test_numbers_are_read_in_the_form_that_is_declared_for_their_field_as_by_the_job(csv):
+    form = {"type": "number", "decimal": ",", "thousands": ".", "unit": "EUR"}
+    event = EventSettings.model_validate({"fields": {"amount": form}, "rename": {"sum": "amount"}})
+    file = csv("amount,sum,x", '"1.234,50 EUR",5 EUR,1.5', "NA,7,2.5", "soon,-3,3.5")
+    report = NotRead()
+    found = events_of(file, event=event, report=report)
+    assert [one.get("amount") for one in found] == [1234.5, None, None]
+    assert [one["sum"] for one in found] == [5, 7, -3]
+    assert [one["x"] for one in found] == [1.5, 2.5, 3.5]
+    assert told(report) == [("amount", "no number", 1, [4])]
+
+
+def test_a_form_that_the_file_does_not_have_does_not_hold(csv):
+    event = EventSettings.model_validate({"fields": {"x": {"type": "number", "decimal": ",", "unit": "EUR"}}})
+    assert values_of(csv("x,y", "1.5,1", "2.5,1"), "x", event=event) == [1.5, 2.5]
 
 
 @pytest.mark.parametrize("word", ["", "NA", "N/A", "null", "-", "nan", " n/a ", "NULL"])

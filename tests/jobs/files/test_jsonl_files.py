@@ -106,6 +106,19 @@ def test_an_event_without_a_time_is_left_out_if_others_have_one(jsonl):
     assert ("at", "no time", 2, [1, 3]) in told(report)
 
 
+@pytest.mark.parametrize("unit", [1, 0.001], ids=["seconds", "milliseconds"])
+def test_times_may_begin_at_zero(jsonl, unit):
+    rows, report = read(jsonl(*(b'{"pump":"a","at":%g}' % (n * unit) for n in range(5))))
+    assert rows.times.tolist() == [n * unit * 1000 for n in range(5)]
+    assert not report
+
+
+def test_a_line_that_is_no_event_has_the_time_of_the_nearest_event_before_it_or_else_of_the_first(jsonl):
+    event = b'{"pump":"a","at":%d}'
+    rows, _ = read(jsonl(b"{", event % 3, event % 0, b"{", event % 5))
+    assert rows.times.tolist() == [3000, 3000, 0, 0, 5000]
+
+
 def test_events_have_no_times_if_none_has_one(jsonl):
     rows, report = read(jsonl(b'{"pump":"a","x":1}', b'{"pump":"a","x":2}'))
     assert rows.times is None
@@ -124,6 +137,11 @@ def test_a_format_of_times_is_read(jsonl):
     )
     assert rows.records[0] == b'{"pump":"a","at":1704153600000}'
     assert [entry[1] for entry in told(report)] == ["bad_time"]
+
+
+def test_a_format_of_times_may_give_times_near_1970(jsonl):
+    rows, _ = read(jsonl(b'{"pump":"a","d":"02/01/1971"}'), Columns(time="d", time_format="%d/%m/%Y"))
+    assert rows.times.tolist() == [366 * 86_400_000]
 
 
 def test_fields_with_numbers_are_found_for_training(jsonl):

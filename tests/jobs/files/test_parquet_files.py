@@ -88,7 +88,8 @@ def test_infinite_numbers_are_missing_and_told(tmp_path):
 
 
 def test_numbers_name_entities(tmp_path):
-    for column in (pa.array([7, None]), pa.array([Decimal(7), None], pa.decimal128(38, 0))):
+    decimal = pa.decimal128(38, 0)
+    for column in (pa.array([7, None]), pa.array([7.0, None]), pa.array([Decimal(7), None], decimal)):
         [rows] = read_rows(write(tmp_path, id=column, x=[1.0, 2.0]), Columns(entity="id"))
         assert rows.entities == ["7", ""]
 

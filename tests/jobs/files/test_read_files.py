@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, count_rows, read_rows
+from streamgauge.jobs.files.jsonl_files import raw_batch
+from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, count_rows, event_of, payloads, read_rows
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.events.reader import Reader
+from streamgauge.udfs.settings.event import EventSettings
 
 
 def test_entity_time_and_label_are_not_fields(payments):
@@ -47,3 +50,29 @@ def test_rows_are_counted_for_the_progress_bar_with_and_without_a_last_line_brea
     assert count_rows(payments) == 3
     payments.write_text(payments.read_text() + "\n")
     assert count_rows(payments) == 3
+
+
+@pytest.mark.parametrize("form", ["auto", "debezium"])
+def test_a_row_of_a_table_is_an_event_whatever_its_columns_are_called(tmp_path, form):
+    path = tmp_path / "rows.csv"
+    path.write_text("entity,x,__deleted\na,1,true\na,2,false\n")
+    columns, event = Columns("entity"), EventSettings(format=form)
+    [rows] = read_rows(path, columns, event)
+    event = event_of([path], columns, event)
+    events, dead = Reader(event).read(raw_batch(payloads(rows, event)))
+    assert [value["x"] for value in events.values] == [1, 2]
+    assert not dead
+
+
+@pytest.mark.parametrize(
+    "time", ["0", "1", "86401", "0.001", "-1.5", "1971-01-01T00:00:00.001Z", "1969-12-31", "2026-11-29"]
+)
+def test_the_record_of_a_row_has_the_time_of_the_row(tmp_path, time):
+    path = tmp_path / "rows.csv"
+    path.write_text(f"ts,x\n{time},1\n")
+    columns = Columns(time="ts")
+    event = event_of([path], columns, EventSettings())
+    [rows] = read_rows(path, columns, event)
+    events, dead = Reader(event).read(raw_batch(payloads(rows, event, rows.times), rows.times))
+    assert not dead
+    assert events.times.tolist() == rows.times.tolist()

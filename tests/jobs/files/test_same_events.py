@@ -34,7 +34,7 @@ ROWS = st.lists(
             "entity": st.one_of(st.sampled_from(["007", "7", "1.0"]), WORDS),
             "ts": TIMES,
             "value": st.none() | st.floats(allow_nan=False, allow_infinity=False, width=64),
-            "count": st.integers(-(10**18) + 1, 10**18 - 1),
+            "count": st.none() | st.integers(-(2**63), 2**63 - 1),
             "note": st.none() | WORDS,
         }
     ),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from streamgauge.jobs.files.times import DayOrMonth, milliseconds, times_of
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.events.time import epoch_milliseconds
 
 MOMENT = 1_704_164_645_000  # 2024-01-02 03:04:05
 
@@ -28,6 +30,7 @@ MOMENT = 1_704_164_645_000  # 2024-01-02 03:04:05
         "02/01/2024 03:04:05",
         "2.1.2024 03:04:05",
         "02-01-24 3:04:05 AM",
+        "2.1.2024 3:04:05 AM UTC",
         "1704164645",
         "1704164645000",
         "1704164645000000",
@@ -41,7 +44,15 @@ def test_a_time_is_read_however_it_is_written(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["soon", "", None, "NA", "12:30", "99/99/2024", "Tue, 02 Jan 2024 03:04:05 EST", "1e30"]
+    "text",
+    [
+        *("soon", "", None, "NA", "12:30", "99/99/2024", "1e30", "now", "today", "2 Jan 2024 3:04:05 PM EST"),
+        *(
+            f"{day} 03:04:05 {zone}"
+            for day in ("2024-01-02", "2.1.2024", "2024/01/02")
+            for zone in ("EST", "CET", "PT")
+        ),
+    ],
 )
 def test_what_is_no_time_is_not_read(text):
     assert not milliseconds(pa.array([text], pa.string()))[1][0]
@@ -50,6 +61,18 @@ def test_what_is_no_time_is_not_read(text):
 def test_each_value_is_read_as_it_is_written_even_if_the_others_are_written_otherwise():
     times, read = milliseconds(pa.array(["1704164645000", "2024-01-02 03:04:05", "1704164645"]))
     assert times.tolist() == [MOMENT] * 3
+    assert read.all()
+
+
+@pytest.mark.parametrize("zone", ["+14:00", " -0800", " Z", " UTC"])
+@pytest.mark.parametrize(
+    "form", ["%Y-%m-%dT%H:%M:%S", "%Y/%m/%d %H:%M:%S", "%d.%m.%Y %I:%M:%S %p", "%d %b %Y %H:%M:%S"]
+)
+def test_a_time_without_a_zone_is_in_utc_beside_others_with_one(form, zone):
+    text = datetime.fromtimestamp(MOMENT / 1000, UTC).strftime(form)
+    times, read = milliseconds(pa.array([text, text + zone, text, text + zone, text]))
+    assert times[::2].tolist() == [MOMENT] * 3
+    assert times[1] == times[3] == MOMENT - {"+14:00": 14, " -0800": -8}.get(zone, 0) * 3_600_000
     assert read.all()
 
 
@@ -82,6 +105,17 @@ def test_an_order_that_nothing_shows_is_not_guessed(cells, why):
     found.add(pa.array(cells))
     with pytest.raises(InputError, match=rf"'t' holds dates such as .* \({why}|--time-format"):
         found.order(Path("a.csv"), "t")
+
+
+@pytest.mark.parametrize("second", ["05.0014", "05.0015", "05.999999", "05.9999999"])
+@pytest.mark.parametrize("day", ["2024-01-02", "1969-12-31"])
+def test_parts_of_milliseconds_are_rounded_as_by_the_job(day, second):
+    text = f"{day}T03:04:{second}Z"
+    expected = epoch_milliseconds(text)
+    nanoseconds = pa.array([pd.Timestamp(text).value]).cast(pa.timestamp("ns"))
+    columns = [pa.array([text]), pa.array([text.replace("-", "/")]), nanoseconds]
+    columns += [pa.array([datetime.fromisoformat(text)], pa.timestamp("us", "UTC"))]
+    assert [times_of(column)[0].tolist() for column in columns] == [[expected]] * 4
 
 
 def test_a_format_decides_alone():

@@ -41,6 +41,12 @@ def test_the_text_is_a_number_for_rules_and_alerts_too():
     assert events.values == [{"entity": "a", "x": 12.5}]
 
 
+def test_spaces_around_a_declared_word_for_a_missing_value_do_not_matter():
+    seen, changes = columns_of([" ", 1, "gone", " Gone "], missing=(" ", "gone "))
+    assert changes == ["added"]
+    np.testing.assert_array_equal(np.array(seen, np.float64), [np.nan, 1, np.nan, np.nan])
+
+
 @pytest.mark.parametrize("word", ["N/A", "", "-", "null", "NaN", "none", " n/a "])
 def test_a_word_for_a_missing_value_does_not_decide_the_type(word):
     seen, changes = columns_of([word, 1.0, word, 2.0])
@@ -130,6 +136,16 @@ def test_the_settings_can_keep_such_a_number():
 
 
 odd_or_usual = st.sampled_from([-9999.0, 65535.0, np.nan]) | st.floats(0, 50)
+
+
+@pytest.mark.parametrize("zeros", [[0.0, -0.0], [-0.0, 0.0]], ids=str)
+def test_zeros_of_both_signs_give_the_same_range_whatever_the_batches(zeros):
+    whole, parts = NoReadings(), NoReadings()
+    X = np.array([[-9999.0], *([zero] for zero in zeros)])
+    whole.look(X, ["x"], frozenset())
+    for row in X:
+        parts.look(row[None], ["x"], frozenset())
+    assert repr(whole) == repr(parts)
 
 
 @example([65535.0, 65535.0, 65535.0, -9999.0, -9999.0, -9999.0], 0, [34])  # the larger number is found first

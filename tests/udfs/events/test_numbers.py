@@ -81,6 +81,8 @@ def test_declared_numbers_are_read_as_declared(text, how, number):
         ("12 s", {"unit": "ms"}),
         ("", {}),
         (",", {"decimal": ","}),
+        ("1.234", {"decimal": ","}),
+        ("1 234.5", {"decimal": ",", "thousands": " "}),
         ("1e999", {}),
     ],
 )

@@ -93,6 +93,27 @@ def test_payloads_are_never_read_across_their_ends(payloads):
     assert together.values == alone
 
 
+# documents of wrappers without an object or array in them
+FLAT = [
+    ("auto", {"entity": "a", "x": 1, "__deleted": "true"}),
+    ("auto", {"entity": "a", "x": 1, "__deleted": "false", "__op": "u", "__source_ts_ms": START, "__lsn": 7}),
+    ("auto", {"specversion": "1.0", "type": "t", "source": "s", "id": "1", "data": '{"entity": "a", "x": 1}'}),
+    ("auto", {"schema": None, "payload": None}),
+    ("debezium", {"ts_ms": START}),
+    ("debezium", GOOD),
+    ("otlp", GOOD),
+]
+
+
+@pytest.mark.parametrize(("form", "document"), FLAT)
+def test_a_flat_document_is_unwrapped_alone_as_beside_a_record_that_is_no_json(form, document):
+    reader = Reader(EventSettings(format=form))
+    alone, beside = ([*reader.read(batch([document, *others]))] for others in ([], [b"{"]))
+    assert alone[0].values == beside[0].values
+    assert alone[0].skipped == beside[0].skipped
+    assert [letter.reason for letter in alone[1]] == [letter.reason for letter in beside[1] if letter.row == 0]
+
+
 def test_nested_objects_are_flattened_with_dots():
     events, _ = Reader(SETTINGS).read(batch([{"entity": "a", "http": {"status": 200, "size": {"in": 1}}}]))
     assert events.values == [{"entity": "a", "http.status": 200, "http.size.in": 1}]

@@ -6,8 +6,10 @@ import math
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamgauge.udfs.events.field_types import TURNS_AFTER
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import SchemaChange
 from streamgauge.udfs.events.schema import VANISHED_AFTER, Alignment
@@ -76,6 +78,17 @@ def test_fields_beyond_the_limit_and_ignored_ones_are_left_out():
     assert alignment.schema.numeric == ["a", "b"]
     assert alignment.schema.other == {"c": "ignored"}
     assert X.shape == (1, 2)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+@pytest.mark.parametrize("later", ["on", 1])
+def test_no_field_becomes_a_column_beyond_the_limit_whatever_the_batches(size, later):
+    alignment = Alignment(EventSettings(max_fields=2))
+    values = [{"x": 0.5, "p": "on", "q": "on"}, {"p": 1, "q": later}, *[{"p": 2, "q": 3}] * TURNS_AFTER]
+    for begin in range(0, len(values), size):
+        align(values[begin : begin + size], alignment)
+    assert alignment.schema.numeric == ["x", "p"]
+    assert not alignment.schema.turning
 
 
 def test_a_field_that_comes_back_is_announced_whatever_the_batches():

@@ -84,3 +84,13 @@ def test_any_time_is_read_or_refused_with_its_reason(value):
 def test_what_is_written_is_read_as_the_same_moment(moment):
     assert epoch_milliseconds(rfc3339(moment)) == moment
     assert np.int64(moment) == moment
+
+
+@pytest.mark.parametrize("time", ["1969-12-31T23:59:59Z", -1, -86_400.5])
+def test_a_time_before_1970_is_a_time_also_without_a_timestamp_of_kafka(time):
+    values = [{"entity": "a", "ts": time}, {"entity": "a"}, {"entity": "a", "ts": "x"}]
+    events, dead = Reader(EventSettings()).read(batch(values, stamps=[-1] * 3))
+    assert events.times.tolist() == [epoch_milliseconds(time)]
+    assert [(letter.row, letter.reason) for letter in dead] == [(1, "no_time"), (2, "bad_time")]
+    alone, _ = Reader(EventSettings()).read(batch(values[:1], stamps=[-1]))
+    assert alone.times.tolist() == events.times.tolist()

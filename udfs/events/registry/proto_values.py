@@ -6,7 +6,6 @@ import base64
 import math
 import sys
 from collections.abc import Callable
-from datetime import date
 from functools import partial
 from keyword import iskeyword
 from typing import Any
@@ -187,7 +186,7 @@ def _well_known(name: str) -> Convert | None:
 
 
 def _date(message: Any) -> str:
-    return date(message.year, message.month, message.day).isoformat()
+    return f"{message.year:04}-{message.month:02}-{message.day:02}"  # 0 where a part is not known
 
 
 def _wrapped(message: Any) -> Any:

@@ -219,6 +219,15 @@ def test_files_that_no_registry_has_may_be_imported():
     assert reader.document(b"\x00" + data, 0) == {"d": -12.34, "day": "2026-11-29", "time": time}
 
 
+@pytest.mark.parametrize(
+    ("parts", "shown"), [((2026, 0, 0), "2026-00-00"), ((0, 11, 29), "0000-11-29"), ((2026, 11, 0), "2026-11-00")]
+)
+def test_a_date_may_lack_the_year_the_month_or_the_day(parts, shown):
+    schema = 'syntax = "proto3"; import "google/type/date.proto"; message A { google.type.Date day = 1; }'
+    date = b"".join(number(place, part) for place, part in enumerate(parts, 1) if part)
+    assert ProtobufReader("schema 7", schema, {}).document(b"\x00" + text(1, date), 0) == {"day": shown}
+
+
 @pytest.mark.parametrize("scale", [400, -400])
 def test_a_decimal_with_an_absurd_scale_is_unreadable(scale):
     schema = 'syntax = "proto3"; import "confluent/type/decimal.proto"; message A { confluent.type.Decimal d = 1; }'
