@@ -203,9 +203,8 @@ class NoReadings:
         count = int((~np.isnan(others)).sum())
         if count:
             low, high, known = self.ranges[name]
-            self.ranges[
-                name
-            ] = [  # 0.0 is added because -0.0 equals 0.0, so that batches would decide which of them is kept
+            # 0.0 is added because -0.0 equals 0.0, so that batches would decide which of them is kept.
+            self.ranges[name] = [
                 min(low, float(np.nanmin(others)) + 0.0),
                 max(high, float(np.nanmax(others)) + 0.0),
                 min(known + count, float(KNOWN)),
