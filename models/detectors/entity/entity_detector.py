@@ -119,10 +119,9 @@ class EntityDetector(Detector):
         if self.pooled == "rarest":
             fields = np.maximum((~unknown).sum(axis=1), 1)
             raw_score = np.maximum(raw_score - np.log(fields), 0.0)
-        elif self.pooled == "top" and sizes.shape[1] > TOP:
-            raw_score = np.partition(sizes, -TOP, axis=1)[:, -TOP:].mean(axis=1)
-        elif self.pooled == "top" and sizes.shape[1]:
-            raw_score = sizes.mean(axis=1)
+        elif self.pooled == "top":
+            largest = np.partition(sizes, -TOP, axis=1)[:, -TOP:] if sizes.shape[1] > TOP else sizes
+            raw_score = largest.sum(axis=1) / np.clip((~unknown).sum(axis=1), 1, TOP)
         raw_score[none] = np.nan
         return raw_score
 
