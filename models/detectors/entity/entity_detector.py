@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 from streamgauge.models.contract import Detector, Floats, Ints, checked, share
+from streamgauge.models.detectors.deviation import LARGEST
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -93,7 +94,7 @@ class EntityDetector(Detector):
         infinite = np.isinf(X)
         if infinite.any():  # the largest deviation there is, and never learned
             X = np.where(infinite, np.nan, X)
-        size, deviations, expected = self.raw_scores(state, rows, X, times, learn)
+        size, deviations, expected = self.raw_scores(state, rows, np.clip(X, -LARGEST, LARGEST), times, learn)
         size[infinite] = deviations[infinite] = np.inf
         return self.pool(size), deviations, expected
 
