@@ -177,7 +177,9 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         since = learned + i - (warmup - SETTLE)  # events since the first matrix
         for k in range(fields):
             if since >= 0 and not math.isnan(X[i, k]):
-                limited = residual[k] if since < SETTLE else min(residual[k], 5.0 * scale[k])
+                limited = residual[k]
+                if since >= SETTLE and scale[k] > 0.0:  # 0 where the field came later, or never varied until now
+                    limited = min(residual[k], 5.0 * scale[k])
                 scale[k] += weight * max(1.0 / (1.0 + since), ADAPT) * (limited - scale[k])
         for j in range(width):
             mean[j] += gain * delta[j]

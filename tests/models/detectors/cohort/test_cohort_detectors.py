@@ -97,6 +97,15 @@ def test_fields_that_are_missing_do_not_make_the_others_less_strange(kind):
     assert part > 0.8 * whole
 
 
+@pytest.mark.parametrize("before", [np.nan, 0.0])
+@pytest.mark.parametrize("kind", [VectorAutoregression, ConditionalResidual])
+def test_a_field_that_comes_late_or_varies_late_is_usual_in_time(kind, before):
+    X = np.random.default_rng(0).normal(size=(15_000, 3))
+    X[:400, 2] = before
+    scores = kind().score_learn_many(X)
+    assert np.median(scores[-1000:]) < 0.2
+
+
 def test_what_is_missing_counts_as_the_mean_when_a_tree_was_last_grown():
     X = np.random.default_rng(0).normal(3, 1, size=(1024 + 40, 4))
     forest = OnlineIsolationForest(part=64, renew=64, memory=10**9)
