@@ -1,4 +1,4 @@
-"""Standard deviations that are more than rounding."""
+"""Standard deviations that are more than rounding, and values whose powers are finite."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from numba import njit
 
 ROUNDING = 1e-9  # share of the mean: a smaller standard deviation is rounding
+LARGEST = 1e70  # values are limited to this, so that sums of their fourth powers are finite
 
 
 @njit(cache=True)

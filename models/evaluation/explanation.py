@@ -72,7 +72,9 @@ def counterfactuals(
 
         def fires(ways: Floats, f: int = f, usual: float = usual, actual: float = actual) -> Flags:
             tried = np.repeat(x[None], len(ways), axis=0)
-            tried[:, f] = usual + ways * (actual - usual)
+            tried[:, f] = np.where(
+                ways == 1.0, actual, usual + ways * (actual - usual)
+            )  # not the event itself, rounded
             anomalous: Flags = score(tried) >= threshold
             return anomalous
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from streamgauge.models.contract import Detector, Floats
 from streamgauge.models.errors import NotReadyError, StateError, WidthError
+from streamgauge.models.persistence.codec import unpack
 
 Make = Callable[[], Detector]
 
@@ -251,6 +252,20 @@ def check_infinity_is_scored_as_a_large_value(make: Make) -> None:
     assert (infinite <= 1).all()
     detector.learn_many(np.array([[np.inf, -np.inf, 0.5]] * 3))
     assert np.isfinite(detector.score_many(data(seed=1))).all()
+
+
+def check_a_huge_value_does_not_stay_in_the_state_for_ever(make: Make) -> None:
+    largest = float(np.finfo(np.float64).max)
+    X = data(600)
+    X[0, 0], X[3, 1], X[250:252, 2] = 1e200, -1e200, (largest, -largest)
+    usual, hit = make(), make()
+    usual.learn_many(data(600))
+    scores = hit.score_learn_many(X)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    clean, found = (unpack(one.to_state(), one.name, one.state_version)[1] for one in (usual, hit))
+    for name, array in clean.items():
+        if array.dtype.kind == "f":
+            assert (~np.isfinite(found[name])).sum() <= (~np.isfinite(array)).sum(), name
 
 
 CHECKS = {name: check for name, check in list(globals().items()) if name.startswith("check_")}

@@ -145,7 +145,7 @@ class Entities:
                 time = int(events.times[int(np.argmax(rows == row))])
                 self.points.keep(self.store.names[row], time, self.store.fields[row], rich)
 
-    def seat(self, rows: Ints, seen: Ints, fields: int) -> tuple[Ints, Flags]:
+    def seat(self, rows: Ints, seen: Ints, fields: int) -> tuple[Ints, Flags, Flags]:
         """Find the slots of the events' entities in the rich tier. An entity without one is given a slot while there is room.
 
         Parameters
@@ -161,19 +161,22 @@ class Entities:
             -1 if the entity has none.
         first : bool[n]
             Whether the event is the first of its entity in the slot.
+        joins : bool[n]
+            Whether the entity was given the slot now. One that starts from the beginning has it already.
         """
         places = self.store.head[rows, SLOT]
-        first = seen == 1
+        first, joins = seen == 1, np.zeros(len(rows), np.bool_)
         if self.rich.room(fields) and (places == 0).any():
             _, unseated = np.unique(rows[places == 0], return_index=True)
             unseated = np.flatnonzero(places == 0)[np.sort(unseated)]
             self.store.head[rows[unseated], SLOT] = self.rich.seat(places[unseated], fields)
             places = self.store.head[rows, SLOT]
-            first[unseated] = True
+            joins[unseated] = True
         slots: Ints = places - 1
-        first &= slots >= 0
+        joins &= slots >= 0
+        first = (first | joins) & (slots >= 0)
         self.rich.clear(slots[first])
-        return slots, first
+        return slots, first, joins
 
     @contextmanager
     def undone(self, rows: Ints, slots: Ints) -> Iterator[None]:

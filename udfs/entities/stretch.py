@@ -29,6 +29,8 @@ class Stretch:
         Slot of the entity in the `RichStore`; -1 if it has none.
     first : bool[n]
         Whether the event is the first of its entity in the slot: it was given the slot now, or starts from the beginning.
+    joins : bool[n]
+        Whether the entity joins its peers with the event: it was given the slot now.
     """
 
     events: Events
@@ -40,6 +42,7 @@ class Stretch:
     quarantined: Flags
     slots: Ints
     first: Flags
+    joins: Flags
 
     def __len__(self) -> int:
         return len(self.rows)

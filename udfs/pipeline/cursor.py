@@ -109,7 +109,8 @@ class Cursor:
         if quarantined.any():
             entities.keep_points(events, rows, quarantined)
         slots, first = np.full(len(rows), -1), np.zeros(len(rows), np.bool_)
+        joins = first
         if len(rows) and self._scorer.wants_slots and X.shape[1]:
-            slots, first = entities.seat(rows, seen, X.shape[1])
-        stretch = Stretch(events, X, offsets, partitions, rows, seen, quarantined, slots, first)
+            slots, first, joins = entities.seat(rows, seen, X.shape[1])
+        stretch = Stretch(events, X, offsets, partitions, rows, seen, quarantined, slots, first, joins)
         return stretch, clocks, late_events

@@ -316,7 +316,7 @@ class Stages:
         """
         false, zeros = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.int64)
         seen, slots = self.entities.store.head[rows, SEEN], self.entities.store.head[rows, SLOT] - 1
-        stretch = Stretch(events, X, zeros, zeros, rows, seen, false, slots, false)
+        stretch = Stretch(events, X, zeros, zeros, rows, seen, false, slots, false, false)
         return self._judged(stretch, self.fields, StepClock({}))
 
     def _report_quality(self, quality: QualityTracker, stretch: Stretch, result: BatchResult) -> None:

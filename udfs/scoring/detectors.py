@@ -401,11 +401,11 @@ class Detectors:
         """Add the opinions of the rich detectors, and put what they expect into `expected`."""
         n = len(stretch)
         with_slot = np.flatnonzero(stretch.slots >= 0)
-        first = stretch.first[with_slot]
+        joins = stretch.joins[with_slot]
         inputs = RichInputs(
             kind,
             stretch.slots[with_slot],
-            first,
+            joins,  # slots are empty where they must be: what is left to know is who joins the peers
             stretch.quarantined[with_slot],
             stretch.events.times[with_slot],
             stretch.X[with_slot],
@@ -422,7 +422,7 @@ class Detectors:
                 k = self.names.index(detector.name)
                 deviations, raw_score = opinion.deviations, opinion.raw_score
                 if detector.input_kind == "levels":
-                    deviations = self.peers.among(deviations, first)
+                    deviations = self.peers.among(deviations, joins)
                     raw_score = detector.pool(deviations)
                 opinions.raw_scores[with_slot, k] = raw_score
                 opinions.contributions[k] = _spread(deviations * deviations, with_slot, n)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit, vectorize
 from streamgauge.models.contract import Flags, Floats, Ints
-from streamgauge.models.detectors.deviation import deviation_of
+from streamgauge.models.detectors.deviation import LARGEST, deviation_of
 from streamgauge.udfs.settings.pipeline import FeaturizeSettings
 
 # Numbers kept for each entity and field: number of values, centre, variance, last value, short mean, an earlier value, lowest and
@@ -78,7 +78,7 @@ def featurize(
     _featurize(
         state,
         rows,
-        X,
+        np.clip(X, -LARGEST, LARGEST),
         gain,
         2.0 / (settings.short + 1.0),
         settings.warmup,

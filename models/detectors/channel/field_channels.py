@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 from streamgauge.models.contract import Flags, Floats, Ints, Kind
-from streamgauge.models.detectors.channel.usual_level import LARGEST
+from streamgauge.models.detectors.deviation import LARGEST
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 

@@ -11,7 +11,6 @@ LEVEL_NUMBERS = 3  # float64 numbers of a level
 CLIP = 3.0  # standard deviations that a value counts for at most
 UNSURE = 3.0  # a few values say little of the spread: with n of them, the limit is (1 + UNSURE / n) times as wide
 ROUNDING = 1e-12  # relative to the mean: smaller differences are rounding
-LARGEST = 1e100  # values are limited to this, so that their squares are finite
 
 
 @njit(cache=True)

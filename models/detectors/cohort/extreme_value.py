@@ -10,6 +10,7 @@ from numba import njit
 from streamgauge.models.calibration.calibration import BINS, STEEPEST, rate_learn
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.robust_cohort import ADAPT, COUNT, RobustCohort, moved, standardised
+from streamgauge.models.detectors.deviation import LARGEST
 
 WINSORISED = 3.0  # standard deviations from the mean as which a value is learned at most
 NUMBERS = 8  # of a tail, besides its bins
@@ -101,7 +102,7 @@ def _deviations(X, mean, variance, numbers, warmup, deviations):  # type: ignore
             z = standardised(x, mean[f], variance[f], count)
             deviations[i, f] = abs(z)
             if count < warmup:
-                away = x - mean[f] if abs(x) < math.inf else 0.0
+                away = x - mean[f] if abs(x) <= LARGEST else 0.0
             else:
                 away = moved(x, min(max(z, -WINSORISED), WINSORISED), mean[f], variance[f])
             mean[f] += step * away

@@ -33,7 +33,7 @@ class LinearResiduals(RobustCohort):
         Whether the second half of the columns are the values of the event before.
     pooled : int
         The raw score is the mean of so many of the largest residuals, each divided by three times its usual size. If 0, it is the root
-        of the mean squared residual.
+        of the mean squared residual. Missing values have no residual.
     """
 
     lagged: ClassVar[bool] = False
@@ -165,11 +165,10 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             total += weights[i, k]
         rated = learned + i >= warmup and known > 0
         if rated and pooled == 0:
-            raw_score[i] = math.sqrt(total / fields)
+            raw_score[i] = math.sqrt(total / known)
         elif rated:
             top = np.sort(size) if fields > pooled else size
-            first = max(0, fields - pooled)
-            raw_score[i] = top[first:].sum() / (fields - first)
+            raw_score[i] = top[max(0, fields - pooled) :].sum() / min(known, pooled)
         if not learn or known == 0:
             continue
         weight = weight_of(raw_score[i], numbers, learned + i - warmup, 2.0) if rated else 1.0
@@ -178,7 +177,9 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         since = learned + i - (warmup - SETTLE)  # events since the first matrix
         for k in range(fields):
             if since >= 0 and not math.isnan(X[i, k]):
-                limited = residual[k] if since < SETTLE else min(residual[k], 5.0 * scale[k])
+                limited = residual[k]
+                if since >= SETTLE and scale[k] > 0.0:  # 0 where the field came later, or never varied until now
+                    limited = min(residual[k], 5.0 * scale[k])
                 scale[k] += weight * max(1.0 / (1.0 + since), ADAPT) * (limited - scale[k])
         for j in range(width):
             mean[j] += gain * delta[j]

@@ -135,11 +135,11 @@ def _projected(x, z, columns, along, used, missing):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, inline="always")
-def _explained(x, total, projections, sums, times, weights):  # type: ignore[no-untyped-def]
+def _explained(x, total, asked, sums, times, weights):  # type: ignore[no-untyped-def]
     """For each column: by how much the projections that use it are stranger than the others, at least 0."""
     for j in range(len(x)):
         if times[j] > 0.0 and not math.isnan(x[j]):
-            others = (total - sums[j]) / (projections - times[j]) if times[j] < projections else 0.0
+            others = (total - sums[j]) / (asked - times[j]) if times[j] < asked else 0.0
             weights[j] = max(0.0, sums[j] / times[j] - others)
 
 
@@ -157,7 +157,7 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             known += not math.isnan(X[i, j])
             sums[j] = times[j] = 0.0
         rated = learned + i >= warmup and known > 0
-        total, held, log_held = 0.0, -1.0, 0.0
+        total, asked, held, log_held = 0.0, 0, -1.0, 0.0
         for p in range(projections):
             at = _projected(X[i], z, columns[p], along[p], used[p], known < width)
             bins[p] = -1
@@ -170,13 +170,14 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
                 before = BEFORE[bins[p]] if abs(at) < REACH else SPREAD * math.exp(-abs(at))
                 strange = log_held - math.log(counts[p, bins[p]] + before)
                 total += strange
+                asked += 1
                 for u in range(used[p]):
                     sums[columns[p, u]] += strange
                     times[columns[p, u]] += 1.0
         raw_score[i] = math.nan
         if rated:
-            raw_score[i] = total / projections
-            _explained(X[i], total, projections, sums, times, weights[i])
+            raw_score[i] = total / max(asked, 1)  # projections of missing columns only are left out
+            _explained(X[i], total, asked, sums, times, weights[i])
         if not learn or known == 0:
             continue
         weight = weight_of(raw_score[i], numbers, learned + i - warmup, 0.0) if rated else 1.0

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.robust_cohort import RobustCohort, weight_of
+from streamgauge.models.detectors.deviation import LARGEST
 from streamgauge.models.detectors.fitted.isolation_forest import average_depth
 
 LN2 = math.log(2.0)
@@ -264,7 +265,7 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         weight = weight_of(raw_score[i], numbers, learned + i - part, 2.0) if learned >= part else 1.0
         numbers[0] += 1.0
         for j in range(width):
-            if not math.isnan(X[i, j]) and abs(X[i, j]) < math.inf:
+            if not math.isnan(X[i, j]) and abs(X[i, j]) <= LARGEST:
                 mean[j] += weight * max(1.0 / numbers[0], 1.0 / memory) * (X[i, j] - mean[j])
         held = int(numbers[2])
         place = held

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
-from streamgauge.models.detectors.deviation import deviation_of
+from streamgauge.models.detectors.deviation import LARGEST, deviation_of
 from streamgauge.models.persistence.codec import pack, unpack
 
 CLIP = 20.0  # standard deviations beyond which a value counts no more
@@ -74,13 +74,13 @@ def standardised(x, mean, variance, count):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
-    """Difference of a value from the mean, limited as `z` is; 0 where missing."""
+    """Difference of a value from the mean, limited as `z` is; 0 where missing, and where nothing limits a value beyond `LARGEST`."""
     if math.isnan(x):
         return 0.0
     deviation = deviation_of(variance, mean)
     if deviation > 0.0:
         return z * deviation
-    return x - mean if abs(x) < math.inf else 0.0
+    return x - mean if abs(x) <= LARGEST else 0.0
 
 
 @njit(cache=True)

@@ -109,7 +109,7 @@ def _sums(state, rows, X, allowance, settle, memory, warmup, learn, sums, expect
             if block[1] >= LENGTH:
                 square = (block[0] / block[1]) ** 2
                 block[3] += 1.0
-                if block[3] > 8.0:
+                if block[3] > 8.0 and block[2] > 0.0:  # 0 if nothing varied until now
                     square = min(square, 4.0 * block[2])
                 block[2] += max(1.0 / block[3], 1.0 / RECALLED) * (square - block[2])
                 block[0] = block[1] = 0.0

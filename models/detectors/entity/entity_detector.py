@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, Self
 
 import numpy as np
 from streamgauge.models.contract import Detector, Floats, Ints, checked, share
+from streamgauge.models.detectors.deviation import LARGEST
 from streamgauge.models.errors import NotReadyError
 from streamgauge.models.persistence.codec import pack, unpack
 
@@ -93,7 +94,7 @@ class EntityDetector(Detector):
         infinite = np.isinf(X)
         if infinite.any():  # the largest deviation there is, and never learned
             X = np.where(infinite, np.nan, X)
-        size, deviations, expected = self.raw_scores(state, rows, X, times, learn)
+        size, deviations, expected = self.raw_scores(state, rows, np.clip(X, -LARGEST, LARGEST), times, learn)
         size[infinite] = deviations[infinite] = np.inf
         return self.pool(size), deviations, expected
 
@@ -119,10 +120,9 @@ class EntityDetector(Detector):
         if self.pooled == "rarest":
             fields = np.maximum((~unknown).sum(axis=1), 1)
             raw_score = np.maximum(raw_score - np.log(fields), 0.0)
-        elif self.pooled == "top" and sizes.shape[1] > TOP:
-            raw_score = np.partition(sizes, -TOP, axis=1)[:, -TOP:].mean(axis=1)
-        elif self.pooled == "top" and sizes.shape[1]:
-            raw_score = sizes.mean(axis=1)
+        elif self.pooled == "top":
+            largest = np.partition(sizes, -TOP, axis=1)[:, -TOP:] if sizes.shape[1] > TOP else sizes
+            raw_score = largest.sum(axis=1) / np.clip((~unknown).sum(axis=1), 1, TOP)
         raw_score[none] = np.nan
         return raw_score
 

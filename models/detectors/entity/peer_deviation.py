@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.detectors.deviation import deviation_of
+from streamgauge.models.detectors.deviation import LARGEST, deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 MEAN, COVARIANCE, PEERS, PEERS_MEAN, VARIANCE, ALL, SHORT, SHORT_VARIANCE = range(1, 9)
@@ -66,6 +66,7 @@ class PeerDeviation(EntityDetector):
         """
         deviations, expected = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
         gain = 2.0 / (self.short + 1.0)
+        X = np.clip(X, -LARGEST, LARGEST)
         _leave(state, rows, X, levels, gain, self.memory, self.warmup, learn, bound, deviations, expected)
         return deviations, expected
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.detectors.deviation import deviation_of
+from streamgauge.models.detectors.deviation import LARGEST, deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 HOUR = 3_600_000
@@ -79,7 +79,7 @@ class SeasonalProfile(EntityDetector):
         _seasonal(
             state,
             rows,
-            X,
+            np.clip(X, -LARGEST, LARGEST),
             hours,
             part / HOUR - 0.5,
             self.memory,

@@ -112,6 +112,7 @@ def _drift(state, rows, X, span, memory, warmup, learn, deviations, expected):  
             if cell[INSIDE] >= span:
                 block = cell[BLOCK] / cell[INSIDE]
                 cell[BLOCKS] += 1.0
-                most = math.inf if cell[BLOCKS] <= LEAST_BLOCKS else 4.0 * cell[BETWEEN]
+                known = cell[BLOCKS] > LEAST_BLOCKS and cell[BETWEEN] > 0.0  # 0 if nothing varied until now
+                most = 4.0 * cell[BETWEEN] if known else math.inf
                 cell[BETWEEN] += max(1.0 / cell[BLOCKS], span / memory) * (min(block * block, most) - cell[BETWEEN])
                 cell[BLOCK] = cell[INSIDE] = 0.0

@@ -35,6 +35,12 @@ def test_the_bound_of_a_distance_is_the_threshold_itself(x, threshold):
     assert one.sentence(["a", "b", "c"]).startswith(f"{'abc'[f]} {'<=' if x[f] > 0 else '>='} ")
 
 
+def test_a_value_that_is_strange_because_it_is_exactly_this_one_has_a_bound():
+    x = np.array([0.1])
+    [one] = counterfactuals(lambda X: (X[:, 0] == 0.1).astype(np.float64), x, np.array([1000.0]), 0.5)
+    assert 0.1 < one.bound < 0.2
+
+
 @pytest.mark.parametrize(
     "name", ["isolation_forest", "one_class_svm", "local_outlier_factor", "gaussian_mixture", "autoencoder"]
 )

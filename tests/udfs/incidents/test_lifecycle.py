@@ -65,6 +65,7 @@ def follow(powers, seen=None, violated=None, rows=None, store=None, kinds=None, 
         no,
         np.full(n, -1),
         no,
+        no,
     )
     candidates = Candidates(
         np.asarray(powers, dtype=np.float64) * math.log(10),

@@ -33,7 +33,9 @@ def stretch_of(X, entities=None):
     ints, no = np.arange(n), np.zeros(n, np.bool_)
     entities = ["e"] * n if entities is None else entities
     events = Events(ints, [{}] * n, entities, START + 1000 * ints, np.full(n, WHOLE))
-    return Stretch(events, np.asarray(X, dtype=np.float64), ints, ints * 0, ints * 0, ints + 1, no, np.full(n, -1), no)
+    return Stretch(
+        events, np.asarray(X, dtype=np.float64), ints, ints * 0, ints * 0, ints + 1, no, np.full(n, -1), no, no
+    )
 
 
 def look(X, fields=None, in_force=None, anomalous=True, kind=POINT, entities=None, **given):

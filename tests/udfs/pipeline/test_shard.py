@@ -182,6 +182,15 @@ def test_an_entity_that_sent_nothing_for_too_long_starts_from_the_beginning():
     assert seen == {"far": 1, "in time": 31}
 
 
+def test_an_entity_that_starts_from_the_beginning_again_and_again_is_one_of_the_peers():
+    random, places = np.random.default_rng(0), np.arange(1200)
+    settings = PipelineSettings.model_validate({"entity": {"forget_after": "1h"}})
+    events = [{"entity": f"e{i % 3}", "x": float(random.normal())} for i in places]
+    run = Run(settings).feed(batch(events, stamps=START + 1000 * places + 5 * 3_600_000 * (places // 300)))
+    peers = run.shard.partitions[0].stages.scorer.detectors.peers
+    assert peers.level.entities == peers.strays.entities == 3
+
+
 @given(st.integers(1, 899), st.lists(st.integers(1, 899), max_size=8))
 def test_slots_of_forgotten_entities_are_given_to_others_whatever_the_restarts(stop, where):
     random = np.random.default_rng(0)

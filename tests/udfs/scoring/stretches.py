@@ -44,6 +44,7 @@ def stretch_of(X, every=1000, quarantined=(), slots=None, rows=None, first_times
         np.isin(rows, quarantined),
         rows.copy() if slots is None else np.asarray(slots),
         first,
+        first,
     )
 
 

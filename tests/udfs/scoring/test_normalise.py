@@ -57,6 +57,19 @@ def test_an_outlier_hardly_changes_the_scale():
     assert hit[0, 0, 2] < 1.5 * clean[0, 0, 2]
 
 
+@pytest.mark.parametrize("place", [0, 3, 300])
+@pytest.mark.parametrize("value", [1e200, -1e200, float(np.finfo(np.float64).max)])
+def test_a_huge_value_does_not_stay_for_ever(value, place):
+    x = usual()
+    x[place : place + 2] = value, -value
+    _, state = run(x)
+    assert np.isfinite(state).all()
+    x = usual(20_000, seed=1)
+    x[-1] += 50
+    features, _ = run(x, FeaturizeSettings(half_life=10, warmup=10), state)
+    assert features[-1, 0] > 0.8
+
+
 def test_the_normaliser_follows_a_change_of_scale():
     x = np.concatenate([np.full(50, 3.0), np.random.default_rng(1).normal(3.0, 100.0, 2000)])
     _, state = run(x)

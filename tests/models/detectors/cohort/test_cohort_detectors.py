@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from streamgauge.models.catalog import COHORT
 from streamgauge.models.detectors.cohort.conditional_residual import ConditionalResidual
 from streamgauge.models.detectors.cohort.empirical_tail import EmpiricalTail
+from streamgauge.models.detectors.cohort.histogram_density import HistogramDensity
 from streamgauge.models.detectors.cohort.loda import Loda
 from streamgauge.models.detectors.cohort.mahalanobis import Mahalanobis
 from streamgauge.models.detectors.cohort.online_gaussian_mixture import OnlineGaussianMixture
@@ -76,6 +77,33 @@ def test_the_forest_ranks_as_scikit_learns():
     ours.learn_many(X[:1024])
     theirs = IsolationForest(random_state=0, max_samples=128).fit(X[:1024])
     assert np.corrcoef(ours.score_many(X[1024:]), -theirs.score_samples(X[1024:]))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        Mahalanobis,
+        Loda,
+        HistogramDensity,
+        EmpiricalTail,
+        VectorAutoregression,
+        ConditionalResidual,
+    ],
+)
+def test_fields_that_are_missing_do_not_make_the_others_less_strange(kind):
+    detector = kind()
+    detector.learn_many(np.random.default_rng(0).normal(size=(1500, 4)))
+    whole, part = detector._rated(np.array([[6.0] * 4, [6.0] + [np.nan] * 3]))[0]
+    assert part > 0.8 * whole
+
+
+@pytest.mark.parametrize("before", [np.nan, 0.0])
+@pytest.mark.parametrize("kind", [VectorAutoregression, ConditionalResidual])
+def test_a_field_that_comes_late_or_varies_late_is_usual_in_time(kind, before):
+    X = np.random.default_rng(0).normal(size=(15_000, 3))
+    X[:400, 2] = before
+    scores = kind().score_learn_many(X)
+    assert np.median(scores[-1000:]) < 0.2
 
 
 def test_what_is_missing_counts_as_the_mean_when_a_tree_was_last_grown():

@@ -179,6 +179,15 @@ def test_a_field_that_wanders_by_nature_needs_longer_runs():
     assert abs(told[1000:]).max() < 15
 
 
+@pytest.mark.parametrize("detector", [Cusum(warmup=20), SlowDrift(span=50, memory=5000, warmup=200)])
+def test_a_field_that_wanders_but_stood_still_at_first_is_usual_in_time(detector):
+    x = np.zeros(60_000)
+    for i, step in enumerate(noise(len(x) - 1)):
+        x[i + 1] = 0.98 * x[i] + step
+    moved, stood = (deviations(detector, values)[0][-10_000:] for values in (x, np.concatenate((np.zeros(2000), x))))
+    assert np.mean(np.abs(stood) > 5) < np.mean(np.abs(moved) > 5) + 0.005
+
+
 def test_a_ramp_is_a_drift_before_it_has_moved_by_two_deviations_and_a_spike_is_none():
     x = noise(8000)
     x[3500] += 100

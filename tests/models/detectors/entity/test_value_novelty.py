@@ -115,3 +115,10 @@ def test_the_dictionary_never_holds_more_than_it_may():
     detector.learn_many(np.random.default_rng(4).standard_cauchy((2000, 1)))
     assert detector.ready
     assert len(detector.to_state()) < 8 * detector.numbers_per_feature + 500
+
+
+@pytest.mark.parametrize("fields", [2, 3, 4, 9])
+def test_a_field_alone_counts_as_much_as_with_fields_that_are_missing(fields):
+    missing = [np.nan] * (fields - 1)
+    raw_scores = ValueNovelty().pool(np.array([[9.0, *missing], [*missing, 9.0], [np.nan, *missing]]))
+    np.testing.assert_array_equal(raw_scores, [9.0, 9.0, np.nan])
