@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 LARGEST_BODY = 64 * 1024  # bytes
 STALE = 30.0  # seconds without having read all records, after which the service is not ready
 LOCAL = ("127.0.0.1", "::1", "localhost")
+OTHER_SITES = ("cross-site", "same-site")  # as browsers say; a site may be another service of this machine
 METHODS = ("GET", "HEAD", "POST")
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
@@ -172,6 +173,10 @@ def _guard(app: FastAPI, only_local: bool) -> None:
         if only_local and host.strip("[]") not in LOCAL:
             return _problem(
                 400, f"the host {host!r} is not this machine: without a token, only {', '.join(LOCAL)} work"
+            )
+        if only_local and request.method == "POST" and request.headers.get("sec-fetch-site") in OTHER_SITES:
+            return _problem(
+                403, "this comes from a page of another site: without a token, only pages of this service may send it"
             )
         if request.method == "POST" and (not length.isdigit() or int(length) > LARGEST_BODY):
             return _problem(413, f"a body may have {LARGEST_BODY} bytes, and must say its length")
