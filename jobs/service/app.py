@@ -212,6 +212,10 @@ def _explain(app: FastAPI) -> None:
     async def failed(request: Request, error: InputError | ClusterError | SQLAlchemyError) -> Response:
         return _told(request, *problem_of(error))
 
+    @app.exception_handler(Exception)  # the server writes the error to its log after this answer
+    async def unexpected(request: Request, _: Exception) -> Response:
+        return _told(request, 500, "the service failed; its log says why", HEADERS)
+
 
 def _told(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """What went wrong, as a page where a browser shows one, else as problem details."""
@@ -270,13 +274,19 @@ def _observe(app: FastAPI, parts: Parts, shared: Shared | None, registry: Collec
 
     @app.middleware("http")
     async def measure(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        began = time.perf_counter()
-        response = await go_on(request)
-        route = getattr(request.scope.get("route"), "path", "other")
-        method = request.method if request.method in METHODS else "other"  # clients may send any
-        requests.labels(method, route, response.status_code).inc()
-        seconds.labels(route).observe(time.perf_counter() - began)
-        return response
+        began, status = (
+            time.perf_counter(),
+            500,
+        )  # of what nobody expected, for which the answer is made outside of this
+        try:
+            response = await go_on(request)
+            status = response.status_code
+            return response
+        finally:
+            route = getattr(request.scope.get("route"), "path", "other")
+            method = request.method if request.method in METHODS else "other"  # clients may send any
+            requests.labels(method, route, status).inc()
+            seconds.labels(route).observe(time.perf_counter() - began)
 
     @app.get("/healthz", include_in_schema=False)
     def alive() -> dict[str, str]:
