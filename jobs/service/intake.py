@@ -131,7 +131,9 @@ class Intake:
         """Read from the offsets in the database until something fails or the service stops."""
         kafka = self.settings.kafka
         positions = self._history.positions()
-        with clients.consumer(kafka, "read alerts", max_poll_records=MOST) as consumer:
+        # An offset that the topic does not have is that of an earlier topic of the same name: then all of the new one is read.
+        reading: dict[str, Any] = {"max_poll_records": MOST, "auto_offset_reset": "earliest"}
+        with clients.consumer(kafka, "read alerts", **reading) as consumer:
             seen = consumer.topics()
             counted = [topic for topic in self._counted if topic in seen]
             places = [
