@@ -7,6 +7,7 @@ import contextlib
 import pytest
 from kafka import TopicPartition
 from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.service import intake as intakes
 from streamgauge.jobs.service.intake import Intake
 from streamgauge.jobs.service.queries import Filter, Queries
 
@@ -31,11 +32,11 @@ class Topic:
     def assign(self, _):
         pass
 
-    def beginning_offsets(self, _):
-        return {ALERTS: self.kept[0].offset}
+    def beginning_offsets(self, places):
+        return dict.fromkeys(places, self.kept[0].offset)
 
-    def end_offsets(self, _):
-        return {ALERTS: self.kept[-1].offset + 1}
+    def end_offsets(self, places):
+        return dict.fromkeys(places, self.kept[-1].offset + 1)
 
     def seek(self, _, offset):
         self.at = offset
@@ -87,3 +88,34 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(read, database):
     assert names(database) == ["a1", "a2", "a3", "a4", "a5", "b1", "b2"]
     read(records(change("b1"), change("b2"), change("b3")))
     assert names(database)[-1] == "b3"
+
+
+class Growing(Topic):
+    """A topic that gets a second partition when its first one was read."""
+
+    polls = 0
+
+    def partitions_for_topic(self, topic):
+        return set(range(1 + (Growing.polls > 1))) if topic == "alerts" else set()
+
+    def assign(self, places):
+        if len(places) > 1:
+            self.ended()
+
+    def poll(self, _):
+        Growing.polls += 1
+        assert Growing.polls < 1_000, "the second partition is never read"
+        return {}
+
+
+def test_partitions_that_come_later_are_read_without_a_restart(database, monkeypatch):
+    @contextlib.contextmanager
+    def consumer(*_, **__):
+        yield Growing(records(change("a1")), "earliest", intake._stop.set)
+
+    monkeypatch.setattr(clients, "consumer", consumer)
+    monkeypatch.setattr(intakes, "PLACES", 0.0, raising=False)
+    monkeypatch.setattr(Growing, "polls", 0)
+    intake = Intake(settings(), database)
+    intake._run()
+    assert (intake.status.failures, intake.status.problem) == (0, None)
