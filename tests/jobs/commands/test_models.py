@@ -124,6 +124,7 @@ def test_with_trusted_keys_every_alias_is_signed_or_refused(pumps, run, tmp_path
         (("train", "p", "isolation_forest", "nofile.csv"), "no such file"),
         (("models", "show", "p"), "p has no alias 'live' in models; aliases: none"),
         (("models", "verify", "p"), "there is no model 'p'"),
+        (("models", "gc", "p"), "there is no model 'p' in models; models: none"),
         (("models", "promote", "p", "7"), "there is no p version 7 in models; versions: none"),
     ],
 )
