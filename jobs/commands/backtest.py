@@ -52,7 +52,7 @@ def backtest(
     """Run the job's pipeline on files in row order, without Flink, on all cores; write a page about what it found.
 
     The page shows the promise and what came by age of the entities, the incidents on their series, and what was set aside.
-    `alert` is 1 for rows at or beyond the threshold. A row that is a dead letter, or late, has the score 0.
+    `alert` is 1 for rows at or beyond the threshold. A row that was not judged, is a dead letter, or is late, has no score.
     """
     with clear_errors(), local(files) as copies:
         loaded, taken = load(settings), columns.columns()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from streamgauge.jobs.files.sources import local
 from streamgauge.jobs.kafka.event_topics import one_topic
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies import train as training
+from streamgauge.models.errors import InputError
 from streamgauge.models.training.candidate import Past
 
 
@@ -30,6 +31,21 @@ class Data(LabelledColumns):
     last: Annotated[int | None, typer.Option(min=100, help="From the topic: number of newest events.")] = None
     licence: Annotated[str, typer.Option(help="Licence of the data; stored with the model.")] = "not stated"
 
+    def check(self, files: list[Path] | None) -> None:
+        """Raise InputError if an option would have no effect: some go with files, others with the topic."""
+        if files and (self.offsets or self.last or self.topic):
+            raise InputError("--offsets, --last and --topic read from Kafka: name files, or these")
+        if self.offsets and self.last:
+            raise InputError("--offsets and --last exclude each other")
+        if files:
+            return
+        for name in ("entity_column", "time_column", "time_format", "thousands", "label_column", "drop"):
+            if getattr(self, name):
+                raise InputError(
+                    f"--{name.replace('_', '-')} belongs to files, and none is named: of the topic, the settings say how events are read "
+                    "(event.entity, event.time, event.ignore)"
+                )
+
     def read(self, settings: Settings, files: list[Path] | None, bar: Reading, report: NotRead) -> Past:
         """The events of the files, or of the topic if there are no files."""
         if files:
@@ -39,7 +55,8 @@ class Data(LabelledColumns):
                     copies, columns, event, licence=self.licence, report=report, on_rows=bar.rows
                 )
         ranges = training.parsed_offsets(self.offsets) if self.offsets else None
-        return training.past_of_topic(settings, one_topic(settings.kafka, self.topic), ranges, self.last, bar.rows)
+        past = training.past_of_topic(settings, one_topic(settings.kafka, self.topic), ranges, self.last, bar.rows)
+        return replace(past, licence=self.licence)
 
 
 class Reading:

@@ -75,6 +75,7 @@ def import_network(
     """
     report = NotRead()
     with clear_errors():
+        data.check(files)
         loaded = load(settings)
         store = registry_of(loaded, use.registry, use.sign_key)
         try:

@@ -163,11 +163,7 @@ def verify(
     checked: list[dict[str, Any]] = []
     with clear_errors():
         store = _store(settings, registry)[0]
-        for one in [name] if name else store.names():
-            if name and not store.versions(name):
-                raise InputError(
-                    f"there is no model {name!r} in {store.url}; models: {', '.join(store.names()) or 'none'}"
-                )
+        for one in _names(store, name):
             for version in store.versions(one):
                 wrong = None
                 try:
@@ -194,7 +190,7 @@ def collect_garbage(
     """Delete old versions that no alias needs, and files that belong to no version."""
     with clear_errors():
         store = _store(settings, registry)[0]
-        deleted = [path for one in ([name] if name else store.names()) for path in store.collect_garbage(one, keep)]
+        deleted = [path for one in _names(store, name) for path in store.collect_garbage(one, keep)]
     tell({"deleted": deleted}, as_json, "\n".join(f"deleted {path}" for path in deleted) or "nothing to delete")
 
 
@@ -203,6 +199,14 @@ def _store(
 ) -> tuple[registries.Registry, Settings]:
     loaded = load(settings)
     return registry_of(loaded, registry, sign_key), loaded
+
+
+def _names(store: registries.Registry, name: str | None) -> list[str]:
+    """The model with a name, or all models without one."""
+    there = store.names()
+    if name is not None and not store.versions(name):
+        raise InputError(f"there is no model {name!r} in {store.url}; models: {', '.join(there) or 'none'}")
+    return there if name is None else [name]
 
 
 def promote_to(store: registries.Registry, loaded: Settings, name: str, version: int, alias: str, why: str) -> bool:

@@ -72,8 +72,10 @@ def train(
     """Train a model on files or on Kafka, judge it on validation data, and publish it as the `candidate`; or `--watch`."""
     report = NotRead()
     with clear_errors():
-        if loop.watch and (name or data.last or data.offsets or data.topic):
-            raise InputError("--watch takes what the job asks for: name no model, files or offsets with it")
+        if loop.watch and (name or data != Data() or publication.set_ or publication.promote):
+            raise InputError(
+                "--watch takes what the job asks for: name no model, no data, and no --set or --promote with it"
+            )
         if loop.once and not loop.watch:
             raise InputError("--once goes with --watch")
         if loop.metrics_port is not None and not loop.watch:
@@ -85,10 +87,7 @@ def train(
             return
         if name is None or detector is None:
             raise InputError("name the model and the detector: `streamgauge train pumps autoencoder`, or use --watch")
-        if files and (data.offsets or data.last or data.topic):
-            raise InputError("--offsets, --last and --topic read from Kafka: name files, or these")
-        if data.offsets and data.last:
-            raise InputError("--offsets and --last exclude each other")
+        data.check(files)
         loaded = load(settings)
         store = training.registry_of(loaded, publication.registry, publication.sign_key)
         with reading() as bar:

@@ -34,11 +34,21 @@ def read_range(consumer: KafkaConsumer, place: TopicPartition, begin: int, end: 
     ------
     list of kafka.consumer.fetcher.ConsumerRecord
         Empty if no record came for a second.
+
+    Raises
+    ------
+    ClusterError
+        No record comes for long.
     """
     consumer.assign([place])
     consumer.seek(place, begin)
+    silent = 0
     while consumer.position(place) < end:
-        yield [record for part in consumer.poll(1000).values() for record in part if record.offset < end]
+        records = [record for part in consumer.poll(1000).values() for record in part if record.offset < end]
+        silent = 0 if records else silent + 1
+        if silent > SILENT:  # a consumer does not say that its broker went away
+            raise ClusterError(f"partition {place.partition} of {place.topic!r} gave nothing for {SILENT} s: is it up?")
+        yield records
 
 
 def raw_batch(records: Sequence[Any]) -> RawBatch:
@@ -174,14 +184,6 @@ def _size(ranges: Ranges) -> int:
 
 
 def _read(consumer: KafkaConsumer, ranges: Ranges) -> Iterator[list[Any]]:
-    """Records of several partitions, one partition after the other. Raises ClusterError if none comes for long."""
+    """Records of several partitions, one partition after the other; see `read_range`."""
     for place, (begin, end) in ranges.items():
-        silent = 0
-        for records in read_range(consumer, place, begin, end):
-            silent = 0 if records else silent + 1
-            if silent > SILENT:
-                raise ClusterError(
-                    f"partition {place.partition} of {place.topic!r} gave nothing for {SILENT} s: is it up?"
-                )
-            if records:
-                yield records
+        yield from read_range(consumer, place, begin, end)

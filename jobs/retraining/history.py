@@ -11,8 +11,10 @@ from kafka import TopicPartition
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.feedback import confirmed
 from streamgauge.jobs.kafka.follow import not_learned
+from streamgauge.jobs.kafka.read_range import read_range
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.train import past_of_topic
+from streamgauge.models.errors import InputError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.training.candidate import Past
 from streamgauge.models.training.contamination import Examined, examine
@@ -27,6 +29,13 @@ def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
     settings : Settings
     request : dict
         Data of the request to retrain.
+
+    Raises
+    ------
+    InputError
+        The events since the drift began are no longer on the topic.
+    ClusterError
+        The broker does not answer.
     """
     gates = settings.retrain
     deadline = time.monotonic() + gates.wait / 1000
@@ -50,12 +59,14 @@ def _ranges(settings: Settings, request: dict[str, Any]) -> dict[int, tuple[int,
     with clients.consumer(settings.kafka, f"read {topic!r}") as consumer:
         places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
         asking = TopicPartition(topic, max(int(partition), 0))  # the partition whose data have drifted
-        consumer.assign([asking])
-        consumer.seek(asking, max(first, consumer.beginning_offsets([asking])[asking]))
-        found: list[Any] = []
-        while not found:
-            found = [r for batch in consumer.poll(1000, max_records=1).values() for r in batch]
-        since = consumer.offsets_for_times(dict.fromkeys(places, found[0].timestamp))
+        begin, end = (of([asking])[asking] for of in (consumer.beginning_offsets, consumer.end_offsets))
+        found = next((r for part in read_range(consumer, asking, max(first, begin), end) for r in part), None)
+        if found is None:
+            raise InputError(
+                f"partition {asking.partition} of {topic!r} has no record since the drift began at offset {first}: "
+                "the topic's retention is too short, or it was made anew"
+            )
+        since = consumer.offsets_for_times(dict.fromkeys(places, found.timestamp))
         ends = consumer.end_offsets(places)
     begins = {p: ends[p] if since[p] is None else since[p].offset for p in places}
     begins[asking] = max(begins[asking], first)

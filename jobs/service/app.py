@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 LARGEST_BODY = 64 * 1024  # bytes
 STALE = 30.0  # seconds without having read all records, after which the service is not ready
 LOCAL = ("127.0.0.1", "::1", "localhost")
+OTHER_SITES = ("cross-site", "same-site")  # as browsers say; a site may be another service of this machine
 METHODS = ("GET", "HEAD", "POST")
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'none'",
@@ -173,6 +174,10 @@ def _guard(app: FastAPI, only_local: bool) -> None:
             return _problem(
                 400, f"the host {host!r} is not this machine: without a token, only {', '.join(LOCAL)} work"
             )
+        if only_local and request.method == "POST" and request.headers.get("sec-fetch-site") in OTHER_SITES:
+            return _problem(
+                403, "this comes from a page of another site: without a token, only pages of this service may send it"
+            )
         if request.method == "POST" and (not length.isdigit() or int(length) > LARGEST_BODY):
             return _problem(413, f"a body may have {LARGEST_BODY} bytes, and must say its length")
         response = await go_on(request)
@@ -206,6 +211,10 @@ def _explain(app: FastAPI) -> None:
     @app.exception_handler(SQLAlchemyError)
     async def failed(request: Request, error: InputError | ClusterError | SQLAlchemyError) -> Response:
         return _told(request, *problem_of(error))
+
+    @app.exception_handler(Exception)  # the server writes the error to its log after this answer
+    async def unexpected(request: Request, _: Exception) -> Response:
+        return _told(request, 500, "the service failed; its log says why", HEADERS)
 
 
 def _told(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
@@ -265,13 +274,19 @@ def _observe(app: FastAPI, parts: Parts, shared: Shared | None, registry: Collec
 
     @app.middleware("http")
     async def measure(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        began = time.perf_counter()
-        response = await go_on(request)
-        route = getattr(request.scope.get("route"), "path", "other")
-        method = request.method if request.method in METHODS else "other"  # clients may send any
-        requests.labels(method, route, response.status_code).inc()
-        seconds.labels(route).observe(time.perf_counter() - began)
-        return response
+        began, status = (
+            time.perf_counter(),
+            500,
+        )  # of what nobody expected, for which the answer is made outside of this
+        try:
+            response = await go_on(request)
+            status = response.status_code
+            return response
+        finally:
+            route = getattr(request.scope.get("route"), "path", "other")
+            method = request.method if request.method in METHODS else "other"  # clients may send any
+            requests.labels(method, route, status).inc()
+            seconds.labels(route).observe(time.perf_counter() - began)
 
     @app.get("/healthz", include_in_schema=False)
     def alive() -> dict[str, str]:

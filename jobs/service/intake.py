@@ -25,6 +25,7 @@ POLL = 200  # milliseconds
 MOST = 2_000  # records that are written in one transaction
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0  # seconds after a failure; each wait is twice the one before
 EVERY = 1.0  # seconds between two looks for the ends of the topics, while records come
+PLACES = 60.0  # seconds between two looks for topics and partitions that are new
 HOUR = 3_600.0
 TOO_LARGE = "54"  # class of PostgreSQL's error codes for values beyond its limits
 _log = structlog.get_logger()
@@ -112,6 +113,7 @@ class Intake:
             before = self.status.records
             try:
                 self._read()
+                continue  # the topics have other partitions now, or the service stops
             except OvertakenError:
                 wait = FIRST_WAIT  # another service has written: go on from its offsets
                 continue
@@ -128,22 +130,18 @@ class Intake:
             self._stop.wait(wait)
 
     def _read(self) -> None:
-        """Read from the offsets in the database until something fails or the service stops."""
+        """Read from the offsets in the database until something fails, the topics have other partitions, or the service stops."""
         kafka = self.settings.kafka
         positions = self._history.positions()
-        with clients.consumer(kafka, "read alerts", max_poll_records=MOST) as consumer:
-            seen = consumer.topics()
-            counted = [topic for topic in self._counted if topic in seen]
-            places = [
-                TopicPartition(topic, number)
-                for topic in (*self._topics, *counted)
-                for number in sorted(consumer.partitions_for_topic(topic) or ())
-            ]
+        # An offset that the topic does not have is that of an earlier topic of the same name: then all of the new one is read.
+        reading: dict[str, Any] = {"max_poll_records": MOST, "auto_offset_reset": "earliest"}
+        with clients.consumer(kafka, "read alerts", **reading) as consumer:
+            places, began = self._places(consumer), time.monotonic()
             if not any(place.topic == kafka.topics.alerts for place in places):
                 raise ClusterError(
                     f"there is no topic {kafka.topics.alerts!r} at {kafka.bootstrap}: `streamgauge submit` makes it"
                 )
-            self.status.absent = tuple(set(self._counted) - set(counted))
+            self.status.absent = tuple(set(self._counted) - {place.topic for place in places})
             consumer.assign(places)
             begins = consumer.beginning_offsets(places)
             for place in places:
@@ -162,6 +160,20 @@ class Intake:
                 self._note(consumer, consumer.end_offsets(places) if looks else {})
                 self._looked = now if looks else self._looked
                 self._sweep()
+                if now - began >= PLACES:
+                    if self._places(consumer) != places:
+                        return
+                    began = now
+
+    def _places(self, consumer: Any) -> list[TopicPartition]:
+        """The partitions of all topics that are there."""
+        seen = consumer.topics()
+        counted = [topic for topic in self._counted if topic in seen]
+        return [
+            TopicPartition(topic, number)
+            for topic in (*self._topics, *counted)
+            for number in sorted(consumer.partitions_for_topic(topic) or ())
+        ]
 
     def write(self, records: Sequence[Record], positions: dict[Place, int]) -> None:
         """Write records as one span; `positions` are those of the database, and are changed."""

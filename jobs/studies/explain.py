@@ -131,7 +131,7 @@ def explain(
     if "aggregate" in alert["data"]:
         _what_if_windows(found, shard, before)
     else:
-        _what_if(found, before, records[source["offset"] - begin], settings)
+        _what_if(found, before, records[-1], settings)
     return found
 
 

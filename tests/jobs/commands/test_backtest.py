@@ -30,6 +30,19 @@ def test_one_row_of_scores_is_written_for_each_row_read(table, tmp_path):
     assert "Incidents on their series" in page.read_text()
 
 
+def test_the_help_says_which_rows_have_no_score(tmp_path):
+    scores, page = tmp_path / "scores.csv", tmp_path / "page.html"
+    rows = [f"2024-01-01 00:{i:02},p,{i % 7}" for i in range(40)]
+    (tmp_path / "pumps.csv").write_text("\n".join(["t,pump,x", *rows, "2020-01-01 00:00,p,1"]))
+    command = ["backtest", str(tmp_path / "pumps.csv"), "--entity-column", "pump", "--time-column", "t"]
+    done = CliRunner().invoke(app, [*command, "--scores", str(scores), "--page", str(page)])
+    assert done.exit_code == 0, done.output
+    *_, late = csv.DictReader(scores.read_text().splitlines())
+    assert (late["row"], late["score"], late["alert"]) == ("40", "", "0")
+    told = CliRunner().invoke(app, ["backtest", "--help"], env={"COLUMNS": "200"}).output
+    assert "A row that was not judged, is a dead letter, or is late, has no score." in " ".join(told.split())
+
+
 def test_it_ends_with_a_page_in_the_working_directory(table, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["backtest", table.name, "--entity-column", "card"])

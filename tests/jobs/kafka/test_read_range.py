@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
-from streamgauge.jobs.kafka.read_range import in_time_order
+import pytest
+from kafka import TopicPartition
+from streamgauge.jobs.kafka.read_range import in_time_order, read_range
+from streamgauge.models.errors import ClusterError
 from streamgauge.udfs.events.records import RawBatch
 
 
@@ -23,3 +28,22 @@ def test_records_are_in_the_order_of_their_times_and_in_a_partition_of_their_off
 
 def test_no_records_are_a_stream_too():
     assert len(in_time_order([])) == 0
+
+
+class Silent:
+    """A consumer whose broker went away after it was made: no error comes, and no record."""
+
+    assign = seek = lambda *_: None
+    polls = itertools.count()
+
+    def position(self, _):
+        return 3
+
+    def poll(self, _):
+        assert next(self.polls) < 1_000, "it is asked for ever"
+        return {}
+
+
+def test_reading_fails_when_no_record_comes_for_long():
+    with pytest.raises(ClusterError, match="partition 2 of 'events' gave nothing for 30 s: is it up"):
+        list(read_range(Silent(), TopicPartition("events", 2), 3, 9))

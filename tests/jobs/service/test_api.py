@@ -198,6 +198,17 @@ def test_health_metrics_and_readiness(client):
         assert f"streamgauge_service_{name}_total 0.0" in text
 
 
+def test_a_failure_that_nobody_expected_is_counted_and_told_without_its_text(client):
+    failing = TestClient(client.app, base_url=HERE, raise_server_exceptions=False)
+    client.app.state.parts.queries.models = lambda _: {}["sec-ret"]
+    answer = failing.get("/v1/models")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert answer.json()["detail"] == "the service failed; its log says why"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    counted = 'streamgauge_service_requests_total{method="GET",route="/v1/models",status="500"} 1.0'
+    assert counted in client.get("/metrics").text
+
+
 def test_a_service_tells_a_known_target_of_changes_also_while_kafka_is_away(tmp_path):
     database, receiver = connect(None, tmp_path), Receiver()
     migrate(database)

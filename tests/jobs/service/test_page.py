@@ -109,6 +109,14 @@ def test_a_form_without_the_word_of_its_session_is_refused(page):
     assert page.post("/incidents/a1/feedback", data=own | {"verdict": "ignore", "until": "soon"}).status_code == 422
 
 
+@pytest.mark.parametrize(("site", "status"), [("same-origin", 404), ("same-site", 403), ("cross-site", 403)])
+def test_without_a_token_a_form_of_another_site_is_refused(page, site, status):
+    form = {"verdict": "false", "csrf": Caller("local", frozenset()).csrf}  # any site can know this word
+    answer = page.post("/incidents/none/feedback", data=form, headers={"Sec-Fetch-Site": site})
+    assert answer.status_code == status
+    assert page.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200  # a link may lead here
+
+
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [("/nothing", 404, "nothing at /nothing"), ("/?page=0", 422, "page"), ("/%3Cb%3E", 404, "&lt;b&gt;")],

@@ -67,6 +67,12 @@ def test_each_token_each_session_and_each_address_is_counted_by_itself(database)
     assert fresh.get("/v1/incidents", headers=bearer(first)).status_code == 200
 
 
+def test_events_to_score_are_counted_like_other_requests(database):
+    client = service(database, requests="2 per day")
+    assert [client.post("/v1/score", json={"events": [{}]}).status_code for _ in range(3)] == [501, 501, 429]
+    assert client.get("/v1/incidents").status_code == 429
+
+
 def test_feedback_has_a_limit_of_its_own(database):
     client = service(database, feedback="2 per day")
     sent = [client.post("/v1/incidents/none/feedback", json={"verdict": "true"}).status_code for _ in range(3)]

@@ -1,0 +1,121 @@
+"""From which offsets the topics are read. A topic is in memory here; with a real Kafka, `tests/integration/test_service.py` reads."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from kafka import TopicPartition
+from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.service import intake as intakes
+from streamgauge.jobs.service.intake import Intake
+from streamgauge.jobs.service.queries import Filter, Queries
+
+from tests.jobs.service.made import change, records
+from tests.jobs.service.test_api import settings
+
+ALERTS = TopicPartition("alerts", 0)
+
+
+class Topic:
+    """A consumer of a topic of alerts. It ends the intake when all records were read."""
+
+    def __init__(self, kept, reset, ended):
+        self.kept, self.reset, self.ended, self.at = kept, reset, ended, 0
+
+    def topics(self):
+        return {"alerts"}
+
+    def partitions_for_topic(self, topic):
+        return {0} if topic == "alerts" else set()
+
+    def assign(self, _):
+        pass
+
+    def beginning_offsets(self, places):
+        return dict.fromkeys(places, self.kept[0].offset)
+
+    def end_offsets(self, places):
+        return dict.fromkeys(places, self.kept[-1].offset + 1)
+
+    def seek(self, _, offset):
+        self.at = offset
+
+    def position(self, _):
+        return self.at
+
+    def poll(self, _):
+        begin, end = self.kept[0].offset, self.kept[-1].offset + 1
+        if not begin <= self.at <= end:  # as Kafka's clients do it
+            self.at = begin if self.reset == "earliest" else end
+        new = [record for record in self.kept if record.offset >= self.at]
+        self.at = end
+        if not new:
+            self.ended()
+        return {ALERTS: new} if new else {}
+
+
+@pytest.fixture
+def read(database, monkeypatch):
+    """Let an intake read records of the topic of alerts to their end."""
+
+    def run(kept):
+        @contextlib.contextmanager
+        def consumer(_, __, auto_offset_reset="latest", **___):
+            yield Topic(kept, auto_offset_reset, intake._stop.set)
+
+        monkeypatch.setattr(clients, "consumer", consumer)
+        intake = Intake(settings(), database)
+        intake._read()
+
+    return run
+
+
+def names(database):
+    return [row["alert_id"] for row in reversed(Queries(database).incidents(Filter(), 10)[0])]
+
+
+def test_reading_goes_on_where_it_ended_and_after_what_retention_removed(read, database):
+    read(records(change("a1"), change("a2")))
+    read(records(change("a2"), change("a3"), begin=1))
+    read(records(change("a5"), begin=9))
+    assert names(database) == ["a1", "a2", "a3", "a5"]
+
+
+def test_a_topic_that_was_made_anew_is_read_from_its_beginning(read, database):
+    read(records(*(change(f"a{n}") for n in range(1, 6))))
+    read(records(change("b1"), change("b2")))
+    assert names(database) == ["a1", "a2", "a3", "a4", "a5", "b1", "b2"]
+    read(records(change("b1"), change("b2"), change("b3")))
+    assert names(database)[-1] == "b3"
+
+
+class Growing(Topic):
+    """A topic that gets a second partition when its first one was read."""
+
+    polls = 0
+
+    def partitions_for_topic(self, topic):
+        return set(range(1 + (Growing.polls > 1))) if topic == "alerts" else set()
+
+    def assign(self, places):
+        if len(places) > 1:
+            self.ended()
+
+    def poll(self, _):
+        Growing.polls += 1
+        assert Growing.polls < 1_000, "the second partition is never read"
+        return {}
+
+
+def test_partitions_that_come_later_are_read_without_a_restart(database, monkeypatch):
+    @contextlib.contextmanager
+    def consumer(*_, **__):
+        yield Growing(records(change("a1")), "earliest", intake._stop.set)
+
+    monkeypatch.setattr(clients, "consumer", consumer)
+    monkeypatch.setattr(intakes, "PLACES", 0.0, raising=False)
+    monkeypatch.setattr(Growing, "polls", 0)
+    intake = Intake(settings(), database)
+    intake._run()
+    assert (intake.status.failures, intake.status.problem) == (0, None)
