@@ -24,6 +24,8 @@ from streamgauge.models.detectors.channel.usual_level import (
     MEAN,
     SPREAD,
     distance,
+    note_start,
+    odd_start,
 )
 
 LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
@@ -47,6 +49,7 @@ COHORT_WIDTH = COHORT_TAILS + STATISTICS * (1 + TAIL_NUMBERS)
 # share.
 RHYTHM = 4 * 86_400_000.0  # milliseconds
 AT_FIRST = 0.3
+BEGINNING = 12.0  # values after which an entity begins anew if one of the first three was odd
 YOUNG = 50.0  # values of an entity up to which the cohort's prior counts, and learns from it
 SETTLING = 300.0  # values of an entity up to which the cohort's tails count and learn
 ENOUGH_ENTITIES, ENOUGH_VALUES = 8.0, 30.0  # from which on the cohort's prior is used
@@ -66,6 +69,9 @@ class Levels(FieldChannels):
     Each statistic is compared with its own mean by Student's t, whose tail is then corrected by what was learned of the real tail. A value
     moves mean and variance by at most three standard deviations: a fault that comes again is found again, and a level that stays is
     learned in time. A change that comes again and again, like the tooth of a saw, is not rarer than such changes are.
+
+    The first values cannot be limited. So an entity begins anew after twelve values if one of the first three makes nearly all of their
+    variance.
 
     A young entity is compared with the other entities: its mean and variance are shrunk to theirs, and the tail is that of young
     entities. Without other entities, three values are needed.
@@ -207,7 +213,8 @@ def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expecte
             count = cell[COUNT]
             if count == 0.0:
                 cell[LAST_VALUES : LAST_VALUES + LAST_NUMBERS] = x
-                cell[SINCE] = times[i]
+                if cell[SINCE] == 0.0:  # an entity that begins anew is not younger
+                    cell[SINCE] = times[i]
             shown = share_shown(times[i] - cell[SINCE])
             last = cell[LAST_VALUES : LAST_VALUES + LAST_NUMBERS]
             statistics[LEVEL] = x
@@ -251,4 +258,12 @@ def _learn(cell, cohort, count, gain, statistics):  # type: ignore[no-untyped-de
     if count < YOUNG:
         _learn_cohort(cohort, cell[LEVELS : LEVELS + LEVEL_NUMBERS], count, statistics)
     learn_levels(cell[LEVELS:TAILS], statistics, LEVEL, count, gain)
+    level = cell[LEVELS : LEVELS + LEVEL_NUMBERS]
+    if count <= 2.0:
+        note_start(level, count, statistics[LEVEL])
     cell[COUNT] = count + 1.0
+    if count + 1.0 == BEGINNING and odd_start(level, BEGINNING):
+        since = cell[SINCE]
+        cell[:] = 0.0  # the entity begins anew, as if these values had not come
+        cell[SINCE] = since
+        cohort[ENTITIES] -= 1.0  # it will be counted again

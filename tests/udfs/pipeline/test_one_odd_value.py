@@ -69,6 +69,19 @@ def test_a_fault_fifty_events_after_an_odd_value_is_found_and_nothing_else_is_to
         assert all(score is not None and 0 <= score <= 1 for score in scores[50:]), odd
 
 
+@pytest.mark.parametrize("fields", [1, 4])
+@pytest.mark.parametrize("process", ["normal", "counts", "autoregressive"])
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_an_odd_value_among_the_first_of_an_entity_blinds_nothing(place, process, fields):
+    x, deviation = usual(process, 1)
+    others = {f"f{i}": usual("normal", 10 + i)[0] for i in range(1, fields)}
+    x[FAULT] += 50 * deviation
+    for odd in ODD:
+        y = x.copy()
+        y[place] = odd
+        assert told(of_one({"f0": y} | others))[0] == {FAULT}, odd
+
+
 @pytest.mark.parametrize("odd", ODD)
 def test_a_constant_field_that_changes_for_good_is_told_with_an_odd_value_before_it_and_without(odd):
     x = np.full(EVENTS, 7.0)
