@@ -128,7 +128,7 @@ class WindowPartition:
             ends = ends_of(self.of, int(times[i]))
             self.pending |= {(end, entities[i]) for end in ends if self.since < end <= self.closed}
 
-    def close(self, now: int, offset: int, result: BatchResult) -> None:
+    def close(self, now: int, offset: int, oldest: int, result: BatchResult) -> None:
         """Amend the windows that late events changed, then end the windows that event time has passed.
 
         Parameters
@@ -137,6 +137,8 @@ class WindowPartition:
             Event time of the partition, in milliseconds since 1970.
         offset : int
             Offset of the last event.
+        oldest : int
+            Time of the oldest event that may still come. What was reported about windows that ended before it is dropped.
         result : BatchResult
             Alerts are added.
         """
@@ -156,10 +158,7 @@ class WindowPartition:
         for counter in ("scored", "unjudged", "unread"):  # these are for events only
             of_windows.counts.pop(counter, None)
         result.add_counts(of_windows.counts)
-
-    def expire(self, before: int) -> None:
-        """Drop the reports of windows that ended before this time, because no event can amend them any more."""
-        for end in [end for end in self.reports if end <= before]:
+        for end in [end for end in self.reports if end <= oldest]:
             del self.reports[end]
             self._changed.discard(end)
 

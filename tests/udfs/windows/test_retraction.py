@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from streamgauge.udfs.settings.pipeline import PipelineSettings
 
-from tests.streams import Run
+from tests.streams import Run, batch
 from tests.udfs.windows.test_event_windows import BEGIN, MINUTE, alerts_of, events, late, raw, settings, with_promise
 
 FULL = 12  # events of an entity in a minute
@@ -63,3 +65,27 @@ def test_an_alert_that_late_events_open_counts_in_the_promise():
     told = partition.stages.promise.report(False)["by_age"]
     opened = [alert for alert in alerts_of(run, "alert_id") if alert["state"] == "opened"]
     assert sum(age["opened"] for age in told.values()) == len(opened)
+
+
+@pytest.mark.parametrize("batches", [1, 70])
+@pytest.mark.parametrize("minutes", [{}, {"minute": {"size": "1 m", "aggregates": {}}}])
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_long_window_is_amended_with_all_its_events_whatever_ends_before_the_next_one(batches, minutes, quiet):
+    """Late events of a window are judged when the next window ends, an hour later. Short windows end meanwhile, or time passes."""
+    begin = BEGIN // (60 * MINUTE) * 60 * MINUTE
+    chosen = settings().model_dump()
+    chosen["windows"] = {"long": {"size": "1 h", "aggregates": {"x": ["sum"]}}, **minutes}
+    rules = [{"id": "few", "when": "long.count < 58"}]
+    chosen["decide"] |= {"rules": rules, "threshold": 1e-12, "quiet_events": 50}
+    sent = [(m, entity) for m in range(300) for entity in ("fan", "pump")]
+    comes = [181.5 if entity == "pump" and 176 <= m < 180 else m for m, entity in sent]
+    order = np.argsort(comes, kind="stable").tolist()
+    values = [{"entity": sent[k][1], "ts": begin + sent[k][0] * MINUTE, "x": 1.0} for k in order]
+    stream = batch(values, stamps=[int(begin + comes[k] * MINUTE) for k in order])
+    run = Run(PipelineSettings.model_validate(chosen))
+    for part in np.array_split(np.arange(len(stream)), batches):
+        run.feed(stream.take(part))
+        if quiet:
+            run.take(run.shard.tick({0: 1_000}))
+    states = [(alert["state"], alert["aggregate"]["events"]) for alert in of_pump(run)]
+    assert states == [("opened", 56), ("retracted", 60)]
