@@ -339,20 +339,21 @@ class WindowPartition:
             return OPENED if opened else UPDATED, head.copy()
         begin, status = reported
         was_open = bool(head[STATUS]) and int(head[OPENED_OFFSET]) == begin
-        incident = head.copy()
-        if not was_open:
-            self._open(incident, begin, status)
+        update = (UPDATED, head.copy()) if was_open else None  # after its end, an alert is taken back, but not updated
         if anomalous:
-            return UPDATED, incident
+            return update
         del report.incident[name]
         # The alert is retracted only if no other window supports its incident. This is known only while the report of the window
         # that opened it is kept.
         others = any(other.incident.get(name, (-1, 0))[0] == begin for other in self.reports.values())
         if others or begin + self.of.size not in self.reports:
-            return UPDATED, incident
+            return update
+        incident = head.copy()
         if was_open:
             head[STATUS:] = 0
             levels[:] = 0.0
+        else:
+            self._open(incident, begin, status)
         return RETRACTED, incident
 
     def _open(self, head: Ints, start: int, status: int) -> None:

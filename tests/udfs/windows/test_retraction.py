@@ -57,6 +57,19 @@ def test_after_a_retraction_the_next_fault_opens_an_alert_of_its_own():
     assert first == again != second
 
 
+def test_an_alert_that_has_ended_is_not_updated_when_late_events_confirm_it():
+    """Nobody would end it a second time, so it would look open for ever."""
+    made = events(minutes=60, burst=30)
+    last = max(k for k, (t, e) in enumerate(made) if e["entity"] == "pump" and (t - BEGIN) // MINUTE == 30)
+    keys = [t + 4 * MINUTE * (k == last) for k, (t, _) in enumerate(made)]
+    chosen = settings(threshold=1e-12, quiet_events=2).model_dump()
+    chosen["decide"]["rules"] = [{"id": "many", "when": "minute.count > 50"}]
+    run = Run(PipelineSettings.model_validate(chosen)).feed(raw(made, np.argsort(keys, kind="stable").tolist()))
+    assert run.counts["windows_amended"] == 1
+    assert [alert["state"] for alert in of_pump(run)] == ["opened", "resolved"]
+    assert run.shard.partitions[0].open_alerts() == set()
+
+
 def test_an_alert_that_late_events_open_counts_in_the_promise():
     made = events(burst=160)
     run = Run(with_promise(settings(), "500 per day")).feed(raw(made, late(made, 160, 13 / 6)))
