@@ -215,6 +215,15 @@ def test_an_event_beyond_the_bound_is_late_and_every_offset_ends_once(by):
     assert sorted(places) == list(range(len(made)))
 
 
+@pytest.mark.parametrize("cuts", [[], [1], [2], [1, 2]])
+def test_what_is_told_of_a_partition_does_not_depend_on_late_events_in_the_same_batch(cuts):
+    values = [{"entity": "pump", "ts": BEGIN, "x": 1.0}, {"entity": "pump", "x": 1.0}]
+    values.append({"entity": "pump", "ts": BEGIN - 60 * MINUTE, "x": 1.0})
+    run = Run(settings()).feed(batch(values, stamps=[BEGIN] * 3), cuts)
+    assert run.counts["late"] == 1
+    assert [json.loads(text)["data"]["change"] for _, text in run.notices].count("untimed") == 1
+
+
 def test_an_entity_whose_clock_is_ahead_does_not_end_the_windows_of_others():
     made = events(burst=160)
     ahead = [(t + 3 * 60 * MINUTE if e["entity"] == "fan" else t, e) for t, e in made if (t - BEGIN) // MINUTE < 170]
