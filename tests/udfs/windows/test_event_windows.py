@@ -148,6 +148,15 @@ def test_incidents_of_windows_count_in_the_promise_whatever_the_batches(cuts):
     assert by_age["day_1"]["events"] == events + whole.counts["windows"]
 
 
+@pytest.mark.parametrize("cuts", [(130,), (195,), range(1, 1950, 13)])
+def test_notices_about_quality_count_windows_whatever_the_batches(cuts):
+    chosen = with_promise(settings(base=SMALL), "500 per day").model_copy(update={"track": 200})
+    stream = raw(events(80, burst=60, entities=TWO))
+    whole, cut = Run(chosen).feed(stream), Run(chosen).feed(stream, cuts)
+    assert sorted(cut.notices) == sorted(whole.notices)
+    assert cut.shard.canonical() == whole.shard.canonical()
+
+
 @functools.cache
 def in_order():
     return Run(settings(base=SMALL)).feed(raw(events(80, burst=40, entities=TWO)))
