@@ -137,11 +137,11 @@ def _given(name: str, value: dict[str, Any], time: int) -> Any:
     """The value of a name in an expression, with all numbers as floating-point numbers; None where the event has no such field."""
     item = value.get(name)
     if item is None:
-        if name in MOMENTS:
-            moment = datetime.fromtimestamp(time / 1000, UTC)
-            return float(moment.hour if name == "hour" else moment.isoweekday())
         prefix = f"{name}."
         item = _nested({key[len(prefix) :]: v for key, v in value.items() if key.startswith(prefix)}) or None
+    if item is None and name in MOMENTS:
+        moment = datetime.fromtimestamp(time / 1000, UTC)
+        return float(moment.hour if name == "hour" else moment.isoweekday())
     return _number(item)
 
 

@@ -69,6 +69,11 @@ def test_a_field_that_is_ignored_can_break_a_rule():
         ("x == null", {"x": None}, False),  # a missing field violates nothing
         ("entity == 'e' && x > 0", {"x": 1}, True),
         ("hour >= 8 && weekday == 4 && x > 0", {"x": 1, "ts": START}, True),  # a Thursday, 8:53
+        (
+            "hour.count > 100 && hour.x.sum < 5",
+            {"hour": {"count": 200, "x": {"sum": 1}}},
+            True,
+        ),  # windows called `hour`
     ],
 )
 def test_expressions(when, value, expected):
