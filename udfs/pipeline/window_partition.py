@@ -70,7 +70,7 @@ class WindowPartition:
     columns : list of str
         Names of the aggregates.
     offset : int
-        Offset of the last event with which windows ended.
+        Offset of the last event: while windows end, of that with which they do.
     reports : dict of int to WindowReport
         By end of the window, for the windows that may still be amended.
     pending : set of (int, str)

@@ -89,6 +89,8 @@ class WindowPartitions:
             self._close(self._now, result)
         self._keep(events.slice(begin, len(events)), offsets[begin:], X[begin:])
         self._now, self._offset = int(clocks[-1]), int(offsets[-1])
+        for partition in self.of.values():
+            partition.offset = self._offset  # as after a restart
 
     def _keep(self, events: Events, offsets: Ints, X: Floats) -> None:
         self.kept.add(events.entities, events.times, offsets, X)

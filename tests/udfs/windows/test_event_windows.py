@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.control.messages import EntityAction
 from streamgauge.udfs.pipeline import window_partitions
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
@@ -276,6 +277,18 @@ def test_events_that_no_window_needs_any_more_are_deleted_from_the_saved_state_p
     assert sum(key.startswith("0/v") for key in run.saved) < len(stream) / 4 / 2
     again = Run(settings(), run.saved).shard.partitions[0].windows.kept
     assert again.canonical(stream.stamps[-1] - 7 * MINUTE) == kept.canonical(stream.stamps[-1] - 7 * MINUTE)
+
+
+def test_an_alert_that_a_request_ends_is_the_same_after_a_restart():
+    small = settings(base=SMALL, threshold=1e-12, quiet_events=100).model_dump()
+    small["decide"]["rules"] = [{"id": "many", "when": "minute.count > 50"}]
+    chosen = PipelineSettings.model_validate(small)
+    run = Run(chosen).feed(raw(events(50, burst=40, entities=TWO)))
+    restored = Run(chosen, run.saved)
+    message = EntityAction(type="entity", entity="pump", action="forget", id="r")
+    [(_, ended)] = run.shard.act(message, 0).alerts
+    assert json.loads(ended)["data"]["reason"] == "forgotten"
+    assert restored.shard.act(message, 0).alerts == [("pump", ended)]
 
 
 def test_rules_read_aggregates():
