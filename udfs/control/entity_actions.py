@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -72,12 +73,14 @@ class EntityActions:
             entities.release(row)
         elif message.action == "rewind" and not entities.rewind(row):
             data |= {"done": False, "why": "nothing was held back from learning of late"}
+        # Not the row: the request may be done again after a restart, when the entity has another one.
+        name = hashlib.blake2b(entities.store.names[row].encode(), digest_size=6).hexdigest()
+        identity, kind = f"{message.id}-{self._prefix}{name}", f"entity.{DONE[message.action]}"
+        text = self._origin.event(identity, kind, message.entity, now, data | {"request": message.id})
         if message.action == "forget":
             forgotten = entities.forget(np.array([row]))
         else:
             entities.changes.rows.append(np.array([row]))
-        identity, kind = f"{message.id}-{self._prefix}{row}", f"entity.{DONE[message.action]}"
-        text = self._origin.event(identity, kind, message.entity, now, data | {"request": message.id})
         return (message.entity, text), forgotten
 
     def known_of(self, row: int) -> dict[str, Any]:

@@ -303,10 +303,10 @@ class Entities:
     # ---- what a person does to an entity ------------------------------------------------------------------------------
 
     def rows_of(self, entity: str) -> list[int]:
-        """Rows in which something is known about an entity: one, or one for each of its situations."""
+        """Rows in which something is known about an entity: one, or one for each of its situations, in the order of their names."""
         row = self.store.index.get(entity)
         rows = self.situations.rows(entity) if self.situations else [] if row is None else [row]
-        return [row for row in rows if self.store.head[row, SEEN]]
+        return sorted((row for row in rows if self.store.head[row, SEEN]), key=self.store.names.__getitem__)
 
     def release(self, row: int) -> None:
         """End the quarantine of an entity: until its incident ends, its events are learned again."""

@@ -12,6 +12,7 @@ from streamgauge.udfs.events.entity import digits
 from streamgauge.udfs.events.records import Events
 
 SEPARATOR = "\x1f"
+MOST_FORGOTTEN = 1000  # situations without an entity that are kept in mind, beside as many as there are entities
 MOST_CHARACTERS = 10_000  # characters of a context value in the name under which state is kept
 
 
@@ -35,6 +36,8 @@ class Situations:
 
     def units(self, events: Events) -> list[str]:
         """Entity and situation of each event, as one name under which state is kept."""
+        if len(self._seen) > 2 * len(self.store) + MOST_FORGOTTEN:
+            self.restore()
         names = []
         for entity, value in zip(events.entities, events.values, strict=True):
             situation = SEPARATOR.join([_text(value.get(name)) for name in self.fields])
@@ -60,7 +63,7 @@ class Situations:
         return end
 
     def restore(self) -> None:
-        """Find the situations again from the names in the restored store."""
+        """Find the situations again from the names in the store, after a restart or after entities were forgotten."""
         self._seen = dict.fromkeys(self._split(name)[1] for name in sorted(self.store.index))
 
     def rows(self, entity: str) -> list[int]:

@@ -208,6 +208,8 @@ class Events:
             self.times[keep],
             self.places[keep],
             units,
+            self.remarks,
+            self.skipped,
         )
 
     def slice(self, start: int, stop: int) -> Events:

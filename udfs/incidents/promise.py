@@ -172,7 +172,8 @@ class Promise:
         In the first period, all parts of the time count alike; later, old ones are forgotten. A long pause of the stream counts as one
         period, so that it does not hide how many events there are usually.
         """
-        return max(1.0 - math.exp(-min(days, period) / period), min(days / self._span, 1.0))
+        counted = min(days, period)
+        return max(1.0 - math.exp(-counted / period), counted / (self._span - days + counted))
 
     def _found(self) -> float:
         known = self._rate > 0.0 and (self._total >= KNOWN_EVENTS or self._span >= KNOWN_DAYS)

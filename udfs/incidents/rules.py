@@ -25,8 +25,10 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-# A comparison of one field with a number is fast: it is evaluated on the matrix, for all events at once.
+# A comparison of one field with a number is fast: if the field is a column, it is evaluated on the matrix, for all events at once.
 _SIMPLE = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(<=|>=|==|!=|<|>)\s*(-?\d+(?:\.\d+)?)\s*")
+
+MOMENTS = ("hour", "weekday")  # names that stand for the time of an event, unless it has such a field
 
 log = logging.getLogger(__name__)
 
@@ -70,15 +72,8 @@ class RuleBook:
 
     def __init__(self, rules: tuple[Rule, ...] = ()) -> None:
         self._failed: set[str] = set()
-        self._simple: list[tuple[Rule, str, Callable[[Any, Any], Any], float]] = []
-        self._others: list[tuple[Rule, Any, list[str]]] = []
-        for rule in rules:
-            simple = _SIMPLE.fullmatch(rule.when)
-            if simple:
-                self._simple.append((rule, simple[1], _OPERATORS[simple[2]], float(simple[3])))
-            else:
-                program = compiled(rule.when)
-                self._others.append((rule, program, program.variables()))
+        programs = [(rule, compiled(rule.when)) for rule in rules]
+        self._rules = [(rule, of, of.variables(), _SIMPLE.fullmatch(rule.when)) for rule, of in programs]
 
     def violations(self, events: Events, X: Floats, columns: list[str]) -> Violations:
         """Find the events that break rules. An event that lacks a field of a rule does not break the rule.
@@ -92,14 +87,14 @@ class RuleBook:
             Field of each column.
         """
         found = Violations(np.zeros(len(X), np.bool_))
-        for rule, name, holds, value in self._simple:
-            if name in columns:
-                column = X[:, columns.index(name)]
-                found.each.append((rule, holds(column, value) & ~np.isnan(column)))
-        for rule, program, names in self._others:
-            violated, failed = self._evaluate(rule, program, names, events)
-            found.each.append((rule, violated))
-            found.failed += failed
+        for rule, program, names, simple in self._rules:
+            if simple and simple[1] in columns:
+                column = X[:, columns.index(simple[1])]
+                found.each.append((rule, _OPERATORS[simple[2]](column, float(simple[3])) & ~np.isnan(column)))
+            elif not simple or simple[1] in MOMENTS or any(simple[1] in value for value in events.values):
+                violated, failed = self._evaluate(rule, program, names, events)
+                found.each.append((rule, violated))
+                found.failed += failed
         for _, violated in found.each:
             found.any |= violated
         return found
@@ -142,11 +137,11 @@ def _given(name: str, value: dict[str, Any], time: int) -> Any:
     """The value of a name in an expression, with all numbers as floating-point numbers; None where the event has no such field."""
     item = value.get(name)
     if item is None:
-        if name in ("hour", "weekday"):
-            moment = datetime.fromtimestamp(time / 1000, UTC)
-            return float(moment.hour if name == "hour" else moment.isoweekday())
         prefix = f"{name}."
         item = _nested({key[len(prefix) :]: v for key, v in value.items() if key.startswith(prefix)}) or None
+    if item is None and name in MOMENTS:
+        moment = datetime.fromtimestamp(time / 1000, UTC)
+        return float(moment.hour if name == "hour" else moment.isoweekday())
     return _number(item)
 
 

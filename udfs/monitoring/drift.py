@@ -308,7 +308,8 @@ class DriftWatch:
         # Earlier releases did not save the last three.
         self._alerts, probes, by_span = state[11:] if len(state) > 11 else (0, (0, 0), [])
         self._probes, self._probes_by_span = (probes[0], probes[1]), [(right, n) for right, n in by_span]
-        self._counts = np.array(counts, dtype=np.float64).reshape(len(counts), -1)
+        # Before the first event there are no columns.
+        self._counts = np.array(counts, dtype=np.float64) if counts else np.zeros((0, 0))
         self._began, self._span = (None if place is None else (place[0], place[1]) for place in (began, span))
         self._grown = np.array(grown, dtype=np.bool_)
         self._seen, self._moved = (np.array(numbers, dtype=np.int64) for numbers in moved)

@@ -131,7 +131,7 @@ class QualityTracker:
             "threshold": facts.threshold,
             "promise": facts.promise,
             "flagged": self._anomalous,
-            "opened": self._opened,
+            "opened": dict(sorted(self._opened.items())),  # as it is saved, so that a restart changes nothing
             "held_back": self._quarantined,
             "rarer": {f"1e-{p}": n for p, n in zip(POWERS, self._rarer, strict=True)},
             "probe": None if probe is None else asdict(probe),

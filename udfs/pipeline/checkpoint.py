@@ -137,14 +137,12 @@ class Checkpoint:
                 writes[f"{self.prefix}l{name}"] = pack(CHANNELS, CHANNELS_VERSION, {}, {"cohort": cohort})
         if scorer.snapshot_wanted:
             self.journal.snapshot_wanted, scorer.snapshot_wanted = True, False
-        if not learned.raw_scores:
-            return
-        raw_scores = np.concatenate(learned.raw_scores)
-        if self.journal.due(len(raw_scores)):
+        # A snapshot may be wanted although nothing was learned: the header, which is always saved, names the new versions.
+        if self.journal.due(sum(map(len, learned.raw_scores))):
             models = {name: detector.to_state() for name, detector in scorer.detectors.cohort.items()}
             self.journal.snapshot({"calibrators": scorer.calibrators.to_state()} | models, writes, deletes)
-        else:
-            self.journal.append(learned.features, raw_scores, writes)
+        elif learned.raw_scores:
+            self.journal.append(learned.features, np.concatenate(learned.raw_scores), writes)
 
     def _save_schema(self, schema: Schema, writes: dict[str, bytes]) -> None:
         entries = len(schema.numeric) + len(schema.other) + len(schema.retyped) + len(schema.told)

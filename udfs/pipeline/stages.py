@@ -175,6 +175,10 @@ class Stages:
                 if self.feed_windows:
                     self.feed_windows(stretch, part_clocks, result)
                     clock.lap("windows")
+                if self.quality and self.scorer.stream.events % self.quality.every == 0:
+                    # After the windows that end in the stretch: they count in the promise, too.
+                    self._report_quality(self.quality, stretch, result)
+                    clock.lap("track")
                 if not self.window and is_look(self.scorer.stream.events):
                     self.promise.look(self.entities.store.clock, self.entities.store.active)
                 if self._sweep(result):
@@ -229,9 +233,6 @@ class Stages:
         clock.lap("alert")
         if self.quality:
             self.quality.count(scored.verdicts, decisions, int(stretch.quarantined.sum()))
-            if scorer.stream.events % self.quality.every == 0:
-                self._report_quality(self.quality, stretch, result)
-                clock.lap("track")
         return Watched(
             stretch.events.entities,
             stretch.offsets,

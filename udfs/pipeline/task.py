@@ -17,7 +17,7 @@ from streamgauge.models.contract import Ints
 from streamgauge.models.errors import ModelError, RegistryError, SettingsError, StateError
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.inbox import Inbox, Received
-from streamgauge.udfs.control.messages import EntityAction, ModelVersion
+from streamgauge.udfs.control.messages import DetectorVersion, EntityAction, ModelVersion
 from streamgauge.udfs.control.proof import FeedbackRefusedError, signer
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.output.dead_letter import INTERNAL, MOST_MESSAGE, internal_letter, place_of
@@ -225,6 +225,11 @@ class Task:
             assert isinstance(received.message, Feedback)
             restored.in_force.feedback.take(received.message)
         restored.restore(state.items())
+        for (
+            message
+        ) in self.inbox.in_force.values():  # a version may be newer than the state; that of the state changes nothing
+            if isinstance(message, DetectorVersion):
+                restored.apply(message)
         self._forget_lost_offsets(restored)
         answers = [_deliver(restored, received) for received in (*self.inbox.feedback, *self.inbox.actions)]
         self._shards[shard] = restored

@@ -70,7 +70,7 @@ class WindowPartition:
     columns : list of str
         Names of the aggregates.
     offset : int
-        Offset of the last event with which windows ended.
+        Offset of the last event: while windows end, of that with which they do.
     reports : dict of int to WindowReport
         By end of the window, for the windows that may still be amended.
     pending : set of (int, str)
@@ -128,7 +128,7 @@ class WindowPartition:
             ends = ends_of(self.of, int(times[i]))
             self.pending |= {(end, entities[i]) for end in ends if self.since < end <= self.closed}
 
-    def close(self, now: int, offset: int, result: BatchResult) -> None:
+    def close(self, now: int, offset: int, oldest: int, result: BatchResult) -> None:
         """Amend the windows that late events changed, then end the windows that event time has passed.
 
         Parameters
@@ -137,6 +137,8 @@ class WindowPartition:
             Event time of the partition, in milliseconds since 1970.
         offset : int
             Offset of the last event.
+        oldest : int
+            Time of the oldest event that may still come. What was reported about windows that ended before it is dropped.
         result : BatchResult
             Alerts are added.
         """
@@ -156,10 +158,7 @@ class WindowPartition:
         for counter in ("scored", "unjudged", "unread"):  # these are for events only
             of_windows.counts.pop(counter, None)
         result.add_counts(of_windows.counts)
-
-    def expire(self, before: int) -> None:
-        """Drop the reports of windows that ended before this time, because no event can amend them any more."""
-        for end in [end for end in self.reports if end <= before]:
+        for end in [end for end in self.reports if end <= oldest]:
             del self.reports[end]
             self._changed.discard(end)
 
@@ -340,20 +339,21 @@ class WindowPartition:
             return OPENED if opened else UPDATED, head.copy()
         begin, status = reported
         was_open = bool(head[STATUS]) and int(head[OPENED_OFFSET]) == begin
-        incident = head.copy()
-        if not was_open:
-            self._open(incident, begin, status)
+        update = (UPDATED, head.copy()) if was_open else None  # after its end, an alert is taken back, but not updated
         if anomalous:
-            return UPDATED, incident
+            return update
         del report.incident[name]
         # The alert is retracted only if no other window supports its incident. This is known only while the report of the window
         # that opened it is kept.
         others = any(other.incident.get(name, (-1, 0))[0] == begin for other in self.reports.values())
         if others or begin + self.of.size not in self.reports:
-            return UPDATED, incident
+            return update
+        incident = head.copy()
         if was_open:
             head[STATUS:] = 0
             levels[:] = 0.0
+        else:
+            self._open(incident, begin, status)
         return RETRACTED, incident
 
     def _open(self, head: Ints, start: int, status: int) -> None:

@@ -89,6 +89,8 @@ class WindowPartitions:
             self._close(self._now, result)
         self._keep(events.slice(begin, len(events)), offsets[begin:], X[begin:])
         self._now, self._offset = int(clocks[-1]), int(offsets[-1])
+        for partition in self.of.values():
+            partition.offset = self._offset  # as after a restart
 
     def _keep(self, events: Events, offsets: Ints, X: Floats) -> None:
         self.kept.add(events.entities, events.times, offsets, X)
@@ -96,12 +98,12 @@ class WindowPartitions:
             partition.note_late(events.entities, events.times)
 
     def _close(self, now: int, result: BatchResult) -> None:
-        for partition in self.of.values():
-            partition.close(now, self._offset, result)
         oldest = self._now - self._amend_within
         for partition in self.of.values():
-            partition.expire(oldest)
-        self._deletes += self.kept.forget(oldest - self._longest)
+            partition.close(now, self._offset, oldest, result)
+        # A window that late events have changed is judged again when the next one of its kind ends, and needs its events until then.
+        pending = [end for partition in self.of.values() for end, _ in partition.pending]
+        self._deletes += self.kept.forget(min([oldest, *pending]) - self._longest)
 
     def tick(self, elapsed: int, result: BatchResult) -> None:
         """Let event time pass by `elapsed` milliseconds in which no record came, and end windows."""

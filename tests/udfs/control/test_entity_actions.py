@@ -9,7 +9,7 @@ import pytest
 from streamgauge.udfs.control.messages import EntityAction
 from streamgauge.udfs.entities.rewind_points import MOST
 
-from tests.streams import START, Run, batch
+from tests.streams import SMALL, START, Run, batch
 from tests.udfs.pipeline.test_quarantine import EVERY, VARIANCE, number, settings, usual
 
 SETTINGS = settings(quarantine=50, quiet_events=1000)
@@ -89,6 +89,19 @@ def test_each_request_is_done_once_also_after_a_restart():
     restored = Run(SETTINGS, run.saved)
     assert do(restored, "forget", offset=7) == []
     assert len(do(restored, "forget", offset=8)) == 1
+
+
+@pytest.mark.parametrize("context", [(), ("mode",)])
+def test_a_request_that_is_done_again_after_a_restart_gives_the_same_answers(context):
+    chosen = SMALL.model_copy(update={"event": SMALL.event.model_copy(update={"context": context})})
+    run = Run(chosen)
+    for first in (0, *[400] * 5):  # the rows of the first entities come last in the saved state
+        values = [{"entity": f"e{k}", "x": 1.0, "mode": m} for m in ("up", "down") for k in range(first, 800)]
+        run.feed(batch(values))
+    restored, message = Run(chosen, run.saved), EntityAction(type="entity", entity="e3", action="show", id="r")
+    answers = run.shard.act(message, 0).notices
+    assert len(answers) == 1 + len(context)
+    assert restored.shard.act(message, 0).notices == answers
 
 
 def test_only_the_newest_rewind_points_are_kept():

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.control.messages import EntityAction
-from streamgauge.udfs.settings.pipeline import PipelineSettings
+from streamgauge.udfs.entities import knowledge
+from streamgauge.udfs.settings.pipeline import EntitySettings, PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch
 
@@ -79,6 +80,20 @@ def test_neither_batches_nor_restarts_matter(cuts, seed):
     after = Run(chosen, before.saved).feed(raw.take(np.arange(stop, len(raw))))
     assert sorted(before.alerts + after.alerts) == sorted(whole.alerts)
     assert after.shard.canonical() == whole.shard.canonical()
+
+
+def test_situations_of_forgotten_entities_are_not_kept_in_mind(monkeypatch):
+    monkeypatch.setattr(knowledge, "COUNT_EVERY", 1000)  # the least recent entities beyond 1,000 are forgotten
+    run = Run(settings("travelling", base=SMALL.model_copy(update={"entity": EntitySettings(most=1000)})))
+    for begin in range(0, 12_000, 500):
+        values = [
+            {"entity": f"card{k % 7}", "amount": 1.0, "travelling": f"trip {k}"} for k in range(begin, begin + 500)
+        ]
+        run.feed(batch(values, offset=begin))
+    entities = run.shard.partitions[0].stages.entities
+    assert len(entities.store) <= 2000
+    assert len(entities.situations._seen) <= 6000
+    assert len(entities.rows_of("card1")) == sum(name.startswith("card1\x1f") for name in entities.store.index) > 0
 
 
 def test_an_entity_is_shown_and_forgotten_in_all_its_situations():

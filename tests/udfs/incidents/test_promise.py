@@ -109,6 +109,15 @@ def test_the_promise_is_kept_where_the_rate_of_events_changes(name):
     assert found[some].min() > 1
 
 
+@pytest.mark.parametrize(("days", "pause"), [(1, 5), (3, 30), (10, 300)])
+def test_a_long_pause_does_not_hide_how_many_events_there_are_usually(days, pause):
+    before = times_of([20_000] * days, 24)
+    usual = simulate("1 per day", before)[0].threshold
+    after = before[-1] + pause * DAY + 4_320 * np.arange(until_look(len(before)))
+    one, _ = simulate("1 per day", np.concatenate((before, after)).astype(np.int64))
+    assert usual <= one.threshold < 3 * usual
+
+
 def test_a_time_that_stands_still_does_not_open_incidents_without_end():
     _, opened = simulate("1 per day", np.full(200_000, START))
     assert len(opened) < 15  # at 1e-4 there would be 20, and more with each event

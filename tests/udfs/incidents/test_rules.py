@@ -32,6 +32,31 @@ def test_a_comparison_of_one_field_is_evaluated_on_its_column():
     assert violated("age < 0", {"age": -1}, {"age": 3}, {}, columns=("age",)) == ([True, False, False], 0)
 
 
+@pytest.mark.parametrize("more", ["", " && true"])
+@pytest.mark.parametrize(
+    ("when", "value", "expected"),
+    [
+        ("hour >= 8", {"x": 1, "ts": START}, True),  # 8:53
+        ("hour < 8", {"x": 1, "ts": START}, False),
+        ("weekday == 4", {"x": 1, "ts": START}, True),  # a Thursday
+        ("hour < 8", {"x": 1, "ts": START, "hour": 7}, True),  # a field of the event
+        ("status >= 500", {"status": 503}, True),  # a field that is not looked at
+        ("status >= 500", {"status": 200}, False),
+    ],
+)
+def test_a_comparison_of_what_is_no_column_is_evaluated_as_a_part_of_a_longer_rule_is(when, value, expected, more):
+    assert violated(when + more, value, columns=("x",)) == ([expected], 0)
+
+
+def test_a_field_that_is_ignored_can_break_a_rule():
+    raw = SMALL.model_dump()
+    raw["event"] |= {"ignore": ["status"]}
+    raw["decide"]["rules"] = [{"id": "failed", "when": "status >= 500"}]
+    run = Run(PipelineSettings.model_validate(raw))
+    run.feed(batch([{"entity": "a", "x": 9, "status": 200}, {"entity": "a", "x": 9, "status": 503}]))
+    assert [json.loads(text)["data"]["rules"] for _, text in run.alerts] == [["failed"]]
+
+
 @pytest.mark.parametrize(
     ("when", "value", "expected"),
     [
@@ -44,6 +69,11 @@ def test_a_comparison_of_one_field_is_evaluated_on_its_column():
         ("x == null", {"x": None}, False),  # a missing field violates nothing
         ("entity == 'e' && x > 0", {"x": 1}, True),
         ("hour >= 8 && weekday == 4 && x > 0", {"x": 1, "ts": START}, True),  # a Thursday, 8:53
+        (
+            "hour.count > 100 && hour.x.sum < 5",
+            {"hour": {"count": 200, "x": {"sum": 1}}},
+            True,
+        ),  # windows called `hour`
     ],
 )
 def test_expressions(when, value, expected):

@@ -120,6 +120,14 @@ def test_state_of_an_earlier_release_is_restored():
     assert requests + watched(X[2500:], entities[2500:], watch=after, begin=2500)[0] == whole
 
 
+def test_a_watch_that_has_seen_no_event_is_restored():
+    """A partition that began with dead letters, or whose model was not loaded yet."""
+    fresh, after = (DriftWatch(SETTINGS, "m", Origin("events", "job", 3)) for _ in range(2))
+    after.restore(json.loads(json.dumps(fresh.to_state())))
+    assert after.to_state() == fresh.to_state()
+    assert watched(*events(6, first=1), watch=after)[0] == watched(*events(6, first=1))[0] != []
+
+
 def test_another_version_starts_from_the_beginning():
     X, entities = events(4, first=0)
     _, watch = watched(X[: 2 * EVERY], entities[: 2 * EVERY])

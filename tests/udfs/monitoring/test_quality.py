@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.udfs.monitoring.probe import PROBE_KINDS
+from streamgauge.udfs.monitoring.quality import Facts, QualityTracker
+from streamgauge.udfs.output.cloud_event import Origin
 
 from tests.streams import Run, batch
 
@@ -100,6 +102,15 @@ def test_reports_do_not_depend_on_batches_and_restarts(cuts, stop):
     before = Run(chosen()).feed(raw.take(np.arange(stop)))
     after = Run(chosen(), before.saved).feed(raw.take(np.arange(stop, 5000)))
     assert reports(cut) == reports(whole) == reports(before) + reports(after)
+
+
+def test_a_report_after_a_restart_names_kinds_in_the_same_order():
+    facts = Facts(400, "records", 1e-3, {}, {"known": 1, "warm": 1, "rich": 0}, [], {})
+    running, restored = QualityTracker(EVERY), QualityTracker(EVERY)
+    running.restore([[0, 0, 0, 0], 2, 0, {"point": 1, "conditional": 1}, 0])  # a point came first
+    restored.restore(running.to_state())
+    texts = [tracker.report(facts, None, Origin("events", "job", 0), 0)[0] for tracker in (running, restored)]
+    assert texts[0] == texts[1]
 
 
 def test_no_probe_is_made_in_a_cold_start_in_constant_fields_or_without_numbers():

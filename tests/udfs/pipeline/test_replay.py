@@ -151,6 +151,19 @@ def test_a_replay_under_the_same_messages_gives_the_same_alerts_and_no_others():
     assert job.alerts[before:] == first + first
 
 
+def test_a_version_of_a_detector_that_came_while_the_job_was_down_is_at_work_after_its_start():
+    raw, version = stream(seed=2), {"type": "detector", "detector": "half_space_trees", "version": "7"}
+    message = json.dumps(version | {"settings": {"n_trees": 3, "window_size": 20}})
+    job = Topics().feed(part(raw, 0, 200))
+    before = len(job.alerts)
+    job.start(job.saved, message).feed(part(raw, 200, 300))
+    job.start(job.saved, message).feed(part(raw, 300, 400))
+    told = [data["detectors"]["half_space_trees"]["version"] for data in job.told()[before:] if data["detectors"]]
+    assert set(told) == {"7"}
+    [partition] = job.task._shards[0].partitions.values()
+    assert partition.stages.scorer.detectors.cohort["half_space_trees"].n_trees == 3
+
+
 # ---- other settings, other state ----------------------------------------------------------------------------------------
 
 

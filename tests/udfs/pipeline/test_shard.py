@@ -284,14 +284,15 @@ def test_a_threshold_from_a_control_message_replaces_that_of_the_settings():
     assert len(strict.feed(raw).alerts) < len(Run().feed(raw).alerts)
 
 
-def test_a_new_model_version_is_named_in_alerts_and_survives_a_restart():
+@pytest.mark.parametrize("between", [stream(seed=2).take(np.arange(200, 300)), batch([b"{broken"], offset=400)])
+def test_a_new_model_version_is_named_in_alerts_and_survives_a_restart(between):
     raw = stream(seed=2)
     message = parse(
         '{"type":"detector","detector":"half_space_trees","version":"7","settings":{"n_trees":3,"window_size":20}}'
     )
     run = Run().feed(raw.take(np.arange(200)))
     run.shard.apply(message)
-    run.feed(raw.take(np.arange(200, 300)))
+    run.feed(between)
     again = Run(saved=run.saved)
     again.shard.apply(message)  # it is read again at the start, and must change nothing
     rest = raw.take(np.arange(300, 400))

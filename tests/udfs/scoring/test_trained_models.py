@@ -50,6 +50,15 @@ def settings(registry, history=8, **use):
     return PipelineSettings.model_validate(SMALL.model_dump() | {"models": models})
 
 
+def test_a_restart_after_a_batch_without_events_leaves_a_model_the_calibrator_of_its_version(registry):
+    chosen, dead = settings(registry, forest={}), batch([b"{broken"], offset=400)
+    run = Run(chosen).feed(dead)
+    again = Run(chosen, run.saved)
+    raw = stream().take(np.arange(60))
+    assert again.feed(raw).outputs()["scores"] == run.feed(raw).outputs()["scores"]
+    assert again.shard.canonical() == run.shard.canonical()
+
+
 def test_an_imported_network_gives_its_opinion_like_any_other_model(registry):
     random = np.random.default_rng(0)
     X = np.column_stack([random.normal(10 * f, 1 + f, 600) for f in (2, 0, 1)])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.control.feedback import Feedback
+from streamgauge.udfs.control.messages import EntityAction
 from streamgauge.udfs.pipeline import window_partitions
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
@@ -148,6 +149,15 @@ def test_incidents_of_windows_count_in_the_promise_whatever_the_batches(cuts):
     assert by_age["day_1"]["events"] == events + whole.counts["windows"]
 
 
+@pytest.mark.parametrize("cuts", [(130,), (195,), range(1, 1950, 13)])
+def test_notices_about_quality_count_windows_whatever_the_batches(cuts):
+    chosen = with_promise(settings(base=SMALL), "500 per day").model_copy(update={"track": 200})
+    stream = raw(events(80, burst=60, entities=TWO))
+    whole, cut = Run(chosen).feed(stream), Run(chosen).feed(stream, cuts)
+    assert sorted(cut.notices) == sorted(whole.notices)
+    assert cut.shard.canonical() == whole.shard.canonical()
+
+
 @functools.cache
 def in_order():
     return Run(settings(base=SMALL)).feed(raw(events(80, burst=40, entities=TWO)))
@@ -215,6 +225,15 @@ def test_an_event_beyond_the_bound_is_late_and_every_offset_ends_once(by):
     assert sorted(places) == list(range(len(made)))
 
 
+@pytest.mark.parametrize("cuts", [[], [1], [2], [1, 2]])
+def test_what_is_told_of_a_partition_does_not_depend_on_late_events_in_the_same_batch(cuts):
+    values = [{"entity": "pump", "ts": BEGIN, "x": 1.0}, {"entity": "pump", "x": 1.0}]
+    values.append({"entity": "pump", "ts": BEGIN - 60 * MINUTE, "x": 1.0})
+    run = Run(settings()).feed(batch(values, stamps=[BEGIN] * 3), cuts)
+    assert run.counts["late"] == 1
+    assert [json.loads(text)["data"]["change"] for _, text in run.notices].count("untimed") == 1
+
+
 def test_an_entity_whose_clock_is_ahead_does_not_end_the_windows_of_others():
     made = events(burst=160)
     ahead = [(t + 3 * 60 * MINUTE if e["entity"] == "fan" else t, e) for t, e in made if (t - BEGIN) // MINUTE < 170]
@@ -258,6 +277,18 @@ def test_events_that_no_window_needs_any_more_are_deleted_from_the_saved_state_p
     assert sum(key.startswith("0/v") for key in run.saved) < len(stream) / 4 / 2
     again = Run(settings(), run.saved).shard.partitions[0].windows.kept
     assert again.canonical(stream.stamps[-1] - 7 * MINUTE) == kept.canonical(stream.stamps[-1] - 7 * MINUTE)
+
+
+def test_an_alert_that_a_request_ends_is_the_same_after_a_restart():
+    small = settings(base=SMALL, threshold=1e-12, quiet_events=100).model_dump()
+    small["decide"]["rules"] = [{"id": "many", "when": "minute.count > 50"}]
+    chosen = PipelineSettings.model_validate(small)
+    run = Run(chosen).feed(raw(events(50, burst=40, entities=TWO)))
+    restored = Run(chosen, run.saved)
+    message = EntityAction(type="entity", entity="pump", action="forget", id="r")
+    [(_, ended)] = run.shard.act(message, 0).alerts
+    assert json.loads(ended)["data"]["reason"] == "forgotten"
+    assert restored.shard.act(message, 0).alerts == [("pump", ended)]
 
 
 def test_rules_read_aggregates():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from streamgauge.udfs.settings.pipeline import PipelineSettings
 
-from tests.streams import Run
+from tests.streams import Run, batch
 from tests.udfs.windows.test_event_windows import BEGIN, MINUTE, alerts_of, events, late, raw, settings, with_promise
 
 FULL = 12  # events of an entity in a minute
@@ -55,6 +57,19 @@ def test_after_a_retraction_the_next_fault_opens_an_alert_of_its_own():
     assert first == again != second
 
 
+def test_an_alert_that_has_ended_is_not_updated_when_late_events_confirm_it():
+    """Nobody would end it a second time, so it would look open for ever."""
+    made = events(minutes=60, burst=30)
+    last = max(k for k, (t, e) in enumerate(made) if e["entity"] == "pump" and (t - BEGIN) // MINUTE == 30)
+    keys = [t + 4 * MINUTE * (k == last) for k, (t, _) in enumerate(made)]
+    chosen = settings(threshold=1e-12, quiet_events=2).model_dump()
+    chosen["decide"]["rules"] = [{"id": "many", "when": "minute.count > 50"}]
+    run = Run(PipelineSettings.model_validate(chosen)).feed(raw(made, np.argsort(keys, kind="stable").tolist()))
+    assert run.counts["windows_amended"] == 1
+    assert [alert["state"] for alert in of_pump(run)] == ["opened", "resolved"]
+    assert run.shard.partitions[0].open_alerts() == set()
+
+
 def test_an_alert_that_late_events_open_counts_in_the_promise():
     made = events(burst=160)
     run = Run(with_promise(settings(), "500 per day")).feed(raw(made, late(made, 160, 13 / 6)))
@@ -63,3 +78,27 @@ def test_an_alert_that_late_events_open_counts_in_the_promise():
     told = partition.stages.promise.report(False)["by_age"]
     opened = [alert for alert in alerts_of(run, "alert_id") if alert["state"] == "opened"]
     assert sum(age["opened"] for age in told.values()) == len(opened)
+
+
+@pytest.mark.parametrize("batches", [1, 70])
+@pytest.mark.parametrize("minutes", [{}, {"minute": {"size": "1 m", "aggregates": {}}}])
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_long_window_is_amended_with_all_its_events_whatever_ends_before_the_next_one(batches, minutes, quiet):
+    """Late events of a window are judged when the next window ends, an hour later. Short windows end meanwhile, or time passes."""
+    begin = BEGIN // (60 * MINUTE) * 60 * MINUTE
+    chosen = settings().model_dump()
+    chosen["windows"] = {"long": {"size": "1 h", "aggregates": {"x": ["sum"]}}, **minutes}
+    rules = [{"id": "few", "when": "long.count < 58"}]
+    chosen["decide"] |= {"rules": rules, "threshold": 1e-12, "quiet_events": 50}
+    sent = [(m, entity) for m in range(300) for entity in ("fan", "pump")]
+    comes = [181.5 if entity == "pump" and 176 <= m < 180 else m for m, entity in sent]
+    order = np.argsort(comes, kind="stable").tolist()
+    values = [{"entity": sent[k][1], "ts": begin + sent[k][0] * MINUTE, "x": 1.0} for k in order]
+    stream = batch(values, stamps=[int(begin + comes[k] * MINUTE) for k in order])
+    run = Run(PipelineSettings.model_validate(chosen))
+    for part in np.array_split(np.arange(len(stream)), batches):
+        run.feed(stream.take(part))
+        if quiet:
+            run.take(run.shard.tick({0: 1_000}))
+    states = [(alert["state"], alert["aggregate"]["events"]) for alert in of_pump(run)]
+    assert states == [("opened", 56), ("retracted", 60)]
