@@ -274,10 +274,8 @@ def _observe(app: FastAPI, parts: Parts, shared: Shared | None, registry: Collec
 
     @app.middleware("http")
     async def measure(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        began, status = (
-            time.perf_counter(),
-            500,
-        )  # of what nobody expected, for which the answer is made outside of this
+        began = time.perf_counter()
+        status = 500  # of what nobody expected: its answer is made outside of this
         try:
             response = await go_on(request)
             status = response.status_code

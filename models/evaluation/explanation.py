@@ -72,9 +72,8 @@ def counterfactuals(
 
         def fires(ways: Floats, f: int = f, usual: float = usual, actual: float = actual) -> Flags:
             tried = np.repeat(x[None], len(ways), axis=0)
-            tried[:, f] = np.where(
-                ways == 1.0, actual, usual + ways * (actual - usual)
-            )  # not the event itself, rounded
+            # The event itself is tried as it is, and not rounded.
+            tried[:, f] = np.where(ways == 1.0, actual, usual + ways * (actual - usual))
             anomalous: Flags = score(tried) >= threshold
             return anomalous
 

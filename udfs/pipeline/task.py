@@ -225,9 +225,8 @@ class Task:
             assert isinstance(received.message, Feedback)
             restored.in_force.feedback.take(received.message)
         restored.restore(state.items())
-        for (
-            message
-        ) in self.inbox.in_force.values():  # a version may be newer than the state; that of the state changes nothing
+        # A version may be newer than the state; the version of the state changes nothing.
+        for message in self.inbox.in_force.values():
             if isinstance(message, DetectorVersion):
                 restored.apply(message)
         self._forget_lost_offsets(restored)
