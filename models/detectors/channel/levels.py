@@ -262,7 +262,8 @@ def _learn(cell, cohort, count, gain, statistics):  # type: ignore[no-untyped-de
     if count <= 2.0:
         note_start(level, count, statistics[LEVEL])
     cell[COUNT] = count + 1.0
-    if count + 1.0 == BEGINNING and odd_start(level, BEGINNING):
+    # Where the value has not changed, the field may be one that hardly ever varies, and then its variations must be kept.
+    if count + 1.0 == BEGINNING and statistics[CHANGE] != 0.0 and odd_start(level, BEGINNING):
         since = cell[SINCE]
         cell[:] = 0.0  # the entity begins anew, as if these values had not come
         cell[SINCE] = since

@@ -11,7 +11,7 @@ MEAN, SPREAD, ODD = range(3)
 LEVEL_NUMBERS = 3  # float64 numbers of a level
 CLIP = 3.0  # standard deviations that a value counts for at most
 UNSURE = 3.0  # a few values say little of the spread: with n of them, the limit is (1 + UNSURE / n) times as wide
-ODD_SHARE = 0.01  # of the sum of squares that is left without one of the first three values, if that one is odd
+ODD_SHARE = 1e-3  # of the sum of squares that is left without one of the first three values, if that one is odd
 ROUNDING = 1e-12  # relative to the mean: smaller differences are rounding
 
 
