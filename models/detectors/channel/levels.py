@@ -24,17 +24,18 @@ from streamgauge.models.detectors.channel.usual_level import (
     MEAN,
     SPREAD,
     distance,
-    note_start,
-    odd_start,
+    farthest,
+    is_odd,
 )
 
 LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
 STATISTICS = 4
-# Numbers of an entity's field: number of values; the last values; time of the first value; a level and a tail for each statistic; repeats
-# of changes.
+# Numbers of an entity's field: number of values; the last values; time of the first value; the farthest of the first three values; a level
+# and a tail for each statistic; repeats of changes.
 COUNT, LAST_VALUES = 0, 1
 SINCE = LAST_VALUES + LAST_NUMBERS
-LEVELS = SINCE + 1
+FARTHEST = SINCE + 1
+LEVELS = FARTHEST + 1
 TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
 REPEATS = TAILS + STATISTICS * TAIL_NUMBERS
 WIDTH = REPEATS + REPEAT_NUMBERS
@@ -259,11 +260,14 @@ def _learn(cell, cohort, count, gain, statistics):  # type: ignore[no-untyped-de
         _learn_cohort(cohort, cell[LEVELS : LEVELS + LEVEL_NUMBERS], count, statistics)
     learn_levels(cell[LEVELS:TAILS], statistics, LEVEL, count, gain)
     level = cell[LEVELS : LEVELS + LEVEL_NUMBERS]
-    if count <= 2.0:
-        note_start(level, count, statistics[LEVEL])
-    cell[COUNT] = count + 1.0
+    if count == 0.0:
+        cell[FARTHEST] = statistics[LEVEL]
+    elif count == 2.0:
+        cell[FARTHEST] = farthest(cell[FARTHEST], level, statistics[LEVEL])
+    count += 1.0
+    cell[COUNT] = count
     # Where the value has not changed, the field may be one that hardly ever varies, and then its variations must be kept.
-    if count + 1.0 == BEGINNING and statistics[CHANGE] != 0.0 and odd_start(level, BEGINNING):
+    if count == BEGINNING and statistics[CHANGE] != 0.0 and is_odd(cell[FARTHEST], level, count):
         since = cell[SINCE]
         cell[:] = 0.0  # the entity begins anew, as if these values had not come
         cell[SINCE] = since

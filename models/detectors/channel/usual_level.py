@@ -6,12 +6,11 @@ import math
 
 from numba import njit
 
-# Mean; variance; the size of the last change of a statistic that never varied, or in `Levels` the farthest of the first three values.
-MEAN, SPREAD, ODD = range(3)
+MEAN, SPREAD, ODD = range(3)  # mean, variance, and the size of the last change of a statistic that never varied
 LEVEL_NUMBERS = 3  # float64 numbers of a level
 CLIP = 3.0  # standard deviations that a value counts for at most
 UNSURE = 3.0  # a few values say little of the spread: with n of them, the limit is (1 + UNSURE / n) times as wide
-ODD_SHARE = 1e-3  # of the sum of squares that is left without one of the first three values, if that one is odd
+ODD_SHARE = 1e-3  # of the sum of squares that is left without a value, if that one is odd
 ROUNDING = 1e-12  # relative to the mean: smaller differences are rounding
 
 
@@ -22,31 +21,20 @@ def has_varied(level):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def odd_start(level, count):  # type: ignore[no-untyped-def]
-    """Whether one of the first three of `count` values is so far away that it makes nearly all of the variance.
-
-    Nothing limits these values, because nothing is known before them. `level[ODD]` holds the one that is farthest from the other two.
-    """
-    if not has_varied(level):
-        return False
-    x, mean, squares = level[ODD], level[MEAN], count * level[SPREAD]
-    others = (count * mean - x) / (count - 1.0)
-    return squares - (x - mean) * (x - others) < ODD_SHARE * squares
+def farthest(first, level, x):  # type: ignore[no-untyped-def]
+    """The one of three values that is farthest from the other two. `level` has learned them, and `x` is the last one."""
+    second = 3.0 * level[MEAN] - first - x
+    low, high = min(first, second, x), max(first, second, x)
+    middle = first + second + x - low - high
+    return high if high - middle > middle - low else low
 
 
 @njit(cache=True)
-def note_start(level, count, x):  # type: ignore[no-untyped-def]
-    """Keep the one of the first three values that is farthest from the other two; `level` has learned `count` before this one."""
-    if count == 0.0:
-        level[ODD] = x
-    elif count == 2.0 and has_varied(level):
-        first = level[ODD]
-        second = 3.0 * level[MEAN] - first - x
-        low, high = min(first, second, x), max(first, second, x)
-        middle = first + second + x - low - high
-        level[ODD] = high if high - middle > middle - low else low
-    elif count == 2.0:
-        level[ODD] = 0.0
+def is_odd(x, level, count):  # type: ignore[no-untyped-def]
+    """Whether a value is so far off that it makes nearly all of the variance of the `count` values that a level has learned."""
+    mean, squares = level[MEAN], count * level[SPREAD]
+    others = (count * mean - x) / (count - 1.0)
+    return squares - (x - mean) * (x - others) < ODD_SHARE * squares
 
 
 @njit(cache=True)
