@@ -23,7 +23,7 @@ from typing import Any
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.retraining.backoff import Clock
 from streamgauge.jobs.retraining.candidates import Candidates
-from streamgauge.jobs.retraining.notices import event_of
+from streamgauge.jobs.retraining.notices import step_of
 from streamgauge.jobs.retraining.reports import Reports, Say
 from streamgauge.jobs.retraining.roles import FROZEN, Roles
 from streamgauge.jobs.retraining.shadow_judge import ShadowJudge
@@ -125,7 +125,7 @@ class Trainer:
             while not once or time.monotonic() - idle < IDLE:
                 self.answer_due()
                 for record in (r for batch in consumer.poll(500).values() for r in batch):
-                    if event := event_of(record.value):
+                    if event := step_of(record.value):
                         self.handle(event)
                     consumer.commit()  # after handling: a message may be handled twice, but none is lost
                     done += 1

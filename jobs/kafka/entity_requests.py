@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from typing import Any, Literal
 
+from streamgauge.jobs.kafka.cloud_events import event_of
 from streamgauge.jobs.kafka.follow import follow_topic
 from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.settings.kafka import KafkaSettings
@@ -47,10 +47,10 @@ def ask(kafka: KafkaSettings, entity: str, action: Action, seconds: float = 15.0
     send_control(kafka, message)
     deadline = time.monotonic() + seconds
     for record in records:
-        data = {} if record is None else json.loads(record.value)["data"]
-        if data.get("request") == message.id:
+        answer = None if record is None else event_of(record.value)
+        if answer and answer["data"].get("request") == message.id:
             deadline = deadline if answers else min(deadline, time.monotonic() + FURTHER_ANSWERS)
-            answers.append(data)
+            answers.append(answer["data"])
         if time.monotonic() > deadline:
             break
     if not answers:

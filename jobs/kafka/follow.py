@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from kafka import TopicPartition
 from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.cloud_events import alert_of
 from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError, InputError
@@ -86,7 +86,10 @@ def follow(
 ) -> Generator[Received | None]:
     """Alerts in the order of arrival; see `follow_topic`."""
     for record in follow_topic(kafka, kafka.topics.alerts, from_beginning, idle_seconds):
-        yield None if record is None else Received(json.loads(record.value), record.timestamp / 1000)
+        if record is None:
+            yield None
+        elif alert := alert_of(record.value):
+            yield Received(alert, record.timestamp / 1000)
 
 
 def records_of(kafka: KafkaSettings, alert_id: str) -> list[dict[str, Any]]:
@@ -107,8 +110,8 @@ def records_of(kafka: KafkaSettings, alert_id: str) -> list[dict[str, Any]]:
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for record in records_since(kafka, kafka.topics.alerts):
-        alert = json.loads(record.value)
-        if alert["data"]["alert_id"].startswith(alert_id):
+        alert = alert_of(record.value)
+        if alert and alert["data"]["alert_id"].startswith(alert_id):
             found.setdefault(alert["data"]["alert_id"], []).append(alert)
     if not found:
         raise InputError(
@@ -136,7 +139,8 @@ def not_learned(kafka: KafkaSettings, since: int) -> list[Stretch]:
     """
     stretches = []
     for record in records_since(kafka, kafka.topics.alerts, since):
-        data = json.loads(record.value)["data"]
+        alert = alert_of(record.value)
+        data = alert["data"] if alert else {}
         if data.get("held_back") and "aggregate" not in data:
             source = data["source"]
             first, last = source["opened_offset"], source["offset"]

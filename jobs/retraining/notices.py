@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from streamgauge.jobs.kafka.cloud_events import event_of
 from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.settings.kafka import KafkaSettings
 
@@ -33,17 +33,11 @@ def steps_since(kafka: KafkaSettings, since: int) -> Iterator[dict[str, Any]]:
         The broker does not answer.
     """
     for record in records_since(kafka, kafka.topics.notices, since):
-        if _STEP_BYTES in (record.value or b"") and (event := event_of(record.value)):
+        if _STEP_BYTES in (record.value or b"") and (event := step_of(record.value)):
             yield event
 
 
-def event_of(value: bytes | None) -> dict[str, Any] | None:
+def step_of(value: bytes | None) -> dict[str, Any] | None:
     """The CloudEvent about a model in a record; None if the record holds anything else, whatever it is."""
-    try:
-        event = json.loads(value or b"")
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-        return None
-    data = event.get("data")
-    return event if isinstance(data, dict) and isinstance(data.get("model"), str) else None
+    event = event_of(value)
+    return event if event and isinstance(event["data"].get("model"), str) else None

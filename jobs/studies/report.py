@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+from streamgauge.jobs.kafka.cloud_events import alert_of, event_of
 from streamgauge.jobs.kafka.feedback import newest_feedback, votes
 from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.settings.loading import Settings
@@ -86,10 +86,12 @@ def find(
     """
     kafka, found = settings.kafka, PeriodRecords()
     topics = kafka.topics
-    found.alerts = [(r.timestamp, json.loads(r.value)) for r in records_since(kafka, topics.alerts, since)]
+    read = ((r.timestamp, alert_of(r.value)) for r in records_since(kafka, topics.alerts, since))
+    found.alerts = [(at, alert) for at, alert in read if alert]
     for topic in (topics.notices, topics.retrain_requests):
         for record in records_since(kafka, topic, since):
-            event = json.loads(record.value)
+            if (event := event_of(record.value)) is None:
+                continue
             if event["type"] == TRACKED:
                 found.tracked.append((record.timestamp, event["data"]))
             elif event["type"].startswith(("io.streamgauge.model.", "io.streamgauge.retrain.")):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from streamgauge.jobs.kafka.cloud_events import alert_of
 from streamgauge.jobs.kafka.feedback import newest_feedback, votes
 from streamgauge.jobs.kafka.topics import read_compacted, records_since, send_control
 from streamgauge.jobs.settings.kafka import KafkaSettings
@@ -132,8 +133,9 @@ def standing(settings: Settings) -> Standing:
     found = Standing(trial, {"a": Arm(trial.a), "b": Arm(trial.b)})
     arm_of: dict[str, str] = {}
     for record in records_since(kafka, kafka.topics.alerts, since):
-        data = json.loads(record.value)["data"]
-        if data["state"] == "opened" and "trial" in data and data["alert_id"] not in arm_of:
+        alert = alert_of(record.value)
+        data = alert["data"] if alert else {}
+        if data.get("state") == "opened" and "trial" in data and data["alert_id"] not in arm_of:
             arm_of[data["alert_id"]] = data["trial"]
             found.arms[data["trial"]].alerts += 1
     for alert_id, vote in votes(newest_feedback(settings)).items():

@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streamgauge.jobs.retraining.notices import event_of
+from streamgauge.jobs.retraining.notices import step_of
 
 from tests.jobs.retraining.in_memory import InMemory, compared, requested
 
@@ -17,7 +17,7 @@ GARBAGE += [b'{"type": "io.streamgauge.retrain.requested"}', b'{"type": "x", "da
 
 @pytest.mark.parametrize("value", GARBAGE, ids=range(len(GARBAGE)))
 def test_a_record_that_is_no_message_is_none(value):
-    assert event_of(value) is None
+    assert step_of(value) is None
 
 
 WRONG = [None, 5, -1, 1e308, "", "x", [], [1], {}, {"0": 1}, {"0": [1, 2], "1": [1, 2]}, "../m", "2026-13-40"]
@@ -28,7 +28,7 @@ KEYS = sorted({*requested()["data"], *compared(1, 2)["data"]})
 @given(changes=st.dictionaries(st.sampled_from(KEYS), st.sampled_from(WRONG), min_size=1), ask=st.booleans())
 def test_a_message_with_any_values_never_ends_the_trainer(tmp_path_factory, changes, ask):
     event = requested() if ask else compared(1, 2)
-    changed = event_of(json.dumps(event | {"data": event["data"] | changes}).encode())
+    changed = step_of(json.dumps(event | {"data": event["data"] | changes}).encode())
     trainer = InMemory(tmp_path_factory.mktemp("registry"))  # it has no version at all
     if changed:
         trainer.handle(changed)

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from streamgauge.jobs.retraining.notices import event_of
+from streamgauge.jobs.kafka.cloud_events import alert_of
+from streamgauge.jobs.retraining.notices import step_of
 from streamgauge.jobs.service.messages import Record, UnreadableError, change_of, feedback_of, notice_of, score_of
 from streamgauge.jobs.settings.loading import parsed
 from streamgauge.models.calibration.calibration import TailCalibrator
@@ -88,7 +89,8 @@ Target = tuple[Callable[[], list[bytes]], Callable[[bytes], Any], type[Exception
 TARGETS: dict[str, Target] = {
     "control messages": (lambda: of_json(*CONTROL), parse, SettingsError),
     "feedback": (lambda: of_json(SAID), parse_feedback, SettingsError),
-    "requests to retrain": (lambda: of_json(requested()), event_of, ()),
+    "requests to retrain": (lambda: of_json(requested()), step_of, ()),
+    "alerts, in the commands": (lambda: [t for _, t in outputs().alerts], alert_of, ()),
     "alerts, in the history": (
         lambda: [t for _, t in outputs().alerts],
         lambda c: change_of(record(c)),
