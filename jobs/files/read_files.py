@@ -151,14 +151,14 @@ def event_of(paths: Sequence[Path], columns: Columns, event: EventSettings) -> E
 
 def _csv(path: Path, columns: Columns, event: EventSettings, report: NotRead) -> Iterator[Rows]:
     fields = {name: event.fields.get(event.rename.get(name, name)) for name in (*event.fields, *event.rename)}
-    declared = {name: field.type if field else None for name, field in fields.items()}
+    declared: dict[str, str | None] = {name: field.type if field else None for name, field in fields.items()}
     forms = {
         name: field
         for name, field in fields.items()
         if field and field.type == "number" and (field.decimal != "." or field.thousands or field.unit)
     }
     missing = event.missing
-    wanted = Wanted(columns.entity, columns.time, dict(declared), columns.drop, missing, columns.thousands, forms)
+    wanted = Wanted(columns.entity, columns.time, declared, columns.drop, missing, columns.thousands, forms)
     file = CsvFile(path, wanted)
     columns.need(file.names, path)
     _say_unused(file.names, path, columns, event, report)

@@ -20,6 +20,7 @@ from streamgauge.udfs.events.time import FACTORS, LIMITS
 DAYS = r"^(?P<first>\d{1,2})(?P<mark>[/.-])(?P<second>\d{1,2})[/.-](?P<year>\d{4}|\d{2})(?:[T,\s]+(?P<clock>\d.*))?$"
 YEAR_FIRST = r"^(\d{4})[/.](\d{1,2})[/.](\d{1,2})"
 MONTH_NAME = r"(?i)(?:^|[^a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+# A time with a zone: an offset after the clock, or one of the names of UTC.
 WITH_ZONE = r"(?i)(?:t\d[\d.,]*|:\d[\d.,]*)(?:\s*[ap]m)?\s*[+-]\d|(?:z|utc|gmt)$"
 WORD = r"(?i)[a-z]$"
 KNOWN_WORD = r"(?i)(?:^|[^a-z])(?:[ap]m?|z|utc|gmt)$"  # others are such as EST, which stands for several zones, or now

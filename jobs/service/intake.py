@@ -25,7 +25,7 @@ POLL = 200  # milliseconds
 MOST = 2_000  # records that are written in one transaction
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0  # seconds after a failure; each wait is twice the one before
 EVERY = 1.0  # seconds between two looks for the ends of the topics, while records come
-PLACES = 60.0  # seconds between two looks for topics and partitions that are new
+NEW_PARTITIONS = 60.0  # seconds between two looks for topics and partitions that are new
 HOUR = 3_600.0
 TOO_LARGE = "54"  # class of PostgreSQL's error codes for values beyond its limits
 _log = structlog.get_logger()
@@ -136,7 +136,7 @@ class Intake:
         # An offset that the topic does not have is that of an earlier topic of the same name: then all of the new one is read.
         reading: dict[str, Any] = {"max_poll_records": MOST, "auto_offset_reset": "earliest"}
         with clients.consumer(kafka, "read alerts", **reading) as consumer:
-            places, began = self._places(consumer), time.monotonic()
+            places, began = self._partitions(consumer), time.monotonic()
             if not any(place.topic == kafka.topics.alerts for place in places):
                 raise ClusterError(
                     f"there is no topic {kafka.topics.alerts!r} at {kafka.bootstrap}: `streamgauge submit` makes it"
@@ -160,12 +160,12 @@ class Intake:
                 self._note(consumer, consumer.end_offsets(places) if looks else {})
                 self._looked = now if looks else self._looked
                 self._sweep()
-                if now - began >= PLACES:
-                    if self._places(consumer) != places:
+                if now - began >= NEW_PARTITIONS:
+                    if self._partitions(consumer) != places:
                         return
                     began = now
 
-    def _places(self, consumer: Any) -> list[TopicPartition]:
+    def _partitions(self, consumer: Any) -> list[TopicPartition]:
         """The partitions of all topics that are there."""
         seen = consumer.topics()
         counted = [topic for topic in self._counted if topic in seen]

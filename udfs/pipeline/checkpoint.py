@@ -222,7 +222,7 @@ class Checkpoint:
             # The slot of an entity is emptied before its first event, so the inputs are learned in parts between such events.
             for end in (*np.flatnonzero(inputs.first).tolist(), len(inputs.slots)):
                 part = inputs.part(begin, end)
-                scorer.detectors.learn_rich(rich.fields, part, replay=True)
+                scorer.detectors.learn_rich(rich.fields, part)
                 scorer.models.remember(rich.fields[:, :, scorer.detectors.rich_width :], part.slots, part.X)
                 if end < len(inputs.slots):
                     rich.fields[inputs.slots[end]] = 0.0

@@ -14,7 +14,7 @@ from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.limits import cut_text
 from streamgauge.udfs.scoring.scorer import Scorer
 
-FORMAT = 1  # raise it if what is learned means something else, although names and sizes of the state are as before
+FORMAT = 2  # raise it if what is learned means something else, although names and sizes of the state are as before
 LEARNED = "cijlqr"  # first letters of the keys under which only what was learned is saved
 
 

@@ -226,7 +226,9 @@ class Detectors:
         self.cohort[name] = new
         self.versions[name] = version
 
-    def learn_rich(self, rich: Floats, inputs: RichInputs, replay: bool = False) -> tuple[list[RichOpinion], Floats]:
+    def learn_rich(
+        self, rich: Floats, inputs: RichInputs, joins: Flags | None = None
+    ) -> tuple[list[RichOpinion], Floats]:
         """Score and learn events of entities of the rich tier.
 
         Parameters
@@ -234,9 +236,9 @@ class Detectors:
         rich : float64[slots, d, rich_width]
             State; changed in place.
         inputs : RichInputs
-        replay : bool
-            Whether the events are learned again after a restore. The level of the peers is then taken from the inputs, and the peers
-            do not learn: their saved state has learned these events already.
+        joins : bool[n], optional
+            Whether the entity joins its peers with the event. By default, the events are learned again after a restore: the level of the
+            peers is then taken from the inputs, and the peers do not learn, because their saved state has learned these events already.
 
         Returns
         -------
@@ -245,8 +247,7 @@ class Detectors:
         levels : float64[n, d] or float64[n, 0]
             Level of the peers at each event, in deviations; no columns where entities are not compared.
         """
-        kind, slots, first, quarantined, times, X = inputs[:6]
-        levels = inputs.levels if replay else None
+        kind, slots, _, quarantined, times, X, levels = inputs
         opinions, at, profile_deviations = [], 0, X
         profiled: Floats | None = None  # what the time of day says
         given = {"values": X, "residuals": X, "own": X}  # by `input_kind`
@@ -267,7 +268,8 @@ class Detectors:
                     given["residuals"] = given["own"] = X - found.expected
             elif isinstance(detector, PeerDeviation):
                 residuals = given["residuals"]
-                levels = self.peers.levels(profile_deviations, first) if levels is None else levels
+                if joins is not None:
+                    levels = self.peers.levels(profile_deviations, joins)
                 deviations, expected = detector.from_peers(part, slots, residuals, levels)
                 opinions.append(RichOpinion(detector, detector.pool(deviations), deviations, expected, no_looks))
                 given["own"] = np.where(np.isnan(expected), residuals, residuals - expected)
@@ -281,9 +283,8 @@ class Detectors:
                 detector_inputs = Inputs(part, slots, given[detector.input_kind], times, quarantined)
                 scored = _scored(detector.rate_learn_entities, detector, detector_inputs)
                 opinions.append(RichOpinion(detector, *scored, no_looks))
-        if levels is None:
-            self.peers.count(int(first.sum()))
-            levels = np.empty((len(X), 0))
+        if joins is not None and levels is inputs.levels:  # no detector has compared the entities
+            self.peers.count(int(joins.sum()))
         return opinions, levels
 
     def learn_cohort(self, kind: str, features: Floats, categories: Floats) -> list[tuple[Floats, Floats] | None]:
@@ -405,13 +406,13 @@ class Detectors:
         inputs = RichInputs(
             kind,
             stretch.slots[with_slot],
-            joins,  # slots are empty where they must be: what is left to know is who joins the peers
+            stretch.first[with_slot],
             stretch.quarantined[with_slot],
             stretch.events.times[with_slot],
             stretch.X[with_slot],
             np.empty((len(with_slot), 0)),
         )
-        rich_opinions, opinions.levels = self.learn_rich(rich, inputs)
+        rich_opinions, opinions.levels = self.learn_rich(rich, inputs, joins)
         for opinion in rich_opinions:
             detector = opinion.detector
             if isinstance(detector, FieldChannels):

@@ -6,8 +6,10 @@ import math
 
 from numba import njit
 
-SHARE, IS_FAR, TYPICAL = range(3)
-REPEAT_NUMBERS = 3  # float64 numbers of the repeats of a statistic
+SHARE, TYPICAL = range(
+    2
+)  # share of far values; their typical ideal evidence, with a minus while the last value was far out
+REPEAT_NUMBERS = 2  # float64 numbers of the repeats of a statistic
 FAR = 15.0  # ideal evidence of a value that is far out
 ENOUGH = 4.0  # times that far values must have come
 MEMORY = 4000.0  # values after which old ones count less
@@ -28,7 +30,7 @@ def not_rarer(evidence, ideal, repeats, count):  # type: ignore[no-untyped-def]
         Values of the statistic so far.
     """
     share = repeats[SHARE]
-    if share * min(count, MEMORY) < ENOUGH or ideal > LARGER * repeats[TYPICAL]:
+    if share * min(count, MEMORY) < ENOUGH or ideal > LARGER * abs(repeats[TYPICAL]):
         return evidence
     return min(evidence, MARGIN - math.log(share))
 
@@ -37,8 +39,8 @@ def not_rarer(evidence, ideal, repeats, count):  # type: ignore[no-untyped-def]
 def learn_repeat(repeats, ideal, count):  # type: ignore[no-untyped-def]
     """Learn whether the value is far out. Several in a row count once."""
     is_far = ideal > FAR
-    comes = is_far and repeats[IS_FAR] == 0.0
-    repeats[IS_FAR] = 1.0 if is_far else 0.0
+    typical, comes = abs(repeats[TYPICAL]), is_far and repeats[TYPICAL] >= 0.0
     repeats[SHARE] += ((1.0 if comes else 0.0) - repeats[SHARE]) / min(count + 1.0, MEMORY)
     if comes:
-        repeats[TYPICAL] = ideal if repeats[TYPICAL] == 0.0 else repeats[TYPICAL] + 0.2 * (ideal - repeats[TYPICAL])
+        typical = ideal if typical == 0.0 else typical + 0.2 * (ideal - typical)
+    repeats[TYPICAL] = -typical if is_far else typical

@@ -5,54 +5,14 @@ from __future__ import annotations
 import contextlib
 
 import pytest
-from kafka import TopicPartition
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.service import intake as intakes
 from streamgauge.jobs.service.intake import Intake
 from streamgauge.jobs.service.queries import Filter, Queries
 
+from tests.jobs.kafka.topic_in_memory import TopicInMemory
 from tests.jobs.service.made import change, records
 from tests.jobs.service.test_api import settings
-
-ALERTS = TopicPartition("alerts", 0)
-
-
-class Topic:
-    """A consumer of a topic of alerts. It ends the intake when all records were read."""
-
-    def __init__(self, kept, reset, ended):
-        self.kept, self.reset, self.ended, self.at = kept, reset, ended, 0
-
-    def topics(self):
-        return {"alerts"}
-
-    def partitions_for_topic(self, topic):
-        return {0} if topic == "alerts" else set()
-
-    def assign(self, _):
-        pass
-
-    def beginning_offsets(self, places):
-        return dict.fromkeys(places, self.kept[0].offset)
-
-    def end_offsets(self, places):
-        return dict.fromkeys(places, self.kept[-1].offset + 1)
-
-    def seek(self, _, offset):
-        self.at = offset
-
-    def position(self, _):
-        return self.at
-
-    def poll(self, _):
-        begin, end = self.kept[0].offset, self.kept[-1].offset + 1
-        if not begin <= self.at <= end:  # as Kafka's clients do it
-            self.at = begin if self.reset == "earliest" else end
-        new = [record for record in self.kept if record.offset >= self.at]
-        self.at = end
-        if not new:
-            self.ended()
-        return {ALERTS: new} if new else {}
 
 
 @pytest.fixture
@@ -62,7 +22,7 @@ def read(database, monkeypatch):
     def run(kept):
         @contextlib.contextmanager
         def consumer(_, __, auto_offset_reset="latest", **___):
-            yield Topic(kept, auto_offset_reset, intake._stop.set)
+            yield TopicInMemory("alerts", kept, auto_offset_reset, intake._stop.set)
 
         monkeypatch.setattr(clients, "consumer", consumer)
         intake = Intake(settings(), database)
@@ -90,7 +50,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(read, database):
     assert names(database)[-1] == "b3"
 
 
-class Growing(Topic):
+class Growing(TopicInMemory):
     """A topic that gets a second partition when its first one was read."""
 
     polls = 0
@@ -111,10 +71,10 @@ class Growing(Topic):
 def test_partitions_that_come_later_are_read_without_a_restart(database, monkeypatch):
     @contextlib.contextmanager
     def consumer(*_, **__):
-        yield Growing(records(change("a1")), "earliest", intake._stop.set)
+        yield Growing("alerts", records(change("a1")), "earliest", intake._stop.set)
 
     monkeypatch.setattr(clients, "consumer", consumer)
-    monkeypatch.setattr(intakes, "PLACES", 0.0, raising=False)
+    monkeypatch.setattr(intakes, "NEW_PARTITIONS", 0.0)
     monkeypatch.setattr(Growing, "polls", 0)
     intake = Intake(settings(), database)
     intake._run()

@@ -14,35 +14,10 @@ from streamgauge.jobs.settings.loading import validated
 from streamgauge.jobs.studies import explain as explaining
 from streamgauge.udfs.pipeline.shard import Shard
 
+from tests.jobs.kafka.topic_in_memory import TopicInMemory
 from tests.streams import SMALL, START
 
 CHOICE = SMALL.model_dump(include={"detectors", "featurize", "calibration", "decide"})
-
-
-class Topic:
-    """A consumer of a topic with one partition."""
-
-    assign = lambda *_: None  # noqa: E731
-
-    def __init__(self, kept):
-        self.kept, self.at = kept, 0
-
-    def beginning_offsets(self, places):
-        return dict.fromkeys(places, self.kept[0].offset)
-
-    def end_offsets(self, places):
-        return dict.fromkeys(places, self.kept[-1].offset + 1)
-
-    def seek(self, _, offset):
-        self.at = offset
-
-    def position(self, _):
-        return self.at
-
-    def poll(self, _):
-        new = [record for record in self.kept if record.offset >= self.at]
-        self.at = self.kept[-1].offset + 1
-        return {"events": new}
 
 
 def kept(every):
@@ -63,7 +38,7 @@ def test_an_alert_is_explained_where_transactions_end_between_the_records(every,
     told = Shard(settings.pipeline(), "events", settings.job.name, saves=False).process(raw_batch(records)).alerts
     opened = [alert for _, text in told if (alert := json.loads(text))["data"]["actual"].get("flow") == 1e4][:1]
     assert [alert["data"]["state"] for alert in opened] == ["opened"]
-    monkeypatch.setattr(clients, "consumer", lambda *_, **__: contextlib.nullcontext(Topic(records)))
+    monkeypatch.setattr(clients, "consumer", lambda *_, **__: contextlib.nullcontext(TopicInMemory("events", records)))
     monkeypatch.setattr(explaining, "records_of", lambda *_: opened)
     monkeypatch.setattr(explaining, "read_messages", lambda _: [])
     found = explaining.explain(settings, opened[0]["data"]["alert_id"])

@@ -28,10 +28,10 @@ def inputs_of(stretch, kind="fields", levels=None):
     return RichInputs(kind, stretch.slots, stretch.first, stretch.quarantined, times, stretch.X, levels)
 
 
-def learn_rich(detectors, stretch, kind="fields", rich=None, **further):
+def learn_rich(detectors, stretch, kind="fields", rich=None):
     """The opinions of the rich detectors by name, and the level of the peers."""
     rich = state_for(detectors, stretch.X.shape[1]).rich if rich is None else rich
-    opinions, levels = detectors.learn_rich(rich, inputs_of(stretch, kind), **further)
+    opinions, levels = detectors.learn_rich(rich, inputs_of(stretch, kind), stretch.joins)
     return {opinion.detector.name: opinion for opinion in opinions}, levels
 
 
@@ -116,9 +116,9 @@ def test_events_that_are_learned_again_have_the_level_of_then_and_the_peers_lear
     chosen, stretch = only(**AFTER_THE_HOUR), stretch_of(values(600))
     detectors, again = Detectors(chosen), Detectors(chosen)
     once, twice = state_for(detectors).rich, state_for(again).rich
-    _, levels = detectors.learn_rich(once, inputs_of(stretch))
+    _, levels = detectors.learn_rich(once, inputs_of(stretch), stretch.joins)
     untouched = again.peers.to_state()
-    _, given = again.learn_rich(twice, inputs_of(stretch, levels=levels), True)
+    _, given = again.learn_rich(twice, inputs_of(stretch, levels=levels))
     same(twice, once)
     assert given is levels
     assert again.peers.to_state() == untouched != detectors.peers.to_state()
