@@ -294,8 +294,9 @@ def run(
     InputError
         An archive cannot be read, or `skip` leaves nothing before the rows that are judged.
     """
-    series = [without_first(one, skip) for archive in archives for one in read(archive)]
-    series.sort(key=lambda one: -one.X.size)
+    series = [one for archive in archives for one in read(archive)]
+    series.sort(key=lambda one: one.fed)  # an error names the series that allows the least
+    series = sorted((without_first(one, skip) for one in series), key=lambda one: -one.X.size)
     on_total(sum(len(one.X) for one in series))
     results = []
     for judged in in_processes(partial(judge, settings=settings, draw=draw), series, processes):

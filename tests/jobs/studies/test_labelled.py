@@ -151,8 +151,12 @@ def test_the_first_rows_can_be_left_out(tmp_path, data):
     cut = labelled.run([data / "wide.tar.gz"], Settings(), skip=40)[0]
     assert cut == labelled.run([pack(tmp_path / "wide.tar.gz", c=shorter)], Settings())[0]
     assert cut["families"][0]["rows"] == 1160
-    with pytest.raises(InputError, match=r"--skip 180: single, a has 180 rows before those that are judged.* 0 to 179"):
-        labelled.run([data / "single.tar.gz"], Settings(), skip=180)
+    for skip, names in ((180, ("single",)), (600, ("wide", "single"))):
+        archives = [data / f"{name}.tar.gz" for name in names]
+        with pytest.raises(
+            InputError, match=rf"--skip {skip}: single, a has 180 rows before those that are judged.* 0 to 179"
+        ):
+            labelled.run(archives, Settings(), skip=skip)
 
 
 @pytest.mark.parametrize(
