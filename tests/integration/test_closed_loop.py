@@ -96,7 +96,7 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
             steps = until(live, "rolled_back")
             assert live.counted(job, "planted_rich", "planted_light") > 0  # while events still come
         back = dict(steps)["rolled_back"]
-        assert (back["version"], back["live"], back["rejections"]) == (new, bad.version, 1)
+        assert (back["version"], back["live"], back["rejections"]) == (new, bad.version, 1), steps
         assert back["live_alerts"] > 20
         assert registry.aliases("pumps")["live"] == new
         tracked = [json.loads(r.value)["data"] for r in live.read(live.topics.notices) if b".tracked" in r.value]
