@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from streamgauge.jobs.settings.loading import as_file, load
 
 from tests.integration.broker import Broker, free_ports
 from tests.integration.clock import Clock
-from tests.integration.kills import stop
+from tests.integration.kills import at_least, kill, stop
 from tests.integration.live import PATIENCE, Live, events, under_load, values
 from tests.integration.proxy import Proxy
 
@@ -157,3 +158,32 @@ def test_a_clock_of_the_taskmanager_that_steps_loses_no_event(cluster, tmp_path,
         assert_alerts_are_undisturbed(live)
         expected = live.expected().scores
         assert values(live.at_least(live.topics.scores, len(expected))) == expected
+
+
+def test_metrics_go_on_after_a_taskmanager_dies_while_it_is_asked_for_them(cluster):
+    """Flink asks no TaskManager again before all have answered, or `web.timeout` has passed."""
+
+    def cpu_time():
+        asked = f"/taskmanagers/{survivor}/metrics?get=Status.JVM.CPU.Time"
+        return [metric["value"] for metric in cluster.rest.call(asked)]
+
+    def until(what):
+        deadline = time.monotonic() + PATIENCE
+        while not what():
+            assert time.monotonic() < deadline, "the metrics stay as they are"
+            time.sleep(0.5)
+
+    with at_least(cluster, 2):
+        victim, *others = cluster.roles("taskmanager")
+        found = [tm["id"] for tm in cluster.rest.call("/taskmanagers")["taskmanagers"]]
+        [survivor] = [name for name in found if name.startswith(others[0].role)]
+        until(cpu_time)
+        os.kill(victim.pid, signal.SIGSTOP)
+        time.sleep(3)  # `metrics.fetcher.update-interval` is 1 s, so the next call asks the stopped process
+        frozen = cpu_time()
+        time.sleep(3)
+        assert cpu_time() == frozen, "the stopped process was not waited for, so this test shows nothing"
+        kill(victim)
+        cluster.processes.remove(victim)
+        local_cluster.add_taskmanager(cluster)
+        until(lambda: cpu_time() != frozen)
