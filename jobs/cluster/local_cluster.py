@@ -33,7 +33,7 @@ from streamgauge.jobs.settings.strict_yaml import read, write
 from streamgauge.models.errors import ClusterError
 
 PORTS = {"kafka": 9092, "kafka_controller": 9093, "flink": 8081, "flink_rpc": 6123, "prometheus": 9249}
-START_SECONDS = 60
+START_SECONDS = 300  # on a busy machine, Kafka took more than 60; a process that dies is noticed at once
 SERVICE = "service"  # role of the process that shows the page; the cluster does not need it
 STOPPED = (SERVICE, "taskmanager", "jobmanager", "kafka")  # the order in which processes are stopped
 

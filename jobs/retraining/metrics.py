@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from streamgauge.models.errors import InputError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+GATES = ("separation", "cost", "other", "alerts", "probes", "feedback")  # that a candidate may fail to pass
 
 
 class TrainerMetrics:
@@ -41,15 +43,19 @@ class TrainerMetrics:
                 self._rejected[model, data["gate"]] += 1
 
     def text(self) -> str:
-        """All metrics, in the text format of Prometheus."""
+        """All metrics, in the text format of Prometheus.
+
+        Counters are there from the start, with 0: Prometheus counts what comes after the first value that it sees.
+        """
         with self._lock:
-            models, trained, rejected = sorted(self._models), dict(self._trained), sorted(self._rejected.items())
+            models, trained, rejected = sorted(self._models), dict(self._trained), dict(self._rejected)
         lines = _described("trained_total", "counter", "Versions that were trained.")
         lines += [_sample("trained_total", trained.get(model, 0), model=model) for model in models]
         lines += _described(
             "rejected_total", "counter", "Candidates that were rejected, by the gate they did not pass."
         )
-        lines += [_sample("rejected_total", count, model=model, reason=gate) for (model, gate), count in rejected]
+        for model, gate in itertools.product(models, GATES):
+            lines.append(_sample("rejected_total", rejected.get((model, gate), 0), model=model, reason=gate))
         lines += _described("backoff_seconds", "gauge", "Seconds until the next request for the model is answered.")
         lines += [_sample("backoff_seconds", round(self._seconds_left(model), 3), model=model) for model in models]
         return "\n".join([*lines, ""])

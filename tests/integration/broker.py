@@ -13,7 +13,7 @@ from typing import Any
 
 from streamgauge.jobs.cluster import local_cluster
 
-START_SECONDS = 60
+START_SECONDS = 300
 JAVA_OPTIONS = ("-Xms128m", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 ALONE = {
     "process.roles": "broker,controller",
@@ -86,7 +86,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
     """End a server that a test started, and wait until it has ended."""
     process.terminate()
     try:
-        process.wait(20)
+        process.wait(120)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

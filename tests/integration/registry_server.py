@@ -24,7 +24,7 @@ from tests.integration.broker import end
 VERSION = "3.3.3"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 USER, PASSWORD = "streamgauge", "correct horse"
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 def installed() -> Path:

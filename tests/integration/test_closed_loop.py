@@ -9,11 +9,13 @@ import time
 import numpy as np
 from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.retrain_models import Trainer
+from streamgauge.jobs.retraining.metrics import serve
 from streamgauge.jobs.studies.train import train
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past
 from streamgauge.udfs.control.messages import ModelVersion
 
+from tests.docker.prometheus import asked_of_the_job, broken_rules, prometheus, silent
 from tests.integration.live import PATIENCE, Live, background
 
 ENTITIES = 24
@@ -65,6 +67,21 @@ def until(live, step, seconds=PATIENCE):
     return steps_of(live)
 
 
+def addresses(cluster, trainer):
+    """Where Prometheus finds the processes of Flink and the trainer."""
+    numbers = [0, *(1 + int(process.role.removeprefix("taskmanager-")) for process in cluster.roles("taskmanager"))]
+    flink = [f"127.0.0.1:{cluster.ports['prometheus'] + number}" for number in numbers]
+    return {"streamgauge-flink": flink, "streamgauge-trainer": [f"127.0.0.1:{trainer}"]}
+
+
+def still_silent(prometheus, queries):
+    """The queries without data, once there are none, or after a while."""
+    deadline = time.monotonic() + PATIENCE
+    while (without := silent(prometheus, queries)) and time.monotonic() < deadline:
+        time.sleep(1)
+    return without
+
+
 def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(cluster, tmp_path):
     registry = Registry(str(tmp_path / "models"))
     registry.point("pumps", "live", train(registry, "pumps", "isolation_forest", past(4000, 0)).version)
@@ -79,7 +96,12 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
         track=1000,
     )
     trainer, seeds = Trainer(live.settings), iter(range(1, 10_000))
-    with live.job() as job, background(again(lambda: trainer.run(once=True))):
+    with (
+        live.job() as job,
+        background(again(lambda: trainer.run(once=True))),
+        serve(trainer.reports.metrics, 0) as port,
+        prometheus(tmp_path, addresses(cluster, port)) as watching,
+    ):
         live.send(events(4000, 0))
         assert live.counted(job, "scored") > 0
         with background(again(lambda: live.send(events(1500, next(seeds), centre=1.5), rate=1500))):
@@ -112,6 +134,9 @@ def test_a_drift_is_answered_by_a_new_model_and_a_bad_model_by_the_old_one(clust
         probed = [record["probe"] for record in tracked if record["probe"]]
         assert {"pumps"} <= {name for probe in probed for name in probe["members"]}
         assert live.rest.call(f"/jobs/{job}")["state"] == "RUNNING"
+        live.send([("e0", b"no event")])  # a panel shows only dead letters that come
+        assert not still_silent(watching, asked_of_the_job(live.settings.job.name))
+        assert not broken_rules(watching)
     restarted = Trainer(live.settings)
     restarted.recall()
     assert restarted.reports.backoff.rejections("pumps") == trainer.reports.backoff.rejections("pumps") >= 1

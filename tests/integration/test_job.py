@@ -74,7 +74,7 @@ def _prometheus(cluster):
     text = ""
     for offset in (1, 2):
         with urllib.request.urlopen(
-            f"http://127.0.0.1:{cluster.ports['prometheus'] + offset}/metrics", timeout=10
+            f"http://127.0.0.1:{cluster.ports['prometheus'] + offset}/metrics", timeout=120
         ) as answer:
             text += answer.read().decode()
     return text

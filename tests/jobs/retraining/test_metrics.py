@@ -6,7 +6,8 @@ import urllib.error
 import urllib.request
 
 import pytest
-from streamgauge.jobs.retraining.metrics import TrainerMetrics, serve
+from streamgauge.jobs.retraining import candidates, shadow_judge
+from streamgauge.jobs.retraining.metrics import GATES, TrainerMetrics, serve
 from streamgauge.models.errors import InputError
 
 
@@ -22,10 +23,20 @@ def test_models_without_any_step_have_metrics_too(metrics):
         'streamgauge_retrain_trained_total{model="pumps"} 0',
         "# HELP streamgauge_retrain_rejected_total Candidates that were rejected, by the gate they did not pass.",
         "# TYPE streamgauge_retrain_rejected_total counter",
+        'streamgauge_retrain_rejected_total{model="pumps",reason="separation"} 0',
+        'streamgauge_retrain_rejected_total{model="pumps",reason="cost"} 0',
+        'streamgauge_retrain_rejected_total{model="pumps",reason="other"} 0',
+        'streamgauge_retrain_rejected_total{model="pumps",reason="alerts"} 0',
+        'streamgauge_retrain_rejected_total{model="pumps",reason="probes"} 0',
+        'streamgauge_retrain_rejected_total{model="pumps",reason="feedback"} 0',
         "# HELP streamgauge_retrain_backoff_seconds Seconds until the next request for the model is answered.",
         "# TYPE streamgauge_retrain_backoff_seconds gauge",
         'streamgauge_retrain_backoff_seconds{model="pumps"} 12.5',
     ]
+
+
+def test_each_gate_that_the_trainer_names_is_counted():
+    assert {*candidates.WHY, "other", *shadow_judge.WHY} == set(GATES)
 
 
 def test_names_are_escaped(metrics):
