@@ -54,6 +54,9 @@ echo "installing Python packages into .venv (one to two minutes the first time)"
 if [ "$extra" = dev ] && ! [ .venv/bin/helm -nt tests/docker/helm.txt ]; then
   .venv/bin/python tests/docker/install_helm.py
 fi
+if [ "$extra" = dev ] && ! [ .venv/flinkdeployments.flink.apache.org-v1.yml -nt tests/docker/install_crd.py ]; then
+  .venv/bin/python tests/docker/install_crd.py
+fi
 if [ -z "$extra" ]; then
   STREAMGAUGE_HOME=${STREAMGAUGE_HOME:-$PWD/.streamgauge} .venv/bin/streamgauge warm
 fi
