@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 INTEGRATION := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+WORKERS := $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 NEEDS := setup.py constraints.txt install.sh
 
 .PHONY: demo test unit integration fuzz mutants kills soak weekly spark lint ci schema proto docs bench kernels clean help
@@ -13,8 +14,8 @@ demo: .venv/.installed  ## a local Kafka and Flink, eight real series through th
 test: unit  ## the tests of a change: without a cluster, then the main ways through a real Kafka and Flink, with the slowest 20 of each kind
 	$(INTEGRATION) -m "integration and not slow"
 
-unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink, one process for each core
-	$(BIN)/pytest -m "not integration" -n auto --dist loadfile --durations=20
+unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink, three processes for two cores, because tests also wait for servers and pages
+	$(BIN)/pytest -m "not integration" -n $(WORKERS) --dist loadfile --durations=20
 
 integration: .venv/.installed-dev  ## all tests on a real Kafka and Flink cluster, two processes with a cluster each
 	$(INTEGRATION) -m integration
