@@ -84,6 +84,22 @@ def test_empty_lines_before_the_header_and_windows_line_ends_are_read(tmp_path):
     assert [event["b"] for event in events_of(tmp_path / "x.csv")] == [2, 4]
 
 
+@pytest.mark.parametrize("content", [b"a,b", b"a,b\n", b"\n\na,b", b'"a\nx",b'])
+def test_a_header_alone_is_a_file_without_rows(tmp_path, content):
+    (tmp_path / "x.csv").write_bytes(content)
+    assert events_of(tmp_path / "x.csv") == []
+
+
+def test_a_header_may_be_as_long_as_a_row(tmp_path):
+    names = [f"{'x' * 100}{number}" for number in range(4_000)]
+    (tmp_path / "x.csv").write_text(",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n")
+    [event] = events_of(tmp_path / "x.csv")
+    assert event.keys() > set(names)
+    (tmp_path / "x.csv").write_text(",".join(names * 6) + "\n")
+    with pytest.raises(InputError, match="a row is longer than 2097152 bytes"):
+        events_of(tmp_path / "x.csv")
+
+
 @pytest.mark.parametrize(("content", "words"), [(b"", "it is empty"), (b"a\0b\n", "is no text")])
 def test_a_file_that_is_no_csv_is_refused(tmp_path, content, words):
     (tmp_path / "x.csv").write_bytes(content)
