@@ -190,6 +190,8 @@ def _stream(
 
     result = score_stream(rows_of_all(), settings, partitions, on_rows)
     result.numbers, result.not_read = np.concatenate(numbers), report
+    if columns.label is not None and result.labels is None:
+        result.labels = np.empty(0)  # the files hold no rows
     return result
 
 

@@ -98,7 +98,7 @@ def evaluate(
         raise InputError("an evaluation needs labels: name their column with --label-column")
     labels = np.concatenate([result.labels > 0 for result in results if result.labels is not None])
     if not 0 < labels.sum() < len(labels):
-        raise InputError(f"all {len(labels)} labels are {'above' if labels.any() else ''} 0: nothing can be compared")
+        raise InputError(f"all {len(labels)} labels are {'above ' if labels.any() else ''}0: nothing can be compared")
     scores = np.concatenate([result.scores for result in results])
     flags = np.concatenate([result.flags for result in results]) > 0
     names = np.array([entity for result in results for entity in result.entities])

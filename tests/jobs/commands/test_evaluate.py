@@ -119,7 +119,11 @@ def test_labels_that_are_all_alike_are_refused(cards, tmp_path):
     frame.to_csv(tmp_path / "none.csv", index=False)
     done = evaluate(tmp_path / "none.csv", "--label-column", "fraud", "--page", tmp_path / "page.html")
     assert done.exit_code == 2
-    assert "nothing can be compared" in done.output
+    assert "all 3000 labels are 0: nothing can be compared" in done.output
+    frame.iloc[:0].to_csv(tmp_path / "no_rows.csv", index=False)
+    done = evaluate(tmp_path / "no_rows.csv", "--label-column", "fraud", "--page", tmp_path / "page.html")
+    assert done.exit_code == 2
+    assert "all 0 labels are 0: nothing can be compared" in done.output
 
 
 def test_what_was_not_read_is_an_error_with_strict(cards, tmp_path):
