@@ -212,15 +212,14 @@ def _row(name: str, value: float, labels: Flags, scores: Floats, missed: float, 
 
 
 def _by_entity(names: Any, labels: Flags, flags: Flags) -> list[tuple[str, ...]]:
-    rows = []
-    for name in np.unique(names).tolist():
-        mine = names == name
-        y, f = labels[mine], flags[mine]
-        hits = int((y & f).sum())
-        precision = f"{hits / f.sum():.3f}" if f.any() else "-"
-        recall = f"{hits / y.sum():.3f}" if y.any() else "-"
-        rows.append((name, str(len(y)), str(int(y.sum())), str(int(f.sum())), precision, recall))
-    return sorted(rows, key=lambda row: -int(row[2]))
+    entities, of = np.unique(names, return_inverse=True)
+    counts = (np.bincount(of[rows], minlength=len(entities)) for rows in (slice(None), labels, flags, labels & flags))
+    found = []
+    for name, rows, anomalous, alerted, hits in zip(entities.tolist(), *(n.tolist() for n in counts), strict=True):
+        precision = f"{hits / alerted:.3f}" if alerted else "-"
+        recall = f"{hits / anomalous:.3f}" if anomalous else "-"
+        found.append((name, str(rows), str(anomalous), str(alerted), precision, recall))
+    return sorted(found, key=lambda row: -int(row[2]))
 
 
 def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:
