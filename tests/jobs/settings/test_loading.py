@@ -83,6 +83,16 @@ def test_the_file_in_the_repository_holds_the_defaults():
             {"event": {"max_fields": 4096}, "detectors": {"half_space_trees": {"window_size": 100_000}}},
             "detectors.half_space_trees would take .* with event.max_fields 4096",
         ),
+        (
+            {"detectors": {"levels": {"half_life": 1e18}}},
+            r"levels.half_life: .* less than or equal to 1000000000000 .is 1e",
+        ),
+        (
+            {"detectors": {"rolling_z_score": {"half_life": 1e18}}},
+            "rolling_z_score.half_life: .* less than or equal to",
+        ),
+        ({"detectors": {"loda": {"seed": -1}}}, r"loda.seed: .* greater than or equal to 0 .is -1"),
+        ({"detectors": {"online_isolation_forest": {"seed": 2**63 - 1}}}, "seed: .* less than or equal to 4294967295"),
         ({"models": {"use": {"pumps": {}}}}, "models.*registry: models are used, so it must be named"),
         (
             {"models": {"registry": "r", "use": {"pumps": {"variant": "int8"}}}},
