@@ -148,6 +148,8 @@ class EventSettings(Section):
         if (self.metric is None) != (self.value is None):
             given, other = ("metric", "value") if self.value is None else ("value", "metric")
             raise ValueError(f"event.{given} is set, so event.{other} must be set, too: both name a field")
+        if self.metric is not None and self.metric == self.value:
+            raise ValueError(f"event.metric and event.value are both {self.metric!r}: they must name two fields")
         return self
 
     @property

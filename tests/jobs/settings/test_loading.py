@@ -93,6 +93,10 @@ def test_the_file_in_the_repository_holds_the_defaults():
         ),
         ({"detectors": {"loda": {"seed": -1}}}, r"loda.seed: .* greater than or equal to 0 .is -1"),
         ({"detectors": {"online_isolation_forest": {"seed": 2**63 - 1}}}, "seed: .* less than or equal to 4294967295"),
+        (
+            {"event": {"metric": "name", "value": "name"}},
+            "event: event.metric and event.value are both 'name': they must name two fields",
+        ),
         ({"models": {"use": {"pumps": {}}}}, "models.*registry: models are used, so it must be named"),
         (
             {"models": {"registry": "r", "use": {"pumps": {"variant": "int8"}}}},
