@@ -60,7 +60,7 @@ class FieldSettings(Section):
 class EventSettings(Section):
     """How an event is read."""
 
-    format: Wrapper | WithRegistry = Field(
+    format: Literal[Wrapper, WithRegistry] = Field(
         "auto",
         description="What a record holds. auto: JSON, and each record is looked at for the shapes of the wrappers, such as debezium.",
     )
