@@ -91,6 +91,12 @@ def test_two_thresholds_are_tried_on_two_halves_of_the_entities_and_there_is_a_v
     assert "Trial of two thresholds" in (tmp_path / "page.html").read_text()
 
 
+def test_an_infinite_cost_is_refused(cards):
+    done = evaluate(cards, "--label-column", "fraud", "--missed-cost", "inf", "--json")
+    assert done.exit_code == 2
+    assert "--missed-cost" in done.output
+
+
 def test_names_from_the_data_are_escaped_in_the_page(cards, tmp_path):
     evaluate(cards, "--label-column", "fraud", "--page", tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
