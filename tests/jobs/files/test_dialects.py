@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
+from streamgauge.jobs.files.dialects import dialect_of
 from streamgauge.jobs.files.read_files import Columns, read_rows
 from streamgauge.models.errors import InputError
 
@@ -88,6 +89,11 @@ def test_empty_lines_before_the_header_and_windows_line_ends_are_read(tmp_path):
 def test_a_header_alone_is_a_file_without_rows(tmp_path, content):
     (tmp_path / "x.csv").write_bytes(content)
     assert events_of(tmp_path / "x.csv") == []
+
+
+def test_thousands_of_columns_may_have_one_name(tmp_path):
+    (tmp_path / "x.csv").write_text(",".join(["a", "a.1", *["a"] * 9_998]) + "\n" + ",".join(["1"] * 10_000) + "\n")
+    assert dialect_of(tmp_path / "x.csv").names == ("a", "a.1", *(f"a.{number}" for number in range(2, 10_000)))
 
 
 def test_a_header_may_be_as_long_as_a_row(tmp_path):
