@@ -91,7 +91,8 @@ def not_read(results: list[Backtest]) -> NotRead:
 
 
 def write_alerts(results: list[Backtest], path: Path) -> None:
-    """Write the alerts of all streams, a line each."""
+    """Write the alerts of all streams, a line each. Missing folders are created."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as out:
         out.writelines(alert + b"\n" for result in results for alert in result.alerts)
 

@@ -17,14 +17,17 @@ from streamgauge.jobs.settings.loading import load
 from streamgauge.jobs.studies import evaluate as evaluation
 
 app = command_line()
+MOST_COST = 1e12  # of a mistake; an infinite one could not be added up
 
 
 @dataclass(frozen=True)
 class Costs:
     """The cost of mistakes."""
 
-    missed_cost: Annotated[float, typer.Option(min=0, help="Cost of an anomaly without an alert.")] = 10.0
-    false_cost: Annotated[float, typer.Option(min=0, help="Cost of an alert without an anomaly.")] = 1.0
+    missed_cost: Annotated[float, typer.Option(min=0, max=MOST_COST, help="Cost of an anomaly without an alert.")] = (
+        10.0
+    )
+    false_cost: Annotated[float, typer.Option(min=0, max=MOST_COST, help="Cost of an alert without an anomaly.")] = 1.0
 
 
 @app.command(

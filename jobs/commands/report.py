@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from streamgauge.jobs.commands.options import AsJson, SettingsFile
-from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, progress
+from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, progress, write_text
 from streamgauge.jobs.pages.report_page import page
 from streamgauge.jobs.settings.loading import load
 from streamgauge.jobs.studies import report as reporting
@@ -46,7 +46,7 @@ def report(
                 loaded, begin, replay, lambda done, total: bar.update(task, completed=done, total=total, visible=True)
             )
         figures = reporting.figures_of(found)
-        output.write_text(page(found, figures, loaded.job.name, begin, now), encoding="utf-8")
+        write_text(output, page(found, figures, loaded.job.name, begin, now))
     if as_json:
         print_json(figures)
     console.print(f"wrote {output}: {figures['alerts']} incidents in {figures['events']} tracked events")

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from streamgauge.jobs.files.column_types import Evidence, Kind, Words, as_declared, converted
-from streamgauge.jobs.files.dialects import dialect_of
+from streamgauge.jobs.files.dialects import LOOKED_AT, dialect_of
 from streamgauge.jobs.files.not_read import MOST_PLACES, NotRead, What
 from streamgauge.jobs.files.sources import opened
 from streamgauge.jobs.files.times import DayOrMonth
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.settings.event import MISSING, FieldSettings
 
-BLOCK = 2 << 20  # bytes of a chunk, and the longest row
+BLOCK = LOOKED_AT  # bytes of a chunk, and the longest row
 THOUSANDS = (",", ".", " ", "'", "_")
 _GROUPED = re.compile(r"[+-]?\d{1,3}([,.' _]\d{3})+([,.]\d+)?")
 _MANY = 0.5  # a column of text with this share of numbers is told of
@@ -168,6 +168,8 @@ class CsvFile:
     def _cells(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
         """The text of all cells of some columns, a chunk at a time."""
         self._of_other_length = 0
+        if not self.dialect.has_rows:  # pyarrow takes a header without a line end for a row that is too long
+            return
         last = None
         with opened(self.path) as file:
             try:

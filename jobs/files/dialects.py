@@ -14,7 +14,7 @@ from streamgauge.jobs.files.sources import blocks, opened
 from streamgauge.models.errors import InputError
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
-LOOKED_AT = 1 << 18  # bytes
+LOOKED_AT = 2 << 20  # bytes; no row is longer
 ROWS = 100
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 SHOWN = {"utf-16": "UTF-16", "latin-1": "Latin-1"}
@@ -34,6 +34,8 @@ class Dialect:
         The columns.
     skipped : int
         Records before the first row, empty ones included: the header.
+    has_rows : bool
+        Whether anything comes after the header.
     quotes_closed : bool
         Whether each quote is surely closed. Else the number of quotes is odd, which a mark of inches also makes.
     notes : tuple of str
@@ -44,6 +46,7 @@ class Dialect:
     delimiter: str
     names: tuple[str, ...]
     skipped: int
+    has_rows: bool
     quotes_closed: bool
     notes: tuple[str, ...]
 
@@ -68,14 +71,16 @@ def dialect_of(path: Path) -> Dialect:
     empty = next((place for place, record in enumerate(records) if record), len(records))
     rows = records[empty:]
     if not rows:
-        raise InputError(f"{path} cannot be read: it is empty")
+        why = "it is empty" if whole else f"a row is longer than {LOOKED_AT} bytes"
+        raise InputError(f"{path} cannot be read: {why}")
     header = not _is_data(rows[0])
     names, notes = _names(rows[0] if header else None, rows[header:])
     if delimiter != ",":
         notes.insert(0, f"a {DELIMITERS[delimiter]} stands between the cells")
     if encoding in SHOWN:
         notes.insert(0, f"the encoding is {SHOWN[encoding]}")
-    return Dialect(encoding, delimiter, names, empty + header, quotes % 2 == 0, tuple(notes))
+    has_rows = len(rows) > header or not whole
+    return Dialect(encoding, delimiter, names, empty + header, has_rows, quotes % 2 == 0, tuple(notes))
 
 
 def _encoding(path: Path, head: bytes) -> tuple[str, int]:
@@ -145,14 +150,16 @@ def _names(header: Sequence[str] | None, rows: list[list[str]]) -> tuple[tuple[s
         width = max(longer)
     given = [] if header is None else [name.strip() for name in header]
     notes = [] if header is not None else [f"the first line holds values: the columns are c1 to c{width}"]
-    names: list[str] = []
+    names: dict[str, None] = {}
+    numbers: dict[str, int] = {}  # the last number behind each name that is there twice
+    written = set(given)
     for place in range(width):
         name = given[place] if place < len(given) and given[place] else f"c{place + 1}"
         unique, number = name, 0
-        while unique in names or (number and unique in given):
-            number += 1
+        while unique in names or (number and unique in written):
+            number = numbers[name] = numbers.get(name, 0) + 1
             unique = f"{name}.{number}"
         if number:
             notes.append(f"the column {name!r} is there twice: the later one is called {unique!r}")
-        names.append(unique)
+        names[unique] = None
     return tuple(names), notes

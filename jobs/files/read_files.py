@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,10 +131,8 @@ def read_rows(
     """
     report, event = NotRead() if report is None else report, event_of([path], columns, event)
     readers: dict[str, Callable[..., Iterator[Rows]]] = {"csv": _csv, "parquet": _parquet, "jsonl": _jsonl}
-    try:
+    with readable(path):
         yield from readers[kind_of(path)](path, columns, event, report)
-    except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
 
 
 def event_of(paths: Sequence[Path], columns: Columns, event: EventSettings) -> EventSettings:
@@ -413,11 +412,21 @@ def _listed(column: pa.Array) -> list[Any]:
     return items
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raise InputError where a file turns out to be damaged, or cannot be read for another reason."""
+    try:
+        yield
+    except (OSError, EOFError, UnicodeError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+
+
 def count_rows(path: Path) -> int:
-    """Number of rows of a file, for a progress bar."""
-    if kind_of(path) == "parquet":
-        return int(pq.ParquetFile(path).metadata.num_rows)
+    """Number of rows of a file, for a progress bar. Raises InputError if the file cannot be read."""
     lines, last = 0, b"\n"
-    for block in blocks(path):
-        lines, last = lines + block.count(b"\n"), block[-1:]
+    with readable(path):
+        if kind_of(path) == "parquet":
+            return int(pq.ParquetFile(path).metadata.num_rows)
+        for block in blocks(path):
+            lines, last = lines + block.count(b"\n"), block[-1:]
     return max(0, lines + (last != b"\n") - (kind_of(path) == "csv"))

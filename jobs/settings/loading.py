@@ -34,6 +34,8 @@ _PLAIN = {
     "dict_type": "must be a section: lines with a key, a colon and a value",
     "model_type": "must be a section: lines with a key, a colon and a value",
 }  # errors of pydantic in plain words
+_TEXT_OR_LIST = str | tuple[str, ...]
+_BRANCHES = ("str", "tuple[str, ...]")  # parts of a place that pydantic adds for such a key
 _LIMITS = ("greater_than", "greater_than_equal", "less_than_equal")
 
 
@@ -263,12 +265,14 @@ def _instead_of(budget: Any) -> str:
 
 def _refusal(error: ValidationError, where: str) -> SettingsError:
     # An error without its cause: the cause holds the values.
-    return SettingsError(f"{where}: " + "; ".join(_explain(e) for e in error.errors()))
+    # A default that follows from a key which is wrong itself is no further mistake.
+    wrong = [one for one in error.errors() if one["type"] != "default_factory_not_called"]
+    return SettingsError(f"{where}: " + "; ".join(map(_explain, wrong)))
 
 
 def _explain(error: Any) -> str:
     """An error of pydantic as text: the key, what is allowed, and the value if it may be shown."""
-    place, value, kind = error["loc"], error["input"], error["type"]
+    place, value, kind = _place_of(error["loc"]), error["input"], error["type"]
     key = ".".join(named(str(part)) for part in place)
     if key == "decide.budget":
         return f"{key}: there is no budget of alerts any more, but a promise of false incidents: {_instead_of(value)}"
@@ -277,6 +281,8 @@ def _explain(error: Any) -> str:
     if kind == "missing":
         return f"{key}: must be given"
     message = _PLAIN.get(kind) or str(error["msg"]).removeprefix("Value error, ")
+    if error["loc"][-1:] == ("[key]",):
+        return f"{key}: this name is not allowed: {message}"
     if not place:  # a check of several sections, whose words may name values of them
         return re.sub(r"://\S*@", "://(hidden)@", message)
     field = field_at(Settings, place)
@@ -296,6 +302,19 @@ def _explain(error: Any) -> str:
             "this value is not allowed"  # the check of a key that holds no secrets repeats the value, or a part of it
         )
     return f"{key}: {message}" if isinstance(value, dict | list | tuple) else f"{key}: {message} (is hidden)"
+
+
+def _place_of(place: Place) -> Place:
+    """The place of an error as a person would write it: keys, names and numbers of items only."""
+    return tuple(
+        part
+        for k, part in enumerate(place)
+        if part != "[key]" and not (part in _BRANCHES and _takes_text_or_list(field_at(Settings, place[:k])))
+    )
+
+
+def _takes_text_or_list(field: FieldInfo | None) -> bool:
+    return field is not None and field.annotation == _TEXT_OR_LIST
 
 
 def _instead_of_key(place: Place) -> str:

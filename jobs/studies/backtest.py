@@ -190,6 +190,8 @@ def _stream(
 
     result = score_stream(rows_of_all(), settings, partitions, on_rows)
     result.numbers, result.not_read = np.concatenate(numbers), report
+    if columns.label is not None and result.labels is None:
+        result.labels = np.empty(0)  # the files hold no rows
     return result
 
 
@@ -354,7 +356,11 @@ class _Topic:
 
 
 def write_scores(results: list[Backtest], path: Path) -> None:
-    """One row for each row that was read: its number in the files, entity, score, alert. The score is empty where there is none."""
+    """One row for each row that was read: its number in the files, entity, score, alert. The score is empty where there is none.
+
+    Missing folders are created.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("row", "entity", "score", "alert"))

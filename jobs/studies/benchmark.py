@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,8 @@ def _compare(
     sets: dict[str, tuple[Floats, npt.NDArray[np.bool_]]], settings: Settings, scratch: Path, on_rows: OnRows
 ) -> dict[str, Any]:
     """Compare the ensemble with each of its members that scores records, on labelled sets."""
+    if not sets:
+        raise InputError("these data hold no labelled set that can be judged")
     files = []
     for name, (X, y) in sets.items():
         frame = pd.DataFrame(X, columns=[f"f{k}" for k in range(X.shape[1])])
@@ -271,8 +274,11 @@ def _alone(settings: Settings) -> dict[str, Settings]:
 def _unpacked(data: Path, name: str, scratch: Path) -> Path:
     archive = data / f"{name}.tar.gz"
     if archive.is_file():
-        with tarfile.open(archive) as tar:
-            tar.extractall(scratch / name, filter="data")
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(scratch / name, filter="data")
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+            raise InputError(f"{archive} cannot be read: {error}") from error
         return scratch / name
     for folder in (data / name, data):
         if any(folder.rglob(MARKS[name])):

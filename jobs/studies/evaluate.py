@@ -98,7 +98,7 @@ def evaluate(
         raise InputError("an evaluation needs labels: name their column with --label-column")
     labels = np.concatenate([result.labels > 0 for result in results if result.labels is not None])
     if not 0 < labels.sum() < len(labels):
-        raise InputError(f"all {len(labels)} labels are {'above' if labels.any() else ''} 0: nothing can be compared")
+        raise InputError(f"all {len(labels)} labels are {'above ' if labels.any() else ''}0: nothing can be compared")
     scores = np.concatenate([result.scores for result in results])
     flags = np.concatenate([result.flags for result in results]) > 0
     names = np.array([entity for result in results for entity in result.entities])
@@ -212,15 +212,14 @@ def _row(name: str, value: float, labels: Flags, scores: Floats, missed: float, 
 
 
 def _by_entity(names: Any, labels: Flags, flags: Flags) -> list[tuple[str, ...]]:
-    rows = []
-    for name in np.unique(names).tolist():
-        mine = names == name
-        y, f = labels[mine], flags[mine]
-        hits = int((y & f).sum())
-        precision = f"{hits / f.sum():.3f}" if f.any() else "-"
-        recall = f"{hits / y.sum():.3f}" if y.any() else "-"
-        rows.append((name, str(len(y)), str(int(y.sum())), str(int(f.sum())), precision, recall))
-    return sorted(rows, key=lambda row: -int(row[2]))
+    entities, of = np.unique(names, return_inverse=True)
+    counts = (np.bincount(of[rows], minlength=len(entities)) for rows in (slice(None), labels, flags, labels & flags))
+    found = []
+    for name, rows, anomalous, alerted, hits in zip(entities.tolist(), *(n.tolist() for n in counts), strict=True):
+        precision = f"{hits / alerted:.3f}" if alerted else "-"
+        recall = f"{hits / anomalous:.3f}" if anomalous else "-"
+        found.append((name, str(rows), str(anomalous), str(alerted), precision, recall))
+    return sorted(found, key=lambda row: -int(row[2]))
 
 
 def _plots(labels: Flags, scores: Floats, flags: Flags) -> list[dict[str, str]]:

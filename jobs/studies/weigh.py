@@ -38,7 +38,8 @@ def weigh(results: list[Backtest]) -> list[dict[str, Any]]:
     opinionated = ~np.isnan(evidence).all(axis=0)
     if opinionated.sum() < 2:
         raise InputError(
-            f"only {', '.join(np.array(names)[opinionated]) or 'no member'} has an opinion on these events"
+            f"two members are needed that have an opinion on these events after the first {WARM}; there are: "
+            f"{', '.join(np.array(names)[opinionated]) or 'none'}"
         )
     figures: list[dict[str, Any]] = [{"member": name} for name, there in zip(names, opinionated, strict=True) if there]
     evidence = evidence[:, opinionated]

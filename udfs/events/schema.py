@@ -208,32 +208,35 @@ class Alignment:
         self._left_out.add(name)
         return True
 
-    def _begins_column(self, name: str, item: Any) -> bool:
+    def _is_number(self, name: str, item: Any) -> bool:
         declared = self.settings.fields.get(name)
         if declared is not None and declared.type == "text":
             return False
-        numeric = isinstance(item, int | float) or (isinstance(item, str) and self._texts.number(item) is not None)
-        return numeric and len(self.schema.numeric) < self.settings.max_fields
+        return isinstance(item, int | float) or (isinstance(item, str) and self._texts.number(item) is not None)
+
+    def _begins_column(self, name: str, item: Any) -> bool:
+        return self._is_number(name, item) and len(self.schema.numeric) < self.settings.max_fields
 
     def _add_field(
         self, name: str, values: list[dict[str, Any]], place: int, turns: dict[str, int], changes: list[SchemaChange]
     ) -> None:
-        schema, item = self.schema, values[place][name]
+        schema, item, most = self.schema, values[place][name], self.settings.max_fields
         if isinstance(item, str) and self._texts.is_missing(item):
             return
         if self._begins_column(name, item):
             self._add_column(name, turns)
             kind = "number" if not isinstance(item, str) else "number, written as text"
-        elif len(schema.other) < self.settings.max_fields:
+        else:
+            is_number, is_full = self._is_number(name, item), len(schema.other) >= most
+            fields = "fields with numbers" if is_number else "fields of other types"
+            if (is_number or is_full) and self.tell(f"limit of {fields}"):
+                text = f"the stream has more than {most} {fields} (event.max_fields): {name!r} and later new ones are not looked at"
+                changes.append(SchemaChange("limit", name, text, place))
+            if is_full:
+                return
             kind = "text" if isinstance(item, str) else "list" if isinstance(item, list) else "ignored"
             schema.other[name] = kind
             self._find_turn(name, values, place, turns)
-        else:
-            if self.tell("limit"):
-                most = self.settings.max_fields
-                text = f"the stream has more than {most} fields (event.max_fields): {name!r} and later new ones are not looked at"
-                changes.append(SchemaChange("limit", name, text, place))
-            return
         self._known.add(name)
         changes.append(SchemaChange("added", name, f"new field {name!r} ({kind})", place))
 

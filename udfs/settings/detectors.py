@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from streamgauge.udfs.settings.base import Positive, Section, StreamKind
+
+LONGEST_HALF_LIFE = 1e12  # values; from 1e16 on, the weight of one value would round to 0
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 
 class DetectorSection(Section):
@@ -23,7 +26,9 @@ class ChannelSection(Section):
     streams: tuple[StreamKind, ...] = Field(
         ("series", "fields", "records"), description="Kinds of streams it runs on.", min_length=1
     )
-    half_life: float = Field(20_000.0, ge=100, description="Values after which a value counts half.")
+    half_life: float = Field(
+        20_000.0, ge=100, le=LONGEST_HALF_LIFE, description="Values after which a value counts half."
+    )
 
 
 class LevelsSettings(ChannelSection):
@@ -59,7 +64,7 @@ class RollingZScoreSettings(DetectorSection):
     """Rolling z-score, per entity and field."""
 
     memory: Literal["exponential", "window"] = "exponential"
-    half_life: float = Field(200.0, ge=1)
+    half_life: float = Field(200.0, ge=1, le=LONGEST_HALF_LIFE)
     window: int = Field(50, ge=2, le=10_000)
     warmup: Positive = 20
 
@@ -80,7 +85,7 @@ class HalfSpaceTreesSettings(DetectorSection):
     n_trees: int = Field(10, ge=1, le=1000)
     height: int = Field(8, ge=1, le=20)
     window_size: int = Field(1000, ge=10, le=100_000)
-    seed: int = 42
+    seed: Seed = 42
 
 
 class LinearResidualsSettings(DetectorSection):
@@ -97,7 +102,7 @@ class LodaSettings(DetectorSection):
     projections: int = Field(50, ge=2, le=1000)
     memory: int = Field(20_000, ge=100)
     warmup: int = Field(128, ge=10)
-    seed: int = 42
+    seed: Seed = 42
 
 
 class HistogramDensitySettings(DetectorSection):
@@ -122,7 +127,7 @@ class OnlineIsolationForestSettings(DetectorSection):
     reservoir: int = Field(1024, ge=16, le=100_000)
     renew: int = Field(64, ge=1)
     memory: int = Field(50_000, ge=100)
-    seed: int = 42
+    seed: Seed = 42
 
 
 class EmpiricalTailSettings(DetectorSection):

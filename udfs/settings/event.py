@@ -60,7 +60,7 @@ class FieldSettings(Section):
 class EventSettings(Section):
     """How an event is read."""
 
-    format: Wrapper | WithRegistry = Field(
+    format: Literal[Wrapper, WithRegistry] = Field(
         "auto",
         description="What a record holds. auto: JSON, and each record is looked at for the shapes of the wrappers, such as debezium.",
     )
@@ -148,6 +148,8 @@ class EventSettings(Section):
         if (self.metric is None) != (self.value is None):
             given, other = ("metric", "value") if self.value is None else ("value", "metric")
             raise ValueError(f"event.{given} is set, so event.{other} must be set, too: both name a field")
+        if self.metric is not None and self.metric == self.value:
+            raise ValueError(f"event.metric and event.value are both {self.metric!r}: they must name two fields")
         return self
 
     @property

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 
 def test_one_row_of_scores_is_written_for_each_row_read(table, tmp_path):
-    scores, alerts = tmp_path / "scores.csv", tmp_path / "alerts.jsonl"
+    scores, alerts = tmp_path / "new" / "scores.csv", tmp_path / "other" / "alerts.jsonl"
     command = ["backtest", str(table), "--entity-column", "card", "--time-column", "ts", "--label-column", "label"]
     page = tmp_path / "out" / "page.html"
     files = ("--scores", str(scores), "--alerts", str(alerts), "--page", str(page))

@@ -91,6 +91,12 @@ def test_two_thresholds_are_tried_on_two_halves_of_the_entities_and_there_is_a_v
     assert "Trial of two thresholds" in (tmp_path / "page.html").read_text()
 
 
+def test_an_infinite_cost_is_refused(cards):
+    done = evaluate(cards, "--label-column", "fraud", "--missed-cost", "inf", "--json")
+    assert done.exit_code == 2
+    assert "--missed-cost" in done.output
+
+
 def test_names_from_the_data_are_escaped_in_the_page(cards, tmp_path):
     evaluate(cards, "--label-column", "fraud", "--page", tmp_path / "page.html")
     html = (tmp_path / "page.html").read_text()
@@ -119,7 +125,11 @@ def test_labels_that_are_all_alike_are_refused(cards, tmp_path):
     frame.to_csv(tmp_path / "none.csv", index=False)
     done = evaluate(tmp_path / "none.csv", "--label-column", "fraud", "--page", tmp_path / "page.html")
     assert done.exit_code == 2
-    assert "nothing can be compared" in done.output
+    assert "all 3000 labels are 0: nothing can be compared" in done.output
+    frame.iloc[:0].to_csv(tmp_path / "no_rows.csv", index=False)
+    done = evaluate(tmp_path / "no_rows.csv", "--label-column", "fraud", "--page", tmp_path / "page.html")
+    assert done.exit_code == 2
+    assert "all 0 labels are 0: nothing can be compared" in done.output
 
 
 def test_what_was_not_read_is_an_error_with_strict(cards, tmp_path):

@@ -22,3 +22,24 @@ def test_members_are_weighed_with_labels_and_without(pumps, tmp_path, monkeypatc
     without = CliRunner().invoke(app, ["weigh", str(tmp_path / "plain.csv"), *COLUMNS[:4], "--json"])
     weights = json.loads(without.stdout.strip().splitlines()[-1])
     assert {set(one) == {"member", "weight"} for one in weights} == {True}
+
+
+def test_labels_count_also_where_a_file_has_no_rows(pumps, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none.csv").write_text(pumps.read_text().partition("\n")[0] + "\n")
+    found = [
+        CliRunner().invoke(app, ["weigh", *map(str, of), *COLUMNS, "--json"]) for of in ([pumps], [pumps, "none.csv"])
+    ]
+    assert found[0].exit_code == 0, found[0].output
+    assert found[0].stdout == found[1].stdout
+
+
+def test_too_few_events_are_refused(pumps, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pd.read_csv(pumps).iloc[:30].to_csv("few.csv", index=False)
+    done = CliRunner().invoke(app, ["weigh", "few.csv", *COLUMNS])
+    assert done.exit_code == 2
+    assert (
+        "two members are needed that have an opinion on these events after the first 200; there are: none"
+        in done.output
+    )

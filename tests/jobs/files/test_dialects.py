@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
+from streamgauge.jobs.files.dialects import dialect_of
 from streamgauge.jobs.files.read_files import Columns, read_rows
 from streamgauge.models.errors import InputError
 
@@ -82,6 +83,27 @@ def test_two_columns_of_one_name_are_both_read(tmp_path):
 def test_empty_lines_before_the_header_and_windows_line_ends_are_read(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"\r\n\r\n a , b\r\n1,2\r\n\r\n3,4\r\n")
     assert [event["b"] for event in events_of(tmp_path / "x.csv")] == [2, 4]
+
+
+@pytest.mark.parametrize("content", [b"a,b", b"a,b\n", b"\n\na,b", b'"a\nx",b'])
+def test_a_header_alone_is_a_file_without_rows(tmp_path, content):
+    (tmp_path / "x.csv").write_bytes(content)
+    assert events_of(tmp_path / "x.csv") == []
+
+
+def test_thousands_of_columns_may_have_one_name(tmp_path):
+    (tmp_path / "x.csv").write_text(",".join(["a", "a.1", *["a"] * 9_998]) + "\n" + ",".join(["1"] * 10_000) + "\n")
+    assert dialect_of(tmp_path / "x.csv").names == ("a", "a.1", *(f"a.{number}" for number in range(2, 10_000)))
+
+
+def test_a_header_may_be_as_long_as_a_row(tmp_path):
+    names = [f"{'x' * 100}{number}" for number in range(4_000)]
+    (tmp_path / "x.csv").write_text(",".join(names) + "\n" + ",".join(["1"] * len(names)) + "\n")
+    [event] = events_of(tmp_path / "x.csv")
+    assert event.keys() > set(names)
+    (tmp_path / "x.csv").write_text(",".join(names * 6) + "\n")
+    with pytest.raises(InputError, match="a row is longer than 2097152 bytes"):
+        events_of(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"", "it is empty"), (b"a\0b\n", "is no text")])

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from streamgauge.jobs.files.read_files import Columns, read_rows
+from streamgauge.jobs.files.read_files import Columns, count_rows, read_rows
 from streamgauge.models.errors import InputError
 
 from tests.jobs.files.reading import events_of, read, told
@@ -96,5 +96,6 @@ def test_numbers_name_entities(tmp_path):
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"a\.parquet cannot be read"):
-        events_of(tmp_path / "a.parquet")
+    for reader in (events_of, count_rows):
+        with pytest.raises(InputError, match=r"a\.parquet cannot be read"):
+            reader(tmp_path / "a.parquet")

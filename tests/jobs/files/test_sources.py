@@ -45,8 +45,9 @@ def test_an_archive_of_several_files_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.csv.zst", "a.zip"])
 def test_an_archive_that_is_none_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"nothing")
-    with pytest.raises(InputError, match=f"{name} cannot be read"):
-        events_of(tmp_path / name)
+    for read in (events_of, count_rows):
+        with pytest.raises(InputError, match=f"{name} cannot be read"):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,29 @@ def test_the_file_in_the_repository_holds_the_defaults():
             {"event": {"max_fields": 4096}, "detectors": {"half_space_trees": {"window_size": 100_000}}},
             "detectors.half_space_trees would take .* with event.max_fields 4096",
         ),
+        (
+            {"detectors": {"levels": {"half_life": 1e18}}},
+            r"levels.half_life: .* less than or equal to 1000000000000 .is 1e",
+        ),
+        (
+            {"detectors": {"rolling_z_score": {"half_life": 1e18}}},
+            "rolling_z_score.half_life: .* less than or equal to",
+        ),
+        ({"detectors": {"loda": {"seed": -1}}}, r"loda.seed: .* greater than or equal to 0 .is -1"),
+        ({"detectors": {"online_isolation_forest": {"seed": 2**63 - 1}}}, "seed: .* less than or equal to 4294967295"),
+        (
+            {"event": {"metric": "name", "value": "name"}},
+            "event: event.metric and event.value are both 'name': they must name two fields",
+        ),
+        (
+            {"event": {"format": "xml"}},
+            "^here: event.format: Input should be 'auto', .* or 'json_schema' .is 'xml'.$",
+        ),
+        ({"event": {"entity": 5}}, "^here: event.entity: must be text; .*; event.entity: must be a list .is 5.$"),
+        ({"kafka": {"topics": {"events": ["a", 5]}}}, "; kafka.topics.events.1: must be text; .* .is 5.$"),
+        ({"event": {"fields": {"str": {"type": 5}}}}, "^here: event.fields.str.type: Input should be 'number'"),
+        ({"windows": {"hourly": {}}}, "^here: windows.hourly.size: must be given$"),
+        ({"windows": {"a b": {"size": "1 h"}}}, "^here: windows.a b: this name is not allowed: .* match pattern"),
         ({"models": {"use": {"pumps": {}}}}, "models.*registry: models are used, so it must be named"),
         (
             {"models": {"registry": "r", "use": {"pumps": {"variant": "int8"}}}},

@@ -87,3 +87,17 @@ def test_kdd_judges_http_and_also_only_the_connections_that_were_logged_in(tmp_p
 def test_missing_data_are_an_error_that_names_what_was_expected(tmp_path):
     with pytest.raises(InputError, match=r"neither nab\.tar\.gz nor the folder nab"):
         benchmark.run("nab", tmp_path, Settings())
+
+
+@pytest.mark.parametrize("suite", ["nab", "kdd", "tabular", "skab"])
+def test_a_damaged_archive_is_named(tmp_path, suite):
+    name = "kdd99_10pct" if suite == "kdd" else suite
+    (tmp_path / f"{name}.tar.gz").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=rf"{name}\.tar\.gz cannot be read"):
+        benchmark.run(suite, tmp_path, Settings())
+
+
+def test_data_without_labels_are_refused(tmp_path):
+    (tmp_path / "x.csv").write_text("datetime;value\n2024-01-01;1\n")
+    with pytest.raises(InputError, match="no labelled set"):
+        benchmark.run("skab", tmp_path, Settings())

@@ -80,6 +80,17 @@ def test_fields_beyond_the_limit_and_ignored_ones_are_left_out():
     assert X.shape == (1, 2)
 
 
+@pytest.mark.parametrize("size", [1, 100])
+def test_the_first_field_beyond_the_limit_is_told_once_for_numbers_and_once_for_other_types(size):
+    alignment, values = Alignment(EventSettings(max_fields=2)), [{"a": 1, "b": 2, "c": 3}, {"d": 4, "t": "x", "u": "y"}]
+    parts = [values[begin : begin + size] for begin in range(0, len(values), size)]
+    told = [text for part in parts for text in align(part, alignment)[2] if "max_fields" in text]
+    assert told == [
+        "the stream has more than 2 fields with numbers (event.max_fields): 'c' and later new ones are not looked at",
+        "the stream has more than 2 fields of other types (event.max_fields): 't' and later new ones are not looked at",
+    ]
+
+
 @pytest.mark.parametrize("size", [1, 7, 100])
 @pytest.mark.parametrize("later", ["on", 1])
 def test_no_field_becomes_a_column_beyond_the_limit_whatever_the_batches(size, later):
