@@ -233,7 +233,9 @@ class Parts:
         return True
 
 
-async def _parts(request: Request) -> Parts:  # FastAPI would run a plain function in a thread, which takes longer than it does
+async def _parts(
+    request: Request,
+) -> Parts:  # FastAPI would run a plain function in a thread, which takes longer than it does
     parts: Parts = request.app.state.parts
     return parts
 
