@@ -83,6 +83,17 @@ def test_reports_that_were_there_before_their_figures_had_columns_count_as_those
     assert len(before[1]) == 3
 
 
+def test_an_odd_number_in_a_report_does_not_stop_the_migration(database, told):
+    told(report(0, 1, of="1_000"), report(1, 1))
+    config = configuration()
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+    migrate(database)
+    assert len(newest_reports(database)) == 2
+    assert 20_000 <= quality(database, 8).events <= 21_000
+
+
 def test_a_report_counts_until_it_is_removed(history, database, told):
     told(report(0, 1), report(1, 2))
     history.forget(START + 1)

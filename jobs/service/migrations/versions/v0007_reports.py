@@ -49,10 +49,19 @@ def _fill(table: sa.Table) -> None:
     ]
     notices = sa.table("notices", *plain, sa.column("arrived", sa.BigInteger), sa.column("data", json))
     data = notices.c.data
+    in_postgresql = op.get_bind().dialect.name == "postgresql"
+
+    def number(*path: str) -> sa.ColumnElement[float | None]:
+        """A number of the data. PostgreSQL would fail on a text that is none."""
+        value = data[path]
+        return (
+            sa.case((sa.func.jsonb_typeof(value) == "number", value.as_float())) if in_postgresql else value.as_float()
+        )
+
     place = sa.func.coalesce(data["topic"].as_string() + "/", "") + data["partition"].as_string()
-    promise = data["promise", "promised"].as_float()
+    promise = number("promise", "promised")
     by_age = {
-        what: sum(sa.func.coalesce(data["promise", "by_age", age, what].as_float(), 0.0) for age in AGES)
+        what: sum(sa.func.coalesce(number("promise", "by_age", age, what), 0.0) for age in AGES)
         for what in ("promised", "opened")
     }
     rows = sa.select(
@@ -60,8 +69,8 @@ def _fill(table: sa.Table) -> None:
         place,
         notices.c.time,
         notices.c.arrived,
-        data["of"].as_float(),
-        sa.func.coalesce(data["unjudged"].as_float(), 0.0),
+        sa.func.coalesce(number("of"), 0.0),
+        sa.func.coalesce(number("unjudged"), 0.0),
         *(sa.case((promise.is_not(None), figure)) for figure in by_age.values()),
         data["probe", "kind"].as_string(),
         data["probe", "found"].as_boolean(),
