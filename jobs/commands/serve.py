@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
@@ -38,7 +39,7 @@ def serve(
         loaded = load(settings)
         given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
         loaded = loaded.model_copy(update={"service": loaded.service.model_copy(update=given)})
-        _log_as_json()
+        _log_as_json(loaded.job.name)
         engine = _database(loaded, home)
         _run(loaded, engine, as_json)
 
@@ -156,11 +157,15 @@ def _listen(host: str, port: int, name: str = "port") -> socket.socket:
         ) from error
 
 
-def _log_as_json() -> None:
-    """Log one JSON object a line, on standard error."""
+def _log_as_json(job: str) -> None:
+    """Log one JSON object a line, on standard error. Each names the job."""
     log = structlog.processors
+
+    def of_job(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {"job": job, **line}
+
     structlog.configure(
-        processors=[log.add_log_level, log.TimeStamper("iso"), log.dict_tracebacks, log.JSONRenderer()],
+        processors=[of_job, log.add_log_level, log.TimeStamper("iso"), log.dict_tracebacks, log.JSONRenderer()],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     kafka = logging.getLogger("kafka")  # the intake says itself what failed

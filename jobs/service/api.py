@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -40,7 +42,7 @@ from streamgauge.jobs.service.rates import Rates
 from streamgauge.jobs.service.recent import Recent
 from streamgauge.jobs.service.series import around
 from streamgauge.jobs.settings.loading import Settings
-from streamgauge.models.errors import InputError
+from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.udfs.control.proof import FeedbackRefusedError, Gate
 
 if TYPE_CHECKING:
@@ -161,16 +163,20 @@ class Parts:
         """
         state = request.state
         if not hasattr(state, "caller"):  # several dependencies of one request ask
-            authorization, session = request.headers.get("authorization", ""), request.cookies.get(COOKIE)
             try:
-                known = self.access.of_session(session) if session and not authorization else None
-                state.caller = known or self.holder(authorization)
+                state.caller = self.caller_now(request)
             except HTTPException as refused:
                 state.caller = refused
         if isinstance(state.caller, HTTPException):
             raise state.caller
         found: Caller | None = state.caller
         return found
+
+    def caller_now(self, request: Request) -> Caller | None:
+        """Who sent a request, looked up anew: a stream is open longer than tokens and sessions last. It raises as `caller` does."""
+        authorization, session = request.headers.get("authorization", ""), request.cookies.get(COOKIE)
+        known = self.access.of_session(session) if session and not authorization else None
+        return known or self.holder(authorization)
 
     def holder(self, authorization: str) -> Caller | None:
         """Whose token a header `Authorization` holds; None if it is empty and a token is needed. It raises as `caller` does."""
@@ -227,7 +233,9 @@ class Parts:
         return True
 
 
-def _parts(request: Request) -> Parts:
+async def _parts(
+    request: Request,
+) -> Parts:  # FastAPI would run a plain function in a thread, which takes longer than it does
     parts: Parts = request.app.state.parts
     return parts
 
@@ -236,9 +244,9 @@ PartsOf = Annotated[Parts, Depends(_parts)]
 
 
 def needs(scope: str) -> Any:
-    """A dependency that lets in whoever has a scope."""
+    """A dependency that lets in whoever has a scope. It needs no thread: `limited` comes before, and has looked up the caller."""
 
-    def check(request: Request, parts: PartsOf) -> Caller:
+    async def check(request: Request, parts: PartsOf) -> Caller:
         return allowed(parts.caller(request), scope)
 
     return Depends(check)
@@ -280,11 +288,13 @@ READS = needs("read")
 @router.get("/incidents", dependencies=[READS])
 def incidents(request: Request, response: Response, asked: Annotated[Asked, Query()], parts: PartsOf) -> Incidents:
     """Incidents, the newest first. With the header `If-None-Match`, the answer is 304 if nothing has changed."""
-    tag = f'"{parts.queries.last_change()}"'
-    if request.headers.get("if-none-match") == tag:
+    found = listed(asked, parts)
+    # Of the contents: incidents are also removed, which leaves no trace in the numbers of changes.
+    tag = f'"{hashlib.sha256(found.model_dump_json().encode()).hexdigest()[:32]}"'
+    if tag in request.headers.get("if-none-match", ""):  # it may name several, and proxies mark them as weak
         raise HTTPException(304, headers={"ETag": tag})
     response.headers["ETag"] = tag
-    return listed(asked, parts)
+    return found
 
 
 def listed(asked: Asked, parts: Parts) -> Incidents:
@@ -352,16 +362,20 @@ def models(parts: PartsOf) -> list[Model]:
 
 @router.get("/stream", dependencies=[READS], response_class=EventSourceResponse)
 def stream(
-    parts: PartsOf, last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,18}$")] = None
+    request: Request, parts: PartsOf, last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,18}$")] = None
 ) -> EventSourceResponse:
-    """Changes of incidents as server-sent events. A client that gives `Last-Event-ID` misses none."""
+    """Changes of incidents as server-sent events. A client that gives `Last-Event-ID` misses none.
+
+    The stream ends when the token or the session does.
+    """
     number = None if last_event_id is None else int(last_event_id)
-    return EventSourceResponse(_events(parts.feed, number))
+    return EventSourceResponse(_events(parts, request, number))
 
 
-async def _events(feed: Feed, number: int | None) -> AsyncIterator[ServerSentEvent]:
-    async for change in feed.after(number):
-        yield ServerSentEvent(json.dumps(news_of(change)), event="change", id=str(change["number"]))
+async def _events(parts: Parts, request: Request, number: int | None) -> AsyncIterator[ServerSentEvent]:
+    with contextlib.suppress(HTTPException, ClusterError):  # the client is told why when it connects again
+        async for change in parts.feed.after(number, lambda: allowed(parts.caller_now(request), "read")):
+            yield ServerSentEvent(json.dumps(news_of(change)), event="change", id=str(change["number"]))
 
 
 def news_of(change: dict[str, Any]) -> dict[str, Any]:

@@ -190,7 +190,8 @@ class Teller:
         else:
             await run_in_threadpool(self.outbox.refused, change, refusal)
             self.metrics.count(self.target.name, "refused")
-            _log.error("a target refused a change", target=self.target.name, id=change.event_id, why=refusal)
+            ids = {"id": change.event_id, "alert_id": change.alert_id}
+            _log.error("a target refused a change", target=self.target.name, **ids, why=refusal)
         self._wait = self.pace.first_wait
 
     async def _repeat(self) -> None:

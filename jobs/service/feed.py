@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -14,6 +15,7 @@ from streamgauge.jobs.service.queries import Queries
 
 EVERY = 0.25  # seconds between two looks into the database
 KEPT = 2_000  # changes that a listener may be behind
+CHECK = 5.0  # seconds between two looks whether a listener may still listen
 
 
 class Feed:
@@ -64,16 +66,19 @@ class Feed:
         await self._started.wait()
         return self._last
 
-    async def after(self, number: int | None) -> AsyncIterator[dict[str, Any]]:
+    async def after(self, number: int | None, check: Callable[[], object]) -> AsyncIterator[dict[str, Any]]:
         """Changes with a larger number, as they come.
 
         Parameters
         ----------
         number : int, optional
             By default only changes from now on. What is no longer kept here is read from the database.
+        check : callable
+            Called in a thread every `CHECK` seconds. What it raises ends the changes. Errors of the database do not: while that is away,
+            no changes come.
         """
         newest = await self.newest()
-        last = newest if number is None else number
+        last, checked = newest if number is None else number, time.monotonic()
         self.listeners += 1
         try:
             while True:
@@ -81,14 +86,26 @@ class Feed:
                 if last < upto and (not self._recent or self._recent[0]["number"] > last + 1):
                     found = await run_in_threadpool(self._queries.changes_after, last)
                 else:
-                    async with self._news:
-                        while self._last <= last:
-                            await self._news.wait()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(CHECK), self._news:
+                            while self._last <= last:
+                                await self._news.wait()
                     found = [change for change in self._recent if change["number"] > last]
                 for change in found:
+                    checked = await _checked(check, checked)
                     last = change["number"]
                     yield change
                 if not found:
-                    last = upto  # these changes were removed with their incidents
+                    checked = await _checked(check, checked)
+                    last = max(last, upto)  # these changes were removed with their incidents
         finally:
             self.listeners -= 1
+
+
+async def _checked(check: Callable[[], object], before: float) -> float:
+    """Check a listener, if that was done long before; returns when it was done last."""
+    if time.monotonic() - before < CHECK:
+        return before
+    with contextlib.suppress(SQLAlchemyError):
+        await run_in_threadpool(check)
+    return time.monotonic()

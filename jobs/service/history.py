@@ -18,13 +18,24 @@ from streamgauge.jobs.service.messages import (
     feedback_of,
     incident_of,
     notice_of,
+    report_of,
     score_of,
     set_aside_of,
     unreadable_of,
 )
 from streamgauge.jobs.service.not_scored import count_not_scored, forget_not_scored
+from streamgauge.jobs.service.notices import TRACKED
 from streamgauge.jobs.service.scores import forget_scores, thin_scores, write_scores
-from streamgauge.jobs.service.tables import changes, feedback, incidents, notices, offsets, refusals, unreadable
+from streamgauge.jobs.service.tables import (
+    changes,
+    feedback,
+    incidents,
+    notices,
+    offsets,
+    refusals,
+    reports,
+    unreadable,
+)
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.udfs.incidents.kinds import ENDED
 from streamgauge.udfs.settings.feedback import FeedbackSettings
@@ -110,7 +121,8 @@ class History:
             write_alone(connection)  # so that readers see the numbers of changes in order
             for place, after in following.items():
                 self._move(connection, place, expected.get(place, 0), after)
-            for name, table in (("notices", notices), ("unreadable", unreadable)):
+            rows["reports"] = [report_of(row) for row in rows["notices"] if row["type"] == TRACKED]
+            for name, table in (("notices", notices), ("reports", reports), ("unreadable", unreadable)):
                 if rows[name]:
                     insert_rows(connection, table, rows[name], lambda insert: insert.on_conflict_do_nothing())
             if rows["feedback"]:
@@ -199,7 +211,8 @@ class History:
         with self._engine.begin() as connection:
             for table in (changes, feedback):
                 connection.execute(delete(table).where(table.c.alert_id.in_(old)))
-            connection.execute(delete(notices).where(notices.c.arrived < before))
+            for table in (notices, reports):
+                connection.execute(delete(table).where(table.c.arrived < before))
             connection.execute(delete(refusals).where(refusals.c.time < before))
             forget_not_scored(connection, before)
             return int(connection.execute(delete(incidents).where(ended)).rowcount)

@@ -194,7 +194,8 @@ class Intake:
                 return
             self._history.set_aside(records[0], positions, reason(error))
             self.status.refused += 1
-            _log.error("a record was set aside", topic=records[0].topic, offset=records[0].offset, why=reason(error))
+            place = {name: getattr(records[0], name) for name in ("topic", "partition", "offset")}
+            _log.error("a record was set aside", **place, why=reason(error))
         else:
             self.status.changes += written
             if written:

@@ -18,6 +18,7 @@ from streamgauge.udfs.events.entity import MAX_ENTITY
 from streamgauge.udfs.events.records import WHOLE
 from streamgauge.udfs.events.time import epoch_milliseconds
 from streamgauge.udfs.incidents.kinds import SEVERITIES
+from streamgauge.udfs.incidents.promise import AGES
 from streamgauge.udfs.settings.feedback import FeedbackSettings
 
 LONGEST = 400  # characters of a name in an index: three times as many bytes, and PostgreSQL allows 2,700
@@ -190,6 +191,19 @@ def notice_of(record: Record) -> Row:
         raise UnreadableError(_reason(error)) from error
     row = {"event_id": envelope.id, "type": envelope.type, "time": time}
     return row | {"arrived": record.timestamp, "data": envelope.data}
+
+
+def report_of(notice: Row) -> Row:
+    """The row of `reports` for the row of a notice about the quality of a partition."""
+    report = notices.Report.model_validate(notice["data"])
+    row = {name: notice[name] for name in ("event_id", "time", "arrived")}
+    row["place"] = f"{report.topic}/{report.partition}" if report.topic else str(report.partition)
+    row |= {"events": float(report.of), "unjudged": float(report.unjudged), "promised": None, "opened": None}
+    if report.promise is not None:
+        ages = [report.promise.by_age[age] for age in AGES if age in report.promise.by_age]
+        row |= {"promised": float(sum(age.promised for age in ages)), "opened": float(sum(age.opened for age in ages))}
+    probe = report.probe
+    return row | {"probe": probe and probe.kind, "found": probe and probe.found}
 
 
 def score_of(record: Record) -> Row:

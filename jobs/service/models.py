@@ -85,7 +85,7 @@ def models(engine: Engine, gates: RetrainSettings) -> list[Model]:
     gates : RetrainSettings
     """
     steps = _steps(engine)
-    reports = sorted(newest_reports(engine).values(), key=lambda one: one[0])
+    reports = newest_reports(engine)
     arrived, in_use = (reports[-1][0], reports[-1][1].models) if reports else (0, {})
     names = {name.removesuffix(SHADOW) for name in in_use} | {step.model for _, step in steps}
     found = []

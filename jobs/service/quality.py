@@ -11,15 +11,13 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, Engine, Label, case, func, select, true
 from streamgauge.jobs.service.answers import moment
 from streamgauge.jobs.service.notices import TRACKED, Report
-from streamgauge.jobs.service.tables import feedback, incidents, notices
+from streamgauge.jobs.service.tables import feedback, incidents, notices, reports
 from streamgauge.models.calibration.shares import wilson
-from streamgauge.udfs.incidents.promise import AGES
 
 DAY = 86_400_000
 WEEK = 7 * DAY
 MONDAY = 3 * DAY  # 1970 began on a Thursday
 MOST_WEEKS = 52
-REPORTS = 500  # newest reports among which the newest of each partition is looked for
 Cell = tuple[int, str]  # a week, and a kind of anomaly
 
 
@@ -95,13 +93,22 @@ def share(hits: int, of: int) -> Share | None:
     return Share(hits=hits, of=of, share=middle, least=least, most=most)
 
 
-def newest_reports(engine: Engine) -> dict[tuple[str | None, int], tuple[int, Report]]:
-    """The newest report of each partition, with the time at which it arrived in milliseconds."""
-    query = select(notices.c.arrived, notices.c.data).where(notices.c.type == TRACKED)
+def newest_reports(engine: Engine) -> list[tuple[int, Report]]:
+    """The newest report of each partition, each with the time at which it arrived in milliseconds; what arrived last is the last."""
+    # One step of the recursion for each partition: with many reports, all of them would take long to read.
+    places = select(func.min(reports.c.place).label("place")).cte("places", recursive=True)
+    following = select(func.min(reports.c.place)).where(reports.c.place > places.c.place).scalar_subquery()
+    places = places.union_all(select(following).where(places.c.place.is_not(None)))
+    newest = select(reports.c.event_id).where(reports.c.place == places.c.place)
+    newest = newest.order_by(reports.c.time.desc(), reports.c.arrived.desc()).limit(1)
+    ids = select(newest.scalar_subquery()).select_from(places)
+    query = (
+        select(notices.c.arrived, notices.c.data)
+        .where(notices.c.event_id.in_(ids))
+        .order_by(notices.c.arrived, notices.c.time)
+    )
     with engine.connect() as connection:
-        rows = connection.execute(query.order_by(notices.c.time.desc()).limit(REPORTS)).all()
-    reports = [(arrived, Report.model_validate(data)) for arrived, data in reversed(rows)]
-    return {(report.topic, report.partition): (arrived, report) for arrived, report in reports}
+        return [(arrived, Report.model_validate(data)) for arrived, data in connection.execute(query)]
 
 
 def quality(engine: Engine, weeks: int) -> Quality:
@@ -113,7 +120,7 @@ def quality(engine: Engine, weeks: int) -> Quality:
     weeks : int
         At most `MOST_WEEKS`.
     """
-    newest = [report for _, report in sorted(newest_reports(engine).values(), key=lambda one: one[0])]
+    newest = [report for _, report in newest_reports(engine)]
     promises = [report.promise for report in newest if report.promise is not None]
     with engine.connect() as connection:
         chosen = _weeks(connection, weeks)
@@ -164,40 +171,39 @@ def _weeks(connection: Connection, most: int) -> list[int]:
 
 def _promised(connection: Connection, first: int) -> dict[int, dict[str, Any]]:
     """By week from the first one on: events of the reports, promised and opened incidents (None if no report tells of them)."""
-    data, begins = notices.c.data, first * WEEK - MONDAY
-    by_age = {
-        what: func.sum(sum(func.coalesce(data["promise", "by_age", age, what].as_float(), 0.0) for age in AGES))
-        for what in ("promised", "opened")
-    }
-    told = func.count(data["promise", "promised"].as_float())
-    events, unjudged = func.sum(data["of"].as_float()), func.sum(func.coalesce(data["unjudged"].as_float(), 0.0))
-    query = select(_week_of(notices.c.time), events, unjudged, by_age["promised"], by_age["opened"], told)
-    query = query.where(notices.c.type == TRACKED, notices.c.time >= begins).group_by("week")
+    sums = [func.sum(column) for column in (reports.c.events, reports.c.unjudged, reports.c.promised, reports.c.opened)]
+    query = select(_week_of(reports.c.time), *sums).where(reports.c.time >= first * WEEK - MONDAY).group_by("week")
     return {
         week: {
             "events": round(n),
             "unjudged": round(without),
-            "promised": promised if reports else None,
-            "opened": round(opened) if reports else None,
+            "promised": promised,
+            "opened": None if opened is None else round(opened),
         }
-        for week, n, without, promised, opened, reports in connection.execute(query)
+        for week, n, without, promised, opened in connection.execute(query)
     }
 
 
 def _cells(connection: Connection, first: int) -> dict[Cell, dict[str, int]]:
     """By week from the first one on, and kind: incidents, judged ones, right ones, probes, and found ones."""
     begins, cells = first * WEEK - MONDAY, defaultdict[Cell, dict[str, int]](dict)
-    opened = select(_week_of(incidents.c.opened), incidents.c.kind, func.count().label("incidents"))
     vote = case((feedback.c.verdict == "true", 1), (feedback.c.verdict == "false", -1), else_=0)
     votes = select(feedback.c.alert_id, func.sum(vote).label("votes")).group_by(feedback.c.alert_id).subquery()
-    right = func.sum(case((votes.c.votes > 0, 1), else_=0)).label("right")
-    judged = select(_week_of(incidents.c.opened), incidents.c.kind, func.count().label("judged"), right)
-    judged = judged.join(votes, votes.c.alert_id == incidents.c.alert_id).where(votes.c.votes != 0)
-    kind, found = notices.c.data["probe", "kind"].as_string(), notices.c.data["probe", "found"].as_boolean()
-    found_ones = func.sum(case((found, 1), else_=0)).label("found")
-    probes = select(_week_of(notices.c.time), kind.label("kind"), func.count().label("probes"), found_ones)
-    probes = probes.where(notices.c.type == TRACKED, notices.c.time >= begins, kind.is_not(None))
-    for query in (opened.where(incidents.c.opened >= begins), judged.where(incidents.c.opened >= begins), probes):
+    opened = select(
+        _week_of(incidents.c.opened),
+        incidents.c.kind,
+        func.count().label("incidents"),
+        func.sum(case((votes.c.votes != 0, 1), else_=0)).label("judged"),
+        func.sum(case((votes.c.votes > 0, 1), else_=0)).label("right"),
+    )
+    opened = opened.outerjoin(votes, votes.c.alert_id == incidents.c.alert_id).where(incidents.c.opened >= begins)
+    probes = select(
+        _week_of(reports.c.time),
+        reports.c.probe.label("kind"),
+        func.count().label("probes"),
+        func.sum(case((reports.c.found, 1), else_=0)).label("found"),
+    ).where(reports.c.time >= begins, reports.c.probe.is_not(None))
+    for query in (opened, probes):
         for row in connection.execute(query.group_by("week", "kind")).mappings():
             counts = {what: int(n) for what, n in row.items() if what not in ("week", "kind")}
             cells[row["week"], row["kind"]] |= counts

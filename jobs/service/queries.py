@@ -244,8 +244,8 @@ class Queries:
         return models(self._engine, gates)
 
     def reports(self) -> list[tuple[int, Report]]:
-        """The newest report of each partition, the newest last, each with the time at which it arrived in milliseconds."""
-        return sorted(newest_reports(self._engine).values(), key=lambda one: one[0])
+        """The newest report of each partition; see `quality.newest_reports`."""
+        return newest_reports(self._engine)
 
     def verdicts(self) -> dict[str, int]:
         """Number of incidents by the verdict of people."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Engine, func, or_, select
 from streamgauge.jobs.service.notices import TRACKED
-from streamgauge.jobs.service.tables import incidents, notices
+from streamgauge.jobs.service.tables import incidents, notices, reports
 
 SCHEMA = "io.streamgauge.schema."
 # Changes of the schema after which something of an event is not looked at. A new field is among them if it holds no numbers and no text.
@@ -74,10 +74,9 @@ class Latency:
 
 def unjudged(engine: Engine) -> Unjudged | None:
     """How many events were not judged on the newest day of reports; None without a report."""
-    of, without = (func.coalesce(notices.c.data[name].as_float(), 0.0) for name in ("of", "unjudged"))
     newest = select(func.max(notices.c.time)).where(notices.c.type == TRACKED).scalar_subquery()
-    query = select(func.sum(of), func.sum(without), func.min(notices.c.time))
-    query = query.where(notices.c.type == TRACKED, notices.c.time > newest - DAY)
+    query = select(func.sum(reports.c.events), func.sum(reports.c.unjudged), func.min(reports.c.time))
+    query = query.where(reports.c.time > newest - DAY)
     with engine.connect() as connection:
         events, some, since = connection.execute(query).one()
     return None if since is None else Unjudged(round(events), round(some), since)

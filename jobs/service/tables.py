@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, MetaData, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Float, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
@@ -26,7 +26,7 @@ incidents = Table(
     Column("score", Float, nullable=False),
     Column("first", _Json, nullable=False),  # data of the first and of the last change
     Column("last", _Json, nullable=False),
-    Index("incidents_by_time", "opened", "alert_id"),
+    Index("incidents_by_time", "opened", "alert_id", "kind"),  # the kind, so that counts need no row
     Index("incidents_by_entity", "entity", postgresql_using="hash"),  # names may be longer than other indexes allow
     Index("incidents_by_state", "state", "rank", "opened"),
 )
@@ -53,6 +53,7 @@ feedback = Table(
     Column("verdict", Text, nullable=False),
     Column("time", BigInteger, nullable=False),
     Column("data", _Json, nullable=False),
+    Index("feedback_by_alert", "alert_id", "verdict"),
 )
 
 # Messages of the job about itself: quality, schema, groups, models.
@@ -65,6 +66,23 @@ notices = Table(
     Column("arrived", BigInteger, nullable=False),  # Kafka's timestamp
     Column("data", _Json, nullable=False),
     Index("notices_by_type", "type", "time"),
+)
+
+# The figures of the notices about quality that are added up: to take them out of the data of many notices takes seconds.
+reports = Table(
+    "reports",
+    metadata,
+    Column("event_id", Text, primary_key=True),  # of the notice
+    Column("place", Text, nullable=False),  # topic, if it is not the first one, and partition
+    Column("time", BigInteger, nullable=False),
+    Column("arrived", BigInteger, nullable=False),
+    Column("events", Float, nullable=False),  # floats, so that sums of any reports fit
+    Column("unjudged", Float, nullable=False),
+    Column("promised", Float),  # incidents of entities of all ages; none if it tells of no promise
+    Column("opened", Float),
+    Column("probe", Text),  # its kind
+    Column("found", Boolean),
+    Index("reports_by_place", "place", "time"),
 )
 
 # Scores of events, if the job writes them. A day of arrival is a partition: see `streamgauge.jobs.service.scores`.

@@ -135,7 +135,7 @@ def _stream(parts: Parts, answer: type[Message]) -> Callable[..., AsyncIterator[
             after = AskedChanges.model_validate(_fields(request)).after
             number = await parts.feed.newest() if after is None else after
             await context.send_initial_metadata(())  # so the client knows from when on it misses nothing
-            async for change in parts.feed.after(number):
+            async for change in parts.feed.after(number, lambda: _caller(parts, context, "read", ())):
                 yield _message(news_of(change), answer)
 
     return stream

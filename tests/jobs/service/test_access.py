@@ -9,6 +9,15 @@ from streamgauge.jobs.service.tables import sessions, tokens
 from streamgauge.models.errors import InputError
 
 
+def end_token(access, database, end):
+    """Revoke the token of `reader`, or let it expire."""
+    if end == "revoked":
+        access.revoke("reader")
+    else:
+        with database.begin() as connection:
+            connection.execute(update(tokens).values(expires=1))
+
+
 def test_a_token_names_its_caller_and_only_its_hash_is_kept(database):
     access = Access(database)
     assert not access.any_token()

@@ -79,6 +79,16 @@ def test_nothing_is_sent_again_while_nothing_changed(client, history):
     assert client.get("/v1/incidents", headers={"If-None-Match": tag}).status_code == 200
 
 
+def test_the_list_is_sent_again_when_incidents_were_removed_or_others_are_asked_for(client, history):
+    history.write(records(change("a4"), begin=4), {("alerts", 0): 4})  # the newest change stays
+    tag = client.get("/v1/incidents").headers["etag"]
+    assert client.get("/v1/incidents", headers={"If-None-Match": f'"0", W/{tag}'}).status_code == 304
+    assert client.get("/v1/incidents?limit=1", headers={"If-None-Match": tag}).status_code == 200
+    assert history.forget(START + 1000) == 1
+    answer = client.get("/v1/incidents", headers={"If-None-Match": tag})
+    assert (answer.status_code, len(answer.json()["incidents"])) == (200, 3)
+
+
 def test_an_incident_has_its_changes_and_past_ones_like_it(client, history):
     one = client.get("/v1/incidents/a3").json()
     assert [step["state"] for step in one["changes"]] == ["opened", "resolved"]

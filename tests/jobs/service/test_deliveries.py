@@ -123,7 +123,7 @@ def test_a_change_that_is_refused_for_its_contents_is_kept_and_passed_over(datab
     with database.connect() as connection:
         [kept] = connection.execute(select(refusals)).mappings()
     assert (kept["event_id"], kept["reason"], row["refused"]) == (ids[1], f"HTTP {status}", 1)
-    assert [log["id"] for log in logs if log["log_level"] == "error"] == [ids[1]]
+    assert [(log["id"], log["alert_id"]) for log in logs if log["log_level"] == "error"] == [(ids[1], "a001")]
     labels = {"target": "webhooks.one", "result": "refused"}
     assert registry.get_sample_value("streamgauge_service_deliveries_total", labels) == 1
 

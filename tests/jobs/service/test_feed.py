@@ -10,6 +10,10 @@ from streamgauge.jobs.service.queries import Queries
 from tests.jobs.service.made import change, records
 
 
+def anybody():
+    """Everybody may listen."""
+
+
 def test_a_listener_gets_what_comes_from_now_on_and_one_that_was_away_gets_what_it_missed(history, database):
     history.write(records(change("a0"), change("a1")), {})
 
@@ -18,7 +22,7 @@ def test_a_listener_gets_what_comes_from_now_on_and_one_that_was_away_gets_what_
         looking = asyncio.create_task(feed.run())
         while not feed._last:
             await asyncio.sleep(0.01)
-        fresh, away = feed.after(None), feed.after(1)
+        fresh, away = feed.after(None, anybody), feed.after(1, anybody)
         begun = asyncio.create_task(anext(fresh))
         missed = await anext(away)
         await asyncio.sleep(0)
@@ -39,7 +43,7 @@ def test_a_listener_that_comes_before_the_service_has_looked_gets_what_it_missed
 
     async def listen():
         feed = Feed(Queries(database))
-        away, fresh = feed.after(1), feed.after(None)
+        away, fresh = feed.after(1, anybody), feed.after(None, anybody)
         missed, newest = asyncio.create_task(anext(away)), asyncio.create_task(anext(fresh))
         await asyncio.sleep(0)
         looking = asyncio.create_task(feed.run())
@@ -60,7 +64,7 @@ def test_a_listener_that_is_far_behind_reads_from_the_database(history, database
         looking = asyncio.create_task(feed.run())
         await asyncio.sleep(0.5)
         history.write(records(*made), {})
-        stream, seen = feed.after(0), []
+        stream, seen = feed.after(0, anybody), []
         while len(seen) < len(made):
             seen.append((await anext(stream))["alert_id"])
         looking.cancel()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 import pytest
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.service import intake as intakes
 from streamgauge.jobs.service.intake import Intake
 from streamgauge.jobs.service.queries import Filter, Queries
+from structlog.testing import capture_logs
 
 from tests.jobs.kafka.topic_in_memory import TopicInMemory
-from tests.jobs.service.made import change, records
+from tests.jobs.service.made import change, record, records
 from tests.jobs.service.test_api import settings
 
 
@@ -48,6 +50,19 @@ def test_a_topic_that_was_made_anew_is_read_from_its_beginning(read, database):
     assert names(database) == ["a1", "a2", "a3", "a4", "a5", "b1", "b2"]
     read(records(change("b1"), change("b2"), change("b3")))
     assert names(database)[-1] == "b3"
+
+
+def test_the_log_names_the_place_of_a_record_that_the_database_refuses(database):
+    wrong = dataclasses.replace(record(change("a1"), 7, partition=3), timestamp=1 << 70)
+    with capture_logs() as logged:
+        Intake(settings(), database).write([wrong], {})
+    [line] = logged
+    assert (line["event"], line["topic"], line["partition"], line["offset"]) == (
+        "a record was set aside",
+        "alerts",
+        3,
+        7,
+    )
 
 
 class Growing(TopicInMemory):

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 
 import pytest
+from alembic import command
+from sqlalchemy import select
 from streamgauge.jobs.service import models as trained
 from streamgauge.jobs.service import notices
+from streamgauge.jobs.service.database import configuration, migrate
 from streamgauge.jobs.service.models import models
 from streamgauge.jobs.service.notices import COMPARED, TRACKED
 from streamgauge.jobs.service.quality import newest_reports, quality
+from streamgauge.jobs.service.tables import reports
 from streamgauge.jobs.settings.loading import RetrainSettings
 from streamgauge.udfs.monitoring import quality as tracker
 from streamgauge.udfs.scoring.calibrate import SHADOW
 
-from tests.jobs.service.made import change, compared, records, report, said, step
+from tests.jobs.service.made import START, change, compared, records, report, said, step
 
 WEEK = 7 * 24 * 60  # minutes
 
@@ -49,6 +53,51 @@ def test_the_promise_is_the_sum_of_what_each_partition_reported_last(database, t
     assert (found.promised, found.achieved) == (1.0, 1.5)
     assert found.entities == {"known": 120, "warm": 90, "rich": 60}
     assert (found.events, found.unjudged) == (80_000, 400)
+
+
+def test_a_partition_that_reports_rarely_counts_beside_a_busy_one(database, told):
+    told(report(0, 1, topic="others"), report(0, 2), *(report(1, 3 + minute) for minute in range(600)))
+    found = quality(database, 8)
+    assert (found.promised, found.achieved, found.entities["known"]) == (1.5, 2.25, 120)
+
+
+def test_of_reports_of_the_same_time_the_one_that_arrived_last_is_the_newest(database, told):
+    told(*({**report(0, 1, models={"pumps": str(n)}), "id": f"t{n}"} for n in (3, 1, 2)), report(1, 0))
+    assert [one.models for _, one in newest_reports(database)] == [{"pumps": "2"}, {}]
+
+
+def test_reports_that_were_there_before_their_figures_had_columns_count_as_those_after(history, database, told):
+    whole = report(0, 1, ("point", True), topic="others")
+    told(whole, report(1, 2, ("drift", False)), report(2, WEEK, None, promise=None), step("trained", 1))
+    history.write(records(change("a1"), change("a2", kind="drift")), {})
+    history.write(records(said("a1", "ann", "true"), topic="feedback"), {})
+    with database.connect() as connection:
+        before = quality(database, 8), connection.execute(select(reports).order_by(reports.c.event_id)).all()
+    config = configuration()
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+    migrate(database)
+    with database.connect() as connection:
+        assert (quality(database, 8), connection.execute(select(reports).order_by(reports.c.event_id)).all()) == before
+    assert len(before[1]) == 3
+
+
+def test_an_odd_number_in_a_report_does_not_stop_the_migration(database, told):
+    told(report(0, 1, of="1_000"), report(1, 1))
+    config = configuration()
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0006")
+    migrate(database)
+    assert len(newest_reports(database)) == 2
+    assert 20_000 <= quality(database, 8).events <= 21_000
+
+
+def test_a_report_counts_until_it_is_removed(history, database, told):
+    told(report(0, 1), report(1, 2))
+    history.forget(START + 1)
+    assert (quality(database, 8).events, len(newest_reports(database))) == (20_000, 1)
 
 
 def test_precision_is_of_incidents_on_which_people_do_not_disagree(database, history):

@@ -99,7 +99,7 @@ def test_a_feed_looks_when_another_service_has_written(redis, history, database,
         with link(redis, feed.look), link(redis) as writer:
             while not feed._last:
                 await asyncio.sleep(0.01)
-            fresh = asyncio.create_task(anext(feed.after(None)))
+            fresh = asyncio.create_task(anext(feed.after(None, lambda: None)))
             while not feed.listeners:
                 await asyncio.sleep(0.01)
             await asyncio.to_thread(history.write, records(change("a1"), begin=1), {("alerts", 0): 1})

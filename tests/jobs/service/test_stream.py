@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from fastapi.testclient import TestClient
 from streamgauge.jobs.service.app import application
 from streamgauge.jobs.service.stream import Unjudged, latency, left_out, unjudged
@@ -79,6 +80,12 @@ def test_events_that_were_not_judged_are_summed_over_the_reports_of_the_newest_d
     history.write(records(report(0, 1), report(1, 2), report(0, -1440), topic="notices"), {})
     assert unjudged(database) == Unjudged(40_000, 200, START + 60_000)
     assert "200 of 40000" in shown(database)[0]
+
+
+@pytest.mark.parametrize(("of", "events"), [("1_000", 1_000), (True, 1)])
+def test_a_number_of_a_report_in_an_odd_form_does_not_hide_the_page(history, database, of, events):
+    history.write(records(report(0, 1, of=of), topic="notices"), {})
+    assert unjudged(database) == Unjudged(events, 100, START + 60_000)
 
 
 def test_the_latency_is_that_of_alerts_about_events(history, database):

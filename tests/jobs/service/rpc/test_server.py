@@ -29,6 +29,7 @@ from streamgauge.jobs.service.rpc.streamgauge_pb2_grpc import StreamgaugeStub
 from streamgauge.models.errors import InputError
 
 from tests.jobs.service.made import START, change, records, said, score
+from tests.jobs.service.test_access import end_token
 from tests.jobs.service.test_api import HERE, settings
 from tests.jobs.service.test_scores import arriving
 from tests.streams import batch
@@ -408,6 +409,20 @@ def test_a_stream_says_what_comes_from_now_on_as_http_says_it(doors, history):
         grpc.StatusCode.INVALID_ARGUMENT,
         "after: Input should be greater than or equal to 0",
     )
+
+
+@pytest.mark.parametrize("end", ["revoked", "expired"])
+def test_a_stream_ends_when_its_token_does(filled, monkeypatch, end):
+    monkeypatch.setattr("streamgauge.jobs.service.feed.CHECK", 0.1)
+    access = Access(filled)
+    token = access.make("reader", ["read"], 1)
+    with Doors(filled) as doors:
+        stream = doors.grpc.WatchChanges(pb.WatchChangesRequest(after=0), metadata=as_caller(token), timeout=WAIT / 3)
+        assert [next(stream).alert_id for _ in range(4)] == ["a1", "a2", "a3", "a3"]
+        end_token(access, filled, end)
+        code, sentence = refusal(lambda **_: next(stream))
+        assert (code, sentence) == (grpc.StatusCode.UNAUTHENTICATED, "the token is unknown or has expired")
+        wait_for(lambda: doors.parts.feed.listeners == 0)
 
 
 def test_health_follows_readiness_and_needs_no_token(filled):
