@@ -33,7 +33,8 @@ class Cursor:
     ) -> None:
         self._scorer, self._entities, self._report_every = scorer, entities, report_every
         self.events, self.X, self.clocks = events, X, clocks
-        self._arrivals, self._offsets = raw.stamps[events.rows], raw.offsets[events.rows]
+        self._arrivals = raw.arrived[events.rows]
+        self._ahead, self._offsets = raw.stamps[events.rows] > self._arrivals, raw.offsets[events.rows]
         self._partitions = raw.partitions[events.rows]
         self.begin = 0
         self._rows = self._entities.rows(events.keys, X.shape[1])
@@ -83,7 +84,8 @@ class Cursor:
             limit = min(limit, int(self._absences[place]))
         if entities.situations:
             limit = entities.situations.until_switch(self.events, begin, limit)
-        returning = silence.returning(self._watched[begin:limit]) if silence else []
+        arrived = self._watched[begin:limit], self._arrivals[begin:limit], self._ahead[begin:limit]
+        returning = silence.returning(*arrived) if silence else []
         done, late, seen, quarantined = entities.touch(
             self._rows[begin:limit], self.events.times[begin:limit], self._arrivals[begin:limit]
         )
@@ -91,8 +93,8 @@ class Cursor:
         part = slice(begin, end)
         self.returned = []
         if silence:
-            arrived = self._arrivals[part], self._offsets[part]
-            self.returned = silence.learn(self._watched[part], *arrived, returning)
+            arrived = self._watched[part], self._arrivals[part], self._ahead[part]
+            self.returned = silence.learn(*arrived, self._offsets[part], returning)
             if silence.apart:
                 entities.changes.arrived.append(self._watched[part])
             elif late.any():  # nothing else of these entities changes

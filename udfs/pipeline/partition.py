@@ -84,7 +84,7 @@ class Partition:
         clock.lap("decode")
         clocks = events.times
         if self.windows:
-            clocks, late = self.windows.clock.admit(events.times, raw.stamps[events.rows])
+            clocks, late = self.windows.clock.admit(events.times, raw.arrived[events.rows])
             clocks = clocks[late == 0]
             events = self._without_late(events, late, raw, result)
         situations = stages.entities.situations
@@ -111,6 +111,9 @@ class Partition:
             times = raw.stamps.copy()
             times[events.rows] = np.where(raw.stamps[events.rows] < 0, events.times, raw.stamps[events.rows])
             raw.stamps = times
+        raw.arrivals = raw.stamps.copy()
+        rows = np.unique(events.rows)  # one record may hold many events
+        raw.arrivals[rows] = self.stages.arrivals.bounded(raw.stamps[rows])
         for letter in dead:
             result.dead_letters.append(dead_letter(raw, letter, self.origin.topic))
             result.count(f"dead_letters.{letter.reason}")
