@@ -10,6 +10,7 @@ from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.entities.columns import STATUS
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import Events, RawBatch, SchemaChange
+from streamgauge.udfs.events.time import LATEST
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.dead_letter import dead_letter, late_event
 from streamgauge.udfs.output.result import BatchResult
@@ -106,6 +107,7 @@ class Partition:
 
     def _read(self, raw: RawBatch, result: BatchResult) -> Events:
         """Read the events of a batch; records that cannot be scored become dead letters."""
+        raw.stamps = np.where(raw.stamps > LATEST, -1, raw.stamps)  # such a number is no time in milliseconds
         events, dead = self._reader.read(raw)
         if (raw.stamps < 0).any():  # these records have no timestamp of Kafka; their events' time stands for it
             times = raw.stamps.copy()

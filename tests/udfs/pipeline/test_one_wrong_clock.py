@@ -162,3 +162,16 @@ def test_one_wrong_timestamp_of_kafka_changes_nothing_of_others(undisturbed, wro
         usual = Run(EVERYTHING).feed(right.take(np.flatnonzero(np.arange(len(right)) != 400)))
     assert outputs(run) == outputs(usual)
     assert state_of_others(run) == state_of_others(usual)
+
+
+@pytest.mark.parametrize("stamp", [START * 1_000, START * 1_000_000, 2**63 - 1], ids=["us", "ns", "largest"])
+def test_a_timestamp_of_kafka_that_is_no_time_in_milliseconds_counts_as_missing(stamp):
+    raw = with_stamp(0, True)
+    raw.stamps[400] = stamp
+    run = Run(EVERYTHING).feed(raw, [401])
+    usual = Run(EVERYTHING).feed(with_stamp(0, True))
+    assert (run.scores, run.dead, state_of_others(run)) == (usual.scores, [], state_of_others(usual))
+    untimed = with_stamp(0, False)
+    untimed.stamps[400] = stamp
+    [(_, letter)] = Run(EVERYTHING).feed(untimed, [401]).dead
+    assert json.loads(letter)["reason"] == "no_time"
