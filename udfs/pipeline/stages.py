@@ -227,7 +227,7 @@ class Stages:
         self._add_scores(stretch, judged, decisions, result)
         opened = opened_by_evidence(decisions.place, decisions.change, decisions.incident[:, STATUS])
         ages = self.entities.store.ages(stretch.rows, stretch.events.times)
-        result.add_counts(self.promise.count(stretch.events.times, ages, judged.thresholds, opened))
+        result.add_counts(self.promise.count(stretch.clocks, ages, judged.thresholds, opened))
         if stream_kind.is_look(
             scorer.stream.events
         ):  # after the same events, however the partition is cut into batches
@@ -240,7 +240,7 @@ class Stages:
         return Watched(
             stretch.events.entities,
             stretch.offsets,
-            stretch.events.times,
+            stretch.clocks,
             stretch.X,
             scored.opinions.raw_scores,
             scored.verdicts.members,
@@ -321,7 +321,7 @@ class Stages:
         """
         false, zeros = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.int64)
         seen, slots = self.entities.store.head[rows, SEEN], self.entities.store.head[rows, SLOT] - 1
-        stretch = Stretch(events, X, zeros, zeros, rows, seen, false, slots, false, false)
+        stretch = Stretch(events, X, zeros, zeros, rows, seen, false, slots, false, false, events.times)
         return self._judged(stretch, self.fields, StepClock({}))
 
     def _report_quality(self, quality: QualityTracker, stretch: Stretch, result: BatchResult) -> None:
@@ -335,7 +335,7 @@ class Stages:
         verdicts = [message.verdict for message in self.in_force.feedback.newest.values()]
         promise = self.promise.report(self.promise_replaced)
         facts = Facts(stream.events, stream.kind, self.threshold, promise, entities, verdicts, dict(self.scorer.served))
-        notice, counts = quality.report(facts, probed, self.origin, int(last.times[0]))
+        notice, counts = quality.report(facts, probed, self.origin, int(stretch.clocks[-1]))
         result.notices.append(notice)
         result.add_counts(counts)
 

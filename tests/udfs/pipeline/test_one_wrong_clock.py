@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch
@@ -162,6 +163,21 @@ def test_one_wrong_timestamp_of_kafka_changes_nothing_of_others(undisturbed, wro
         usual = Run(EVERYTHING).feed(right.take(np.flatnonzero(np.arange(len(right)) != 400)))
     assert outputs(run) == outputs(usual)
     assert state_of_others(run) == state_of_others(usual)
+
+
+def test_a_wrong_time_of_the_first_event_changes_no_threshold():
+    chosen = PipelineSettings.model_validate(SMALL.model_dump() | {"decide": {"promise": "2 per day"}})
+    runs = [Run(chosen).feed(fleet(ahead, n=2_000, at=0)) for ahead in (None, 23 * HOUR)]
+    usual, wrong = (run.shard.partitions[0].stages.promise for run in runs)
+    assert usual.to_state() == wrong.to_state()
+    assert usual.threshold != SMALL.decide.threshold
+
+
+@pytest.mark.parametrize("ahead", [HOUR, 23 * HOUR])
+def test_a_wrong_time_does_not_move_the_report_that_comes_with_its_event(ahead):
+    chosen = PipelineSettings.model_validate(SMALL.model_dump() | {"track": 1_000})
+    [(_, notice)] = [one for one in Run(chosen).feed(fleet(ahead, n=1_100, at=999)).notices if b"track" in one[1]]
+    assert json.loads(notice)["time"] == rfc3339(START + 999 * EVERY)
 
 
 @pytest.mark.parametrize("stamp", [START * 1_000, START * 1_000_000, 2**63 - 1], ids=["us", "ns", "largest"])
