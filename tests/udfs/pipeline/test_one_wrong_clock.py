@@ -180,6 +180,23 @@ def test_a_wrong_time_does_not_move_the_report_that_comes_with_its_event(ahead):
     assert json.loads(notice)["time"] == rfc3339(START + 999 * EVERY)
 
 
+@pytest.mark.parametrize("ahead", [HOUR, 23 * HOUR, -HOUR])
+def test_an_incident_with_a_wrong_time_does_not_part_the_incidents_around_it(ahead):
+    decide = SMALL.decide.model_dump() | {"threshold": 1e-9, "rules": [{"id": "far", "when": "x > 500"}]}
+    chosen = PipelineSettings.model_validate(SMALL.model_dump() | {"decide": decide})
+    found = []
+    for wrong in (None, ahead):
+        raw = fleet(wrong)
+        for place in (195, 200, 202, 207):
+            event = json.loads(raw.payloads[place])
+            raw.payloads[place] = json.dumps(event | {"x": 1e6}).encode()
+        run = Run(chosen).feed(raw, [201])
+        opened = [json.loads(text)["data"] for _, text in others(run.alerts) if b'"opened"' in text]
+        found.append([(data["entity"], data["group"]["id"]) for data in opened])
+    assert found[0] == found[1]
+    assert len({group for _, group in found[0]}) == 1
+
+
 @pytest.mark.parametrize("stamp", [START * 1_000, START * 1_000_000, 2**63 - 1], ids=["us", "ns", "largest"])
 def test_a_timestamp_of_kafka_that_is_no_time_in_milliseconds_counts_as_missing(stamp):
     raw = with_stamp(0, True)
