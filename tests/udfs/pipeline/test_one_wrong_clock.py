@@ -197,6 +197,13 @@ def test_an_incident_with_a_wrong_time_does_not_part_the_incidents_around_it(ahe
     assert len({group for _, group in found[0]}) == 1
 
 
+def test_windows_that_are_added_begin_soon_although_an_event_has_a_wrong_time():
+    before = CHOSEN.model_copy(update={"windows": {"other": CHOSEN.windows["minute"]}})
+    first = [Run(before).feed(fleet(ahead).take(np.arange(300))) for ahead in (None, 23 * HOUR)]
+    usual, wrong = (Run(CHOSEN, run.saved).shard.partitions[0].windows.of["minute"].since for run in first)
+    assert usual == wrong
+
+
 @pytest.mark.parametrize("stamp", [START * 1_000, START * 1_000_000, 2**63 - 1], ids=["us", "ns", "largest"])
 def test_a_timestamp_of_kafka_that_is_no_time_in_milliseconds_counts_as_missing(stamp):
     raw = with_stamp(0, True)
