@@ -164,7 +164,7 @@ def _stamps_of(topic: str, settings: Settings) -> list[Finding]:
     )
     message = (
         f"set by producers, {limit} ahead (message.timestamp.after.max.ms): a producer whose clock is ahead moves the clock of its "
-        "partition as far. message.timestamp.type=LogAppendTime prevents this"
+        "partition as far, if it sends most of nine records in a row. message.timestamp.type=LogAppendTime prevents this"
     )
     return [Finding("timestamps", "ok", message)]
 

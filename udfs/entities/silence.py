@@ -2,7 +2,8 @@
 
 If most entities stop, their source is silent: that is one report, not one for each of them.
 
-Time means arrival here, that is, Kafka's timestamps: one device with a wrong clock must not make all others look silent.
+Time means arrival here, that is, Kafka's timestamps within bounds (`events.arrivals`): one device with a wrong clock must not make all
+others look silent.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from streamgauge.models.contract import Ints
+from streamgauge.models.contract import Flags, Ints
 from streamgauge.udfs.entities.columns import ARRIVED, CLOCK, GAP, LAST, SEEN, SILENT
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.entities.silent_source import SilentSource
@@ -156,13 +157,15 @@ class SilenceWatch:
         head[rows, SILENT] = now
         return np.concatenate(changed), reports + [self._silence(row, False, now, head[row]) for row in rows.tolist()]
 
-    def returning(self, rows: Ints) -> list[tuple[int, Ints]]:
+    def returning(self, rows: Ints, arrivals: Ints, ahead: Flags) -> list[tuple[int, Ints]]:
         """Find the events with which silent entities come back; call it before anything changes the state of the entities.
 
         Parameters
         ----------
-        rows : int64[n]
-            Row of each event's entity in the watch's store.
+        rows, arrivals : int64[n]
+            Row of each event's entity in the watch's store, and arrival in milliseconds since 1970.
+        ahead : bool[n]
+            Whether Kafka's timestamp is after the arrival (`events.arrivals`). Such an event ends no silence that was noticed after it.
 
         Returns
         -------
@@ -170,11 +173,13 @@ class SilenceWatch:
             Position of the event, and a copy of the entity's row of `EntityStore.head`.
         """
         head = self.store.head
-        of_silent = np.flatnonzero(head[rows, SILENT] > 0)
+        of_silent = np.flatnonzero((head[rows, SILENT] > 0) & ~(ahead & (arrivals < head[rows, SILENT])))
         _, first = np.unique(rows[of_silent], return_index=True)
         return [(i, head[rows[i]].copy()) for i in of_silent[np.sort(first)].tolist()]
 
-    def learn(self, rows: Ints, arrivals: Ints, offsets: Ints, returning: list[tuple[int, Ints]]) -> list[Silence]:
+    def learn(
+        self, rows: Ints, arrivals: Ints, ahead: Flags, offsets: Ints, returning: list[tuple[int, Ints]]
+    ) -> list[Silence]:
         """Learn when events arrived.
 
         Half of a gap that was reported as silence counts as usual: the next such gap is reported again, after a few more it is usual.
@@ -184,6 +189,8 @@ class SilenceWatch:
         ----------
         rows, arrivals, offsets : int64[n]
             Row of each event's entity, arrival in milliseconds since 1970, and offset.
+        ahead : bool[n]
+            As in `returning`.
         returning : list of (int, int64[20])
             As `returning` found them; positions from n on are ignored.
 
@@ -194,7 +201,7 @@ class SilenceWatch:
         """
         self.clock = max(self.clock, int(arrivals.max(initial=0)))
         head = self.store.head
-        _gaps(head, rows, arrivals, offsets, self.source.returned, self.source.opened > 0)
+        _gaps(head, rows, arrivals, ahead, offsets, self.source.returned, self.source.opened > 0)
         if self.apart:  # no other part counts the events of this store
             np.add.at(head[:, SEEN], rows, 1)
             head[rows, CLOCK] = head[rows, ARRIVED]
@@ -232,9 +239,11 @@ class SilenceWatch:
 
 
 @njit(cache=True)
-def _gaps(head, rows, arrivals, offsets, returned, source_is_silent):  # type: ignore[no-untyped-def]
+def _gaps(head, rows, arrivals, ahead, offsets, returned, source_is_silent):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
         row = rows[i]
+        if ahead[i] and arrivals[i] < abs(head[row, SILENT]):
+            continue
         gap = arrivals[i] - max(head[row, ARRIVED], returned)
         if head[row, ARRIVED] > 0 and gap > 0 and head[row, SILENT] >= 0:
             if gap <= head[row, GAP]:

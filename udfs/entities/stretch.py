@@ -31,6 +31,9 @@ class Stretch:
         Whether the event is the first of its entity in the slot: it was given the slot now, or starts from the beginning.
     joins : bool[n]
         Whether the entity joins its peers with the event: it was given the slot now.
+    clocks : int64[n]
+        Event time of the partition at each event, in milliseconds since 1970. Use it, and not the event's own time, where others than
+        its entity are concerned.
     """
 
     events: Events
@@ -43,6 +46,7 @@ class Stretch:
     slots: Ints
     first: Flags
     joins: Flags
+    clocks: Ints
 
     def __len__(self) -> int:
         return len(self.rows)

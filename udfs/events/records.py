@@ -70,6 +70,8 @@ class RawBatch:
         Keys of the records, None for a record without one; None if no key is needed to read them.
     topics : sequence of str, optional
         Topics of the records; None if all are of the one topic that the settings name.
+    arrivals : int64[n], optional
+        When the records arrived, as far as this concerns other entities (`events.arrivals`); `stamps` unless given.
     """
 
     payloads: Sequence[bytes | None]
@@ -78,9 +80,15 @@ class RawBatch:
     stamps: Ints
     keys: Sequence[bytes | None] | None = None
     topics: Sequence[str] | None = None
+    arrivals: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.payloads)
+
+    @property
+    def arrived(self) -> Ints:
+        """`arrivals`, or `stamps` where they are not given."""
+        return self.stamps if self.arrivals is None else self.arrivals
 
     def take(self, rows: Ints) -> RawBatch:
         """The records in the given rows, int64[m]."""

@@ -19,6 +19,10 @@ from streamgauge.udfs.settings.event import EventSettings
 LIMITS = (1e11, 1e14, 1e17, 1e20)  # below these an epoch is in seconds, milliseconds, microseconds, nanoseconds
 FACTORS = (1000.0, 1.0, 1e-3, 1e-6)  # to milliseconds
 DAY = 86_400_000
+EARLIEST, LATEST = (
+    -62_104_060_800_000,
+    253_370_764_800_000,
+)  # begin of the years 2 and 9999: RFC 3339 ends with these two, and zones differ
 # Parts of a time that is an object, after the name of its field and a dot: MongoDB's extended JSON, and protobuf's timestamp.
 DATE, DATE_LONG, SECONDS, NANOS = (
     "$date",
@@ -138,6 +142,8 @@ class TimeReader:
                 times, untimed = self._one_by_one(name, given, values, stamps, bad)
             else:
                 times = read
+        for i in np.flatnonzero((times < EARLIEST) | (times > LATEST)).tolist():
+            bad.setdefault(i, ("bad_time", f"{name!r} is not in the years 2 to 9998"))
         known = stamps >= 0
         for i in untimed if not known.all() else ():
             if not known[i]:

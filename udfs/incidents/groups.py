@@ -10,7 +10,9 @@ import functools
 import math
 from typing import Any
 
+import numpy as np
 from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.udfs.events.arrivals import Arrivals
 from streamgauge.udfs.events.time import DAY, epoch_milliseconds, rfc3339
 
 MOST_NAMED = 50  # entities, and groups of single partitions, that a group names
@@ -104,8 +106,15 @@ class Groups:
         if not within:
             return None
         self._near.add(time)
-        if self._group is None or abs(time - self._last) > within:
-            self._group = {"id": alert_id, "incidents": 0, "root": {"entity": entity, "field": field, "time": time}}
+        alone: dict[str, Any] = {
+            "id": alert_id,
+            "incidents": 1,
+            "root": {"entity": entity, "field": field, "time": time},
+        }
+        if self._group is not None and time < self._last - within:
+            return alone  # the group of the incidents around it goes on
+        if self._group is None or time > self._last + within:
+            self._group = alone | {"incidents": 0}
         self._group["incidents"] += 1
         self._last = max(self._last, time) if self._group["incidents"] > 1 else time
         return self._group
@@ -139,6 +148,7 @@ class AllGroups:
 
     def __init__(self, within: int) -> None:
         self._near = Nearness(within)
+        self._arrivals = Arrivals()  # of incidents: a wrong time of one of them must not end the groups of others
         self._groups: list[dict[str, Any]] = []
 
     def join(self, alert: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
@@ -173,11 +183,11 @@ class AllGroups:
         }
         if alert.get("group"):
             new["groups"] = [alert["group"]["id"]]
-        within = self._near.within
-        self._near.add(time)
+        within, now = self._near.within, int(self._arrivals.bounded(np.array([time]))[0])
+        self._near.add(now)
         near = [g for g in self._groups if g["from"] - within <= time <= g["to"] + within]
         group = functools.reduce(_merged, near, new)
-        others = [g for g in self._groups if g not in near and g["to"] >= time - KEPT]
+        others = [g for g in self._groups if g not in near and g["to"] >= now - KEPT]
         self._groups = [*others[-MOST_GROUPS:], group]
         # The key `told` is part of saved state: the number of incidents at the last report, 0 before the first one.
         other_root = any(g["told"] and g["root"] != group["root"] for g in near)
@@ -192,7 +202,8 @@ class AllGroups:
 
     def to_state(self) -> bytes:
         """All groups that are followed, versioned."""
-        return pack(self.kind, self.version, {"groups": self._groups, "near": self._near.to_state()}, {})
+        meta = {"groups": self._groups, "near": self._near.to_state(), "arrivals": self._arrivals.to_state()}
+        return pack(self.kind, self.version, meta, {})
 
     def restore(self, state: bytes) -> None:
         """Restore what `to_state` gave.
@@ -206,6 +217,8 @@ class AllGroups:
         self._groups = meta["groups"]
         if "near" in meta:  # an older release did not save it
             self._near.restore(meta["near"])
+        if "arrivals" in meta:  # nor these
+            self._arrivals.restore(meta["arrivals"])
 
 
 def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

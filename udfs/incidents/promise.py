@@ -87,7 +87,7 @@ class Promise:
         Parameters
         ----------
         times : int64[n]
-            Event times in milliseconds.
+            Event time of the partition at each event, in milliseconds.
         ages : int64[n]
             Age of each event's entity in milliseconds.
         thresholds : float64[n]

@@ -212,7 +212,7 @@ class AlertWriter:
         i, change = int(decisions.place[m]), int(decisions.change[m])
         events, incident = stretch.events, decisions.incident[m]
         opinions, verdicts = judged.scored.opinions, judged.scored.verdicts
-        entity, now = events.entities[i], int(events.times[i])
+        entity, now, clock = events.entities[i], int(events.times[i]), int(stretch.clocks[i])
         evidence, peak = float(verdicts.strongest[i]), float(decisions.peak[m])
         kind, threshold = kind_of(int(incident[STATUS])), float(judged.thresholds[i])
         identity = self.identity(entity, incident)
@@ -259,7 +259,7 @@ class AlertWriter:
             "source": self._source(i, stretch, incident),
         }
         if change == OPENED:
-            group = self.groups.join(identity, entity, blamed[0].field if blamed else None, now)
+            group = self.groups.join(identity, entity, blamed[0].field if blamed else None, min(now, clock))
             data["group"] = group and group | {"root": group["root"] | {"time": rfc3339(group["root"]["time"])}}
         if change == RESOLVED:
             data["held_back"] = 0 if incident[RELEASED] else int(incident[AGE])

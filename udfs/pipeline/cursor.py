@@ -33,7 +33,8 @@ class Cursor:
     ) -> None:
         self._scorer, self._entities, self._report_every = scorer, entities, report_every
         self.events, self.X, self.clocks = events, X, clocks
-        self._arrivals, self._offsets = raw.stamps[events.rows], raw.offsets[events.rows]
+        self._arrivals = raw.arrived[events.rows]
+        self._ahead, self._offsets = raw.stamps[events.rows] > self._arrivals, raw.offsets[events.rows]
         self._partitions = raw.partitions[events.rows]
         self.begin = 0
         self._rows = self._entities.rows(events.keys, X.shape[1])
@@ -41,6 +42,7 @@ class Cursor:
         self._watched = silence.rows(events.entities, self._rows) if silence else self._rows
         self._looks, self._moments = silence.cuts(self._arrivals) if silence else (np.empty(0, np.int64),) * 2
         self._next_look = 0
+        self._clocks = np.maximum.accumulate(np.maximum(np.minimum(events.times, self._arrivals), entities.store.clock))
         self._absences, self._absence_moments = entities.absence_cuts(events.times, self._arrivals)
         self.returned: list[Silence] = []
 
@@ -83,7 +85,8 @@ class Cursor:
             limit = min(limit, int(self._absences[place]))
         if entities.situations:
             limit = entities.situations.until_switch(self.events, begin, limit)
-        returning = silence.returning(self._watched[begin:limit]) if silence else []
+        arrived = self._watched[begin:limit], self._arrivals[begin:limit], self._ahead[begin:limit]
+        returning = silence.returning(*arrived) if silence else []
         done, late, seen, quarantined = entities.touch(
             self._rows[begin:limit], self.events.times[begin:limit], self._arrivals[begin:limit]
         )
@@ -91,13 +94,14 @@ class Cursor:
         part = slice(begin, end)
         self.returned = []
         if silence:
-            arrived = self._arrivals[part], self._offsets[part]
-            self.returned = silence.learn(self._watched[part], *arrived, returning)
+            arrived = self._watched[part], self._arrivals[part], self._ahead[part]
+            self.returned = silence.learn(*arrived, self._offsets[part], returning)
             if silence.apart:
                 entities.changes.arrived.append(self._watched[part])
             elif late.any():  # nothing else of these entities changes
                 entities.changes.rows.append(self._watched[part][late > 0])
         events, rows, X, clocks = self.events.slice(begin, end), self._rows[part], self.X[part], self.clocks[part]
+        own_clocks = self._clocks[part]
         offsets, partitions = self._offsets[part], self._partitions[part]
         late_events = []
         if late.any():
@@ -105,12 +109,12 @@ class Cursor:
             late_events = [(begin + i, int(late[i])) for i in places]
             events = events.drop(set(places))
             rows, X, clocks, seen, quarantined = rows[keep], X[keep], clocks[keep], seen[keep], quarantined[keep]
-            offsets, partitions = offsets[keep], partitions[keep]
+            offsets, partitions, own_clocks = offsets[keep], partitions[keep], own_clocks[keep]
         if quarantined.any():
             entities.keep_points(events, rows, quarantined)
         slots, first = np.full(len(rows), -1), np.zeros(len(rows), np.bool_)
         joins = first
         if len(rows) and self._scorer.wants_slots and X.shape[1]:
             slots, first, joins = entities.seat(rows, seen, X.shape[1])
-        stretch = Stretch(events, X, offsets, partitions, rows, seen, quarantined, slots, first, joins)
+        stretch = Stretch(events, X, offsets, partitions, rows, seen, quarantined, slots, first, joins, own_clocks)
         return stretch, clocks, late_events

@@ -10,6 +10,7 @@ from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.entities.columns import STATUS
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.records import Events, RawBatch, SchemaChange
+from streamgauge.udfs.events.time import LATEST
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.dead_letter import dead_letter, late_event
 from streamgauge.udfs.output.result import BatchResult
@@ -84,7 +85,7 @@ class Partition:
         clock.lap("decode")
         clocks = events.times
         if self.windows:
-            clocks, late = self.windows.clock.admit(events.times, raw.stamps[events.rows])
+            clocks, late = self.windows.clock.admit(events.times, raw.arrived[events.rows])
             clocks = clocks[late == 0]
             events = self._without_late(events, late, raw, result)
         situations = stages.entities.situations
@@ -106,11 +107,15 @@ class Partition:
 
     def _read(self, raw: RawBatch, result: BatchResult) -> Events:
         """Read the events of a batch; records that cannot be scored become dead letters."""
+        raw.stamps = np.where(raw.stamps > LATEST, -1, raw.stamps)  # such a number is no time in milliseconds
         events, dead = self._reader.read(raw)
         if (raw.stamps < 0).any():  # these records have no timestamp of Kafka; their events' time stands for it
             times = raw.stamps.copy()
             times[events.rows] = np.where(raw.stamps[events.rows] < 0, events.times, raw.stamps[events.rows])
             raw.stamps = times
+        raw.arrivals = raw.stamps.copy()
+        rows = np.unique(events.rows)  # one record may hold many events
+        raw.arrivals[rows] = self.stages.arrivals.bounded(raw.stamps[rows])
         for letter in dead:
             result.dead_letters.append(dead_letter(raw, letter, self.origin.topic))
             result.count(f"dead_letters.{letter.reason}")

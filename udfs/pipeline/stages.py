@@ -20,6 +20,7 @@ from streamgauge.udfs.entities.rich_store import RichInputs
 from streamgauge.udfs.entities.silence import Silence
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events import stream_kind
+from streamgauge.udfs.events.arrivals import Arrivals
 from streamgauge.udfs.events.records import Events, RawBatch
 from streamgauge.udfs.events.schema import Alignment
 from streamgauge.udfs.incidents.judge import Judge, Judged
@@ -75,6 +76,8 @@ class Stages:
     Attributes
     ----------
     alignment : Alignment
+    arrivals : Arrivals
+        Of the records; windows do not use it.
     entities : Entities
     scorer : Scorer
     promise : Promise
@@ -104,6 +107,7 @@ class Stages:
         prefix = f"{origin.key}/w:{window}/" if window else f"{origin.key}/"
         config = config_mark(settings.model_dump_json(include=CONFIGURED) + window)
         self.alignment = Alignment(settings.event)
+        self.arrivals = Arrivals()
         self.scorer = Scorer(settings, in_force, models)
         self.entities = Entities(settings, self.scorer.light_width, self.scorer.rich_width, prefix)
         point_kind = COLLECTIVE if window else POINT
@@ -223,7 +227,7 @@ class Stages:
         self._add_scores(stretch, judged, decisions, result)
         opened = opened_by_evidence(decisions.place, decisions.change, decisions.incident[:, STATUS])
         ages = self.entities.store.ages(stretch.rows, stretch.events.times)
-        result.add_counts(self.promise.count(stretch.events.times, ages, judged.thresholds, opened))
+        result.add_counts(self.promise.count(stretch.clocks, ages, judged.thresholds, opened))
         if stream_kind.is_look(
             scorer.stream.events
         ):  # after the same events, however the partition is cut into batches
@@ -236,7 +240,7 @@ class Stages:
         return Watched(
             stretch.events.entities,
             stretch.offsets,
-            stretch.events.times,
+            stretch.clocks,
             stretch.X,
             scored.opinions.raw_scores,
             scored.verdicts.members,
@@ -317,7 +321,7 @@ class Stages:
         """
         false, zeros = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.int64)
         seen, slots = self.entities.store.head[rows, SEEN], self.entities.store.head[rows, SLOT] - 1
-        stretch = Stretch(events, X, zeros, zeros, rows, seen, false, slots, false, false)
+        stretch = Stretch(events, X, zeros, zeros, rows, seen, false, slots, false, false, events.times)
         return self._judged(stretch, self.fields, StepClock({}))
 
     def _report_quality(self, quality: QualityTracker, stretch: Stretch, result: BatchResult) -> None:
@@ -331,7 +335,7 @@ class Stages:
         verdicts = [message.verdict for message in self.in_force.feedback.newest.values()]
         promise = self.promise.report(self.promise_replaced)
         facts = Facts(stream.events, stream.kind, self.threshold, promise, entities, verdicts, dict(self.scorer.served))
-        notice, counts = quality.report(facts, probed, self.origin, int(last.times[0]))
+        notice, counts = quality.report(facts, probed, self.origin, int(stretch.clocks[-1]))
         result.notices.append(notice)
         result.add_counts(counts)
 
@@ -415,6 +419,8 @@ class Stages:
         header = self.checkpoint.restore(self._parts(None), saved)
         self.events, self.acted, self.judged = header["events"], header["acted"], header["judged"]
         self.offsets = dict(header.get("offsets", ()))  # an older release did not save them
+        if "arrivals" in header:  # nor these
+            self.arrivals.restore(header["arrivals"])
         self.alerts.groups.restore(header["groups"])
         self.alerts.silence_config = header.get("silences", self.alerts.config)
         self.monitor.restore(header["drift"], header["comparisons"])
@@ -459,6 +465,8 @@ class Stages:
             "tracking": self.quality.to_state() if self.quality else None,
             "windows": windows,
         }
+        if len(self.arrivals.last):
+            header["arrivals"] = self.arrivals.to_state()
         if scorer.models.seen:  # where aliases are signed
             header["aliases"] = scorer.models.seen
         return Saved(self.alignment, self.entities, scorer, header)

@@ -285,7 +285,8 @@ class WindowPartition:
         n = len(rows)
         offsets, partitions = np.full(n, self.offset), np.full(n, self._origin.partition)
         false = np.zeros(n, np.bool_)
-        stretch = Stretch(events, X, offsets, partitions, rows, seen, false, np.full(n, -1), false, false)
+        slots = np.full(n, -1)
+        stretch = Stretch(events, X, offsets, partitions, rows, seen, false, slots, false, false, events.times)
         self.stages.write_alerts(decisions, stretch, self.stages.fields, judged, result)
 
     def _judge_again(self, events: Events, X: Floats) -> tuple[Ints, Ints, Judged]:

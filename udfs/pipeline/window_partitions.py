@@ -148,7 +148,7 @@ class WindowPartitions:
             one.offset = self._offset
             size, every, since = spans.get(name, [one.of.size, one.of.every, -1])
             if name not in header["logs"] or (size, every) != (one.of.size, one.of.every):
-                one.begin_after(max(self.kept.newest, now))
+                one.begin_after(now)
                 continue
             closed, pending = header["logs"][name]
             one.closed, one.since, one.pending = closed, since, {(end, entity) for end, entity in pending}

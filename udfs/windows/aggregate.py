@@ -341,11 +341,6 @@ class KeptEvents:
                 X[:, column] = saved[:, before[name]]
         return X
 
-    @property
-    def newest(self) -> int:
-        """Newest time of the events, in milliseconds since 1970; -1 if there is none."""
-        return int(self._times[: self.n].max(initial=-1))
-
     def canonical(self, since: int) -> bytes:
         """The events from a time on, sorted by entity and offset: equal bytes in whatever order they came."""
         places = np.flatnonzero(self._times[: self.n] >= since)

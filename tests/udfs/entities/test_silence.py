@@ -267,11 +267,11 @@ def test_restoring_after_each_late_event_tells_the_same_silences(context):
 @pytest.mark.parametrize("silence", [True, False])
 def test_a_late_event_moves_the_clock_of_the_partition_whatever_the_restarts(silence):
     chosen = settings() if silence else SMALL
-    chosen = chosen.model_copy(update={"event": chosen.event.model_copy(update={"late_after": MINUTE})})
-    run = Run(chosen).feed(batch([{"entity": "pump", "x": 1.0, "ts": START + 5 * MINUTE}], stamps=[START]))
-    run.feed(batch([{"entity": "pump", "x": 1.0, "ts": START + 3 * MINUTE}], offset=1, stamps=[START + 4 * MINUTE]))
+    chosen = chosen.model_copy(update={"event": chosen.event.model_copy(update={"late_after": 1_000})})
+    run = Run(chosen).feed(batch([{"entity": "pump", "x": 1.0, "ts": START + 5_000}], stamps=[START]))
+    run.feed(batch([{"entity": "pump", "x": 1.0, "ts": START + 3_000}], offset=1, stamps=[START + 4_000]))
     assert len(run.late) == 1
     store = run.shard.partitions[0].stages.entities.store
     again = Run(chosen, run.saved).shard
-    assert again.partitions[0].stages.entities.store.clock == store.clock == START + 3 * MINUTE
+    assert again.partitions[0].stages.entities.store.clock == store.clock == START + 3_000
     assert again.canonical() == run.shard.canonical()

@@ -94,3 +94,16 @@ def test_a_time_before_1970_is_a_time_also_without_a_timestamp_of_kafka(time):
     assert [(letter.row, letter.reason) for letter in dead] == [(1, "no_time"), (2, "bad_time")]
     alone, _ = Reader(EventSettings()).read(batch(values[:1], stamps=[-1]))
     assert alone.times.tolist() == events.times.tolist()
+
+
+@pytest.mark.parametrize(
+    "time",
+    [-9e13, -62_135_596_800_000, "0001-01-01T00:00:00+12:00", "9999-12-31T23:59:59-12:00", "9999-06-01T00:00:00Z"],
+)
+@pytest.mark.parametrize("others", [(), (START,), ("2025-10-09T08:53:20Z",)])
+def test_a_time_that_cannot_be_written_as_text_is_refused(time, others):
+    values = [{"entity": "p", "ts": one} for one in (time, *others)]
+    events, [letter] = Reader(EventSettings()).read(batch(values, stamps=[-1] * len(values)))
+    assert (letter.row, letter.reason) == (0, "bad_time")
+    assert len(events) == len(others)
+    assert all(rfc3339(moment) for moment in events.times.tolist())

@@ -168,3 +168,16 @@ def test_groups_of_all_partitions_are_restored_with_how_near_their_incidents_are
     restored, _ = unpack(older.to_state(), AllGroups.kind, AllGroups.version)
     assert restored["groups"] == meta["groups"]
     assert restored["near"] != meta["near"]
+
+
+def test_an_incident_with_a_wrong_time_does_not_end_the_groups_of_others_nor_changes_how_near_they_are():
+    times, _ = fleet(2_857)
+    usual, wrong = AllGroups(5 * MINUTE), AllGroups(5 * MINUTE)
+    for n, time in enumerate(times[:3_000].tolist()):
+        if n == 2_500:
+            wrong.join(opened("wrong", 10_000_000))
+        alert = opened(f"e{n}", (time - START) / MINUTE)
+        assert usual.join(alert) == wrong.join(alert)
+    assert (
+        unpack(usual.to_state(), AllGroups.kind, 1)[0]["near"] == unpack(wrong.to_state(), AllGroups.kind, 1)[0]["near"]
+    )

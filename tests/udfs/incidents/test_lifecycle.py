@@ -66,6 +66,7 @@ def follow(powers, seen=None, violated=None, rows=None, store=None, kinds=None, 
         np.full(n, -1),
         no,
         no,
+        ints,
     )
     candidates = Candidates(
         np.asarray(powers, dtype=np.float64) * math.log(10),

@@ -33,9 +33,8 @@ def stretch_of(X, entities=None):
     ints, no = np.arange(n), np.zeros(n, np.bool_)
     entities = ["e"] * n if entities is None else entities
     events = Events(ints, [{}] * n, entities, START + 1000 * ints, np.full(n, WHOLE))
-    return Stretch(
-        events, np.asarray(X, dtype=np.float64), ints, ints * 0, ints * 0, ints + 1, no, np.full(n, -1), no, no
-    )
+    X, zeros, slots = np.asarray(X, dtype=np.float64), ints * 0, np.full(n, -1)
+    return Stretch(events, X, ints, zeros, zeros, ints + 1, no, slots, no, no, events.times)
 
 
 def look(X, fields=None, in_force=None, anomalous=True, kind=POINT, entities=None, **given):

@@ -170,7 +170,7 @@ def test_partitions_do_not_influence_each_other():
 
 def test_an_entity_that_sent_nothing_for_too_long_starts_from_the_beginning():
     settings = SMALL.model_copy(update={"entity": SMALL.entity.model_copy(update={"forget_after": 60_000})})
-    near = batch([{"entity": "a", "x": float(i % 3)} for i in range(30)])
+    near = batch([{"entity": "a", "x": float(i % 3)} for i in range(30)], stamps=START + 10_000 * np.arange(30))
     far = batch([{"entity": "a", "x": 50.0}], offset=30, stamps=[near.stamps[-1] + 60_001])
     in_time = batch([{"entity": "a", "x": 50.0}], offset=30, stamps=[near.stamps[-1] + 60_000])
     seen = {}

@@ -45,6 +45,7 @@ def stretch_of(X, every=1000, quarantined=(), slots=None, rows=None, first_times
         rows.copy() if slots is None else np.asarray(slots),
         first,
         first,
+        times,
     )
 
 
