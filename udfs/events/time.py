@@ -142,7 +142,9 @@ class TimeReader:
                 times, untimed = self._one_by_one(name, given, values, stamps, bad)
             else:
                 times = read
-        for i in np.flatnonzero((times < EARLIEST) | (times > LATEST)).tolist():
+        of_events = np.ones(len(times), np.bool_)
+        of_events[list(untimed)] = False
+        for i in np.flatnonzero(of_events & ((times < EARLIEST) | (times > LATEST))).tolist():
             bad.setdefault(i, ("bad_time", f"{name!r} is not in the years 2 to 9998"))
         known = stamps >= 0
         for i in untimed if not known.all() else ():

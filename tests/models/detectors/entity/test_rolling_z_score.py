@@ -20,7 +20,7 @@ def test_exponential_memory_equals_pandas(x, half_life):
     past = pd.Series(x).ewm(halflife=half_life)
     mean, deviation = past.mean().shift(), np.sqrt(past.var(bias=True).shift())
     np.testing.assert_allclose(expected[1:, 0], mean[1:], rtol=1e-9)
-    np.testing.assert_allclose(z[5:, 0], ((x - mean) / deviation)[5:], rtol=1e-6)
+    np.testing.assert_allclose(z[5:, 0], ((x - mean) / deviation)[5:], rtol=1e-6, atol=1e-12)
     assert np.isnan(z[:5]).all()
 
 
@@ -32,7 +32,7 @@ def test_windowed_memory_equals_pandas(x, window):
     past = pd.Series(x).rolling(window, min_periods=5)
     mean, deviation = past.mean().shift(), past.std(ddof=0).shift()
     np.testing.assert_allclose(expected[5:, 0], mean[5:], rtol=1e-9)
-    np.testing.assert_allclose(z[5:, 0], ((x - mean) / deviation)[5:], rtol=1e-6)
+    np.testing.assert_allclose(z[5:, 0], ((x - mean) / deviation)[5:], rtol=1e-6, atol=1e-12)
 
 
 @pytest.mark.parametrize("memory", ["exponential", "window"])
