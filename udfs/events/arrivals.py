@@ -51,6 +51,20 @@ class Arrivals:
         self.newest, self.last = state[0], np.array(state[1:], np.int64)
 
 
+def partition_clocks(times: Ints, arrivals: Ints, newest: int) -> Ints:
+    """Event time of a partition at each event: the newest so far, of which none is later than the arrival of its record.
+
+    Parameters
+    ----------
+    times, arrivals : int64[n]
+        Event time and arrival of each event, in milliseconds since 1970.
+    newest : int
+        Event time of the partition before them.
+    """
+    clocks: Ints = np.maximum.accumulate(np.maximum(np.minimum(times, arrivals), newest))
+    return clocks
+
+
 def _bounded(stamps: Ints, begin: int, newest: int) -> tuple[Ints, int]:
     if begin:
         clocks = np.maximum.accumulate(np.append(newest, stamps[begin:]))

@@ -8,6 +8,7 @@ from streamgauge.udfs.entities.ended import ABSENT
 from streamgauge.udfs.entities.knowledge import Entities
 from streamgauge.udfs.entities.silence import Silence
 from streamgauge.udfs.entities.stretch import Stretch
+from streamgauge.udfs.events.arrivals import partition_clocks
 from streamgauge.udfs.events.records import Events, RawBatch
 from streamgauge.udfs.incidents.promise import until_look
 from streamgauge.udfs.scoring.scorer import Scorer
@@ -42,7 +43,7 @@ class Cursor:
         self._watched = silence.rows(events.entities, self._rows) if silence else self._rows
         self._looks, self._moments = silence.cuts(self._arrivals) if silence else (np.empty(0, np.int64),) * 2
         self._next_look = 0
-        self._clocks = np.maximum.accumulate(np.maximum(np.minimum(events.times, self._arrivals), entities.store.clock))
+        self._partition_clocks = partition_clocks(events.times, self._arrivals, entities.store.clock)
         self._absences, self._absence_moments = entities.absence_cuts(events.times, self._arrivals)
         self.returned: list[Silence] = []
 
@@ -101,7 +102,7 @@ class Cursor:
             elif late.any():  # nothing else of these entities changes
                 entities.changes.rows.append(self._watched[part][late > 0])
         events, rows, X, clocks = self.events.slice(begin, end), self._rows[part], self.X[part], self.clocks[part]
-        own_clocks = self._clocks[part]
+        partition_clock = self._partition_clocks[part]
         offsets, partitions = self._offsets[part], self._partitions[part]
         late_events = []
         if late.any():
@@ -109,12 +110,12 @@ class Cursor:
             late_events = [(begin + i, int(late[i])) for i in places]
             events = events.drop(set(places))
             rows, X, clocks, seen, quarantined = rows[keep], X[keep], clocks[keep], seen[keep], quarantined[keep]
-            offsets, partitions, own_clocks = offsets[keep], partitions[keep], own_clocks[keep]
+            offsets, partitions, partition_clock = offsets[keep], partitions[keep], partition_clock[keep]
         if quarantined.any():
             entities.keep_points(events, rows, quarantined)
         slots, first = np.full(len(rows), -1), np.zeros(len(rows), np.bool_)
         joins = first
         if len(rows) and self._scorer.wants_slots and X.shape[1]:
             slots, first, joins = entities.seat(rows, seen, X.shape[1])
-        stretch = Stretch(events, X, offsets, partitions, rows, seen, quarantined, slots, first, joins, own_clocks)
+        stretch = Stretch(events, X, offsets, partitions, rows, seen, quarantined, slots, first, joins, partition_clock)
         return stretch, clocks, late_events

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from streamgauge.models.contract import Ints
+from streamgauge.udfs.events.arrivals import partition_clocks
 from streamgauge.udfs.settings.event import EventSettings
 from streamgauge.udfs.settings.pipeline import EventWindow
 
@@ -59,16 +60,16 @@ class EventClock:
         self.newest = -1
         self._behind, self._amend_within = settings.out_of_order, settings.amend_within
 
-    def admit(self, times: Ints, stamps: Ints) -> tuple[Ints, Ints]:
+    def admit(self, times: Ints, arrivals: Ints) -> tuple[Ints, Ints]:
         """Move event time on with some events, and find the late ones.
 
-        An event moves event time at most to Kafka's timestamp of its record. Otherwise one device with a wrong clock would end the
+        An event moves event time at most to the arrival of its record. Otherwise one device with a wrong clock would end the
         windows of all others.
 
         Parameters
         ----------
-        times, stamps : int64[n]
-            Event times, and Kafka's timestamps, in milliseconds since 1970.
+        times, arrivals : int64[n]
+            Event times, and when the records arrived (`events.arrivals`), in milliseconds since 1970.
 
         Returns
         -------
@@ -79,7 +80,7 @@ class EventClock:
         """
         if not len(times):
             return times, times
-        newest = np.maximum.accumulate(np.maximum(np.minimum(times, stamps), self.newest))
+        newest = partition_clocks(times, arrivals, self.newest)
         before = np.append(self.newest, newest[:-1])
         late = np.where((before >= 0) & (times < before - self._behind - self._amend_within), before - times, 0)
         self.newest = int(newest[-1])
