@@ -15,6 +15,7 @@ test: unit  ## the tests of a change: without a cluster, then the main ways thro
 	$(INTEGRATION) -m "integration and not slow"
 
 unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink, three processes for two cores, because tests also wait for servers and pages
+	$(BIN)/streamgauge warm
 	$(BIN)/pytest -m "not integration" -n $(WORKERS) --dist loadfile --durations=20
 
 integration: .venv/.installed-dev  ## all tests on a real Kafka and Flink cluster, two processes with a cluster each

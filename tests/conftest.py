@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from streamgauge.jobs.cluster.home import default_home
+from streamgauge.jobs.cluster.kernels import use_compiled
+
+use_compiled(default_home())  # what `streamgauge warm` compiled for exactly this code; before a test imports numba
 
 settings.register_profile("quick", max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
