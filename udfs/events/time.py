@@ -137,11 +137,12 @@ class TimeReader:
             times, untimed = stamps.copy(), range(len(values))
         else:
             given = [value.get(name) for value in values]
-            read = self._all_at_once(given)
-            if read is None:
-                times, untimed = self._one_by_one(name, given, values, stamps, bad)
-            else:
+            if given.count(None) == len(given) and all(map(self._parts.isdisjoint, values)):
+                times, untimed = stamps.copy(), range(len(values))
+            elif (read := self._all_at_once(given)) is not None:
                 times = read
+            else:
+                times, untimed = self._one_by_one(name, given, values, stamps, bad)
         of_events = np.ones(len(times), np.bool_)
         of_events[list(untimed)] = False
         for i in np.flatnonzero(of_events & ((times < EARLIEST) | (times > LATEST))).tolist():

@@ -174,11 +174,13 @@ def first_to_speak(scored: Scored, kinds_of_members: list[Kind], kinds: Ints, an
     int64[n]
         Place of the member, plus 1; 0 where the kind is that of no member.
     """
+    found = np.zeros(len(kinds), np.int64)
+    if not anomalous.any():
+        return found
     names, channels = scored.opinions.names, scored.opinions.looks.shape[2]
     speaks = np.array([not (name.endswith(SHADOW) or name == RANKS_ONLY) for name in names], dtype=np.bool_)
     is_channel = np.arange(len(names)) < channels
     of_kind = {code: speaks & np.array([k == kind for k in kinds_of_members]) for code, kind in KINDS.items()}
-    found = np.zeros(len(kinds), np.int64)
     for i in np.flatnonzero(anomalous).tolist():
         evidence = np.nan_to_num(scored.verdicts.members[i])
         for candidates in (of_kind[int(kinds[i])] & is_channel, of_kind[int(kinds[i])]):

@@ -105,16 +105,21 @@ class Promise:
         self._total += len(times)
         self._events += len(times)
         classes = _classes(ages)
-        for threshold in np.unique(thresholds).tolist():
-            numbers = np.bincount(classes[thresholds == threshold], minlength=len(AGES)).tolist()
+        events = np.bincount(classes, minlength=len(AGES)).tolist()
+        different = set(thresholds.tolist())
+        for threshold in different:
+            numbers = events
+            if len(different) > 1:
+                numbers = np.bincount(classes[thresholds == threshold], minlength=len(AGES)).tolist()
             known = self._judged.get(threshold, [0] * len(AGES))
             self._judged[threshold] = [a + b for a, b in zip(known, numbers, strict=True)]
-        events = np.bincount(classes, minlength=len(AGES)).tolist()
         counts = {f"by_age.events_{name}": n for name, n in zip(AGES, events, strict=True) if n}
         return counts | self.count_opened(ages[opened])
 
     def count_opened(self, ages: Ints) -> dict[str, int]:
         """Count incidents that opened, by the age of their entities in milliseconds; returns counts for metrics."""
+        if not len(ages):
+            return {}
         self._opened += len(ages)
         counts: dict[str, int] = {}
         for age in _classes(ages).tolist():

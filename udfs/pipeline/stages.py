@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -449,7 +448,7 @@ class Stages:
             "served": scorer.served,
             "absent": {name: n for name, n in schema.absent.items() if n},
             "turning": schema.turning,
-            "no_readings": asdict(schema.no_readings),
+            "no_readings": vars(schema.no_readings),
             "shape": scorer.stream.to_state(),
             "peers": scorer.detectors.peers.to_state(),
             "arrived": silence.clock if silence else 0,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.scoring.join import join_fields
 from streamgauge.udfs.scoring.opinions import ChannelShares, Opinions
@@ -30,11 +33,7 @@ def add_channels(opinions: Opinions, of_runs: Flags, kinds: Ints, prices: Floats
         Of the only field, the joined evidence of these events is calibrated, but not learned. A minus tells it.
     """
     looks, channels = opinions.looks, len(of_runs)
-    known = ~np.isnan(looks)
-    # A channel of runs is silent in most fields, and has looked at all of them.
-    price = np.log(np.maximum(np.where(of_runs, looks.shape[1], known.sum(axis=1)), 1))
-    strongest = np.where(known, looks, 0.0).max(axis=1, initial=0.0) - price - prices
-    opinions.raw_scores[:, :channels] = np.where(known.any(axis=1), np.maximum(strongest, 0.0), np.nan)
+    _add_strongest(looks, of_runs, prices, opinions.raw_scores)
     opinions.joined, opinions.by_kind = join_fields(np.ascontiguousarray(looks[:, :, ~of_runs]), kinds)
     # What channels and fields say together is calibrated once more, over all entities.
     if looks.shape[1] == 1:
@@ -43,3 +42,21 @@ def add_channels(opinions: Opinions, of_runs: Flags, kinds: Ints, prices: Floats
         opinions.raw_scores[:, channels + 1] = opinions.joined
     for k in range(channels):
         opinions.contributions[k] = ChannelShares(looks[:, :, k])
+
+
+@njit(cache=True)
+def _add_strongest(looks, of_runs, prices, raw_scores):  # type: ignore[no-untyped-def]
+    n, fields, channels = looks.shape
+    for i in range(n):
+        for k in range(channels):
+            known, strongest = 0, 0.0
+            for f in range(fields):
+                if not math.isnan(looks[i, f, k]):
+                    known += 1
+                    strongest = max(strongest, looks[i, f, k])
+            if known == 0:
+                raw_scores[i, k] = math.nan
+                continue
+            # A channel of runs is silent in most fields, and has looked at all of them.
+            price = math.log(fields if of_runs[k] else known)
+            raw_scores[i, k] = max(strongest - price - prices[k], 0.0)

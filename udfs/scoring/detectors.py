@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -189,12 +190,12 @@ class Detectors:
         for name, version in (versions or {}).items():
             self.swap(name, version["version"], version["settings"])
 
-    @property
+    @functools.cached_property
     def width(self) -> int:
         """float64 numbers that the light detectors together keep for each entity and field."""
         return sum(detector.numbers_per_feature for detector in self.light) + KEPT * ("relations" in self.cohort)
 
-    @property
+    @functools.cached_property
     def rich_width(self) -> int:
         """float64 numbers that the rich detectors together keep for each entity and field."""
         return sum(detector.numbers_per_feature for detector in self.rich)

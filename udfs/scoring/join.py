@@ -91,13 +91,19 @@ def ranked(joined: Floats, novelty: Floats, seen: Ints) -> Floats:
     -------
     float64[n]
     """
-    evidence = np.nan_to_num(joined)
-    room = SEEN_BEFORE - AS_IT_IS
-    over = np.maximum(evidence - AS_IT_IS, 0.0)
-    bounded = np.minimum(evidence, AS_IT_IS) + room * over / (over + room)
-    new = np.nan_to_num(novelty) * seen / (seen + FEW)
-    ranks: Floats = np.where(new >= NOVEL, SEEN_BEFORE + evidence, bounded)
+    ranks = np.empty(len(joined))
+    _rank(joined, novelty, seen, ranks)
     return ranks
+
+
+@njit(cache=True)
+def _rank(joined, novelty, seen, ranks):  # type: ignore[no-untyped-def]
+    room = SEEN_BEFORE - AS_IT_IS
+    for i in range(len(joined)):
+        evidence = 0.0 if math.isnan(joined[i]) else joined[i]
+        over = max(evidence - AS_IT_IS, 0.0)
+        is_new = novelty[i] * seen[i] / (seen[i] + FEW) >= NOVEL  # False where the novelty is NaN
+        ranks[i] = SEEN_BEFORE + evidence if is_new else min(evidence, AS_IT_IS) + room * over / (over + room)
 
 
 @njit(cache=True)
