@@ -63,6 +63,9 @@ kernels:  ## delete compiled kernels
 
 bench: .venv/.installed-dev  ## all benchmarks that need no data of others; this takes long
 	$(BIN)/python -m benchmarks.detectors
+	$(BIN)/python -m benchmarks.processes
+	$(BIN)/python -m benchmarks.networks
+	$(BIN)/python -m benchmarks.intervals
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.windows
 	$(BIN)/python -m benchmarks.half_space_trees
