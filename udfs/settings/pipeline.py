@@ -188,7 +188,7 @@ class DecideSettings(Section):
     within: int = Field(1, ge=1, le=60, description="Last events of the entity, among which `hits` must be anomalous.")
     fields: dict[str, FieldSettings] = Field(
         default_factory=dict,
-        description="By field: direction and smallest effect. An event counts if a field is to blame that fulfils them.",
+        description="By field: direction and smallest effect. An event counts if one of the fields to blame fulfils both.",
     )
     group_within: Duration = Field(
         300_000,
