@@ -129,8 +129,8 @@ class FlinkRest:
         self.call(f"/jobs/{job_id}?mode=cancel", method="PATCH")
         self._wait_ended(job_id)
 
-    def _wait_ended(self, job_id: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
+    def _wait_ended(self, job_id: str) -> None:
+        deadline = time.monotonic() + 60
         while self.job_state(job_id) not in ENDED and time.monotonic() < deadline:
             time.sleep(0.1)
 

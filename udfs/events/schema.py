@@ -66,11 +66,9 @@ class Alignment:
     Parameters
     ----------
     settings : EventSettings
-    schema : Schema, optional
-        The schema that an earlier run saved.
     """
 
-    def __init__(self, settings: EventSettings, schema: Schema | None = None) -> None:
+    def __init__(self, settings: EventSettings) -> None:
         self.settings = settings
         self._names = {*settings.entity_fields, *settings.context}
         if settings.time is not None:
@@ -79,7 +77,7 @@ class Alignment:
         self._ignored = pattern_of([name for name in settings.ignore if "*" in name])
         self._texts = Texts(settings)
         self._declared = frozenset(name for name, declared in settings.fields.items() if declared.missing is not None)
-        self.schema = schema or Schema()
+        self.schema = Schema()
 
     @property
     def schema(self) -> Schema:
