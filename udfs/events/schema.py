@@ -163,7 +163,7 @@ class Alignment:
         return codes
 
     def unread(self, value: dict[str, Any]) -> str:
-        """Say of an event of which nothing is looked at, why that is so."""
+        """Say why nothing of an event is looked at."""
         seen = {name: item for name, item in value.items() if name not in self._names}
         if not seen:
             return "an event has no field beside entity and time, so nothing of it is looked at"
