@@ -1,4 +1,4 @@
-"""What half-space trees have in common: everything they know are the last two windows of events."""
+"""What is common to half-space trees: all that they know follows from the last two windows of events."""
 
 from __future__ import annotations
 
