@@ -65,7 +65,7 @@ class FlinkRest:
         except OSError as error:
             raise ClusterError(f"no Flink JobManager answers at {self.address} ({error}){self._hint(error)}") from error
         except ValueError as error:
-            raise ClusterError(f"what answers at {self.address} to {path} is no Flink: {error}") from error
+            raise ClusterError(f"{self.address} answers {path}, but not as Flink does: {error}") from error
 
     def _words(self, error: urllib.error.HTTPError, path: str, token: str | None) -> str:
         """What an answer with an error says. The text may repeat what was sent."""

@@ -1,4 +1,4 @@
-"""How many changes one target was told; the database keeps it. One service at a time tells it, and goes on when the target has accepted one."""
+"""How many changes a target was told; the database has it. One service at a time tells it, and goes on after it has accepted one."""
 
 from __future__ import annotations
 
