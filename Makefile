@@ -35,7 +35,7 @@ SOAK ?= 3600
 soak: .venv/.installed-dev  ## an hour at 5,000 events/s, an error if memory or state grow, a picture in soak.png; SOAK=seconds
 	$(BIN)/python -m benchmarks.soak --seconds $(SOAK)
 
-weekly: fuzz kills spark  ## what CI runs once a week: a million made-up payloads, twenty kills, the job in Spark, ten minutes of soak
+weekly: fuzz kills spark  ## what is to run once a week: a million made-up payloads, twenty kills, the job in Spark, ten minutes of soak
 	$(MAKE) soak SOAK=600
 
 spark: .venv/.installed-dev .venv-spark/.installed  ## an environment with Spark in .venv-spark, and the test of the job in Spark (docs/engines.md)
@@ -64,6 +64,9 @@ kernels:  ## delete compiled kernels
 
 bench: .venv/.installed-dev  ## all benchmarks that need no data of others; this takes long
 	$(BIN)/python -m benchmarks.detectors
+	$(BIN)/python -m benchmarks.processes
+	$(BIN)/python -m benchmarks.networks
+	$(BIN)/python -m benchmarks.intervals
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.windows
 	$(BIN)/python -m benchmarks.half_space_trees

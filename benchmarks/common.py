@@ -42,10 +42,10 @@ def finish(figures: dict[str, Any], settings: Settings | None = None) -> None:
 
 
 @contextmanager
-def cluster(taskmanagers: int = 1) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     """The running local cluster. If none is running, one is started, and stopped at the end."""
     before = local_cluster.status()["running"]
-    running = local_cluster.up(taskmanagers, say=say)
+    running = local_cluster.up(say=say)
     try:
         yield running
     finally:

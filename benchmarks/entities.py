@@ -20,16 +20,17 @@ from streamgauge.udfs.settings.pipeline import PipelineSettings
 from benchmarks.common import cluster, finish, load, payloads, say, settings_for
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
+BATCH = 2_000
 MET, MEASURED = 1_000_000, 2_000_000  # events before the measurement, and in it
 SCORED_AT_ONCE = {"featurize": {"warmup": 1}, "detectors": {"rolling_z_score": {"warmup": 1}}}
 
 
-def bytes_per_entity(entities: int, rounds: int = 2, batch: int = 2000) -> tuple[float, float]:
+def bytes_per_entity(entities: int) -> tuple[float, float]:
     """Bytes of an entity's state, and bytes of the saved log for each entity. The log also has rows that were replaced."""
     _, values = payloads(entities, entities)
     shard, saved = Shard(PipelineSettings()), {}
-    for start in range(0, rounds * entities, batch):
-        part = values[start % entities : start % entities + batch]
+    for start in range(0, 2 * entities, BATCH):
+        part = values[start % entities : start % entities + BATCH]
         n = len(part)
         result = shard.process(
             RawBatch(part, np.zeros(n, np.int64), np.arange(start, start + n), np.full(n, 1_760_000_000_000) + start)

@@ -177,11 +177,11 @@ def _autoregression(random: np.random.Generator, steps: int, n: int, keep: float
     return x
 
 
-def batches(fields: dict[str, Floats], size: int = 4000) -> Iterator[RawBatch]:
+def batches(fields: dict[str, Floats]) -> Iterator[RawBatch]:
     """The stream as batches of Kafka records, with the entities in turn."""
     steps, entities = next(iter(fields.values())).shape
     encode = msgspec.json.Encoder().encode
-    rows = max(1, size // entities)
+    rows = max(1, 4000 // entities)
     for begin in range(0, steps, rows):
         end = min(steps, begin + rows)
         columns = {name: values[begin:end].round(4).ravel().tolist() for name, values in fields.items()}

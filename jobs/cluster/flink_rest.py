@@ -65,7 +65,7 @@ class FlinkRest:
         except OSError as error:
             raise ClusterError(f"no Flink JobManager answers at {self.address} ({error}){self._hint(error)}") from error
         except ValueError as error:
-            raise ClusterError(f"what answers at {self.address} to {path} is no Flink: {error}") from error
+            raise ClusterError(f"{self.address} answers {path}, but not as Flink does: {error}") from error
 
     def _words(self, error: urllib.error.HTTPError, path: str, token: str | None) -> str:
         """What an answer with an error says. The text may repeat what was sent."""
@@ -129,8 +129,8 @@ class FlinkRest:
         self.call(f"/jobs/{job_id}?mode=cancel", method="PATCH")
         self._wait_ended(job_id)
 
-    def _wait_ended(self, job_id: str, seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
+    def _wait_ended(self, job_id: str) -> None:
+        deadline = time.monotonic() + 60
         while self.job_state(job_id) not in ENDED and time.monotonic() < deadline:
             time.sleep(0.1)
 

@@ -67,7 +67,7 @@ FILES = {
     "models": {"models": "Manage the trained models in the registry."},
     "serve": {
         "serve": "Keep the history of alerts, and answer over HTTP: a page, and an API. Ctrl-C ends it.",
-        "token": "Who may use the service.",
+        "token": "Create, revoke and list the tokens that let people and programs use the service.",
     },
 }
 

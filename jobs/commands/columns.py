@@ -35,7 +35,8 @@ class EventColumns:
         typer.Option(help="CSV: what stands between groups of three digits: a comma, a point, a space, ' or _."),
     ] = None
     strict: Annotated[
-        bool, typer.Option(help="Exit with 1 if anything in the files was not read, or events with nothing to look at.")
+        bool,
+        typer.Option(help="Exit with 1 if anything in the files was not read, or if nothing of an event is looked at."),
     ] = False
 
     def columns(self, label: str | None = None, drop: list[str] | None = None) -> Columns:

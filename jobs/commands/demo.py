@@ -15,7 +15,7 @@ app = command_line()
 
 @app.command(epilog="Example: `streamgauge demo --keep`")
 def demo(
-    keep: Annotated[bool, typer.Option(help="Leave the cluster and the job running.")] = False,
+    keep: Annotated[bool, typer.Option(help="Leave the cluster, the job and the page running.")] = False,
     output: Annotated[Path, typer.Option(help="Folder for the picture and the alerts.")] = Path("demo-output"),
     settings: SettingsFile = None,
     home: Home = None,

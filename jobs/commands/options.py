@@ -16,7 +16,8 @@ SettingsFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 JobManager = Annotated[
-    str | None, typer.Option(help="HOST:PORT of a cluster's REST endpoint; by default that of the local cluster.")
+    str | None,
+    typer.Option(help="HOST:PORT of a cluster's REST endpoint; by default flink.rest.address, else the local cluster."),
 ]
 Home = Annotated[
     Path | None,

@@ -44,7 +44,9 @@ def serve(
         _run(loaded, engine, as_json)
 
 
-token = command_line(help="Who may use the service.", no_args_is_help=True)
+token = command_line(
+    help="Create, revoke and list the tokens that let people and programs use the service.", no_args_is_help=True
+)
 app.add_typer(token, name="token")
 
 

@@ -112,7 +112,7 @@ def _records(text: str, delimiter: str, whole: bool) -> list[list[str]]:
 
 
 def _delimiter(text: str, whole: bool) -> str:
-    """The character that cuts most of the first records into as many cells as the first of them, and into the clearest ones."""
+    """The character by which most of the first records have as many cells as the first one, and the clearest cells."""
 
     def fit(delimiter: str) -> tuple[float, float, int]:
         records = [record for record in _records(text, delimiter, whole) if record]
@@ -143,7 +143,7 @@ def _is_data(record: Sequence[str]) -> bool:
 
 
 def _names(header: Sequence[str] | None, rows: list[list[str]]) -> tuple[tuple[str, ...], list[str]]:
-    """Names of all columns, each of which is another one, and notes."""
+    """Names of all columns, no two of them alike, and notes."""
     width = len(rows[0]) if header is None else len(header)
     longer = [len(row) for row in rows if len(row) > width and not any(cell.strip() for cell in row[width:])]
     if longer and len(longer) * 2 > len(rows):  # a comma at the end of each row, but not of the header

@@ -125,7 +125,7 @@ def read_messages(kafka: KafkaSettings) -> list[tuple[str, int, str]]:
         The broker does not answer.
     """
     topics = kafka.topics.control, kafka.topics.feedback
-    return [(topic, offset, text) for topic in topics for offset, text in read_compacted(kafka, topic)]
+    return [(topic, offset, text) for topic in topics for offset, text in read_texts(kafka, topic)]
 
 
 def read_alerts(kafka: KafkaSettings) -> list[bytes]:
@@ -139,9 +139,9 @@ def read_alerts(kafka: KafkaSettings) -> list[bytes]:
     return [record.value for record in records_since(kafka, kafka.topics.alerts, most=MOST_ALERTS) if record.value]
 
 
-def read_compacted(kafka: KafkaSettings, topic: str, since: int = 0) -> list[tuple[int, str]]:
+def read_texts(kafka: KafkaSettings, topic: str) -> list[tuple[int, str]]:
     """All records of a topic with one partition, oldest first: offset and text; see `records_since`."""
-    return [(r.offset, r.value.decode(errors="replace")) for r in records_since(kafka, topic, since) if r.value]
+    return [(r.offset, r.value.decode(errors="replace")) for r in records_since(kafka, topic) if r.value]
 
 
 def records_since(kafka: KafkaSettings, topic: str, since: int = 0, most: int | None = None) -> list[Any]:

@@ -1,4 +1,4 @@
-"""From shadow to live, and back: what the job reports about a model and its shadow decides."""
+"""Moves versions from shadow to live, and back, by what the job reports about a model and its shadow."""
 
 from __future__ import annotations
 

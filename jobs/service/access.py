@@ -1,6 +1,6 @@
 """Who may use the service: tokens with scopes, and sessions of the page. The database holds hashes only.
 
-Callers whom a provider of OpenID Connect vouches for are in `oidc`; their sessions are here.
+Callers with an account at a provider of OpenID Connect are in `oidc`; their sessions are here.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Access:
         return self._begin(sessions, {"token": caller.name})
 
     def sign_in_person(self, person: Caller) -> str:
-        """Begin a session of the page for a person whom the provider vouches for; returns its id."""
+        """Begin a session of the page for a person with an account at the provider; returns its id."""
         row = {"name": person.name, "scopes": " ".join(sorted(person.scopes))}
         session = self._begin(person_sessions, row | {"subject": person.subject, "issuer": self._issuer})
         self.note(person.name, "sign in", {"subject": person.subject, "issuer": self._issuer})

@@ -35,7 +35,7 @@ class Incident(BaseModel):
     field: str | None = Field(description="The field with the largest share in the event that opened it.")
     score: float = Field(description="Its highest score, 0 to 1.")
     confidence: float = Field(description="How far the verdict can be relied on, 0 to 1.")
-    channel: str | None = Field(None, description="The look that spoke first.")
+    channel: str | None = Field(None, description="The look with the most evidence at the event that opened it.")
     actual: Any = Field(None, description="Value of the field in the event that opened it.")
     expected: float | None = Field(None, description="Usual value of the field at that event.")
     group: str | None = Field(None, description="Id of the group of incidents that opened together with it.")

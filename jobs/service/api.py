@@ -101,7 +101,7 @@ class AskedEntityScores(BaseModel, extra="forbid"):
 class AskedNotices(BaseModel, extra="forbid"):
     """Which messages of the job to list."""
 
-    type: Plain | None = Field(None, description="Such as `quality`.")
+    type: Plain | None = Field(None, description="Such as `tracked` or `schema.added`.")
     limit: int = Field(100, ge=1, le=MOST)
 
 

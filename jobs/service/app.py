@@ -92,7 +92,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
-        async with _grpc_door(parts):
+        async with _grpc_server(parts):
             for worker in workers:
                 worker.start()
             looking = asyncio.create_task(feed.run())
@@ -154,7 +154,7 @@ def _scoring(settings: Settings) -> Scoring | None:
     return Scoring(settings)
 
 
-def _grpc_door(parts: Parts) -> contextlib.AbstractAsyncContextManager[None]:
+def _grpc_server(parts: Parts) -> contextlib.AbstractAsyncContextManager[None]:
     """The gRPC server, if there is a port for it."""
     if parts.settings.service.grpc_port is None:
         return contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""The history to others: a task for each target tells it every change, in order, and tries again for ever while it is away."""
+"""Tells others of incidents: a task for each target tells it every change, in order, and tries again for ever while it is away."""
 
 from __future__ import annotations
 

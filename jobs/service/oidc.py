@@ -1,4 +1,4 @@
-"""Callers whom a provider of OpenID Connect vouches for: with a token in the request, or signed in on the page."""
+"""Callers with an account at a provider of OpenID Connect: with a token in the request, or signed in on the page."""
 
 from __future__ import annotations
 

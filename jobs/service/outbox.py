@@ -1,4 +1,4 @@
-"""How far one target was told, in the database. One service at a time tells it, and moves on after the target has accepted a change."""
+"""How many changes a target was told; the database has it. One service at a time tells it, and goes on after it has accepted one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The link between several services: Redis. It only counts requests and says "look now"; the truth is in the database.
+"""The link between several services: Redis. It only counts requests and says "look now"; the database has all data.
 
 While Redis is away, each service goes on by itself.
 """

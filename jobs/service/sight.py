@@ -1,4 +1,4 @@
-"""How much the job is given to see: events a second on its topic, and how many of them it has not read yet. A thread asks Kafka."""
+"""How many events a second come on the topic of events, and how many of them the job has not read yet. A thread asks Kafka."""
 
 from __future__ import annotations
 

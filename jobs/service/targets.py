@@ -101,7 +101,7 @@ class Target:
         return SEVERITIES.index(change.data["severity"]) >= SEVERITIES.index(self.settings.severity)
 
     def message(self, change: Change) -> Message:
-        """What tells a change."""
+        """The request that tells of a change."""
         raise NotImplementedError
 
     def link(self, change: Change) -> str | None:
@@ -125,7 +125,7 @@ class Alertmanager(Target):
         return self._post(alerts)
 
     def repeat(self, changes: Sequence[Change]) -> Message:
-        """What says again that incidents are open; each is given by its last change."""
+        """The request that tells once more that incidents are open; each is given by its last change."""
         now = int(time.time() * 1000)
         return self._post([self._alert(change, change.data, False, now) for change in changes])
 

@@ -8,7 +8,7 @@ from streamgauge.udfs.settings.base import Section
 
 
 class RestSettings(Section):
-    """How the commands reach Flink's REST endpoint, or what stands before it. Tokens are no settings, because settings travel."""
+    """How the commands reach Flink's REST endpoint, or what stands before it. Tokens are no settings: a file or a variable holds them."""
 
     address: str | None = Field(
         None,

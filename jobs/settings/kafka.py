@@ -114,7 +114,7 @@ class TopicSettings(Section):
 
 
 class SecuritySettings(Section):
-    """How brokers are reached that let in only whom they know. Passwords are no settings, because settings travel with the job."""
+    """How to reach brokers that ask for a password or a certificate. Passwords are no settings, because settings travel with the job."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT",

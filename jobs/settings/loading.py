@@ -63,7 +63,9 @@ class JobSettings(Section):
     name: str = Field("streamgauge", min_length=1, pattern=r"^[A-Za-z0-9._ -]+$")
     parallelism: int = Field(1, ge=1, le=128)
     delivery: Literal["at_least_once", "exactly_once"] = "at_least_once"
-    execution: Literal["thread", "process"] = Field("thread", description="Where Python runs (docs/adr/002).")
+    execution: Literal["thread", "process"] = Field(
+        "thread", description="Where Python runs: in the TaskManager, or in a process beside it (docs/adr/002)."
+    )
     state_backend: Literal["heap", "rocksdb"] = Field(
         "rocksdb",
         description="rocksdb holds millions of entities, but checkpoints delay some events; heap delays none, but holds some 100,000.",

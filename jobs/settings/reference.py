@@ -103,6 +103,9 @@ UNITS = {
     "retrain.canary": "share",
     "retrain.alerts": "times",
     "retrain.few": "alerts",
+    "feedback.by_person": "messages",
+    "feedback.by_all": "messages",
+    "service.replay": "records",
 }
 PARAMETERS = {
     "half_life": "values",

@@ -1,4 +1,4 @@
-"""Spark's operator: it scores what a micro-batch brings of one Kafka partition, with the state of that partition.
+"""Spark's operator: it scores the records of one Kafka partition in a micro-batch, with the state of that partition.
 
 This module is imported in Spark's Python processes.
 """

@@ -13,7 +13,7 @@ from streamgauge.jobs.kafka.event_topics import there
 from streamgauge.jobs.kafka.feedback import newest_feedback
 from streamgauge.jobs.kafka.pipeline_settings import pipeline_of
 from streamgauge.jobs.kafka.read_range import raw_batch
-from streamgauge.jobs.kafka.topics import read_compacted, records_since
+from streamgauge.jobs.kafka.topics import read_texts, records_since
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ModelError, SettingsError
 from streamgauge.udfs.control.feedback import Feedback
@@ -70,7 +70,7 @@ def effect_of_feedback(
     kafka, feedback = settings.kafka, newest_feedback(settings)
     found = [records_since(kafka, topic, since, most) for topic in there(kafka)]
     raw = raw_batch(list(heapq.merge(*found, key=lambda record: record.timestamp))[-most:])
-    control = [text for _, text in read_compacted(kafka, kafka.topics.control)]
+    control = [text for _, text in read_texts(kafka, kafka.topics.control)]
     without, with_it = (
         _opened(settings, control, known, raw, lambda n, k=k: say(k * len(raw) + n, 2 * len(raw)))  # type: ignore[misc]
         for k, known in enumerate(([], feedback))

@@ -148,7 +148,7 @@ def incident_series(source: Source, results: list[Backtest], incidents: list[lis
     return sorted(found, key=lambda one: order[one.stream, one.entity, one.field])
 
 
-def choose(incidents: list[list[Opening]], most: int = MOST_SERIES) -> dict[tuple[int, str, str | None], list[Opening]]:
+def choose(incidents: list[list[Opening]]) -> dict[tuple[int, str, str | None], list[Opening]]:
     """Incidents of the series to show, by stream, entity and field.
 
     Entities with the severest incidents come first, and of these the ones with the most incidents. No entity gets a second series while
@@ -158,8 +158,6 @@ def choose(incidents: list[list[Opening]], most: int = MOST_SERIES) -> dict[tupl
     ----------
     incidents : list of list of Opening
         Incidents of each stream.
-    most : int
-        The largest number of series.
     """
     by_entity: dict[tuple[int, str], dict[str | None, list[Opening]]] = {}
     for stream, of in enumerate(incidents):
@@ -170,7 +168,7 @@ def choose(incidents: list[list[Opening]], most: int = MOST_SERIES) -> dict[tupl
     for place, ((stream, entity), fields) in enumerate(ranked):
         for turn, (name, of) in enumerate(sorted(fields.items(), key=lambda item: _rank(item[1]))):
             places.append((turn, place, (stream, entity, name), of))
-    shown = sorted(places, key=lambda one: one[:2])[:most]
+    shown = sorted(places, key=lambda one: one[:2])[:MOST_SERIES]
     return {key: of for _, _, key, of in sorted(shown, key=lambda one: (one[1], one[0]))}
 
 

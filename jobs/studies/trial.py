@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from streamgauge.jobs.kafka.cloud_events import alert_of
 from streamgauge.jobs.kafka.feedback import newest_feedback, votes
-from streamgauge.jobs.kafka.topics import read_compacted, records_since, send_control
+from streamgauge.jobs.kafka.topics import read_texts, records_since, send_control
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.calibration.thresholds import Verdict, compare_thresholds
@@ -103,7 +103,7 @@ def running(kafka: KafkaSettings) -> Trial:
         The broker does not answer.
     """
     newest: Trial | None = None
-    for _, text in read_compacted(kafka, kafka.topics.control):
+    for _, text in read_texts(kafka, kafka.topics.control):
         try:
             message = parse(text)
         except SettingsError:

@@ -17,7 +17,7 @@ MEMORY = 4000.0  # values after which old ones count less
 TRUSTED = 500.0  # values after which the learned shape of the tail counts half
 UNKNOWN_SHAPE = 0.4  # shape of a tail of which nothing is known
 STEEPEST = 1.0  # largest learned shape
-LOUD = 200.0  # above this ideal evidence, only its logarithm counts: no single value can blind the quantiles
+LOUD = 200.0  # above this ideal evidence, only its logarithm counts: no single value moves the quantiles far
 
 
 @njit(cache=True)

@@ -13,6 +13,7 @@ from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.errors import NotReadyError
 
 LEAST_EXCESSES = 10  # to fit a tail to
+BODY = 0.98  # quantile above which it is fitted
 
 
 def percentile_threshold(scores: Floats, share: float) -> float:
@@ -82,7 +83,7 @@ def cost_threshold(labels: Flags, scores: Floats, missed: float, false: float) -
     return float(thresholds[best]), float(costs[best])
 
 
-def tail_threshold(scores: Floats, risk: float, body: float = 0.98) -> float:
+def tail_threshold(scores: Floats, risk: float) -> float:
     """The score that one event in ``1 / risk`` exceeds, from a generalised Pareto tail: it may lie beyond all that were seen.
 
     Parameters
@@ -91,8 +92,6 @@ def tail_threshold(scores: Floats, risk: float, body: float = 0.98) -> float:
         Of usual events.
     risk : float
         Probability of a score at or above the threshold.
-    body : float
-        Quantile above which the tail is fitted.
 
     Raises
     ------
@@ -104,11 +103,11 @@ def tail_threshold(scores: Floats, risk: float, body: float = 0.98) -> float:
     Siffer, Fouque, Termier and Largouet, Anomaly detection in streams with extreme value theory (SPOT), KDD 2017; fitted by
     scipy's maximum likelihood.
     """
-    start = float(np.quantile(scores, body))
+    start = float(np.quantile(scores, BODY))
     excesses = scores[scores > start] - start
     if len(excesses) < LEAST_EXCESSES:
         raise NotReadyError(
-            f"a tail needs {LEAST_EXCESSES} scores above the quantile {body}, there are {len(excesses)}"
+            f"a tail needs {LEAST_EXCESSES} scores above the quantile {BODY}, there are {len(excesses)}"
         )
     shape, _, scale = stats.genpareto.fit(excesses, floc=0.0)
     rarer = risk * len(scores) / len(excesses)

@@ -160,6 +160,26 @@ def test_reasons_of_dead_letters_and_counters_are_explained(constant, one_of_it,
     assert names <= set(CODE.findall((DOCS / page).read_text(encoding="utf-8")))
 
 
+def test_each_type_of_notice_is_explained():
+    def types(top: str, call: str, prefix: str) -> set[str]:
+        text = "\n".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / top).rglob("*.py")))
+        return {f"{prefix}.{name}" for name in re.findall(rf'{call}\(\s*"(\w+)"', text)}
+
+    written = types("udfs", "(?:SchemaChange|Remark)", "schema") | types("jobs", r"\.tell", "model")
+    assert {"schema.added", "model.deferred"} <= written
+    assert written <= set(CODE.findall((DOCS / "operating.md").read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("file", ["output/alert.py", "output/side_records.py", "output/dead_letter.py"])
+def test_each_key_of_alerts_scores_and_late_events_is_explained(file):
+    text = (ROOT / "udfs" / file).read_text(encoding="utf-8")
+    keys = set(re.findall(r'^ {8,}"(\w+)":|(?:data|source|record)\["(\w+)"\] =', text, re.MULTILINE))
+    written = {one or other for one, other in keys} - {"change", "field", "message"}  # of notices
+    pages = "".join((DOCS / page).read_text(encoding="utf-8") for page in ("operating.md", "troubleshooting.md"))
+    assert len(written) >= 4
+    assert written <= set(CODE.findall(pages))
+
+
 # What Java, Kafka and Python's libraries say, not this code.
 OF_OTHERS = {"SaslAuthenticationFailedError", "CERTIFICATE_VERIFY_FAILED", "Not authorized to access"}
 OF_OTHERS |= {"Could not forward element to next operator", "Topic authorization failed", "loadedLibraryNames"}

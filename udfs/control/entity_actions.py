@@ -72,7 +72,7 @@ class EntityActions:
         if message.action == "release":
             entities.release(row)
         elif message.action == "rewind" and not entities.rewind(row):
-            data |= {"done": False, "why": "nothing was held back from learning of late"}
+            data |= {"done": False, "why": "no event of this entity was quarantined lately"}
         # Not the row: the request may be done again after a restart, when the entity has another one.
         name = hashlib.blake2b(entities.store.names[row].encode(), digest_size=6).hexdigest()
         identity, kind = f"{message.id}-{self._prefix}{name}", f"entity.{DONE[message.action]}"

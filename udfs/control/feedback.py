@@ -117,7 +117,7 @@ class Feedback(Section):
 
     @property
     def key(self) -> str:
-        """The key of the record on the topic, which is compacted."""
+        """The key of the record on the topic: each person's words on one alert have one key."""
         return f"{self.alert_id} {self.by}"
 
     @property

@@ -66,11 +66,9 @@ class Alignment:
     Parameters
     ----------
     settings : EventSettings
-    schema : Schema, optional
-        The schema that an earlier run saved.
     """
 
-    def __init__(self, settings: EventSettings, schema: Schema | None = None) -> None:
+    def __init__(self, settings: EventSettings) -> None:
         self.settings = settings
         self._names = {*settings.entity_fields, *settings.context}
         if settings.time is not None:
@@ -79,7 +77,7 @@ class Alignment:
         self._ignored = pattern_of([name for name in settings.ignore if "*" in name])
         self._texts = Texts(settings)
         self._declared = frozenset(name for name, declared in settings.fields.items() if declared.missing is not None)
-        self.schema = schema or Schema()
+        self.schema = Schema()
 
     @property
     def schema(self) -> Schema:
@@ -165,7 +163,7 @@ class Alignment:
         return codes
 
     def unread(self, value: dict[str, Any]) -> str:
-        """Say of an event of which nothing is looked at, why that is so."""
+        """Say why nothing of an event is looked at."""
         seen = {name: item for name, item in value.items() if name not in self._names}
         if not seen:
             return "an event has no field beside entity and time, so nothing of it is looked at"

@@ -23,7 +23,7 @@ ODD = math.log(500.0)
 # The channels that look at a value only, and not at those before it: at any time, and at this time.
 ALWAYS, NOW = "level", "time of day"
 TENFOLD = math.log(10.0)  # evidence for ten times rarer
-# Members whose evidence does not count for alerts, so they cannot have spoken first.
+# Members whose evidence does not count for alerts, so they cannot open an incident.
 RANKS_ONLY = "value_novelty"
 
 

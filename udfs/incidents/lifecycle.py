@@ -145,7 +145,7 @@ class Lifecycle:
       incident, it needs twice as many quiet events, the next one four times as many, and so on. So an entity that often changes between
       usual and anomalous has one long incident, not many short ones.
 
-    From its 16th event on, the events of an incident are quarantined (scored, but not learned). This ends when they turn out to be a new
+    After its first 16 events, the events of an incident are quarantined (scored, but not learned). This ends when they turn out to be a new
     level, and at the latest after `quarantine` events.
 
     Parameters

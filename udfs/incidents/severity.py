@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -17,23 +16,6 @@ RARER = (1.0, 2.0, 4.0)  # powers of ten beyond the threshold from which on an e
 # usual variations is at most medium. One of at least `LARGE` usual variations and `LARGE_SHARE` of the expected value is a step more
 # severe.
 SMALL, SMALL_SHARE, MODERATE, LARGE, LARGE_SHARE = 3.0, 0.1, 6.0, 10.0, 0.5
-
-
-def severity_of(evidence: float, threshold: float) -> str:
-    """The severity that an evidence gives, whatever the effect.
-
-    Parameters
-    ----------
-    evidence : float
-    threshold : float
-        Tail probability, between 0 and 1.
-
-    Returns
-    -------
-    str
-        ``medium`` from 10 times rarer than the threshold on, ``high`` from 100 times on, ``critical`` from 10,000 times on; else ``low``.
-    """
-    return SEVERITIES[_by_rarity(evidence, -math.log(threshold))]
 
 
 def important(severity: str, entity: str, importance: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Where a source of events stands in its batch: it cuts the batch into stretches."""
+"""Goes through the batch of one source of events, and cuts it into stretches."""
 
 from __future__ import annotations
 

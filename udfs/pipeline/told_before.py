@@ -1,4 +1,4 @@
-"""What an earlier run of the job has told, as far as this run does not know it: such an incident is resolved, as nobody else would do it.
+"""Incidents that an earlier run of the job told of, and that this run does not know: they are resolved, as nobody else would do it.
 
 A job that starts from a checkpoint or a savepoint reads the events after it again. Control messages, feedback and settings may be newer
 than the first time, so an incident that opened then may not open now. The same is true of a silence that was told by the clock of the
@@ -103,7 +103,7 @@ class ToldBefore:
         again: set[str] | None = None
         for partition in shard.partitions.values():
             for told in self._of(partition.origin):
-                if again is None:  # the state has these in hand again
+                if again is None:  # the state has these incidents again
                     again = {alert.data.alert_id for _, text in result.alerts if (alert := _read(text))}
                 for identity in again & told.keys():
                     del told[identity]

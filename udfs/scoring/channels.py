@@ -30,7 +30,7 @@ def add_channels(opinions: Opinions, of_runs: Flags, kinds: Ints, prices: Floats
     prices : float64[channels]
         See `Channel`.
     quarantined : bool[n]
-        Of the only field, the joined evidence of these events is calibrated, but not learned. A minus tells it.
+        Events whose joined evidence is calibrated but not learned, where there is only one field: a minus marks it.
     """
     looks, channels = opinions.looks, len(of_runs)
     _add_strongest(looks, of_runs, prices, opinions.raw_scores)

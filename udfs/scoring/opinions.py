@@ -67,7 +67,7 @@ class Opinions:
     joined : float64[n]
         Evidence of all channels and fields together; NaN where none can judge.
     by_kind : float64[n, 5]
-        The part of it that looks for each kind of `EVIDENCE`.
+        The part of it that comes from the looks of each kind of `EVIDENCE`.
     relations : float64[n, 4 d + 4] or float64[0, 0]
         What `Relations` learned of each event: the deviation and the value of each field, and what was kept of its entity before. It is
         saved, and learned again after a restore.
@@ -108,7 +108,7 @@ class Verdicts:
     interval : float64[n, 2]
         Lower and upper bound of the evidence that 90 % of ensembles of such members would give, estimated from the spread of these.
     by_kind : float64[n, 5]
-        The part of the joined evidence that looks for each kind of `EVIDENCE` give, at least 0.
+        The part of the joined evidence that comes from the looks of each kind of `EVIDENCE`, at least 0.
     strongest : float64[n]
         Alert evidence for an incident of any kind: `joined`, and 0 where nothing could be judged.
     """

@@ -89,7 +89,7 @@ class HalfSpaceTreesSettings(DetectorSection):
 
 
 class LinearResidualsSettings(DetectorSection):
-    """Mahalanobis distance, vector autoregression, conditional residual: one running covariance for the cohort."""
+    """One running covariance of all fields, for the cohort."""
 
     ridge: float = Field(0.1, gt=0)
     gain: float = Field(1e-4, gt=0, lt=1, description="Smallest weight of a new event.")
@@ -138,7 +138,7 @@ class EmpiricalTailSettings(DetectorSection):
 
 
 class WindowSettings(DetectorSection):
-    """Modified z-score and Grubbs, over the last values of each entity and field."""
+    """A value against the last values of its entity and field."""
 
     window: int = Field(50, ge=5, le=10_000)
     warmup: Positive = 20
@@ -161,12 +161,12 @@ class DixonQSettings(DetectorSection):
 class FlatLineSettings(DetectorSection):
     """Runs of equal values, per entity and field."""
 
-    usual: Positive = Field(5, description="A run is never compared with a shorter one.")
+    usual: Positive = 5
     warmup: Positive = 20
 
 
 class TwoSpansSettings(DetectorSection):
-    """Level shift, spread change: a short past against a long one, per entity and field."""
+    """A short past against a long one, per entity and field."""
 
     short: float = Field(20.0, ge=2)
     long: float = Field(400.0, ge=10)
@@ -270,16 +270,24 @@ class DetectorSettings(Section):
     extreme_value: ExtremeValueSettings | None = ExtremeValueSettings(streams=("records",))
     empirical_tail: EmpiricalTailSettings | None = None
     online_gaussian_mixture: OnlineGaussianMixtureSettings | None = None
-    mahalanobis: LinearResidualsSettings | None = None
-    vector_autoregression: LinearResidualsSettings | None = None
-    conditional_residual: LinearResidualsSettings | None = None
-    modified_z_score: WindowSettings | None = None
+    mahalanobis: LinearResidualsSettings | None = Field(
+        None, description="Mahalanobis distance: how far an event is from the centre of all events."
+    )
+    vector_autoregression: LinearResidualsSettings | None = Field(
+        None, description="What the event before does not predict of each field."
+    )
+    conditional_residual: LinearResidualsSettings | None = Field(
+        None, description="What the other fields do not explain of each field."
+    )
+    modified_z_score: WindowSettings | None = Field(
+        None, description="Distance from their median, in median absolute deviations."
+    )
     interquartile_range: InterquartileRangeSettings | None = None
-    grubbs: WindowSettings | None = None
+    grubbs: WindowSettings | None = Field(None, description="Grubbs' test for one outlier.")
     dixon_q: DixonQSettings | None = None
     flat_line: FlatLineSettings | None = FlatLineSettings(streams=("fields",))
-    level_shift: TwoSpansSettings | None = None
-    spread_change: TwoSpansSettings | None = None
+    level_shift: TwoSpansSettings | None = Field(None, description="Means are compared.")
+    spread_change: TwoSpansSettings | None = Field(None, description="Variances are compared.")
     forecast_residual: ForecastResidualSettings | None = None
     seasonal_profile: SeasonalProfileSettings | None = None
     cusum: CusumSettings | None = None

@@ -99,7 +99,7 @@ class ModelsSettings(Section):
 
 
 class EnsembleSettings(Section):
-    """How the evidence of all members is combined. The result is calibrated once more."""
+    """How the evidence of the ensemble's members is combined. The result is calibrated once more."""
 
     method: Literal["mean", "vote", "consensus"] = Field(
         "mean",
@@ -112,7 +112,7 @@ class CalibrationSettings(Section):
     """How scores become tail probabilities."""
 
     memory: int = Field(50_000, ge=100, description="Scores that a calibrator remembers.")
-    warmup: int = Field(100, ge=20, description="Scores needed before anything can alert.")
+    warmup: int = Field(100, ge=20, description="Scores that a calibrator needs before it gives evidence.")
 
 
 class FieldSettings(Section):
@@ -188,7 +188,7 @@ class DecideSettings(Section):
     within: int = Field(1, ge=1, le=60, description="Last events of the entity, among which `hits` must be anomalous.")
     fields: dict[str, FieldSettings] = Field(
         default_factory=dict,
-        description="By field: direction and smallest effect. An event counts if a field is to blame that fulfils them.",
+        description="By field: direction and smallest effect. An event counts if one of the fields to blame fulfils both.",
     )
     group_within: Duration = Field(
         300_000,

@@ -88,7 +88,7 @@ def goes_through_lists(when: str) -> bool:
 
 
 def _steps(when: str) -> int:
-    """At most so many steps does an expression take for one event: its characters, for each item where it goes through lists."""
+    """Largest number of steps that an expression takes for one event: its characters, for each item where it goes through lists."""
     return len(when) * (max(MOST_ITEMS, when.count(",")) if goes_through_lists(when) else 1)
 
 

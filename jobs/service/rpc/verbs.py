@@ -1,4 +1,4 @@
-"""The verbs of streamgauge.proto by the functions behind the HTTP API, so that both doors say the same."""
+"""The verbs of streamgauge.proto, by the functions behind the HTTP API, so that gRPC and HTTP give the same answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Channels: what a single field is looked at for, each with an honest tail probability.
+"""Channels: what a single field is looked at for, each with a calibrated tail probability.
 
 In: state, rows of entities, values and times in order.
 Out: evidence of each event, field and channel, the expected value, and the deviation from it.

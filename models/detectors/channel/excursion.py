@@ -24,8 +24,8 @@ FORGETS = 50_000.0  # events after which all counts are halved
 def excursion_evidence(numbers, ideal, base, learn):  # type: ignore[no-untyped-def]
     """Evidence of a statistic that remembers: minus ln of the rate at which its excursions begin and come so far.
 
-    A cumulative sum stays high for many events once it is high. So not its values are counted but its excursions beyond `base`, each
-    once, by its peak. And an event after the peak is no evidence for anything: only that the excursion is not over yet.
+    A cumulative sum stays high for many events once it is high. So its excursions beyond `base` are counted, each once by its peak, and
+    not its values. An event after the peak is no evidence: it only shows that the excursion is not over yet.
 
     Parameters
     ----------

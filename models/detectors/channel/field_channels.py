@@ -1,4 +1,4 @@
-"""What detectors of single fields share that look through several channels."""
+"""What is common to detectors that look at single fields through several channels."""
 
 from __future__ import annotations
 

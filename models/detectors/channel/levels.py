@@ -69,7 +69,7 @@ class Levels(FieldChannels):
 
     Each statistic is compared with its own mean by Student's t, whose tail is then corrected by what was learned of the real tail. A value
     moves mean and variance by at most three standard deviations: a fault that comes again is found again, and a level that stays is
-    learned in time. A change that comes again and again, like the tooth of a saw, is not rarer than such changes are.
+    learned in time. A change that comes again and again, as in a sawtooth signal, is not rarer than such changes are.
 
     The first values cannot be limited. So an entity begins anew after twelve values if one of the first three makes nearly all of their
     variance.

@@ -1,4 +1,4 @@
-"""What comes again and again, like the teeth of a saw: however far out a value is, it is not rarer than such values are."""
+"""Far values that come again and again, as in a sawtooth signal: such a value is not rarer than all such values together."""
 
 from __future__ import annotations
 

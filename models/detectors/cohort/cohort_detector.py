@@ -13,7 +13,7 @@ InputKind = Literal["features", "levels", "levels and lasts", "categories"]
 class CohortDetector(Detector):
     """A detector with one model for many entities.
 
-    In the job, its input are the entities' normalised values, as `input_kind` says. Through `Detector`'s methods it takes any columns;
+    In the job, its input is the entities' normalised values, as `input_kind` says. Through `Detector`'s methods it takes any columns;
     where it needs the values of the event before, it keeps those of the row before.
 
     Attributes

@@ -21,8 +21,8 @@ class ExtremeValue(RobustCohort):
     """Evidence of the deviation of each field from its running mean: the largest, less ln of the number of fields.
 
     Densities ask how strange an event is as a whole: one enormous field among many hardly counts there. So this detector is no member
-    of the ensemble: its evidence alone can open an incident. It is not good for heavy tails
-    and fields of two values: there it is too loud. The score is ``m / (m + 6)``.
+    of the ensemble: its evidence alone can open an incident. It is not good for heavy tails and fields of two values: there it finds too
+    many events. The score is ``m / (m + 6)``.
 
     Parameters
     ----------

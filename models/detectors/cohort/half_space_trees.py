@@ -24,8 +24,8 @@ class HalfSpaceTrees(WindowedForest):
     """Random half-space trees over features in [0, 1]; rare regions hold little mass of the last full window.
 
     Scores equal `river.anomaly.HalfSpaceTrees` with the same parameters and seed, features named in column order. A missing
-    value (NaN) takes the branch that more of the current window took, as in River. They are not good
-    for fields of two values, nor for random walks.
+    value (NaN) takes the branch that more of the current window took, as in River. The detector is not good for fields of two values,
+    nor for random walks.
 
     River counts every event in every node that it passes, and visits every node at the end of a window. Here, a window's events are
     kept, and sorted down the trees once, when the window is full. No score looks below a node with less than a tenth of the window, so
@@ -34,8 +34,10 @@ class HalfSpaceTrees(WindowedForest):
 
     Parameters
     ----------
-    n_trees, height : int
-        Number and height of the trees: ``2 ** (height + 1) - 1`` nodes each.
+    n_trees : int
+        Number of trees.
+    height : int
+        Levels of splits in each tree, which has ``2 ** (height + 1) - 1`` nodes.
     window_size : int
         Events whose mass is the reference for the next window.
     seed : int

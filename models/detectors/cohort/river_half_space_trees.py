@@ -18,10 +18,7 @@ class RiverHalfSpaceTrees(WindowedForest):
     The saved state is the last two windows of events, which determine the trees' masses; River's objects are never
     pickled. See `HalfSpaceTrees` for the same scores on arrays.
 
-    Parameters
-    ----------
-    n_trees, height, window_size, seed : int
-        River's parameters of the same names.
+    Parameters are those of `WindowedForest`; River's have the same names.
     """
 
     name: ClassVar[str] = "river_half_space_trees"

@@ -1,4 +1,4 @@
-"""What cohort detectors share that standardise their columns and learn strange events with little weight."""
+"""What is common to cohort detectors that standardise their columns and learn strange events with little weight."""
 
 from __future__ import annotations
 

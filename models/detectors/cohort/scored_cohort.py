@@ -1,4 +1,4 @@
-"""What cohort detectors share whose score follows from a raw score: ``m / (m + half_score)``."""
+"""What is common to cohort detectors whose score follows from a raw score: ``m / (m + half_score)``."""
 
 from __future__ import annotations
 

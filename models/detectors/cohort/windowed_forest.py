@@ -1,4 +1,4 @@
-"""What half-space trees have in common: everything they know are the last two windows of events."""
+"""What is common to half-space trees: all that they know follows from the last two windows of events."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ class WindowedForest(CohortDetector):
 
     Parameters
     ----------
-    n_trees, height : int
-        Number and height of the trees: ``2 ** (height + 1) - 1`` nodes each.
+    n_trees : int
+        Number of trees.
+    height : int
+        Levels of splits in each tree, which has ``2 ** (height + 1) - 1`` nodes.
     window_size : int
         Events whose mass is the reference for the next window.
     seed : int

@@ -21,8 +21,10 @@ class InterquartileRange(WindowDetector):
     ----------
     window : int
         Values remembered.
-    low, high : float
-        The two percentiles, as shares.
+    low : float
+        The lower percentile, as a share.
+    high : float
+        The upper percentile, as a share.
     warmup : int
         Values needed before a field is scored.
 

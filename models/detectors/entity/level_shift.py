@@ -22,8 +22,10 @@ class LevelShift(TwoSpans):
 
     Parameters
     ----------
-    short, long : float
-        Values that the two means span.
+    short : float
+        Values that the short mean spans.
+    long : float
+        Values that the long mean spans.
     warmup : int
         Values needed before a field is scored.
 

@@ -21,8 +21,10 @@ class SpreadChange(TwoSpans):
 
     Parameters
     ----------
-    short, long : float
-        Values that the two variances span.
+    short : float
+        Values that the short variance spans.
+    long : float
+        Values that the long variance spans.
     warmup : int
         Values needed before a field is scored.
 

@@ -1,4 +1,4 @@
-"""What detectors have in common that are trained once on a history and only score afterwards."""
+"""What is common to detectors that are trained once on a history and only score afterwards."""
 
 from __future__ import annotations
 

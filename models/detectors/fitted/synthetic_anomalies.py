@@ -46,10 +46,10 @@ def separation(usual: Floats, strange: Floats) -> float:
     return float((rank[m:].sum() - n * (n + 1) / 2) / (m * n))
 
 
-def split_validation(Z: Floats, seed: int, share: float = 0.25) -> tuple[Floats, Floats]:
-    """Two random parts of the events, float64[n, ...]: to learn from, and the share that validates."""
+def split_validation(Z: Floats, seed: int) -> tuple[Floats, Floats]:
+    """Two random parts of the events, float64[n, ...]: to learn from, and a quarter that validates."""
     order = np.random.default_rng(seed).permutation(len(Z))
-    cut = max(1, round(share * len(Z)))
+    cut = max(1, round(0.25 * len(Z)))
     return Z[np.sort(order[cut:])], Z[np.sort(order[:cut])]
 
 

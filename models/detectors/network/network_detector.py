@@ -1,4 +1,4 @@
-"""What detectors have in common whose model is a neural network: trained with torch, scored by ONNX Runtime."""
+"""What is common to detectors whose model is a neural network: trained with torch, scored by ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -123,7 +123,7 @@ def test_nothing_that_answers_makes_the_token_visible_or_leads_it_elsewhere(auth
     rest = FlinkRest(address, settings(authority, token_file=token))
     assert "you sent Bearer (hidden)" in refused(rest, "/echo")
     assert "sends us elsewhere (302)" in refused(rest, "/elsewhere")
-    assert "is no Flink" in refused(rest, "/page")
+    assert "not as Flink does" in refused(rest, "/page")
 
 
 @pytest.mark.parametrize(

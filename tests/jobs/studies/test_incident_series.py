@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from streamgauge.jobs.studies.incident_series import as_numbers, choose
+from streamgauge.jobs.studies.incident_series import MOST_SERIES, as_numbers, choose
 from streamgauge.jobs.studies.judging import Opening
 
 
@@ -23,8 +23,8 @@ def test_the_severest_entities_come_first_and_then_those_with_the_most_incidents
 
 def test_no_entity_gets_a_second_series_while_another_one_has_none():
     wide = [incident("wide", f"f{k}", "critical") for k in range(20)]
-    chosen = list(choose([[*wide, incident("narrow", "x", "low")]], most=3))
-    assert chosen == [(0, "wide", "f0"), (0, "wide", "f1"), (0, "narrow", "x")]
+    chosen = list(choose([[*wide, incident("narrow", "x", "low")]]))
+    assert chosen == [*((0, "wide", f"f{k}") for k in range(MOST_SERIES - 1)), (0, "narrow", "x")]
 
 
 def test_what_is_no_finite_number_is_missing():

@@ -11,16 +11,16 @@ from streamgauge.models.ensemble.ensemble import combine, consensus, disagree, i
 EVIDENCE = np.array([[1.0, 3.0], [np.nan, 3.0], [np.nan, np.nan]])
 
 
-def test_the_weighted_mean_of_those_who_have_an_opinion():
+def test_the_result_is_the_weighted_mean_of_the_members_with_an_opinion():
     combined = combine(EVIDENCE, ~np.isnan(EVIDENCE), np.array([3.0, 1.0]))
     np.testing.assert_array_equal(combined, [1.5, 3.0, np.nan])
 
 
-def test_disagreement_is_how_far_the_least_surprised_is_from_the_most():
+def test_disagreement_is_the_difference_between_the_smallest_and_the_largest_evidence():
     np.testing.assert_allclose(disagree(EVIDENCE, ~np.isnan(EVIDENCE)), [2 / 3, 0.0, 0.0])
 
 
-def test_the_more_all_are_surprised_the_higher():
+def test_more_evidence_of_all_members_gives_more():
     both = np.ones((1, 2), bool)
     assert combine(np.array([[1.0, 5.0]]), both, np.ones(2)) > combine(np.array([[1.0, 1.0]]), both, np.ones(2))
 
@@ -40,7 +40,7 @@ def test_votes_are_counted_by_weight_among_those_that_have_an_opinion():
 
 
 @given(arrays(np.float64, (5, 4), elements=st.floats(0, 30)), arrays(np.float64, 4, elements=st.floats(0.1, 5)))
-def test_a_consensus_is_the_surprise_that_half_of_the_weight_reaches(evidence, weights):
+def test_a_consensus_is_the_evidence_that_half_of_the_weight_reaches(evidence, weights):
     said = consensus(evidence, np.ones(evidence.shape, bool), weights)
     for row, value in zip(evidence, said, strict=True):
         assert value in row

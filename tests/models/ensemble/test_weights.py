@@ -9,7 +9,7 @@ from streamgauge.models.ensemble.ensemble import combine
 from streamgauge.models.ensemble.weights import weights_by_agreement, weights_by_labels
 
 
-def test_labels_give_the_weight_to_members_that_see_and_copies_share_it():
+def test_labels_give_weight_to_members_that_find_anomalies_and_copies_share_it():
     random = np.random.default_rng(0)
     labels = random.random(4000) < 0.1
     sees = random.exponential(1.0, 4000) + 4.0 * labels
@@ -22,7 +22,7 @@ def test_labels_give_the_weight_to_members_that_see_and_copies_share_it():
     assert weights_by_labels(np.column_stack((sees, -sees)), labels).tolist() == [2.0, 0.0]
 
 
-def test_labels_weigh_members_that_see_different_anomalies_so_that_together_they_beat_each_alone():
+def test_labels_weigh_members_that_find_different_anomalies_so_that_together_they_are_better_than_each():
     random = np.random.default_rng(1)
     labels = random.random(6000) < 0.05
     kind = random.integers(0, 2, 6000)

@@ -26,7 +26,7 @@ def test_the_figures_are_scikit_learns():
     assert sum(told[k] for k in told if k.endswith("tives")) == 2000
 
 
-def test_nothing_alerted_is_no_accident():
+def test_figures_without_any_alert_are_numbers():
     labels, scores, _ = case()
     told = judge(labels, scores, np.zeros(2000, bool))
     assert (told["precision"], told["recall"], told["mcc"]) == (0, 0, 0)

@@ -41,7 +41,7 @@ def test_a_minority_beyond_a_gap_is_left_out(share, side):
     assert found.figures["far"] == pytest.approx(strange.mean(), abs=1e-4)
 
 
-def test_what_was_there_before_is_no_news_and_a_majority_is_drift():
+def test_values_within_the_range_from_before_are_kept_and_a_majority_is_drift():
     X, groups = usual()
     idle = np.random.default_rng(1).random(N) < 0.1
     X[idle, 1] += 30
@@ -52,7 +52,7 @@ def test_what_was_there_before_is_no_news_and_a_majority_is_drift():
     assert examine(X, groups, np.full(3, -40.0), np.full(3, 5.0)).far == 0.0
 
 
-def test_who_sends_most_has_its_newest_events_and_no_more_than_its_share():
+def test_the_entity_that_sends_most_keeps_its_newest_events_and_no_more_than_its_share():
     X, groups = usual()
     groups[np.random.default_rng(1).random(N) < 0.6] = 7
     found = examine(X, groups)

@@ -68,7 +68,7 @@ def test_a_rewound_entity_has_its_state_from_before_the_incident():
     [again] = do(run, "show", 1)
     assert (again["incident"], again["held_back"], again["rewind_to"]) == (None, False, None)
     [twice] = do(run, "rewind", 2)
-    assert (twice["done"], twice["why"]) == (False, "nothing was held back from learning of late")
+    assert (twice["done"], twice["why"]) == (False, "no event of this entity was quarantined lately")
     run.feed(stream(usual(30, 3), 1000))
     restored = Run(SETTINGS, run.saved)
     assert restored.shard.canonical() == run.shard.canonical()

@@ -82,7 +82,7 @@ def test_a_smaller_fault_after_a_much_larger_one_is_told():
     assert opened(alerts({"x": x})) == [1500, 1600]
 
 
-def test_an_open_incident_does_not_swallow_a_fault_of_another_field():
+def test_an_open_incident_does_not_hide_a_fault_of_another_field():
     x, y = usual(), np.random.default_rng(1).normal(10, 1, LENGTH)
     x[1500:1504] += 60.0
     y[1516:1520] += 12.0
@@ -94,7 +94,7 @@ def test_an_open_incident_does_not_swallow_a_fault_of_another_field():
     assert found[-1]["followed_by"] is None  # quiet events ended it
 
 
-def test_an_open_incident_does_not_swallow_a_fault_in_the_other_direction_or_a_much_larger_one():
+def test_an_open_incident_does_not_hide_a_fault_in_the_other_direction_or_a_much_larger_one():
     turned, larger = usual(), usual()
     turned[1500:1505] += 60.0
     turned[1514:1519] -= 60.0

@@ -15,7 +15,7 @@ from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.effects import Effects
 from streamgauge.udfs.incidents.kinds import COLLECTIVE, CONDITIONAL, DRIFT, OPENED, POINT, RESOLVED, UPDATED, kind_of
 from streamgauge.udfs.incidents.lifecycle import RETURNS_WITHIN, Candidates, Lifecycle
-from streamgauge.udfs.incidents.severity import CRITICAL, HIGH, LOW, MEDIUM, severity_of
+from streamgauge.udfs.incidents.severity import CRITICAL, HIGH, LOW, MEDIUM
 from streamgauge.udfs.output.alert import alert_id, score_of
 from streamgauge.udfs.settings.pipeline import DecideSettings
 
@@ -253,11 +253,6 @@ def test_alert_ids_depend_on_the_entity_the_configuration_and_the_place_only():
 @pytest.mark.parametrize(("power", "score"), [(0, 0.0), (1, 0.5), (3, 0.75), (4, 0.8), (9, 0.9)])
 def test_the_score_follows_from_the_tail_probability(power, score):
     assert score_of(power * math.log(10)) == pytest.approx(score)
-
-
-@pytest.mark.parametrize(("power", "severity"), [(4.01, "low"), (5.01, "medium"), (6.01, "high"), (8.01, "critical")])
-def test_severity_grows_with_the_evidence_beyond_the_threshold(power, severity):
-    assert severity_of(power * math.log(10), 1e-4) == severity
 
 
 def test_times_have_the_format_of_cloudevents():

@@ -45,6 +45,6 @@ def test_a_password_in_the_address_is_refused_with_the_remedy():
         {"password": "x"},
     ],
 )
-def test_there_is_one_way_in(wrong):
+def test_only_one_kind_of_credentials_is_allowed(wrong):
     with pytest.raises(ValidationError):
         RegistrySettings(url=URL, **wrong)

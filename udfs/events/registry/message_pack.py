@@ -1,4 +1,4 @@
-"""What the kernels share that rewrite data of other formats as MessagePack, which msgspec reads as fast as JSON."""
+"""What is shared by the kernels that rewrite data of other formats as MessagePack. msgspec reads that as fast as JSON."""
 
 from __future__ import annotations
 

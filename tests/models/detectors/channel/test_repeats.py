@@ -55,7 +55,7 @@ def test_several_in_a_row_count_once():
     assert told(ideals)[1][SHARE] < 0.004
 
 
-def test_the_teeth_of_a_saw_are_usual_and_a_larger_fall_is_not():
+def test_the_falls_of_a_sawtooth_signal_are_usual_and_a_larger_fall_is_not():
     x = saw(50)
     x[4949] = 3000.0
     evidence, _ = look(x)

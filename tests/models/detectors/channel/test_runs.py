@@ -112,7 +112,7 @@ def test_a_burst_and_a_calm_are_another_spread():
         assert after < 45
 
 
-def test_a_beat_that_does_not_come_is_told_within_half_a_period_and_each_time():
+def test_a_missing_beat_is_found_within_half_a_period_and_each_time():
     x = beat()
     x[2016:2018] -= 10
     x[2256:2258] -= 10
@@ -137,7 +137,7 @@ def test_beats_that_pause_each_week_are_not_even():
     assert look(x)[0][:, CHANNELS.index("missing beat")].max() < TOLD
 
 
-def test_a_floor_that_rises_below_usual_teeth_is_told():
+def test_a_floor_that_rises_below_a_usual_sawtooth_is_found():
     x = sawtooth(9000)
     evidence = look(x)[0][:, CHANNELS.index("rising floor")]
     assert evidence.max() < TOLD
@@ -205,7 +205,7 @@ def test_a_bad_value_blinds_nothing_for_more_than_fifty_events(bad):
     assert look(late)[0][2064:2090, CHANNELS.index("missing beat")].max() >= TOLD
 
 
-def test_what_is_quarantined_is_learned_with_limits_of_its_own():
+def test_quarantined_events_are_learned_within_limits():
     x = noise()
     x[2000:2100] += 2
     far = x.copy()

@@ -139,7 +139,7 @@ def test_a_burst_of_anomalies_does_not_become_the_norm(kind):
 
 
 @pytest.mark.parametrize("kind", RECORDS)
-def test_a_lasting_change_does_in_the_end(kind):
+def test_a_lasting_change_becomes_usual_in_the_end(kind):
     random = np.random.default_rng(0)
     X = np.concatenate((random.normal(size=(2000, 3)), random.normal(6, 1, (30_000, 3))))
     scores = kind().score_learn_many(X)

@@ -14,7 +14,7 @@ def rounds(n, entities, seed=0):
     return Z, np.arange(n * entities) < entities, common
 
 
-def test_the_level_is_the_peers_own():
+def test_the_level_is_that_of_the_peers():
     Z, fresh, common = rounds(100, 30)
     levels = CohortLevel().rate_learn_many(Z, fresh)
     assert np.abs(levels[300:, 0] - common[300:]).max() < 0.2
@@ -27,7 +27,7 @@ def test_one_that_is_far_off_moves_it_little():
     assert np.nanmax(np.abs(CohortLevel().rate_learn_many(Z, fresh) - usual)) < 0.3
 
 
-def test_fewer_than_eight_are_no_group():
+def test_fewer_than_eight_entities_have_no_level():
     Z, fresh, _ = rounds(50, 7)
     assert np.isnan(CohortLevel().rate_learn_many(Z, fresh)).all()
 

@@ -11,7 +11,7 @@ from streamgauge.models.detectors.cohort.first_seen_category import FirstSeenCat
 random = np.random.default_rng(0)
 
 
-def test_the_surprise_of_a_new_category_is_the_rate_of_new_ones_by_the_rule_of_succession():
+def test_the_evidence_of_a_new_category_is_the_rate_of_new_ones_by_the_rule_of_succession():
     X = random.integers(0, 20, (2000, 1)).astype(float)
     detector = FirstSeenCategory(memory=10_000)
     detector.learn_many(X)

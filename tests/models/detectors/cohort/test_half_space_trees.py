@@ -45,7 +45,7 @@ def test_scores_equal_rivers_with_many_trees_and_with_high_ones(n_trees, height)
 
 
 @given(st.integers(0, 1000), st.floats(0.01, 0.6), st.lists(st.integers(1, 399), max_size=5))
-def test_missing_values_take_rivers_way(seed, share, cuts):
+def test_missing_values_take_the_branch_that_river_takes(seed, share, cuts):
     random = np.random.default_rng(seed)
     X = random.random((400, 3))
     X[random.random(X.shape) < share] = np.nan

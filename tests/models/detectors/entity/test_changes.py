@@ -199,7 +199,7 @@ def test_a_ramp_is_a_drift_before_it_has_moved_by_two_deviations_and_a_spike_is_
     assert abs(expected[found]) < 0.5  # the anchor has not been carried along
 
 
-def test_who_leaves_its_peers_is_told_though_its_value_is_usual():
+def test_an_entity_that_leaves_its_peers_is_found_though_its_value_is_usual():
     common = np.cumsum(noise(3000)) * 0.3
     own = 5 + 2 * common + 0.2 * noise(3000, 1)
     own[2000:2030] = own[1999]
@@ -212,7 +212,7 @@ def test_who_leaves_its_peers_is_told_though_its_value_is_usual():
     assert expected[2010, 0] == pytest.approx(own[1999] + 3.0, abs=0.5)
 
 
-def test_a_field_that_its_peers_do_not_explain_has_none_to_leave():
+def test_a_field_that_the_peers_do_not_explain_is_not_scored():
     detector = PeerDeviation()
     state = np.zeros((1, 1, detector.numbers_per_feature))
     told, _ = detector.from_peers(state, np.zeros(600, np.int64), noise(600)[:, None], noise(600, 1)[:, None])

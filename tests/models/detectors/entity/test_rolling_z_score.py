@@ -36,7 +36,7 @@ def test_windowed_memory_equals_pandas(x, window):
 
 
 @pytest.mark.parametrize("memory", ["exponential", "window"])
-def test_entities_do_not_touch_each_other(memory):
+def test_entities_do_not_influence_each_other(memory):
     detector = RollingZScore(memory, half_life=20, window=20, warmup=3)
     random = np.random.default_rng(0)
     X, rows = random.normal(size=(200, 2)), random.integers(0, 3, 200)

@@ -102,7 +102,7 @@ def test_a_value_that_is_usual_but_not_at_this_hour_is_novel():
 
 
 @given(st.integers(0, 1000), st.sampled_from((0.0, 0.1)))
-def test_what_is_sure_is_never_more_than_the_novelty_and_all_of_it_beyond_what_was_seen(seed, refractory):
+def test_alert_evidence_is_at_most_the_novelty_and_equals_it_beyond_the_values_seen(seed, refractory):
     x = np.random.default_rng(seed).standard_t(3, size=300)
     x[-1] = 2.0 * np.abs(x).max() + 1.0
     told, sure, _ = told_of(x, refractory=refractory)
