@@ -134,7 +134,10 @@ def past_of_topic(
     confirmed: Sequence[Stretch] = (),
     quarantined: Sequence[Stretch] = (),
 ) -> Past:
-    """Events of a topic, decoded as the job decodes them, partition by partition.
+    """Events of a topic, decoded as the job decodes them.
+
+    The events of a partition keep their order. The partitions are mixed evenly, so that the last part of the history is the last part of
+    each partition: it is the validation data, and each partition has entities of its own.
 
     Parameters
     ----------
@@ -176,6 +179,7 @@ def past_of_topic(
             for records in read_range(consumer, place, begin, end):
                 found.add(raw_batch(records), place, confirmed, quarantined)
                 on_rows(len(records))
+            found.ends.append(len(found.entities))
     return found.past(topic)
 
 
@@ -192,6 +196,8 @@ class _Gathered:
         Ranges of offsets that were read.
     matrices, entities, times, quarantined
         Of the events that are kept, one batch after the other.
+    ends : list of int
+        Number of events that are kept, at the end of each partition.
     unreadable, anomalous : int
         Events that are left out, because they cannot be read, or because they are confirmed anomalies.
     """
@@ -203,6 +209,7 @@ class _Gathered:
     entities: list[str] = field(default_factory=list)
     times: list[Ints] = field(default_factory=list)
     quarantined: list[Flags] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
     unreadable: int = 0
     anomalous: int = 0
 
@@ -235,6 +242,8 @@ class _Gathered:
             raise InputError(f"{source} holds no event with a number ({self.unreadable} cannot be read)")
         stamps, quarantined = np.concatenate(self.times), np.concatenate(self.quarantined)
         groups = pd.factorize(pd.Series(self.entities))[0].astype(np.int64)
+        order = self._order()
+        X, groups, quarantined = X[order], groups[order], quarantined[order]
         notes = [f"{self.unreadable} that cannot be read"] * bool(self.unreadable)
         notes += [f"{self.anomalous} of confirmed anomalies"] * bool(self.anomalous)
         if 0.0 < quarantined.mean() <= MOST_QUARANTINED:
@@ -242,6 +251,12 @@ class _Gathered:
             X, groups = X[~quarantined], groups[~quarantined]
         left_out, first, last = "; ".join(notes), int(stamps.min()), int(stamps.max())
         return Past(X, features, groups, source=source, left_out=left_out, first=first, last=last)
+
+    def _order(self) -> Ints:
+        """Places of all events, by the share of their partition that comes before them."""
+        sizes = np.diff(self.ends, prepend=0)
+        before = np.concatenate([np.arange(size) / size for size in sizes.tolist() if size])
+        return np.argsort(before, kind="stable")
 
 
 def _of(stretches: Sequence[Stretch], entities: list[str], offsets: Ints, place: TopicPartition) -> set[int]:
