@@ -79,7 +79,7 @@ def past_of_files(
     report: NotRead | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Past:
-    """The rows of files, one file after the other; see `Past`.
+    """The rows of files in the order of their times, or one file after the other where they have no times; see `Past`.
 
     Parameters
     ----------
@@ -113,11 +113,14 @@ def past_of_files(
     if whole.empty:
         raise InputError(f"{', '.join(map(str, files))}: there is no numeric column to train on")
     stamps = np.concatenate(times) if times else None
+    order = np.arange(len(whole))
+    if stamps is not None and len(stamps) == len(whole):
+        order = np.argsort(stamps, kind="stable")
     return Past(
-        X=whole.to_numpy(np.float64, na_value=np.nan),
+        X=whole.to_numpy(np.float64, na_value=np.nan)[order],
         features=[str(name) for name in whole.columns],
-        groups=pd.factorize(pd.Series(entities))[0].astype(np.int64),
-        labels=np.concatenate(labels) if labels else None,
+        groups=pd.factorize(pd.Series(entities))[0].astype(np.int64)[order],
+        labels=np.concatenate(labels)[order] if labels else None,
         source=", ".join(path.name for path in files),
         licence=licence,
         first=None if stamps is None else int(stamps.min()),

@@ -40,6 +40,18 @@ def test_lines_of_a_dump_are_read_as_the_job_reads_them(tmp_path):
     assert [one["lines"] for one in report.as_list()] == [[11]]
 
 
+@pytest.mark.parametrize("time", ["ts", None])
+def test_rows_of_several_files_come_in_the_order_of_their_times(tmp_path, time):
+    """The last rows judge and calibrate the model: they must not be those of the last file, which may be one machine."""
+    rows = {"a": ["0,a,1,0", "2,a,3,1"], "b": ["1,b,2,0", "3,b,4,0"]}
+    for name, lines in rows.items():
+        (tmp_path / f"{name}.csv").write_text("\n".join(["ts,pump,x,broken", *lines]))
+    columns = Columns(entity="pump", time=time, label="broken", drop=() if time else ("ts",))
+    past = past_of_files([tmp_path / "a.csv", tmp_path / "b.csv"], columns)
+    in_order = [[1, 2, 3, 4], [0, 1, 0, 1], [0, 0, 1, 0]] if time else [[1, 3, 2, 4], [0, 0, 1, 1], [0, 1, 0, 0]]
+    assert [past.X[:, 0].tolist(), past.groups.tolist(), past.labels.tolist()] == in_order
+
+
 def test_offsets_and_settings_are_read_as_written():
     assert parsed_offsets(["0:5-9", "3:0-1"]) == {0: (5, 9), 3: (0, 1)}
     for wrong in ("0:9-5", "x", "0:1"):
