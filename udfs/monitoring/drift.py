@@ -325,6 +325,8 @@ class DriftWatch:
         self._began, self._span = (None if place is None else (place[0], place[1]) for place in (began, span))
         self._grown = np.array(grown, dtype=np.bool_)
         self._seen, self._moved = (np.array(numbers, dtype=np.int64) for numbers in moved)
+        if self._events >= self.settings.every:  # it was saved with longer spans
+            self._begin_span(len(self._counts), len(self._seen))
 
 
 def _sum(pairs: list[tuple[int, int]]) -> tuple[int, int]:

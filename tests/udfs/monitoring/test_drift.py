@@ -160,6 +160,17 @@ def test_a_watch_that_has_seen_no_event_is_restored():
     assert watched(*events(6, first=1), watch=after)[0] == watched(*events(6, first=1))[0] != []
 
 
+@pytest.mark.parametrize("shorter", [400, 899, 900])
+def test_after_a_restart_with_shorter_spans_the_running_one_is_begun_anew(shorter):
+    X, entities = events(10, first=0)
+    _, before = watched(X[:900], entities[:900])
+    after = DriftWatch(SETTINGS.model_copy(update={"every": shorter}), "m", Origin("events", "job", 3))
+    after.restore(json.loads(json.dumps(before.to_state())))
+    [request] = watched(X[900 : 900 + 3 * shorter], entities[900 : 900 + 3 * shorter], watch=after, begin=900)[0]
+    assert request["offsets"] == {"3": [900, 900 + 3 * shorter]}
+    assert request["evidence"]["events"] == 3 * shorter
+
+
 def test_another_version_starts_from_the_beginning():
     X, entities = events(4, first=0)
     _, watch = watched(X[: 2 * EVERY], entities[: 2 * EVERY])
