@@ -258,7 +258,14 @@ class DriftWatch:
         }
 
     def ask(
-        self, reason: str, evidence: dict[str, Any], since: int, offsets: dict[str, list[int]], offset: int, time: int
+        self,
+        reason: str,
+        evidence: dict[str, Any],
+        since: int,
+        offsets: dict[str, list[int]],
+        offset: int,
+        time: int,
+        topic: str | None = None,
     ) -> tuple[str, bytes]:
         """Write a request to retrain the version that is watched.
 
@@ -274,6 +281,8 @@ class DriftWatch:
             By partition: the first offset of these data, and the offset after the last one.
         offset, time : int
             Offset and time of the last event, or of the newest feedback.
+        topic : str, optional
+            Topic of these data; that of the watched events by default.
 
         Returns
         -------
@@ -288,7 +297,7 @@ class DriftWatch:
             "reason": reason,
             "evidence": evidence,
             "since": rfc3339(since),
-            "topic": self.origin.topic,
+            "topic": topic or self.origin.topic,
             "offsets": offsets,
         }
         return self.model, self.origin.event(identity, "retrain.requested", self.model, time, data)
