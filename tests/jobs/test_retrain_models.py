@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -74,6 +75,14 @@ def test_data_that_are_mostly_copies_are_refused_and_the_live_version_stays(trai
     assert step == "failed"
     assert "67% of the events are copies of others" in data["why"]
     assert trainer.registry.versions("m") == [1]
+
+
+@pytest.mark.parametrize("fields", [["a"], ["c", "a"]])
+def test_a_model_is_trained_again_after_one_of_its_fields_has_vanished(trainer, fields):
+    trainer.data = replace(trainer.data, X=trainer.data.X[:, : len(fields)], features=fields)
+    trainer.handle(requested())
+    assert [step for step, _ in trainer.steps] == ["trained", "shadowed"]
+    assert trainer.registry.manifest("m", 2).features == fields
 
 
 def test_a_failure_is_reported_and_the_trainer_goes_on(trainer):
