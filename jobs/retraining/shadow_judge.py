@@ -87,8 +87,7 @@ class ShadowJudge:
             self.counts.pop((name, live, shadow))
             self.reports.tell("canary", name, figures | {"share": self.gates.canary})
         elif enough:
-            self.roles.assign(name, "live", shadow, "it raised no more alerts than promised")
-            self.roles.assign(name, "shadow", live, "compared with its successor")
+            self.roles.promote(name, live, shadow, "it raised no more alerts than promised")
             self.reports.tell("promoted", name, figures)
 
     def _most(self, counts: dict[str, float]) -> float:

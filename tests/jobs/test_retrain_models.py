@@ -10,7 +10,7 @@ import pytest
 from streamgauge.jobs.retraining import rating
 from streamgauge.jobs.retraining.rating import Comparison
 from streamgauge.jobs.studies.train import train
-from streamgauge.models.errors import NotReadyError
+from streamgauge.models.errors import ClusterError, NotReadyError
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past
 from streamgauge.udfs.control.feedback import Feedback
@@ -161,6 +161,20 @@ def test_killed_between_alias_and_message_it_sends_the_roles_again(trainer):
     trainer.sent.clear()
     trainer.recall()
     assert trainer.sent == [("live", 1), ("shadow", 2)]
+
+
+def test_a_broker_that_goes_away_during_a_promotion_does_not_part_the_new_version_from_the_old_one(trainer):
+    def away(*_):
+        raise ClusterError("the broker is away")
+
+    shadowed(trainer).send = trainer.publish = away
+    with pytest.raises(ClusterError):
+        trainer.handle(compared(1, 2))
+    del trainer.send, trainer.publish
+    trainer.recall()  # as the trainer does once the broker is back
+    assert trainer.sent == [("live", 2), ("shadow", 1)]
+    trainer.handle(compared(2, 1, alerts=(60, 3)))
+    assert trainer.registry.aliases("m")["live"] == 1
 
 
 def test_killed_between_alias_and_notice_it_tells_of_the_shadow_and_only_once(trainer):
