@@ -58,12 +58,10 @@ class Candidates:
         if old.detector not in FITTED:
             raise ModelError(f"version {old.version} is a {old.detector}, {why_unknown(old.detector)}")
         wanted = [old.detector, *(kind for kind in self.gates.candidates if kind != old.detector)]
-        past = self.reports.topics.past(request)
-        if missing := [kind for kind in wanted if kind not in answers]:
-            past, found = examined(past, old)
-            for kind in missing:
-                if answer := self._trained(kind, old, past, request, found):
-                    answers[kind] = answer
+        past, found = examined(self.reports.topics.past(request), old)
+        for kind in wanted:
+            if kind not in answers and (answer := self._trained(kind, old, past, request, found)):
+                answers[kind] = answer
         self._choose(old, {kind: answers[kind] for kind in wanted if kind in answers}, past)
 
     def _trained(

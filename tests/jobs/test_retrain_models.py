@@ -190,6 +190,21 @@ def test_killed_between_alias_and_notice_it_tells_of_the_shadow_and_only_once(tr
     assert (trainer.registry.versions("m"), trainer.registry.aliases("m")["shadow"]) == ([1, 2], 2)
 
 
+def test_killed_after_the_training_it_judges_on_the_same_events_as_it_would_have(trainer):
+    """Events that no model is trained on do not judge it either."""
+    strange = np.random.default_rng(2).random(len(trainer.data.X)) < 0.1
+    trainer.data.X[strange, 0] += 80.0
+    shadowed(trainer)
+    [told] = [notice for notice in trainer.notices if notice["type"].endswith("shadowed")]
+    trainer.notices.remove(told)
+    trainer.recall()
+    trainer.handle(requested())
+    [(step, figures)] = trainer.steps
+    assert step == "shadowed"
+    for name in ("separates_planted", "live_separates_planted"):
+        assert figures[name] == told["data"][name]
+
+
 def judged(k, right, canary):
     """Feedback on an alert that the model agreed with, of an entity for which the canary counts, or the live version."""
     entity = next(f"e{k}-{i}" for i in range(1000) if is_canary(f"e{k}-{i}", 0.25) == canary)
