@@ -256,6 +256,14 @@ def test_a_canary_whose_alerts_people_find_false_is_rejected(careful, share, is_
         assert (data["judged"], data["right"], data["canary_judged"], data["canary_right"]) == (100, 80, 40, 12)
 
 
+def test_few_false_alerts_of_a_canary_are_no_proof_because_each_report_is_another_look(careful):
+    live = [judged(k, k < 60, False) for k in range(100)]
+    for canary, is_rejected in ((10, False), (20, True)):
+        careful.feedback = live + [judged(k, k < canary / 5, True) for k in range(canary)]
+        careful.handle(compared(1, 2, events=1000))
+        assert (careful.sent[-1] == ("shadow", None)) == is_rejected
+
+
 def test_killed_while_there_is_a_canary_it_continues_with_the_canary(careful, tmp_path):
     again = InMemory(tmp_path, canary=0.25)
     again.recall()
