@@ -31,7 +31,7 @@ from streamgauge.models.errors import ModelError, StateError
 from streamgauge.models.evaluation.drift import Reference
 from streamgauge.models.lazy_modules import load_module
 from streamgauge.models.persistence.aliases import Entry, is_signed, older, signed_entry
-from streamgauge.models.persistence.manifest import Manifest, Variant, named
+from streamgauge.models.persistence.manifest import NAME, Manifest, Variant, named
 
 CALIBRATOR = "calibrator.bin"
 GRACE = 3600.0  # seconds for which files that no manifest names are kept: their writer may not have finished
@@ -96,8 +96,8 @@ class Registry:
     # ---- looking ------------------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Names of all models."""
-        return self._listed("")
+        """Names of all models. Beside their folders there may be other things, such as ``lost+found`` on a volume of its own."""
+        return [name for name in self._listed("") if NAME.fullmatch(name) and self._fs.isdir(self._path(name))]
 
     def versions(self, name: str) -> list[int]:
         """Versions of a model, oldest first."""
