@@ -43,6 +43,16 @@ def test_other_partitions_and_repeats_are_answered_by_the_same_version(trainer):
     assert trainer.sent == [("shadow", 2)]
 
 
+def test_all_shards_of_entities_are_answered_by_one_version_until_it_is_rejected(trainer):
+    for began in (0, 7, 30):
+        trainer.handle(requested(partition=-1, began=began))
+    assert (trainer.registry.versions("m"), trainer.sent) == ([1, 2], [("shadow", 2)])
+    trainer.handle(compared(1, 2, alerts=(0, 900)))
+    trainer.now += 86_400
+    trainer.handle(requested(partition=-1, began=60))
+    assert trainer.registry.versions("m") == [1, 2, 3]
+
+
 def test_killed_after_the_training_it_continues_with_the_trained_version(trainer):
     moved = past(centre=2.0, seed=1)
     train(trainer.registry, "m", "isolation_forest", moved, {"n_trees": 20}, request="m/1/inputs/0/0")
