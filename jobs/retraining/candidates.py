@@ -21,6 +21,7 @@ from streamgauge.models.training.candidate import Past
 from streamgauge.models.training.contamination import Examined
 from streamgauge.udfs.events.time import epoch_milliseconds
 
+ENTITIES = "-1"  # what a request names in place of its partition if it is of a shard of entities
 WHY = {
     "separation": "it separates synthetic anomalies worse than the live version",
     "cost": "it is slower than the live version",
@@ -58,12 +59,10 @@ class Candidates:
         if old.detector not in FITTED:
             raise ModelError(f"version {old.version} is a {old.detector}, {why_unknown(old.detector)}")
         wanted = [old.detector, *(kind for kind in self.gates.candidates if kind != old.detector)]
-        past = self.reports.topics.past(request)
-        if missing := [kind for kind in wanted if kind not in answers]:
-            past, found = examined(past, old)
-            for kind in missing:
-                if answer := self._trained(kind, old, past, request, found):
-                    answers[kind] = answer
+        past, found = examined(self.reports.topics.past(request), old)
+        for kind in wanted:
+            if kind not in answers and (answer := self._trained(kind, old, past, request, found)):
+                answers[kind] = answer
         self._choose(old, {kind: answers[kind] for kind in wanted if kind in answers}, past)
 
     def _trained(
@@ -128,7 +127,7 @@ def answers_to(request: dict[str, Any], registry: Registry, backoff: Backoff) ->
     """The newest versions, by detector, that answer a request already.
 
     Each partition writes its own request for the same drift, and all of them have the same answer. There is no answer yet if the
-    partition that was answered asks again, or if the versions were rejected.
+    partition that was answered asks again, or if the versions were rejected. Shards of entities cannot be told apart: all count as others.
 
     Parameters
     ----------
@@ -145,7 +144,7 @@ def answers_to(request: dict[str, Any], registry: Registry, backoff: Backoff) ->
         manifest = registry.manifest(name, version)
         if manifest.parent != asked or manifest.request is None:
             continue
-        of_another_partition = manifest.request.split("/")[-2:-1] != [partition]
+        of_another_partition = partition == ENTITIES or manifest.request.split("/")[-2:-1] != [partition]
         trained_since = (manifest.history.last or since) >= since
         answers_too = of_another_partition and trained_since and not backoff.is_rejected(name, version)
         if manifest.request == request["request"] or answers_too:

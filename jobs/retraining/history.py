@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from kafka import TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.feedback import confirmed
 from streamgauge.jobs.kafka.follow import not_learned
@@ -40,37 +40,49 @@ def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
     gates = settings.retrain
     deadline = time.monotonic() + gates.wait / 1000
     while True:
-        ranges = _ranges(settings, request)
+        ranges, began = _ranges(settings, request)
         rows = sum(end - begin for begin, end in ranges.values())
         if rows >= gates.least or time.monotonic() > deadline:
             share = min(1.0, gates.most / max(rows, 1))
             newest = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
-            quarantined = not_learned(settings.kafka, epoch_milliseconds(request["since"]))
+            quarantined = not_learned(settings.kafka, min(began, epoch_milliseconds(request["since"])))
             return past_of_topic(
                 settings, request["topic"], newest, confirmed=confirmed(settings), quarantined=quarantined
             )
         time.sleep(1.0)
 
 
-def _ranges(settings: Settings, request: dict[str, Any]) -> dict[int, tuple[int, int]]:
-    """By partition of the topic that has drifted: the first offset since the drift began, and the offset after the last event."""
+def _ranges(settings: Settings, request: dict[str, Any]) -> tuple[dict[int, tuple[int, int]], int]:
+    """By partition of the topic that has drifted: the first offset since the drift began, and the offset after the last event.
+
+    Also when the drift began, as Kafka's timestamp. The time in a request that follows feedback is that of the feedback, which is later.
+    """
     topic = request["topic"]
     [(partition, (first, _))] = request["offsets"].items()
     with clients.consumer(settings.kafka, f"read {topic!r}") as consumer:
         places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic) or ())]
-        asking = TopicPartition(topic, max(int(partition), 0))  # the partition whose data have drifted
-        begin, end = (of([asking])[asking] for of in (consumer.beginning_offsets, consumer.end_offsets))
-        found = next((r for part in read_range(consumer, asking, max(first, begin), end) for r in part), None)
-        if found is None:
-            raise InputError(
-                f"partition {asking.partition} of {topic!r} has no record since the drift began at offset {first}: "
-                "the topic's retention is too short, or it was made anew"
-            )
-        since = consumer.offsets_for_times(dict.fromkeys(places, found.timestamp))
+        asking = TopicPartition(topic, int(partition))  # the partition whose data have drifted
+        began = epoch_milliseconds(request["since"])
+        if asking.partition >= 0:  # else it is a shard of entities, whose offsets are of several partitions
+            began = _timestamp(consumer, asking, first)
+        since = consumer.offsets_for_times(dict.fromkeys(places, began))
         ends = consumer.end_offsets(places)
     begins = {p: ends[p] if since[p] is None else since[p].offset for p in places}
-    begins[asking] = max(begins[asking], first)
-    return {p.partition: (begins[p], ends[p]) for p in places if begins[p] < ends[p]}
+    if asking in begins:
+        begins[asking] = max(begins[asking], first)
+    return {p.partition: (begins[p], ends[p]) for p in places if begins[p] < ends[p]}, began
+
+
+def _timestamp(consumer: KafkaConsumer, place: TopicPartition, offset: int) -> int:
+    """The timestamp of the first record from an offset on."""
+    begin, end = (of([place])[place] for of in (consumer.beginning_offsets, consumer.end_offsets))
+    found = next((r for part in read_range(consumer, place, max(offset, begin), end) for r in part), None)
+    if found is None:
+        raise InputError(
+            f"partition {place.partition} of {place.topic!r} has no record since the drift began at offset {offset}: "
+            "the topic's retention is too short, or it was made anew"
+        )
+    return int(found.timestamp)
 
 
 def examined(past: Past, old: Manifest) -> tuple[Past, Examined]:

@@ -6,7 +6,8 @@ from streamgauge.models.calibration.thresholds import compare_thresholds
 
 ENOUGH_PROBES = 50  # with fewer probes, what a version finds of them says too little
 CLEARLY_FEWER = 0.1  # a version is worse if it finds fewer probes than the other, by more than this share of all probes
-CERTAINTY = 0.99  # with this probability a shadow must find more probes, to go on before enough events have come
+# With this probability a shadow must find more probes to go on before enough events have come, or people find more of its alerts false.
+CERTAINTY = 0.99
 
 
 def finds_more(counts: dict[str, float]) -> bool:

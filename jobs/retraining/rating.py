@@ -54,7 +54,7 @@ class Comparison:
 
 
 def compare(registry: Registry, candidate: Manifest, live: Manifest, past: Past) -> Comparison:
-    """Judge a candidate and the live version on the same validation data.
+    """Judge a candidate and the live version on the same validation data. A field that these lack is missing, as it is in the job.
 
     Parameters
     ----------
@@ -65,19 +65,28 @@ def compare(registry: Registry, candidate: Manifest, live: Manifest, past: Past)
     """
     new, old = (registry.load(one.name, one.version).detector for one in (candidate, live))
     cut = len(past.X) - int(VALIDATION_SHARE * len(past.X))
-    columns = [past.features.index(feature) for feature in candidate.features]
-    X = past.X[cut:][:, columns]
+    X = _fields(past.X[cut:], past.features, candidate.features)
     usual = windows_of(new, X, past.groups[cut:])
     strange = new.normalisation.undo(synthetic_anomalies(new.normalisation.apply(usual), new.seed))
-    at = [candidate.features.index(feature) for feature in live.features]
-    separates = [
-        separation(detector.rate_many(usual[..., order]), detector.rate_many(strange[..., order]))
-        for detector, order in ((new, slice(None)), (old, at))
-    ]
+    versions = ((new, candidate.features), (old, live.features))
+
+    def rated(events: Floats) -> list[Floats]:
+        return [detector.rate_many(_fields(events, candidate.features, wanted)) for detector, wanted in versions]
+
+    separates = [separation(*scores) for scores in zip(rated(usual), rated(strange), strict=True)]
     batch = usual[np.arange(TIMED) % len(usual)]
-    jobs = [_scoring(detector, batch[..., order]) for detector, order in ((new, slice(None)), (old, at))]
+    jobs = [_scoring(detector, _fields(batch, candidate.features, wanted)) for detector, wanted in versions]
     cost, live_cost, parse_cost = side_by_side([*jobs, _parsing(candidate.features, X)])
     return Comparison(separates[0], separates[1], cost, live_cost, parse_cost)
+
+
+def _fields(values: Floats, features: list[str], wanted: list[str]) -> Floats:
+    """Values with the columns `features`, as ones with the columns `wanted`; NaN where there is no such column."""
+    chosen = np.full((*values.shape[:-1], len(wanted)), np.nan)
+    for column, feature in enumerate(wanted):
+        if feature in features:
+            chosen[..., column] = values[..., features.index(feature)]
+    return chosen
 
 
 def side_by_side(jobs: list[Callable[[], Any]]) -> list[float]:
@@ -96,8 +105,7 @@ def side_by_side(jobs: list[Callable[[], Any]]) -> list[float]:
 
 
 def _scoring(detector: FittedDetector, batch: Floats) -> Callable[[], Any]:
-    contiguous = np.ascontiguousarray(batch)
-    return lambda: detector.rate_many(contiguous)
+    return lambda: detector.rate_many(batch)
 
 
 def _parsing(features: list[str], X: Floats) -> Callable[[], Any]:

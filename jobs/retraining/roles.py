@@ -35,6 +35,16 @@ class Roles:
         else:
             self._send_shadow(name, version, role == CANARY)
 
+    def promote(self, name: str, live: int, shadow: int, why: str) -> None:
+        """Let the shadow be live, and the version that was live its shadow.
+
+        Both aliases are changed before the jobs are told, and that of the live version last: a new version is never live without the one
+        to which it can be rolled back.
+        """
+        self.registry.point(name, "shadow", live, BY, "compared with its successor")
+        self.registry.point(name, "live", shadow, BY, why)
+        self.send_again(name)
+
     def remove_shadow(self, name: str) -> None:
         """Remove the shadow: its alias then names the live version."""
         self.registry.point(name, "shadow", self.registry.aliases(name)["live"], BY, "no shadow")

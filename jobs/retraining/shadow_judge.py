@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from streamgauge.jobs.retraining.probes import CLEARLY_FEWER, ENOUGH_PROBES, finds_more, shadow_lead
+from streamgauge.jobs.retraining.probes import CERTAINTY, CLEARLY_FEWER, ENOUGH_PROBES, finds_more, shadow_lead
 from streamgauge.jobs.retraining.reports import Reports
 from streamgauge.jobs.retraining.roles import CANARY, FROZEN, Roles
 from streamgauge.jobs.settings.loading import RetrainSettings
@@ -87,8 +87,7 @@ class ShadowJudge:
             self.counts.pop((name, live, shadow))
             self.reports.tell("canary", name, figures | {"share": self.gates.canary})
         elif enough:
-            self.roles.assign(name, "live", shadow, "it raised no more alerts than promised")
-            self.roles.assign(name, "shadow", live, "compared with its successor")
+            self.roles.promote(name, live, shadow, "it raised no more alerts than promised")
             self.reports.tell("promoted", name, figures)
 
     def _most(self, counts: dict[str, float]) -> float:
@@ -105,7 +104,8 @@ class ShadowJudge:
                 arm[0] += message.verdict == "true"
                 arm[1] += 1
         (right, judged), (canary_right, canary_judged) = arms[False], arms[True]
-        verdict = compare_thresholds((right, judged), (canary_right, canary_judged))
+        # Each report is another look, and twenty of them find a difference with 95 % certainty in every seventh case where there is none.
+        verdict = compare_thresholds((right, judged), (canary_right, canary_judged), CERTAINTY)
         figures |= {"judged": judged, "right": right, "canary_judged": canary_judged, "canary_right": canary_right}
         return verdict.better == "a"
 

@@ -79,7 +79,7 @@ def past_of_files(
     report: NotRead | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Past:
-    """The rows of files, one file after the other; see `Past`.
+    """The rows of files in the order of their times, or one file after the other where they have no times; see `Past`.
 
     Parameters
     ----------
@@ -113,11 +113,14 @@ def past_of_files(
     if whole.empty:
         raise InputError(f"{', '.join(map(str, files))}: there is no numeric column to train on")
     stamps = np.concatenate(times) if times else None
+    order = np.arange(len(whole))
+    if stamps is not None and len(stamps) == len(whole):
+        order = np.argsort(stamps, kind="stable")
     return Past(
-        X=whole.to_numpy(np.float64, na_value=np.nan),
+        X=whole.to_numpy(np.float64, na_value=np.nan)[order],
         features=[str(name) for name in whole.columns],
-        groups=pd.factorize(pd.Series(entities))[0].astype(np.int64),
-        labels=np.concatenate(labels) if labels else None,
+        groups=pd.factorize(pd.Series(entities))[0].astype(np.int64)[order],
+        labels=np.concatenate(labels)[order] if labels else None,
         source=", ".join(path.name for path in files),
         licence=licence,
         first=None if stamps is None else int(stamps.min()),
@@ -134,7 +137,10 @@ def past_of_topic(
     confirmed: Sequence[Stretch] = (),
     quarantined: Sequence[Stretch] = (),
 ) -> Past:
-    """Events of a topic, decoded as the job decodes them, partition by partition.
+    """Events of a topic, decoded as the job decodes them.
+
+    The events of a partition keep their order. The partitions are mixed evenly, so that the last part of the history is the last part of
+    each partition: it is the validation data, and each partition has entities of its own.
 
     Parameters
     ----------
@@ -176,6 +182,7 @@ def past_of_topic(
             for records in read_range(consumer, place, begin, end):
                 found.add(raw_batch(records), place, confirmed, quarantined)
                 on_rows(len(records))
+            found.ends.append(len(found.entities))
     return found.past(topic)
 
 
@@ -192,6 +199,8 @@ class _Gathered:
         Ranges of offsets that were read.
     matrices, entities, times, quarantined
         Of the events that are kept, one batch after the other.
+    ends : list of int
+        Number of events that are kept, at the end of each partition.
     unreadable, anomalous : int
         Events that are left out, because they cannot be read, or because they are confirmed anomalies.
     """
@@ -203,6 +212,7 @@ class _Gathered:
     entities: list[str] = field(default_factory=list)
     times: list[Ints] = field(default_factory=list)
     quarantined: list[Flags] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
     unreadable: int = 0
     anomalous: int = 0
 
@@ -235,6 +245,8 @@ class _Gathered:
             raise InputError(f"{source} holds no event with a number ({self.unreadable} cannot be read)")
         stamps, quarantined = np.concatenate(self.times), np.concatenate(self.quarantined)
         groups = pd.factorize(pd.Series(self.entities))[0].astype(np.int64)
+        order = self._order()
+        X, groups, quarantined = X[order], groups[order], quarantined[order]
         notes = [f"{self.unreadable} that cannot be read"] * bool(self.unreadable)
         notes += [f"{self.anomalous} of confirmed anomalies"] * bool(self.anomalous)
         if 0.0 < quarantined.mean() <= MOST_QUARANTINED:
@@ -242,6 +254,12 @@ class _Gathered:
             X, groups = X[~quarantined], groups[~quarantined]
         left_out, first, last = "; ".join(notes), int(stamps.min()), int(stamps.max())
         return Past(X, features, groups, source=source, left_out=left_out, first=first, last=last)
+
+    def _order(self) -> Ints:
+        """Places of all events, by the share of their partition that comes before them."""
+        sizes = np.diff(self.ends, prepend=0)
+        before = np.concatenate([np.arange(size) / size for size in sizes.tolist() if size])
+        return np.argsort(before, kind="stable")
 
 
 def _of(stretches: Sequence[Stretch], entities: list[str], offsets: Ints, place: TopicPartition) -> set[int]:

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
 
-BINS = 10
+BINS = 10  # of each field
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def reference_of(X: Floats) -> Reference:
         values = X[np.isfinite(X[:, f]), f]
         if len(values):
             edges[f] = np.quantile(values, np.arange(1, BINS) / BINS)
+            if (least := values.min()) == edges[f, 1]:  # a constant, or nearly: smaller values need a bin of their own
+                edges[f, 0] = np.nextafter(least, -math.inf)
     empty = Reference(edges, np.zeros((X.shape[1], BINS)))
     counts = empty.counts(np.where(np.isfinite(X), X, np.nan))
     return Reference(edges, counts / np.maximum(counts.sum(axis=1, keepdims=True), 1.0))

@@ -29,7 +29,7 @@ class History(_Part):
     first, last : int or None
         Event times, milliseconds since 1970.
     low, high : list of float
-        Range of each feature.
+        Range of each feature, without labelled anomalies.
     licence : str
         Of the data.
     left_out : str

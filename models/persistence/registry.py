@@ -31,7 +31,7 @@ from streamgauge.models.errors import ModelError, StateError
 from streamgauge.models.evaluation.drift import Reference
 from streamgauge.models.lazy_modules import load_module
 from streamgauge.models.persistence.aliases import Entry, is_signed, older, signed_entry
-from streamgauge.models.persistence.manifest import Manifest, Variant, named
+from streamgauge.models.persistence.manifest import NAME, Manifest, Variant, named
 
 CALIBRATOR = "calibrator.bin"
 GRACE = 3600.0  # seconds for which files that no manifest names are kept: their writer may not have finished
@@ -96,8 +96,8 @@ class Registry:
     # ---- looking ------------------------------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """Names of all models."""
-        return self._listed("")
+        """Names of all models. Beside their folders there may be other things, such as ``lost+found`` on a volume of its own."""
+        return [name for name in self._listed("") if NAME.fullmatch(name) and self._fs.isdir(self._path(name))]
 
     def versions(self, name: str) -> list[int]:
         """Versions of a model, oldest first."""
@@ -249,13 +249,11 @@ class Registry:
 
     def rollback(self, name: str, alias: str, by: str = "", why: str = "rollback") -> int:
         """Make an alias stand for the version that it stood for before; returns that version."""
-        entries = self._alias(name, alias)
-        current = entries[0]["version"] if entries else None
-        before = next((one["version"] for one in entries if one["version"] != current), None)
+        before = _before(self._alias(name, alias))
         if before is None:
             raise ModelError(f"{name}: the alias {alias!r} never stood for another version")
         self.point(name, alias, before, by, why)
-        return int(before)
+        return before
 
     def verify(self, name: str, version: int) -> None:
         """Load every variant of a version; ModelError says what is wrong."""
@@ -265,7 +263,7 @@ class Registry:
                 loaded.detector.rate_many(_any_events(loaded.manifest))
 
     def collect_garbage(self, name: str, keep: int = 5) -> list[str]:
-        """Delete old versions that no alias stands for, and files that no version names.
+        """Delete old versions that no alias stands for, nor would after a rollback, and files that no version names.
 
         Parameters
         ----------
@@ -278,7 +276,10 @@ class Registry:
         list of str
             Paths that were deleted, below the root.
         """
-        held = {one["version"] for alias in self._alias_names(name) for one in self._alias(name, alias)[:2]}
+        aliases = [self._alias(name, alias) for alias in self._alias_names(name)]
+        held = {one["version"] for entries in aliases for one in entries[:1]} | {
+            _before(entries) for entries in aliases
+        }
         versions = self.versions(name)
         gone = [v for v in versions[: max(0, len(versions) - keep)] if v not in held]
         deleted = [self._version(name, v) for v in gone]
@@ -438,6 +439,11 @@ class Registry:
         if manifest.key not in self.trusted_keys:
             raise ModelError(f"{where} is signed with the key {manifest.key}, which is none of the trusted ones")
         load_module("persistence.signature").check(manifest, where)
+
+
+def _before(entries: list[Entry]) -> int | None:
+    """The version that an alias stood for before the one that it stands for now; None if there was no other."""
+    return next((one["version"] for one in entries if one["version"] != entries[0]["version"]), None)
 
 
 def _reference(manifest: Manifest) -> tuple[Reference | None, tuple[str, ...]]:

@@ -147,11 +147,13 @@ def candidate_of(
         [past.left_out] * bool(past.left_out) + [f"{cut - len(X)} labelled anomalies"] * (len(X) < cut)
     )
     usual, labels = _events(model, past, cut)
-    if len(usual) < 2:
+    calm = len(usual) if labels is None else int((labels <= 0).sum())
+    if calm < 2:
         raise NotReadyError(
-            f"{len(usual)} events of validation data are too few to calibrate: the history is too short"
+            f"{calm} events of validation data without a label are too few to calibrate: give a longer history"
         )
-    finite = np.where(np.isfinite(past.X), past.X, np.nan)
+    unlabelled = past.X if past.labels is None else past.X[past.labels <= 0]
+    finite = np.where(np.isfinite(unlabelled), unlabelled, np.nan)
     with np.errstate(all="ignore"):
         low, high = (
             _plain(f(finite, axis=0, initial=e, where=~np.isnan(finite)))

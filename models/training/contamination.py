@@ -65,7 +65,8 @@ def examine(X: Floats, groups: Ints, low: Floats | None = None, high: Floats | N
     part = X[even]
     none = np.full(X.shape[1], np.nan)
     away = _apart(part, none if low is None else low, none if high is None else high)
-    _, counts = np.unique(part, axis=0, return_counts=True)
+    # NaN equals nothing, so a copy of an event with a missing value would be none
+    _, counts = np.unique(np.where(np.isnan(part), np.inf, part), axis=0, return_counts=True)
     repeated = 1.0 - len(counts) / max(len(part), 1)
     if repeated > MOST_REPEATED and _varied(part):
         raise InputError(

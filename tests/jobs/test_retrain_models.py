@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from streamgauge.jobs.retraining import rating
 from streamgauge.jobs.retraining.rating import Comparison
 from streamgauge.jobs.studies.train import train
-from streamgauge.models.errors import NotReadyError
+from streamgauge.models.errors import ClusterError, NotReadyError
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past
 from streamgauge.udfs.control.feedback import Feedback
@@ -40,6 +41,16 @@ def test_other_partitions_and_repeats_are_answered_by_the_same_version(trainer):
         trainer.handle(requested(partition=partition))
     assert trainer.registry.versions("m") == [1, 2]
     assert trainer.sent == [("shadow", 2)]
+
+
+def test_all_shards_of_entities_are_answered_by_one_version_until_it_is_rejected(trainer):
+    for began in (0, 7, 30):
+        trainer.handle(requested(partition=-1, began=began))
+    assert (trainer.registry.versions("m"), trainer.sent) == ([1, 2], [("shadow", 2)])
+    trainer.handle(compared(1, 2, alerts=(0, 900)))
+    trainer.now += 86_400
+    trainer.handle(requested(partition=-1, began=60))
+    assert trainer.registry.versions("m") == [1, 2, 3]
 
 
 def test_killed_after_the_training_it_continues_with_the_trained_version(trainer):
@@ -74,6 +85,14 @@ def test_data_that_are_mostly_copies_are_refused_and_the_live_version_stays(trai
     assert step == "failed"
     assert "67% of the events are copies of others" in data["why"]
     assert trainer.registry.versions("m") == [1]
+
+
+@pytest.mark.parametrize("fields", [["a"], ["c", "a"]])
+def test_a_model_is_trained_again_after_one_of_its_fields_has_vanished(trainer, fields):
+    trainer.data = replace(trainer.data, X=trainer.data.X[:, : len(fields)], features=fields)
+    trainer.handle(requested())
+    assert [step for step, _ in trainer.steps] == ["trained", "shadowed"]
+    assert trainer.registry.manifest("m", 2).features == fields
 
 
 def test_a_failure_is_reported_and_the_trainer_goes_on(trainer):
@@ -154,6 +173,20 @@ def test_killed_between_alias_and_message_it_sends_the_roles_again(trainer):
     assert trainer.sent == [("live", 1), ("shadow", 2)]
 
 
+def test_a_broker_that_goes_away_during_a_promotion_does_not_part_the_new_version_from_the_old_one(trainer):
+    def away(*_):
+        raise ClusterError("the broker is away")
+
+    shadowed(trainer).send = trainer.publish = away
+    with pytest.raises(ClusterError):
+        trainer.handle(compared(1, 2))
+    del trainer.send, trainer.publish
+    trainer.recall()  # as the trainer does once the broker is back
+    assert trainer.sent == [("live", 2), ("shadow", 1)]
+    trainer.handle(compared(2, 1, alerts=(60, 3)))
+    assert trainer.registry.aliases("m")["live"] == 1
+
+
 def test_killed_between_alias_and_notice_it_tells_of_the_shadow_and_only_once(trainer):
     shadowed(trainer)
     [told] = [notice for notice in trainer.notices if notice["type"].endswith("shadowed")]
@@ -165,6 +198,21 @@ def test_killed_between_alias_and_notice_it_tells_of_the_shadow_and_only_once(tr
     assert [step for step, _ in trainer.steps] == ["shadowed"]
     assert trainer.steps[0][1]["request"] == told["data"]["request"]
     assert (trainer.registry.versions("m"), trainer.registry.aliases("m")["shadow"]) == ([1, 2], 2)
+
+
+def test_killed_after_the_training_it_judges_on_the_same_events_as_it_would_have(trainer):
+    """Events that no model is trained on do not judge it either."""
+    strange = np.random.default_rng(2).random(len(trainer.data.X)) < 0.1
+    trainer.data.X[strange, 0] += 80.0
+    shadowed(trainer)
+    [told] = [notice for notice in trainer.notices if notice["type"].endswith("shadowed")]
+    trainer.notices.remove(told)
+    trainer.recall()
+    trainer.handle(requested())
+    [(step, figures)] = trainer.steps
+    assert step == "shadowed"
+    for name in ("separates_planted", "live_separates_planted"):
+        assert figures[name] == told["data"][name]
 
 
 def judged(k, right, canary):
@@ -216,6 +264,14 @@ def test_a_canary_whose_alerts_people_find_false_is_rejected(careful, share, is_
         step, data = careful.steps[-1]
         assert (step, data["why"]) == ("rejected", "people find more of its alerts false")
         assert (data["judged"], data["right"], data["canary_judged"], data["canary_right"]) == (100, 80, 40, 12)
+
+
+def test_few_false_alerts_of_a_canary_are_no_proof_because_each_report_is_another_look(careful):
+    live = [judged(k, k < 60, False) for k in range(100)]
+    for canary, is_rejected in ((10, False), (20, True)):
+        careful.feedback = live + [judged(k, k < canary / 5, True) for k in range(canary)]
+        careful.handle(compared(1, 2, events=1000))
+        assert (careful.sent[-1] == ("shadow", None)) == is_rejected
 
 
 def test_killed_while_there_is_a_canary_it_continues_with_the_canary(careful, tmp_path):

@@ -16,6 +16,8 @@ from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.settings.pipeline import DriftSettings
 
 BUCKETS = 512  # entities are hashed into so many buckets, and the buckets are counted: this bounds the memory
+# An index times the number of its values, which chance reaches once in a thousand times: chi-squared with one degree less than bins.
+CHANCE = 27.9
 GROWN = 1.5  # a bin has grown if it holds at least this many times the expected values
 MOST_WATCHED = 64  # columns that are watched: the model's score, then its fields
 # A model raises too many alerts if there are `FLOOD` times as many as the threshold promises, and at least `FEW`.
@@ -58,11 +60,13 @@ class DriftWatch:
     Events are counted in spans of `every` events. At the end of a span:
 
     - Each field is compared with the training data, and the score with the model's scores of validation data. The score also changes if
-      only the relation between fields has changed. A column has drifted if its population stability index is at least `index`.
+      only the relation between fields has changed. A column has drifted if its population stability index is at least `index`, and more
+      than chance gives where few events have a value.
     - The alerts are compared with the number that the threshold promises. Five times as many are drift, too.
     - After a span with drift, the next span also counts the share of the entities that the drift concerns: those with at least half of
-      their values in the bins that have grown, or with an alert. If drift lasts for `spans` spans, and concerns at least the share
-      `entities`, a request to retrain is written.
+      their values in the bins that have grown, or with an alert. It does so for the column with the most drift, and if the drift lasts,
+      for the others in turn. If drift lasts for `spans` spans, and concerns at least the share `entities`, a request to retrain is
+      written.
     - If the model finds fewer probes than it did in its first spans, a request is written at once: whatever the cause, the
       model has become worse.
 
@@ -183,10 +187,11 @@ class DriftWatch:
         occupied = self._seen > 0
         least = 1 if self._suspect == ALERTS else self._seen[occupied] / 2
         share = float((self._moved[occupied] >= least).mean()) if occupied.any() else 0.0
-        worst = int(index.argmax())
-        moved = index[worst] >= self.settings.index
+        # an index that so few values reach by chance is none
+        needed = np.maximum(self.settings.index, CHANCE / np.maximum(self._counts.sum(axis=1), 1.0))
+        columns = [f for f in np.argsort(-index / needed, kind="stable").tolist() if index[f] >= needed[f]]
         flood = self._alerts >= max(FLOOD * threshold * self.settings.every, FEW)
-        drifted = moved or flood
+        drifted = bool(columns) or flood
         self._drifted = self._drifted + 1 if drifted else 0
         self._rest = max(self._rest - 1, 0)
         if not drifted:
@@ -198,8 +203,9 @@ class DriftWatch:
         if self._drifted >= self.settings.spans and share >= self.settings.entities and not self._rest:
             self._rest = self.settings.rest
             assert self._began is not None
-            rows = [f for f in np.argsort(-index, kind="stable").tolist() if index[f] >= self.settings.index]
-            drifted_columns = {names[f]: {"population_stability_index": round(float(index[f]), 4)} for f in rows[:11]}
+            drifted_columns = {
+                names[f]: {"population_stability_index": round(float(index[f]), 4)} for f in columns[:11]
+            }
             score = drifted_columns.pop(SCORE, None)
             evidence = {
                 "fields": drifted_columns,
@@ -218,14 +224,20 @@ class DriftWatch:
             assert self._span is not None
             where = {str(self.origin.partition): [self._span[0], offset + 1]}
             request = self.ask("recall", fallen, self._span[1], where, offset, time)
-        self._suspect = worst if moved else ALERTS if flood else NONE
-        if moved:
-            n = max(self._counts[worst].sum(), 1.0)
-            self._grown = self._counts[worst] / n > GROWN * expected[worst]
-        self._seen, self._moved = np.zeros((2, BUCKETS if drifted else 0), np.int64)
-        self._counts, self._events, self._span = np.zeros((len(names), 0)), 0, None
-        self._alerts = 0
+        suspects = columns + [ALERTS] * flood
+        # the one with the most drift first, then each in turn: one that concerns few entities must not hide the others
+        self._suspect = suspects[(self._drifted + 1 - self.settings.spans) % len(suspects)] if suspects else NONE
+        if self._suspect >= 0:
+            n = max(self._counts[self._suspect].sum(), 1.0)
+            self._grown = self._counts[self._suspect] / n > GROWN * expected[self._suspect]
+        self._begin_span(len(names), BUCKETS if drifted else 0)
         return request
+
+    def _begin_span(self, fields: int, buckets: int) -> None:
+        """Begin to count a span: no event of it has come. Without buckets, entities are not counted."""
+        self._seen, self._moved = np.zeros((2, buckets), np.int64)
+        self._counts, self._events, self._span = np.zeros((fields, 0)), 0, None
+        self._alerts = 0
 
     def _fallen_recall(self) -> dict[str, Any] | None:
         """The evidence that the model finds fewer probes in the newest spans than in its first ones; None if there is none."""
@@ -246,7 +258,14 @@ class DriftWatch:
         }
 
     def ask(
-        self, reason: str, evidence: dict[str, Any], since: int, offsets: dict[str, list[int]], offset: int, time: int
+        self,
+        reason: str,
+        evidence: dict[str, Any],
+        since: int,
+        offsets: dict[str, list[int]],
+        offset: int,
+        time: int,
+        topic: str | None = None,
     ) -> tuple[str, bytes]:
         """Write a request to retrain the version that is watched.
 
@@ -262,6 +281,8 @@ class DriftWatch:
             By partition: the first offset of these data, and the offset after the last one.
         offset, time : int
             Offset and time of the last event, or of the newest feedback.
+        topic : str, optional
+            Topic of these data; that of the watched events by default.
 
         Returns
         -------
@@ -276,7 +297,7 @@ class DriftWatch:
             "reason": reason,
             "evidence": evidence,
             "since": rfc3339(since),
-            "topic": self.origin.topic,
+            "topic": topic or self.origin.topic,
             "offsets": offsets,
         }
         return self.model, self.origin.event(identity, "retrain.requested", self.model, time, data)
@@ -313,6 +334,8 @@ class DriftWatch:
         self._began, self._span = (None if place is None else (place[0], place[1]) for place in (began, span))
         self._grown = np.array(grown, dtype=np.bool_)
         self._seen, self._moved = (np.array(numbers, dtype=np.int64) for numbers in moved)
+        if self._events >= self.settings.every:  # it was saved with longer spans
+            self._begin_span(len(self._counts), len(self._seen))
 
 
 def _sum(pairs: list[tuple[int, int]]) -> tuple[int, int]:

@@ -94,7 +94,6 @@ class ModelMonitor:
             names = scorer.models.settings.use
             self.drift = {name: DriftWatch(settings, name, origin) for name in names}
             self.comparisons = {name: Comparison(settings.every, name, origin) for name in names}
-        self._partition = origin.partition
 
     def watch(self, seen: Sequence[Watched], columns: list[str]) -> Findings:
         """Compare each shadow with its live model, and the data of each model with its training data.
@@ -136,8 +135,8 @@ class ModelMonitor:
         watch = self.drift[model]
         if model not in self._scorer.models.at_work or not watch.version:
             return None
-        where = {str(self._partition): [source.first, source.last + 1]}
-        return watch.ask("performance", evidence, time, where, offset, time)
+        where = {str(source.partition): [source.first, source.last + 1]}
+        return watch.ask("performance", evidence, time, where, offset, time, source.topic)
 
     def _watch(self, seen: Watched, columns: list[str], found: Findings) -> None:
         """Watch events that all have the same threshold."""

@@ -18,7 +18,8 @@ class PerformanceWatch:
 
     The precision is the share of true alerts among the alerts that the model agreed with. The recall is the share of alerts that the model
     agreed with among the true alerts; anomalies without any alert are not known. When either has fallen, the model should be retrained,
-    and the watch starts from the beginning. Nothing is saved, since the job reads the whole topic of feedback when it starts.
+    and the watch starts from the beginning. Where it has risen, what came before the rise counts no more. Nothing is saved, since the job
+    reads the whole topic of feedback when it starts.
 
     Parameters
     ----------
@@ -87,6 +88,7 @@ class PerformanceWatch:
                     "after": round(after, 4),
                     "judged": len(judged),
                 }, judged[cut][1]
+            del judged[:cut]  # it has become better: a later fall is compared with that
         return None
 
 

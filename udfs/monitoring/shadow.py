@@ -113,3 +113,5 @@ class Comparison:
         """Restore what `to_state` gave."""
         (live, shadow), self._numbers = state
         self._versions = (live, shadow)
+        if self._numbers[0] >= self.every:  # it was saved with more events to a notice
+            self._numbers = [0] * len(COUNTED)

@@ -40,7 +40,7 @@ class FittedDetector(ABC):
     needs_torch : bool
         Whether training needs it.
     max_rows : int
-        Rows of the history that are trained on at most, evenly chosen.
+        Rows of the history that are trained on at most, drawn at random.
     arrays : dict of str to array
         What was learned.
     networks : dict of str to bytes
@@ -174,7 +174,7 @@ class FittedDetector(ABC):
                     f"{self.name} needs {LEAST_ROWS} runs of {self.steps} events of one entity, there are {len(Z)}"
                 )
         elif len(Z) > self.max_rows:
-            Z = Z[np.linspace(0, len(Z) - 1, self.max_rows).astype(np.int64)]
+            Z = Z[drawn(len(Z), self.max_rows)]
         self._train(Z, say)
         return self
 
@@ -299,6 +299,11 @@ class FittedDetector(ABC):
         return score
 
 
+def drawn(n: int, most: int) -> Ints:
+    """Places of `most` of n rows, in order, always the same. They are random: with even steps, entities that take turns may be left out."""
+    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+
+
 def windows(Z: Floats, groups: Ints | None, steps: int, most: int) -> Floats:
     """Runs of `steps` rows of one entity, in order of their last row.
 
@@ -308,7 +313,7 @@ def windows(Z: Floats, groups: Ints | None, steps: int, most: int) -> Floats:
     groups : int64[n] or None
         The entity of each row.
     steps, most : int
-        Evenly chosen where there are more than `most`.
+        Drawn at random where there are more than `most`.
 
     Returns
     -------
@@ -321,6 +326,6 @@ def windows(Z: Floats, groups: Ints | None, steps: int, most: int) -> Floats:
     last = last[sorted_groups[last - steps + 1] == sorted_groups[last]]
     last = last[np.argsort(order[last], kind="stable")]
     if len(last) > most:
-        last = last[np.linspace(0, len(last) - 1, most).astype(np.int64)]
+        last = last[drawn(len(last), most)]
     rows = order[last[:, None] + np.arange(1 - steps, 1)]
     return np.ascontiguousarray(Z[rows])

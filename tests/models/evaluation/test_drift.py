@@ -41,6 +41,18 @@ def test_nothing_moved_is_below_a_tenth_and_a_deviation_is_beyond_a_quarter():
         assert moved > 0.25
 
 
+@pytest.mark.parametrize("share", [1.0, 0.7, 0.25])
+@pytest.mark.parametrize("moved", [-1.0, 1.0])
+def test_a_value_that_most_events_had_may_move_down_as_well_as_up(share, moved):
+    random = np.random.default_rng(0)
+    old = np.where(random.random((1000, 1)) < share, 60.0, random.uniform(60.0, 90.0, (1000, 1)))
+    reference = reference_of(old)
+    new = np.where(old == 60.0, 60.0 + moved, old)
+    still, changed = (population_stability(reference.shares, reference.counts(X))[0] for X in (old, new))
+    assert still < 0.01
+    assert changed > 0.25
+
+
 def test_fields_without_values_say_nothing():
     old = np.column_stack((np.full(100, np.nan), np.arange(100.0)))
     reference = reference_of(old)

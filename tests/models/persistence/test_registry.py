@@ -101,6 +101,27 @@ def test_garbage_is_what_no_alias_needs_and_nobody_names(folder, monkeypatch):
         registry.verify("pumps", version)
 
 
+def test_what_is_no_folder_of_a_model_is_none(folder):
+    """A volume that is mounted as the registry has such a folder."""
+    registry = Registry(str(folder))
+    registry.publish(*make_candidate("pumps", "isolation_forest", PAST, {"n_trees": 2}))
+    (folder / "lost+found").mkdir()
+    for file in (".DS_Store", "README.md"):
+        (folder / file).touch()
+    assert registry.names() == ["pumps"]
+
+
+def test_the_version_that_a_rollback_goes_to_is_no_garbage(folder):
+    registry = Registry(str(folder))
+    for seed in range(4):
+        registry.publish(*make_candidate("pumps", "isolation_forest", PAST, {"n_trees": 2, "seed": seed}))
+    for version in (1, 2, 2):  # whoever promotes a version may do so twice
+        registry.point("pumps", "live", version)
+    registry.collect_garbage("pumps", keep=1)
+    assert registry.versions("pumps") == [1, 2, 4]
+    assert registry.rollback("pumps", "live") == 1
+
+
 def test_writers_side_by_side_get_versions_of_their_own_and_readers_never_see_half_of_one(folder):
     registry = Registry(str(folder))
     wrong: list[Exception] = []

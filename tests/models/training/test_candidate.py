@@ -23,6 +23,7 @@ def test_labelled_anomalies_are_judged_by_and_not_learned():
     labels[50:200] = labels[500:540] = 1.0
     manifest, variants = make_candidate("m", "gaussian_mixture", past(labels=labels, left_out="3 dead"), {"trim": 0.0})
     assert manifest.history.left_out == "3 dead; 150 labelled anomalies"
+    assert max(manifest.history.high) < 6.0  # what was usual: values within are never taken for contamination
     assert manifest.figures["roc_auc"] > 0.99
     assert set(variants) == {"full"}
     model = FITTED["gaussian_mixture"].from_files(variants["full"][0])
@@ -48,6 +49,13 @@ def test_the_last_part_is_validation_data():
         make_candidate("m", "isolation_forest", p, {"n_trees": 5})[1]["full"][0]["arrays.bin"] for p in (one, other)
     ]
     assert trained[0] == trained[1]
+
+
+def test_validation_data_that_are_all_labelled_calibrate_nothing():
+    labels = np.zeros(600)
+    labels[449:] = 1.0
+    with pytest.raises(NotReadyError, match="0 events of validation data without a label are too few to calibrate"):
+        make_candidate("m", "isolation_forest", past(labels=labels), {"n_trees": 5})
 
 
 def test_what_cannot_be_trained_is_named():

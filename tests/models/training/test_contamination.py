@@ -64,10 +64,12 @@ def test_the_entity_that_sends_most_keeps_its_newest_events_and_no_more_than_its
     assert alone.kept.all()  # the only one there is
 
 
-def test_repeats_are_refused_unless_the_fields_have_few_values():
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_repeats_are_refused_unless_the_fields_have_few_values(missing):
     X, groups = usual()
+    X[np.random.default_rng(2).random(X.shape) < missing] = np.nan
     X[N // 3 :] = X[np.arange(N // 3, N) % (N // 3)]
-    with pytest.raises(InputError, match="67% of the events are copies of others, 50% are allowed"):
+    with pytest.raises(InputError, match=r"6[78]% of the events are copies of others, 50% are allowed"):
         examine(X, groups)
 
 

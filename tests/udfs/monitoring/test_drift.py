@@ -100,6 +100,38 @@ def test_far_more_alerts_than_promised_are_a_reason_unless_few_entities_raise_th
 
 
 @pytest.mark.parametrize("seed", range(5))
+def test_a_field_that_few_events_have_neither_drifts_by_chance_nor_hides_other_reasons(seed):
+    X, entities = events(8, moved=0, seed=seed)
+    random = np.random.default_rng(seed)
+    X[random.random(len(X)) > 0.03, 1] = np.nan
+    requests, watch = watched(X, entities)
+    assert requests == []
+    assert watch.to_state()[3] < 3  # spans with drift in a row
+    alerts = (random.random(len(X)) < 0.1) & (np.arange(len(X)) >= 2 * EVERY)
+    [request] = watched(X, entities, alerts=alerts)[0]
+    assert request["reason"] == "alerts"
+    assert request["offsets"] == {"3": [2 * EVERY, 5 * EVERY]}
+    X[2 * EVERY :, 1] += 3.0
+    assert [request["reason"] for request in watched(X, entities)[0]] == ["inputs"]
+
+
+def test_a_lasting_change_of_few_entities_does_not_hide_a_change_of_all():
+    """A quarter of the entities got another setpoint, and stays so. Later another field of all entities changes, by less."""
+    X, entities = events(12, first=6, shift=1.2)
+    setpoint = np.where((entities < ENTITIES / 4) & (np.arange(len(X)) >= 2 * EVERY), 61.0, 60.0)
+    usual = np.random.default_rng(9).normal(size=5000)
+    reference = reference_of(np.column_stack((np.full(5000, 60.0), usual)))
+    watch = DriftWatch(SETTINGS.model_copy(update={"rest": 20}), "m", Origin("events", "job", 3))
+    given = {"reference": reference, "names": ("setpoint", "b"), "watch": watch}
+    assert watched(np.column_stack((setpoint, X[:, 1]))[: 6 * EVERY], entities[: 6 * EVERY], **given)[0] == []
+    [request] = watched(
+        np.column_stack((setpoint, X[:, 1]))[6 * EVERY :], entities[6 * EVERY :], begin=6 * EVERY, **given
+    )[0]
+    assert list(request["evidence"]["fields"]) == ["setpoint", "b"]
+    assert request["evidence"]["entities_moved"] > 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("after", "asked"), [(0.4, 1), (0.9, 0)])
 def test_a_model_that_finds_fewer_probes_than_in_its_first_spans_is_a_reason(seed, after, asked):
     X, entities = events(12, moved=0, seed=seed)
@@ -126,6 +158,17 @@ def test_a_watch_that_has_seen_no_event_is_restored():
     after.restore(json.loads(json.dumps(fresh.to_state())))
     assert after.to_state() == fresh.to_state()
     assert watched(*events(6, first=1), watch=after)[0] == watched(*events(6, first=1))[0] != []
+
+
+@pytest.mark.parametrize("shorter", [400, 899, 900])
+def test_after_a_restart_with_shorter_spans_the_running_one_is_begun_anew(shorter):
+    X, entities = events(10, first=0)
+    _, before = watched(X[:900], entities[:900])
+    after = DriftWatch(SETTINGS.model_copy(update={"every": shorter}), "m", Origin("events", "job", 3))
+    after.restore(json.loads(json.dumps(before.to_state())))
+    [request] = watched(X[900 : 900 + 3 * shorter], entities[900 : 900 + 3 * shorter], watch=after, begin=900)[0]
+    assert request["offsets"] == {"3": [900, 900 + 3 * shorter]}
+    assert request["evidence"]["events"] == 3 * shorter
 
 
 def test_another_version_starts_from_the_beginning():

@@ -50,6 +50,15 @@ def test_a_stable_and_a_rising_precision_are_no_reason(seed):
     assert reasons(judged(0.2, 100, seed) + judged(0.9, 60, seed, begin=100)) == []
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_precision_that_falls_after_it_has_risen_is_reported(seed):
+    rises = judged(0.2, 100, seed) + judged(0.95, 100, seed, begin=100)
+    [(evidence, source)] = reasons(rises + judged(0.4, 80, seed, begin=200))
+    assert evidence["of"] == "precision"
+    assert evidence["after"] < 0.7 < evidence["before"]
+    assert source.first > 150
+
+
 def test_anomalies_that_only_other_members_find_lower_the_recall():
     found = [feedback(k, "true") for k in range(60)]
     missed = [feedback(60 + k, "true", agreed=False) for k in range(40)]

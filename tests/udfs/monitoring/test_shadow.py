@@ -38,3 +38,18 @@ def test_a_model_and_its_shadow_are_counted_event_by_event(cuts):
         assert (counted["probes"], counted["live_right"], counted["shadow_right"]) == (100, 50, 100)
     assert len(data) == 2
     assert comparison.compare("1", "3", compared(offsets))[0][0] == "m"
+
+
+def test_after_a_restart_with_fewer_events_to_a_notice_counting_begins_anew():
+    def alerts(begin, end):
+        offsets, none = np.arange(begin, end), np.zeros(0, np.int64)
+        flags = np.ones(end - begin, np.bool_)
+        return Compared(flags, flags, none, none > 0, none > 0, 1e-4, offsets, offsets)
+
+    before = Comparison(1000, "m", Origin("events", "job", 0))
+    assert before.compare("1", "2", alerts(0, 900)) == []
+    after = Comparison(500, "m", Origin("events", "job", 0))
+    after.restore(before.to_state())
+    [(_, text)] = after.compare("1", "2", alerts(900, 1500))
+    counted = json.loads(text)["data"]
+    assert (counted["events"], counted["both"]) == (500, 500)

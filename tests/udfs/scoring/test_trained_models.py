@@ -247,23 +247,25 @@ def test_a_canary_counts_for_some_entities_and_the_live_model_for_the_others(reg
         version_message(1, share=0.5)
 
 
+def about_forest(k, verdict, entity="e1", **source):
+    """Feedback on an alert that the model agreed with."""
+    return Feedback(
+        alert_id=f"a{k}",
+        entity=entity,
+        kind="point",
+        field="f0",
+        tail_probability=1e-5,
+        verdict=verdict,
+        by=f"p{k % 5}",
+        agreed=("forest",),
+        source={"partition": 0, "first": k, "last": k + 1} | source,
+    )
+
+
 def test_the_partition_of_the_entity_requests_a_retraining_of_a_model_that_has_become_worse_by_feedback(registry):
     run = Run(settings(registry, forest={})).feed(stream(seed=2))
 
-    def feedback(k, verdict):
-        return Feedback(
-            alert_id=f"a{k}",
-            entity="e1",
-            kind="point",
-            field="f0",
-            tail_probability=1e-5,
-            verdict=verdict,
-            by=f"p{k % 5}",
-            agreed=("forest",),
-            source={"partition": 0, "first": k, "last": k + 1},
-        )
-
-    messages = [feedback(k, "true") for k in range(80)] + [feedback(k, "false") for k in range(80, 150)]
+    messages = [about_forest(k, "true") for k in range(80)] + [about_forest(k, "false") for k in range(80, 150)]
     [(key, text)] = [request for k, message in enumerate(messages) for request in run.shard.hear(message, k).requests]
     data = json.loads(text)["data"]
     assert (key, data["model"], data["version"], data["reason"]) == ("forest", "forest", 1, "performance")
@@ -273,6 +275,19 @@ def test_the_partition_of_the_entity_requests_a_retraining_of_a_model_that_has_b
     assert (partition, first < end) == ("0", True)
     again = [request for k, message in enumerate(messages) for request in run.shard.hear(message, k).requests]
     assert again == []
+
+
+def test_the_data_since_a_model_became_worse_are_those_of_the_alert_whatever_partition_asks(registry):
+    """The first alert that people found false was of another partition than the one that completed the evidence."""
+    run = Run(settings(registry, forest={})).feed(stream(seed=2))
+    elsewhere = {"entity": "other", "partition": 3, "topic": "more"}
+    messages = [about_forest(k, "true") for k in range(80)]
+    messages += [about_forest(k, "false", **elsewhere) for k in range(80, 84)]
+    messages += [about_forest(k, "false") for k in range(84, 150)]
+    [(_, text)] = [request for k, message in enumerate(messages) for request in run.shard.hear(message, k).requests]
+    data = json.loads(text)["data"]
+    assert (data["topic"], data["offsets"]) == ("more", {"3": [80, 82]})
+    assert data["request"].startswith("forest/1/performance/0/")
 
 
 def test_a_model_that_cannot_be_used_is_refused_with_the_reason_and_the_old_one_stays(registry, tmp_path):
