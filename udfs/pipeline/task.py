@@ -177,6 +177,8 @@ class Task:
                 del state[key]
             state |= result.writes
             _merge(whole, result, rows)
+        if shard not in self._shards:  # the last record was one that raises an error
+            self._restore(shard, state)
         whole.writes = {key: value for key, value in state.items() if saved.get(key) is not value}
         whole.deletes = [key for key in saved if key not in state]
         return whole
