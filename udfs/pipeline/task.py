@@ -221,13 +221,14 @@ class Task:
         job = self.job
         restored = Shard(job.settings, job.topics, job.name, job.per_partition, models=self.models, sign=self._sign)
         for message in self.inbox.in_force.values():  # first, because some of them decide how the state is read
-            if not isinstance(message, ModelVersion):  # the models are the task's, which took it when it came
+            # The models are the task's, which took a version when it came. That of a detector takes the place of the saved one below.
+            if not isinstance(message, ModelVersion | DetectorVersion):
                 restored.apply(message)
         for received in self.inbox.feedback:
             assert isinstance(received.message, Feedback)
             restored.in_force.feedback.take(received.message)
         restored.restore(state.items())
-        # A version may be newer than the state; the version of the state changes nothing.
+        # A version may be newer than the state: it learns from the saved one. The version of the state changes nothing.
         for message in self.inbox.in_force.values():
             if isinstance(message, DetectorVersion):
                 restored.apply(message)
