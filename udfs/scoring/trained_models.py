@@ -460,8 +460,8 @@ class Models:
         places = self._places(member, self.at_work[member], columns)
         if len(places) == X.shape[1] and (places == np.arange(len(places))).all():
             return X
-        fields: Floats = X[:, places]
-        fields[:, places < 0] = np.nan
+        there, fields = places >= 0, np.full((len(X), len(places)), np.nan)
+        fields[:, there] = X[:, places[there]]
         return fields
 
     def _places(self, member: str, loaded: LoadedModel, columns: list[str]) -> Ints:
