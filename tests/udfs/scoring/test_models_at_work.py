@@ -310,6 +310,13 @@ def test_the_share_of_a_model_is_its_own_and_counts_only_while_it_has_a_shadow(r
     assert not models.canaries(entities).any()
 
 
+def test_a_share_is_refused_together_with_its_version(registry):
+    models = models_of(registry, forest={"shadow": "next"})
+    with pytest.raises(ModelError):
+        models.take(message(9, "shadow", share=0.5))
+    assert models.shares.get("forest", 0.0) == 0.0
+
+
 def test_a_model_of_runs_needs_as_long_a_history(with_waves):
     assert models_of(with_waves, history=STEPS, waves={}).versions == {"waves": "1"}
     with pytest.raises(SettingsError, match=r"looks at 3 events of an entity, 2 are kept: set it to 3 or more"):
