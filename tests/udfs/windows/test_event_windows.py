@@ -305,6 +305,16 @@ def test_weights_that_came_before_the_first_window_ended_are_the_same_after_a_re
     assert again.feed(rest).shard.canonical() == run.feed(rest).shard.canonical()
 
 
+def test_a_late_event_before_the_first_window_with_events_ended_hinders_no_restart():
+    small, made = settings(base=SMALL), events(12, entities=TWO)
+    stream = raw([(BEGIN + at, {"entity": "fan", "x": 1.0}) for at in (605_000, 510_000, 612_000)] + made[-30:])
+    run = Run(small).feed(stream.take(np.arange(3)))
+    again = Run(small, run.saved)
+    assert again.shard.canonical() == run.shard.canonical()
+    rest = stream.take(np.arange(3, len(stream)))
+    assert again.feed(rest).shard.canonical() == run.feed(rest).shard.canonical()
+
+
 def test_rules_read_aggregates():
     raw_settings = settings().model_dump()
     raw_settings["decide"]["rules"] = [{"id": "too many", "when": "minute.count > 100.0", "severity": "critical"}]
