@@ -315,7 +315,7 @@ class EntityStore:
                     f"the saved entities hold {fields.shape[2]} numbers for each field, their header says {self.width}: "
                     "the state is damaged; go back to an older checkpoint"
                 )
-            self._drop([name for name in meta["gone"] if name in self.index])
+            self._drop([name for name in dict.fromkeys(meta["gone"]) if name in self.index])
             ends = np.cumsum(arrays["length"], dtype=np.int64).tolist()
             text = arrays["name"].tobytes()
             names = [text[a:b].decode() for a, b in zip([0, *ends[:-1]], ends, strict=True)] if ends else []

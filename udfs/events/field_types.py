@@ -48,12 +48,12 @@ class Texts:
         return text.strip().casefold() in self._missing
 
     def number(self, text: str) -> float | None:
-        """The number that a text holds in plain form; None if it holds none."""
+        """The number that a text holds in plain form; None if it holds none, or stands for a missing value."""
         if text in self._numbers:
             return self._numbers[text]
         if len(self._numbers) >= KEPT:
             self._numbers.clear()
-        number = self._numbers[text] = plain_number(text)
+        number = self._numbers[text] = None if self.is_missing(text) else plain_number(text)
         return number
 
     def first_turn(self, items: list[Any], before: int) -> tuple[int | None, int]:

@@ -183,7 +183,7 @@ class Alignment:
     def _add_new_fields(
         self, values: list[dict[str, Any]], start: int, turns: dict[str, int], changes: list[SchemaChange]
     ) -> int:
-        """Add the new fields of the event at `start`; returns the position of the next event that brings a new column."""
+        """Add the new fields of the event at `start`; returns the position of the next event that brings a field that is looked at."""
         known, left_out = self._known, self._left_out
         for i in range(start, len(values)):
             value = values[i]
@@ -191,7 +191,7 @@ class Alignment:
                 continue
             new = [name for name in value if name not in known and name not in left_out and value[name] is not None]
             new = [name for name in new if not self._is_ignored(name)]
-            if i > start and any(self._begins_column(name, value[name]) for name in new):
+            if i > start and any(self._is_looked_at(name, value[name]) for name in new):
                 return i
             for name in new:
                 self._add_field(name, values, i, turns, changes)
@@ -214,6 +214,11 @@ class Alignment:
 
     def _begins_column(self, name: str, item: Any) -> bool:
         return self._is_number(name, item) and len(self.schema.numeric) < self.settings.max_fields
+
+    def _is_looked_at(self, name: str, item: Any) -> bool:
+        """Whether a new field with this value becomes a column or a field of text."""
+        is_text = isinstance(item, str) and not self._texts.is_missing(item)
+        return self._begins_column(name, item) or (is_text and len(self.schema.other) < self.settings.max_fields)
 
     def _add_field(
         self, name: str, values: list[dict[str, Any]], place: int, turns: dict[str, int], changes: list[SchemaChange]

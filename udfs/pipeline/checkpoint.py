@@ -240,7 +240,8 @@ class Checkpoint:
         for name, detector in detectors.cohort.items():
             if f"c{name}" in saved:
                 detectors.cohort[name] = type(detector).from_state(saved[f"c{name}"])
-        calibrators.weights = np.array(header.get("weights", calibrators.target))
+        if scorer.stream.events:  # else it begins with the weights in force
+            calibrators.weights = np.array(header.get("weights", calibrators.target))
         if "ccalibrators" in saved:
             calibrators.restore(saved["ccalibrators"])
         members = len(calibrators.members)

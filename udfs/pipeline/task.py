@@ -177,6 +177,8 @@ class Task:
                 del state[key]
             state |= result.writes
             _merge(whole, result, rows)
+        if shard not in self._shards:  # the last record was one that raises an error
+            self._restore(shard, state)
         whole.writes = {key: value for key, value in state.items() if saved.get(key) is not value}
         whole.deletes = [key for key in saved if key not in state]
         return whole
@@ -219,13 +221,14 @@ class Task:
         job = self.job
         restored = Shard(job.settings, job.topics, job.name, job.per_partition, models=self.models, sign=self._sign)
         for message in self.inbox.in_force.values():  # first, because some of them decide how the state is read
-            if not isinstance(message, ModelVersion):  # the models are the task's, which took it when it came
+            # The models are the task's, which took a version when it came. That of a detector takes the place of the saved one below.
+            if not isinstance(message, ModelVersion | DetectorVersion):
                 restored.apply(message)
         for received in self.inbox.feedback:
             assert isinstance(received.message, Feedback)
             restored.in_force.feedback.take(received.message)
         restored.restore(state.items())
-        # A version may be newer than the state; the version of the state changes nothing.
+        # A version may be newer than the state: it learns from the saved one. The version of the state changes nothing.
         for message in self.inbox.in_force.values():
             if isinstance(message, DetectorVersion):
                 restored.apply(message)

@@ -382,7 +382,8 @@ class WindowPartition:
         """Read the saved state."""
         self.reports = {int(key[1:]): WindowReport.from_state(value) for key, value in saved.items() if key[0] == "t"}
         self._saved = set(self.reports)
-        self.stages.restore(saved)
+        if saved.keys() - {f"t{end}" for end in self.reports}:  # else no window has ended with events in it
+            self.stages.restore(saved)
         if self.stages.checkpoint.new_detectors:
             # New detectors know too little to take back or to change what others have reported.
             for report in self.reports.values():

@@ -107,7 +107,6 @@ class Scorer:
         self.served: dict[str, str] = {}
         self.snapshot_wanted = False
         self.take_weights()
-        self.calibrators.weights = self.calibrators.target
 
     @property
     def light_width(self) -> int:
@@ -243,8 +242,13 @@ class Scorer:
         self.served = dict(self.models.versions)
 
     def take_weights(self) -> None:
-        """Take over the weights in force: those of control messages, times the factors of feedback. `move_weights` moves there in steps."""
+        """Take over the weights in force: those of control messages, times the factors of feedback.
+
+        `move_weights` moves there in steps. A stream without events begins with them.
+        """
         self.calibrators.weigh(self._in_force.weights, self._in_force.feedback.factors())
+        if not self.stream.events:
+            self.calibrators.weights = self.calibrators.target
 
     def move_weights(self) -> None:
         """Go one step nearer to the weights in force."""

@@ -165,14 +165,14 @@ class Models:
             The version cannot be used; the one before stays loaded.
         """
         member = message.model if message.role == "live" else f"{message.model}{SHADOW}"
-        if message.role == "shadow":
-            self.shares[message.model] = message.share if message.version is not None else 0.0
         if message.version is None:
             self.at_work.pop(member, None)
         elif self.versions.get(member) != str(message.version):
             use = self.settings.use[message.model]
             self._look_at_alias(member, message.model, use.alias if message.role == "live" else use.shadow)
             self._put(member, message.model, message.version)
+        if message.role == "shadow":
+            self.shares[message.model] = message.share if message.version is not None else 0.0
 
     def _look_at_alias(self, member: str, name: str, alias: str | None) -> None:
         """Remember which serial number the alias of a member has. ModelError if an older one was put back since the last look."""
@@ -460,8 +460,8 @@ class Models:
         places = self._places(member, self.at_work[member], columns)
         if len(places) == X.shape[1] and (places == np.arange(len(places))).all():
             return X
-        fields: Floats = X[:, places]
-        fields[:, places < 0] = np.nan
+        there, fields = places >= 0, np.full((len(X), len(places)), np.nan)
+        fields[:, there] = X[:, places[there]]
         return fields
 
     def _places(self, member: str, loaded: LoadedModel, columns: list[str]) -> Ints:

@@ -94,6 +94,16 @@ def test_rows_of_forgotten_entities_are_used_again():
     assert not store.fields[again].any()
 
 
+def test_an_entity_may_be_forgotten_twice_between_two_saves():
+    store, saved, gone = EntityStore(3), {}, []
+    save(store, saved, touch(store, ["a", "b"], [1, 2])[0])
+    for _ in range(2):
+        rows, *_ = touch(store, ["a"], [3])
+        gone += store.forget(rows)[0]
+    store.segment([], gone, "e", saved, [])
+    assert restored(saved).canonical() == store.canonical()
+
+
 def test_segments_of_another_width_are_refused():
     store, saved = EntityStore(3), {}
     save(store, saved, touch(store, ["a"], [1])[0])

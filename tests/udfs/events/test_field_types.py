@@ -47,6 +47,11 @@ def test_spaces_around_a_declared_word_for_a_missing_value_do_not_matter():
     np.testing.assert_array_equal(np.array(seen, np.float64), [np.nan, 1, np.nan, np.nan])
 
 
+def test_a_number_that_is_declared_as_a_text_for_a_missing_value_is_missing():
+    seen, _ = columns_of(["-999", 1.0, "-999", "2"], missing=("-999",))
+    assert str(seen) == str([None, 1.0, float("nan"), 2.0])
+
+
 @pytest.mark.parametrize("word", ["N/A", "", "-", "null", "NaN", "none", " n/a "])
 def test_a_word_for_a_missing_value_does_not_decide_the_type(word):
     seen, changes = columns_of([word, 1.0, word, 2.0])

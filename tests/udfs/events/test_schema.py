@@ -47,6 +47,15 @@ def test_a_new_field_begins_a_new_stretch():
     np.testing.assert_array_equal(stretches[1][2], [[3, 9], [4, np.nan]])
 
 
+def test_a_new_field_of_text_begins_a_new_stretch_unless_it_is_not_looked_at():
+    alignment = Alignment(EventSettings(max_fields=1))
+    events, _ = Reader(SETTINGS).read(
+        batch([{"entity": "a", **v} for v in ({"x": 1}, {"t": "n/a"}, {"t": "on"}, {"u": "off"})])
+    )
+    assert [(start, stop) for start, stop, _ in alignment.matrices(events, [])] == [(0, 2), (2, 4)]
+    assert alignment.text_fields == ["t"]
+
+
 def test_a_missing_field_is_missing_and_not_zero():
     _, stretches, _ = align([{"x": 1, "y": 2}, {"y": None}, {"x": 0}])
     np.testing.assert_array_equal(stretches[0][2], [[1, 2], [np.nan, np.nan], [0, np.nan]])

@@ -258,6 +258,16 @@ def test_a_record_that_raises_an_error_is_set_aside_and_the_others_are_scored_as
     assert sorted(shard.out.scores) == sorted(without.out.scores)
 
 
+@pytest.mark.parametrize("n", [1, 9])
+def test_the_last_record_of_a_batch_may_raise_an_error(monkeypatch, n):
+    values = [*usual(n - 1), {"entity": "poison", "x": 1.0}]
+    monkeypatch.setattr(Scorer, "score", broken(Scorer.score, {"poison"}))
+    shard = Shard().feed(batch(values))
+    assert shard.places() == [(0, offset) for offset in range(n)]
+    shard.take(batch(usual(5), offset=n))
+    assert len(shard.out.scores) == n - 1 + 5
+
+
 def test_a_message_that_raises_an_error_is_set_aside_and_nothing_changes(monkeypatch):
     shard = Shard().feed(batch(usual(30)))
     shard.hear("control", 0, '{"type":"threshold","value":0.03}')

@@ -164,6 +164,19 @@ def test_a_version_of_a_detector_that_came_while_the_job_was_down_is_at_work_aft
     assert partition.stages.scorer.detectors.cohort["half_space_trees"].n_trees == 3
 
 
+@pytest.mark.parametrize("saved_at", [50, 130, 250])
+def test_it_makes_no_difference_whether_a_version_comes_while_the_job_is_down_or_just_before(saved_at):
+    raw, version = stream(seed=2), {"type": "detector", "detector": "half_space_trees", "version": "7"}
+    message = json.dumps(version | {"settings": {"n_trees": 3, "window_size": 15}})
+    before, down = (Topics().feed(part(raw, 0, saved_at)) for _ in range(2))
+    before.task.hear("control", 0, message)
+    down.start(down.saved, message)
+    for job in (before, down):
+        job.feed(part(raw, saved_at, 400))
+    assert down.alerts == before.alerts
+    assert down.task._shards[0].canonical() == before.task._shards[0].canonical()
+
+
 # ---- other settings, other state ----------------------------------------------------------------------------------------
 
 

@@ -76,6 +76,15 @@ def test_events_without_a_field_that_a_detector_looks_at_are_unread(fields):
     assert run.alerts == []
 
 
+@pytest.mark.parametrize("where", [[], [1], [2], [1, 2]])
+def test_events_before_the_first_text_are_unread_whatever_the_batches(where):
+    chosen = settings(detectors={"first_seen_category": {}})
+    raw = batch([{"entity": "a"}, {"entity": "a"}, {"entity": "a", "city": "Oslo"}])
+    run = Run(chosen).feed(raw, where)
+    assert (run.counts["unread"], run.counts["unjudged"]) == (2, 1)
+    assert run.shard.canonical() == Run(chosen).feed(raw, [1, 2]).shard.canonical()
+
+
 def test_an_event_that_lacks_its_field_is_unjudged_among_others_that_are_scored():
     values = [{"entity": "a", "x": value} for value in np.random.default_rng(1).normal(size=300).tolist()]
     values[250] = {"entity": "a"}

@@ -128,6 +128,14 @@ def test_a_field_that_the_stream_lacks_is_missing_and_has_no_part(registry):
     assert serve(models_of(registry, forest={}), X[:, 1:], ["other"])["forest"] is None
 
 
+def test_all_fields_of_a_model_are_missing_in_a_stream_without_numbers(registry):
+    models = models_of(registry, forest={"shadow": "next"})
+    X = np.empty((2, 0))
+    assert np.isnan(models.given("forest", X, [])).all()
+    places, right = models.probe(("forest", f"forest{SHADOW}"), X, [], np.array([0, 1]), 1)
+    assert (places.tolist(), [flags.any() for flags in right]) == ([0, 1], [False, False])
+
+
 def test_a_model_has_no_opinion_on_other_kinds_of_streams_or_without_events(registry):
     models = models_of(registry, forest={"streams": ["series"]}, mixture={})
     told = serve(models, events(), kind="fields")
@@ -300,6 +308,13 @@ def test_the_share_of_a_model_is_its_own_and_counts_only_while_it_has_a_shadow(r
     assert canaries.any()
     del models.at_work["forest shadow"]
     assert not models.canaries(entities).any()
+
+
+def test_a_share_is_refused_together_with_its_version(registry):
+    models = models_of(registry, forest={"shadow": "next"})
+    with pytest.raises(ModelError):
+        models.take(message(9, "shadow", share=0.5))
+    assert models.shares.get("forest", 0.0) == 0.0
 
 
 def test_a_model_of_runs_needs_as_long_a_history(with_waves):

@@ -209,13 +209,17 @@ def test_weights_in_force_are_taken_at_the_start_and_later_moved_to_in_steps():
     scorer = scorer_of(SMALL, in_force)
     k = scorer.members.index("rolling_z_score")
     assert scorer.calibrators.weights[k] == 3.0
+    in_force.apply(Weights(type="weights", weights={"rolling_z_score": 5.0}))
+    scorer.take_weights()
+    assert scorer.calibrators.weights[k] == 5.0  # the stream has no events yet
     scorer.move_weights()
     assert not scorer.snapshot_wanted
+    scorer.stream.count(1)
     in_force.apply(Weights(type="weights", weights={"rolling_z_score": 1.0}))
     scorer.take_weights()
-    assert scorer.calibrators.weights[k] == 3.0
+    assert scorer.calibrators.weights[k] == 5.0
     scorer.move_weights()
-    assert scorer.calibrators.weights[k] == pytest.approx(3.0 - 2.0 * STEP)
+    assert scorer.calibrators.weights[k] == pytest.approx(5.0 - 4.0 * STEP)
     assert scorer.snapshot_wanted
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.control.feedback import Feedback
-from streamgauge.udfs.control.messages import EntityAction
+from streamgauge.udfs.control.messages import EntityAction, parse
 from streamgauge.udfs.pipeline import window_partitions
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
@@ -289,6 +289,30 @@ def test_an_alert_that_a_request_ends_is_the_same_after_a_restart():
     [(_, ended)] = run.shard.act(message, 0).alerts
     assert json.loads(ended)["data"]["reason"] == "forgotten"
     assert restored.shard.act(message, 0).alerts == [("pump", ended)]
+
+
+def test_weights_that_came_before_the_first_window_ended_are_the_same_after_a_restart():
+    small, stream = settings(base=SMALL), raw(events(12, entities=TWO))
+    weights = parse('{"type": "weights", "weights": {"rolling_z_score": 9}}')
+    run = Run(small).feed(stream.take(np.arange(4)))
+    run.shard.apply(weights)
+    run.feed(stream.take(np.arange(4, 8)))
+    again = Run(small)
+    again.shard.apply(weights)  # read again at the start
+    again.shard.restore(run.saved.items())
+    again.saved = dict(run.saved)
+    rest = stream.take(np.arange(8, len(stream)))
+    assert again.feed(rest).shard.canonical() == run.feed(rest).shard.canonical()
+
+
+def test_a_late_event_before_the_first_window_with_events_ended_hinders_no_restart():
+    small, made = settings(base=SMALL), events(12, entities=TWO)
+    stream = raw([(BEGIN + at, {"entity": "fan", "x": 1.0}) for at in (605_000, 510_000, 612_000)] + made[-30:])
+    run = Run(small).feed(stream.take(np.arange(3)))
+    again = Run(small, run.saved)
+    assert again.shard.canonical() == run.shard.canonical()
+    rest = stream.take(np.arange(3, len(stream)))
+    assert again.feed(rest).shard.canonical() == run.feed(rest).shard.canonical()
 
 
 def test_rules_read_aggregates():
