@@ -287,10 +287,12 @@ class Calibrators:
         """Give a member a copy of a calibrator that has learned raw scores like the member's."""
         self.members[self.of.names.index(member)] = TailCalibrator.from_state(calibrator.to_state())
 
-    def adopt(self, member: str, other: str) -> None:
-        """Give a member a copy of another member's calibrator."""
-        known = self.members[self.of.names.index(other)]
-        self.members[self.of.names.index(member)] = type(known).from_state(known.to_state())
+    def adopt(self, others: dict[str, str]) -> None:
+        """Give members copies of the calibrators that other members have; two members may exchange theirs."""
+        known = list(self.members)
+        for member, other in others.items():
+            calibrator = known[self.of.names.index(other)]
+            self.members[self.of.names.index(member)] = type(calibrator).from_state(calibrator.to_state())
 
     def to_state(self) -> bytes:
         """All that was learned, versioned."""

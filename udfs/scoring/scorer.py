@@ -224,21 +224,23 @@ class Scorer:
     def adopt_models(self) -> None:
         """Give each trained model that has another version than before the calibrator of that version.
 
-        If the shadow had the version, the model gets a copy of the shadow's calibrator, which has learned from this stream. Otherwise it
-        gets the one that was published with the version.
+        If a model gets the version that its shadow had, or the other way round, it gets a copy of that calibrator, which has learned from
+        this stream. Otherwise it gets the one that was published with the version.
         """
         if self.served == self.models.versions:
             return
+        from_other: dict[str, str] = {}
         for member, loaded in self.models.at_work.items():
             version = str(loaded.manifest.version)
             if self.served.get(member) == version:
                 continue
-            shadow = f"{member}{SHADOW}"
-            if self.served.get(shadow) == version:
-                self.calibrators.adopt(member, shadow)
+            other = member.removesuffix(SHADOW) if member.endswith(SHADOW) else f"{member}{SHADOW}"
+            if self.served.get(other) == version:
+                from_other[member] = other
             else:
                 self.calibrators.take(member, loaded.calibrator)
             self.snapshot_wanted = True
+        self.calibrators.adopt(from_other)
         self.served = dict(self.models.versions)
 
     def take_weights(self) -> None:

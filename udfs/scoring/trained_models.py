@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.errors import ModelError, SettingsError
 from streamgauge.models.persistence.aliases import older
@@ -20,6 +18,7 @@ from streamgauge.udfs.control.shares import is_canary
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.stream_kind import kinds_for
 from streamgauge.udfs.scoring.calibrate import SHADOW
+from streamgauge.udfs.scoring.histories import Histories, push
 from streamgauge.udfs.scoring.opinions import ByPlace, Opinions
 from streamgauge.udfs.settings.pipeline import ModelsSettings, ModelUse
 
@@ -76,25 +75,6 @@ class ModelOpinion:
     weights: OnDemand
     expected: OnDemand
     seconds: float
-
-
-@dataclass(slots=True)
-class Histories:
-    """The last events of each event's entity, for models of sequences. The last step is the event itself.
-
-    Attributes
-    ----------
-    values : float64[n, steps, fields]
-        NaN for steps before the first event of the entity, and for entities without a slot of the rich tier.
-    counts : int64[n]
-        Events of the entity so far; 0 for an entity without a slot.
-    columns : list of int
-        The column of each field in the matrix of values.
-    """
-
-    values: Floats
-    counts: Ints
-    columns: list[int] = field(default_factory=list)
 
 
 class Models:
@@ -155,6 +135,8 @@ class Models:
     def take(self, message: ModelVersion) -> None:
         """Load the version that a control message names, or unload the member if it names none.
 
+        If a shadow becomes live, the version that was live becomes its shadow, in the same moment: each keeps what was learned about it.
+
         Parameters
         ----------
         message : ModelVersion
@@ -170,7 +152,12 @@ class Models:
         elif self.versions.get(member) != str(message.version):
             use = self.settings.use[message.model]
             self._look_at_alias(member, message.model, use.alias if message.role == "live" else use.shadow)
-            self._put(member, message.model, message.version)
+            shadow = f"{message.model}{SHADOW}"
+            if member in self.at_work and self.versions.get(shadow) == str(message.version):
+                self.at_work[member], self.at_work[shadow] = self.at_work[shadow], self.at_work[member]
+                self.shares[message.model] = 0.0
+            else:
+                self._put(member, message.model, message.version)
         if message.role == "shadow":
             self.shares[message.model] = message.share if message.version is not None else 0.0
 
@@ -267,7 +254,7 @@ class Models:
             Values; NaN is missing.
         """
         if self.width:
-            _push(rings, slots, X, np.empty(0, np.int64), np.empty((len(X), 0, 0)), np.zeros(len(X), np.int64))
+            push(rings, slots, X)
 
     def histories(self, rings: Floats, slots: Ints, X: Floats, columns: list[str]) -> Histories:
         """Add events to the histories, and give the history of each event's entity as the models of sequences need it.
@@ -285,10 +272,9 @@ class Models:
                 steps = max(steps, loaded.detector.steps)
                 wanted |= set(loaded.manifest.features)
         chosen = [k for k, name in enumerate(columns) if name in wanted]
-        histories = Histories(np.empty((len(X), steps, len(chosen))), np.zeros(len(X), np.int64), chosen)
         if self.width:
-            _push(rings, slots, X, np.array(chosen, dtype=np.int64), histories.values, histories.counts)
-        return histories
+            return push(rings, slots, X, steps, chosen)
+        return Histories(np.empty((len(X), steps, len(chosen))), np.zeros(len(X), np.int64), chosen)
 
     # ---- scoring ------------------------------------------------------------------------------------------------------
 
@@ -472,29 +458,3 @@ class Models:
             places = np.array([index.get(name, -1) for name in loaded.manifest.features], dtype=np.int64)
             self._aligned[member] = (loaded.manifest.version, list(columns), places)
         return places
-
-
-@njit(cache=True)
-def _push(rings, slots, X, chosen, values, counts):  # type: ignore[no-untyped-def]
-    """Add values to the rings of their entities, and copy each entity's last values out.
-
-    The ring of a field holds the number of values so far and the last of them.
-    """
-    size, steps = rings.shape[2] - 1, values.shape[1]
-    for i in range(X.shape[0]):
-        slot = slots[i]
-        if slot < 0:
-            for s in range(steps):
-                for c in range(len(chosen)):
-                    values[i, s, c] = math.nan
-            continue
-        for f in range(X.shape[1]):
-            count = int(rings[slot, f, 0])
-            rings[slot, f, 1 + count % size] = X[i, f]
-            rings[slot, f, 0] = count + 1.0
-            counts[i] = max(counts[i], count + 1)
-        for c in range(len(chosen)):
-            count = int(rings[slot, chosen[c], 0])
-            for s in range(steps):
-                at = count - steps + s
-                values[i, s, c] = rings[slot, chosen[c], 1 + at % size] if at >= 0 else math.nan

@@ -156,13 +156,21 @@ def test_weights_move_in_steps_and_the_last_one_goes_all_the_way():
 
 def test_a_member_takes_over_the_calibrator_of_another_and_learns_by_itself_from_then_on():
     made = calibrators()
-    made.adopt("model", "loda")
+    made.adopt({"model": "loda"})
     made.take(f"model{SHADOW}", made.members[TAIL])
     assert made.members[MODEL].to_state() == made.members[LODA].to_state()
     assert made.members[SHADOW_PLACE].to_state() == made.members[TAIL].to_state()
     made.learn(raw(10), no_canaries(10))
     assert made.members[MODEL].learned == made.members[LODA].learned - 10
     assert made.members[SHADOW_PLACE].learned == made.members[TAIL].learned - 10
+
+
+def test_two_members_exchange_their_calibrators():
+    made = calibrators()
+    model, loda = (made.members[k].to_state() for k in (MODEL, LODA))
+    made.adopt({"model": "loda", "loda": "model"})
+    assert [made.members[k].to_state() for k in (MODEL, LODA)] == [loda, model]
+    assert model != loda
 
 
 def test_a_restored_state_goes_on_as_if_nothing_had_happened():

@@ -164,7 +164,7 @@ def test_what_was_learned_meanwhile_is_undone_to_the_last_bit():
 # ---- versions and weights --------------------------------------------------------------------------------------------
 
 
-def test_a_new_version_gets_the_calibrator_of_the_shadow_that_had_it_else_the_published_one(registry):
+def test_a_version_keeps_its_calibrator_when_a_shadow_becomes_live_and_a_new_one_gets_the_published(registry):
     scorer = scorer_of(settings_of(registry, shadow="2"))
     scorer.adopt_models()
     place = {name: k for k, name in enumerate(scorer.members)}
@@ -173,15 +173,20 @@ def test_a_new_version_gets_the_calibrator_of_the_shadow_that_had_it_else_the_pu
     state = scorer.calibrators.members[place["forest"]].to_state()
     assert state == registry.load("forest", 1).calibrator.to_state()
     score(scorer, values(300))
-    learned = scorer.calibrators.members[place[f"forest{SHADOW}"]].to_state()
+    of_first, learned = (scorer.calibrators.members[place[name]].to_state() for name in ("forest", f"forest{SHADOW}"))
     scorer.snapshot_wanted = False
     scorer.adopt_models()
     assert not scorer.snapshot_wanted  # nothing has changed
-    scorer.models.take(message(2))
-    scorer.adopt_models()
-    assert scorer.calibrators.members[place["forest"]].to_state() == learned
-    assert scorer.calibrators.members[place[f"forest{SHADOW}"]].to_state() == learned  # it has its version still
-    assert scorer.snapshot_wanted
+    for live, shadow, version in ((learned, of_first, 2), (of_first, learned, 1), (learned, of_first, 2)):
+        scorer.models.take(message(version))
+        scorer.adopt_models()
+        assert scorer.served == {"forest": str(version), f"forest{SHADOW}": str(3 - version)}
+        assert scorer.calibrators.members[place["forest"]].to_state() == live
+        assert scorer.calibrators.members[place[f"forest{SHADOW}"]].to_state() == shadow
+        assert scorer.snapshot_wanted
+        scorer.models.take(message(3 - version, "shadow"))  # the trainer says so too
+        scorer.adopt_models()
+        assert scorer.calibrators.members[place[f"forest{SHADOW}"]].to_state() == shadow
     scorer.models.take(message(3))
     scorer.adopt_models()
     state = scorer.calibrators.members[place["forest"]].to_state()

@@ -160,19 +160,23 @@ def test_a_version_changes_between_two_batches_is_named_in_alerts_and_survives_a
     assert {"1", "2"} <= versions
 
 
-def test_a_shadow_that_becomes_the_live_model_keeps_its_calibrator(registry):
+def test_a_shadow_that_becomes_live_and_the_version_before_it_keep_their_calibrators(registry):
     raw, chosen = stream(seed=2), settings(registry, forest={"shadow": "2"})
     run = Run(chosen).feed(raw.take(np.arange(300)))
     calibrators = run.shard.partitions[0].stages.scorer.calibrators
     names = calibrators.of.names
-    shadow = calibrators.members[names.index("forest shadow")].to_state()
+
+    def of(member):
+        return calibrators.members[names.index(member)].to_state()
+
+    live, shadow = of("forest"), of("forest shadow")
     run.shard.apply(version_message(2))
     run.shard.process(batch([b"{broken"], offset=300))  # a batch that nothing is learned from
-    assert calibrators.members[names.index("forest")].to_state() == shadow
+    assert (of("forest"), of("forest shadow")) == (shadow, live)
     run.shard.apply(version_message(1))
     run.shard.process(batch([b"{broken"], offset=300))  # a batch that nothing is learned from
-    published = registry.load("forest", 1).calibrator.to_state()
-    assert calibrators.members[names.index("forest")].to_state() == published
+    assert (of("forest"), of("forest shadow")) == (live, shadow)
+    assert live != registry.load("forest", 1).calibrator.to_state()  # it has learned from the stream
 
 
 def test_a_shadow_is_scored_and_compared_but_changes_no_alert(registry):
