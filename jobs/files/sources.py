@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -55,10 +57,19 @@ def kind_of(path: Path) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """The bytes of a file, unpacked, as a binary file."""
+    """The bytes of a file, unpacked, as a binary file.
+
+    Raises
+    ------
+    InputError
+        An archive is damaged, or packed or encrypted in a way that is not read.
+    """
     if path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive, archive.open(_member(path)) as file:
-            yield file
+        try:
+            with zipfile.ZipFile(path) as archive, _unpacked(path, archive) as file:
+                yield file
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
     else:
         with pa.input_stream(str(path), compression=CODECS.get(path.suffix.lower())) as file:
             yield file
@@ -68,6 +79,14 @@ def blocks(path: Path) -> Iterator[bytes]:
     """The bytes of a file, unpacked, a block at a time."""
     with opened(path) as file:
         yield from iter(lambda: file.read(BLOCK), b"")
+
+
+def _unpacked(path: Path, archive: zipfile.ZipFile) -> Any:
+    """The only file in an archive, as a binary file."""
+    try:
+        return archive.open(_member(path))
+    except RuntimeError as error:  # it is encrypted, or packed in another way
+        raise InputError(f"{path} cannot be read: {error}") from error
 
 
 def _member(path: Path) -> str:

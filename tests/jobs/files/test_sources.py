@@ -50,6 +50,30 @@ def test_an_archive_that_is_none_is_refused(tmp_path, name):
             read(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+@pytest.mark.parametrize(
+    ("packed", "offsets", "words"),
+    [
+        (zipfile.ZIP_DEFLATED, [60], "decompressing"),
+        (zipfile.ZIP_STORED, [60], "Bad CRC-32"),
+        (zipfile.ZIP_LZMA, [60], "Corrupt|Bad CRC-32"),
+        (zipfile.ZIP_BZIP2, [60], "Invalid data"),
+        (zipfile.ZIP_STORED, [6, -1], "is encrypted"),  # a flag of the file, which is there twice
+    ],
+)
+def test_a_damaged_or_encrypted_archive_is_refused(tmp_path, name, packed, offsets, words):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", packed) as archive:
+        archive.writestr(name, b"".join(b'{"x": %d}\n' % number for number in range(2_000)))
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    directory = content.rindex(b"PK\x01\x02")
+    for offset in offsets:
+        content[offset if offset > 0 else directory + 8] ^= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    for read in (events_of, count_rows):
+        with pytest.raises(InputError, match=rf"a\.zip cannot be read: .*({words})"):
+            read(tmp_path / "a.zip")
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [("x/cards.csv.gz", "cards"), ("cards.2024.jsonl", "cards.2024"), ("cards", "cards"), ("a.zip", "a")],
