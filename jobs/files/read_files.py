@@ -318,7 +318,7 @@ def _label_numbers(labels: list[Any], name: str | None, path: Path) -> Floats:
     wrong = [label for label in labels if not isinstance(label, int | float | None)]
     if wrong:
         raise _wrong_labels(path, name, wrong[:3])
-    return np.array([label or 0.0 for label in labels], np.float64)
+    return np.array([as_float(label or 0.0) for label in labels], np.float64)
 
 
 def _wrong_labels(path: Path, name: str | None, found: list[Any]) -> InputError:
