@@ -156,4 +156,3 @@ def _names(header: Sequence[str] | None, rows: list[list[str]]) -> tuple[tuple[s
     if note:
         notes.append(note)
     return names, notes
-

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from streamgauge.jobs.files.column_names import unique
 from streamgauge.jobs.files.times import DayOrMonth
 from streamgauge.models.errors import InputError
 
@@ -23,17 +24,20 @@ class ParquetFile:
 
     Attributes
     ----------
-    names : list of str
+    names : tuple of str
         All columns; fields of a struct have its name, a dot, and their own name.
+    note : str
+        Which columns were renamed, in words; empty if none was.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._file = pq.ParquetFile(path)
-            self.names = flat(pa.RecordBatch.from_pylist([], self._file.schema_arrow)).schema.names
+            columns = _columns(pa.RecordBatch.from_pylist([], self._file.schema_arrow))
         except (pa.ArrowException, OSError) as error:
             raise InputError(f"{path} cannot be read: {error}") from error
+        self.names, self.note = unique([name for name, _ in columns])
 
     def rows(self, chunk: int) -> Iterator[pa.RecordBatch]:
         """All rows, a chunk at a time."""
@@ -57,13 +61,18 @@ class ParquetFile:
 
 def flat(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Columns without structs, dictionaries and other forms that only say how values are stored."""
-    columns: dict[str, pa.Array] = {}
+    columns = _columns(batch)
+    return pa.RecordBatch.from_arrays([column for _, column in columns], unique([name for name, _ in columns])[0])
+
+
+def _columns(batch: pa.RecordBatch) -> list[tuple[str, pa.Array]]:
+    columns: list[tuple[str, pa.Array]] = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         _add(columns, name, column)
-    return pa.RecordBatch.from_pydict(columns)
+    return columns
 
 
-def _add(columns: dict[str, pa.Array], name: str, column: pa.Array) -> None:
+def _add(columns: list[tuple[str, pa.Array]], name: str, column: pa.Array) -> None:
     if pa.types.is_struct(column.type):
         for inner, part in zip(column.type, column.flatten(), strict=True):
             _add(columns, f"{name}.{inner.name}", part)
@@ -72,11 +81,11 @@ def _add(columns: dict[str, pa.Array], name: str, column: pa.Array) -> None:
     elif isinstance(column, pa.ExtensionArray):
         _add(columns, name, column.storage)
     elif pa.types.is_large_string(column.type):
-        columns[name] = column.cast(pa.string())
+        columns.append((name, column.cast(pa.string())))
     elif pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        columns[name] = _text(column)
+        columns.append((name, _text(column)))
     else:
-        columns[name] = column
+        columns.append((name, column))
 
 
 def _text(column: pa.Array) -> pa.Array:

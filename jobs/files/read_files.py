@@ -184,6 +184,8 @@ def _say_unused(names: Sequence[str], path: Path, columns: Columns, event: Event
 
 def _parquet(path: Path, columns: Columns, event: EventSettings, report: NotRead) -> Iterator[Rows]:
     file = ParquetFile(path)
+    if file.note:
+        report.say(f"{path.name}: {file.note}")
     columns.need(file.names, path)
     _say_unused(file.names, path, columns, event, report)
     wrong = NotRead()

@@ -53,6 +53,15 @@ def test_a_value_is_what_json_can_hold(tmp_path, column, value):
     assert event == {"entity": "a"} | ({} if value is None else {"x": value})
 
 
+def test_columns_with_one_name_are_all_read(tmp_path):
+    inner = pa.StructArray.from_arrays([pa.array([4])], ["x"])
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3]), inner], ["a", "a", "s.x", "s"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    events, report = read(tmp_path / "a.parquet")
+    assert events == [{"a": 1, "a.1": 2, "s.x": 3, "s.x.1": 4, "entity": "a"}]
+    assert report.notes == ["a.parquet: columns whose name is there before are renamed: 'a' to 'a.1', 's.x' to 's.x.1'"]
+
+
 def test_fields_of_structs_have_names_with_dots(tmp_path):
     file = write(tmp_path, host=pa.array([{"name": "a", "load": {"cpu": 0.5}}, None]))
     [rows] = read_rows(file, Columns(entity="host.name"))
