@@ -279,6 +279,8 @@ class _Split:
 
     def _say_compact(self, cells: pa.Array) -> None:
         """Say that 20240131 is read as an epoch, which the sender may not have meant."""
+        if not (pa.types.is_string(cells.type) or pa.types.is_integer(cells.type)):
+            return
         first = str(cells[0].as_py()) if len(cells) else ""
         if COMPACT.fullmatch(first):
             self.wrong.say(

@@ -78,6 +78,14 @@ def test_a_column_of_timestamps_holds_the_times(tmp_path, unit, zone):
     assert told(report) == [("t", "no time", 1, [2])]
 
 
+def test_times_after_the_year_9999_are_given_because_the_job_sets_them_aside(tmp_path):
+    far = 253_402_300_800  # seconds
+    for unit, factor in (("ms", 1_000), ("us", 1_000_000)):
+        file = write(tmp_path, t=pa.array([far * factor, 0], pa.timestamp(unit)), x=[1.0, 2.0])
+        [rows] = read_rows(file, Columns(time="t"))
+        assert rows.times.tolist() == [far * 1_000, 0]
+
+
 def test_dates_epochs_and_text_are_times_too(tmp_path):
     day = [datetime.date(2024, 1, 2)]
     for column in (pa.array(day), pa.array([1_704_153_600]), pa.array([1_704_153_600e9]), pa.array(["2024-01-02"])):
