@@ -8,6 +8,9 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.jobs.files.parquet_files import values
 from streamgauge.jobs.files.read_files import Columns, count_rows, read_rows
 from streamgauge.models.errors import InputError
 
@@ -27,6 +30,8 @@ def write(folder, **columns):
         (pa.array([Decimal("1.50")], pa.decimal128(10, 2)), 1.5),
         (pa.array([Decimal("9007199254740993")], pa.decimal128(38, 0)), 9007199254740993),
         (pa.array([Decimal("12345678901234567890")], pa.decimal128(38, 0)), 12345678901234567890.0),
+        (pa.array([Decimal("1704067200.123")], pa.decimal128(20, 3)), 1704067200.123),
+        (pa.array([Decimal("1.5")], pa.decimal256(50, 3)), 1.5),
         (pa.array([1500], pa.duration("ms")), 1.5),
         (pa.array([2**53 + 1], pa.int64()), 2**53 + 1),
         (pa.array([2**64 - 1], pa.uint64()), 2**64 - 1),
@@ -51,6 +56,11 @@ def write(folder, **columns):
 def test_a_value_is_what_json_can_hold(tmp_path, column, value):
     [event] = events_of(write(tmp_path, x=column))
     assert event == {"entity": "a"} | ({} if value is None else {"x": value})
+
+
+@given(st.lists(st.decimals(-(10**12), 10**12, places=3), min_size=1))
+def test_decimals_are_the_nearest_numbers(found):
+    assert values(pa.array(found, pa.decimal128(20, 3))).to_pylist() == [float(one) for one in found]
 
 
 def test_columns_with_one_name_are_all_read(tmp_path):
