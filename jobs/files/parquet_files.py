@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from streamgauge.jobs.files.column_names import unique
 from streamgauge.jobs.files.times import DayOrMonth
 from streamgauge.models.errors import InputError
 
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
@@ -82,18 +84,25 @@ def _add(columns: list[tuple[str, pa.Array]], name: str, column: pa.Array) -> No
         _add(columns, name, column.storage)
     elif pa.types.is_large_string(column.type):
         columns.append((name, column.cast(pa.string())))
-    elif pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+    elif any(is_kind(column.type) for is_kind in _BYTES):
         columns.append((name, _text(column)))
     else:
         columns.append((name, column))
 
 
 def _text(column: pa.Array) -> pa.Array:
-    """Bytes as text, as some programs store it; unchanged if they are none."""
+    """Bytes as text, as some programs store it. Where they are none they are base64, as in JSON, whatever stands beside them."""
     try:
-        return column.cast(pa.string())
+        return column.cast(pa.binary()).cast(pa.string())
     except pa.ArrowInvalid:
-        return column
+        return pa.array([None if value is None else _one_text(value) for value in column.to_pylist()], pa.string())
+
+
+def _one_text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode()
 
 
 def _whole(column: pa.Array) -> pa.Array:

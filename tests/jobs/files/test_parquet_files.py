@@ -14,7 +14,7 @@ from streamgauge.jobs.files.parquet_files import values
 from streamgauge.jobs.files.read_files import Columns, count_rows, read_rows
 from streamgauge.models.errors import InputError
 
-from tests.jobs.files.reading import events_of, read, told
+from tests.jobs.files.reading import events_of, read, told, values_of
 
 MOMENT = datetime.datetime(2024, 1, 2, 3, 4, 5)
 
@@ -41,6 +41,9 @@ def write(folder, **columns):
         (pa.array(["a"]).dictionary_encode(), "a"),
         (pa.array(["a"], pa.large_string()), "a"),
         (pa.array([b"a"]), "a"),
+        (pa.array([b"a"], pa.large_binary()), "a"),
+        (pa.array([b"ab"], pa.binary(2)), "ab"),
+        (pa.array([b"\xff"]), "/w=="),
         (pa.array([[1, None, 3]]), [1, None, 3]),
         (pa.array([[MOMENT]]), ["2024-01-02T03:04:05"]),
         (pa.array([[Decimal("1.5")]], pa.list_(pa.decimal128(3, 1))), [1.5]),
@@ -61,6 +64,13 @@ def test_a_value_is_what_json_can_hold(tmp_path, column, value):
 @given(st.lists(st.decimals(-(10**12), 10**12, places=3), min_size=1))
 def test_decimals_are_the_nearest_numbers(found):
     assert values(pa.array(found, pa.decimal128(20, 3))).to_pylist() == [float(one) for one in found]
+
+
+def test_a_cell_of_bytes_is_read_alike_whatever_stands_beside_it(tmp_path):
+    column = pa.array([b"a", b"\xff", None, "\u00e9".encode()])
+    assert values_of(write(tmp_path, x=column), "x") == ["a", "/w==", None, "\u00e9"]
+    [rows] = read_rows(write(tmp_path, id=column, x=[1.0] * 4), Columns(entity="id"))
+    assert rows.entities == ["a", "/w==", "", "\u00e9"]
 
 
 def test_columns_with_one_name_are_all_read(tmp_path):
