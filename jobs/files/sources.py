@@ -44,7 +44,7 @@ def kind_of(path: Path) -> str:
         There is no such file, or the end of its name is not known.
     """
     if not path.is_file():
-        raise InputError(f"no such file: {path}")
+        raise _no_file(path)
     name = path.with_suffix("") if path.suffix.lower() in CODECS else path
     if path.suffix.lower() == ".zip":
         name = Path(_member(path))
@@ -121,9 +121,13 @@ def local(paths: list[Path]) -> Iterator[list[Path]]:
             url = None if path.exists() else _URL.fullmatch(str(path))
             file = path if url is None else _fetched(url[1], url[2], Path(folder) / str(number))
             if not file.is_file():
-                raise InputError(f"no such file: {path}")
+                raise _no_file(path)
             found.append(file)
         yield found
+
+
+def _no_file(path: Path) -> InputError:
+    return InputError(f"{path} is a folder: name the files in it" if path.is_dir() else f"no such file: {path}")
 
 
 def _fetched(scheme: str, rest: str, folder: Path) -> Path:
@@ -131,6 +135,8 @@ def _fetched(scheme: str, rest: str, folder: Path) -> Path:
     url = f"{scheme}://{'/' * (scheme == 'file')}{rest}"
     parts = urlsplit(url)
     shown = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if scheme not in fsspec.available_protocols():
+        raise InputError(f"{shown}: {scheme}:// is not known; s3://, gs://, https:// and others are")
     copy = folder / (PurePosixPath(parts.path).name or "file")
     folder.mkdir()
     try:

@@ -104,6 +104,19 @@ def test_a_missing_package_is_named():
         pass
 
 
+def test_a_folder_and_an_unknown_kind_of_url_are_named_as_what_they_are(tmp_path):
+    with pytest.raises(InputError, match="is a folder: name the files in it"), local([tmp_path]):
+        pass
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(InputError, match=r"a\.csv is a folder: name the files in it"):
+        events_of(tmp_path / "a.csv")
+    with (
+        pytest.raises(InputError, match=r"^nosuch://h/a\.csv: nosuch:// is not known"),
+        local([Path("nosuch://p@h/a.csv")]),
+    ):
+        pass
+
+
 def test_a_missing_file_is_named():
     with pytest.raises(InputError, match=r"^no such file: nowhere\.csv$"), local([Path("nowhere.csv")]):
         pass
