@@ -100,6 +100,7 @@ def test_stop_and_status_take_the_job_of_the_settings(tmp_path, monkeypatch):
     [
         (("up", "--kafka-port", "99999"), "'--kafka-port': Input should be less than or equal to 65535"),
         (("up", "--flink-port", "-1"), "'--flink-port': Input should be greater than or equal to 1"),
+        (("init", "--topic", "t", "--bootstrap", "h:x"), "--bootstrap 'h:x' must be HOST:PORT of a broker"),
     ],
 )
 def test_wrong_arguments_are_named_before_anything_is_done(arguments, words, tmp_path, monkeypatch):
