@@ -27,11 +27,14 @@ from streamgauge.udfs.events.entity import text_of
 from streamgauge.udfs.events.numbers import number_of
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.schema import as_float
-from streamgauge.udfs.events.time import as_epoch
+from streamgauge.udfs.events.time import EARLIEST, LIMITS, as_epoch
 from streamgauge.udfs.settings.event import EventSettings
 
 CHUNK = 20_000
 USUAL = EventSettings()
+_LATEST = (
+    int(LIMITS[1]) - 1
+)  # milliseconds; `as_epoch` writes no later time that is read as the same, from the year 5138 on
 COMPACT = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")  # such as 20240131
 _encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 
@@ -262,6 +265,7 @@ class _Split:
         times = None
         if columns.time is not None:
             times, read = times_of(batch.column(columns.time), self.order, columns.time_format)
+            read = read & (times >= EARLIEST) & (times <= _LATEST)
             if begin == 0 and columns.time_format is None:
                 self._say_compact(batch.column(columns.time))
             if not read.all():
@@ -279,9 +283,7 @@ class _Split:
 
     def _say_compact(self, cells: pa.Array) -> None:
         """Say that 20240131 is read as an epoch, which the sender may not have meant."""
-        if not (pa.types.is_string(cells.type) or pa.types.is_integer(cells.type)):
-            return
-        first = str(cells[0].as_py()) if len(cells) else ""
+        first = _shown(cells, 0) if len(cells) else ""
         if COMPACT.fullmatch(first):
             self.wrong.say(
                 f"{self.path.name}: times such as {first} are read as seconds since 1970; --time-format %Y%m%d reads them as dates"
@@ -297,7 +299,7 @@ class _Split:
             rows = np.flatnonzero(where)
             if not len(rows):
                 continue
-            example = "" if reason == NO_TIME else str(cells[int(rows[0])].as_py())
+            example = "" if reason == NO_TIME else _shown(cells, int(rows[0]))
             if example and numbers[0] == 0 and not read.any():
                 raise InputError(
                     f"{self.path}: the column {self.columns.time!r} does not hold times, but {example!r} (--time-format "
@@ -315,6 +317,11 @@ class _Split:
             labels: Floats = pc.fill_null(column.cast(pa.float64()), 0.0).to_numpy()
             return labels
         raise _wrong_labels(self.path, self.columns.label, pc.unique(column.drop_null())[:3].to_pylist())
+
+
+def _shown(cells: pa.Array, place: int) -> str:
+    """A cell as text. Python has no times after the year 9999."""
+    return str(values(cells[place : place + 1])[0].as_py())
 
 
 def _label_numbers(labels: list[Any], name: str | None, path: Path) -> Floats:

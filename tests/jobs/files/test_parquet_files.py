@@ -98,12 +98,14 @@ def test_a_column_of_timestamps_holds_the_times(tmp_path, unit, zone):
     assert told(report) == [("t", "no time", 1, [2])]
 
 
-def test_times_after_the_year_9999_are_given_because_the_job_sets_them_aside(tmp_path):
-    far = 253_402_300_800  # seconds
-    for unit, factor in (("ms", 1_000), ("us", 1_000_000)):
-        file = write(tmp_path, t=pa.array([far * factor, 0], pa.timestamp(unit)), x=[1.0, 2.0])
-        [rows] = read_rows(file, Columns(time="t"))
-        assert rows.times.tolist() == [far * 1_000, 0]
+@pytest.mark.parametrize("year", [-1000, 1, 5200, 10_000])
+@pytest.mark.parametrize(("unit", "factor"), [("ms", 1_000), ("us", 1_000_000)])
+def test_rows_with_times_that_the_job_cannot_read_are_left_out_and_told(tmp_path, year, unit, factor):
+    seconds = (year - 1970) * 31_556_952
+    file = write(tmp_path, t=pa.array([seconds * factor, factor], pa.timestamp(unit)), x=[1.0, 2.0])
+    events, report = read(file, Columns(time="t"))
+    assert events == [{"x": 2.0, "entity": "a", "ts": 1.0}]
+    assert told(report) == [("t", "not a time", 1, [1])]
 
 
 def test_dates_epochs_and_text_are_times_too(tmp_path):
