@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
 import time
@@ -64,7 +65,9 @@ class FlinkRest:
             raise ClusterError(f"Flink at {self.address} {words}") from None
         except OSError as error:
             raise ClusterError(f"no Flink JobManager answers at {self.address} ({error}){self._hint(error)}") from error
-        except ValueError as error:
+        except http.client.InvalidURL as error:
+            raise ClusterError(f"{self.address!r} is no HOST:PORT of a JobManager: {error}") from error
+        except (ValueError, http.client.HTTPException) as error:
             raise ClusterError(f"{self.address} answers {path}, but not as Flink does: {error}") from error
 
     def _words(self, error: urllib.error.HTTPError, path: str, token: str | None) -> str:

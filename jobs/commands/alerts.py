@@ -94,6 +94,8 @@ def feedback(
         if alert_id is None:
             _list([one for one in newest_feedback(loaded) if by in (None, one.by)], as_json)
             return
+        if not alert_id:  # such as a variable of a shell that is not set
+            raise InputError("an id of an alert has at least one character (is '')")
         if verdict is None:
             raise InputError(f"verdict: one of {', '.join(get_args(Verdict))} is needed after the id of the alert")
         if verdict == "undo":

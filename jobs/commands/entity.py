@@ -11,9 +11,10 @@ from streamgauge.jobs.commands.options import AsJson, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json
 from streamgauge.jobs.kafka.entity_requests import Action, ask
 from streamgauge.jobs.settings.loading import load
+from streamgauge.models.errors import InputError
 
 Entity = Annotated[str, typer.Argument(help="Name of the entity, as in the events.")]
-Wait = Annotated[float, typer.Option(help="How many seconds to wait for the answer of the job.")]
+Wait = Annotated[float, typer.Option(min=0.1, help="How many seconds to wait for the answer of the job.")]
 
 app = command_line()
 entity_app = command_line(
@@ -25,6 +26,8 @@ app.add_typer(entity_app, name="entity")
 def _command(action: Action, what: str) -> None:
     def command(entity: Entity, settings: SettingsFile = None, wait: Wait = 15.0, as_json: AsJson = False) -> None:
         with clear_errors():
+            if not entity:
+                raise InputError("an entity has a name of at least one character (is '')")
             answers = ask(load(settings).kafka, entity, action, wait)
         if as_json:
             print_json(answers)

@@ -50,7 +50,10 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score labelled files and write one page with all figures, intervals, thresholds and plots."""
+    """Score labelled files and write one page with all figures, intervals, thresholds and plots.
+
+    Figures of a single member are those of the rows for which it has an opinion.
+    """
     with clear_errors(), local(files) as copies:
         loaded = load(settings)
         results = backtested(copies, loaded, columns.columns(label_column))

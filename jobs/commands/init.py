@@ -10,6 +10,7 @@ from rich.table import Table
 from streamgauge.jobs.commands.options import AsJson, SettingsFile
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, write_text
 from streamgauge.jobs.kafka.read_range import newest
+from streamgauge.jobs.settings.kafka import brokers
 from streamgauge.jobs.settings.loading import load
 from streamgauge.jobs.studies import guess_settings as guessing
 from streamgauge.models.errors import InputError
@@ -41,7 +42,8 @@ def init(
             raise InputError(f"{out} is there already: --force overwrites it, --out names another file")
         loaded = load(settings)
         kafka = loaded.kafka
-        kafka = kafka if bootstrap is None else kafka.model_copy(update={"bootstrap": bootstrap})
+        if bootstrap is not None:
+            kafka = kafka.model_copy(update={"bootstrap": _checked(bootstrap)})
         with console.status(f"reading {topic}"):
             records = newest(kafka, topic, most)
         guess = guessing.guess(records, kafka, topic, entity, loaded.event)
@@ -53,6 +55,14 @@ def init(
     console.print(
         f"wrote {out}; next: streamgauge preview --settings {out}", soft_wrap=True, highlight=False, markup=False
     )
+
+
+def _checked(bootstrap: str) -> str:
+    try:
+        brokers(bootstrap)
+    except ValueError as error:
+        raise InputError(f"--bootstrap {bootstrap!r} {error}") from error
+    return bootstrap
 
 
 def show(guess: guessing.Guess) -> None:

@@ -18,17 +18,26 @@ from streamgauge.jobs.commands.options import AsJson, Home, SettingsFile, with_o
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
 
 app = command_line()
+MOST_TASKMANAGERS = 64
 
 
 @dataclass(frozen=True)
 class Ports:
     """The ports of the processes."""
 
-    kafka_port: Annotated[int, typer.Option(help="Port of Kafka.")] = PORTS["kafka"]
-    controller_port: Annotated[int, typer.Option(help="Port of Kafka's controller.")] = PORTS["kafka_controller"]
-    flink_port: Annotated[int, typer.Option(help="Port of the Flink UI and its REST endpoint.")] = PORTS["flink"]
-    flink_rpc_port: Annotated[int, typer.Option(help="Port of Flink's JobManager.")] = PORTS["flink_rpc"]
-    prometheus_port: Annotated[int, typer.Option(help="First port for metrics, one a process.")] = PORTS["prometheus"]
+    kafka_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of Kafka.")] = PORTS["kafka"]
+    controller_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of Kafka's controller.")] = PORTS[
+        "kafka_controller"
+    ]
+    flink_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the Flink UI and its REST endpoint.")] = (
+        PORTS["flink"]
+    )
+    flink_rpc_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of Flink's JobManager.")] = PORTS[
+        "flink_rpc"
+    ]
+    prometheus_port: Annotated[
+        int, typer.Option(min=1, max=65_535 - MOST_TASKMANAGERS, help="First port for metrics, one a process.")
+    ] = PORTS["prometheus"]
 
     def by_name(self) -> dict[str, int]:
         """The ports, as `streamgauge.jobs.cluster.local_cluster.up` takes them."""
@@ -45,7 +54,9 @@ class Ports:
 @with_options
 def up(
     ports: Ports,
-    taskmanagers: Annotated[int, typer.Option(min=1, max=64, help="Number of TaskManagers, with one slot each.")] = 1,
+    taskmanagers: Annotated[
+        int, typer.Option(min=1, max=MOST_TASKMANAGERS, help="Number of TaskManagers, with one slot each.")
+    ] = 1,
     settings: SettingsFile = None,
     home: Home = None,
     as_json: AsJson = False,

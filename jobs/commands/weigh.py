@@ -14,6 +14,7 @@ from streamgauge.jobs.files.sources import local
 from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.settings.loading import load
 from streamgauge.jobs.studies import weigh as weighing
+from streamgauge.jobs.studies.benchmark import cell
 from streamgauge.udfs.control.messages import Weights
 
 app = command_line()
@@ -31,7 +32,7 @@ def weigh(
     """Measure how well each member of the ensemble detects on your files, and propose weights.
 
     With labels, the weight follows from the anomalies that the member finds. Without, it follows from how well the member agrees with the
-    others.
+    others. ROC AUC and PR AUC of a member are those of the rows for which it has an opinion, as in `streamgauge evaluate`.
     """
     with clear_errors(), local(files) as copies:
         loaded = load(settings)
@@ -46,7 +47,7 @@ def weigh(
     else:
         table = Table(*(name.replace("_", " ") for name in weights[0]))
         for one in weights:
-            table.add_row(*(f"{value:.3f}" if isinstance(value, float) else value for value in one.values()))
+            table.add_row(*map(cell, one.values()))
         console.print(table)
     report = not_read(results)
     tell_of_files(report)

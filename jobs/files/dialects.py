@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamgauge.jobs.files.column_names import unique
 from streamgauge.jobs.files.sources import blocks, opened
 from streamgauge.models.errors import InputError
 
@@ -150,16 +151,8 @@ def _names(header: Sequence[str] | None, rows: list[list[str]]) -> tuple[tuple[s
         width = max(longer)
     given = [] if header is None else [name.strip() for name in header]
     notes = [] if header is not None else [f"the first line holds values: the columns are c1 to c{width}"]
-    names: dict[str, None] = {}
-    numbers: dict[str, int] = {}  # the last number behind each name that is there twice
-    written = set(given)
-    for place in range(width):
-        name = given[place] if place < len(given) and given[place] else f"c{place + 1}"
-        unique, number = name, 0
-        while unique in names or (number and unique in written):
-            number = numbers[name] = numbers.get(name, 0) + 1
-            unique = f"{name}.{number}"
-        if number:
-            notes.append(f"the column {name!r} is there twice: the later one is called {unique!r}")
-        names[unique] = None
-    return tuple(names), notes
+    filled = [given[place] if place < len(given) and given[place] else f"c{place + 1}" for place in range(width)]
+    names, note = unique(filled)
+    if note:
+        notes.append(note)
+    return names, notes

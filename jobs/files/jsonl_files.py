@@ -71,11 +71,11 @@ class Changes:
             taken(fields, name)
         fields |= {name: value for name, value in moved.items() if value is not None}
         if self.form is not None and self.time in fields:
-            text = msgspec.json.decode(fields[self.time])
+            text = decoded(fields[self.time])
             times, read = milliseconds(pa.array([str(text)]), form=self.form)
             if read[0]:
                 fields[self.time] = msgspec.Raw(_encode(as_epoch(int(times[0]))))
-        return _encode(fields), None if label is None else msgspec.json.decode(label)
+        return _encode(fields), None if label is None else decoded(label)
 
 
 def names_of(value: bytes | msgspec.Raw, before: str = "") -> Iterator[str]:
@@ -104,6 +104,14 @@ def taken(fields: dict[str, msgspec.Raw], name: str) -> msgspec.Raw | None:
     if value is not None:
         fields[outer] = msgspec.Raw(_encode(inner))
     return value
+
+
+def decoded(value: msgspec.Raw) -> Any:
+    """A value; one that cannot be read, such as 1e400, as it is written."""
+    try:
+        return msgspec.json.decode(value)
+    except (ValueError, RecursionError):
+        return bytes(value).decode(errors="replace")
 
 
 class Lines(NamedTuple):

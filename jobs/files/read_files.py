@@ -27,11 +27,14 @@ from streamgauge.udfs.events.entity import text_of
 from streamgauge.udfs.events.numbers import number_of
 from streamgauge.udfs.events.reader import Reader
 from streamgauge.udfs.events.schema import as_float
-from streamgauge.udfs.events.time import as_epoch
+from streamgauge.udfs.events.time import EARLIEST, LIMITS, as_epoch
 from streamgauge.udfs.settings.event import EventSettings
 
 CHUNK = 20_000
 USUAL = EventSettings()
+_LATEST = (
+    int(LIMITS[1]) - 1
+)  # milliseconds; `as_epoch` writes no later time that is read as the same, from the year 5138 on
 COMPACT = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")  # such as 20240131
 _encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 
@@ -184,6 +187,8 @@ def _say_unused(names: Sequence[str], path: Path, columns: Columns, event: Event
 
 def _parquet(path: Path, columns: Columns, event: EventSettings, report: NotRead) -> Iterator[Rows]:
     file = ParquetFile(path)
+    if file.note:
+        report.say(f"{path.name}: {file.note}")
     columns.need(file.names, path)
     _say_unused(file.names, path, columns, event, report)
     wrong = NotRead()
@@ -260,6 +265,7 @@ class _Split:
         times = None
         if columns.time is not None:
             times, read = times_of(batch.column(columns.time), self.order, columns.time_format)
+            read = read & (times >= EARLIEST) & (times <= _LATEST)
             if begin == 0 and columns.time_format is None:
                 self._say_compact(batch.column(columns.time))
             if not read.all():
@@ -277,7 +283,7 @@ class _Split:
 
     def _say_compact(self, cells: pa.Array) -> None:
         """Say that 20240131 is read as an epoch, which the sender may not have meant."""
-        first = str(cells[0].as_py()) if len(cells) else ""
+        first = _shown(cells, 0) if len(cells) else ""
         if COMPACT.fullmatch(first):
             self.wrong.say(
                 f"{self.path.name}: times such as {first} are read as seconds since 1970; --time-format %Y%m%d reads them as dates"
@@ -293,7 +299,7 @@ class _Split:
             rows = np.flatnonzero(where)
             if not len(rows):
                 continue
-            example = "" if reason == NO_TIME else str(cells[int(rows[0])].as_py())
+            example = "" if reason == NO_TIME else _shown(cells, int(rows[0]))
             if example and numbers[0] == 0 and not read.any():
                 raise InputError(
                     f"{self.path}: the column {self.columns.time!r} does not hold times, but {example!r} (--time-format "
@@ -313,12 +319,17 @@ class _Split:
         raise _wrong_labels(self.path, self.columns.label, pc.unique(column.drop_null())[:3].to_pylist())
 
 
+def _shown(cells: pa.Array, place: int) -> str:
+    """A cell as text. Python has no times after the year 9999."""
+    return str(values(cells[place : place + 1])[0].as_py())
+
+
 def _label_numbers(labels: list[Any], name: str | None, path: Path) -> Floats:
     """Labels of JSON as numbers, 0 where there is none."""
     wrong = [label for label in labels if not isinstance(label, int | float | None)]
     if wrong:
         raise _wrong_labels(path, name, wrong[:3])
-    return np.array([label or 0.0 for label in labels], np.float64)
+    return np.array([as_float(label or 0.0) for label in labels], np.float64)
 
 
 def _wrong_labels(path: Path, name: str | None, found: list[Any]) -> InputError:

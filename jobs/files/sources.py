@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import re
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -42,7 +44,7 @@ def kind_of(path: Path) -> str:
         There is no such file, or the end of its name is not known.
     """
     if not path.is_file():
-        raise InputError(f"no such file: {path}")
+        raise _no_file(path)
     name = path.with_suffix("") if path.suffix.lower() in CODECS else path
     if path.suffix.lower() == ".zip":
         name = Path(_member(path))
@@ -55,10 +57,19 @@ def kind_of(path: Path) -> str:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """The bytes of a file, unpacked, as a binary file."""
+    """The bytes of a file, unpacked, as a binary file.
+
+    Raises
+    ------
+    InputError
+        An archive is damaged, or packed or encrypted in a way that is not read.
+    """
     if path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive, archive.open(_member(path)) as file:
-            yield file
+        try:
+            with zipfile.ZipFile(path) as archive, _unpacked(path, archive) as file:
+                yield file
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
     else:
         with pa.input_stream(str(path), compression=CODECS.get(path.suffix.lower())) as file:
             yield file
@@ -68,6 +79,14 @@ def blocks(path: Path) -> Iterator[bytes]:
     """The bytes of a file, unpacked, a block at a time."""
     with opened(path) as file:
         yield from iter(lambda: file.read(BLOCK), b"")
+
+
+def _unpacked(path: Path, archive: zipfile.ZipFile) -> Any:
+    """The only file in an archive, as a binary file."""
+    try:
+        return archive.open(_member(path))
+    except RuntimeError as error:  # it is encrypted, or packed in another way
+        raise InputError(f"{path} cannot be read: {error}") from error
 
 
 def _member(path: Path) -> str:
@@ -102,9 +121,13 @@ def local(paths: list[Path]) -> Iterator[list[Path]]:
             url = None if path.exists() else _URL.fullmatch(str(path))
             file = path if url is None else _fetched(url[1], url[2], Path(folder) / str(number))
             if not file.is_file():
-                raise InputError(f"no such file: {path}")
+                raise _no_file(path)
             found.append(file)
         yield found
+
+
+def _no_file(path: Path) -> InputError:
+    return InputError(f"{path} is a folder: name the files in it" if path.is_dir() else f"no such file: {path}")
 
 
 def _fetched(scheme: str, rest: str, folder: Path) -> Path:
@@ -112,6 +135,8 @@ def _fetched(scheme: str, rest: str, folder: Path) -> Path:
     url = f"{scheme}://{'/' * (scheme == 'file')}{rest}"
     parts = urlsplit(url)
     shown = f"{scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    if scheme not in fsspec.available_protocols():
+        raise InputError(f"{shown}: {scheme}:// is not known; s3://, gs://, https:// and others are")
     copy = folder / (PurePosixPath(parts.path).name or "file")
     folder.mkdir()
     try:

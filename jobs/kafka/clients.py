@@ -17,7 +17,7 @@ from kafka.errors import (
     UnsupportedSaslMechanismError,
 )
 from streamgauge.jobs.kafka.security import python_options
-from streamgauge.jobs.settings.kafka import KafkaSettings, SecuritySettings
+from streamgauge.jobs.settings.kafka import KafkaSettings, SecuritySettings, brokers
 from streamgauge.models.errors import ClusterError
 
 ANSWER_WITHIN = 8_000  # milliseconds in which a broker must answer when a client is made
@@ -33,7 +33,7 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     ClusterError
         A password or a file of `kafka.security` cannot be read.
     """
-    options = {"bootstrap_servers": kafka.bootstrap.split(","), "bootstrap_timeout_ms": ANSWER_WITHIN}
+    options = {"bootstrap_servers": brokers(kafka.bootstrap), "bootstrap_timeout_ms": ANSWER_WITHIN}
     return options | python_options(kafka.security)
 
 

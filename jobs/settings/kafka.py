@@ -22,6 +22,7 @@ COMMON = re.compile(
 )
 # Flink's processes work in folders of their own, so a path is full. Kafka's Java client splits it at these characters.
 FullPath = Annotated[str, Field(pattern=r"^/[^:{}\x00-\x1f]*[^:{}\x00-\x1f/]$")]
+_BROKER = re.compile(r"(?:[\w.%-]*://)?\[?[\w.%:-]+\]?:([0-9]{1,5})", re.ASCII)
 # Properties of the Java client that follow from `kafka.security`, which are refused among the others.
 SECURITY_PROPERTIES = (
     "security.protocol",
@@ -177,6 +178,15 @@ class SecuritySettings(Section):
         return self
 
 
+def brokers(bootstrap: str) -> list[str]:
+    """The brokers that `kafka.bootstrap` names. Raises ValueError if one is not HOST:PORT, which Kafka's Java client demands."""
+    found = [part.strip() for part in bootstrap.split(",") if part.strip()]
+    ports = [match[1] if (match := _BROKER.fullmatch(broker)) else "0" for broker in found]
+    if not found or not all(1 <= int(port) <= 65_535 for port in ports):
+        raise ValueError("must be HOST:PORT of a broker, or of several with commas; a port is 1 to 65535")
+    return found
+
+
 class KafkaSettings(Section):
     """Where events come from and alerts go to."""
 
@@ -193,6 +203,12 @@ class KafkaSettings(Section):
         description="Further properties of Flink's Kafka clients. They are part of the job, so no secret belongs here; those "
         "of security follow from `security`.",
     )
+
+    @field_validator("bootstrap")
+    @classmethod
+    def _has_ports(cls, bootstrap: str) -> str:
+        brokers(bootstrap)
+        return bootstrap
 
     @model_validator(mode="after")
     def _one_security(self) -> KafkaSettings:

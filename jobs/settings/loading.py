@@ -171,7 +171,7 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
         By default `flink-conf/detection.yaml` in the working directory; if there is none, all defaults.
     environment : mapping, optional
         By default `os.environ`. ``STREAMGAUGE__KAFKA__BOOTSTRAP=broker:9092`` overrides ``kafka.bootstrap``; values are read as
-        YAML.
+        YAML. A name that the file has is found whatever its capital letters; any other name is in small letters.
 
     Raises
     ------
@@ -246,16 +246,28 @@ def _with_tuples(value: Any) -> Any:
 
 
 def _override(values: dict[str, Any], name: str, text: str) -> None:
-    *sections, key = name.removeprefix(ENVIRONMENT).lower().split("__")
+    *sections, key = name.removeprefix(ENVIRONMENT).split("__")
     inner = values
-    for section in sections:
+    for part in sections:
+        section = _meant(inner, part, name)
         below = inner.get(section)
         if below is None:
             below = inner[section] = {}
         if not isinstance(below, dict):
             raise SettingsError(f"{name}: {section!r} is no section")
         inner = below
-    inner[key] = read(text, name)
+    inner[_meant(inner, key, name)] = read(text, name)
+
+
+def _meant(section: Mapping[Any, Any], part: str, name: str) -> str:
+    """The key that a part of a variable's name means: one that is there, with its capital letters, or else the part in small letters."""
+    alike = [key for key in section if str(key).lower() == part.lower()]
+    for exact in (part, part.lower()):
+        if exact in alike:
+            return exact
+    if len(alike) > 1:
+        raise SettingsError(f"{name}: {part!r} may be {' or '.join(map(repr, alike))}: write it as one of these")
+    return alike[0] if alike else part.lower()
 
 
 def _instead_of(budget: Any) -> str:

@@ -26,7 +26,9 @@ HEAD = """# Settings
 A job reads one YAML file. What the file leaves out has the default on this page. `flink-conf/detection.yaml` holds all defaults and can be
 copied. An unknown key, or a value out of range, stops the submission with a message that names the key, the value and what is allowed.
 
-The environment overrides the file: `STREAMGAUGE__KAFKA__BOOTSTRAP=broker:9092` sets `kafka.bootstrap`. Values are read as YAML.
+The environment overrides the file: `STREAMGAUGE__KAFKA__BOOTSTRAP=broker:9092` sets `kafka.bootstrap`. Values are read as YAML. A name
+that the file has is found whatever its capital letters; any other name is in small letters. So a field `Flow` that the file does not have
+is given with its section: `STREAMGAUGE__EVENT__FIELDS='{Flow: number}'`.
 
 A duration is a number and a unit: `10 ms`, `5 s`, `2 m`, `1 h` or `30 d`. A number without a unit is refused; only `0` needs none.
 `null` switches off what it stands for.

@@ -7,11 +7,14 @@ import io
 import json
 import tarfile
 import tempfile
+import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -108,14 +111,10 @@ def cell(value: Any) -> str:
 
 def _nab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict[str, Any]:
     root = _unpacked(data, "nab", scratch)
-    labels = json.loads(_one(root, "combined_windows.json").read_text())
-    files = [_one(root, f"data/{key}") for key in labels]
+    windows = _windows(root)
+    files = list(windows)
     results = backtest(files, settings, Columns(time="timestamp"), on_rows=on_rows)
-    series = []
-    for file, result, windows in zip(files, results, labels.values(), strict=True):
-        stamps = pd.to_datetime(pd.read_csv(file)["timestamp"]).tolist()
-        ends = [[stamps.index(pd.Timestamp(moment)) for moment in window] for window in windows]
-        series.append(Series(result.scores, [(first, last) for first, last in sorted(ends)]))
+    series = [Series(result.scores, windows[file]) for file, result in zip(files, results, strict=True)]
     figures: dict[str, Any] = {}
     for name, profile in PROFILES.items():
         figures[name], figures[f"{name}_threshold"] = nab_score(series, profile)
@@ -131,6 +130,25 @@ def _nab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict
         figures[f"alerts_{name}"] = nab_score(alerted, profile, 1.0)[0]
     five = [(one, result) for file, one, result in zip(files, series, results, strict=True) if file.stem in FIVE]
     return figures | {"opensearch_five": _incidents(five), "all": _incidents(list(zip(series, results, strict=True)))}
+
+
+def _windows(root: Path) -> dict[Path, list[tuple[int, int]]]:
+    """First and last row of each labelled window, by file."""
+    place, found = _one(root, "combined_windows.json"), {}
+    with _readable(place):
+        labels = msgspec.json.decode(place.read_bytes(), type=dict[str, list[tuple[str, str]]])
+    for key, windows in labels.items():
+        file = _one(root, f"data/{key}")
+        with _readable(file):
+            moments = pd.to_datetime(pd.read_csv(file)["timestamp"]).tolist()
+        try:
+            ends = [(moments.index(pd.Timestamp(first)), moments.index(pd.Timestamp(last))) for first, last in windows]
+        except ValueError as error:
+            raise InputError(f"{place}: {key}: a window begins or ends at no time of the file: {error}") from error
+        found[file] = sorted(ends)
+    if not any(found.values()):
+        raise InputError(f"{place} names no window, so nothing can be judged")
+    return found
 
 
 def _incidents(streams: list[tuple[Series, Backtest]]) -> dict[str, int]:
@@ -162,13 +180,16 @@ def _kdd(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dict
     2000).
     """
     root = _unpacked(data, "kdd99_10pct", scratch)
-    file = next(f for f in sorted(root.rglob(MARKS["kdd99_10pct"])) if f.is_file())
-    raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-    frame = pd.read_csv(io.BytesIO(raw), header=None)
-    http = frame[frame[2] == "http"]
-    labels = (http[41] != "normal.").to_numpy()
-    values = http.drop(columns=[41]).select_dtypes("number").to_numpy(np.float64)
-    inside = (http[11] == 1).to_numpy()
+    file = next((f for f in sorted(root.rglob(MARKS["kdd99_10pct"])) if f.is_file()), None)
+    if file is None:
+        raise InputError(f"{data} holds no file {MARKS['kdd99_10pct']}")
+    with _readable(file):
+        raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        frame = pd.read_csv(io.BytesIO(raw), header=None)
+        http = frame[frame[2] == "http"]
+        labels = (http[41] != "normal.").to_numpy()
+        values = http.drop(columns=[41]).select_dtypes("number").to_numpy(np.float64)
+        inside = (http[11] == 1).to_numpy()
     figures = _compare({"kdd http": (values, labels)}, settings, scratch, on_rows)
     logged_in = _compare({"kdd http logged in": (values[inside], labels[inside])}, settings, scratch, on_rows)
     return figures | {"logged_in_records": int(inside.sum()), "logged_in_auroc": logged_in["mean_auroc"]}
@@ -178,11 +199,12 @@ def tabular_sets(data: Path, settings: Settings, scratch: Path) -> dict[str, tup
     """Records and labels of the tabular sets with more than 1,000 records, each in one fixed random order."""
     sets = {}
     for file in sorted(_unpacked(data, "tabular", scratch).rglob("*.npz")):
-        with np.load(file, allow_pickle=False) as arrays:
-            X, y = arrays["X"].astype(np.float64), arrays["y"] > 0
-        order = np.random.default_rng(SEED).permutation(len(y))
-        if X.shape[1] <= settings.event.max_fields and len(y) > 1000:
-            sets[file.stem] = (X[order], y[order])
+        with _readable(file):
+            with np.load(file, allow_pickle=False) as arrays:
+                X, y = arrays["X"].astype(np.float64), arrays["y"] > 0
+            order = np.random.default_rng(SEED).permutation(len(y))
+            if X.shape[1] <= settings.event.max_fields and len(y) > 1000:
+                sets[file.stem] = (X[order], y[order])
     return sets
 
 
@@ -195,10 +217,11 @@ def _skab(data: Path, settings: Settings, scratch: Path, on_rows: OnRows) -> dic
     """Each file of SKAB as a stream, in order."""
     sets = {}
     for file in sorted(_unpacked(data, "skab", scratch).rglob("*.csv")):
-        frame = pd.read_csv(file, sep=";")
-        if "anomaly" in frame:
-            values = frame.drop(columns=["datetime", "anomaly", "changepoint"]).to_numpy(np.float64)
-            sets[f"{file.parent.name}/{file.stem}"] = (values, frame["anomaly"].to_numpy() > 0)
+        with _readable(file):
+            frame = pd.read_csv(file, sep=";")
+            if "anomaly" in frame:
+                values = frame.drop(columns=["datetime", "anomaly", "changepoint"]).to_numpy(np.float64)
+                sets[f"{file.parent.name}/{file.stem}"] = (values, frame["anomaly"].to_numpy() > 0)
     return _compare(sets, settings, scratch, on_rows)
 
 
@@ -210,6 +233,8 @@ def _compare(
         raise InputError("these data hold no labelled set that can be judged")
     files = []
     for name, (X, y) in sets.items():
+        if len(set(y[_judged(len(y))].tolist())) < 2:
+            raise InputError(f"{name}: the labels that are judged are all alike, so nothing can be compared")
         frame = pd.DataFrame(X, columns=[f"f{k}" for k in range(X.shape[1])])
         frame["label"] = y.astype(float)
         files.append(scratch / f"{name.replace('/', '-')}.parquet")
@@ -222,7 +247,7 @@ def _compare(
         results = backtest(files, chosen, Columns(label="label"), on_rows=on_rows)
         for row, result in zip(rows, results, strict=True):
             assert result.labels is not None
-            judged = slice(min(NOT_JUDGED, len(result.scores) // 10), None)
+            judged = _judged(len(result.scores))
             y, scores = result.labels[judged] > 0, result.scores[judged]
             row[who] = float(roc_auc_score(y, scores))
             if who == "ensemble":
@@ -238,6 +263,11 @@ def _compare(
         "best_single": best,
         "false_positives_to_best_single_at_half_recall": float(np.median(ratios)),
     }
+
+
+def _judged(n: int) -> slice:
+    """The rows of a stream of `n` that are judged."""
+    return slice(min(NOT_JUDGED, n // 10), None)
 
 
 def false_positives(labels: Flags, scores: Floats) -> int:
@@ -284,6 +314,16 @@ def _unpacked(data: Path, name: str, scratch: Path) -> Path:
         if any(folder.rglob(MARKS[name])):
             return folder
     raise InputError(f"{data} holds neither {archive.name} nor the folder {name}")
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Raise InputError where a file turns out to be damaged, or to hold something else."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        why = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{file} cannot be read: {why.partition(chr(10))[0]}") from error
 
 
 def _one(root: Path, ending: str) -> Path:

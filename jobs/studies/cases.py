@@ -129,7 +129,7 @@ def read(folder: Path) -> Case:
     if not parts:
         raise InputError(f"{file} holds no rows")
     rows = _whole(parts)
-    for first, last in expected.must_alert_rows:
+    for first, last, *_ in (*expected.must_alert_rows, *expected.quiet):
         if not 0 <= first <= last < len(rows):
             raise InputError(f"{place}: the range [{first}, {last}] is not within the {len(rows)} rows")
     return Case(folder.name, rows, expected)

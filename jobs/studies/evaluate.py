@@ -13,6 +13,7 @@ from jinja2 import Environment
 from sklearn import metrics
 from streamgauge.jobs.pages.html import PLAIN, STYLE, axes_of, plain, png
 from streamgauge.jobs.studies.backtest import Backtest
+from streamgauge.jobs.studies.judging import ranked_member
 from streamgauge.models.calibration.thresholds import (
     budget_threshold,
     compare_thresholds,
@@ -142,16 +143,10 @@ def evaluate(
 def _members(results: list[Backtest], labels: Flags) -> dict[str, dict[str, Any]]:
     """How well each member alone separates the rows for which it has an opinion."""
     evidence = np.concatenate([result.members for result in results])
-    found = {}
-    for name, column in zip(results[0].member_names, evidence.T, strict=True):
-        known = ~np.isnan(column)
-        if 0 < labels[known].sum() < known.sum():
-            found[name] = {
-                "rows": int(known.sum()),
-                "roc_auc": float(metrics.roc_auc_score(labels[known], column[known])),
-                "pr_auc": float(metrics.average_precision_score(labels[known], column[known])),
-            }
-    return found
+    found = {
+        name: ranked_member(labels, column) for name, column in zip(results[0].member_names, evidence.T, strict=True)
+    }
+    return {name: figures for name, figures in found.items() if figures["roc_auc"] is not None}
 
 
 def _kinds(results: list[Backtest]) -> dict[str, dict[str, int]]:

@@ -10,8 +10,9 @@ from multiprocessing import get_context
 from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
 from streamgauge.jobs.studies.backtest import Backtest
-from streamgauge.models.contract import Ints
+from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.udfs.incidents.kinds import ENDED
 
 Work = TypeVar("Work")
@@ -87,6 +88,30 @@ def segments(labels: Ints) -> list[tuple[int, int]]:
 def harmonic_mean(precision: float, recall: float) -> float:
     """F1; 0 if both are 0."""
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def ranked_member(labels: Flags, evidence: Floats) -> dict[str, Any]:
+    """How well one member alone ranks the rows for which it has an opinion.
+
+    Parameters
+    ----------
+    labels : bool[n]
+    evidence : float64[n]
+        NaN where the member has no opinion.
+
+    Returns
+    -------
+    dict
+        ``rows`` with an opinion, ``roc_auc``, ``pr_auc``; both are None if the labels of these rows are all alike.
+    """
+    known = ~np.isnan(evidence)
+    labels, evidence = labels[known], evidence[known]
+    both = 0 < labels.sum() < len(labels)
+    return {
+        "rows": len(labels),
+        "roc_auc": float(roc_auc_score(labels, evidence)) if both else None,
+        "pr_auc": float(average_precision_score(labels, evidence)) if both else None,
+    }
 
 
 def in_processes(work: Callable[[Work], Done], items: Iterable[Work], processes: int | None = None) -> Iterator[Done]:

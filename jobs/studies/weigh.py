@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn import metrics
 from streamgauge.jobs.studies.backtest import Backtest
+from streamgauge.jobs.studies.judging import ranked_member
 from streamgauge.models.contract import Flags, Floats
 from streamgauge.models.ensemble.weights import weights_by_agreement, weights_by_labels
 from streamgauge.models.errors import InputError
@@ -26,7 +26,7 @@ def weigh(results: list[Backtest]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        ``member``, ``weight``, and with labels ``roc_auc`` and ``pr_auc``.
+        ``member``, ``weight``, and with labels what `ranked_member` returns.
 
     Raises
     ------
@@ -48,10 +48,8 @@ def weigh(results: list[Backtest]) -> list[dict[str, Any]]:
         labels = np.concatenate([result.labels[WARM:] > 0 for result in results if result.labels is not None])
         if not 0 < labels.sum() < len(labels):
             raise InputError("all labels are alike: they cannot tell good members from bad ones")
-        for k, one in enumerate(figures):
-            column = np.nan_to_num(evidence[:, k])
-            one["roc_auc"] = float(metrics.roc_auc_score(labels, column))
-            one["pr_auc"] = float(metrics.average_precision_score(labels, column))
+        for one, column in zip(figures, evidence.T, strict=True):
+            one.update(ranked_member(labels, column))
     for one, weight in zip(figures, proposed(evidence, labels), strict=True):
         one["weight"] = weight
     return figures

@@ -89,7 +89,7 @@ def make_candidate(
     Raises
     ------
     InputError
-        The detector is not known, takes no such settings, or would be too large.
+        The detector is not known, takes no such settings, cannot be trained with them, or would be too large.
     NotReadyError
         The history is too short.
     """
@@ -98,18 +98,24 @@ def make_candidate(
         why = f", {why_unknown(detector)}" if named else f"; these are: {', '.join(FITTED)}"
         raise InputError(f"detector {detector!r} is none that is trained{why}")
     kind, width = FITTED[detector], past.X.shape[1]
+    given = ", ".join(f"{key}={value!r}" for key, value in (settings or {}).items())
     try:
         model = kind(**(settings or {}))
         memory = kind.bytes_for(width, **(settings or {}))
     except TypeError as error:
         known = ", ".join(kind().settings())
-        raise InputError(f"{detector} takes {known}: {str(error).split(') ')[-1]}") from error
+        raise InputError(f"{detector} takes {known}, and not {given}: {error}") from error
     if memory > MOST_BYTES:
         raise InputError(
             f"{detector} of {width} fields would take {memory / 1e6:.0f} MB, a model may take {MOST_BYTES / 1e6:.0f} MB: "
             "make it smaller (hidden, n_trees, ...)"
         )
-    return candidate_of(name, model, past, memory, parent, request, say)
+    try:
+        return candidate_of(name, model, past, memory, parent, request, say)
+    except (ValueError, TypeError, RuntimeError) as error:
+        if not given:
+            raise
+        raise InputError(f"{detector} cannot be trained with {given}: {error}") from error
 
 
 def candidate_of(

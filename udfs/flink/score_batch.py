@@ -125,16 +125,16 @@ class ScoreBatch(KeyedBroadcastProcessFunction):  # type: ignore[misc]
         done = self._on_thread(self._worker.score, shard, value, saved)
         if done is None:  # a record raised, so the state from before the batch is needed
             done = self._on_thread(self._worker.score, shard, value, self._saved())
-        result, levels, newest = done
+        result, levels, arrived = done
         took = time.perf_counter() - started
         for key in result.deletes:
             self._state.remove(key)
         for key, state in result.writes.items():  # put_all fails in process mode (PyFlink 2.3)
             self._state.put(key, state)
-        if newest is None:
+        if arrived is None:
             self._metrics.count(result.counts)
         else:
-            levels["lag_ms"] = int(time.time() * 1000) - newest
+            levels["lag_ms"] = int(time.time() * 1000) - arrived
             for name in ("promise_promised", "promise_achieved"):
                 levels[f"{name}_per_day"] = math.ceil(levels.pop(name))
             self._metrics.update(result, levels, self._worker.versions, took)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 from streamgauge.udfs.events.records import RawBatch
 from streamgauge.udfs.flink.batch_format import Batch, read_batch
 from streamgauge.udfs.flink.scoring import PARTITIONS, POSITIONS, Scoring
@@ -58,7 +59,8 @@ class Worker:
         Returns
         -------
         BatchResult, dict of str to float, int
-            Results, levels for metrics, and the newest of Kafka's timestamps. After a heartbeat there are no levels and no timestamp.
+            Results, levels for metrics, and the middle one of Kafka's timestamps: a producer with a wrong clock must not hide how late the
+            others are. After a heartbeat there are no levels and no timestamp.
             None if the saved state is needed.
         """
         batch = read_batch(data, 1 + self._has_keys + bool(self._topics.pattern))
@@ -69,7 +71,8 @@ class Worker:
         except SavedStateWanted:
             return None
         levels = self._task.levels() | {"batch_events": len(batch.positions)}
-        return result, levels, int(batch.stamps.max())
+        middle = (len(batch.stamps) - 1) // 2
+        return result, levels, int(np.partition(batch.stamps, middle)[middle])
 
     def _raw(self, batch: Batch) -> RawBatch:
         partitions, topics = batch.positions % POSITIONS, None

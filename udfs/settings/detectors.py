@@ -263,7 +263,11 @@ class DetectorSettings(Section):
     rolling_z_score: RollingZScoreSettings | None = None
     value_novelty: ValueNoveltySettings | None = ValueNoveltySettings(streams=("series",))
     half_space_trees: HalfSpaceTreesSettings | None = None
-    river_half_space_trees: HalfSpaceTreesSettings | None = Field(None, description="River's own: slow, the reference.")
+    river_half_space_trees: HalfSpaceTreesSettings | None = Field(
+        None,
+        description="River's own, the reference. It is slow: an event takes about 10 us a tree at height 8, and twice as long or more "
+        "with two more levels. So 1,000 trees take 10 ms an event.",
+    )
     histogram_density: HistogramDensitySettings | None = HistogramDensitySettings(weight=2.0, streams=("records",))
     loda: LodaSettings | None = LodaSettings(streams=("records",))
     online_isolation_forest: OnlineIsolationForestSettings | None = OnlineIsolationForestSettings(streams=("records",))

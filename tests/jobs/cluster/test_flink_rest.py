@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -97,6 +98,21 @@ def test_a_token_from_a_file_or_a_variable_lets_us_in(authority, address, token,
 
 def test_without_settings_it_is_reached_in_the_open(upstream):
     assert FlinkRest(upstream).running() == JOBS["jobs"][:1]
+
+
+def test_what_is_no_address_and_what_speaks_no_http_are_named():
+    assert "'h:x' is no HOST:PORT of a JobManager" in refused(FlinkRest("h:x"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            with server.accept()[0] as connection:
+                connection.recv(65_536)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert "is no Flink: SSH-2.0" in refused(FlinkRest(f"127.0.0.1:{server.getsockname()[1]}"))
+        thread.join()
 
 
 def test_without_the_right_token_the_message_names_the_settings(authority, address, tmp_path):

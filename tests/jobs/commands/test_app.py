@@ -95,6 +95,24 @@ def test_stop_and_status_take_the_job_of_the_settings(tmp_path, monkeypatch):
         assert "job.nam" in done.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("up", "--kafka-port", "99999"), "'--kafka-port': Input should be less than or equal to 65535"),
+        (("up", "--flink-port", "-1"), "'--flink-port': Input should be greater than or equal to 1"),
+        (("init", "--topic", "t", "--bootstrap", "h:x"), "--bootstrap 'h:x' must be HOST:PORT of a broker"),
+        (("feedback", "", "undo"), "an id of an alert has at least one character"),
+        (("entity", "show", ""), "an entity has a name of at least one character"),
+        (("entity", "show", "a", "--wait", "nan"), "Input should be greater than or equal to 0.1"),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_is_done(arguments, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STREAMGAUGE_HOME", str(tmp_path / "home"))
+    done = run(*arguments)
+    assert (done.exit_code, words in done.output) == (2, True), done.output
+
+
 def test_an_unknown_command_is_refused_with_a_similar_one():
     done = run("trane")
     assert done.exit_code == 2

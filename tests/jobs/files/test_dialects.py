@@ -77,7 +77,13 @@ def test_two_columns_of_one_name_are_both_read(tmp_path):
     (tmp_path / "x.csv").write_text("a,a,b\n1,2,3\n")
     events, report = read(tmp_path / "x.csv")
     assert events == [{"a": 1, "a.1": 2, "b": 3, "entity": "x"}]
-    assert report.notes == ["x.csv: the column 'a' is there twice: the later one is called 'a.1'"]
+    assert report.notes == ["x.csv: columns whose name is there before are renamed: 'a' to 'a.1'"]
+
+
+def test_one_note_tells_of_all_columns_whose_names_are_there_twice(tmp_path):
+    (tmp_path / "x.csv").write_text(",".join(["a", "b"] * 200) + "\n" + ",".join(["1"] * 400) + "\n")
+    note = "columns whose name is there before are renamed: 'a' to 'a.1', 'b' to 'b.1', 'a' to 'a.2', and 395 more"
+    assert read(tmp_path / "x.csv")[1].notes == [f"x.csv: {note}"]
 
 
 def test_empty_lines_before_the_header_and_windows_line_ends_are_read(tmp_path):

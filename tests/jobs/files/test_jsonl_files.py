@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from streamgauge.jobs.files.not_read import NotRead
 from streamgauge.jobs.files.read_files import ALL_FIELDS, Columns, numbers_of, read_rows
@@ -84,6 +86,18 @@ def test_labels_are_taken_out_and_are_numbers(jsonl):
     assert set(rows.records) == {b'{"pump":"a"}'}
     with pytest.raises(InputError, match="'bad' must hold numbers, above 0 for anomalies; it holds 'yes'"):
         read(jsonl(b'{"pump":"a","bad":"yes"}'), Columns(label="bad"))
+
+
+def test_numbers_that_no_float_can_hold_are_no_labels_and_no_times_or_the_largest_number(jsonl):
+    with pytest.raises(InputError, match="'bad' must hold numbers, above 0 for anomalies; it holds '1e400'"):
+        read(jsonl(b'{"pump":"a","bad":1e400}'), Columns(label="bad"))
+    rows, _ = read(jsonl(b'{"pump":"a","bad":' + b"9" * 400 + b"}"), Columns(label="bad"))
+    assert rows.labels.tolist() == [sys.float_info.max]
+    rows, report = read(
+        jsonl(b'{"pump":"a","d":1e400}', b'{"pump":"a","d":"2024"}'), Columns(time="d", time_format="%Y")
+    )
+    assert rows.times.tolist() == [1_704_067_200_000] * 2
+    assert [entry[1] for entry in told(report)] == ["not_finite"]
 
 
 def test_broken_lines_are_given_unchanged_and_told_with_their_number(jsonl):

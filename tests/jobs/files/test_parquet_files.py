@@ -8,10 +8,13 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from streamgauge.jobs.files.parquet_files import values
 from streamgauge.jobs.files.read_files import Columns, count_rows, read_rows
 from streamgauge.models.errors import InputError
 
-from tests.jobs.files.reading import events_of, read, told
+from tests.jobs.files.reading import events_of, read, told, values_of
 
 MOMENT = datetime.datetime(2024, 1, 2, 3, 4, 5)
 
@@ -27,6 +30,8 @@ def write(folder, **columns):
         (pa.array([Decimal("1.50")], pa.decimal128(10, 2)), 1.5),
         (pa.array([Decimal("9007199254740993")], pa.decimal128(38, 0)), 9007199254740993),
         (pa.array([Decimal("12345678901234567890")], pa.decimal128(38, 0)), 12345678901234567890.0),
+        (pa.array([Decimal("1704067200.123")], pa.decimal128(20, 3)), 1704067200.123),
+        (pa.array([Decimal("1.5")], pa.decimal256(50, 3)), 1.5),
         (pa.array([1500], pa.duration("ms")), 1.5),
         (pa.array([2**53 + 1], pa.int64()), 2**53 + 1),
         (pa.array([2**64 - 1], pa.uint64()), 2**64 - 1),
@@ -36,6 +41,9 @@ def write(folder, **columns):
         (pa.array(["a"]).dictionary_encode(), "a"),
         (pa.array(["a"], pa.large_string()), "a"),
         (pa.array([b"a"]), "a"),
+        (pa.array([b"a"], pa.large_binary()), "a"),
+        (pa.array([b"ab"], pa.binary(2)), "ab"),
+        (pa.array([b"\xff"]), "/w=="),
         (pa.array([[1, None, 3]]), [1, None, 3]),
         (pa.array([[MOMENT]]), ["2024-01-02T03:04:05"]),
         (pa.array([[Decimal("1.5")]], pa.list_(pa.decimal128(3, 1))), [1.5]),
@@ -53,6 +61,27 @@ def test_a_value_is_what_json_can_hold(tmp_path, column, value):
     assert event == {"entity": "a"} | ({} if value is None else {"x": value})
 
 
+@given(st.lists(st.decimals(-(10**12), 10**12, places=3), min_size=1))
+def test_decimals_are_the_nearest_numbers(found):
+    assert values(pa.array(found, pa.decimal128(20, 3))).to_pylist() == [float(one) for one in found]
+
+
+def test_a_cell_of_bytes_is_read_alike_whatever_stands_beside_it(tmp_path):
+    column = pa.array([b"a", b"\xff", None, "\u00e9".encode()])
+    assert values_of(write(tmp_path, x=column), "x") == ["a", "/w==", None, "\u00e9"]
+    [rows] = read_rows(write(tmp_path, id=column, x=[1.0] * 4), Columns(entity="id"))
+    assert rows.entities == ["a", "/w==", "", "\u00e9"]
+
+
+def test_columns_with_one_name_are_all_read(tmp_path):
+    inner = pa.StructArray.from_arrays([pa.array([4])], ["x"])
+    table = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([3]), inner], ["a", "a", "s.x", "s"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    events, report = read(tmp_path / "a.parquet")
+    assert events == [{"a": 1, "a.1": 2, "s.x": 3, "s.x.1": 4, "entity": "a"}]
+    assert report.notes == ["a.parquet: columns whose name is there before are renamed: 'a' to 'a.1', 's.x' to 's.x.1'"]
+
+
 def test_fields_of_structs_have_names_with_dots(tmp_path):
     file = write(tmp_path, host=pa.array([{"name": "a", "load": {"cpu": 0.5}}, None]))
     [rows] = read_rows(file, Columns(entity="host.name"))
@@ -67,6 +96,16 @@ def test_a_column_of_timestamps_holds_the_times(tmp_path, unit, zone):
     events, report = read(file, Columns(time="t"))
     assert events == [{"x": 1.0, "entity": "a", "ts": 1_704_164_645_000}]
     assert told(report) == [("t", "no time", 1, [2])]
+
+
+@pytest.mark.parametrize("year", [-1000, 1, 5200, 10_000])
+@pytest.mark.parametrize(("unit", "factor"), [("ms", 1_000), ("us", 1_000_000)])
+def test_rows_with_times_that_the_job_cannot_read_are_left_out_and_told(tmp_path, year, unit, factor):
+    seconds = (year - 1970) * 31_556_952
+    file = write(tmp_path, t=pa.array([seconds * factor, factor], pa.timestamp(unit)), x=[1.0, 2.0])
+    events, report = read(file, Columns(time="t"))
+    assert events == [{"x": 2.0, "entity": "a", "ts": 1.0}]
+    assert told(report) == [("t", "not a time", 1, [1])]
 
 
 def test_dates_epochs_and_text_are_times_too(tmp_path):

@@ -50,6 +50,30 @@ def test_an_archive_that_is_none_is_refused(tmp_path, name):
             read(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+@pytest.mark.parametrize(
+    ("packed", "offsets", "words"),
+    [
+        (zipfile.ZIP_DEFLATED, [60], "decompressing"),
+        (zipfile.ZIP_STORED, [60], "Bad CRC-32"),
+        (zipfile.ZIP_LZMA, [60], "Corrupt|Bad CRC-32"),
+        (zipfile.ZIP_BZIP2, [60], "Invalid data"),
+        (zipfile.ZIP_STORED, [6, -1], "is encrypted"),  # a flag of the file, which is there twice
+    ],
+)
+def test_a_damaged_or_encrypted_archive_is_refused(tmp_path, name, packed, offsets, words):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", packed) as archive:
+        archive.writestr(name, b"".join(b'{"x": %d}\n' % number for number in range(2_000)))
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    directory = content.rindex(b"PK\x01\x02")
+    for offset in offsets:
+        content[offset if offset > 0 else directory + 8] ^= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    for read in (events_of, count_rows):
+        with pytest.raises(InputError, match=rf"a\.zip cannot be read: .*({words})"):
+            read(tmp_path / "a.zip")
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [("x/cards.csv.gz", "cards"), ("cards.2024.jsonl", "cards.2024"), ("cards", "cards"), ("a.zip", "a")],
@@ -77,6 +101,19 @@ def test_what_is_not_at_a_url_is_named_without_secrets():
 
 def test_a_missing_package_is_named():
     with pytest.raises(InputError, match=r"s3://bucket/a\.csv: .*s3fs"), local([Path("s3://bucket/a.csv")]):
+        pass
+
+
+def test_a_folder_and_an_unknown_kind_of_url_are_named_as_what_they_are(tmp_path):
+    with pytest.raises(InputError, match="is a folder: name the files in it"), local([tmp_path]):
+        pass
+    (tmp_path / "a.csv").mkdir()
+    with pytest.raises(InputError, match=r"a\.csv is a folder: name the files in it"):
+        events_of(tmp_path / "a.csv")
+    with (
+        pytest.raises(InputError, match=r"^nosuch://h/a\.csv: nosuch:// is not known"),
+        local([Path("nosuch://p@h/a.csv")]),
+    ):
         pass
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from streamgauge.jobs.settings.kafka import brokers
 from streamgauge.jobs.settings.loading import parsed
 from streamgauge.jobs.settings.strict_yaml import write
 from streamgauge.models.errors import SettingsError
@@ -20,6 +21,24 @@ FULL = [
 
 def loaded(security=None, **others):
     return parsed(write({"kafka": {"security": security or {}, **others}}), "file").kafka
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "found"),
+    [
+        ("a:9092", ["a:9092"]),
+        ("a-1.b_c:1, b:65535 ,", ["a-1.b_c:1", "b:65535"]),
+        ("[::1]:9092,SASL_SSL://h:9094", ["[::1]:9092", "SASL_SSL://h:9094"]),
+    ],
+)
+def test_brokers_have_ports(bootstrap, found):
+    assert brokers(loaded(bootstrap=bootstrap).bootstrap) == found
+
+
+@pytest.mark.parametrize("bootstrap", ["h", "h:x", "h:0", "h:65536", "h:-1", "a:1,b", ",", ":1", "a b:1", "a:1;b:2"])
+def test_an_address_of_a_broker_that_kafka_cannot_read_is_refused(bootstrap):
+    with pytest.raises(SettingsError, match=r"kafka\.bootstrap: must be HOST:PORT of a broker, .* \(is '"):
+        loaded(bootstrap=bootstrap)
 
 
 @pytest.mark.parametrize("security", FULL)

@@ -233,6 +233,19 @@ def test_the_environment_overrides_the_file(tmp_path):
     assert settings.detectors.rolling_z_score is None
 
 
+def test_a_variable_finds_a_name_with_capital_letters_that_the_file_has(tmp_path):
+    file = tmp_path / "s.yaml"
+    file.write_text("event: {fields: {Flow: {type: number}, Heat: {type: number}, HEAT: {type: number}}}\n")
+    for part, name in (("Flow", "Flow"), ("FLOW", "Flow"), ("Heat", "Heat"), ("HEAT", "HEAT"), ("Speed", "speed")):
+        variable = f"STREAMGAUGE__EVENT__FIELDS__{part}"
+        fields = load(file, {variable: "text"}).event.fields
+        assert {key for key, field in fields.items() if field.type == "text"} == {name}, part
+        assert load(file, {f"{variable}__TYPE": "text"}).event.fields == fields
+    with pytest.raises(SettingsError, match="FIELDS__heat: 'heat' may be 'Heat' or 'HEAT': write it as one of these"):
+        load(file, {"STREAMGAUGE__EVENT__FIELDS__heat": "text"})
+    assert load(file, {"STREAMGAUGE__EVENT__FIELDS": "{Flow: text}"}).event.fields["Flow"].type == "text"
+
+
 def test_holidays_are_dates_of_the_yaml_file_or_a_calendar_file(tmp_path):
     file, holidays = tmp_path / "s.yaml", tmp_path / "h.ics"
     event = "BEGIN:VEVENT\nUID:1\nDTSTART;VALUE=DATE:20261225\nEND:VEVENT\n"

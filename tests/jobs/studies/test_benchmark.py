@@ -97,6 +97,54 @@ def test_a_damaged_archive_is_named(tmp_path, suite):
         benchmark.run(suite, tmp_path, Settings())
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"made/spike.csv": [', "truncated"),
+        ("[]", "Expected `object`, got `array`"),
+        ('{"made/spike.csv": []}', "names no window"),
+        ('{"made/spike.csv": [["2024-01-01 00:00:00"]]}', "Expected `array` of length 2"),
+        (
+            '{"made/spike.csv": [["2024-01-01 00:00:00", "soon"]]}',
+            "made/spike.csv: a window .* no time of the file: .*soon",
+        ),
+        ('{"made/spike.csv": [["2024-01-01 00:00:01", "2024-01-02"]]}', "a window .* no time of the file: .*00:00:01"),
+    ],
+)
+def test_damaged_windows_of_nab_are_named(nab, content, words):
+    (nab / "nab.tar.gz").unlink()
+    (nab / "nab" / "labels" / "combined_windows.json").write_text(content)
+    with pytest.raises(InputError, match=rf"combined_windows\.json.*{words}"):
+        benchmark.run("nab", nab, Settings())
+
+
+@pytest.mark.parametrize(
+    ("suite", "name", "content"),
+    [
+        ("nab", "nab/data/made/spike.csv", b"time,value\n1,2\n"),
+        ("nab", "nab/data/made/spike.csv", b"timestamp,value\n2024-01-01,2\nsoon,3\n"),
+        ("kdd", "kdd99_10pct/kddcup.data", b"a,b\n1,2\n"),
+        ("kdd", "kdd99_10pct/kddcup.data.gz", b"nothing"),
+        ("tabular", "tabular/made.npz", b"nothing"),
+        ("skab", "skab/made.csv", b"datetime;anomaly;x\n1;0;2\n"),
+    ],
+)
+def test_a_damaged_file_is_named(nab, suite, name, content):
+    (nab / "nab.tar.gz").unlink()
+    (nab / name).parent.mkdir(exist_ok=True)
+    (nab / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name} cannot be read: .*[^\n]$"):
+        benchmark.run(suite, nab, Settings())
+
+
+@pytest.mark.parametrize("labels", [np.zeros(2000), np.ones(2000)])
+def test_labels_that_are_all_alike_are_refused(tmp_path, labels):
+    (tmp_path / "tabular").mkdir()
+    np.savez(tmp_path / "tabular" / "made.npz", X=np.zeros((2000, 2)), y=labels)
+    with pytest.raises(InputError, match="made: the labels that are judged are all alike"):
+        benchmark.run("tabular", tmp_path, Settings())
+
+
 def test_data_without_labels_are_refused(tmp_path):
     (tmp_path / "x.csv").write_text("datetime;value\n2024-01-01;1\n")
     with pytest.raises(InputError, match="no labelled set"):

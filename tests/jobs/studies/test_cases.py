@@ -89,6 +89,8 @@ def test_a_missed_range_names_the_incident_that_covers_it(tmp_path):
         ("{", "expected.json"),
         ({"must_alert_rows": [["x", 3]]}, r"must_alert_rows\.0\.0"),
         ({"must_alert_rows": [[3, 5000]]}, r"\[3, 5000\] is not within the 1500 rows"),
+        ({"quiet": [[20, 10]]}, r"\[20, 10\] is not within the 1500 rows"),
+        ({"quiet": [[1490, 1500, 2]]}, r"\[1490, 1500\] is not within the 1500 rows"),
     ],
 )
 def test_a_bad_expectation_is_named(tmp_path, expected, message):

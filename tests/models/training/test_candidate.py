@@ -58,6 +58,21 @@ def test_validation_data_that_are_all_labelled_calibrate_nothing():
         make_candidate("m", "isolation_forest", past(labels=labels), {"n_trees": 5})
 
 
+@pytest.mark.parametrize(
+    ("detector", "settings", "words"),
+    [
+        ("isolation_forest", {"n_trees": -1}, r"cannot be trained with n_trees=-1: .* range \[1, inf\)"),
+        ("isolation_forest", {"n_trees": "x"}, "takes n_trees, part, trim, seed, and not n_trees='x'"),
+        ("one_class_svm", {"nu": 5}, r"cannot be trained with nu=5: .* range \(0\.0, 1\.0\]"),
+        ("local_outlier_factor", {"neighbours": -1}, "cannot be trained with neighbours=-1: negative"),
+        ("autoencoder", {"hidden": -1}, "cannot be trained with hidden=-1: .* negative"),
+    ],
+)
+def test_settings_that_no_training_can_have_are_named(detector, settings, words):
+    with pytest.raises(InputError, match=f"^{detector} {words}"):
+        make_candidate("m", detector, past(), settings)
+
+
 def test_what_cannot_be_trained_is_named():
     with pytest.raises(InputError, match="'z_score' is none that is trained"):
         make_candidate("m", "z_score", past())
