@@ -210,9 +210,17 @@ def _names(store: registries.Registry, name: str | None) -> list[str]:
 
 
 def promote_to(store: registries.Registry, loaded: Settings, name: str, version: int, alias: str, why: str) -> bool:
-    """Verify a version, point an alias at it, and send that to the jobs; whether the settings name the model for them."""
+    """Verify a version, point an alias at it, and send that to the jobs; whether the settings name the model for them.
+
+    If it is the shadow of the jobs and becomes live, the version that was live becomes their shadow, as in the jobs themselves.
+    """
     store.verify(name, version)
-    store.point(name, alias, version, getpass.getuser(), why)
+    use, aliases, who = loaded.models.use.get(name), store.aliases(name), getpass.getuser()
+    before = aliases.get(alias, version)
+    if use and alias == use.alias and use.shadow is not None and aliases.get(use.shadow) == version != before:
+        store.point(name, use.shadow, before, who, f"was {alias} before")
+        console.print(f"{name}: {use.shadow} is version {before}")
+    store.point(name, alias, version, who, why)
     console.print(f"{name}: {alias} is version {version}")
     return _send_to_jobs(loaded, name, version, alias)
 

@@ -111,7 +111,7 @@ def test_what_is_no_address_and_what_speaks_no_http_are_named():
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert "is no Flink: SSH-2.0" in refused(FlinkRest(f"127.0.0.1:{server.getsockname()[1]}"))
+        assert "not as Flink does: SSH-2.0" in refused(FlinkRest(f"127.0.0.1:{server.getsockname()[1]}"))
         thread.join()
 
 

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from streamgauge.jobs.commands import models
 from streamgauge.jobs.commands.app import app
+from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.persistence.signature import public_text
 from typer.testing import CliRunner
@@ -158,6 +160,24 @@ def test_a_network_that_was_made_elsewhere_is_imported_and_may_be_promoted_to_sh
     assert distances[order[-1]] >= np.quantile(distances, 0.99)
     assert run("models", "promote", "pumps", "--to", "shadow").exit_code == 0
     assert registry.aliases("pumps") == {"candidate": 1, "shadow": 1}
+
+
+def test_a_shadow_that_is_promoted_changes_places_with_the_live_version(pumps, run, tmp_path, monkeypatch):
+    for _ in range(2):
+        assert run("train", "pumps", "isolation_forest", pumps, *COLUMNS, "--set", "n_trees=5").exit_code == 0
+    registry, sent = Registry(str(tmp_path / "models")), []
+    monkeypatch.setattr(models, "send_control", lambda kafka, message: sent.append((message.role, message.version)))
+    use = {"pumps": {"alias": "live", "shadow": "shadow"}}
+    loaded = Settings.model_validate({"models": {"registry": str(tmp_path / "models"), "use": use}})
+    for version, alias in ((1, "live"), (2, "shadow"), (2, "live"), (2, "live")):
+        models.promote_to(registry, loaded, "pumps", version, alias, "test")
+    assert sent == [
+        ("live", 1),
+        ("shadow", 2),
+        ("live", 2),
+        ("live", 2),
+    ]  # the job makes version 1 the shadow by itself
+    assert registry.aliases("pumps") == {"candidate": 2, "live": 2, "shadow": 1}
 
 
 @pytest.mark.parametrize(
