@@ -4,6 +4,7 @@ BIN := .venv/bin
 export STREAMGAUGE_HOME ?= $(CURDIR)/.streamgauge
 INTEGRATION := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 WORKERS := $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
+UNIT := $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations=20
 NEEDS := setup.py constraints.txt install.sh
 
 .PHONY: demo test unit integration fuzz mutants kills soak weekly spark lint ci schema proto docs bench kernels clean help
@@ -11,12 +12,14 @@ NEEDS := setup.py constraints.txt install.sh
 demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job, a page; KEEP=1 leaves all running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
 
-test: unit  ## the tests of a change: without a cluster, then the main ways through a real Kafka and Flink, with the slowest 20 of each kind
+test: .venv/.installed-dev  ## the tests of a change: without a cluster, then the main ways through a real Kafka and Flink, with the slowest 20 of each kind
+	$(BIN)/streamgauge warm
+	$(UNIT) -m "not integration and not slow"
 	$(INTEGRATION) -m "integration and not slow"
 
 unit: .venv/.installed-dev  ## the tests that need neither Kafka nor Flink, three processes for two cores, because tests also wait for servers and pages
 	$(BIN)/streamgauge warm
-	$(BIN)/pytest -m "not integration" -n $(WORKERS) --dist loadfile --durations=20
+	$(UNIT) -m "not integration"
 
 integration: .venv/.installed-dev  ## all tests on a real Kafka and Flink cluster, two processes with a cluster each
 	$(INTEGRATION) -m integration
@@ -46,7 +49,7 @@ lint: .venv/.installed-dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p streamgauge.models -p streamgauge.udfs -p streamgauge.jobs
 
-ci: lint unit integration  ## what CI runs: lint, types, all tests, also the slow ones of kills, outages and upgrades, with the slowest 20
+ci: lint unit integration  ## what CI runs: lint, types, all tests, also the slow ones (every detector by the same checks, kills, outages, upgrades), with the slowest 20
 
 schema: .venv/.installed  ## write the JSON Schemas in flink-conf and the page of settings in docs anew
 	$(BIN)/python -m streamgauge.jobs.settings.schemas

@@ -58,6 +58,7 @@ def test_runs_flat_lines_and_broken_rules_have_their_kind_in_the_alert(cluster, 
     assert [d["rules"] for d in unresolved if d["kind"] == "conditional"] == [["full"]]
 
 
+@pytest.mark.slow
 def test_silence_and_its_end_raise_alerts_by_heartbeats_also_after_a_restart(cluster, tmp_path):
     live = Live(cluster, tmp_path, silence={"after": 3.0, "at_least": "15 s", "events": 20}, decide={"threshold": 1e-9})
     usual = [(e, {"entity": e, "x": float(i % 5)}) for i in range(25) for e in ("a", "b")]

@@ -26,6 +26,7 @@ def data(records):
     return [json.loads(record.value)["data"] for record in records]
 
 
+@pytest.mark.slow
 def test_an_entity_is_shown_rewound_and_forgotten_in_the_running_job_and_after_a_restart(cluster, tmp_path):
     live = Live(cluster, tmp_path, decide={"threshold": 1e-4, "warmup": 399, "quiet_events": 1000})
     random = np.random.default_rng(0)

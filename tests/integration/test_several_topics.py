@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from kafka.admin import NewTopic
 from streamgauge.jobs.cluster.local_cluster import Cluster
 from streamgauge.jobs.kafka import clients
@@ -63,6 +64,7 @@ def test_a_job_scores_several_topics_as_the_pipeline_does_and_its_records_name_t
     assert {json.loads(record.value)["data"]["source"]["topic"] for record in alerts} == set(names)
 
 
+@pytest.mark.slow
 def test_a_pattern_reads_the_topics_that_match_and_those_that_appear_later(cluster, tmp_path):
     prefix = f"pattern-{time.time_ns()}"
     first, later, other = f"{prefix}-pumps", f"{prefix}-valves", f"{prefix}-pumps.raw"
@@ -85,6 +87,7 @@ def test_a_pattern_reads_the_topics_that_match_and_those_that_appear_later(clust
     assert values(scores) == sorted(text for _, text in wanted.scores)
 
 
+@pytest.mark.slow
 def test_topics_can_be_added_to_a_job_with_saved_state(cluster, tmp_path):
     prefix = f"added-{time.time_ns()}"
     first, second = f"{prefix}-pumps", f"{prefix}-valves"

@@ -11,6 +11,8 @@ from streamgauge.udfs.settings.detectors import DetectorSettings
 
 from tests.streams import SMALL, Run, stream
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_settings_name_every_detector():
     assert set(DetectorSettings.model_fields) == set(ONLINE)

@@ -14,6 +14,8 @@ from streamgauge.jobs.cluster.local_cluster import Cluster
 from streamgauge.models.errors import ClusterError
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
+pytestmark = pytest.mark.slow
+
 ONE = dict.fromkeys(type(PipelineSettings().detectors).model_fields) | {"flat_line": {}}
 SMALL = PipelineSettings.model_validate({"detectors": ONE}).model_dump_json()
 

@@ -185,6 +185,7 @@ def test_several_services_tell_nothing_twice_and_the_next_one_goes_on_at_once(da
     assert [heard.id for heard in one.heard] == ids
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_killed_service_repeats_only_the_request_whose_answer_was_lost(database, topic, receive, when):
     """The receiver kills the sender: before it answers, or just after, when the sender may have read the answer."""

@@ -22,6 +22,8 @@ from streamgauge.models.errors import InputError
 from streamgauge.models.evaluation.baselines import baselines
 from typer.testing import CliRunner
 
+pytestmark = pytest.mark.slow
+
 REAL = os.environ.get("STREAMGAUGE_LABELLED", "")
 
 

@@ -39,6 +39,8 @@ from streamgauge.models.detectors.entity.value_novelty import ValueNovelty
 
 from tests.checks.detector import CHECKS, EXEMPT
 
+pytestmark = pytest.mark.slow
+
 MAKERS = {
     "levels": Levels,
     "day_profile": DayProfile,

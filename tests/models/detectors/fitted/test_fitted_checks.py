@@ -11,6 +11,8 @@ from streamgauge.models.detectors.network.imported_network import ImportedNetwor
 from tests.checks.fitted import CHECKS, EXEMPT
 from tests.onnx_networks import distance
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "isolation_forest": {"n_trees": 40, "part": 128},
     "one_class_svm": {},
