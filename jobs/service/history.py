@@ -15,6 +15,7 @@ from streamgauge.jobs.service.messages import (
     Row,
     UnreadableError,
     change_of,
+    comparison_of,
     feedback_of,
     incident_of,
     notice_of,
@@ -24,10 +25,11 @@ from streamgauge.jobs.service.messages import (
     unreadable_of,
 )
 from streamgauge.jobs.service.not_scored import count_not_scored, forget_not_scored
-from streamgauge.jobs.service.notices import TRACKED
+from streamgauge.jobs.service.notices import COMPARED, TRACKED
 from streamgauge.jobs.service.scores import forget_scores, thin_scores, write_scores
 from streamgauge.jobs.service.tables import (
     changes,
+    comparisons,
     feedback,
     incidents,
     notices,
@@ -122,7 +124,9 @@ class History:
             for place, after in following.items():
                 self._move(connection, place, expected.get(place, 0), after)
             rows["reports"] = [report_of(row) for row in rows["notices"] if row["type"] == TRACKED]
-            for name, table in (("notices", notices), ("reports", reports), ("unreadable", unreadable)):
+            rows["comparisons"] = [comparison_of(row) for row in rows["notices"] if row["type"] == COMPARED]
+            plain = {"notices": notices, "reports": reports, "comparisons": comparisons, "unreadable": unreadable}
+            for name, table in plain.items():
                 if rows[name]:
                     insert_rows(connection, table, rows[name], lambda insert: insert.on_conflict_do_nothing())
             if rows["feedback"]:
@@ -211,7 +215,7 @@ class History:
         with self._engine.begin() as connection:
             for table in (changes, feedback):
                 connection.execute(delete(table).where(table.c.alert_id.in_(old)))
-            for table in (notices, reports):
+            for table in (notices, reports, comparisons):
                 connection.execute(delete(table).where(table.c.arrived < before))
             connection.execute(delete(refusals).where(refusals.c.time < before))
             forget_not_scored(connection, before)

@@ -206,6 +206,14 @@ def report_of(notice: Row) -> Row:
     return row | {"probe": probe and probe.kind, "found": probe and probe.found}
 
 
+def comparison_of(notice: Row) -> Row:
+    """The row of `comparisons` for the row of a notice that compares a live version with its shadow."""
+    compared = notices.Compared.model_validate(notice["data"])
+    row = {name: notice[name] for name in ("event_id", "arrived")} | {"model": compared.model}
+    row |= {name: str(getattr(compared, name)) for name in ("live", "shadow")}
+    return row | {name: float(getattr(compared, name)) for name in notices.FIGURES}
+
+
 def score_of(record: Record) -> Row:
     """The row of `scores` for the score of an event.
 

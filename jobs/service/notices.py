@@ -94,6 +94,10 @@ class Compared(BaseModel):
     shadow_right: Whole
 
 
+# Those of its figures that are added up, and the threshold, which is not the same in all comparisons.
+FIGURES = ("threshold", "events", "both", "only_live", "only_shadow", "probes", "live_right", "shadow_right")
+
+
 class Root(BaseModel):
     """The first incident of a group."""
 

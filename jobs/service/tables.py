@@ -85,6 +85,26 @@ reports = Table(
     Index("reports_by_place", "place", "time"),
 )
 
+# The figures of the notices that compare a live version of a model with its shadow: all since a step of the trainer are added up.
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("event_id", Text, primary_key=True),  # of the notice
+    Column("model", Text, nullable=False),
+    Column("live", Text, nullable=False),  # versions; texts, because a number may be of any size
+    Column("shadow", Text, nullable=False),
+    Column("arrived", BigInteger, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("events", Float, nullable=False),  # floats, as in reports
+    Column("both", Float, nullable=False),
+    Column("only_live", Float, nullable=False),
+    Column("only_shadow", Float, nullable=False),
+    Column("probes", Float, nullable=False),
+    Column("live_right", Float, nullable=False),
+    Column("shadow_right", Float, nullable=False),
+    Index("comparisons_by_model", "model", "arrived"),
+)
+
 # Scores of events, if the job writes them. A day of arrival is a partition: see `streamgauge.jobs.service.scores`.
 scores = Table(
     "scores",
