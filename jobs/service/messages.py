@@ -214,6 +214,13 @@ def comparison_of(notice: Row) -> Row:
     return row | {name: float(getattr(compared, name)) for name in notices.FIGURES}
 
 
+def members_of(notice: Row) -> list[Row]:
+    """The rows of `group_members` for the row of a notice about a group of several partitions."""
+    data = notice["data"]
+    whole = {"whole": data["id"], "incidents": data["incidents"], "root": data["root"], "arrived": notice["arrived"]}
+    return [{"group_id": group_id} | whole for group_id in data["groups"]]
+
+
 def score_of(record: Record) -> Row:
     """The row of `scores` for the score of an event.
 

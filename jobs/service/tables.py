@@ -105,6 +105,17 @@ comparisons = Table(
     Index("comparisons_by_model", "model", "arrived"),
 )
 
+# Groups of single partitions, and the group of several partitions that each belongs to, as the largest notice about that says.
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_id", Text, primary_key=True),
+    Column("whole", Text, nullable=False),  # id of the group of several partitions
+    Column("incidents", BigInteger, nullable=False),
+    Column("root", _Json, nullable=False),
+    Column("arrived", BigInteger, nullable=False),
+)
+
 # Scores of events, if the job writes them. A day of arrival is a partition: see `streamgauge.jobs.service.scores`.
 scores = Table(
     "scores",
