@@ -209,7 +209,7 @@ class History:
     def forget(self, before: int) -> int:
         """Remove the incidents whose end arrived before a time, with their changes and feedback.
 
-        Older notices, refusals and counts of what was not scored are removed, too.
+        Older notices, unreadable records, refusals and counts of what was not scored are removed, too.
 
         Parameters
         ----------
@@ -226,7 +226,7 @@ class History:
         with self._engine.begin() as connection:
             for table in (changes, feedback):
                 connection.execute(delete(table).where(table.c.alert_id.in_(old)))
-            for table in (notices, reports, comparisons, group_members):
+            for table in (notices, reports, comparisons, group_members, unreadable):
                 connection.execute(delete(table).where(table.c.arrived < before))
             connection.execute(delete(refusals).where(refusals.c.time < before))
             forget_not_scored(connection, before)

@@ -283,7 +283,8 @@ def unreadable_of(record: Record, why: str) -> Row:
     """The row of `unreadable` for a record that is not what its topic should hold."""
     beginning = clean((record.value or b"")[: 4 * SHOWN].decode(errors="replace"))[:SHOWN]
     place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-    return place | {"reason": clean(why)[:SHOWN], "beginning": beginning}
+    arrived = min(record.timestamp, LATEST)  # it may be what the database refuses
+    return place | {"reason": clean(why)[:SHOWN], "beginning": beginning, "arrived": arrived}
 
 
 def clean(value: Any) -> Any:

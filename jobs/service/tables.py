@@ -142,6 +142,7 @@ unreadable = Table(
     Column("offset", BigInteger, primary_key=True),
     Column("reason", Text, nullable=False),
     Column("beginning", Text, nullable=False),
+    Column("arrived", BigInteger, nullable=False, server_default="0"),  # Kafka's timestamp
 )
 
 # What the job set aside, dead letters and late events: how many for each day and reason, with one example. There may be too many to keep

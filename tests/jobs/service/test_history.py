@@ -195,6 +195,13 @@ def test_incidents_that_ended_long_ago_are_removed_with_all_that_belongs_to_them
     assert {row["alert_id"] for row in rows(database, changes)} == {"open", "new"}
 
 
+def test_records_that_could_not_be_read_are_removed_like_the_rest(history, database):
+    history.write(records(b"{", b"["), {})
+    assert [row["offset"] for row in rows(database, unreadable)] == [0, 1]
+    history.forget(START + 1)
+    assert [row["offset"] for row in rows(database, unreadable)] == [1]
+
+
 def test_another_kind_of_database_is_refused_without_showing_the_url(tmp_path):
     with pytest.raises(SettingsError) as refused:
         connect("mysql://me:secret@host/x", tmp_path)
