@@ -54,27 +54,30 @@ class UnreadableError(Exception):
     """A record is not what its topic should hold."""
 
 
-class _Window(BaseModel):
+class _Window(BaseModel, strict=True):
     start: str | float = Field(alias="from")
     to: str | float
     anomalous_events: int
 
 
-class _Source(BaseModel):
+class _Source(BaseModel, strict=True):
     partition: int
     offset: int
     opened_partition: int | None = None
     opened_offset: int | None = None
 
 
-class _Group(BaseModel):
+class _Group(BaseModel, strict=True):
     id: str
     incidents: int = 1
     root: notices.Root | None = None
 
 
-class _Alert(BaseModel):
-    """What the page and the API show of an alert. Its other keys are kept as they are."""
+class _Alert(BaseModel, strict=True):
+    """What the page and the API show of an alert. Its other keys are kept as they are.
+
+    Values are shown as they came, so a text that could be read as a number is none.
+    """
 
     alert_id: Name
     state: Literal["opened", "updated", "resolved", "retracted"]

@@ -98,14 +98,14 @@ class Compared(BaseModel):
 FIGURES = ("threshold", "events", "both", "only_live", "only_shadow", "probes", "live_right", "shadow_right")
 
 
-class Root(BaseModel):
+class Root(BaseModel, strict=True):
     """The first incident of a group."""
 
     entity: str
     field: str | None = None
 
 
-class Grouped(BaseModel):
+class Grouped(BaseModel, strict=True):
     """A group of incidents of all partitions."""
 
     id: str

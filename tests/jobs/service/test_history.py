@@ -115,6 +115,13 @@ HOSTILE = [
     change(rules="none"),
     change(confidence="high"),
     change(entity=7),
+    change(contributions={"flow": "0.9", "heat": 0.1}),
+    change(expected={"flow": "55"}),
+    change(confidence="0.8"),
+    change(threshold="1e-4"),
+    change(window={"from": "2025-10-09T09:00:00Z", "to": "2025-10-09T09:00:00Z", "anomalous_events": "1"}),
+    change(group={"id": "g1", "incidents": "2"}),
+    change(source={"partition": "0", "offset": 1}),
 ]
 
 
