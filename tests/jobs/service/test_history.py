@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from streamgauge.jobs.service.database import configuration, connect, migrate
 from streamgauge.jobs.service.history import History, OvertakenError
 from streamgauge.jobs.service.queries import Filter, Queries
@@ -255,6 +257,22 @@ def test_incidents_are_chosen_by_state_entity_kind_severity_and_time(history, da
     assert chosen(since=START + 1) == []
     assert chosen(until=START + 1) == ["a1", "a2", "a3"]
     assert queries.count(Filter(state="open")) == 2
+
+
+def test_connections_to_a_server_that_takes_no_writes_any_more_are_given_up(postgresql, tmp_path):
+    url = postgresql.database()
+    name = url.rpartition("/")[2]
+    migrate(engine := connect(url, tmp_path))
+    engine.dispose()
+    history = History(engine, TopicSettings())
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        with pytest.raises(DBAPIError, match="read-only"):
+            history.write(records(change("a1")), {})
+        other.execute("SET default_transaction_read_only = off")
+        other.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert history.write(records(change("a1")), {}) == 1
+    engine.dispose()
 
 
 def test_two_histories_over_one_database_write_nothing_twice(history, database):
