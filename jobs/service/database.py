@@ -35,6 +35,8 @@ FILE = "history.db"
 DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 _WRITER = 7307002  # number of PostgreSQL's lock that orders the numbers of changes
 WAIT = 10  # seconds to wait for a connection, or for another writer of a SQLite file
+# A server whose machine vanishes says nothing. Without these, a request to it waits for a quarter of an hour, or for ever.
+VANISHED = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
 READ_ONLY = "25006"  # PostgreSQL's error code for a write where none is allowed
 
 
@@ -57,7 +59,7 @@ def connect(url: str | None, home: Path) -> Engine:
     try:
         parsed = make_url(url or f"sqlite:///{home / FILE}")
         driver = DRIVERS[parsed.drivername.partition("+")[0]]
-        options: dict[str, Any] = {"timeout" if driver == "sqlite" else "connect_timeout": WAIT}
+        options: dict[str, Any] = {"timeout": WAIT} if driver == "sqlite" else {"connect_timeout": WAIT} | VANISHED
         engine = create_engine(
             parsed.set(drivername=driver), connect_args=options, pool_pre_ping=True, json_serializer=_json
         )

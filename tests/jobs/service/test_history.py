@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 
 import psycopg
 import pytest
@@ -273,6 +274,16 @@ def test_connections_to_a_server_that_takes_no_writes_any_more_are_given_up(post
         other.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     assert history.write(records(change("a1")), {}) == 1
     engine.dispose()
+
+
+def test_a_server_whose_machine_vanishes_is_noticed(postgresql, tmp_path):
+    engine = connect(postgresql.database(), tmp_path)
+    with engine.connect() as connection:
+        kept = connection.connection.driver_connection
+        with socket.fromfd(kept.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
+            found = [end.getsockopt(socket.IPPROTO_TCP, of) for of in (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE)]
+    engine.dispose()
+    assert found == [25_000, 10]
 
 
 def test_two_histories_over_one_database_write_nothing_twice(history, database):
