@@ -32,7 +32,7 @@ from streamgauge.jobs.service.answers import (
     series_of,
     whole_incident_of,
 )
-from streamgauge.jobs.service.feed import Feed
+from streamgauge.jobs.service.feed import Feed, Reset
 from streamgauge.jobs.service.intake import Intake
 from streamgauge.jobs.service.models import Model
 from streamgauge.jobs.service.oidc import Oidc
@@ -366,7 +366,8 @@ def stream(
 ) -> EventSourceResponse:
     """Changes of incidents as server-sent events. A client that gives `Last-Event-ID` misses none.
 
-    The stream ends when the token or the session does.
+    If no change has a number as large, the history is another one, such as one from a backup. Then the event `reset` comes, with the
+    number after which changes follow: what the client knows may be wrong. The stream ends when the token or the session does.
     """
     number = None if last_event_id is None else int(last_event_id)
     return EventSourceResponse(_events(parts, request, number))
@@ -375,7 +376,10 @@ def stream(
 async def _events(parts: Parts, request: Request, number: int | None) -> AsyncIterator[ServerSentEvent]:
     with contextlib.suppress(HTTPException, ClusterError):  # the client is told why when it connects again
         async for change in parts.feed.after(number, lambda: allowed(parts.caller_now(request), "read")):
-            yield ServerSentEvent(json.dumps(news_of(change)), event="change", id=str(change["number"]))
+            if isinstance(change, Reset):
+                yield ServerSentEvent(json.dumps({"number": change.number}), event="reset", id=str(change.number))
+            else:
+                yield ServerSentEvent(json.dumps(news_of(change)), event="change", id=str(change["number"]))
 
 
 def news_of(change: dict[str, Any]) -> dict[str, Any]:

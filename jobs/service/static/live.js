@@ -55,6 +55,7 @@ if (part) {
   const follow = () => {
     const changes = new EventSource("/v1/stream");
     changes.addEventListener("change", soon);
+    changes.addEventListener("reset", soon);
     changes.addEventListener("error", () => {
       // A browser asks again where the connection broke, but not where the stream was refused.
       if (changes.readyState === EventSource.CLOSED) setTimeout(follow, 5000);

@@ -248,6 +248,16 @@ def test_a_page_whose_stream_was_refused_asks_for_it_again(browser, site):
         watched.errors.clear()  # the browser notes the status of the first answer
 
 
+def test_a_page_is_loaded_anew_when_the_history_is_another_one(browser, site):
+    with opened(browser, site.address) as watched:
+        page = watched.page
+        page.add_init_script("window.setInterval = () => 0")  # else the page looks by itself
+        told = "id: 1\nevent: reset\ndata: {}\n\n"
+        page.route("**/v1/stream", lambda route: route.fulfill(content_type="text/event-stream", body=told))
+        with page.expect_request("**/fragments/now*", timeout=PATIENCE / 4):
+            watched.open("/")
+
+
 def test_while_the_database_is_away_the_page_says_so_and_afterwards_it_goes_on(browser, tmp_path):
     with TemporaryDirectory(prefix="streamgauge-postgresql-") as folder, ExitStack() as started:
         server = PostgreSqlServer(Path(folder))

@@ -87,3 +87,14 @@ def test_a_stream_goes_on_while_its_token_lasts(database, history, reader, monke
 
         text = read(address, {"Authorization": f"Bearer {reader}"}, then)
     assert text.count("event: change") == 2
+
+
+def test_a_client_that_has_seen_a_larger_number_than_any_is_told_to_begin_anew(database, history, reader):
+    headers = {"Authorization": f"Bearer {reader}", "Last-Event-ID": "1000000"}
+    with (
+        serving(database) as (address, _),
+        httpx2.stream("GET", f"{address}/v1/stream", headers=headers, timeout=WAIT) as answer,
+    ):
+        lines = answer.iter_lines()
+        event = [next(lines) for _ in range(3)]
+    assert event == ["id: 1", "event: reset", 'data: {"number": 1}']
