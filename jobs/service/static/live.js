@@ -52,15 +52,26 @@ if (part) {
     const text = `${why.charAt(0).toUpperCase()}${why.slice(1)}. What is shown may be old.`;
     if (words.textContent !== text) words.textContent = text;
   };
+  let changes;
   const follow = () => {
-    const changes = new EventSource("/v1/stream");
+    if (document.hidden) return;
+    changes?.close();
+    changes = new EventSource("/v1/stream");
     changes.addEventListener("change", soon);
     changes.addEventListener("reset", soon);
-    changes.addEventListener("error", () => {
+    changes.addEventListener("error", ({ target }) => {
       // A browser asks again where the connection broke, but not where the stream was refused.
-      if (changes.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+      if (target === changes && target.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
     });
   };
+  // A browser opens six connections to a host. Streams of hidden tabs would take them all, and no further page would load.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) changes?.close();
+    else {
+      follow();
+      soon();
+    }
+  });
   follow();
   setInterval(soon, 10000);
 }

@@ -114,6 +114,11 @@ def test_a_narrow_screen_shows_all_columns(browser, site):
             assert watched.page.evaluate("document.documentElement.scrollWidth") <= 400, view
 
 
+HIDE, SHOW = (
+    f"() => {{ Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}});"
+    " document.dispatchEvent(new Event('visibilitychange')); }"
+    for value in ("true", "false")
+)
 REACHED = """() => {
   const one = document.activeElement, style = getComputedStyle(one);
   return {what: one.outerHTML, seen: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0};
@@ -256,6 +261,20 @@ def test_a_page_is_loaded_anew_when_the_history_is_another_one(browser, site):
         page.route("**/v1/stream", lambda route: route.fulfill(content_type="text/event-stream", body=told))
         with page.expect_request("**/fragments/now*", timeout=PATIENCE / 4):
             watched.open("/")
+
+
+def test_tabs_that_nobody_sees_leave_the_connections_to_the_others(browser, site):
+    """A browser opens six connections to a host, and each stream takes one."""
+    with ExitStack() as tabs:
+        context = browser.new_context(base_url=site.address)
+        tabs.callback(context.close)
+        for _ in range(8):
+            page = context.new_page()
+            page.goto("/", wait_until="domcontentloaded", timeout=PATIENCE / 4)
+            page.evaluate(HIDE)
+        page.evaluate(SHOW)
+        site.write(change("c1", entity="pump-seen", severity="critical"))
+        expect(page.get_by_role("link", name="pump-seen")).to_be_visible(timeout=PATIENCE)
 
 
 def test_while_the_database_is_away_the_page_says_so_and_afterwards_it_goes_on(browser, tmp_path):
