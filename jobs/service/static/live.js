@@ -8,7 +8,7 @@ if (part) {
   const load = async () => {
     waiting = false;
     try {
-      const answer = await fetch(part.dataset.live, { credentials: "same-origin" });
+      const answer = await fetch(part.dataset.live, { credentials: "same-origin", signal: AbortSignal.timeout(20000) });
       if (answer.redirected) location.reload();
       else if (answer.ok) show(await answer.text());
       else if (answer.status !== 404) showAway((await answer.json()).detail);

@@ -240,6 +240,17 @@ def test_a_page_says_when_the_service_does_not_answer(browser, site):
         watched.errors.clear()  # the browser notes the request that failed
 
 
+def test_a_page_says_when_the_service_hangs(browser, site):
+    with opened(browser, site.address) as watched:
+        page = watched.page
+        watched.open("/")
+        page.route("**/fragments/**", lambda _: None)  # no answer, and no error
+        expect(page.get_by_text("The service does not answer.")).to_be_visible(timeout=PATIENCE)
+        page.unroute("**/fragments/**")
+        expect(page.get_by_text("The service does not answer.")).to_have_count(0, timeout=PATIENCE)
+        watched.errors.clear()  # the browser notes the request that was given up
+
+
 def test_a_page_whose_stream_was_refused_asks_for_it_again(browser, site):
     with opened(browser, site.address) as watched:
         page = watched.page
