@@ -178,7 +178,8 @@ def _guard(app: FastAPI, only_local: bool) -> None:
             return _problem(
                 403, "this comes from a page of another site: without a token, only pages of this service may send it"
             )
-        if request.method == "POST" and (not length.isdigit() or int(length) > LARGEST_BODY):
+        parts = "transfer-encoding" in request.headers  # then no header says how long the body is
+        if request.method == "POST" and (parts or not length.isdigit() or int(length) > LARGEST_BODY):
             return _problem(413, f"a body may have {LARGEST_BODY} bytes, and must say its length")
         response = await go_on(request)
         for name, value in HEADERS.items():

@@ -163,6 +163,15 @@ def test_a_large_body_is_refused(client):
     assert large.status_code == 413
 
 
+def test_a_body_that_comes_in_parts_and_does_not_say_its_length_is_refused(client):
+    parts = (b" " * 10_000 for _ in range(100))
+    answer = client.post("/v1/incidents/a1/feedback", content=parts, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        413,
+        "a body may have 65536 bytes, and must say its length",
+    )
+
+
 def test_with_a_token_nobody_gets_in_without_one(history, database):
     access = Access(database)
     reader, judge = access.make("reader", ["read"], None), access.make("judge", ["read", "feedback"], 1)
