@@ -164,7 +164,7 @@ def _grpc_door(parts: Parts) -> contextlib.AbstractAsyncContextManager[None]:
 
 
 def _guard(app: FastAPI, only_local: bool) -> None:
-    """Headers of every answer, the limit of bodies, and, without tokens, a check that no other site sends the request."""
+    """Headers of every answer, the limit of bodies, and a check that no other site sends a form; without tokens, one of the host, too."""
 
     @app.middleware("http")
     async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -174,10 +174,8 @@ def _guard(app: FastAPI, only_local: bool) -> None:
             return _problem(
                 400, f"the host {host!r} is not this machine: without a token, only {', '.join(LOCAL)} work"
             )
-        if only_local and request.method == "POST" and request.headers.get("sec-fetch-site") in OTHER_SITES:
-            return _problem(
-                403, "this comes from a page of another site: without a token, only pages of this service may send it"
-            )
+        if request.method == "POST" and request.headers.get("sec-fetch-site") in OTHER_SITES:
+            return _problem(403, "this comes from a page of another site: only pages of this service may send it")
         parts = "transfer-encoding" in request.headers  # then no header says how long the body is
         if request.method == "POST" and (parts or not length.isdigit() or int(length) > LARGEST_BODY):
             return _problem(413, f"a body may have {LARGEST_BODY} bytes, and must say its length")

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from fastapi.testclient import TestClient
 from streamgauge.jobs.service.access import Access, Caller
+from streamgauge.jobs.service.api import COOKIE
 from streamgauge.jobs.service.app import application
 from streamgauge.jobs.service.outbox import Lease, Outbox
 
@@ -115,6 +116,25 @@ def test_without_a_token_a_form_of_another_site_is_refused(page, site, status):
     answer = page.post("/incidents/none/feedback", data=form, headers={"Sec-Fetch-Site": site})
     assert answer.status_code == status
     assert page.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200  # a link may lead here
+
+
+@pytest.mark.parametrize(("site", "status"), [("same-origin", 303), ("same-site", 403), ("cross-site", 403)])
+def test_another_site_cannot_sign_somebody_in_with_a_token_of_its_own(history, database, site, status):
+    token = Access(database).make("mallory", None, None)
+    page = TestClient(application(settings(), database), base_url=HERE, follow_redirects=False)
+    answer = page.post("/sign-in", data={"token": token}, headers={"Sec-Fetch-Site": site})
+    assert answer.status_code == status
+    assert ("set-cookie" in answer.headers) == (status == 303)
+
+
+@pytest.mark.parametrize("sent_as", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_what_other_sites_may_send_without_asking_is_no_feedback_of_a_session(history, database, sent_as):
+    session = Access(database).sign_in(Access(database).make("ann", None, None))
+    history.write(records(change("a1")), {})
+    page = TestClient(application(settings(), database), base_url=HERE, cookies={COOKIE: session})
+    headers = {} if sent_as is None else {"Content-Type": sent_as}
+    answer = page.post("/v1/incidents/a1/feedback", content=b'{"verdict": "true"}', headers=headers)
+    assert answer.status_code == 422
 
 
 @pytest.mark.parametrize(
