@@ -285,15 +285,16 @@ def _observe(app: FastAPI, parts: Parts, shared: Shared | None, registry: Collec
             requests.labels(method, route, status).inc()
             seconds.labels(route).observe(time.perf_counter() - began)
 
+    # These need no thread: all threads may wait for a database that hangs, and that is when somebody asks.
     @app.get("/healthz", include_in_schema=False)
-    def alive() -> dict[str, str]:
+    async def alive() -> dict[str, str]:
         return {"status": "alive"}
 
     @app.get("/readyz", include_in_schema=False)
-    def is_ready() -> Response:
+    async def is_ready() -> Response:
         why = ready(status)
         return JSONResponse({"status": "ready"}) if why is None else _problem(503, why)
 
     @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
+    async def metrics() -> Response:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
