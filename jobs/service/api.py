@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.convertors import PathConvertor, register_url_convertor
 from streamgauge.jobs.kafka.feedback import about
 from streamgauge.jobs.kafka.topics import send_feedback
 from streamgauge.jobs.service.access import SCOPES, Access, Caller, RefusedError
@@ -62,6 +63,15 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     )
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none."}}
+
+
+class _Name(PathConvertor):
+    """A name in a path, of any characters. That of Starlette ends at the end of a line."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("name", _Name())
 
 
 class Asked(BaseModel, extra="forbid"):
@@ -323,7 +333,7 @@ def give_feedback(
     return {"alert_id": alert_id, "verdict": said.verdict, "by": who.name}
 
 
-@router.get("/entities/{name:path}", dependencies=[READS], responses=NOT_FOUND)
+@router.get("/entities/{name:name}", dependencies=[READS], responses=NOT_FOUND)
 def entity(name: str, parts: PartsOf) -> Entity:
     """What the history knows about an entity."""
     found = parts.queries.entity(name)

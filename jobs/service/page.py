@@ -219,7 +219,7 @@ def feedback(alert_id: str, form: Annotated[Form, FormData()], parts: PartsOf, w
     return RedirectResponse(f"/incidents/{quote(alert_id, safe='')}?said={form.verdict}", 303)
 
 
-@router.get("/entities/{name:path}")
+@router.get("/entities/{name:name}")
 def entity(name: str, parts: PartsOf, who: Reader, cursor: str | None = None) -> HTMLResponse:
     """One entity, with its incidents."""
     found = parts.queries.entity(name)
