@@ -238,8 +238,8 @@ class Parts:
             Gate(self.settings.feedback).admit(message)
         except FeedbackRefusedError as error:
             raise InputError(str(error)) from error
-        send_feedback(self.settings.kafka, message)
-        self.access.note(by, "feedback", {"alert_id": alert_id} | said.model_dump(mode="json"))
+        with self.access.noting(by, "feedback", {"alert_id": alert_id} | said.model_dump(mode="json")):
+            send_feedback(self.settings.kafka, message)
         return True
 
 

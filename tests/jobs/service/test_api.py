@@ -7,11 +7,13 @@ from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import func, select
 from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.app import application
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import History
 from streamgauge.jobs.service.outbox import Lease, Outbox
+from streamgauge.jobs.service.tables import audit
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import InputError
@@ -150,6 +152,17 @@ def test_feedback_that_cannot_be_sent_is_not_accepted(tmp_path):
         "/v1/incidents/a1/feedback", json={"verdict": "false"}
     )
     assert (answer.status_code, "no Kafka broker answers" in answer.json()["detail"]) == (503, True)
+
+
+def test_no_feedback_is_sent_that_the_list_of_changes_would_not_show(client, database, monkeypatch):
+    sent = []
+    monkeypatch.setattr("streamgauge.jobs.service.api.send_feedback", lambda _, message: sent.append(message))
+    assert client.post("/v1/incidents/a1/feedback", json={"verdict": "true"}).status_code == 202
+    with database.begin() as connection:
+        assert connection.scalar(select(func.count()).select_from(audit)) == 1
+        audit.drop(connection)
+    assert client.post("/v1/incidents/a1/feedback", json={"verdict": "false"}).status_code == 503
+    assert [message.verdict for message in sent] == ["true"]
 
 
 def test_feedback_that_is_not_valid_is_refused(client):
