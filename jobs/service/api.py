@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
@@ -234,6 +234,10 @@ class Parts:
             return False
         until = said.until if said.until is None or said.until.tzinfo else said.until.replace(tzinfo=UTC)
         message = about(records, said.verdict, by, until, said.why)
+        before = self.queries.said_at(alert_id, by)
+        if before is not None and message.at is not None and message.at <= before:
+            with contextlib.suppress(OverflowError):  # it was said by a clock that is ahead of this one
+                message = message.model_copy(update={"at": before + timedelta(milliseconds=1)})
         try:
             Gate(self.settings.feedback).admit(message)
         except FeedbackRefusedError as error:

@@ -19,7 +19,7 @@ from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.events.time import rfc3339
 
-from tests.jobs.service.made import START, change, records, score
+from tests.jobs.service.made import START, change, records, said, score
 from tests.jobs.service.receiver import Receiver
 from tests.jobs.service.telling import SECRET, until
 from tests.jobs.service.test_scores import arriving
@@ -163,6 +163,19 @@ def test_no_feedback_is_sent_that_the_list_of_changes_would_not_show(client, dat
         audit.drop(connection)
     assert client.post("/v1/incidents/a1/feedback", json={"verdict": "false"}).status_code == 503
     assert [message.verdict for message in sent] == ["true"]
+
+
+def test_what_a_person_says_now_is_later_than_what_the_history_has_of_them_whatever_clocks_say(
+    client, history, monkeypatch
+):
+    sent = []
+    monkeypatch.setattr("streamgauge.jobs.service.api.send_feedback", lambda _, message: sent.append(message))
+    ahead = "2100-01-01T00:00:00Z"  # by another machine, whose clock is wrong
+    history.write(records(said(by="local", at=ahead), said(by="ben", at=ahead), topic="feedback"), {})
+    client.post("/v1/incidents/a1/feedback", json={"verdict": "true"})
+    history.write(records(sent[0].model_dump(mode="json"), begin=2, topic="feedback"), {("feedback", 0): 2})
+    words = client.get("/v1/incidents/a1").json()["feedback"]
+    assert {one["by"]: one["verdict"] for one in words} == {"local": "true", "ben": "false"}
 
 
 def test_feedback_that_is_not_valid_is_refused(client):
