@@ -150,6 +150,14 @@ def test_a_browser_gets_a_page_about_what_went_wrong_and_a_program_gets_problem_
     assert page.get("/v1" + path, headers={"Accept": "text/html"}).json()["status"] == 404
 
 
+def test_a_token_that_may_not_read_is_told_so_when_it_signs_in(history, database):
+    token = Access(database).make("judge", ["feedback"], None)
+    page = TestClient(application(settings(), database), base_url=HERE, follow_redirects=False)
+    answer = page.post("/sign-in", data={"token": token})
+    assert (answer.status_code, "lacks the scope read" in answer.text) == (403, True)
+    assert "set-cookie" not in answer.headers
+
+
 def test_with_tokens_one_signs_in_and_out(history, database):
     access = Access(database)
     token = access.make("ann", ["read"], None)
