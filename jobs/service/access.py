@@ -5,10 +5,12 @@ Callers with an account at a provider of OpenID Connect are in `oidc`; their ses
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,8 +159,8 @@ class Access:
         """Begin a session of the page for a person with an account at the provider; returns its id."""
         row = {"name": person.name, "scopes": " ".join(sorted(person.scopes))}
         session = self._begin(person_sessions, row | {"subject": person.subject, "issuer": self._issuer})
-        self.note(person.name, "sign in", {"subject": person.subject, "issuer": self._issuer})
-        return session
+        with self.noting(person.name, "sign in", {"subject": person.subject, "issuer": self._issuer}):
+            return session
 
     def _begin(self, table: Table, row: dict[str, Any]) -> str:
         session, now = secrets.token_urlsafe(32), _now()
@@ -193,11 +195,16 @@ class Access:
             for table in (sessions, person_sessions):
                 connection.execute(delete(table).where(table.c.hash == _hash(session)))
 
-    def note(self, who: str, action: str, data: dict[str, Any]) -> None:
-        """Add a change to the list of what was changed by whom."""
+    @contextlib.contextmanager
+    def noting(self, who: str, action: str, data: dict[str, Any]) -> Iterator[None]:
+        """Context of a change. It is in the list of what was changed by whom if no error ends the context.
+
+        If the list cannot be written, the context does not begin.
+        """
         row = {"time": _now(), "who": who, "action": action, "data": data}
         with self._engine.begin() as connection:
             connection.execute(insert_into(self._engine, audit), [row])
+            yield
 
 
 def _now() -> int:

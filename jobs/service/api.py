@@ -7,12 +7,13 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.convertors import PathConvertor, register_url_convertor
 from streamgauge.jobs.kafka.feedback import about
 from streamgauge.jobs.kafka.topics import send_feedback
 from streamgauge.jobs.service.access import SCOPES, Access, Caller, RefusedError
@@ -32,7 +33,7 @@ from streamgauge.jobs.service.answers import (
     series_of,
     whole_incident_of,
 )
-from streamgauge.jobs.service.feed import Feed
+from streamgauge.jobs.service.feed import Feed, Reset
 from streamgauge.jobs.service.intake import Intake
 from streamgauge.jobs.service.models import Model
 from streamgauge.jobs.service.oidc import Oidc
@@ -62,6 +63,15 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     )
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none."}}
+
+
+class _Name(PathConvertor):
+    """A name in a path, of any characters. That of Starlette ends at the end of a line."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("name", _Name())
 
 
 class Asked(BaseModel, extra="forbid"):
@@ -224,12 +234,16 @@ class Parts:
             return False
         until = said.until if said.until is None or said.until.tzinfo else said.until.replace(tzinfo=UTC)
         message = about(records, said.verdict, by, until, said.why)
+        before = self.queries.said_at(alert_id, by)
+        if before is not None and message.at is not None and message.at <= before:
+            with contextlib.suppress(OverflowError):  # it was said by a clock that is ahead of this one
+                message = message.model_copy(update={"at": before + timedelta(milliseconds=1)})
         try:
             Gate(self.settings.feedback).admit(message)
         except FeedbackRefusedError as error:
             raise InputError(str(error)) from error
-        send_feedback(self.settings.kafka, message)
-        self.access.note(by, "feedback", {"alert_id": alert_id} | said.model_dump(mode="json"))
+        with self.access.noting(by, "feedback", {"alert_id": alert_id} | said.model_dump(mode="json")):
+            send_feedback(self.settings.kafka, message)
         return True
 
 
@@ -323,7 +337,7 @@ def give_feedback(
     return {"alert_id": alert_id, "verdict": said.verdict, "by": who.name}
 
 
-@router.get("/entities/{name:path}", dependencies=[READS], responses=NOT_FOUND)
+@router.get("/entities/{name:name}", dependencies=[READS], responses=NOT_FOUND)
 def entity(name: str, parts: PartsOf) -> Entity:
     """What the history knows about an entity."""
     found = parts.queries.entity(name)
@@ -366,7 +380,8 @@ def stream(
 ) -> EventSourceResponse:
     """Changes of incidents as server-sent events. A client that gives `Last-Event-ID` misses none.
 
-    The stream ends when the token or the session does.
+    If no change has a number as large, the history is another one, such as one from a backup. Then the event `reset` comes, with the
+    number after which changes follow: what the client knows may be wrong. The stream ends when the token or the session does.
     """
     number = None if last_event_id is None else int(last_event_id)
     return EventSourceResponse(_events(parts, request, number))
@@ -375,7 +390,10 @@ def stream(
 async def _events(parts: Parts, request: Request, number: int | None) -> AsyncIterator[ServerSentEvent]:
     with contextlib.suppress(HTTPException, ClusterError):  # the client is told why when it connects again
         async for change in parts.feed.after(number, lambda: allowed(parts.caller_now(request), "read")):
-            yield ServerSentEvent(json.dumps(news_of(change)), event="change", id=str(change["number"]))
+            if isinstance(change, Reset):
+                yield ServerSentEvent(json.dumps({"number": change.number}), event="reset", id=str(change.number))
+            else:
+                yield ServerSentEvent(json.dumps(news_of(change)), event="change", id=str(change["number"]))
 
 
 def news_of(change: dict[str, Any]) -> dict[str, Any]:

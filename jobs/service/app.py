@@ -164,7 +164,7 @@ def _grpc_server(parts: Parts) -> contextlib.AbstractAsyncContextManager[None]:
 
 
 def _guard(app: FastAPI, only_local: bool) -> None:
-    """Headers of every answer, the limit of bodies, and, without tokens, a check that no other site sends the request."""
+    """Headers of every answer, the limit of bodies, and a check that no other site sends a form; without tokens, one of the host, too."""
 
     @app.middleware("http")
     async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -174,11 +174,10 @@ def _guard(app: FastAPI, only_local: bool) -> None:
             return _problem(
                 400, f"the host {host!r} is not this machine: without a token, only {', '.join(LOCAL)} work"
             )
-        if only_local and request.method == "POST" and request.headers.get("sec-fetch-site") in OTHER_SITES:
-            return _problem(
-                403, "this comes from a page of another site: without a token, only pages of this service may send it"
-            )
-        if request.method == "POST" and (not length.isdigit() or int(length) > LARGEST_BODY):
+        if request.method == "POST" and request.headers.get("sec-fetch-site") in OTHER_SITES:
+            return _problem(403, "this comes from a page of another site: only pages of this service may send it")
+        parts = "transfer-encoding" in request.headers  # then no header says how long the body is
+        if request.method == "POST" and (parts or not length.isdigit() or int(length) > LARGEST_BODY):
             return _problem(413, f"a body may have {LARGEST_BODY} bytes, and must say its length")
         response = await go_on(request)
         for name, value in HEADERS.items():
@@ -286,15 +285,16 @@ def _observe(app: FastAPI, parts: Parts, shared: Shared | None, registry: Collec
             requests.labels(method, route, status).inc()
             seconds.labels(route).observe(time.perf_counter() - began)
 
+    # These need no thread: all threads may wait for a database that hangs, and that is when somebody asks.
     @app.get("/healthz", include_in_schema=False)
-    def alive() -> dict[str, str]:
+    async def alive() -> dict[str, str]:
         return {"status": "alive"}
 
     @app.get("/readyz", include_in_schema=False)
-    def is_ready() -> Response:
+    async def is_ready() -> Response:
         why = ready(status)
         return JSONResponse({"status": "ready"}) if why is None else _problem(503, why)
 
     @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
+    async def metrics() -> Response:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")

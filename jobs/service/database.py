@@ -13,6 +13,7 @@ from alembic.config import Config
 from sqlalchemy import (
     Connection,
     Engine,
+    ExceptionContext,
     Insert,
     Result,
     Table,
@@ -34,6 +35,9 @@ FILE = "history.db"
 DRIVERS = {"postgresql": "postgresql+psycopg", "sqlite": "sqlite"}
 _WRITER = 7307002  # number of PostgreSQL's lock that orders the numbers of changes
 WAIT = 10  # seconds to wait for a connection, or for another writer of a SQLite file
+# A server whose machine vanishes says nothing. Without these, a request to it waits for a quarter of an hour, or for ever.
+VANISHED = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+READ_ONLY = "25006"  # PostgreSQL's error code for a write where none is allowed
 
 
 def connect(url: str | None, home: Path) -> Engine:
@@ -55,7 +59,7 @@ def connect(url: str | None, home: Path) -> Engine:
     try:
         parsed = make_url(url or f"sqlite:///{home / FILE}")
         driver = DRIVERS[parsed.drivername.partition("+")[0]]
-        options: dict[str, Any] = {"timeout" if driver == "sqlite" else "connect_timeout": WAIT}
+        options: dict[str, Any] = {"timeout": WAIT} if driver == "sqlite" else {"connect_timeout": WAIT} | VANISHED
         engine = create_engine(
             parsed.set(drivername=driver), connect_args=options, pool_pre_ping=True, json_serializer=_json
         )
@@ -63,6 +67,8 @@ def connect(url: str | None, home: Path) -> Engine:
         raise SettingsError(f"service.database: {allowed} (is hidden)") from error
     if driver == "sqlite":
         event.listen(engine, "connect", _prepare)
+    else:
+        event.listen(engine, "handle_error", _leave_read_only)
     return engine
 
 
@@ -74,6 +80,12 @@ def _prepare(connection: Any, _: Any) -> None:
     """Let readers of a SQLite file go on while one connection writes, and wait for another writer."""
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    """Give up all connections when the server takes no writes: after a failover, its name may lead to another one."""
+    if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+        context.is_disconnect = True
 
 
 def migrate(engine: Engine) -> None:

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, select
-from streamgauge.jobs.service.notices import GROUPED
-from streamgauge.jobs.service.tables import notices
-
-MOST = 500  # newest notices about groups of several partitions that are read
+from streamgauge.jobs.service.tables import group_members
 
 
 @dataclass(slots=True)
@@ -40,14 +37,7 @@ class Groups:
     """
 
     def __init__(self, engine: Engine) -> None:
-        query = select(notices.c.data).where(notices.c.type.in_(GROUPED)).order_by(notices.c.time.desc()).limit(MOST)
-        with engine.connect() as connection:
-            told = connection.scalars(query).all()
-        self._of: dict[str, dict[str, Any]] = {}
-        for data in sorted(
-            told, key=lambda one: one["incidents"]
-        ):  # a group only grows, so its newest notice counts most
-            self._of |= dict.fromkeys(data["groups"], data)
+        self._engine = engine
 
     def together(self, incidents: list[dict[str, Any]]) -> list[Group]:
         """Incidents in groups. A group is where its first incident was, so the worst group stays first.
@@ -57,10 +47,16 @@ class Groups:
         incidents : list of dict
             Rows of the history.
         """
+        own = [one["first"].get("group") or {"id": one["alert_id"]} for one in incidents]
+        query = select(group_members).where(group_members.c.group_id.in_({group["id"] for group in own}))
+        with self._engine.connect() as connection:
+            known = {
+                row.group_id: {"id": row.whole, "incidents": row.incidents, "root": row.root}
+                for row in connection.execute(query)
+            }
         found: dict[str, Group] = {}
-        for one in incidents:
-            own = one["first"].get("group") or {"id": one["alert_id"]}
-            whole = self._of.get(own["id"], own)
+        for one, partial in zip(incidents, own, strict=True):
+            whole = known.get(partial["id"], partial)
             group = found.setdefault(whole["id"], Group([], 1, whole.get("root")))
             group.incidents.append(one)
             group.size = max(group.size, whole.get("incidents", 1), len(group.incidents))

@@ -15,8 +15,10 @@ from streamgauge.jobs.service.messages import (
     Row,
     UnreadableError,
     change_of,
+    comparison_of,
     feedback_of,
     incident_of,
+    members_of,
     notice_of,
     report_of,
     score_of,
@@ -24,11 +26,13 @@ from streamgauge.jobs.service.messages import (
     unreadable_of,
 )
 from streamgauge.jobs.service.not_scored import count_not_scored, forget_not_scored
-from streamgauge.jobs.service.notices import TRACKED
+from streamgauge.jobs.service.notices import COMPARED, GROUPED, TRACKED
 from streamgauge.jobs.service.scores import forget_scores, thin_scores, write_scores
 from streamgauge.jobs.service.tables import (
     changes,
+    comparisons,
     feedback,
+    group_members,
     incidents,
     notices,
     offsets,
@@ -122,11 +126,14 @@ class History:
             for place, after in following.items():
                 self._move(connection, place, expected.get(place, 0), after)
             rows["reports"] = [report_of(row) for row in rows["notices"] if row["type"] == TRACKED]
-            for name, table in (("notices", notices), ("reports", reports), ("unreadable", unreadable)):
+            rows["comparisons"] = [comparison_of(row) for row in rows["notices"] if row["type"] == COMPARED]
+            plain = {"notices": notices, "reports": reports, "comparisons": comparisons, "unreadable": unreadable}
+            for name, table in plain.items():
                 if rows[name]:
                     insert_rows(connection, table, rows[name], lambda insert: insert.on_conflict_do_nothing())
             if rows["feedback"]:
                 self._write_feedback(connection, rows["feedback"])
+            self._write_groups(connection, [row for row in rows["notices"] if row["type"] in GROUPED])
             write_scores(connection, rows["scores"], self._keep_scores)
             count_not_scored(connection, rows["not_scored"])
             return self._write_changes(connection, rows["changes"])
@@ -174,6 +181,14 @@ class History:
         if newest:
             insert_rows(connection, feedback, list(newest.values()), _newest_verdict)
 
+    def _write_groups(self, connection: Connection, rows: list[Row]) -> None:
+        """Write to which group of several partitions each of a single one belongs. A group only grows: its largest notice counts."""
+        members: dict[str, Row] = {}
+        for member in sorted((member for row in rows for member in members_of(row)), key=lambda one: one["incidents"]):
+            members[member["group_id"]] = member
+        if members:
+            insert_rows(connection, group_members, list(members.values()), _larger_group)
+
     def _write_changes(self, connection: Connection, rows: list[Row]) -> int:
         """Add new changes, and move their incidents to the state after them."""
         if not rows:
@@ -194,7 +209,7 @@ class History:
     def forget(self, before: int) -> int:
         """Remove the incidents whose end arrived before a time, with their changes and feedback.
 
-        Older notices, refusals and counts of what was not scored are removed, too.
+        Older notices, unreadable records, refusals and counts of what was not scored are removed, too.
 
         Parameters
         ----------
@@ -211,7 +226,7 @@ class History:
         with self._engine.begin() as connection:
             for table in (changes, feedback):
                 connection.execute(delete(table).where(table.c.alert_id.in_(old)))
-            for table in (notices, reports):
+            for table in (notices, reports, comparisons, group_members, unreadable):
                 connection.execute(delete(table).where(table.c.arrived < before))
             connection.execute(delete(refusals).where(refusals.c.time < before))
             forget_not_scored(connection, before)
@@ -241,6 +256,15 @@ def _new_change(insert: Any) -> Any:
 def _moved_incident(insert: Any) -> Insert:
     kept = ("alert_id", "entity", "kind", "opened", "field", "first")
     return or_update(insert, ("alert_id",), [column.name for column in incidents.c if column.name not in kept])
+
+
+def _larger_group(insert: Any) -> Insert:
+    new, known = insert.excluded, group_members.c
+    values = {name: new[name] for name in ("whole", "incidents", "root", "arrived")}
+    larger: Insert = insert.on_conflict_do_update(
+        index_elements=["group_id"], set_=values, where=new.incidents >= known.incidents
+    )
+    return larger
 
 
 def _newest_verdict(insert: Any) -> Insert:

@@ -54,27 +54,30 @@ class UnreadableError(Exception):
     """A record is not what its topic should hold."""
 
 
-class _Window(BaseModel):
+class _Window(BaseModel, strict=True):
     start: str | float = Field(alias="from")
     to: str | float
     anomalous_events: int
 
 
-class _Source(BaseModel):
+class _Source(BaseModel, strict=True):
     partition: int
     offset: int
     opened_partition: int | None = None
     opened_offset: int | None = None
 
 
-class _Group(BaseModel):
+class _Group(BaseModel, strict=True):
     id: str
     incidents: int = 1
     root: notices.Root | None = None
 
 
-class _Alert(BaseModel):
-    """What the page and the API show of an alert. Its other keys are kept as they are."""
+class _Alert(BaseModel, strict=True):
+    """What the page and the API show of an alert. Its other keys are kept as they are.
+
+    Values are shown as they came, so a text that could be read as a number is none.
+    """
 
     alert_id: Name
     state: Literal["opened", "updated", "resolved", "retracted"]
@@ -206,6 +209,21 @@ def report_of(notice: Row) -> Row:
     return row | {"probe": probe and probe.kind, "found": probe and probe.found}
 
 
+def comparison_of(notice: Row) -> Row:
+    """The row of `comparisons` for the row of a notice that compares a live version with its shadow."""
+    compared = notices.Compared.model_validate(notice["data"])
+    row = {name: notice[name] for name in ("event_id", "arrived")} | {"model": compared.model}
+    row |= {name: str(getattr(compared, name)) for name in ("live", "shadow")}
+    return row | {name: float(getattr(compared, name)) for name in notices.FIGURES}
+
+
+def members_of(notice: Row) -> list[Row]:
+    """The rows of `group_members` for the row of a notice about a group of several partitions."""
+    data = notice["data"]
+    whole = {"whole": data["id"], "incidents": data["incidents"], "root": data["root"], "arrived": notice["arrived"]}
+    return [{"group_id": group_id} | whole for group_id in data["groups"]]
+
+
 def score_of(record: Record) -> Row:
     """The row of `scores` for the score of an event.
 
@@ -268,7 +286,8 @@ def unreadable_of(record: Record, why: str) -> Row:
     """The row of `unreadable` for a record that is not what its topic should hold."""
     beginning = clean((record.value or b"")[: 4 * SHOWN].decode(errors="replace"))[:SHOWN]
     place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-    return place | {"reason": clean(why)[:SHOWN], "beginning": beginning}
+    arrived = min(record.timestamp, LATEST)  # it may be what the database refuses
+    return place | {"reason": clean(why)[:SHOWN], "beginning": beginning, "arrived": arrived}
 
 
 def clean(value: Any) -> Any:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from pydantic import BaseModel, Field
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from streamgauge.jobs.service.answers import moment
-from streamgauge.jobs.service.notices import COMPARED, STEP, Compared, Step
+from streamgauge.jobs.service.notices import FIGURES, STEP, Step
 from streamgauge.jobs.service.quality import newest_reports
-from streamgauge.jobs.service.tables import notices
+from streamgauge.jobs.service.tables import comparisons, notices
 from streamgauge.jobs.settings.loading import RetrainSettings
 
-MOST_STEPS, MOST_COMPARED = 500, 2_000  # newest notices that are read
+MOST_STEPS = 100  # newest steps of each kind of a model that are read
 SHOWN = 30  # steps of each model
 SHADOW = " shadow"  # end of the name of a shadow in reports
 GOOD = ("shadowed", "canary", "promoted", "settled")  # steps after which a version still has a role
@@ -72,7 +72,7 @@ class Model(BaseModel):
     roles: Roles
     comparison: Comparison | None = None
     waits: str | None = Field(None, description="Why a request for a new version waits; null: none does.")
-    versions: list[Version] = Field(description="The newest first.")
+    versions: list[Version] = Field(description="The newest first, as far as the newest 100 steps of each kind tell.")
     steps: list[ModelStep] = Field(description="The newest first.")
 
 
@@ -111,15 +111,18 @@ def models(engine: Engine, gates: RetrainSettings) -> list[Model]:
 
 
 def _steps(engine: Engine) -> list[tuple[int, ModelStep]]:
-    """The newest steps in order, with the time at which each arrived in milliseconds."""
-    query = select(notices.c.type, notices.c.time, notices.c.arrived, notices.c.data)
-    query = query.where(notices.c.type.in_([f"{STEP}{kind}" for kind in KINDS]))
-    query = query.order_by(notices.c.time.desc(), notices.c.arrived.desc()).limit(MOST_STEPS)
+    """The newest steps of each kind of each model in order, with the time at which each arrived in milliseconds."""
+    columns = (notices.c.type, notices.c.time, notices.c.arrived, notices.c.data)
+    newest_first = (notices.c.time.desc(), notices.c.arrived.desc())
+    alike = (notices.c.data["model"].as_string(), notices.c.type)
+    place = func.row_number().over(partition_by=alike, order_by=newest_first).label("place")
+    steps = select(*columns, place).where(notices.c.type.in_([f"{STEP}{kind}" for kind in KINDS])).subquery()
+    query = select(*(steps.c[column.name] for column in columns)).where(steps.c.place <= MOST_STEPS)
     with engine.connect() as connection:
-        rows = connection.execute(query).all()
+        rows = connection.execute(query.order_by(steps.c.time, steps.c.arrived)).all()
     return [
         (arrived, ModelStep(**Step.model_validate(data).model_dump(), time=moment(time), step=kind.removeprefix(STEP)))
-        for kind, time, arrived, data in reversed(rows)
+        for kind, time, arrived, data in rows
     ]
 
 
@@ -163,23 +166,25 @@ def _comparison(engine: Engine, name: str, roles: Roles, since: int, gates: Retr
     """What the job counted of a live version and its shadow since the last step of the two; None without a shadow."""
     if roles.live is None or roles.shadow is None:
         return None
-    query = select(notices.c.data).where(notices.c.type == COMPARED, notices.c.arrived >= since)
+    columns = comparisons.c
+    versions = (columns.live == str(roles.live)) & (columns.shadow == str(roles.shadow))
+    sums = [func.sum(columns[name]).label(name) for name in FIGURES if name != "threshold"]
+    due = func.sum(columns.threshold * columns.events).label("due")
+    query = select(*sums, due).where(columns.model == name, versions, columns.arrived >= since)
     with engine.connect() as connection:
-        rows = connection.scalars(query.order_by(notices.c.time.desc()).limit(MOST_COMPARED)).all()
-    counts = [Compared.model_validate(data) for data in rows]
-    own = [one for one in counts if (one.model, one.live, one.shadow) == (name, roles.live, roles.shadow)]
-    allowed = max(gates.alerts * sum(one.threshold * one.events for one in own), gates.few)
+        found = connection.execute(query).mappings().one()
+    counts = {what: round(n or 0.0) for what, n in found.items()}
     return Comparison(
         live=roles.live,
         shadow=roles.shadow,
-        events=sum(one.events for one in own),
+        events=counts["events"],
         events_needed=gates.compare,
-        live_alerts=sum(one.both + one.only_live for one in own),
-        shadow_alerts=sum(one.both + one.only_shadow for one in own),
-        alerts_allowed=allowed,
-        probes=sum(one.probes for one in own),
-        live_found=sum(one.live_right for one in own),
-        shadow_found=sum(one.shadow_right for one in own),
+        live_alerts=counts["both"] + counts["only_live"],
+        shadow_alerts=counts["both"] + counts["only_shadow"],
+        alerts_allowed=max(gates.alerts * (found["due"] or 0.0), gates.few),
+        probes=counts["probes"],
+        live_found=counts["live_right"],
+        shadow_found=counts["shadow_right"],
     )
 
 

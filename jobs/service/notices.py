@@ -94,14 +94,18 @@ class Compared(BaseModel):
     shadow_right: Whole
 
 
-class Root(BaseModel):
+# Those of its figures that are added up, and the threshold, which is not the same in all comparisons.
+FIGURES = ("threshold", "events", "both", "only_live", "only_shadow", "probes", "live_right", "shadow_right")
+
+
+class Root(BaseModel, strict=True):
     """The first incident of a group."""
 
     entity: str
     field: str | None = None
 
 
-class Grouped(BaseModel):
+class Grouped(BaseModel, strict=True):
     """A group of incidents of all partitions."""
 
     id: str

@@ -219,7 +219,7 @@ def feedback(alert_id: str, form: Annotated[Form, FormData()], parts: PartsOf, w
     return RedirectResponse(f"/incidents/{quote(alert_id, safe='')}?said={form.verdict}", 303)
 
 
-@router.get("/entities/{name:path}")
+@router.get("/entities/{name:name}")
 def entity(name: str, parts: PartsOf, who: Reader, cursor: str | None = None) -> HTMLResponse:
     """One entity, with its incidents."""
     found = parts.queries.entity(name)
@@ -282,7 +282,11 @@ def sign_in_page(parts: Parts, problem: str = "", status: int = 200) -> HTMLResp
 @router.post("/sign-in", dependencies=[limited("sign_in")])
 def sign_in(token: Annotated[str, FormData(max_length=200)], request: Request, parts: PartsOf) -> Response:
     """Begin a session."""
-    session = parts.access.sign_in(token.strip())
+    token = token.strip()
+    caller = parts.access.of_token(token)
+    if caller is not None and "read" not in caller.scopes:
+        return sign_in_page(parts, "This token lacks the scope read, and the page needs it.", 403)
+    session = parts.access.sign_in(token)
     if session is None:
         return sign_in_page(parts, "This token is unknown or has expired.", 401)
     answer = RedirectResponse("/", 303)

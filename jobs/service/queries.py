@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, exists, func, or_, select
@@ -217,6 +218,13 @@ class Queries:
         query = select(feedback.c.data).join(incidents, incidents.c.alert_id == feedback.c.alert_id)
         with self._engine.connect() as connection:
             return list(connection.scalars(query.where(incidents.c.entity == entity)))
+
+    def said_at(self, alert_id: str, by: str) -> datetime | None:
+        """When a person said the newest of what they said of an incident, by the clock of the machine where they did."""
+        query = select(feedback.c.data).where(feedback.c.alert_id == alert_id, feedback.c.by == by)
+        with self._engine.connect() as connection:
+            at = (connection.scalar(query) or {}).get("at")
+        return None if at is None else datetime.fromisoformat(at)
 
     def scores(self, entity: str, since: int | None = None, until: int | None = None) -> Curve:
         """The newest scores of an entity; see `scores.of_entity`."""

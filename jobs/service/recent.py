@@ -19,14 +19,24 @@ class Recent:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._kept: dict[str, tuple[float, str]] = {}
+        self._kept: dict[str, tuple[float, str | Exception]] = {}
 
     def get(self, key: str, make: Callable[[], str]) -> str:
-        """The text for a key, made anew if it is too old. While one is made, others wait for it."""
+        """The text for a key, made anew if it is too old. While one is made, others wait for it, and fail with it.
+
+        Else, while the database hangs, they would try it one after the other.
+        """
+        asked = time.monotonic()
         with self._lock:
             now = time.monotonic()
             self._kept = {name: one for name, one in self._kept.items() if now - one[0] < self._seconds}
-            if key not in self._kept:
-                text = make()
-                self._kept[key] = time.monotonic(), text
-            return self._kept[key][1]
+            at, found = self._kept.get(key, (0.0, None))
+            if found is None or (isinstance(found, Exception) and at < asked):
+                try:
+                    found = make()
+                except Exception as error:  # raised below, for this caller and for those who wait
+                    found = error
+                self._kept[key] = time.monotonic(), found
+        if isinstance(found, Exception):
+            raise found
+        return found

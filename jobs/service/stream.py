@@ -83,11 +83,15 @@ def unjudged(engine: Engine) -> Unjudged | None:
 
 
 def left_out(engine: Engine) -> list[Left]:
-    """What is not looked at, as the job told it; the newest first. The job tells each thing once for each partition."""
+    """What is not looked at, as the job told it; the newest first. The job tells each thing for each partition; here it is once."""
     message = notices.c.data["message"].as_string()
     added = (notices.c.type == f"{SCHEMA}added") & or_(*(message.endswith(kind, autoescape=True) for kind in ADDED))
     told = or_(notices.c.type.in_([f"{SCHEMA}{change}" for change in LEFT_OUT]), added)
-    query = select(notices.c.time, notices.c.data).where(told).order_by(notices.c.time.desc(), notices.c.event_id)
+    same = (notices.c.type, notices.c.data["topic"].as_string(), notices.c.data["field"].as_string())
+    order = (notices.c.time.desc(), notices.c.event_id)
+    place = func.row_number().over(partition_by=same, order_by=order).label("place")
+    each = select(notices.c.time, notices.c.event_id, notices.c.data, place).where(told).subquery()
+    query = select(each.c.time, each.c.data).where(each.c.place == 1).order_by(each.c.time.desc(), each.c.event_id)
     with engine.connect() as connection:
         rows = connection.execute(query.limit(MOST)).all()
     return [Left(time, str(data.get("field") or ""), _why(str(data.get("message") or ""))) for time, data in rows]

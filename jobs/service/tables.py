@@ -85,6 +85,37 @@ reports = Table(
     Index("reports_by_place", "place", "time"),
 )
 
+# The figures of the notices that compare a live version of a model with its shadow: all since a step of the trainer are added up.
+comparisons = Table(
+    "comparisons",
+    metadata,
+    Column("event_id", Text, primary_key=True),  # of the notice
+    Column("model", Text, nullable=False),
+    Column("live", Text, nullable=False),  # versions; texts, because a number may be of any size
+    Column("shadow", Text, nullable=False),
+    Column("arrived", BigInteger, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("events", Float, nullable=False),  # floats, as in reports
+    Column("both", Float, nullable=False),
+    Column("only_live", Float, nullable=False),
+    Column("only_shadow", Float, nullable=False),
+    Column("probes", Float, nullable=False),
+    Column("live_right", Float, nullable=False),
+    Column("shadow_right", Float, nullable=False),
+    Index("comparisons_by_model", "model", "arrived"),
+)
+
+# Groups of single partitions, and the group of several partitions that each belongs to, as the largest notice about that says.
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_id", Text, primary_key=True),
+    Column("whole", Text, nullable=False),  # id of the group of several partitions
+    Column("incidents", BigInteger, nullable=False),
+    Column("root", _Json, nullable=False),
+    Column("arrived", BigInteger, nullable=False),
+)
+
 # Scores of events, if the job writes them. A day of arrival is a partition: see `streamgauge.jobs.service.scores`.
 scores = Table(
     "scores",
@@ -111,6 +142,7 @@ unreadable = Table(
     Column("offset", BigInteger, primary_key=True),
     Column("reason", Text, nullable=False),
     Column("beginning", Text, nullable=False),
+    Column("arrived", BigInteger, nullable=False, server_default="0"),  # Kafka's timestamp
 )
 
 # What the job set aside, dead letters and late events: how many for each day and reason, with one example. There may be too many to keep

@@ -125,6 +125,13 @@ SECRETS = tuple(
 
 
 @needs_helm
+def test_people_reach_the_page_also_while_the_history_is_not_up_to_date():
+    [service] = [one for (kind, name), one in manifests().items() if kind == "Deployment" and name.endswith("service")]
+    [container] = service["spec"]["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/healthz"
+
+
+@needs_helm
 def test_helm_finds_nothing_wrong():
     helm("lint", "--strict", str(CHART))
 

@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from starlette.concurrency import run_in_threadpool
 from streamgauge.jobs.service.access import Caller
 from streamgauge.jobs.service.api import Parts, allowed, news_of
+from streamgauge.jobs.service.feed import Reset
 from streamgauge.jobs.service.problems import problem_of
 from streamgauge.jobs.service.rpc.streamgauge_pb2 import DESCRIPTOR
 from streamgauge.jobs.service.rpc.verbs import VERBS, AskedChanges, Fields, Verb
@@ -41,12 +42,17 @@ CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
     404: grpc.StatusCode.NOT_FOUND,
+    409: grpc.StatusCode.OUT_OF_RANGE,
     500: grpc.StatusCode.INTERNAL,
     422: grpc.StatusCode.INVALID_ARGUMENT,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     501: grpc.StatusCode.UNIMPLEMENTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
+ANOTHER_HISTORY = (
+    "no change has a number as large as that of the last one: the history is another one, such as one from a backup; "
+    "ask for the incidents anew, and for changes after {}"
+)
 _log = structlog.get_logger()
 
 
@@ -136,6 +142,8 @@ def _stream(parts: Parts, answer: type[Message]) -> Callable[..., AsyncIterator[
             number = await parts.feed.newest() if after is None else after
             await context.send_initial_metadata(())  # so the client knows from when on it misses nothing
             async for change in parts.feed.after(number, lambda: _caller(parts, context, "read", ())):
+                if isinstance(change, Reset):
+                    raise HTTPException(409, ANOTHER_HISTORY.format(change.number))
                 yield _message(news_of(change), answer)
 
     return stream

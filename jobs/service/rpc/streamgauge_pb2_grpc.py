@@ -159,7 +159,8 @@ class StreamgaugeServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchChanges(self, request, context):
-        """Changes of incidents as they come. A client that gives the number of the last change it has seen misses none.
+        """Changes of incidents as they come. A client that gives the number of the last change it has seen misses none. If no change
+        has a number as large, the history is another one, such as one from a backup: the stream ends with OUT_OF_RANGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -8,7 +8,7 @@ if (part) {
   const load = async () => {
     waiting = false;
     try {
-      const answer = await fetch(part.dataset.live, { credentials: "same-origin" });
+      const answer = await fetch(part.dataset.live, { credentials: "same-origin", signal: AbortSignal.timeout(20000) });
       if (answer.redirected) location.reload();
       else if (answer.ok) show(await answer.text());
       else if (answer.status !== 404) showAway((await answer.json()).detail);
@@ -52,14 +52,26 @@ if (part) {
     const text = `${why.charAt(0).toUpperCase()}${why.slice(1)}. What is shown may be old.`;
     if (words.textContent !== text) words.textContent = text;
   };
+  let changes;
   const follow = () => {
-    const changes = new EventSource("/v1/stream");
+    if (document.hidden) return;
+    changes?.close();
+    changes = new EventSource("/v1/stream");
     changes.addEventListener("change", soon);
-    changes.addEventListener("error", () => {
+    changes.addEventListener("reset", soon);
+    changes.addEventListener("error", ({ target }) => {
       // A browser asks again where the connection broke, but not where the stream was refused.
-      if (changes.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
+      if (target === changes && target.readyState === EventSource.CLOSED) setTimeout(follow, 5000);
     });
   };
+  // A browser opens six connections to a host. Streams of hidden tabs would take them all, and no further page would load.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) changes?.close();
+    else {
+      follow();
+      soon();
+    }
+  });
   follow();
   setInterval(soon, 10000);
 }

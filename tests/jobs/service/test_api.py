@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import socket
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import func, select
 from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.app import application
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import History
 from streamgauge.jobs.service.outbox import Lease, Outbox
+from streamgauge.jobs.service.tables import audit
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.events.time import rfc3339
 
-from tests.jobs.service.made import START, change, records, score
+from tests.jobs.service.made import START, change, records, said, score
 from tests.jobs.service.receiver import Receiver
 from tests.jobs.service.telling import SECRET, until
 from tests.jobs.service.test_scores import arriving
@@ -151,6 +154,30 @@ def test_feedback_that_cannot_be_sent_is_not_accepted(tmp_path):
     assert (answer.status_code, "no Kafka broker answers" in answer.json()["detail"]) == (503, True)
 
 
+def test_no_feedback_is_sent_that_the_list_of_changes_would_not_show(client, database, monkeypatch):
+    sent = []
+    monkeypatch.setattr("streamgauge.jobs.service.api.send_feedback", lambda _, message: sent.append(message))
+    assert client.post("/v1/incidents/a1/feedback", json={"verdict": "true"}).status_code == 202
+    with database.begin() as connection:
+        assert connection.scalar(select(func.count()).select_from(audit)) == 1
+        audit.drop(connection)
+    assert client.post("/v1/incidents/a1/feedback", json={"verdict": "false"}).status_code == 503
+    assert [message.verdict for message in sent] == ["true"]
+
+
+def test_what_a_person_says_now_is_later_than_what_the_history_has_of_them_whatever_clocks_say(
+    client, history, monkeypatch
+):
+    sent = []
+    monkeypatch.setattr("streamgauge.jobs.service.api.send_feedback", lambda _, message: sent.append(message))
+    ahead = "2100-01-01T00:00:00Z"  # by another machine, whose clock is wrong
+    history.write(records(said(by="local", at=ahead), said(by="ben", at=ahead), topic="feedback"), {})
+    client.post("/v1/incidents/a1/feedback", json={"verdict": "true"})
+    history.write(records(sent[0].model_dump(mode="json"), begin=2, topic="feedback"), {("feedback", 0): 2})
+    words = client.get("/v1/incidents/a1").json()["feedback"]
+    assert {one["by"]: one["verdict"] for one in words} == {"local": "true", "ben": "false"}
+
+
 def test_feedback_that_is_not_valid_is_refused(client):
     assert client.post("/v1/incidents/a1/feedback", json={"verdict": "maybe"}).status_code == 422
     assert client.post("/v1/incidents/a1/feedback", json={"verdict": "true", "why": "\0"}).status_code == 422
@@ -161,6 +188,28 @@ def test_feedback_that_is_not_valid_is_refused(client):
 def test_a_large_body_is_refused(client):
     large = client.post("/v1/incidents/a1/feedback", json={"verdict": "true", "why": "x" * 70_000})
     assert large.status_code == 413
+
+
+def test_a_body_that_comes_in_parts_and_does_not_say_its_length_is_refused(client):
+    parts = (b" " * 10_000 for _ in range(100))
+    answer = client.post("/v1/incidents/a1/feedback", content=parts, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        413,
+        "a body may have 65536 bytes, and must say its length",
+    )
+
+
+def test_a_name_with_line_ends_is_an_entity_of_its_own(client, history):
+    names = ("pump-1\n", "a\nb", "..", "a/../b", "%2F", "\u202egnp.exe", "\U0001f4a7", "x" * 250)
+    made = [change(f"b{n}", entity=name) for n, name in enumerate(names)]
+    history.write(records(*made, begin=4), {("alerts", 0): 4})
+    for name in names:
+        path = quote(name, safe="")
+        if name not in ("..", "%2F"):  # clients leave the first out of any path, and that of tests decodes twice
+            assert client.get(f"/v1/entities/{path}").json()["entity"] == name
+            assert client.get(f"/entities/{path}").status_code == 200
+        listed = client.get("/v1/incidents", params={"entity": name}).json()["incidents"]
+        assert [one["entity"] for one in listed] == [name]
 
 
 def test_with_a_token_nobody_gets_in_without_one(history, database):

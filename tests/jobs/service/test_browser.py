@@ -114,6 +114,11 @@ def test_a_narrow_screen_shows_all_columns(browser, site):
             assert watched.page.evaluate("document.documentElement.scrollWidth") <= 400, view
 
 
+HIDE, SHOW = (
+    f"() => {{ Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}});"
+    " document.dispatchEvent(new Event('visibilitychange')); }"
+    for value in ("true", "false")
+)
 REACHED = """() => {
   const one = document.activeElement, style = getComputedStyle(one);
   return {what: one.outerHTML, seen: style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0};
@@ -235,6 +240,17 @@ def test_a_page_says_when_the_service_does_not_answer(browser, site):
         watched.errors.clear()  # the browser notes the request that failed
 
 
+def test_a_page_says_when_the_service_hangs(browser, site):
+    with opened(browser, site.address) as watched:
+        page = watched.page
+        watched.open("/")
+        page.route("**/fragments/**", lambda _: None)  # no answer, and no error
+        expect(page.get_by_text("The service does not answer.")).to_be_visible(timeout=PATIENCE)
+        page.unroute("**/fragments/**")
+        expect(page.get_by_text("The service does not answer.")).to_have_count(0, timeout=PATIENCE)
+        watched.errors.clear()  # the browser notes the request that was given up
+
+
 def test_a_page_whose_stream_was_refused_asks_for_it_again(browser, site):
     with opened(browser, site.address) as watched:
         page = watched.page
@@ -246,6 +262,30 @@ def test_a_page_whose_stream_was_refused_asks_for_it_again(browser, site):
             pass
         assert (refused.value.status, again.value.status) == (503, 200)
         watched.errors.clear()  # the browser notes the status of the first answer
+
+
+def test_a_page_is_loaded_anew_when_the_history_is_another_one(browser, site):
+    with opened(browser, site.address) as watched:
+        page = watched.page
+        page.add_init_script("window.setInterval = () => 0")  # else the page looks by itself
+        told = "id: 1\nevent: reset\ndata: {}\n\n"
+        page.route("**/v1/stream", lambda route: route.fulfill(content_type="text/event-stream", body=told))
+        with page.expect_request("**/fragments/now*", timeout=PATIENCE / 4):
+            watched.open("/")
+
+
+def test_tabs_that_nobody_sees_leave_the_connections_to_the_others(browser, site):
+    """A browser opens six connections to a host, and each stream takes one."""
+    with ExitStack() as tabs:
+        context = browser.new_context(base_url=site.address)
+        tabs.callback(context.close)
+        for _ in range(8):
+            page = context.new_page()
+            page.goto("/", wait_until="domcontentloaded", timeout=PATIENCE / 4)
+            page.evaluate(HIDE)
+        page.evaluate(SHOW)
+        site.write(change("c1", entity="pump-seen", severity="critical"))
+        expect(page.get_by_role("link", name="pump-seen")).to_be_visible(timeout=PATIENCE)
 
 
 def test_while_the_database_is_away_the_page_says_so_and_afterwards_it_goes_on(browser, tmp_path):

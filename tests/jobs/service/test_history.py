@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from streamgauge.jobs.service.database import configuration, connect, migrate
 from streamgauge.jobs.service.history import History, OvertakenError
 from streamgauge.jobs.service.queries import Filter, Queries
@@ -115,6 +118,13 @@ HOSTILE = [
     change(rules="none"),
     change(confidence="high"),
     change(entity=7),
+    change(contributions={"flow": "0.9", "heat": 0.1}),
+    change(expected={"flow": "55"}),
+    change(confidence="0.8"),
+    change(threshold="1e-4"),
+    change(window={"from": "2025-10-09T09:00:00Z", "to": "2025-10-09T09:00:00Z", "anomalous_events": "1"}),
+    change(group={"id": "g1", "incidents": "2"}),
+    change(source={"partition": "0", "offset": 1}),
 ]
 
 
@@ -195,6 +205,13 @@ def test_incidents_that_ended_long_ago_are_removed_with_all_that_belongs_to_them
     assert {row["alert_id"] for row in rows(database, changes)} == {"open", "new"}
 
 
+def test_records_that_could_not_be_read_are_removed_like_the_rest(history, database):
+    history.write(records(b"{", b"["), {})
+    assert [row["offset"] for row in rows(database, unreadable)] == [0, 1]
+    history.forget(START + 1)
+    assert [row["offset"] for row in rows(database, unreadable)] == [1]
+
+
 def test_another_kind_of_database_is_refused_without_showing_the_url(tmp_path):
     with pytest.raises(SettingsError) as refused:
         connect("mysql://me:secret@host/x", tmp_path)
@@ -241,6 +258,32 @@ def test_incidents_are_chosen_by_state_entity_kind_severity_and_time(history, da
     assert chosen(since=START + 1) == []
     assert chosen(until=START + 1) == ["a1", "a2", "a3"]
     assert queries.count(Filter(state="open")) == 2
+
+
+def test_connections_to_a_server_that_takes_no_writes_any_more_are_given_up(postgresql, tmp_path):
+    url = postgresql.database()
+    name = url.rpartition("/")[2]
+    migrate(engine := connect(url, tmp_path))
+    engine.dispose()
+    history = History(engine, TopicSettings())
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        with pytest.raises(DBAPIError, match="read-only"):
+            history.write(records(change("a1")), {})
+        other.execute("SET default_transaction_read_only = off")
+        other.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert history.write(records(change("a1")), {}) == 1
+    engine.dispose()
+
+
+def test_a_server_whose_machine_vanishes_is_noticed(postgresql, tmp_path):
+    engine = connect(postgresql.database(), tmp_path)
+    with engine.connect() as connection:
+        kept = connection.connection.driver_connection
+        with socket.fromfd(kept.fileno(), socket.AF_INET, socket.SOCK_STREAM) as end:
+            found = [end.getsockopt(socket.IPPROTO_TCP, of) for of in (socket.TCP_USER_TIMEOUT, socket.TCP_KEEPIDLE)]
+    engine.dispose()
+    assert found == [25_000, 10]
 
 
 def test_two_histories_over_one_database_write_nothing_twice(history, database):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -87,3 +88,34 @@ def test_a_stream_goes_on_while_its_token_lasts(database, history, reader, monke
 
         text = read(address, {"Authorization": f"Bearer {reader}"}, then)
     assert text.count("event: change") == 2
+
+
+def test_health_is_told_while_all_threads_wait_for_a_database_that_hangs(database, history):
+    asked, answers = [], threading.Event()
+
+    def hang(_):
+        asked.append(1)
+        answers.wait(WAIT)
+        return []
+
+    with serving(database) as (address, parts), ThreadPoolExecutor(60) as callers:
+        parts.queries.models = hang
+        for _ in range(60):
+            callers.submit(httpx2.get, f"{address}/v1/models", timeout=2 * WAIT)
+        until(lambda: len(asked) >= 40)  # as many threads as there are
+        try:
+            found = [httpx2.get(f"{address}{path}").status_code for path in ("/healthz", "/readyz", "/metrics")]
+        finally:
+            answers.set()
+    assert found == [200, 503, 200]
+
+
+def test_a_client_that_has_seen_a_larger_number_than_any_is_told_to_begin_anew(database, history, reader):
+    headers = {"Authorization": f"Bearer {reader}", "Last-Event-ID": "1000000"}
+    with (
+        serving(database) as (address, _),
+        httpx2.stream("GET", f"{address}/v1/stream", headers=headers, timeout=WAIT) as answer,
+    ):
+        lines = answer.iter_lines()
+        event = [next(lines) for _ in range(3)]
+    assert event == ["id: 1", "event: reset", 'data: {"number": 1}']

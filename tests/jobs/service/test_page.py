@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 from fastapi.testclient import TestClient
 from streamgauge.jobs.service.access import Access, Caller
+from streamgauge.jobs.service.api import COOKIE
 from streamgauge.jobs.service.app import application
 from streamgauge.jobs.service.outbox import Lease, Outbox
 
@@ -117,6 +118,25 @@ def test_without_a_token_a_form_of_another_site_is_refused(page, site, status):
     assert page.get("/", headers={"Sec-Fetch-Site": site}).status_code == 200  # a link may lead here
 
 
+@pytest.mark.parametrize(("site", "status"), [("same-origin", 303), ("same-site", 403), ("cross-site", 403)])
+def test_another_site_cannot_sign_somebody_in_with_a_token_of_its_own(history, database, site, status):
+    token = Access(database).make("mallory", None, None)
+    page = TestClient(application(settings(), database), base_url=HERE, follow_redirects=False)
+    answer = page.post("/sign-in", data={"token": token}, headers={"Sec-Fetch-Site": site})
+    assert answer.status_code == status
+    assert ("set-cookie" in answer.headers) == (status == 303)
+
+
+@pytest.mark.parametrize("sent_as", [None, "text/plain", "application/x-www-form-urlencoded"])
+def test_what_other_sites_may_send_without_asking_is_no_feedback_of_a_session(history, database, sent_as):
+    session = Access(database).sign_in(Access(database).make("ann", None, None))
+    history.write(records(change("a1")), {})
+    page = TestClient(application(settings(), database), base_url=HERE, cookies={COOKIE: session})
+    headers = {} if sent_as is None else {"Content-Type": sent_as}
+    answer = page.post("/v1/incidents/a1/feedback", content=b'{"verdict": "true"}', headers=headers)
+    assert answer.status_code == 422
+
+
 @pytest.mark.parametrize(
     ("path", "status", "words"),
     [("/nothing", 404, "nothing at /nothing"), ("/?page=0", 422, "page"), ("/%3Cb%3E", 404, "&lt;b&gt;")],
@@ -128,6 +148,14 @@ def test_a_browser_gets_a_page_about_what_went_wrong_and_a_program_gets_problem_
     assert "<b>" not in shown.text
     assert page.get(path).json()["status"] == status
     assert page.get("/v1" + path, headers={"Accept": "text/html"}).json()["status"] == 404
+
+
+def test_a_token_that_may_not_read_is_told_so_when_it_signs_in(history, database):
+    token = Access(database).make("judge", ["feedback"], None)
+    page = TestClient(application(settings(), database), base_url=HERE, follow_redirects=False)
+    answer = page.post("/sign-in", data={"token": token})
+    assert (answer.status_code, "lacks the scope read" in answer.text) == (403, True)
+    assert "set-cookie" not in answer.headers
 
 
 def test_with_tokens_one_signs_in_and_out(history, database):

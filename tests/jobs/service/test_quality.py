@@ -6,14 +6,14 @@ import json
 
 import pytest
 from alembic import command
-from sqlalchemy import select
+from sqlalchemy import func, select
 from streamgauge.jobs.service import models as trained
 from streamgauge.jobs.service import notices
 from streamgauge.jobs.service.database import configuration, migrate
 from streamgauge.jobs.service.models import models
 from streamgauge.jobs.service.notices import COMPARED, TRACKED
 from streamgauge.jobs.service.quality import newest_reports, quality
-from streamgauge.jobs.service.tables import reports
+from streamgauge.jobs.service.tables import comparisons, reports
 from streamgauge.jobs.settings.loading import RetrainSettings
 from streamgauge.udfs.monitoring import quality as tracker
 from streamgauge.udfs.scoring.calibrate import SHADOW
@@ -229,3 +229,41 @@ def test_a_request_that_waits_is_told(database, told):
     told(step("deferred", 1, why="waits 60 s after 1 rejected answer", asked={"reason": "columns"}))
     [model] = models(database, RetrainSettings())
     assert model.waits == "waits 60 s after 1 rejected answer"
+
+
+def test_all_comparisons_since_the_last_step_count_however_many_there_are(database, told):
+    told(step("shadowed", 1, version=2, live=1), step("shadowed", 1, "valves", version=2, live=1))
+    told(compared(2), *(compared(3 + n, model="valves", events=100) for n in range(2_100)))
+    pumps, valves = models(database, RetrainSettings())
+    assert (pumps.comparison.events, pumps.comparison.probes, pumps.comparison.shadow_alerts) == (5_000, 40, 4)
+    assert (valves.comparison.events, valves.comparison.probes) == (210_000, 84_000)
+
+
+def test_a_model_keeps_its_versions_however_often_the_trainer_waits_or_works_on_others(database, told):
+    told(step("trained", 1, version=2, rows=5000), step("shadowed", 2, version=2, live=1))
+    told(step("shadowed", 2, "valves", version=4, live=3))
+    told(*(step("deferred", 3 + n, why="waits 60 s") for n in range(600)))
+    pumps, valves = models(database, RetrainSettings())
+    assert (pumps.roles.live, pumps.roles.shadow, pumps.waits) == (1, 2, "waits 60 s")
+    assert [(one.version, one.state, one.rows) for one in pumps.versions] == [(2, "shadowed", 5000)]
+    assert (valves.roles.live, valves.roles.shadow) == (3, 4)
+
+
+def test_comparisons_that_were_there_before_their_figures_had_columns_count_as_those_after(database, told):
+    odd = compared(5, events="1_000", model="valves")
+    told(step("shadowed", 1, version=2, live=1), compared(2), compared(3, threshold=1e-2, live_right=7), odd)
+    before = models(database, RetrainSettings())
+    config = configuration()
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0007")
+    migrate(database)
+    assert models(database, RetrainSettings()) == before
+    assert before[0].comparison.live_found == 27
+
+
+def test_a_comparison_counts_until_it_is_removed(history, database, told):
+    told(compared(1), step("shadowed", 2, version=2, live=1), compared(3), compared(4))
+    history.forget(START + 3)
+    with database.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(comparisons)) == 1

@@ -70,6 +70,13 @@ def test_fields_that_are_not_looked_at_are_told_with_the_remedy_of_the_job(histo
     assert "field flow" not in text
 
 
+def test_a_field_that_many_partitions_told_of_hides_no_other_one(history, database):
+    told = [schema("retyped", "heat", "field 'heat' held numbers, now str", 1 + n) for n in range(150)]
+    told = [one | {"id": f"heat-{n}"} for n, one in enumerate(told)]
+    history.write(records(schema("added", "tags", "new field 'tags' (list)"), *told, topic="notices"), {})
+    assert [(one.field, one.time) for one in left_out(database)] == [("heat", START + 150 * 60_000), ("tags", START)]
+
+
 def test_ignored_fields_of_the_settings_are_told(database):
     event = settings().event.model_copy(update={"ignore": ("debug.*",)})
     assert "fields debug.*" in shown(database, event=event)[0]

@@ -411,6 +411,14 @@ def test_a_stream_says_what_comes_from_now_on_as_http_says_it(doors, history):
     )
 
 
+def test_a_stream_after_a_larger_number_than_any_is_refused_with_the_number_to_go_on_from(doors):
+    code, sentence = refusal(
+        lambda *a, **m: next(doors.grpc.WatchChanges(*a, **m)), pb.WatchChangesRequest(after=1_000)
+    )
+    assert code == grpc.StatusCode.OUT_OF_RANGE
+    assert sentence.endswith(f"and for changes after {doors.parts.queries.last_change()}")
+
+
 @pytest.mark.parametrize("end", ["revoked", "expired"])
 def test_a_stream_ends_when_its_token_does(filled, monkeypatch, end):
     monkeypatch.setattr("streamgauge.jobs.service.feed.CHECK", 0.1)
