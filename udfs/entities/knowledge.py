@@ -228,7 +228,7 @@ class Entities:
 
     def pass_time(self, now: int) -> None:
         """Do the same as time passes without events: at most as often as with events, because each look takes all entities."""
-        if now // self._look_every > self._looked:
+        if now // self._look_every != self._looked:  # smaller, if events of a time came that had passed without them
             self._looked = now // self._look_every
             self.end_absent(now)
 

@@ -100,9 +100,9 @@ class Suppressor:
                 is_numeric = blamed < len(x)
                 name = names.numeric[blamed] if is_numeric else names.text[blamed - len(x)]
                 pattern = events.entities[i], KINDS[int(kinds[i])], name
-                effect = abs(x[blamed] - usual[blamed]) if is_numeric else math.nan
+                effect = abs(float(x[blamed]) - float(usual[blamed])) if is_numeric else math.nan
                 evidence = float(scored.verdicts.by_kind[i].max())
-                if feedback.hides(pattern, int(events.times[i]), evidence, needed, float(effect)):
+                if feedback.hides(pattern, int(events.times[i]), evidence, needed, effect):
                     found.add(i, "feedback")
         return found
 
@@ -116,10 +116,13 @@ def _effect(x: Floats, columns: list[str], share: Floats, usual: Floats, fields:
     largest = 0.0
     for f in np.flatnonzero(share >= min(TO_BLAME, float(share.max(initial=0.0)))).tolist():
         matters = fields.get(columns[f]) if f < len(columns) else None
-        effect = math.nan if matters is None else x[f] - usual[f]
-        if matters is None or math.isnan(effect):
+        if matters is None:
+            return math.inf
+        expected_value = float(usual[f])  # and not numpy's numbers, which warn beyond the largest float
+        effect = float(x[f]) - expected_value
+        if math.isnan(effect):
             return math.inf
         if {"above": effect > 0, "below": effect < 0, "both": True}[matters.direction]:
-            smallest = max(matters.absolute, matters.relative * abs(usual[f]))
+            smallest = max(matters.absolute, matters.relative * abs(expected_value))
             largest = max(largest, abs(effect) / smallest if smallest > 0 else math.inf)
     return largest

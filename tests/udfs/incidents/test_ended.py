@@ -102,6 +102,15 @@ def test_time_that_passes_without_events_ends_it_where_the_job_has_heartbeats():
     assert open_incidents(Run(settings(), run.saved)) == 0
 
 
+def test_it_ends_also_if_time_passed_before_whose_events_came_later():
+    raw = stopping(100)
+    run = Run(settings()).feed(raw.take(np.arange(100)))
+    run.take(run.shard.tick({0: 10 * HOUR}))  # the broker was away
+    run.feed(raw.take(np.arange(100, len(raw))))
+    run.take(run.shard.tick({0: 2 * HOUR + 1}))
+    assert told(run) == [("opened", None), ("resolved", "absent")]
+
+
 @functools.cache
 def uncut(back_at):
     raw = stopping(back_at=back_at)

@@ -69,6 +69,12 @@ def test_the_severity_follows_the_effect_on_either_side(effect, severity):
     assert most_severe(10.0 + effect) == most_severe(10.0 - effect) == severity
 
 
+@pytest.mark.parametrize("smallest", [0.5, 4.0])
+def test_an_effect_beyond_the_largest_float_is_the_largest(smallest):
+    assert most_severe(1.7e308, x={"absolute": smallest}) == CRITICAL
+    assert most_severe(1.7e308, expected=-1.7e308, x={"absolute": smallest}) == CRITICAL
+
+
 def test_the_larger_of_an_absolute_and_a_relative_effect_is_the_smallest_that_matters():
     both = {"x": {"absolute": 4.0, "relative": 0.5}}
     assert most_severe(14.9, **both) is None
