@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from streamgauge.jobs.service.scoring import Scoring
 
 LARGEST_BODY = 64 * 1024  # bytes
-STALE = 30.0  # seconds without having read all records, after which the service is not ready
 LOCAL = ("127.0.0.1", "::1", "localhost")
 OTHER_SITES = ("cross-site", "same-site")  # as browsers say; a site may be another service of this machine
 METHODS = ("GET", "HEAD", "POST")
@@ -235,7 +234,7 @@ def ready(status: Status) -> str | None:
     """Why the service is not ready; None if it is."""
     if status.problem is not None:
         return status.problem
-    if status.caught_up is None or time.time() - status.caught_up > STALE:
+    if status.late:
         return f"{status.behind} records are still to be read"
     return None
 

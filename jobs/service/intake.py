@@ -27,6 +27,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0  # seconds after a failure; each wait is tw
 EVERY = 1.0  # seconds between two looks for the ends of the topics, while records come
 NEW_PARTITIONS = 60.0  # seconds between two looks for topics and partitions that are new
 HOUR = 3_600.0
+LATE = 30.0  # seconds without having read all records, after which the service is not ready
 TOO_LARGE = "54"  # class of PostgreSQL's error codes for values beyond its limits
 _log = structlog.get_logger()
 
@@ -60,6 +61,11 @@ class Status:
     changes: int = 0
     refused: int = 0
     failures: int = 0
+
+    @property
+    def late(self) -> bool:
+        """Whether there were records to read for a while; not because of scores, which never end while events come."""
+        return self.caught_up is None or time.time() - self.caught_up > LATE
 
 
 @dataclass

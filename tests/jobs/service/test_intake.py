@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 
 import pytest
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.service import intake as intakes
-from streamgauge.jobs.service.intake import Intake
+from streamgauge.jobs.service.app import ready
+from streamgauge.jobs.service.intake import LATE, Intake, Status
 from streamgauge.jobs.service.queries import Filter, Queries
 from structlog.testing import capture_logs
 
@@ -94,3 +96,12 @@ def test_partitions_that_come_later_are_read_without_a_restart(database, monkeyp
     intake = Intake(settings(), database)
     intake._run()
     assert (intake.status.failures, intake.status.problem) == (0, None)
+
+
+def test_records_to_read_are_a_problem_only_if_they_stay_for_a_while():
+    status = Status(problem=None, behind=7, caught_up=time.time())  # there are always some where the job writes scores
+    assert not status.late
+    assert ready(status) is None
+    status.caught_up = time.time() - 2 * LATE
+    assert status.late
+    assert ready(status) == "7 records are still to be read"
