@@ -302,7 +302,9 @@ class Alignment:
             )
             text += f" (event.fields.{name}.missing: [] keeps it)"
             changes.append(SchemaChange("no_reading", name, text, start + row))
-        if not math.isfinite(X.sum()) or max(self.schema.absent.values(), default=0) >= VANISHED_AFTER:
+        with np.errstate(over="ignore", invalid="ignore"):
+            all_present = math.isfinite(X.sum())  # False also where a sum is beyond the largest float
+        if not all_present or max(self.schema.absent.values(), default=0) >= VANISHED_AFTER:
             self._watch_absent(X, start, changes)
         elif self.schema.absent:
             self.schema.absent = dict.fromkeys(names, 0)

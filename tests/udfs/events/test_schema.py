@@ -81,6 +81,13 @@ def test_a_number_beyond_float64_becomes_its_largest_or_lowest_number():
     np.testing.assert_array_equal(stretches[0][2][:, 0], [1.7976931348623157e308, -1.7976931348623157e308, 2.0**63])
 
 
+@pytest.mark.parametrize("x", [1.7e308, -1.7e308])
+def test_values_whose_sum_is_beyond_float64_are_values_like_others(x):
+    alignment, [(_, _, X)], _ = align([{"x": x}] * 3)
+    np.testing.assert_array_equal(X[:, 0], x)
+    assert alignment.schema.absent == {"x": 0}
+
+
 def test_fields_beyond_the_limit_and_ignored_ones_are_left_out():
     alignment = Alignment(EventSettings(max_fields=2, ignore=("secret",)))
     alignment, [(_, _, X)], _ = align([{"a": 1, "secret": 7, "b": 2, "c": 3}], alignment)
