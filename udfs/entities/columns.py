@@ -15,8 +15,9 @@ SEEN, NEWEST, CLOCK, SLOT, RECENT, FLAPS, HISTORY = range(7)
 ARRIVED, GAP, LAST, SILENT = range(7, 11)
 # Columns of the open incident, all 0 if there is none: kind and kinds reported; quiet events in a row; anomalous events; time,
 # offset and partition of the event that opened it; mark of the configuration; events since it opened; whether its events are
-# learned again; severity; place of the member that opened it, plus 1; place of the field with the largest share in the event that
-# opened it, plus 1; side of the expected value on which that field is, 0 if it was on both; number of the entity's event that opened it.
+# learned again; severity; place of the member that opened it, plus 1; number of the field with the largest share in the event that
+# opened it (`incidents.effects`); side of the expected value on which that field is, 0 if it was on both; number of the entity's event
+# that opened it.
 STATUS, QUIET, HITS, OPENED_TIME, OPENED_OFFSET, OPENED_PARTITION, CONFIG, AGE, RELEASED = range(11, 20)
 SEVEREST, CHANNEL, BLAMED, SIDE, BEGAN = range(20, 25)
 HEAD_COLUMNS = 25

@@ -39,7 +39,8 @@ class Effects:
     Attributes
     ----------
     fields : int64[n]
-        Place of the field with the largest share, plus 1; text fields are after the numeric ones. 0 is unknown.
+        Number of the field with the largest share: a numeric field's place plus 1, and the same with a minus sign for a text field, so that
+        the number stays as it is when fields are added. 0 is unknown.
     sides : int64[n]
         1 where this field is clearly above its expected value, -1 where it is clearly below, else 0.
     sizes : float64[n]
@@ -111,7 +112,7 @@ def effects_of(scored: Scored, X: Floats, anomalous: Flags, evidence_needed: Flo
         if not share.any():
             continue
         blamed = int(share.argmax())
-        found.fields[i] = blamed + 1
+        found.fields[i] = blamed + 1 if blamed < d else d - blamed - 1
         found.steady[i] = share[:d][scored.steady[i]].sum() >= MOST_OF_IT
         to_blame = np.flatnonzero(share >= min(TO_BLAME, float(share.max())))
         if blamed < d:

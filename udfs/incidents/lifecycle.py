@@ -376,7 +376,7 @@ def _is_another(incident, level, seen, evidence, kind, field, side, size):  # ty
     if is_opposite and incident[HITS] > SAME_FAULT:
         return True
     is_other_kind = not incident[STATUS] >> (KIND_BITS + kind) & 1
-    is_other_field = side != 0 and incident[BLAMED] > 0 and field != incident[BLAMED]
+    is_other_field = side != 0 and incident[BLAMED] != 0 and field != incident[BLAMED]
     return incident[QUIET] >= APART and (is_opposite or is_other_kind or is_other_field)
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from streamgauge.models.contract import Floats
+from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.errors import StateError
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.entities.cohort_journal import CohortInputs, CohortJournal
-from streamgauge.udfs.entities.columns import SLOT
+from streamgauge.udfs.entities.columns import BLAMED, CHANNEL, SLOT, STATUS
+from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.entities.knowledge import Changes, Entities
 from streamgauge.udfs.events.field_types import NoReadings
 from streamgauge.udfs.events.schema import Alignment, Schema
@@ -189,6 +190,9 @@ class Checkpoint:
         turning, no_readings = header.get("turning", {}), NoReadings(**header.get("no_readings", {}))
         parts.alignment.schema = Schema(**schema, absent=absent, turning=turning, no_readings=no_readings)
         store.restore(_numbered(saved, "e"))
+        renumbered = _renumber(store, header["members"], scorer.members, len(schema["numeric"]))
+        if len(renumbered):
+            entities.changes.rows.append(renumbered)
         store.clock = max(store.clock, header.get("clock", 0))  # an older release did not save it
         if entities.situations:
             entities.situations.restore()
@@ -289,6 +293,36 @@ def _check_context(before: dict[str, Any], now: dict[str, Any]) -> None:
             f"this state was saved with event.context {was}, the settings say {wanted}: "
             f"set event.context: {was} again, or start without this state"
         )
+
+
+def _renumber(store: EntityStore, before: list[str], now: list[str], numeric: int) -> Ints:
+    """Give the members and the fields of open incidents the numbers that they have now.
+
+    A member has another place where members come and go. Older states count the text fields on after the numeric ones.
+
+    Parameters
+    ----------
+    store : EntityStore
+    before, now : list of str
+        Members in the saved state, and those in the settings.
+    numeric : int
+        Number of numeric fields in the saved state.
+
+    Returns
+    -------
+    int64[n]
+        Rows that changed. They are saved again, because the next restart does not know the old numbers any more.
+    """
+    opened = np.flatnonzero(store.head[: len(store.names), STATUS])
+    incidents = store.head[opened]
+    numbers = np.array([0, *(now.index(name) + 1 if name in now else 0 for name in before)])
+    members, fields = incidents[:, CHANNEL], incidents[:, BLAMED]
+    known = members < len(numbers)
+    incidents[:, CHANNEL] = np.where(known, numbers[np.where(known, members, 0)], 0)
+    incidents[:, BLAMED] = np.where(fields > numeric, numeric - fields, fields)
+    changed: Ints = opened[(incidents != store.head[opened]).any(axis=1)]
+    store.head[opened] = incidents
+    return changed
 
 
 def _numbered(saved: dict[str, bytes], letter: str) -> list[tuple[int, bytes]]:

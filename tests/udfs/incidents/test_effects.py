@@ -42,9 +42,10 @@ def test_the_field_with_the_largest_share_is_to_blame_and_its_size_is_in_usual_v
     assert (below.fields[0], below.sides[0], below.sizes[0], below.relative[0]) == (1, -1, 10.0, 2.5)
 
 
-def test_text_fields_stand_after_the_numbers_and_have_no_size():
-    found = effects([4.0, 5.0], text_fields=2, text_blame=[0.0, 3.0], blame=[0.5, 0.5], expected=1.0, variations=1.0)
-    assert (found.fields[0], found.sides[0]) == (4, 0)
+@pytest.mark.parametrize("numeric", [[4.0], [4.0, 5.0, 6.0]])
+def test_text_fields_have_numbers_of_their_own_and_no_size(numeric):
+    found = effects(numeric, text_fields=2, text_blame=[0.0, 3.0], blame=0.5, expected=1.0, variations=1.0)
+    assert (found.fields[0], found.sides[0]) == (-2, 0)
     assert np.isnan([found.sizes[0], found.relative[0]]).all()
 
 

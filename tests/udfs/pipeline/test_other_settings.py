@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from streamgauge.models.errors import StateError
+from streamgauge.udfs.entities.columns import BLAMED, CHANNEL, STATUS
 from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.pipeline.task import Job, Task
 from streamgauge.udfs.settings.pipeline import PipelineSettings
@@ -176,3 +177,62 @@ def test_a_window_with_other_aggregates_goes_on_and_new_ones_are_like_new_fields
     after.feed(part(raw, 300, 600))
     assert set(of_x.reports[max(of_x.reports)].values["fan"]) == {"of_x.count", "of_x.x.max", "of_x.y.mean"}
     assert Run(changed, after.saved).shard.canonical() == after.shard.canonical()
+
+
+# ---- open incidents -----------------------------------------------------------------------------------------------------
+
+VALUES = np.random.default_rng(0).normal(10, 1, 200).tolist()
+OPENS = batch([{"entity": "pump", "x": x, "where": "north"} for x in [*VALUES, 500.0]])
+ENDS = batch([{"entity": "pump", "x": x, "where": "north"} for x in VALUES[:12]], offset=201)
+
+
+def with_open_incident() -> tuple[Run, np.ndarray, list[str]]:
+    """A run whose entity has an open incident, with the incident and the names of the members."""
+    run = Run().feed(OPENS)
+    stages = run.shard.partitions[0].stages
+    head = stages.entities.store.head[0]
+    assert head[STATUS]
+    return run, head, stages.scorer.members
+
+
+def saved_after(run: Run) -> dict[str, bytes]:
+    """The state of a run after one more event of the entity."""
+    return run.feed(batch([{"entity": "pump", "x": 500.0, "where": "north"}], offset=201)).saved
+
+
+def without_detectors(*names: str) -> PipelineSettings:
+    return SMALL.model_copy(update={"detectors": SMALL.detectors.model_copy(update=dict.fromkeys(names))})
+
+
+ALL = [name for name, chosen in SMALL.detectors if chosen is not None and name != "levels"]
+
+
+@pytest.mark.parametrize(
+    ("channel", "gone", "named"),
+    [
+        ("rolling_z_score", ("runs",), "rolling_z_score"),
+        ("level", ("runs",), "level"),
+        ("flat line", ("runs",), None),
+        ("relations", ALL, None),
+    ],
+)
+@pytest.mark.parametrize("restarts", [1, 2])
+def test_an_open_incident_keeps_the_member_that_opened_it_where_members_come_and_go(channel, gone, named, restarts):
+    run, head, members = with_open_incident()
+    head[CHANNEL] = members.index(channel) + 1
+    after = Run(without_detectors(*gone), saved_after(run))
+    for _ in range(restarts - 1):
+        after.feed(batch([{"entity": "fan", "x": 1.0, "where": "north"}], offset=202))
+        after = Run(without_detectors(*gone), after.saved)
+    after.feed(ENDS.take(np.arange(2, 12)))
+    [ended] = [json.loads(text)["data"] for _, text in after.alerts]
+    assert (ended["state"], ended["channel"]) == ("resolved", named)
+
+
+def test_state_of_an_earlier_release_that_numbers_text_fields_after_the_numeric_ones_is_read():
+    run, head, _ = with_open_incident()
+    head[BLAMED] = 2  # one numeric field, then the text field
+    after = Run(SMALL, saved_after(run))
+    assert after.shard.partitions[0].stages.entities.store.head[0, BLAMED] == -1
+    after.feed(batch([{"entity": "fan", "x": 1.0, "y": 1.0, "z": 1.0}], offset=202))
+    assert Run(SMALL, after.saved).shard.partitions[0].stages.entities.store.head[0, BLAMED] == -1
