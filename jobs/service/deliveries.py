@@ -158,7 +158,7 @@ class Teller:
                 self._repeated = None
                 return
             await self._repeat()
-            changes = await run_in_threadpool(self.outbox.pending, MOST)
+            changes = await run_in_threadpool(self.outbox.pending, self.target.settings.severity, MOST)
             if not changes:
                 self._wait = self.pace.first_wait
                 return

@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Select, func, select, update
+from sqlalchemy import Engine, Select, exists, func, select, update
 from streamgauge.jobs.service.database import insert_into
 from streamgauge.jobs.service.history import OvertakenError
 from streamgauge.jobs.service.messages import clean
 from streamgauge.jobs.service.tables import changes, deliveries, incidents, refusals
-from streamgauge.jobs.service.targets import Change
-from streamgauge.udfs.incidents.kinds import OPEN, SEVERITIES
+from streamgauge.jobs.service.targets import Change, at_least
+from streamgauge.udfs.incidents.kinds import OPEN
 
 LONGEST_REASON = 300  # characters
 _BEHIND = select(func.count()).where(changes.c.number > deliveries.c.done).correlate(deliveries).scalar_subquery()
@@ -104,13 +104,18 @@ class Outbox:
             mine = self._mine & (deliveries.c.holder == self._me)
             connection.execute(update(deliveries).where(mine).values(holder=None, beat=deliveries.c.beat + 1))
 
-    def pending(self, limit: int) -> list[Change]:
-        """The next changes, in order."""
-        done = select(deliveries.c.done).where(self._mine).scalar_subquery()
+    def pending(self, severity: str, limit: int) -> list[Change]:
+        """The next changes, in order; `severity` is that from which on the target is told of incidents."""
+        done, start = (
+            select(column).where(self._mine).scalar_subquery() for column in (deliveries.c.done, deliveries.c.start)
+        )
         earlier = changes.alias()
         same = (earlier.c.alert_id == changes.c.alert_id) & (earlier.c.number < changes.c.number)
         before = select(earlier.c.data).where(same).order_by(earlier.c.number.desc()).limit(1).scalar_subquery()
-        query = select(changes, incidents.c.opened, incidents.c.field, incidents.c.first, before.label("before"))
+        severe = earlier.c.data["severity"].as_string().in_(at_least(severity))
+        heard = exists().where(same & severe & (earlier.c.number > start))
+        told = (before.label("before"), heard.label("heard"))
+        query = select(changes, incidents.c.opened, incidents.c.field, incidents.c.first, *told)
         query = query.join(incidents, incidents.c.alert_id == changes.c.alert_id)
         return self._changes(query.where(changes.c.number > done).order_by(changes.c.number).limit(limit))
 
@@ -118,11 +123,13 @@ class Outbox:
         """Open incidents that the target was told of and did not refuse, by their last change; with larger ids than `after`."""
         told = changes.alias()
         known = (told.c.number > deliveries.c.start) & (told.c.number <= deliveries.c.done) & self._mine
-        newest = select(func.max(told.c.number)).where((told.c.alert_id == incidents.c.alert_id) & known)
-        number = newest.scalar_subquery().correlate(incidents)
+        of_incident = (told.c.alert_id == incidents.c.alert_id) & known
+        number = select(func.max(told.c.number)).where(of_incident).scalar_subquery().correlate(incidents)
+        severe = told.c.data["severity"].as_string().in_(at_least(severity))
+        heard = exists().where(of_incident & severe).correlate(incidents)
         query = select(changes, incidents.c.opened, incidents.c.field, incidents.c.first)
         query = query.join(incidents, incidents.c.alert_id == changes.c.alert_id).where(changes.c.number == number)
-        query = query.where(incidents.c.state.in_(OPEN) & (incidents.c.rank >= SEVERITIES.index(severity)))
+        query = query.where(incidents.c.state.in_(OPEN) & heard)
         refused = select(refusals.c.number).where(refusals.c.target == self.target)
         query = query.where(changes.c.number.not_in(refused))
         return self._changes(query.where(incidents.c.alert_id > after).order_by(incidents.c.alert_id).limit(limit))

@@ -42,6 +42,8 @@ class Change:
         The data of the incident's first change.
     before : dict or None
         The data of the change before this one.
+    heard : bool
+        Whether an earlier change was severe enough for the target.
     """
 
     number: int
@@ -54,6 +56,7 @@ class Change:
     field: str | None
     first: dict[str, Any]
     before: dict[str, Any] | None = None
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,8 @@ class Target:
         self._url, self._page = settings.url.get_secret_value(), page
 
     def wants(self, change: Change) -> bool:
-        """Whether a change is severe enough to be told."""
-        return SEVERITIES.index(change.data["severity"]) >= SEVERITIES.index(self.settings.severity)
+        """Whether a change is severe enough to be told. Who was told of an incident is told all of it, or would never hear of its end."""
+        return change.heard or change.data["severity"] in at_least(self.settings.severity)
 
     def message(self, change: Change) -> Message:
         """The request that tells of a change."""
@@ -178,6 +181,11 @@ class Webhook(Target):
             "Webhook-Signature": f"v1,{base64.b64encode(signed).decode()}",
         }
         return Message(self._url, headers, body)
+
+
+def at_least(severity: str) -> tuple[str, ...]:
+    """A severity and those above it."""
+    return SEVERITIES[SEVERITIES.index(severity) :]
 
 
 def targets_of(settings: ServiceSettings) -> list[Target]:

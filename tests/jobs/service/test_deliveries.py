@@ -170,6 +170,19 @@ def test_a_target_is_told_from_its_severity_on(database, topic, receive):
     assert [heard.id for heard in one.accepted] == told
 
 
+@pytest.mark.parametrize("end", ["resolved", "retracted"])
+def test_a_target_that_was_told_of_an_incident_hears_its_end_even_if_that_is_less_severe(database, topic, receive, end):
+    one = receive()
+    topic.add(change("past"))
+    with telling(database, webhooks(one={"url": one.url(), "severity": "high"})):
+        told = topic.add(change("a1"), change("a1", "updated", 1, severity="low"), change("a1", end, 2, severity="low"))
+        topic.add(
+            change("past", end, 2, severity="low"), change("a2", severity="low"), change("a2", end, severity="low")
+        )
+        until(lambda: all_told(database))
+    assert [heard.id for heard in one.accepted] == told
+
+
 def test_several_services_tell_nothing_twice_and_the_next_one_goes_on_at_once(database, topic, receive):
     one = receive()
     service = webhooks(one=one.url())

@@ -14,7 +14,7 @@ SHORT, LONG = Lease(renew=0.0, lost=0.0), Lease(renew=0.0, lost=3600.0)
 
 
 def numbers(outbox):
-    return [one.number for one in outbox.pending(100)]
+    return [one.number for one in outbox.pending("low", 100)]
 
 
 def test_a_target_begins_after_the_newest_change_and_only_once(history, database):
@@ -26,7 +26,7 @@ def test_a_target_begins_after_the_newest_change_and_only_once(history, database
     assert (numbers(outbox), outbox.behind()) == ([], 0)
     history.write(records(change("a2"), begin=1), {("alerts", 0): 1})
     outbox.begin()
-    assert [one.alert_id for one in outbox.pending(100)] == ["a2"]
+    assert [one.alert_id for one in outbox.pending("low", 100)] == ["a2"]
     assert outbox.behind() == 1
 
 
@@ -35,12 +35,12 @@ def test_a_change_comes_with_what_opened_its_incident_and_with_the_change_before
     outbox.begin()
     messages = [change("a1"), change("a2"), change("a1", "updated", 3, severity="critical", actual={"flow": 12.0})]
     history.write(records(*messages), {})
-    first, _, last = outbox.pending(100)
+    first, _, last = outbox.pending("low", 100)
     assert first.before is None
     assert (last.before, last.first) == (messages[0]["data"], messages[0]["data"])
     assert (last.data, last.event_id) == (messages[2]["data"], messages[2]["id"])
     assert (last.field, last.opened, last.time) == ("flow", START, START + 180_000)
-    assert len(outbox.pending(2)) == 2
+    assert len(outbox.pending("low", 2)) == 2
 
 
 def test_one_service_holds_a_target_until_it_lets_go(history, database):
@@ -67,7 +67,7 @@ def test_without_a_sign_of_life_another_service_takes_over_and_the_first_one_can
     with pytest.raises(OvertakenError):
         one.done(second, True)
     with pytest.raises(OvertakenError):
-        one.refused(one.pending(1)[0], "HTTP 400")
+        one.refused(one.pending("low", 1)[0], "HTTP 400")
     one.failed("away")
     one.release()
     [row] = states(database, ["webhooks.one"])
@@ -104,7 +104,7 @@ def test_a_problem_is_shown_with_its_beginning_until_a_change_is_told(history, d
     outbox = Outbox(database, "webhooks.one", LONG)
     outbox.begin()
     history.write(records(change("a1"), change("a2")), {})
-    first, second = outbox.pending(100)
+    first, second = outbox.pending("low", 100)
     assert outbox.hold()
     outbox.failed("HTTP 500")
     [before] = states(database, ["webhooks.one"])
@@ -129,7 +129,7 @@ def test_open_incidents_are_those_that_the_target_was_told_of(history, database)
     messages += [change("changed", "updated", 2, severity="critical"), change("later")]
     history.write(records(*messages, begin=2), {("alerts", 0): 2})
     assert outbox.hold()
-    outbox.done(outbox.pending(100)[-2].number, True)
+    outbox.done(outbox.pending("low", 100)[-2].number, True)
     found = outbox.open_incidents("low", "", 10)
     assert [(one.alert_id, one.data["severity"]) for one in found] == [
         ("a1", "high"),
@@ -138,8 +138,20 @@ def test_open_incidents_are_those_that_the_target_was_told_of(history, database)
     ]
     assert [one.alert_id for one in outbox.open_incidents("medium", "", 1)] == ["a1"]
     assert [one.alert_id for one in outbox.open_incidents("medium", "a1", 10)] == ["changed"]
-    outbox.refused(outbox.pending(1)[0], "HTTP 400")
+    outbox.refused(outbox.pending("low", 1)[0], "HTTP 400")
     assert [one.alert_id for one in outbox.open_incidents("medium", "a1", 10)] == ["changed"]
+
+
+def test_an_open_incident_that_became_less_severe_is_one_that_the_target_was_told_of(history, database):
+    outbox = Outbox(database, "alertmanagers.main", LONG)
+    history.write(records(change("past"), change("low", severity="low")), {})
+    outbox.begin()
+    messages = [change("a1"), *(change(name, "updated", 1, severity="low") for name in ("a1", "past", "low"))]
+    history.write(records(*messages, begin=2), {("alerts", 0): 2})
+    assert outbox.hold()
+    assert [one.heard for one in outbox.pending("high", 10)] == [False, True, False, False]
+    outbox.done(outbox.pending("high", 10)[-1].number, True)
+    assert [(one.alert_id, one.data["severity"]) for one in outbox.open_incidents("high", "", 10)] == [("a1", "low")]
 
 
 def test_refusals_are_forgotten_with_what_else_is_old(history, database):
@@ -147,7 +159,7 @@ def test_refusals_are_forgotten_with_what_else_is_old(history, database):
     outbox.begin()
     history.write(records(change("a1")), {})
     assert outbox.hold()
-    outbox.refused(outbox.pending(1)[0], "HTTP 400")
+    outbox.refused(outbox.pending("low", 1)[0], "HTTP 400")
     history.forget(START)
     assert states(database, ["webhooks.one"])[0]["refused"] == 1
     history.forget(1 << 60)

@@ -86,7 +86,7 @@ def test_the_stream_shows_how_far_each_target_was_told(history, database):
     outbox.begin()
     history.write(records(change("a1"), change("a2"), change("a3")), {})
     outbox.hold()
-    first, second, _ = outbox.pending(3)
+    first, second, _ = outbox.pending("low", 3)
     outbox.refused(first, "HTTP 400")
     outbox.done(second.number, True)
     outbox.failed("HTTP 500")
