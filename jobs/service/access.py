@@ -5,18 +5,17 @@ Callers with an account at a provider of OpenID Connect are in `oidc`; their ses
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import secrets
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, delete, func, select
+from streamgauge.jobs.service.audit import Audit
 from streamgauge.jobs.service.database import insert_into, or_update
-from streamgauge.jobs.service.tables import audit, person_sessions, sessions, tokens
+from streamgauge.jobs.service.tables import person_sessions, sessions, tokens
 from streamgauge.models.errors import InputError
 
 SCOPES = ("read", "feedback", "control")
@@ -72,10 +71,15 @@ class Access:
     engine : Engine
     issuer : str, optional
         The provider of OpenID Connect. Sessions of people of another one do not count.
+
+    Attributes
+    ----------
+    audit : Audit
+        The list.
     """
 
     def __init__(self, engine: Engine, issuer: str | None = None) -> None:
-        self._engine, self._issuer = engine, issuer
+        self._engine, self._issuer, self.audit = engine, issuer, Audit(engine)
 
     def any_token(self) -> bool:
         """Whether there is a token, so that nobody gets in without one."""
@@ -159,8 +163,8 @@ class Access:
         """Begin a session of the page for a person with an account at the provider; returns its id."""
         row = {"name": person.name, "scopes": " ".join(sorted(person.scopes))}
         session = self._begin(person_sessions, row | {"subject": person.subject, "issuer": self._issuer})
-        with self.noting(person.name, "sign in", {"subject": person.subject, "issuer": self._issuer}):
-            return session
+        self.audit.note(person.name, "sign in", {"subject": person.subject, "issuer": self._issuer})
+        return session
 
     def _begin(self, table: Table, row: dict[str, Any]) -> str:
         session, now = secrets.token_urlsafe(32), _now()
@@ -194,17 +198,6 @@ class Access:
         with self._engine.begin() as connection:
             for table in (sessions, person_sessions):
                 connection.execute(delete(table).where(table.c.hash == _hash(session)))
-
-    @contextlib.contextmanager
-    def noting(self, who: str, action: str, data: dict[str, Any]) -> Iterator[None]:
-        """Context of a change. It is in the list of what was changed by whom if no error ends the context.
-
-        If the list cannot be written, the context does not begin.
-        """
-        row = {"time": _now(), "who": who, "action": action, "data": data}
-        with self._engine.begin() as connection:
-            connection.execute(insert_into(self._engine, audit), [row])
-            yield
 
 
 def _now() -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import SQLAlchemyError
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.convertors import PathConvertor, register_url_convertor
 from streamgauge.jobs.kafka.feedback import about
@@ -242,8 +243,16 @@ class Parts:
             Gate(self.settings.feedback).admit(message)
         except FeedbackRefusedError as error:
             raise InputError(str(error)) from error
-        with self.access.noting(by, "feedback", {"alert_id": alert_id} | said.model_dump(mode="json")):
+        data = {"alert_id": alert_id} | said.model_dump(mode="json")
+        number = self.access.audit.note(by, "feedback", data, message.model_dump_json())
+        try:
+            # Not within a transaction: while Kafka does not answer, no other could write into SQLite.
             send_feedback(self.settings.kafka, message)
+        except ClusterError:
+            self.access.audit.take_back(number)
+            raise
+        with contextlib.suppress(SQLAlchemyError):  # it is sent once more then, which changes nothing
+            self.access.audit.sent(number)
         return True
 
 

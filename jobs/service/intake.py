@@ -14,18 +14,22 @@ from opentelemetry.trace import NoOpTracer, Tracer
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 from streamgauge.jobs.kafka import clients
+from streamgauge.jobs.kafka.topics import send_feedback
+from streamgauge.jobs.service.audit import Audit
 from streamgauge.jobs.service.database import reason
 from streamgauge.jobs.service.history import History, OvertakenError, Place
 from streamgauge.jobs.service.messages import Record
 from streamgauge.jobs.service.sight import Sight
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import ClusterError
+from streamgauge.udfs.control.feedback import parse_feedback
 
 POLL = 200  # milliseconds
 MOST = 2_000  # records that are written in one transaction
 FIRST_WAIT, LONGEST_WAIT = 0.5, 15.0  # seconds after a failure; each wait is twice the one before
 EVERY = 1.0  # seconds between two looks for the ends of the topics, while records come
 NEW_PARTITIONS = 60.0  # seconds between two looks for topics and partitions that are new
+LEFT_AFTER = 60_000  # milliseconds after which feedback is sent again; the request that brought it has ended by then
 HOUR = 3_600.0
 LATE = 30.0  # seconds without having read all records, after which the service is not ready
 TOO_LARGE = "54"  # class of PostgreSQL's error codes for values beyond its limits
@@ -97,6 +101,7 @@ class Intake:
         self._topics, self._counted = (*self._main, *further), (topics.dead_letters, topics.late)
         kept = self.settings.service
         self._history = History(self.engine, topics, self.settings.feedback, kept.scores_keep, kept.scores_thin_after)
+        self._audit = Audit(self.engine)
         self.sight = Sight(self.settings.kafka)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
@@ -152,6 +157,7 @@ class Intake:
             begins = consumer.beginning_offsets(places)
             for place in places:
                 consumer.seek(place, max(positions.get((place.topic, place.partition), 0), begins[place]))
+            self._send_left()
             while not self._stop.is_set():
                 polled = consumer.poll(POLL)
                 records = [
@@ -169,6 +175,7 @@ class Intake:
                 if now - began >= NEW_PARTITIONS:
                     if self._partitions(consumer) != places:
                         return
+                    self._send_left()
                     began = now
 
     def _partitions(self, consumer: Any) -> list[TopicPartition]:
@@ -210,6 +217,16 @@ class Intake:
             positions[record.topic, record.partition] = record.offset + 1
         self.status.records += len(records)
         self.status.newest = max(self.status.newest, *(record.timestamp for record in records))
+
+    def _send_left(self) -> None:
+        """Send the feedback that a service had noted and perhaps not sent when it was killed. A second time, it changes nothing."""
+        for number, text in self._audit.unsent(int(time.time() * 1000) - LEFT_AFTER):
+            try:
+                send_feedback(self.settings.kafka, parse_feedback(text))
+            except ClusterError as error:  # reading goes on
+                _log.warning("feedback cannot be sent", why=str(error), retry_seconds=NEW_PARTITIONS)
+                return
+            self._audit.sent(number)
 
     def _note(self, consumer: Any, ends: dict[Any, int]) -> None:
         """Note that the topics answer, and how far behind their ends the intake is. Scores never end while events come.

@@ -229,4 +229,5 @@ audit = Table(
     Column("who", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("data", _Json, nullable=False),
+    Column("unsent", Text),  # feedback, until Kafka has it
 )

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import func, select
 from streamgauge.jobs.service.access import Access
+from streamgauge.jobs.service.answers import Verdict
 from streamgauge.jobs.service.app import application
+from streamgauge.jobs.service.audit import Audit
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import History
+from streamgauge.jobs.service.intake import Intake
 from streamgauge.jobs.service.outbox import Lease, Outbox
 from streamgauge.jobs.service.tables import audit
 from streamgauge.jobs.settings.kafka import TopicSettings
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.models.errors import InputError
+from streamgauge.udfs.control.feedback import Feedback, FeedbackInForce
 from streamgauge.udfs.events.time import rfc3339
 
 from tests.jobs.service.made import START, change, records, said, score
@@ -152,6 +157,58 @@ def test_feedback_that_cannot_be_sent_is_not_accepted(tmp_path):
         "/v1/incidents/a1/feedback", json={"verdict": "false"}
     )
     assert (answer.status_code, "no Kafka broker answers" in answer.json()["detail"]) == (503, True)
+    with database.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(audit)) == 0
+
+
+def test_others_can_write_into_the_database_while_kafka_does_not_answer(client, history, database, monkeypatch):
+    def send(_, message):
+        if database.dialect.name == "sqlite":
+            with sqlite3.connect(database.url.database, timeout=0) as other:
+                other.execute("UPDATE incidents SET score = 0.5")
+        sent.append(message)
+
+    sent = []
+    monkeypatch.setattr("streamgauge.jobs.service.api.send_feedback", send)
+    assert client.post("/v1/incidents/a1/feedback", json={"verdict": "true"}).status_code == 202
+    assert len(sent) == 1
+
+
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_feedback_of_a_service_that_was_killed_is_sent_and_counts_once(client, history, database, monkeypatch, when):
+    sent = []
+
+    def killed(_, message):
+        if when == "after":
+            sent.append(message)
+        raise KilledError
+
+    monkeypatch.setattr("streamgauge.jobs.service.api.send_feedback", killed)
+    with pytest.raises(KilledError):
+        client.app.state.parts.give_feedback("a1", Verdict(verdict="false", why="a backup ran"), "ann")
+    monkeypatch.setattr("streamgauge.jobs.service.intake.send_feedback", lambda _, message: sent.append(message))
+    next_service = Intake(settings(), database)
+    next_service._send_left()
+    assert len(sent) == (when == "after")  # the request may still go on elsewhere
+    monkeypatch.setattr("streamgauge.jobs.service.intake.LEFT_AFTER", -1)
+    for _ in range(2):
+        next_service._send_left()
+    assert [message.why for message in sent] == ["a backup ran"] * (1 + (when == "after"))
+    history.write(records(*(message.model_dump(mode="json") for message in sent), topic="feedback"), {})
+    [said_once] = client.get("/v1/incidents/a1").json()["feedback"]
+    assert said_once["verdict"] == "false"
+    in_force = FeedbackInForce()
+    assert [in_force.take(message) for message in sent] == [True, False][: len(sent)]
+
+
+def test_feedback_that_still_cannot_be_sent_does_not_stop_the_intake(database):
+    number = Audit(database).note("ann", "feedback", {}, Feedback.model_validate(said()).model_dump_json())
+    Intake(settings(), database)._send_left()
+    assert [kept for kept, _ in Audit(database).unsent(1 << 60)] == [number]
 
 
 def test_no_feedback_is_sent_that_the_list_of_changes_would_not_show(client, database, monkeypatch):
