@@ -89,6 +89,26 @@ class Commands(TyperGroup):
             for name, line in commands.items():
                 self.add_command(Unloaded(name, help=line))
 
+    def invoke(self, context: Any) -> Any:
+        """Do what the command line says. What is wrong with it is told with the value and with what is allowed."""
+        try:
+            return super().invoke(context)
+        except typer.BadParameter as error:
+            error.message = _whole(error)
+            raise
+
+
+def _whole(error: typer.BadParameter) -> str:
+    """What is wrong with a value. Typer's own message, from an error of pydantic, leaves out the value and one of two limits."""
+    errors = getattr(error.__cause__, "errors", None)
+    if errors is None:
+        return error.message
+    least, most = (getattr(error.param, limit, None) for limit in ("min", "max"))
+    allowed, shown = error.message, repr(errors()[0]["input"])
+    if least is not None:
+        allowed = f"allowed is at least {least}" if most is None else f"allowed is {least} to {most}"
+    return allowed if shown in allowed else f"{allowed} (is {shown})"
+
 
 def imported(name: str) -> Any:
     """Import a command from its file."""

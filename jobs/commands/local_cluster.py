@@ -16,6 +16,7 @@ from streamgauge.jobs.cluster.kernels import compiling
 from streamgauge.jobs.cluster.local_cluster import PORTS
 from streamgauge.jobs.commands.options import AsJson, Home, SettingsFile, with_options
 from streamgauge.jobs.commands.terminal import clear_errors, command_line, console, print_json, tell
+from streamgauge.models.errors import InputError
 
 app = command_line()
 MOST_TASKMANAGERS = 64
@@ -49,6 +50,16 @@ class Ports:
             "prometheus": self.prometheus_port,
         }
 
+    def check(self, taskmanagers: int) -> None:
+        """Raise an InputError if two processes would have the same port."""
+        metrics = range(self.prometheus_port, self.prometheus_port + taskmanagers + 1)
+        used = dict.fromkeys(metrics, f"a port for metrics (--prometheus-port {metrics[0]} to {metrics[-1]})")
+        for name in ("kafka_port", "controller_port", "flink_port", "flink_rpc_port"):
+            port, option = getattr(self, name), f"--{name.replace('_', '-')}"
+            if port in used:
+                raise InputError(f"{option} {port} is also {used[port]}: each process needs a port of its own")
+            used[port] = option
+
 
 @app.command(epilog="Example: `streamgauge up --taskmanagers 2 --flink-port 18081`")
 @with_options
@@ -63,6 +74,7 @@ def up(
 ) -> None:
     """Start a local Kafka and Flink, or the processes of them that do not run, and wait until they answer."""
     with clear_errors():
+        ports.check(taskmanagers)
         pipeline = _loaded(settings).pipeline().model_dump_json()
         with console.status("starting"), compiling(writable(home), pipeline, console.log):
             cluster = local_cluster.up(taskmanagers, ports.by_name(), home, say=console.log)

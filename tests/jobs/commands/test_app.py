@@ -98,12 +98,21 @@ def test_stop_and_status_take_the_job_of_the_settings(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("up", "--kafka-port", "99999"), "'--kafka-port': Input should be less than or equal to 65535"),
-        (("up", "--flink-port", "-1"), "'--flink-port': Input should be greater than or equal to 1"),
+        (("up", "--kafka-port", "0"), "'--kafka-port': allowed is 1 to 65535 (is '0')"),
+        (("up", "--flink-port", "-1"), "'--flink-port': allowed is 1 to 65535 (is '-1')"),
+        (("up", "--prometheus-port", "65535"), "'--prometheus-port': allowed is 1 to 65471 (is '65535')"),
+        (("up", "--controller-port", "x"), "'--controller-port': allowed is 1 to 65535 (is 'x')"),
+        (("serve", "--port", "70000"), "'--port': allowed is 0 to 65535 (is '70000')"),
+        (("alerts", "--severity", "great"), "'great' is not one of 'low', 'medium', 'high', 'critical'"),
+        (
+            ("up", "--kafka-port", "8081"),
+            "--flink-port 8081 is also --kafka-port: each process needs a port of its own",
+        ),
+        (("up", "--taskmanagers", "3", "--flink-port", "9252"), "--flink-port 9252 is also a port for metrics"),
         (("init", "--topic", "t", "--bootstrap", "h:x"), "--bootstrap 'h:x' must be HOST:PORT of a broker"),
         (("feedback", "", "undo"), "an id of an alert has at least one character"),
         (("entity", "show", ""), "an entity has a name of at least one character"),
-        (("entity", "show", "a", "--wait", "nan"), "Input should be greater than or equal to 0.1"),
+        (("entity", "show", "a", "--wait", "nan"), "allowed is at least 0.1 (is 'nan')"),
     ],
 )
 def test_wrong_arguments_are_named_before_anything_is_done(arguments, words, tmp_path, monkeypatch):
