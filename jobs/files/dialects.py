@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -89,11 +90,11 @@ def _encoding(path: Path, head: bytes) -> tuple[str, int]:
     found = next((encoding for bom, encoding in BOMS.items() if head.startswith(bom)), "utf-8")
     decoder = codecs.getincrementaldecoder("utf-8")()
     quotes = 0
-    for block in blocks(path):
+    for block in itertools.chain(blocks(path), (b"",)):
         quotes += block.count(b'"')
         if found == "utf-8":
             try:
-                decoder.decode(block)
+                decoder.decode(block, final=not block)  # at the end, half a character is none
             except UnicodeDecodeError:
                 found = "latin-1"
     return found, quotes

@@ -59,6 +59,15 @@ def test_the_encoding_is_recognised_from_the_whole_file(tmp_path, encoding, note
     assert report.notes == ([f"a.csv: the encoding is {note}"] if note else [])
 
 
+@pytest.mark.parametrize(("encoding", "note"), [("utf-8", None), ("latin-1", "Latin-1")])
+def test_the_last_character_of_a_file_counts_for_its_encoding(tmp_path, encoding, note):
+    file = tmp_path / "a.csv"
+    file.write_bytes("name,x\na,café".encode(encoding))
+    events, report = read(file)
+    assert events[0]["x"] == "café"
+    assert report.notes == ([f"a.csv: the encoding is {note}"] if note else [])
+
+
 def test_a_first_line_of_values_names_no_columns(tmp_path):
     (tmp_path / "a.csv").write_text("2024-01-01 00:00:00,1.5,\n2024-01-01 00:01:00,2.5,3\n")
     events, report = read(tmp_path / "a.csv", Columns(time="c1"))
