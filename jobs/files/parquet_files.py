@@ -6,14 +6,17 @@ import base64
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from streamgauge.jobs.files.column_names import unique
 from streamgauge.jobs.files.times import DayOrMonth
+from streamgauge.models.contract import Ints
 from streamgauge.models.errors import InputError
 
 _BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
@@ -118,9 +121,30 @@ def _number(column: pa.Array) -> pa.Array:
     return column.cast(pa.string()).cast(pa.float64())
 
 
+def _lists(column: pa.Array) -> pa.Array:
+    """Lists of values as an event holds them."""
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy()
+    begins = _begins(column, np.append(0, np.cumsum(lengths, dtype=np.int64)))
+    return pa.LargeListArray.from_arrays(begins, values(column.flatten()))
+
+
+def _begins(column: pa.Array, begins: Ints) -> pa.Array:
+    """Where the values of each row begin, and the end of the last one; null for a row that is null."""
+    absent = column.is_null().to_numpy(zero_copy_only=False)
+    return pa.array(begins, pa.int64(), mask=np.append(absent, np.False_))
+
+
 def values(column: pa.Array) -> pa.Array:
-    """Values as an event holds them: decimals and durations (seconds) are numbers, times are text in ISO 8601."""
+    """Values as an event holds them: decimals and durations (seconds) are numbers, times are text in ISO 8601; also within lists."""
     kind = column.type
+    if any(is_kind(kind) for is_kind in _LISTS):
+        return _lists(column)
+    if pa.types.is_map(kind):
+        begins = _begins(column, column.offsets.to_numpy())
+        return pa.MapArray.from_arrays(begins.cast(pa.int32()), values(column.keys), values(column.items))
+    if pa.types.is_struct(kind):
+        parts = [values(part) for part in column.flatten()]
+        return pa.StructArray.from_arrays(parts, [part.name for part in kind], mask=column.is_null())
     if pa.types.is_decimal(kind):
         return _whole(column) if kind.scale == 0 else _number(column)
     if pa.types.is_duration(kind):

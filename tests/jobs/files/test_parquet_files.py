@@ -16,6 +16,7 @@ from streamgauge.models.errors import InputError
 
 from tests.jobs.files.reading import events_of, read, told, values_of
 
+FAR = 253_402_300_800_000  # milliseconds: the year 10000, which Python's times do not reach
 MOMENT = datetime.datetime(2024, 1, 2, 3, 4, 5)
 
 
@@ -45,7 +46,15 @@ def write(folder, **columns):
         (pa.array([b"ab"], pa.binary(2)), "ab"),
         (pa.array([b"\xff"]), "/w=="),
         (pa.array([[1, None, 3]]), [1, None, 3]),
-        (pa.array([[MOMENT]]), ["2024-01-02T03:04:05"]),
+        (pa.array([[MOMENT]], pa.list_(pa.timestamp("ms"))), ["2024-01-02T03:04:05.000"]),
+        (pa.array([[FAR, None]], pa.list_(pa.timestamp("ms", "UTC"))), ["10000-01-01T00:00:00.000Z", None]),
+        (pa.array([[FAR]], pa.large_list(pa.date64())), ["10000-01-01"]),
+        (pa.array([[FAR]], pa.list_(pa.timestamp("ms"), 1)), ["10000-01-01T00:00:00.000"]),
+        (
+            pa.array([[{"at": FAR}]], pa.list_(pa.struct({"at": pa.timestamp("ms")}))),
+            [{"at": "10000-01-01T00:00:00.000"}],
+        ),
+        (pa.array([[("at", FAR)]], pa.map_(pa.string(), pa.timestamp("ms"))), [["at", "10000-01-01T00:00:00.000"]]),
         (pa.array([[Decimal("1.5")]], pa.list_(pa.decimal128(3, 1))), [1.5]),
         (pa.array([datetime.date(2024, 1, 2)]), "2024-01-02"),
         (pa.array([MOMENT], pa.timestamp("ms")), "2024-01-02T03:04:05.000"),
@@ -59,6 +68,21 @@ def write(folder, **columns):
 def test_a_value_is_what_json_can_hold(tmp_path, column, value):
     [event] = events_of(write(tmp_path, x=column))
     assert event == {"entity": "a"} | ({} if value is None else {"x": value})
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.timestamp("ms")), pa.map_(pa.string(), pa.timestamp("ms"))], ids=str)
+def test_lists_that_are_empty_or_missing_are_kept_apart(tmp_path, kind):
+    is_map = pa.types.is_map(kind)
+    cells = [None, [], [("a", 0)] if is_map else [0], None, [("b", None), ("c", FAR)] if is_map else [None, FAR]]
+    far, begin = "10000-01-01T00:00:00.000", "1970-01-01T00:00:00.000"
+    expected = [
+        None,
+        [],
+        [["a", begin]] if is_map else [begin],
+        None,
+        [["b", None], ["c", far]] if is_map else [None, far],
+    ]
+    assert values_of(write(tmp_path, x=pa.array(cells, kind)), "x") == expected
 
 
 @given(st.lists(st.decimals(-(10**12), 10**12, places=3), min_size=1))
