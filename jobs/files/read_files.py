@@ -35,7 +35,11 @@ USUAL = EventSettings()
 _LATEST = (
     int(LIMITS[1]) - 1
 )  # milliseconds; `as_epoch` writes no later time that is read as the same, from the year 5138 on
-COMPACT = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")  # such as 20240131
+# Dates such as 20240131 and years such as 2024, with the form that reads them.
+SHORT = {
+    "%Y%m%d": re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])"),
+    "%Y": re.compile(r"(19|20)\d\d"),
+}
 _encode = msgspec.json.Encoder(decimal_format="number", enc_hook=str).encode
 
 
@@ -267,7 +271,7 @@ class _Split:
             times, read = times_of(batch.column(columns.time), self.order, columns.time_format)
             read = read & (times >= EARLIEST) & (times <= _LATEST)
             if begin == 0 and columns.time_format is None:
-                self._say_compact(batch.column(columns.time))
+                self._say_short(batch.column(columns.time))
             if not read.all():
                 self._tell(numbers, batch.column(columns.time), read)
                 batch, numbers, times = batch.filter(pa.array(read)), numbers[read], times[read]
@@ -281,13 +285,14 @@ class _Split:
         fields = {name: batch.column(name) for name in batch.schema.names if name not in columns.taken}
         return Rows(entities, times, labels, fields, None, numbers)
 
-    def _say_compact(self, cells: pa.Array) -> None:
-        """Say that 20240131 is read as an epoch, which the sender may not have meant."""
+    def _say_short(self, cells: pa.Array) -> None:
+        """Say that 20240131 and 2024 are read as epochs, which the sender may not have meant."""
         first = _shown(cells, 0) if len(cells) else ""
-        if COMPACT.fullmatch(first):
-            self.wrong.say(
-                f"{self.path.name}: times such as {first} are read as seconds since 1970; --time-format %Y%m%d reads them as dates"
-            )
+        for form, short in SHORT.items():
+            if short.fullmatch(first):
+                self.wrong.say(
+                    f"{self.path.name}: times such as {first} are read as seconds since 1970; --time-format {form} reads them as dates"
+                )
 
     def _tell(self, numbers: Ints, cells: pa.Array, read: Flags) -> None:
         """Say which rows have no time."""

@@ -76,6 +76,8 @@ class DayOrMonth:
 
 def times_of(column: pa.Array, order: Order = "day", form: str | None = None) -> tuple[Ints, Flags]:
     """A column of any type as times; see `milliseconds` and `epoch`."""
+    if form is not None and pa.types.is_integer(column.type):
+        column = column.cast(pa.string())
     kind = column.type
     if pa.types.is_string(kind):
         return milliseconds(column, order, form)

@@ -181,9 +181,11 @@ def test_rows_without_a_time_are_left_out_and_told(csv):
     assert report.left_out == 2
 
 
-def test_days_without_marks_are_told_because_they_are_read_as_seconds(csv):
-    _, report = read(csv("t,x", "20240131,1"), Columns(time="t"))
-    assert "--time-format %Y%m%d reads them as dates" in report.notes[0]
+@pytest.mark.parametrize(("cell", "form"), [("20240131", "%Y%m%d"), ("2024", "%Y")])
+def test_days_without_marks_and_years_are_told_because_they_are_read_as_seconds(csv, cell, form):
+    _, report = read(csv("t,x", f"{cell},1"), Columns(time="t"))
+    assert f"{cell} are read as seconds since 1970; --time-format {form} reads them as dates" in report.notes[0]
+    assert not read(csv("t,x", f"{cell},1"), Columns(time="t", time_format=form))[1].notes
 
 
 def test_columns_with_the_names_of_the_settings_are_told_if_no_option_names_them(csv):

@@ -85,6 +85,15 @@ def test_lists_that_are_empty_or_missing_are_kept_apart(tmp_path, kind):
     assert values_of(write(tmp_path, x=pa.array(cells, kind)), "x") == expected
 
 
+@pytest.mark.parametrize(("cell", "form"), [(2024, "%Y"), (20240101, "%Y%m%d")])
+def test_days_and_years_as_whole_numbers_are_told_and_read_by_their_form(tmp_path, cell, form):
+    file = write(tmp_path, t=pa.array([cell]), x=pa.array([1]))
+    _, report = read(file, Columns(time="t"))
+    assert f"--time-format {form} reads them as dates" in report.notes[0]
+    [rows] = read_rows(file, Columns(time="t", time_format=form))
+    assert rows.times.tolist() == [1_704_067_200_000]
+
+
 @given(st.lists(st.decimals(-(10**12), 10**12, places=3), min_size=1))
 def test_decimals_are_the_nearest_numbers(found):
     assert values(pa.array(found, pa.decimal128(20, 3))).to_pylist() == [float(one) for one in found]
