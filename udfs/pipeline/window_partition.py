@@ -8,9 +8,12 @@ import numpy as np
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.udfs.control.in_force import InForce
 from streamgauge.udfs.entities.columns import (
+    BEGAN,
+    BLAMED,
     CHANNEL,
     CONFIG,
     HITS,
+    LARGEST_EFFECT,
     OPENED_OFFSET,
     OPENED_PARTITION,
     OPENED_TIME,
@@ -18,6 +21,7 @@ from streamgauge.udfs.entities.columns import (
     REPORTED,
     SEEN,
     SEVEREST,
+    SIDE,
     SLOT,
     STATUS,
 )
@@ -38,7 +42,7 @@ from streamgauge.udfs.scoring.trained_models import Models
 from streamgauge.udfs.settings.pipeline import ModelsSettings, OutputSettings, PipelineSettings
 from streamgauge.udfs.windows.aggregate import KeptEvents
 from streamgauge.udfs.windows.event_windows import ends_of
-from streamgauge.udfs.windows.report import WindowReport
+from streamgauge.udfs.windows.report import Reported, WindowReport
 from streamgauge.udfs.windows.rows import WindowRows
 
 
@@ -194,7 +198,7 @@ class WindowPartition:
             report.values[name], report.scores[name] = stretch.events.values[i], score_of(scores[i])
             head = store.head[store.index[name]]
             if self._before is None and decisions.anomalous[i] and head[STATUS]:
-                report.incident[name] = (int(head[OPENED_OFFSET]), int(head[STATUS]))
+                report.incident[name] = _reported(head, store.levels[store.index[name]])
 
     def complete(self, row: int, data: dict[str, Any]) -> None:
         """Add the window to the data of an alert and, if it was amended, what was reported before."""
@@ -249,23 +253,21 @@ class WindowPartition:
         rows, seen, judged = self._judge_again(events, X)
         warm = seen > self._settings.decide.warmup
         anomalous = judged.violations.any | (judged.anomalous & warm & ~judged.suppressed.events)
-        place, change, incidents = [], [], []
+        place, change, incidents, peaks = [], [], [], []
         for i, name in enumerate(events.entities):
-            changed_alert = self._change(int(rows[i]), name, bool(anomalous[i]), report, int(judged.kinds[i]))
+            changed_alert = self._change(int(rows[i]), name, bool(anomalous[i]), report, i, judged)
             if changed_alert:
-                changed_alert[1][[SEVEREST, CHANNEL]] = judged.severities[i], judged.channels[i]
-                if changed_alert[0] == OPENED:
-                    store.head[rows[i], [SEVEREST, CHANNEL]] = judged.severities[i], judged.channels[i]
                 place.append(i)
                 change.append(changed_alert[0])
                 incidents.append(changed_alert[1])
+                peaks.append(changed_alert[2])
         self._before = [None] * len(window.entities)
         for i, name in zip(known, events.entities, strict=True):
             if name in report.values:
                 self._before[i] = {"actual": report.values[name], "score": report.scores[name]}
         places, changes = np.array(place, dtype=np.int64), np.array(change, dtype=np.int64)
         head = np.array(incidents, dtype=np.int64).reshape(len(place), store.head.shape[1])
-        decisions = Decisions(places, changes, head, judged.alertable[places], anomalous)
+        decisions = Decisions(places, changes, head, np.array(peaks, dtype=np.float64), anomalous)
         self._write_alerts(decisions, events, X, rows, seen, judged, result)
         opened = opened_by_evidence(places, changes, head[:, STATUS])
         ages = store.ages(rows, events.times)
@@ -318,49 +320,67 @@ class WindowPartition:
             evidence[i] = judged.scored.verdicts.strongest[0]
         return evidence
 
-    def _change(self, row: int, name: str, anomalous: bool, report: WindowReport, kind: int) -> tuple[int, Ints] | None:
-        """Find how an amendment changes the alert of an entity.
+    def _change(
+        self, row: int, name: str, anomalous: bool, report: WindowReport, i: int, judged: Judged
+    ) -> tuple[int, Ints, float] | None:
+        """Find how an amendment changes the alert of an entity, whose window is the i-th one that was judged again.
 
         Returns
         -------
-        (int, int64[25]) or None
-            The change (`incidents.kinds`), and the entity's row of `EntityStore.head` with the incident. None if nothing changes.
+        (int, int64[25], float) or None
+            The change (`incidents.kinds`), the entity's row of `EntityStore.head` with the incident, and the largest evidence of the
+            incident. None if nothing changes.
         """
-        store, start = self.stages.entities.store, self._window.start
+        store, reported = self.stages.entities.store, report.incident.get(name)
         head, levels = store.head[row], store.levels[row]
-        reported = report.incident.get(name)
-        if reported is None:
-            if not anomalous or self._settings.decide.hits > 1:
-                return None
-            opened = head[STATUS] == 0
-            if opened:
-                self._open(head, start, kind | 1 << (KIND_BITS + kind))
-                levels[PEAK] = levels[REPORTED] = 0.0
-            report.incident[name] = (int(head[OPENED_OFFSET]), int(head[STATUS]))
-            return OPENED if opened else UPDATED, head.copy()
-        begin, status = reported
-        was_open = bool(head[STATUS]) and int(head[OPENED_OFFSET]) == begin
-        update = (UPDATED, head.copy()) if was_open else None  # after its end, an alert is taken back, but not updated
-        if anomalous:
-            return update
+        if reported is None and (not anomalous or self._settings.decide.hits > 1):
+            return None
+        opens = reported is None and head[STATUS] == 0
+        if opens:
+            self._open_by(head, levels, i, judged)
+        is_open = bool(head[STATUS]) and (reported is None or int(head[OPENED_OFFSET]) == reported.begin)
+        update = (UPDATED, head.copy(), float(levels[PEAK])) if is_open else None
+        if reported is None or anomalous:
+            if not is_open:
+                return None  # after its end, an alert is taken back, but not updated
+            self._add_evidence(head, levels, i, judged)
+            report.incident[name] = _reported(head, levels)
+            return OPENED if opens else UPDATED, head.copy(), float(levels[PEAK])
         del report.incident[name]
         # The alert is retracted only if no other window supports its incident. This is known only while the report of the window
         # that opened it is kept.
-        others = any(other.incident.get(name, (-1, 0))[0] == begin for other in self.reports.values())
-        if others or begin + self.of.size not in self.reports:
+        others = any(
+            name in other.incident and other.incident[name].begin == reported.begin for other in self.reports.values()
+        )
+        if others or reported.begin + self.of.size not in self.reports:
             return update
-        incident = head.copy()
-        if was_open:
+        incident, peak = head.copy(), float(levels[PEAK])
+        if is_open:
             head[STATUS:] = 0
             levels[:] = 0.0
         else:
-            self._open(incident, begin, status)
-        return RETRACTED, incident
+            self._open(incident, reported.begin, reported.status, reported.config)
+            incident[[SEVEREST, CHANNEL]], peak = (reported.severity, reported.channel), reported.peak
+        return RETRACTED, incident, peak
 
-    def _open(self, head: Ints, start: int, status: int) -> None:
+    def _open_by(self, head: Ints, levels: Floats, i: int, judged: Judged) -> None:
+        """Open an incident with an amended window, as the lifecycle would have done in time."""
+        kind, effects = int(judged.kinds[i]), judged.effects
+        self._open(head, self._window.start, kind)
+        head[[CHANNEL, BLAMED, SIDE, BEGAN]] = judged.channels[i], effects.fields[i], effects.sides[i], head[SEEN]
+        levels[:] = 0.0
+        levels[LARGEST_EFFECT] = np.nan_to_num(effects.sizes[i])
+
+    def _add_evidence(self, head: Ints, levels: Floats, i: int, judged: Judged) -> None:
+        """Add an anomalous window to an open incident, which is never less severe than before."""
+        head[STATUS] |= 1 << (KIND_BITS + int(judged.kinds[i]))
+        head[SEVEREST] = max(head[SEVEREST], judged.severities[i])
+        levels[[PEAK, REPORTED]] = np.maximum(levels[[PEAK, REPORTED]], judged.alertable[i])
+
+    def _open(self, head: Ints, start: int, status: int, config: int = 0) -> None:
         """Write an incident that began with the window from `start` into a row of `EntityStore.head`."""
         head[STATUS:] = 0
-        config, partition = self.stages.lifecycle.config, self._origin.partition
+        config, partition = config or self.stages.lifecycle.config, self._origin.partition
         head[STATUS], head[HITS], head[CONFIG], head[OPENED_PARTITION] = status, 1, config, partition
         head[OPENED_TIME] = head[OPENED_OFFSET] = start
 
@@ -390,6 +410,12 @@ class WindowPartition:
                 report.incident.clear()
             self._changed = set(self.reports)
         self._add_columns()
+
+
+def _reported(head: Ints, levels: Floats) -> Reported:
+    """The open incident of an entity, given its rows in the store."""
+    begin, status, config, severity, channel = head[[OPENED_OFFSET, STATUS, CONFIG, SEVEREST, CHANNEL]].tolist()
+    return Reported(begin, status, config, severity, channel, float(levels[PEAK]))
 
 
 def _for_aggregates(settings: PipelineSettings) -> PipelineSettings:

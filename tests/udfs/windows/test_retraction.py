@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from streamgauge.models.persistence.codec import pack
 from streamgauge.udfs.settings.pipeline import PipelineSettings
+from streamgauge.udfs.windows.report import Reported, WindowReport
 
 from tests.streams import Run, batch
 from tests.udfs.windows.test_event_windows import BEGIN, MINUTE, alerts_of, events, late, raw, settings, with_promise
@@ -68,6 +70,61 @@ def test_an_alert_that_has_ended_is_not_updated_when_late_events_confirm_it():
     assert run.counts["windows_amended"] == 1
     assert [alert["state"] for alert in of_pump(run)] == ["opened", "resolved"]
     assert run.shard.partitions[0].open_alerts() == set()
+
+
+def test_an_incident_is_never_less_severe_because_of_late_events():
+    opened, *later = of_pump(Run(settings(threshold=RARE)).feed(with_gaps(events(), (160, 3.0), (162, 2.2))))
+    assert [alert["state"] for alert in later] == ["updated", "updated", "retracted"]
+    for key in ("severity", "channel", "kind", "peak_score"):
+        assert {alert[key] for alert in later} == {opened[key]}, key
+    assert opened["score"] > later[-1]["score"]
+
+
+def test_late_events_that_are_more_severe_raise_the_severity_for_good():
+    chosen = settings(threshold=1e-12).model_dump()
+    ids = [("few", "minute.count < 5", "low"), ("many", "minute.count > 50", "critical")]
+    chosen["decide"]["rules"] = [{"id": name, "when": when, "severity": severity} for name, when, severity in ids]
+    made = [one for one in events(burst=161) if (one[0] - BEGIN) // MINUTE != 160 or one[0] % MINUTE < 5_000]
+    run = Run(PipelineSettings.model_validate(chosen)).feed(raw(made, late(made, 161, 3)))
+    assert [(one["state"], one["severity"]) for one in of_pump(run)] == [
+        ("opened", "low"),
+        ("updated", "critical"),
+        ("resolved", "critical"),
+    ]
+
+
+def test_an_incident_that_late_events_open_goes_on_like_one_that_opened_in_time():
+    made = [one for one in events(burst=160) if (one[0] - BEGIN) // MINUTE != 172 or one[0] % MINUTE < 5_000]
+    in_time, late_one = (of_pump(Run(settings()).feed(raw(made, order))) for order in (None, late(made, 160, 13 / 6)))
+    assert [alert["state"] for alert in in_time] == ["opened", "resolved", "opened"]
+    for key in ("state", "alert_id", "kind"):
+        assert [alert[key] for alert in late_one] == [alert[key] for alert in in_time], key
+    assert late_one[1]["peak_score"] == late_one[0]["peak_score"] > 0.8
+
+
+def with_rule_for_few(weight):
+    chosen = settings(threshold=1e-12, quiet_events=2).model_dump()
+    chosen["decide"]["rules"] = [{"id": "few", "when": "minute.count < 5"}]
+    chosen["detectors"]["value_novelty"]["weight"] = weight
+    return PipelineSettings.model_validate(chosen)
+
+
+def test_an_alert_that_has_ended_is_retracted_under_its_id_after_a_restart_with_other_weights():
+    stream = with_gaps(events(60), (30, 4.2))
+    ended = next(i for i, stamp in enumerate(stream.stamps) if stamp >= BEGIN + 34 * MINUTE)
+    run = Run(with_rule_for_few(1.0)).feed(stream.take(np.arange(ended)))
+    opened, resolved = of_pump(run)
+    assert (opened["state"], resolved["state"]) == ("opened", "resolved")
+    after = Run(with_rule_for_few(2.0), run.saved).feed(stream.take(np.arange(ended, len(stream))))
+    [retracted] = of_pump(after)
+    assert (retracted["state"], retracted["alert_id"]) == ("retracted", opened["alert_id"])
+    for key in ("severity", "channel", "kind", "peak_score"):
+        assert retracted[key] == opened[key], key
+
+
+def test_the_report_of_a_window_that_an_earlier_release_saved_is_read():
+    state = pack("window told", 1, {"values": {}, "scores": {}, "incident": {"pump": [BEGIN, 20]}}, {})
+    assert WindowReport.from_state(state).incident == {"pump": Reported(BEGIN, 20)}
 
 
 def test_an_alert_that_late_events_open_counts_in_the_promise():
