@@ -159,7 +159,7 @@ def change_of(record: Record) -> Row:
 
 def incident_of(change: Row, first: dict[str, Any]) -> Row:
     """The row of an incident after a change; `first` is the data of its first change."""
-    data, shares = change["data"], first["contributions"]
+    data, shares = change["data"], {name: share for name, share in first["contributions"].items() if share > 0.0}
     return {
         "alert_id": change["alert_id"],
         "entity": data["entity"],
@@ -170,7 +170,7 @@ def incident_of(change: Row, first: dict[str, Any]) -> Row:
         "opened": epoch_milliseconds(data["window"]["from"]),
         "changed": change["time"],
         "arrived": change["arrived"],
-        "field": max(shares, key=shares.__getitem__) if shares else None,
+        "field": max(shares, key=shares.__getitem__, default=None),
         "score": float(data["peak_score"]),
         "first": first,
         "last": data,

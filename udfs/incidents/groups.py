@@ -93,7 +93,7 @@ class Groups:
         ----------
         alert_id, entity : str
         field : str or None
-            The one with the largest share.
+            The one with the largest share; None if none has a share, as where only a rule is broken.
         time : int
             Event time, milliseconds.
 
@@ -167,8 +167,8 @@ class AllGroups:
             None if there is nothing to report.
         """
         time = epoch_milliseconds(alert["window"]["from"])
-        shares = alert["contributions"]
-        field = max(shares, key=shares.__getitem__) if shares else None
+        shares = {name: share for name, share in alert["contributions"].items() if share > 0.0}
+        field = max(shares, key=shares.__getitem__, default=None)
         new: dict[str, Any] = {
             "id": alert["alert_id"],
             "from": time,

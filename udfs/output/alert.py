@@ -259,7 +259,8 @@ class AlertWriter:
             "source": self._source(i, stretch, incident),
         }
         if change == OPENED:
-            group = self.groups.join(identity, entity, blamed[0].field if blamed else None, min(now, clock))
+            root = blamed[0].field if blamed and blamed[0].share > 0.0 else None  # a rule may be all that is broken
+            group = self.groups.join(identity, entity, root, min(now, clock))
             data["group"] = group and group | {"root": group["root"] | {"time": rfc3339(group["root"]["time"])}}
         if change == RESOLVED:
             data["held_back"] = 0 if incident[RELEASED] else int(incident[AGE])

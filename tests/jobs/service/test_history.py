@@ -160,6 +160,12 @@ def test_an_update_in_a_later_batch_does_not_change_what_opened_the_incident(his
     assert (row["field"], row["first"]["actual"]["flow"], row["last"]["actual"]["heat"]) == ("flow", 11.0, 9.0)
 
 
+def test_no_field_is_named_where_only_a_rule_was_broken(history, database):
+    history.write(records(change(contributions={"flow": 0.0, "heat": 0.0}, rules=["hot"])), {})
+    [row] = rows(database, incidents)
+    assert row["field"] is None
+
+
 def test_texts_that_databases_cannot_hold_are_changed_visibly(history, database):
     raw = (
         b'{"id": "a-1", "time": "2025-10-09T09:00:00Z", "data": '

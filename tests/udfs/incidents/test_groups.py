@@ -51,6 +51,20 @@ def test_incidents_on_all_partitions_that_open_together_are_a_group():
     assert groups.join(opened("far", 60, 2)) is None
 
 
+def test_the_root_of_a_group_names_no_field_where_only_a_rule_was_broken():
+    no_share = {"contributions": {"load": 0.0, "errors": 0.0}}
+    groups = AllGroups(5 * 60_000)
+    groups.join(opened("db-1", 0, 0) | no_share)
+    _, group = groups.join(opened("api-1", 3, 1))
+    assert (group["root"]["entity"], group["root"]["field"]) == ("db-1", None)
+    raw = SMALL.model_dump()
+    raw["decide"]["rules"] = [{"id": "hot", "when": "heat > 90"}]
+    run = Run(PipelineSettings.model_validate(raw)).feed(batch([{"entity": "pump", "flow": 1.0, "heat": 99.0}]))
+    [alert] = [json.loads(text)["data"] for _, text in run.alerts]
+    assert alert["contributions"] == {"flow": 0.0, "heat": 0.0}
+    assert (alert["group"]["root"]["entity"], alert["group"]["root"]["field"]) == ("pump", None)
+
+
 def test_a_group_is_reported_again_when_it_has_doubled_and_when_its_root_changes():
     groups = AllGroups(5 * 60_000)
     notices = [groups.join(opened(f"e{n}", 10 + n % 3, n % 4)) for n in range(9)]
