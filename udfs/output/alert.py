@@ -428,7 +428,7 @@ class AlertWriter:
             "state": state,
             "entity": name,
             "kind": KINDS[COLLECTIVE],
-            "severity": "critical" if silence.entity is None else "high",
+            "severity": "critical" if silence.entity is None else important("high", name, self._decide.importance),
             "score": score_of(evidence),
             "tail_probability": math.exp(-evidence),
             "peak_score": score_of(evidence),

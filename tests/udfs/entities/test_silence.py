@@ -56,6 +56,14 @@ def test_a_silent_entity_is_reported_after_three_times_its_longest_gap_and_when_
     assert run.counts["alerts.opened"] == run.counts["alerts.resolved"] == 1
 
 
+@pytest.mark.parametrize(("importance", "severity"), [({}, "high"), ({"pu*": -2}, "low"), ({"pu*": 1}, "critical")])
+def test_the_importance_of_an_entity_counts_for_its_silence(importance, severity):
+    raw = settings().model_dump()
+    raw["decide"]["importance"] = importance
+    run = Run(PipelineSettings.model_validate(raw)).feed(stream(stops={"pump": (100, 150)}))
+    assert [json.loads(text)["data"]["severity"] for _, text in run.alerts] == [severity] * 2
+
+
 def test_an_entity_that_sends_seldom_is_silent_only_after_a_longer_time():
     run = Run(settings()).feed(stream(400, stops={"slow": (240, 400)}, every={"slow": 8}))
     [(entity, state, minutes)] = reports(run)
