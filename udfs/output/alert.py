@@ -387,6 +387,7 @@ class AlertWriter:
         if situation:
             data["context"] = situation
         complete(data)
+        self._prove(data)
         event_id = f"{identity}-{state}-{ended.reason}"
         return entity, self.origin.event(event_id, f"alert.{state}", entity, ended.time, data)
 

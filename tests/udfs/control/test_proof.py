@@ -323,6 +323,16 @@ def test_the_job_signs_every_alert_and_the_same_one_the_same():
         assert len(base64.b64decode(message.told[0].signature)) == 64
 
 
+def test_feedback_about_an_alert_that_no_event_ended_is_believed():
+    values = np.random.default_rng(0).normal(10.0, 1.0, 200).tolist()
+    events = [{"entity": "pump", "f0": x} for x in [*values, 500.0]] + [{"entity": "fan", "f0": 1.0}] * 960
+    seconds = np.array([*range(201), *(3600 * np.arange(1, 961))])  # forty days
+    job = Kept().feed(batch(events, stamps=1_760_000_000_000 + 1000 * seconds))
+    *_, records = [one for one in job.opened() if one[0]["entity"] == "pump"]
+    assert records[-1]["reason"] == "absent"
+    assert Gate(TRUST).admit(about(records, "false", "ann"))
+
+
 def test_feedback_that_was_refused_at_the_start_is_a_dead_letter_when_flink_gives_it_again():
     job = Kept()
     refused = json.dumps(json.loads(said().model_dump_json()) | {"told": []})
