@@ -120,6 +120,7 @@ def test_an_incident_of_thirty_anomalous_events_is_a_step_more_severe_once():
     ("what", "effect"),
     [
         ("another field", {"fields": [1] * 9 + [2], "sides": [1] * 10}),
+        ("a number after a text field", {"fields": [-1] * 9 + [1], "sides": [0] * 9 + [1]}),
         ("the other direction", {"sides": [1] * 9 + [-1]}),
         ("another kind", {"kinds": [POINT] * 9 + [COLLECTIVE]}),
     ],
