@@ -27,7 +27,8 @@ def alerts(
     from_beginning: Annotated[bool, typer.Option(help="Show also the alerts that are there already.")] = False,
     entity: Annotated[str | None, typer.Option(help="Only alerts about this entity.")] = None,
     severity: Annotated[
-        Literal["low", "medium", "high", "critical"], typer.Option(help="At least this severity.")
+        Literal["low", "medium", "high", "critical"],
+        typer.Option(help="Only incidents that reach this severity, from then on."),
     ] = "low",
     limit: Annotated[int | None, typer.Option(min=1, help="End after this many alerts.")] = None,
     idle: Annotated[
@@ -47,10 +48,10 @@ def alerts(
         shown = PlainConsole()
         lines = AlertLines(None if wide else shown.width)
         console.print(f"following {kafka.topics.alerts} at {kafka.bootstrap}; Ctrl-C ends", highlight=False)
-        count = 0
+        count, heard = 0, set[str]()
         with suppress(KeyboardInterrupt), closing(follow(kafka, from_beginning, idle)) as stream:
             for received in stream:
-                if received is None or not wanted(received.alert, entity, severity):
+                if received is None or not wanted(received.alert, entity, severity, heard):
                     continue
                 if as_json:
                     print_json(received.alert)

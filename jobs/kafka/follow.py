@@ -14,7 +14,7 @@ from streamgauge.jobs.kafka.topics import records_since
 from streamgauge.jobs.settings.kafka import KafkaSettings
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.udfs.control.feedback import Source, Stretch
-from streamgauge.udfs.incidents.kinds import SEVERITIES
+from streamgauge.udfs.incidents.kinds import ENDED, SEVERITIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +122,20 @@ def records_of(kafka: KafkaSettings, alert_id: str) -> list[dict[str, Any]]:
     return next(iter(found.values()))
 
 
-def wanted(alert: dict[str, Any], entity: str | None, severity: str) -> bool:
-    """Whether an alert is about this entity, if one is given, and has at least this severity."""
+def wanted(alert: dict[str, Any], entity: str | None, severity: str, heard: set[str]) -> bool:
+    """Whether an alert is about this entity, if one is given, and its incident has, or had before, at least this severity.
+
+    `heard` holds the ids of the open incidents of which alerts were wanted. It is changed.
+    """
     data = alert["data"]
-    at_least = SEVERITIES.index(data["severity"]) >= SEVERITIES.index(severity)
-    return at_least and (entity is None or data["entity"] == entity)
+    identity = data["alert_id"]
+    severe = identity in heard or SEVERITIES.index(data["severity"]) >= SEVERITIES.index(severity)
+    if not severe or (entity is not None and data["entity"] != entity):
+        return False
+    heard.add(identity)
+    if data["state"] in ENDED:
+        heard.remove(identity)
+    return True
 
 
 def not_learned(kafka: KafkaSettings, since: int) -> list[Stretch]:
