@@ -147,7 +147,15 @@ def test_a_live_version_with_too_many_alerts_or_too_few_probes_found_is_rolled_b
     trainer.handle(compared(2, 1, alerts=alerts, right=right, events=2000))
     assert trainer.sent == [("live", 1), ("shadow", None)]
     assert [step for step, _ in trainer.steps] == ["promoted", "rolled_back"]
-    assert trainer.registry.aliases("m")["live"] == 1
+    aliases = trainer.registry.aliases("m")
+    assert (aliases["live"], aliases["shadow"]) == (1, 1)  # no shadow, as after `models rollback`
+
+
+def test_a_version_that_was_rejected_as_the_canary_is_no_canary_any_more(careful):
+    careful.handle(compared(1, 2, alerts=(0, 900)))
+    careful.registry.point("m", "shadow", 2)
+    careful.recall()
+    assert careful.sent[-2:] == [("live", 1), ("shadow", 2)]
 
 
 def test_a_live_version_that_does_well_loses_its_shadow(trainer):
