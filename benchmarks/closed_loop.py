@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,7 +94,7 @@ class InProcess(TrainerTopics):
     def feedback_since(self, since: int) -> list[Feedback]:
         return []
 
-    def past(self, request: dict[str, Any]) -> Past:
+    def past(self, request: dict[str, Any], stop: threading.Event) -> Past:
         [(first, _)] = request["offsets"].values()
         return Past(self.X[first : self.now], FIELDS, self.entities[first : self.now], last=START + self.now)
 
@@ -123,8 +124,10 @@ def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int 
         topics.now = begin + len(offsets)
         played.requested += [topics.now] * len(result.requests)
         for _, text in (*result.requests, *result.notices) if loop else ():
-            trainer.handle(json.loads(text))
+            while not trainer.handle(json.loads(text)):
+                trainer.has_trained(None)
         trainer.answer_due()
+        trainer.has_trained(None)
     return played
 
 
