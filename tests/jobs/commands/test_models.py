@@ -111,6 +111,7 @@ def test_with_trusted_keys_every_alias_is_signed_or_refused(pumps, run, tmp_path
             "isolation_forest takes n_trees, part, trim, seed",
         ),
         (("train", "p", "isolation_forest", "FILE", "--set", "trees"), "write NAME=VALUE"),
+        (("train", "p", "autoencoder", "FILE", "--set", "epochs=0"), "epochs=0: epochs must be a whole number from 1"),
         (("train", "p", "isolation_forest", "FILE", "--drop", "rmp"), "has no column 'rmp'"),
         (("train", "p", "isolation_forest", "FILE", "--last", "500"), "name files, or these"),
         (("train", "p", "isolation_forest", "FILE", "--last", "500", "--drop", "rpm"), "name files, or these"),
