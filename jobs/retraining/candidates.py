@@ -152,7 +152,8 @@ def answers_to(request: dict[str, Any], registry: Registry, backoff: Backoff) ->
     """The newest versions, by detector, that answer a request already.
 
     Each partition writes its own request for the same drift, and all of them have the same answer. There is no answer yet if the
-    partition that was answered asks again, or if the versions were rejected. Shards of entities cannot be told apart: all count as others.
+    partition that was answered asks again, or if the versions were rejected, or rolled back. Shards of entities cannot be told apart:
+    all count as others.
 
     Parameters
     ----------
@@ -165,13 +166,16 @@ def answers_to(request: dict[str, Any], registry: Registry, backoff: Backoff) ->
     partition = request["request"].split("/")[-2]
     since = epoch_milliseconds(request["since"])
     answers: dict[str, Manifest] = {}
+    # those that were live before the one that is live, which asks: somebody has rolled them back
+    left = {entry["version"] for entry in registry.history(name, LIVE)} - {asked}
     for version in reversed(registry.versions(name)):
         manifest = registry.manifest(name, version)
         if manifest.parent != asked or manifest.request is None:
             continue
         of_another_partition = partition == ENTITIES or manifest.request.split("/")[-2:-1] != [partition]
         trained_since = (manifest.history.last or since) >= since
-        answers_too = of_another_partition and trained_since and not backoff.is_rejected(name, version)
+        is_bad = version in left or backoff.is_rejected(name, version)
+        answers_too = of_another_partition and trained_since and not is_bad
         if manifest.request == request["request"] or answers_too:
             answers.setdefault(manifest.detector, manifest)
     return answers

@@ -165,6 +165,15 @@ def test_a_live_version_that_does_well_loses_its_shadow(trainer):
     assert (trainer.sent, trainer.steps[-1][0]) == ([("shadow", None)], "settled")
 
 
+def test_a_version_that_a_person_rolled_back_answers_no_other_request(trainer):
+    shadowed(trainer).handle(compared(1, 2))
+    trainer.registry.make_live("m", 1, "ann", "false alerts")
+    trainer.handle(requested(partition=1))
+    assert trainer.registry.aliases("m")["shadow"] == 3
+    trainer.handle(requested(partition=2))
+    assert trainer.registry.versions("m") == [1, 2, 3]
+
+
 def test_reports_about_other_versions_do_not_count(trainer):
     shadowed(trainer).handle(compared(1, 3))
     trainer.handle(compared(2, 1))
