@@ -28,7 +28,7 @@ from typing import Any
 from kafka import TopicPartition
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.retraining.backoff import Clock
-from streamgauge.jobs.retraining.candidates import Candidates
+from streamgauge.jobs.retraining.candidates import Candidates, reason
 from streamgauge.jobs.retraining.notices import step_of
 from streamgauge.jobs.retraining.reports import Reports, Say
 from streamgauge.jobs.retraining.roles import FROZEN, LIVE, SHADOW, Roles
@@ -36,7 +36,7 @@ from streamgauge.jobs.retraining.shadow_judge import ShadowJudge
 from streamgauge.jobs.retraining.topics import TrainerTopics
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.train import registry_of
-from streamgauge.models.errors import ClusterError, StreamgaugeError
+from streamgauge.models.errors import ClusterError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 
@@ -243,6 +243,5 @@ class Trainer:
             self._tell_failure(request, error)
 
     def _tell_failure(self, data: dict[str, Any], error: Exception) -> None:
-        why = str(error) if isinstance(error, StreamgaugeError) else f"{type(error).__name__}: {error}"
         request = asked if isinstance(asked := data.get("request"), str) else None
-        self.reports.tell("failed", data["model"], {"why": why, "request": request})
+        self.reports.tell("failed", data["model"], {"why": reason(error), "request": request})

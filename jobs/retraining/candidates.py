@@ -105,10 +105,10 @@ class Candidates:
                 scores, live_scores = both if FITTED[kind].sequence else both[::-1]
                 raise ModelError(f"{kind} scores {scores}, but the live version scores {live_scores}")
             answer = train(self.registry, name, kind, past, settings, progress, request["request"])
-        except StreamgaugeError as error:
+        except Exception as error:  # also what a library raises
             if own:
                 raise
-            self.reports.tell("failed", name, {"why": str(error), "detector": kind, "request": request["request"]})
+            self.reports.tell("failed", name, {"why": reason(error), "detector": kind, "request": request["request"]})
             return None
         figures = {
             "version": answer.version,
@@ -146,6 +146,11 @@ class Candidates:
                 figures = figures_of(answers[best], old, compared[best])
                 self.roles.assign(name, SHADOW, answers[best].version, f"answers {answers[best].request}")
                 self.reports.tell("shadowed", name, figures)
+
+
+def reason(error: Exception) -> str:
+    """Why something failed, for a notice."""
+    return str(error) if isinstance(error, StreamgaugeError) else f"{type(error).__name__}: {error}"
 
 
 def answers_to(request: dict[str, Any], registry: Registry, backoff: Backoff) -> dict[str, Manifest]:

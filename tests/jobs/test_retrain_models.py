@@ -10,6 +10,7 @@ import pytest
 from streamgauge.jobs.retraining import rating
 from streamgauge.jobs.retraining.rating import Comparison
 from streamgauge.jobs.studies.train import train
+from streamgauge.models.detectors.fitted.one_class_svm import OneClassSvm
 from streamgauge.models.errors import ClusterError, NotReadyError
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past
@@ -381,6 +382,17 @@ def test_a_candidate_that_cannot_be_made_or_used_is_reported_and_the_others_go_o
     [failed] = [data for step, data in trainer.steps if step == "failed"]
     assert failed["detector"] == "temporal_cnn"
     assert trainer.steps[-1][0] == "shadowed"
+
+
+def test_a_candidate_whose_training_breaks_is_reported_and_the_others_go_on(tmp_path, monkeypatch):
+    def breaks(*_):
+        raise ValueError("the solver found nothing")
+
+    trainer = trial(tmp_path, candidates=["one_class_svm"])
+    monkeypatch.setattr(OneClassSvm, "_machine", breaks)
+    trainer.handle(requested())
+    assert [step for step, _ in trainer.steps] == ["trained", "failed", "shadowed"]
+    assert trainer.steps[1][1]["why"] == "ValueError: the solver found nothing"
 
 
 def test_a_live_version_with_a_removed_detector_is_reported(tmp_path):
