@@ -36,7 +36,7 @@ from streamgauge.jobs.retraining.shadow_judge import ShadowJudge
 from streamgauge.jobs.retraining.topics import TrainerTopics
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.train import registry_of
-from streamgauge.models.errors import ClusterError
+from streamgauge.models.errors import ClusterError, ModelError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 
@@ -124,7 +124,10 @@ class Trainer:
         with self.reports.lock:
             self.reports.recall()
             for name in self.settings.models.use:
-                self.roles.send_again(name)
+                try:
+                    self.roles.send_again(name)
+                except ModelError as error:  # the trainer goes on with the other models
+                    self.say(f"{name}: its roles cannot be told: {error}")
 
     def _follow(self, once: bool) -> int:
         """Handle messages until interrupted, or until there is nothing to do. Returns how many were handled."""

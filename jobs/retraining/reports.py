@@ -78,7 +78,12 @@ class Reports:
         """
         self.backoff.forget_all()
         for name in self.models:
-            if (request := self.registry.waiting(name)) is not None:
+            try:
+                request = self.registry.waiting(name)
+            except ModelError as error:  # the notices hold the request, too
+                self.say(str(error))
+                continue
+            if request is not None:
                 self.backoff.note("deferred", name, {"asked": request}, 0)
         for event in self.topics.past_steps(int(1000 * self.clock()) - REMEMBERED):
             name, step = event["data"]["model"], event["type"].removeprefix(STEP)

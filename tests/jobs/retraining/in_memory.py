@@ -23,12 +23,12 @@ def past(n=1500, centre=0.0, seed=0):
 class InMemory:
     """A trainer whose topics are in memory: it keeps what was sent, and reads its own notices back."""
 
-    def __init__(self, folder, canary=0.0, **retrain):
-        raw = {"models": {"registry": str(folder), "use": {"m": {}}}}
+    def __init__(self, folder, canary=0.0, models=None, **retrain):
+        raw = {"models": {"registry": str(folder), "use": models or {"m": {}}}}
         raw["retrain"] = {"canary": canary} | retrain
         self.now, self.notices = START / 1000, []
-        self.sent, self.steps, self.data, self.feedback = [], [], past(centre=2.0, seed=1), []
-        self.trainer = Trainer(validated(raw, "the test"), clock=lambda: self.now, topics=self)
+        self.sent, self.steps, self.data, self.feedback, self.said = [], [], past(centre=2.0, seed=1), [], []
+        self.trainer = Trainer(validated(raw, "the test"), say=self.said.append, clock=lambda: self.now, topics=self)
         self.registry, self.reports, self.shadows = self.trainer.registry, self.trainer.reports, self.trainer.shadows
         self.backoff, self.metrics = self.reports.backoff, self.reports.metrics
         self.recall = self.trainer.recall
