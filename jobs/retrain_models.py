@@ -192,13 +192,18 @@ class Trainer:
     def answer_due(self) -> None:
         """Answer the requests whose wait is over."""
         for request in self.reports.backoff.due():
-            if self.handle({"type": "io.streamgauge.retrain.requested", "data": request}):
+            try:
+                waits = self.roles.before(request["model"], int(request["version"])) is not None
+            except Exception:
+                waits = False  # `handle` reports it
+            if not waits and self.handle({"type": "io.streamgauge.retrain.requested", "data": request}):
                 self.reports.forget(request)
 
     def retrain(self, request: dict[str, Any]) -> bool:
         """Begin to train candidates, the best of which becomes the shadow if it is good enough.
 
-        Nothing is trained if the model is frozen, if the request has an answer already, or if it has to wait.
+        Nothing is trained if the model is frozen, if the request has an answer already, or if it has to wait: after a rejection, and
+        while the live version may be rolled back.
 
         Parameters
         ----------
@@ -232,7 +237,13 @@ class Trainer:
             self.say(f"{name}: version {done[0]} has answered that already")
             return True
         if seconds := backoff.seconds_left(name):
-            self.reports.defer(name, request, seconds)
+            count = backoff.rejections(name)
+            why = f"waits {seconds:.0f} s after {count} rejected answer{'s' * (count > 1)}"
+            self.reports.defer(name, request, why)
+            return True
+        if before := self.roles.before(name, asked):  # the answer would take its place
+            why = f"waits until version {live} has been compared with version {before} before it"
+            self.reports.defer(name, request, why)
             return True
         if self._training is None:
             self._training = self._threads.submit(self._train, request, answers)

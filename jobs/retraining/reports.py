@@ -59,10 +59,9 @@ class Reports:
             self.topics.publish(step, name, data, at)
             self._keep_waiting(name)
 
-    def defer(self, name: str, request: dict[str, Any], wait: float) -> None:
-        """Put a request aside until the wait, in seconds, is over. The notice holds the request, so it is known after a restart."""
+    def defer(self, name: str, request: dict[str, Any], why: str) -> None:
+        """Put a request aside, and say why it waits. The notice holds the request, so it is known after a restart."""
         count = self.backoff.rejections(name)
-        why = f"waits {wait:.0f} s after {count} rejected answer{'s' * (count > 1)}"
         self.tell("deferred", name, {"request": request["request"], "rejections": count, "why": why, "asked": request})
 
     def forget(self, request: dict[str, Any]) -> None:

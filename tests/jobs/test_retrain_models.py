@@ -175,6 +175,29 @@ def test_a_version_that_a_person_rolled_back_answers_no_other_request(trainer):
     assert trainer.registry.versions("m") == [1, 2, 3]
 
 
+def test_a_request_waits_while_the_live_version_may_be_rolled_back(trainer):
+    """The answer would take the place of the version before as the shadow."""
+    shadowed(trainer).handle(compared(1, 2, events=10_000))
+    trainer.handle(requested(version=2))
+    trainer.answer_due()
+    step, data = trainer.steps[-1]
+    assert (step, data["why"]) == ("deferred", "waits until version 2 has been compared with version 1 before it")
+    trainer.handle(compared(2, 1, alerts=(60, 3), events=2000))
+    trainer.now += 86_400
+    trainer.answer_due()
+    assert [step for step, _ in trainer.steps] == ["promoted", "deferred", "rolled_back"]
+    assert trainer.registry.waiting("m") is None
+
+
+def test_a_request_that_waited_for_the_version_before_it_is_answered_when_the_live_version_stays(trainer):
+    shadowed(trainer).handle(compared(1, 2))
+    trainer.handle(requested(version=2))
+    trainer.handle(compared(2, 1))
+    trainer.answer_due()
+    assert [step for step, _ in trainer.steps] == ["promoted", "deferred", "settled", "trained", "shadowed"]
+    assert (trainer.registry.aliases("m")["shadow"], trainer.registry.waiting("m")) == (3, None)
+
+
 def test_reports_about_other_versions_do_not_count(trainer):
     shadowed(trainer).handle(compared(1, 3))
     trainer.handle(compared(2, 1))

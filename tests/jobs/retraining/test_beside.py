@@ -15,8 +15,9 @@ from kafka import TopicPartition
 from streamgauge.jobs import retrain_models
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.retraining.candidates import _in_time
+from streamgauge.jobs.studies.train import train
 
-from tests.jobs.retraining.in_memory import InMemory, compared, requested, shadowed
+from tests.jobs.retraining.in_memory import InMemory, compared, past, requested, shadowed
 
 REQUESTS, NOTICES = (TopicPartition(name, 0) for name in ("retrain-requests", "notices"))
 PATIENCE = 60  # seconds after which a test goes on, so that it fails and does not hang
@@ -105,21 +106,21 @@ def held(trainer, tmp_path):
     return Held(tmp_path)
 
 
-def test_a_bad_live_version_is_rolled_back_while_another_one_is_trained(held, run):
-    held.go_on.set()
-    shadowed(held).handle(compared(1, 2))
-    held.go_on.clear()
-    committed, meanwhile = {}, []
+def test_a_bad_live_version_is_rolled_back_while_another_model_is_trained(trainer, run, tmp_path):
+    trainer.registry.point("n", "live", train(trainer.registry, "n", "isolation_forest", past()).version)
+    shadowed(trainer).handle(compared(1, 2))
+    held, committed, meanwhile = Held(tmp_path, models={"m": {}, "n": {}}), {}, []
+    of_n = requested()
+    of_n["data"] |= {"model": "n", "request": "n/1/inputs/0/0"}
 
     def ended():
         meanwhile.append(([step for step, _ in held.steps], dict(committed)))
         held.go_on.set()
 
-    bad = compared(2, 1, alerts=(60, 3), events=2000)
-    run(held, [requested(version=2)], [bad], committed, ended)
-    assert meanwhile[0] == (["promoted", "rolled_back"], {REQUESTS: 0, NOTICES: 1})
+    run(held, [of_n], [compared(2, 1, alerts=(60, 3), events=2000)], committed, ended)
+    assert meanwhile[0] == (["rolled_back"], {REQUESTS: 0, NOTICES: 1})
     assert committed == {REQUESTS: 1, NOTICES: 1}
-    assert [step for step, _ in held.steps][2:] == []  # nothing is trained for a version that is not live any more
+    assert [step for step, _ in held.steps] == ["rolled_back", "trained", "shadowed"]
     assert held.registry.aliases("m") | {"candidate": 0} == {"live": 1, "shadow": 1, "candidate": 0}
 
 
@@ -131,7 +132,7 @@ def test_requests_are_answered_one_after_the_other_and_then_committed(held, run)
 
 
 def test_a_request_that_has_waited_is_trained_for_once(held, run):
-    held.reports.defer("m", requested()["data"], 1.0)
+    held.reports.defer("m", requested()["data"], "waits")
     run(held, [], ended=held.go_on.set)
     assert (held.begun, held.registry.waiting("m")) == (["m/1/inputs/0/0"], None)
 
@@ -161,14 +162,18 @@ def test_a_training_ends_at_its_next_step_when_the_trainer_stops():
         progress("growing trees", 0.5)
 
 
-def test_a_model_that_is_frozen_while_it_is_trained_gets_no_shadow(held, run):
-    def freeze():
-        held.registry.point("m", "frozen", 1, "an auditor", "until Friday")
+@pytest.mark.parametrize(("alias", "steps"), [("frozen", ["declined"]), ("live", [])])
+def test_a_model_that_is_changed_while_it_is_trained_gets_no_shadow(held, run, alias, steps):
+    train(held.registry, "m", "isolation_forest", past())
+
+    def change():
+        held.registry.point("m", alias, 2, "ann", "until Friday")
         held.go_on.set()
 
-    run(held, [requested()], ended=freeze)
-    assert [step for step, _ in held.steps] == ["declined"]
+    run(held, [requested()], ended=change)
+    assert [step for step, _ in held.steps] == steps
     assert "shadow" not in held.registry.aliases("m")
+    assert held.registry.versions("m") == [1, 2]
 
 
 def test_a_trainer_that_is_terminated_ends_in_order(tmp_path):
