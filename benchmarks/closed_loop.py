@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 from sklearn.metrics import average_precision_score
 from streamgauge.jobs.retrain_models import Trainer
+from streamgauge.jobs.retraining.notices import step_of
 from streamgauge.jobs.retraining.topics import TrainerTopics
 from streamgauge.jobs.settings.loading import Settings, validated
 from streamgauge.jobs.studies.train import train
@@ -124,7 +125,7 @@ def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int 
         topics.now = begin + len(offsets)
         played.requested += [topics.now] * len(result.requests)
         for _, text in (*result.requests, *result.notices) if loop else ():
-            while not trainer.handle(json.loads(text)):
+            while (event := step_of(text)) and not trainer.handle(event):
                 trainer.has_trained(None)
         trainer.answer_due()
         trainer.has_trained(None)
