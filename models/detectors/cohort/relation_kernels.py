@@ -25,6 +25,7 @@ LEAST_SCALE, MOST_SCALE = (
     1.0,
 )  # nats of the statistic to a nat of evidence; 1 where strange events last longer than 100 events
 TAIL_SHARE = -math.log(SHARE)
+FEW = 30.0  # sizes of a residual; with fewer, nothing is said of its tail
 U, SHAPE, NUMBER = range(
     3
 )  # columns of `tails`: where the tail begins, mean of ln(residual / U) beyond, number of those
@@ -45,6 +46,9 @@ def fit_tails(counts, tails):  # type: ignore[no-untyped-def]
     """Where each residual's tail begins, and its shape, from the histogram."""
     for j in range(counts.shape[0]):
         total = counts[j].sum()
+        if total < FEW:
+            tails[j, U], tails[j, SHAPE], tails[j, NUMBER] = math.inf, 1.0, 1.0  # no evidence
+            continue
         above, b = 0.0, BITS
         while b > 0 and above + counts[j, b - 1] <= SHARE * (total + 1.0):
             b -= 1
@@ -232,6 +236,12 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         if before.shape[0] > 0:
             before[i] = memory
         _look(X[i], memory, row, known)
+        for k in range(3 * d):
+            missing = math.isnan(memory[k - d]) if k >= d else not known[k]
+            if learn:
+                held[start + i, k] = math.nan if missing else min(max(row[k], -LEARNED_CLIP), LEARNED_CLIP)
+            if missing:
+                row[k] = moments[0, k]  # it explains nothing of the others
         fields[i, :] = 0.0
         if learn and values.shape[0] > 0:
             for j in range(d):
@@ -249,8 +259,6 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             weight = max(LEAST_WEIGHT, min(1.0, math.exp(limit - memory[m + 1])))
         if not learn:
             continue
-        for k in range(3 * d):
-            held[start + i, k] = min(max(row[k], -LEARNED_CLIP), LEARNED_CLIP)
         weights[start + i] = weight
         if judged > 1:
             if _counted(lasting, peaks, m, table[JOINT_BINS + 1]):
