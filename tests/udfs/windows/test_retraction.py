@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from streamgauge.udfs.scoring.scorer import Scorer
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.streams import Run, batch
@@ -68,6 +69,27 @@ def test_an_alert_that_has_ended_is_not_updated_when_late_events_confirm_it():
     assert run.counts["windows_amended"] == 1
     assert [alert["state"] for alert in of_pump(run)] == ["opened", "resolved"]
     assert run.shard.partitions[0].open_alerts() == set()
+
+
+@pytest.mark.parametrize(("every", "windows"), [("1 m", 1), ("20 s", 3)])
+def test_late_events_that_come_before_the_next_end_share_one_copy_of_the_detectors_for_each_window(
+    monkeypatch, every, windows
+):
+    """Judging learns, so it is done on a copy. There is one for a window, not one for each late event or entity."""
+    copies, undone = [], Scorer.learning_undone
+
+    def counted(scorer):
+        copies.append(scorer)
+        return undone(scorer)
+
+    monkeypatch.setattr(Scorer, "learning_undone", counted)
+    made = events()
+    is_late = [e["entity"] != "valve" and (t - BEGIN) // 20_000 == 3 * 160 for t, e in made]
+    assert sum(is_late) == 8
+    keys = [BEGIN + 162 * MINUTE + 12_000 if late else t for late, (t, _) in zip(is_late, made, strict=True)]
+    run = Run(settings(every)).feed(raw(made, np.argsort(keys, kind="stable").tolist()))
+    assert run.counts["windows_amended"] == 2 * windows  # two entities in each
+    assert len(copies) == windows
 
 
 def test_an_alert_that_late_events_open_counts_in_the_promise():
