@@ -146,16 +146,27 @@ def _look(z, recent, row, known):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _residuals(row, centre, over, matrix, residual):  # type: ignore[no-untyped-def]
-    """Residuals of both models: the values alone give the first half, the values and both means give all."""
+def _residuals(row, missing, centre, over, matrix, residual):  # type: ignore[no-untyped-def]
+    """Residuals of both models: the values alone give the first half, the values and both means give all.
+
+    What a missing value would explain, by its usual size, counts as chance: the residual is that much smaller.
+    """
     w, m = matrix.shape
     d = m // 2
     residual[:] = 0.0
+    if missing.any():
+        chance = np.ones(m)
+        for j in range(w):
+            for k in range(0 if j < d else d, m):
+                if missing[j] and k % d != j:
+                    chance[k] += matrix[j, k] * matrix[j, k]
     for j in range(w):
-        value = (row[j] - centre[j]) * over[j]
+        value = 0.0 if missing[j] else (row[j] - centre[j]) * over[j]
         if value != 0.0:
             for k in range(0 if j < d else d, m):
                 residual[k] += value * matrix[j, k]
+    if missing.any():
+        residual /= np.sqrt(chance)
 
 
 @njit(cache=True)
@@ -230,18 +241,16 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """
     n, d = X.shape
     m = 2 * d
-    row, residual, known = np.empty(3 * d), np.zeros(m), np.zeros(d, np.bool_)
+    row, residual, known, missing = np.empty(3 * d), np.zeros(m), np.zeros(d, np.bool_), np.zeros(3 * d, np.bool_)
     for i in range(n):
         memory = recent[slots[i]]
         if before.shape[0] > 0:
             before[i] = memory
         _look(X[i], memory, row, known)
         for k in range(3 * d):
-            missing = math.isnan(memory[k - d]) if k >= d else not known[k]
+            missing[k] = math.isnan(memory[k - d]) if k >= d else not known[k]
             if learn:
-                held[start + i, k] = math.nan if missing else min(max(row[k], -LEARNED_CLIP), LEARNED_CLIP)
-            if missing:
-                row[k] = moments[0, k]  # it explains nothing of the others
+                held[start + i, k] = math.nan if missing[k] else min(max(row[k], -LEARNED_CLIP), LEARNED_CLIP)
         fields[i, :] = 0.0
         if learn and values.shape[0] > 0:
             for j in range(d):
@@ -249,7 +258,7 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         evidence[i] = math.nan
         weight, statistic, lasting = 1.0, 0.0, 0.0
         if judged > 0:
-            _residuals(row, moments[0], moments[1], matrix, residual)
+            _residuals(row, missing, moments[0], moments[1], matrix, residual)
         if judged > 1:
             statistic = _joined(residual, known, seen, tails, fields[i])
             lasting = _smoothed(statistic, memory[m:])

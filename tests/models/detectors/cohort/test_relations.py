@@ -219,3 +219,12 @@ def test_pairs_of_fields_that_contradict_each_other_do_no_harm():
     X[0::3, 2] = X[1::3, 0] = X[2::3, 1] = np.nan
     evidence, _ = Relations(ridge=0.01).rate_learn_many(X)
     assert (evidence[2000:] > 7.0).mean() < 0.005
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+@pytest.mark.parametrize("share", [0.0, 0.95, 0.99])
+def test_other_fields_stay_usual_when_one_that_explains_them_goes(share, gone):
+    X = alike(13_000, share)
+    X[8000:, 4 - gone :] = np.nan
+    evidence, _ = Relations().rate_learn_many(X)
+    assert (evidence[8000:] > 7.0).mean() < 0.01
