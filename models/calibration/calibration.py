@@ -185,6 +185,7 @@ def rate_learn(raw_scores, counts, sums, above, numbers, memory, warmup, rare, l
             for k in range(BINS):
                 counts[k] *= 0.5
                 sums[k] *= 0.5
+                above[k] *= 0.5  # it is compared with the count before it is made anew
                 numbers[COUNT] += counts[k]
         if numbers[SINCE] >= min(REFRESH, 1.0 + numbers[COUNT] / 16.0):
             _refresh(counts, sums, above, numbers, steepest)

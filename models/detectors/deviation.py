@@ -6,7 +6,8 @@ import math
 
 from numba import njit
 
-ROUNDING = 1e-9  # share of the mean: a smaller standard deviation is rounding
+# Share of the mean: a smaller standard deviation is rounding. A running mean in float64 could hardly follow such values.
+ROUNDING = 1e-12
 LARGEST = 1e70  # values are limited to this, so that sums of their fourth powers are finite
 
 

@@ -11,8 +11,6 @@ from streamgauge.udfs.settings.detectors import DetectorSettings
 
 from tests.streams import SMALL, Run, stream
 
-pytestmark = pytest.mark.slow
-
 
 def test_the_settings_name_every_detector():
     assert set(DetectorSettings.model_fields) == set(ONLINE)
@@ -22,11 +20,11 @@ def test_the_settings_name_every_detector():
 def test_settings_and_detector_have_the_same_defaults(name):
     section = DetectorSettings.model_validate({name: {}})
     chosen = getattr(section, name).model_dump(exclude=OWN)
-    if name not in ("half_space_trees", "river_half_space_trees"):  # the job's window is longer than River's
-        assert ONLINE[name]().settings() == chosen
-    assert set(ONLINE[name](**chosen).settings()) == set(chosen)
+    assert ONLINE[name]().settings() == chosen
+    assert ONLINE[name](**chosen).settings() == chosen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ONLINE))
 def test_every_detector_runs_in_the_pipeline_and_survives_a_restart(name):
     only = DetectorSettings.model_validate(dict.fromkeys(DetectorSettings.model_fields) | {name: {}})

@@ -7,7 +7,8 @@ import math
 from numba import njit
 from streamgauge.models.calibration.learned_tail import LOUD
 from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, PEAK, end_excursion, excursion_evidence
-from streamgauge.models.detectors.channel.usual_level import CLIP, ROUNDING
+from streamgauge.models.detectors.channel.usual_level import CLIP
+from streamgauge.models.detectors.deviation import ROUNDING
 
 # Numbers of a sum: values so far; level, slope and variance; mean sign, and mean product of the signs of neighbours; the last deviation
 # from the level; variance of innovations; sums up and down; length of the excursion and the sum of its values; sums of innovations of a

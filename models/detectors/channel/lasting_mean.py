@@ -15,14 +15,24 @@ from streamgauge.models.detectors.channel.excursion import (
     excursion_evidence,
 )
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
-from streamgauge.models.detectors.channel.levels import share_shown
-from streamgauge.models.detectors.channel.usual_level import CLIP, LEVEL_NUMBERS, MEAN, SPREAD, distance, learn_level
+from streamgauge.models.detectors.channel.levels import BEGINNING, share_shown
+from streamgauge.models.detectors.channel.usual_level import (
+    CLIP,
+    LEVEL_NUMBERS,
+    MEAN,
+    SPREAD,
+    distance,
+    farthest,
+    is_odd,
+    learn_level,
+)
 
 LASTING, DRIFTING = range(2)  # the channels
 # Numbers of an entity's field: number of values; what is averaged; time of the first value; the mean of the last ones; values in a row
 # that were far away by themselves; values for which the mean has been away; share of values that equal the one before; the last value;
 # levels of values and of means; the excursion of the mean.
 COUNT, INPUT, SINCE, LAST_MEAN, FAR_FOR, AWAY_FOR, EQUAL, LAST_VALUE = range(8)
+FARTHEST = AWAY_FOR  # of the first three values, until there are twelve: then no mean has been away yet
 OF_VALUES = 8
 OF_MEANS = OF_VALUES + LEVEL_NUMBERS
 EXCURSION = OF_MEANS + LEVEL_NUMBERS
@@ -48,7 +58,7 @@ class LastingMean(FieldChannels):
 
     The mean is of what the time of day does not explain, where that is known, else of values. A value that is far away by itself does not
     count, unless twenty came before it: it needs no mean to be found, and would move the mean for long after it. A field of which most
-    values equal the one before is not judged.
+    values equal the one before is not judged. An entity begins anew if one of its first three values was odd, as in `Levels`.
 
     Evidence is that such an excursion of the mean begins, and comes so far. In all events that do not bring it further, it is NaN.
 
@@ -105,7 +115,9 @@ def _means(state, rows, X, times, quarantined, gain, expected, evidence):  # typ
                 continue
             count, of_values = min(cell[COUNT], 2.0 / gain), cell[OF_VALUES:OF_MEANS]
             if count == 0.0:
-                cell[LAST_MEAN], cell[SINCE], cell[LAST_VALUE] = x, times[i], value
+                cell[LAST_MEAN], cell[LAST_VALUE] = x, value
+                if cell[SINCE] == 0.0:  # an entity that begins anew is not younger
+                    cell[SINCE] = times[i]
             far = count >= 3.0 and abs(x - of_values[MEAN]) > CLIP * math.sqrt(of_values[SPREAD])
             cell[FAR_FOR] = cell[FAR_FOR] + 1.0 if far else 0.0
             if not far or cell[FAR_FOR] > FEW:
@@ -119,7 +131,25 @@ def _means(state, rows, X, times, quarantined, gain, expected, evidence):  # typ
                 learn_level(of_values, count, x, gain)
                 learn_level(cell[OF_MEANS:EXCURSION], count, cell[LAST_MEAN], gain)
                 cell[COUNT] += 1.0
+                if cell[COUNT] <= BEGINNING:
+                    _begin(cell, x, value != cell[LAST_VALUE])
             cell[LAST_VALUE] = value
+
+
+@njit(cache=True)
+def _begin(cell, x, has_changed):  # type: ignore[no-untyped-def]
+    """Note the farthest of the first values; begin anew if it makes nearly all of their variance."""
+    if cell[COUNT] == 1.0:
+        cell[FARTHEST] = x
+    elif cell[COUNT] == 3.0:
+        cell[FARTHEST] = farthest(cell[FARTHEST], cell[OF_VALUES:OF_MEANS], x)
+    elif cell[COUNT] == BEGINNING:
+        odd = has_changed and is_odd(cell[FARTHEST], cell[OF_VALUES:OF_MEANS], BEGINNING)
+        cell[FARTHEST] = 0.0
+        if odd:
+            averaged, since = cell[INPUT], cell[SINCE]
+            cell[:] = 0.0
+            cell[INPUT], cell[SINCE] = averaged, since
 
 
 @njit(cache=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 from numba import njit
+from streamgauge.models.detectors.deviation import ROUNDING
 
 MEAN, SPREAD, ODD = range(3)  # mean, variance, and the size of the last change of a statistic that never varied
 LEVEL_NUMBERS = 3  # float64 numbers of a level
 CLIP = 3.0  # standard deviations that a value counts for at most
 UNSURE = 3.0  # a few values say little of the spread: with n of them, the limit is (1 + UNSURE / n) times as wide
 ODD_SHARE = 1e-3  # of the sum of squares that is left without a value, if that one is odd
-ROUNDING = 1e-12  # relative to the mean: smaller differences are rounding
 
 
 @njit(cache=True)

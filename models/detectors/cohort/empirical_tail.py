@@ -40,7 +40,7 @@ class EmpiricalTail(RobustCohort):
     """
 
     name: ClassVar[str] = "empirical_tail"
-    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_variance", "_counts", "_totals", "_numbers")
+    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_variance", "_seen", "_counts", "_totals", "_numbers")
 
     def __init__(self, memory: int = 20_000, warmup: int = 128) -> None:
         self.memory = memory
@@ -49,10 +49,10 @@ class EmpiricalTail(RobustCohort):
 
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
-        return 8 * width * (BINS + 3)
+        return 8 * width * (BINS + 4)
 
     def _build(self, width: int) -> None:
-        self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(2)
+        self._mean, self._variance, self._seen, self._numbers = (np.zeros(n) for n in (width, width, width, 2))
         self._counts, self._totals = np.zeros((width, BINS)), np.zeros(width)
 
     def _rate(self, X: Floats, learn: bool) -> tuple[Floats, Floats]:
@@ -61,6 +61,7 @@ class EmpiricalTail(RobustCohort):
             X,
             self._mean,
             self._variance,
+            self._seen,
             self._counts,
             self._totals,
             self._numbers,
@@ -77,7 +78,7 @@ class EmpiricalTail(RobustCohort):
 
 @njit(cache=True)
 def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    X, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, raw_score, weights
+    X, mean, variance, seen, counts, totals, numbers, learned, warmup, memory, learn, raw_score, weights
 ):
     width = X.shape[1]
     z, bins = np.zeros(width), np.zeros(width, np.int64)
@@ -89,7 +90,7 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             if math.isnan(X[i, j]):
                 continue
             known += 1
-            z[j] = standardised(X[i, j], mean[j], variance[j], numbers[COUNT])
+            z[j] = standardised(X[i, j], mean[j], variance[j], seen[j])
             bins[j] = int((0.5 + 0.5 * z[j] / (1.0 + abs(z[j]))) * (BINS - 1) + 0.5)
             if rated:
                 own = 0.5 * counts[j, bins[j]]
@@ -104,9 +105,8 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         if not learn or known == 0:
             continue
         weight = weight_of(raw_score[i], numbers, learned + i - warmup, 4.0) if rated else 1.0
-        gain = weight * max(1.0 / (numbers[COUNT] + 1.0), 1.0 / memory)
         numbers[COUNT] += 1.0
-        learn_moments(X[i], z, mean, variance, gain)
+        learn_moments(X[i], z, mean, variance, seen, weight, 1.0 / memory)
         for j in range(width):
             if bins[j] >= 0:
                 totals[j] = count_in(counts[j], totals[j], bins[j], weight, memory)

@@ -42,7 +42,7 @@ class ExtremeValue(RobustCohort):
     apart = True
     ranks = False
     max_fields = 64
-    arrays = ("_mean", "_variance", "_numbers", "_counts", "_sums", "_above", "_tails")
+    arrays = ("_mean", "_variance", "_seen", "_numbers", "_counts", "_sums", "_above", "_tails")
 
     def __init__(self, memory: int = 20_000, warmup: int = 128) -> None:
         self.memory = memory
@@ -51,10 +51,10 @@ class ExtremeValue(RobustCohort):
 
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
-        return 8 * (width * (2 + 3 * BINS + NUMBERS) + 2)
+        return 8 * (width * (3 + 3 * BINS + NUMBERS) + 2)
 
     def _build(self, width: int) -> None:
-        self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(2)
+        self._mean, self._variance, self._seen, self._numbers = (np.zeros(n) for n in (width, width, width, 2))
         self._counts, self._sums, self._above = (np.zeros((width, BINS)) for _ in range(3))
         self._tails = np.zeros((width, NUMBERS))
 
@@ -68,10 +68,10 @@ class ExtremeValue(RobustCohort):
         return raw_score, weights
 
     def _rated_once(self, X: Floats, arrays: list[Floats]) -> tuple[Floats, Floats]:
-        mean, variance, numbers, counts, sums, above, tails = arrays
+        mean, variance, seen, numbers, counts, sums, above, tails = arrays
         before = numbers[COUNT]
         deviations, evidence, raw_score = np.full(X.shape, np.nan), np.zeros(X.shape), np.empty(len(X))
-        _deviations(X, mean, variance, numbers, self.warmup, deviations)
+        _deviations(X, mean, variance, seen, numbers, self.warmup, deviations)
         _rarest(
             deviations,
             counts,
@@ -91,14 +91,14 @@ class ExtremeValue(RobustCohort):
 
 
 @njit(cache=True)
-def _deviations(X, mean, variance, numbers, warmup, deviations):  # type: ignore[no-untyped-def]
+def _deviations(X, mean, variance, seen, numbers, warmup, deviations):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
-        count = numbers[COUNT]
-        step = max(1.0 / (count + 1.0), ADAPT)
         for f in range(X.shape[1]):
             x = X[i, f]
             if math.isnan(x):
                 continue
+            count = seen[f]
+            step = max(1.0 / (count + 1.0), ADAPT)
             z = standardised(x, mean[f], variance[f], count)
             deviations[i, f] = abs(z)
             if count < warmup:
@@ -107,7 +107,8 @@ def _deviations(X, mean, variance, numbers, warmup, deviations):  # type: ignore
                 away = moved(x, min(max(z, -WINSORISED), WINSORISED), mean[f], variance[f])
             mean[f] += step * away
             variance[f] = (1.0 - step) * (variance[f] + step * away * away)
-        numbers[COUNT] = count + 1.0
+            seen[f] = count + 1.0
+        numbers[COUNT] += 1.0
 
 
 @njit(cache=True)

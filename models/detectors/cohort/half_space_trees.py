@@ -46,7 +46,7 @@ class HalfSpaceTrees(WindowedForest):
 
     name: ClassVar[str] = "half_space_trees"
 
-    def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 250, seed: int = 42) -> None:
+    def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 1000, seed: int = 42) -> None:
         super().__init__(n_trees, height, window_size, seed)
         self._trees: Trees | None = None
         self._mass: npt.NDArray[np.int32] | None = None

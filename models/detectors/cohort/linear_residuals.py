@@ -18,6 +18,9 @@ SETTLE = 32  # events after the first matrix until the usual size of residuals i
 class LinearResiduals(RobustCohort):
     """Running mean and covariance of all columns; residuals ``A z`` of the standardised event ``z``.
 
+    A field is rated once `warmup` of its values were learned. A missing value leaves its column as it is: each covariance is learned from
+    the events that have both values.
+
     Parameters
     ----------
     ridge : float
@@ -38,7 +41,7 @@ class LinearResiduals(RobustCohort):
 
     lagged: ClassVar[bool] = False
     pooled: ClassVar[int] = 3
-    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_cov", "_scale", "_numbers", "_matrix", "_last")
+    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_seen", "_cov", "_scale", "_numbers", "_matrix", "_last")
 
     def __init__(self, ridge: float = 0.1, gain: float = 1e-4, warmup: int = 128) -> None:
         self.ridge = ridge
@@ -66,10 +69,10 @@ class LinearResiduals(RobustCohort):
 
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
-        return 8 * 4 * width * width  # covariance, matrix, and two more while the matrix is computed
+        return 8 * 5 * width * width  # covariance, its counts, matrix, and two more while the matrix is computed
 
     def widen(self, width: int) -> None:  # noqa: D102
-        mean, cov, scale, numbers = self._mean, self._cov, self._scale, self._numbers
+        mean, seen, cov, scale, numbers = self._mean, self._seen, self._cov, self._scale, self._numbers
         assert mean is not None
         self._last = None
         self._build(width)
@@ -77,13 +80,14 @@ class LinearResiduals(RobustCohort):
         if self.lagged:
             place[fields:] += width // 2 - fields
         self._mean = np.zeros(width)
-        self._mean[place], self._cov[np.ix_(place, place)] = mean, cov
+        self._mean[place] = mean
+        self._seen[np.ix_(place, place)], self._cov[np.ix_(place, place)] = seen, cov
         self._scale[:fields], self._numbers[:] = scale, numbers
         self._refresh()
 
     def _build(self, width: int) -> None:
         fields = width // 2 if self.lagged else width
-        self._mean, self._cov = np.zeros(width), np.zeros((width, width))
+        self._mean, self._seen, self._cov = np.zeros(width), np.zeros((width, width)), np.zeros((width, width))
         self._scale, self._numbers = np.zeros(fields), np.zeros(2)
         self._matrix = np.zeros((fields, width))
 
@@ -100,6 +104,7 @@ class LinearResiduals(RobustCohort):
             _rate(
                 X[part],
                 self._mean,
+                self._seen,
                 self._cov,
                 self._scale,
                 self._numbers,
@@ -122,8 +127,10 @@ class LinearResiduals(RobustCohort):
     def _refresh(self) -> None:
         deviation = np.sqrt(np.diag(self._cov))
         scale = np.where(deviation > 0.0, deviation, 1.0)
-        correlation = self._cov / np.outer(scale, scale)
+        # what few events say of a pair is chance
+        correlation = np.where(self._seen >= self.warmup - SETTLE, self._cov / np.outer(scale, scale), 0.0)
         np.fill_diagonal(correlation, 1.0)
+        correlation = positive(correlation, self.ridge)
         self._matrix = np.ascontiguousarray(self.residuals(correlation, len(self._scale), self.ridge))
 
     def _fields(self) -> int | None:
@@ -140,18 +147,47 @@ class LinearResiduals(RobustCohort):
         return np.concatenate((X, before), axis=1)
 
 
+def positive(correlation: Floats, ridge: float) -> Floats:
+    """A correlation matrix that can be inverted with a ridge: without negative eigenvalues.
+
+    It has some only where fields are known together in different events.
+    """
+    try:
+        np.linalg.cholesky(correlation + 0.5 * ridge * np.eye(len(correlation)))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(correlation)
+        return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
+    return correlation
+
+
+@njit(cache=True)
+def _learn_pairs(x, delta, weight, least, mean, seen, cov):  # type: ignore[no-untyped-def]
+    """Learn an event, `delta` off the mean, into the means and covariances of the columns that it has."""
+    for j in range(len(x)):
+        if math.isnan(x[j]):
+            continue
+        mean[j] += weight * max(1.0 / (seen[j, j] + 1.0), least) * delta[j]
+        for k in range(j + 1):
+            if not math.isnan(x[k]):
+                gain = weight * max(1.0 / (seen[j, k] + 1.0), least)
+                cov[j, k] = cov[k, j] = (1.0 - gain) * (cov[j, k] + gain * delta[j] * delta[k])
+                seen[j, k] = seen[k, j] = seen[j, k] + 1.0
+
+
 @njit(cache=True)
 def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    X, mean, cov, scale, numbers, matrix, learned, warmup, least, pooled, learn, raw_score, weights
+    X, mean, seen, cov, scale, numbers, matrix, learned, warmup, least, pooled, learn, raw_score, weights
 ):
     width, fields = X.shape[1], scale.shape[0]
     z, delta, size, residual = np.zeros(width), np.zeros(width), np.zeros(fields), np.zeros(fields)
     for i in range(X.shape[0]):
-        known = 0
+        known, rated_fields = 0, 0
         for j in range(width):
-            z[j] = standardised(X[i, j], mean[j], cov[j, j], numbers[COUNT])
+            z[j] = standardised(X[i, j], mean[j], cov[j, j], seen[j, j])
             delta[j] = moved(X[i, j], z[j], mean[j], cov[j, j])
-            known += j < fields and not math.isnan(X[i, j])
+            if j < fields and not math.isnan(X[i, j]):
+                known += 1
+                rated_fields += seen[j, j] >= warmup
         raw_score[i] = math.nan
         total = 0.0
         for k in range(fields):
@@ -160,29 +196,25 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
                 for j in range(width):
                     residual[k] += matrix[k, j] * z[j]
                 residual[k] = abs(residual[k])
-                size[k] = residual[k] / (3.0 * scale[k] + 0.02) if pooled > 0 else residual[k]
+                if seen[k, k] >= warmup:
+                    size[k] = residual[k] / (3.0 * scale[k] + 0.02) if pooled > 0 else residual[k]
             weights[i, k] = size[k] * size[k]
             total += weights[i, k]
-        rated = learned + i >= warmup and known > 0
+        rated = learned + i >= warmup and rated_fields > 0
         if rated and pooled == 0:
-            raw_score[i] = math.sqrt(total / known)
+            raw_score[i] = math.sqrt(total / rated_fields)
         elif rated:
             top = np.sort(size) if fields > pooled else size
-            raw_score[i] = top[max(0, fields - pooled) :].sum() / min(known, pooled)
+            raw_score[i] = top[max(0, fields - pooled) :].sum() / min(rated_fields, pooled)
         if not learn or known == 0:
             continue
         weight = weight_of(raw_score[i], numbers, learned + i - warmup, 2.0) if rated else 1.0
-        gain = weight * max(1.0 / (numbers[COUNT] + 1.0), least)
         numbers[COUNT] += 1.0
-        since = learned + i - (warmup - SETTLE)  # events since the first matrix
         for k in range(fields):
-            if since >= 0 and not math.isnan(X[i, k]):
+            since = seen[k, k] - (warmup - SETTLE)  # values since the field's residuals are known
+            if since >= 0.0 and not math.isnan(X[i, k]):
                 limited = residual[k]
-                if since >= SETTLE and scale[k] > 0.0:  # 0 where the field came later, or never varied until now
+                if since >= SETTLE and scale[k] > 0.0:  # 0 where the field never varied until now
                     limited = min(residual[k], 5.0 * scale[k])
                 scale[k] += weight * max(1.0 / (1.0 + since), ADAPT) * (limited - scale[k])
-        for j in range(width):
-            mean[j] += gain * delta[j]
-            for k in range(j + 1):
-                cov[j, k] = (1.0 - gain) * (cov[j, k] + gain * delta[j] * delta[k])
-                cov[k, j] = cov[j, k]
+        _learn_pairs(X[i], delta, weight, least, mean, seen, cov)

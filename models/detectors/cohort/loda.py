@@ -49,7 +49,7 @@ class Loda(RobustCohort):
 
     name: ClassVar[str] = "loda"
     half_score: ClassVar[float] = 6.0
-    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_variance", "_counts", "_totals", "_numbers")
+    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_variance", "_seen", "_counts", "_totals", "_numbers")
     _variance: Floats
 
     def __init__(self, projections: int = 50, memory: int = 20_000, warmup: int = 128, seed: int = 42) -> None:
@@ -63,23 +63,22 @@ class Loda(RobustCohort):
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
         columns, _ = cls(**settings).draw_projections(width)
         projections, used = columns.shape
-        return 8 * (int(projections) * (BINS + 2 * int(used) + 1) + 2 * width)
+        return 8 * (int(projections) * (BINS + 2 * int(used) + 1) + 3 * width)
 
     def widen(self, width: int) -> None:
-        """See `ScoredCohort`; new projections are drawn; only mean and variance are kept."""
-        mean, variance = self._mean, self._variance
-        assert mean is not None
+        """See `ScoredCohort`; new projections are drawn; only what is usual of each column is kept."""
+        kept = {name: getattr(self, name) for name in ("_mean", "_variance", "_seen")}
         self._build(width)
         self.learned = 0
-        more = np.zeros(width - len(mean))
-        self._mean, self._variance = np.concatenate((mean, more)), np.concatenate((variance, more))
+        for name, array in kept.items():
+            getattr(self, name)[: len(array)] = array
 
     def _build(self, width: int) -> None:
         self._columns, along = self.draw_projections(width)
         self._used = np.count_nonzero(along, axis=1)
         self._along = along / np.maximum(np.sqrt((along * along).sum(axis=1, keepdims=True)), 1e-300)
         projections = len(self._columns)
-        self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(2)
+        self._mean, self._variance, self._seen, self._numbers = (np.zeros(n) for n in (width, width, width, 2))
         self._counts, self._totals = np.zeros((projections, BINS)), np.zeros(projections)
 
     def draw_projections(self, width: int) -> tuple[Ints, Floats]:
@@ -105,6 +104,7 @@ class Loda(RobustCohort):
             self._used,
             self._mean,
             self._variance,
+            self._seen,
             self._counts,
             self._totals,
             self._numbers,
@@ -145,7 +145,22 @@ def _explained(x, total, asked, sums, times, weights):  # type: ignore[no-untype
 
 @njit(cache=True)
 def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    X, columns, along, used, mean, variance, counts, totals, numbers, learned, warmup, memory, learn, raw_score, weights
+    X,
+    columns,
+    along,
+    used,
+    mean,
+    variance,
+    seen,
+    counts,
+    totals,
+    numbers,
+    learned,
+    warmup,
+    memory,
+    learn,
+    raw_score,
+    weights,
 ):
     width, projections = X.shape[1], columns.shape[0]
     z, bins = np.zeros(width), np.zeros(projections, np.int64)
@@ -153,7 +168,7 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         known = 0
         for j in range(width):
-            z[j] = standardised(X[i, j], mean[j], variance[j], numbers[COUNT])
+            z[j] = standardised(X[i, j], mean[j], variance[j], seen[j])
             known += not math.isnan(X[i, j])
             sums[j] = times[j] = 0.0
         rated = learned + i >= warmup and known > 0
@@ -181,9 +196,8 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         if not learn or known == 0:
             continue
         weight = weight_of(raw_score[i], numbers, learned + i - warmup, 0.0) if rated else 1.0
-        gain = weight * max(1.0 / (numbers[COUNT] + 1.0), 1.0 / memory)
         numbers[COUNT] += 1.0
-        learn_moments(X[i], z, mean, variance, gain)
+        learn_moments(X[i], z, mean, variance, seen, weight, 1.0 / memory)
         for p in range(projections):
             if bins[p] >= 0:
                 totals[p] = count_in(counts[p], totals[p], bins[p], weight, memory)

@@ -58,6 +58,7 @@ class OnlineGaussianMixture(RobustCohort):
     arrays: ClassVar[tuple[str, ...]] = (
         "_mean",
         "_variance",
+        "_seen",
         "_shares",
         "_centres",
         "_spreads",
@@ -73,7 +74,7 @@ class OnlineGaussianMixture(RobustCohort):
 
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
-        return 8 * width * (2 + 2 * RECENT + 6 * cls(**settings).components)
+        return 8 * width * (3 + 2 * RECENT + 6 * cls(**settings).components)
 
     @classmethod
     def from_state(cls, state: bytes) -> Self:
@@ -86,7 +87,7 @@ class OnlineGaussianMixture(RobustCohort):
 
     def _build(self, width: int) -> None:
         # numbers: see `RobustCohort`; the third counts the events that were put into `_recent`
-        self._mean, self._variance, self._numbers = np.zeros(width), np.zeros(width), np.zeros(3)
+        self._mean, self._variance, self._seen, self._numbers = (np.zeros(n) for n in (width, width, width, 3))
         self._shares = np.zeros(self.components)
         self._centres, self._spreads = np.zeros((self.components, width)), np.ones((self.components, width))
         self._recent = np.full((RECENT, width), np.nan)
@@ -104,6 +105,7 @@ class OnlineGaussianMixture(RobustCohort):
                 X[part],
                 self._mean,
                 self._variance,
+                self._seen,
                 self._shares,
                 self._centres,
                 self._spreads,
@@ -131,7 +133,7 @@ class OnlineGaussianMixture(RobustCohort):
         rows = self._recent[: min(int(self._numbers[2]), RECENT)]
         if not len(rows):
             return
-        Z = _standardised(rows, self._mean, self._variance, self._numbers[COUNT])
+        Z = _standardised(rows, self._mean, self._variance, self._seen)
         best = -math.inf
         if self._shares.any():
             # what a fit to so few events gains by chance, twice
@@ -168,13 +170,13 @@ def _log_densities(z, shares, centres, spreads, logs):  # type: ignore[no-untype
 
 
 @njit(cache=True)
-def _standardised(X, mean, variance, count):  # type: ignore[no-untyped-def]
+def _standardised(X, mean, variance, seen):  # type: ignore[no-untyped-def]
     """Standardised events, float64[n, d]; NaN stays."""
     Z = np.empty(X.shape)
     for i in range(X.shape[0]):
         for j in range(X.shape[1]):
             missing = math.isnan(X[i, j])
-            Z[i, j] = math.nan if missing else standardised(X[i, j], mean[j], variance[j], count)
+            Z[i, j] = math.nan if missing else standardised(X[i, j], mean[j], variance[j], seen[j])
     return Z
 
 
@@ -265,7 +267,21 @@ def _follow(z, logs, whole, weight, step, shares, centres, spreads):  # type: ig
 
 @njit(cache=True)
 def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    X, mean, variance, shares, centres, spreads, numbers, recent, learned, warmup, least, learn, raw_score, weights
+    X,
+    mean,
+    variance,
+    seen,
+    shares,
+    centres,
+    spreads,
+    numbers,
+    recent,
+    learned,
+    warmup,
+    least,
+    learn,
+    raw_score,
+    weights,
 ):
     width = X.shape[1]
     z, logs = np.zeros(width), np.zeros(len(shares))
@@ -274,7 +290,7 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         known = 0
         for j in range(width):
             missing = math.isnan(X[i, j])
-            z[j] = math.nan if missing else standardised(X[i, j], mean[j], variance[j], numbers[COUNT])
+            z[j] = math.nan if missing else standardised(X[i, j], mean[j], variance[j], seen[j])
             known += not missing
         raw_score[i] = math.nan
         top, whole = 0, 0.0
@@ -288,11 +304,10 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         if not learn or known == 0:
             continue
         weight = weight_of(raw_score[i], numbers, learned + i - warmup, 2.0) if fitted else 1.0
-        column = weight * max(1.0 / (numbers[COUNT] + 1.0), 1e-4)
         numbers[COUNT] += 1.0
         if weight > 0.5:
             recent[int(numbers[2]) % len(recent)] = X[i]
             numbers[2] += 1.0
         if fitted:
             _follow(z, logs, whole, weight, max(least, 1.0 / (learned + i + 1.0)), shares, centres, spreads)
-        learn_moments(X[i], z, mean, variance, column)
+        learn_moments(X[i], z, mean, variance, seen, weight, 1e-4)

@@ -47,7 +47,7 @@ class OnlineIsolationForest(RobustCohort):
     state_version: ClassVar[int] = 2
     half_score: ClassVar[float] = 1.0
     max_fields: ClassVar[int] = 1024
-    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_fill", "_numbers", "_sample", "_feature", "_cut", "_size")
+    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_seen", "_fill", "_numbers", "_sample", "_feature", "_cut", "_size")
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class OnlineIsolationForest(RobustCohort):
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
         forest = cls(**settings)
-        return 8 * (forest.reservoir + 2) * width + 16 * forest.n_trees * ((2 << forest._height) - 1)
+        return 8 * (forest.reservoir + 3) * width + 16 * forest.n_trees * ((2 << forest._height) - 1)
 
     def widen(self, width: int) -> None:
         """See `ScoredCohort`; in the sample the new fields are missing, and all trees are replaced."""
@@ -84,7 +84,7 @@ class OnlineIsolationForest(RobustCohort):
 
     def _build(self, width: int) -> None:
         nodes = (2 << self._height) - 1
-        self._mean, self._fill, self._numbers = np.zeros(width), np.zeros(width), np.zeros(3)
+        self._mean, self._seen, self._fill, self._numbers = (np.zeros(n) for n in (width, width, width, 3))
         self._sample = np.full((self.reservoir, width), np.nan)
         self._feature, self._cut = np.full((self.n_trees, nodes), -1, np.int32), np.zeros((self.n_trees, nodes))
         self._size = np.zeros((self.n_trees, nodes), np.int32)
@@ -107,6 +107,7 @@ class OnlineIsolationForest(RobustCohort):
             _rate(
                 X[part],
                 self._mean,
+                self._seen,
                 self._fill,
                 self._numbers,
                 self._sample,
@@ -221,6 +222,7 @@ def _grow(sample, mean, part, seed, learned, feature, cut, size):  # type: ignor
 def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     X,
     mean,
+    seen,
     fill,
     numbers,
     sample,
@@ -266,7 +268,8 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         numbers[0] += 1.0
         for j in range(width):
             if not math.isnan(X[i, j]) and abs(X[i, j]) <= LARGEST:
-                mean[j] += weight * max(1.0 / numbers[0], 1.0 / memory) * (X[i, j] - mean[j])
+                seen[j] += 1.0
+                mean[j] += weight * max(1.0 / seen[j], 1.0 / memory) * (X[i, j] - mean[j])
         held = int(numbers[2])
         place = held
         if held >= sample.shape[0]:

@@ -25,6 +25,7 @@ LEAST_SCALE, MOST_SCALE = (
     1.0,
 )  # nats of the statistic to a nat of evidence; 1 where strange events last longer than 100 events
 TAIL_SHARE = -math.log(SHARE)
+FEW = 30.0  # sizes of a residual; with fewer, nothing is said of its tail
 U, SHAPE, NUMBER = range(
     3
 )  # columns of `tails`: where the tail begins, mean of ln(residual / U) beyond, number of those
@@ -45,6 +46,9 @@ def fit_tails(counts, tails):  # type: ignore[no-untyped-def]
     """Where each residual's tail begins, and its shape, from the histogram."""
     for j in range(counts.shape[0]):
         total = counts[j].sum()
+        if total < FEW:
+            tails[j, U], tails[j, SHAPE], tails[j, NUMBER] = math.inf, 1.0, 1.0  # no evidence
+            continue
         above, b = 0.0, BITS
         while b > 0 and above + counts[j, b - 1] <= SHARE * (total + 1.0):
             b -= 1
@@ -142,16 +146,27 @@ def _look(z, recent, row, known):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _residuals(row, centre, over, matrix, residual):  # type: ignore[no-untyped-def]
-    """Residuals of both models: the values alone give the first half, the values and both means give all."""
+def _residuals(row, missing, centre, over, matrix, residual):  # type: ignore[no-untyped-def]
+    """Residuals of both models: the values alone give the first half, the values and both means give all.
+
+    What a missing value would explain, by its usual size, counts as chance: the residual is that much smaller.
+    """
     w, m = matrix.shape
     d = m // 2
     residual[:] = 0.0
+    if missing.any():
+        chance = np.ones(m)
+        for j in range(w):
+            for k in range(0 if j < d else d, m):
+                if missing[j] and k % d != j:
+                    chance[k] += matrix[j, k] * matrix[j, k]
     for j in range(w):
-        value = (row[j] - centre[j]) * over[j]
+        value = 0.0 if missing[j] else (row[j] - centre[j]) * over[j]
         if value != 0.0:
             for k in range(0 if j < d else d, m):
                 residual[k] += value * matrix[j, k]
+    if missing.any():
+        residual /= np.sqrt(chance)
 
 
 @njit(cache=True)
@@ -226,12 +241,16 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """
     n, d = X.shape
     m = 2 * d
-    row, residual, known = np.empty(3 * d), np.zeros(m), np.zeros(d, np.bool_)
+    row, residual, known, missing = np.empty(3 * d), np.zeros(m), np.zeros(d, np.bool_), np.zeros(3 * d, np.bool_)
     for i in range(n):
         memory = recent[slots[i]]
         if before.shape[0] > 0:
             before[i] = memory
         _look(X[i], memory, row, known)
+        for k in range(3 * d):
+            missing[k] = math.isnan(memory[k - d]) if k >= d else not known[k]
+            if learn:
+                held[start + i, k] = math.nan if missing[k] else min(max(row[k], -LEARNED_CLIP), LEARNED_CLIP)
         fields[i, :] = 0.0
         if learn and values.shape[0] > 0:
             for j in range(d):
@@ -239,7 +258,7 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         evidence[i] = math.nan
         weight, statistic, lasting = 1.0, 0.0, 0.0
         if judged > 0:
-            _residuals(row, moments[0], moments[1], matrix, residual)
+            _residuals(row, missing, moments[0], moments[1], matrix, residual)
         if judged > 1:
             statistic = _joined(residual, known, seen, tails, fields[i])
             lasting = _smoothed(statistic, memory[m:])
@@ -249,8 +268,6 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             weight = max(LEAST_WEIGHT, min(1.0, math.exp(limit - memory[m + 1])))
         if not learn:
             continue
-        for k in range(3 * d):
-            held[start + i, k] = min(max(row[k], -LEARNED_CLIP), LEARNED_CLIP)
         weights[start + i] = weight
         if judged > 1:
             if _counted(lasting, peaks, m, table[JOINT_BINS + 1]):

@@ -7,12 +7,14 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from streamgauge.models.contract import Floats, Kind, checked
+from streamgauge.models.contract import Flags, Floats, Kind, checked
 from streamgauge.models.detectors.cohort.cohort_detector import InputKind
+from streamgauge.models.detectors.cohort.linear_residuals import positive
 from streamgauge.models.detectors.cohort.relation_kernels import (
     BITS,
     JOINT_BINS,
     JOINT_STEP,
+    LEAST_WEIGHT,
     SPANS,
     fit_joint,
     fit_tails,
@@ -95,6 +97,7 @@ class Relations(ScoredCohort):
         "_peaks",
         "_held",
         "_weights",
+        "_totals",
         "_seen",
         "_recent",
         "_numbers",
@@ -115,7 +118,7 @@ class Relations(ScoredCohort):
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
         columns = 3 * width
-        return 8 * (columns * (3 * columns + 2 * width + REFRESH) + 2 * width * BITS)
+        return 8 * (columns * (4 * columns + 2 * width + REFRESH) + 2 * width * BITS)
 
     @property
     def width(self) -> int | None:  # noqa: D102
@@ -167,6 +170,7 @@ class Relations(ScoredCohort):
     def _build(self, width: int) -> None:
         d, w = width, 3 * width
         self._mean, self._cov, self._matrix = np.zeros(w), np.zeros((w, w)), np.zeros((w, 2 * d))
+        self._totals = np.zeros((w, w))  # weight learned of each pair of columns
         self._moments = np.stack((np.zeros(w), np.ones(w)))
         self._tails, self._counts, self._peaks = np.ones((2 * d, 3)), np.zeros((2 * d, BITS)), np.zeros(2 * d + 1)
         self._table, self._joint = np.full(JOINT_BINS + 3, np.inf), np.zeros(JOINT_BINS)
@@ -246,13 +250,8 @@ class Relations(ScoredCohort):
         held, weights = self._held[:rows], self._weights[:rows]
         added = weights.sum()
         total = min(total, self.memory)
-        centre = weights @ held / added
-        away, shift = held - centre, centre - self._mean
-        self._cov *= total / (total + added)
-        self._cov += (away.T @ (away * weights[:, None])) / (total + added)
-        self._cov += np.outer(shift, shift) * (total * added / (total + added) ** 2)
-        self._mean += shift * (added / (total + added))
         self._numbers[0] = total = total + added
+        came = self._learn_moments(held, weights)
         for counted in (self._counts, self._joint, self._suspicion):
             held_now = np.maximum(counted.sum(axis=-1, keepdims=True), 1.0)
             np.multiply(counted, np.minimum(1.0, self.memory / held_now), out=counted)
@@ -269,18 +268,48 @@ class Relations(ScoredCohort):
             self._numbers[2] = MARGIN + JOINT_STEP * (1 + np.searchsorted(seen, (1.0 - FREE) * seen[-1]))
         columns = len(self._mean)
         between = max(min(self.learned // 8, MOST_BETWEEN), columns if columns > MANY else 1)
-        if last == 0 or self.learned - last >= between:
+        if last == 0 or came or self.learned - last >= between:
             self._refresh(total)
             self._numbers[1] = self.learned
+
+    def _learn_moments(self, held: Floats, weights: Floats) -> bool:
+        """Learn events into means and covariances; returns whether a column has its first values.
+
+        A missing value leaves its column as it is: each covariance is learned from the events that have both. The means of a field are
+        old where its value is missing: they are learned beside the fields that are there, and not by themselves.
+        """
+        known = ~np.isnan(held)
+        new = np.tile(known[:, : len(self._seen)], 3)
+        own = weights @ new
+        centre = np.where(own > 0.0, weights @ np.where(new, held, 0.0) / np.where(own > 0.0, own, 1.0), self._mean)
+        away, shift = np.where(known, held - centre, 0.0), centre - self._mean
+        added, products = _products(known, weights), _products(away, weights)
+        if (known & ~new).any():
+            added -= _products(known & ~new, weights)
+            products -= _products(np.where(new, 0.0, away), weights)
+            together = added > 0.5 * LEAST_WEIGHT  # a difference may leave rounding where there is no event
+            added, products = np.where(together, added, 0.0), np.where(together, products, 0.0)
+        total = np.minimum(self._totals, self.memory)
+        came = bool((np.diag(total)[own > 0.0] == 0.0).any())
+        self._totals = total + added
+        weight = np.where(self._totals > 0.0, self._totals, 1.0)
+        self._cov *= np.where(added > 0.0, total / weight, 1.0)
+        self._cov += products / weight
+        self._cov += np.outer(shift, shift) * (total * added / weight**2)
+        self._mean += shift * (own / np.diag(weight))
+        return came
 
     def _refresh(self, total: float) -> None:
         """The matrices of both models: inverses of the correlation and a ridge, each residual in its own usual size."""
         d = len(self._seen)
         deviation = np.sqrt(np.maximum(np.diag(self._cov), 0.0))
         deviation = np.where(deviation > 1e-6, deviation, 1.0)
-        correlation = self._cov / np.outer(deviation, deviation)
-        np.fill_diagonal(correlation, 1.0)
         early = 2.0 * d / total
+        # what few events say of a pair counts less, as all counts less early
+        correlation = self._cov / np.outer(deviation, deviation)
+        correlation *= (1.0 + early) / (1.0 + 2.0 * d / np.maximum(self._totals, 1e-9))
+        np.fill_diagonal(correlation, 1.0)
+        correlation = positive(correlation, self.ridge)
         parts = ((d, self.ridge + early), (3 * d, RIDGE_MEANS + early))
         for k, (columns, ridge) in enumerate(parts):
             inside = correlation[:columns, :columns]
@@ -298,6 +327,14 @@ class Relations(ScoredCohort):
         meta, arrays = unpack(state, cls.name, cls.state_version)
         detector = cls(**meta["settings"])
         detector.learned = meta["learned"]
+        if arrays:
+            detector._build(len(arrays["_seen"]))
+            detector._totals[:] = arrays["_numbers"][0]  # an earlier release did not count pairs of columns
         for name, array in arrays.items():
             setattr(detector, name, array)
         return detector
+
+
+def _products(columns: Floats | Flags, weights: Floats) -> Floats:
+    """Weighted sums of the products of each pair of columns, float64[w, w]."""
+    return np.asarray(columns.T @ (columns * weights[:, None]))

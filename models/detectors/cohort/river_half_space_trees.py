@@ -23,7 +23,7 @@ class RiverHalfSpaceTrees(WindowedForest):
 
     name: ClassVar[str] = "river_half_space_trees"
 
-    def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 250, seed: int = 42) -> None:
+    def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 1000, seed: int = 42) -> None:
         super().__init__(n_trees, height, window_size, seed)
         self._model = River(n_trees=n_trees, height=height, window_size=window_size, seed=seed)
         self._recent: list[Floats] = []

@@ -24,12 +24,15 @@ class RobustCohort(ScoredCohort):
     Attributes
     ----------
     arrays : tuple of str
-        Attributes that are the state, besides `learned`; the length of the first is the width.
+        Attributes that are the state, besides `learned`; the length of the first is the width. Among them is `_seen`: how many values of
+        each column were learned, or of each pair of columns together. So a column that comes late learns as fast as the others did.
     """
 
     state_version: ClassVar[int] = 1
-    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_numbers")
+    arrays: ClassVar[tuple[str, ...]] = ("_mean", "_seen", "_numbers")
     _mean: Floats | None = None
+    _seen: Floats
+    _numbers: Floats
 
     @property
     def width(self) -> int | None:  # noqa: D102
@@ -56,6 +59,8 @@ class RobustCohort(ScoredCohort):
             detector._build(len(arrays["_mean"]))
         for name, array in arrays.items():
             setattr(detector, name, array)
+        if arrays and "_seen" not in arrays:  # an earlier release counted events only
+            detector._seen[:] = detector._numbers[COUNT]
         return detector
 
 
@@ -84,11 +89,13 @@ def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def learn_moments(x, z, mean, variance, gain):  # type: ignore[no-untyped-def]
-    """Learn an event into mean and variance of every column that it has."""
+def learn_moments(x, z, mean, variance, seen, weight, least):  # type: ignore[no-untyped-def]
+    """Learn an event into mean and variance of every column that it has; `least` is the least weight of a value, for a `weight` of 1."""
     for j in range(len(x)):
         if not math.isnan(x[j]):
             far = moved(x[j], z[j], mean[j], variance[j])
+            gain = weight * max(1.0 / (seen[j] + 1.0), least)
+            seen[j] += 1.0
             mean[j] += gain * far
             variance[j] = (1.0 - gain) * (variance[j] + gain * far * far)
 

@@ -39,7 +39,7 @@ class WindowedForest(CohortDetector):
     state_version = 1
     input_kind: ClassVar[InputKind] = "features"
 
-    def __init__(self, n_trees: int = 10, height: int = 8, window_size: int = 250, seed: int = 42) -> None:
+    def __init__(self, n_trees: int, height: int, window_size: int, seed: int) -> None:
         self.n_trees = n_trees
         self.height = height
         self.window_size = window_size

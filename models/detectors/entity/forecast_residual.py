@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.deviation import ROUNDING
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 ANCHOR, SPREAD, ERROR, NUMBERS = (
@@ -114,7 +115,7 @@ def _forecast(state, rows, X, lags, forget, warmup, learn, deviations, expected)
             count = cell[0]
             anchor = x if count == 0.0 else cell[ANCHOR]
             value, spread = x - anchor, cell[SPREAD]
-            unit = spread if spread > 1e-9 * abs(anchor) else 0.0  # less is rounding
+            unit = spread if spread > ROUNDING * abs(anchor) else 0.0  # less is rounding
             last = cell[NUMBERS : NUMBERS + lags]
             weights, P = cell[NUMBERS + lags : NUMBERS + lags + p], cell[NUMBERS + lags + p :]
             u[lags] = 1.0
@@ -130,7 +131,7 @@ def _forecast(state, rows, X, lags, forget, warmup, learn, deviations, expected)
                 expected[i, f] = anchor + foreseen
                 deviations[i, f] = 0.0
                 usual = max(cell[ERROR], LEAST * unit)
-                if usual > 1e-9 * abs(anchor):
+                if usual > ROUNDING * abs(anchor):
                     deviations[i, f] = min(max(error / usual, -MOST), MOST)
                 elif error != 0.0:
                     deviations[i, f] = math.copysign(math.sqrt(count), error)

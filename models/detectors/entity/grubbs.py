@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from scipy.special import stdtr
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.deviation import ROUNDING
 from streamgauge.models.detectors.entity.sliding_window import WindowDetector, held, push
 
 LEAST = 1e-300  # smaller probabilities count as this one
@@ -60,7 +61,7 @@ def _student(state, rows, X, window, warmup, learn, t, size, expected):  # type:
                 mean = expected[i, f] + (x - expected[i, f]) / n
                 squares = ((values - mean) ** 2).sum() + (x - mean) ** 2
                 size[i, f], t[i, f] = n, 0.0
-                if squares > (1e-9 * mean) ** 2 * n:  # less is rounding
+                if squares > (ROUNDING * mean) ** 2 * n:  # less is rounding
                     g2 = (x - mean) ** 2 / (squares / (n - 1.0))
                     rest = max((n - 1.0) ** 2 - n * g2, 1e-12)  # 0 where all other values are equal
                     t[i, f] = math.copysign(math.sqrt(n * (n - 2.0) * g2 / rest), x - mean)

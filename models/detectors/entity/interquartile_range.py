@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.deviation import ROUNDING
 from streamgauge.models.detectors.entity.sliding_window import WindowDetector, held, push, quantile
 
 
@@ -63,7 +64,7 @@ def _outside(state, rows, X, window, low, high, warmup, learn, deviations, expec
                 far = x - above if x > above else min(0.0, x - below)
                 if far == 0.0:
                     deviations[i, f] = 0.0
-                elif above - below > 1e-9 * abs(above):  # less is rounding
+                elif above - below > ROUNDING * abs(above):  # less is rounding
                     deviations[i, f] = far / (above - below)
                 else:
                     deviations[i, f] = math.copysign(math.sqrt(len(values)), far)

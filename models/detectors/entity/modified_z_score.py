@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.deviation import ROUNDING
 from streamgauge.models.detectors.entity.sliding_window import WindowDetector, held, push, quantile
 
 
@@ -68,12 +69,12 @@ def _modified(state, rows, X, window, warmup, learn, z, expected):  # type: igno
                 values = held(cell, window)
                 median = quantile(values, 0.5)
                 unit = _median_distance(values, median) / 0.6745
-                if unit <= 1e-9 * abs(median):  # less is rounding
+                if unit <= ROUNDING * abs(median):  # less is rounding
                     unit = 1.253314 * np.abs(values - median).mean()
                 expected[i, f] = median
                 if x == median:
                     z[i, f] = 0.0
-                elif unit > 1e-9 * abs(median):
+                elif unit > ROUNDING * abs(median):
                     z[i, f] = (x - median) / unit
                 else:
                     z[i, f] = math.copysign(math.sqrt(len(values)), x - median)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.detectors.deviation import LARGEST, deviation_of
+from streamgauge.models.detectors.deviation import LARGEST, ROUNDING, deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 MEAN, COVARIANCE, PEERS, PEERS_MEAN, VARIANCE, ALL, SHORT, SHORT_VARIANCE = range(1, 9)
@@ -92,7 +92,7 @@ def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, dev
                 expected[i, f] = usual
                 error = math.sqrt(cell[SHORT_VARIANCE])
                 deviations[i, f] = 0.0
-                if error > 1e-9 * abs(mean):
+                if error > ROUNDING * abs(mean):
                     deviations[i, f] = short / error
                 elif short != 0.0:
                     deviations[i, f] = math.copysign(math.sqrt(count), short)

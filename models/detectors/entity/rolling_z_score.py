@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.deviation import ROUNDING
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 
@@ -75,7 +76,7 @@ def _distance(x, mean, variance, seen):  # type: ignore[no-untyped-def]
     scale = math.sqrt(variance)
     if x == mean:
         return 0.0
-    if scale > 1e-9 * abs(mean):  # less is rounding
+    if scale > ROUNDING * abs(mean):  # less is rounding
         return (x - mean) / scale
     return math.copysign(math.sqrt(seen), x - mean)
 

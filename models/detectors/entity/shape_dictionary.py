@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.deviation import ROUNDING
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 ANCHOR, MEAN, SQUARES, HELD, NUMBERS = 1, 2, 3, 4, 5  # then the ring, and each shape with when it was last matched
@@ -142,7 +143,7 @@ def _shapes(state, rows, X, samples, near, stride, warmup, learn, deviations):  
                 nearest, which = _nearest(shape, known, int(cell[HELD]))
                 deviation = math.sqrt(cell[SQUARES] / count) if count > 0.0 else 0.0
                 last = 0.0
-                if which >= 0 and deviation > 1e-9 * abs(anchor):  # less is rounding
+                if which >= 0 and deviation > ROUNDING * abs(anchor):  # less is rounding
                     last = math.sqrt(nearest / samples) / deviation
                 elif which >= 0 and nearest > 0.0:
                     last = 1.0

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
-from streamgauge.models.detectors.deviation import deviation_of
+from streamgauge.models.detectors.deviation import ROUNDING, deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 ANCHOR, VARIANCE, SLOW, BLOCK, INSIDE, BETWEEN, BLOCKS, BEYOND = range(1, 9)
@@ -87,7 +87,7 @@ def _drift(state, rows, X, span, memory, warmup, learn, deviations, expected):  
                 error = math.sqrt(max(cell[BETWEEN], cell[VARIANCE] / span))
                 expected[i, f] = anchor
                 far = 0.0
-                if error > 1e-9 * abs(anchor):
+                if error > ROUNDING * abs(anchor):
                     far = (slow - anchor) / error
                 elif slow != anchor:
                     far = math.copysign(math.sqrt(count) * gain, slow - anchor)

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.deviation import ROUNDING
 from streamgauge.models.detectors.entity.two_spans import TwoSpans
 
 MEAN, LONG, SHORT = 1, 2, 3
@@ -60,7 +61,7 @@ def _spread(state, rows, X, fast, slow, warmup, learn, change):  # type: ignore[
                 square = min(square, 100.0 * long)
             short = cell[SHORT] + max(1.0 / (count + 1.0), fast) * (square - cell[SHORT])
             if count >= warmup:
-                floor = (1e-9 * mean) ** 2  # less is rounding
+                floor = (ROUNDING * mean) ** 2  # less is rounding
                 change[i, f] = 0.0
                 if long > floor:
                     change[i, f] = math.log(max(short, 1e-6 * long) / long) / error

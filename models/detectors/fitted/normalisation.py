@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 from streamgauge.models.contract import Floats
+from streamgauge.models.detectors.deviation import ROUNDING
 
 MAD_TO_DEVIATION = 1.4826  # of a normal distribution
 CLIP = 20.0  # scales that a value counts at most
@@ -38,7 +39,7 @@ class Normalisation:
             unit = np.where(largest > 0, largest, 1.0)  # squares of tiny and of huge values stay in range
             deviation = np.nan_to_num(unit * np.nanstd(away / unit, axis=0))
             scale = np.nan_to_num(MAD_TO_DEVIATION * np.nanmedian(np.abs(away), axis=0))
-        least = 1e-9 * np.abs(centre)  # less is rounding
+        least = ROUNDING * np.abs(centre)  # less is rounding
         scale = np.where(scale > least, scale, deviation)
         scale = np.where(scale > least, scale, np.where(centre != 0, np.abs(centre), 1.0))
         return cls(centre, scale)

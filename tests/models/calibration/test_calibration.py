@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.models.calibration.calibration import TailCalibrator, odds
+from streamgauge.models.calibration.calibration import COUNT, THRESHOLD, TailCalibrator, odds
 from streamgauge.models.errors import StateError
 
 
@@ -59,6 +59,29 @@ def test_the_past_is_forgotten():
     calibrator.rate_learn_many(random.exponential(1.0, 3000))
     calibrator.rate_learn_many(random.exponential(100.0, 6000))
     assert calibrator.rate_learn_many(np.array([300.0]))[0] < -np.log(0.01)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2000, 3000), st.sampled_from(["exponential", "lognormal", "normal"]))
+def test_halving_the_past_changes_evidence_of_usual_scores_by_no_more_than_it_must(seed, memory, draw):
+    """Only the half score that is added to each count weighs twice as much. The tail is 1 % before and after, of these memories."""
+    values = np.abs(getattr(np.random.default_rng(seed), draw)(size=3 * memory))
+    halved = TailCalibrator(memory)
+    fed = 2 * memory - 1  # weights are 1 at most
+    halved.rate_learn_many(values[:fed])
+    before = halved.to_state()
+    while halved._numbers[COUNT] > 1.5 * memory:
+        before = halved.to_state()
+        halved.rate_learn_many(values[fed : fed + 1])
+        fed += 1
+    whole = TailCalibrator.from_state(before)
+    whole.memory = 10 * memory
+    whole.rate_learn_many(values[fed - 1 : fed])
+    for score in np.append(0.0, np.geomspace(1e-6, 0.999 * whole._numbers[THRESHOLD], 40)):
+        now, then = (
+            TailCalibrator.from_state(one.to_state()).rate_learn_many(np.array([score]))[0] for one in (halved, whole)
+        )
+        most = (0.5 * np.exp(then) + 1.0) / whole._numbers[COUNT]
+        assert abs(now - then) <= most + 1e-9
 
 
 def test_one_enormous_score_does_not_hide_the_next_large_one():

@@ -38,6 +38,17 @@ def test_the_unit_and_the_origin_of_a_field_do_not_matter(origin, unit):
     np.testing.assert_allclose(run(x * unit + origin)[0][20:], run(x)[0][20:], atol=1e-4)
 
 
+@pytest.mark.parametrize(("level", "variation"), [(1e9, 0.5), (1e7, 0.005), (1.7e12, 300.0), (1e6, 1e-5)])
+def test_a_field_that_varies_little_around_a_large_value_does_vary(level, variation):
+    """A counter at a billion, a price in cents, a time in milliseconds."""
+    x = level + variation * np.random.default_rng(0).normal(size=300)
+    features, steady, _, _ = featurize(
+        np.zeros((1, 1, WIDTH)), np.zeros(300, np.int64), x[:, None], SETTINGS, np.zeros(2), np.zeros((1, PRIOR))
+    )
+    assert not steady[2:].any()
+    np.testing.assert_allclose(features[20:], run(x - level)[0][20:], atol=1e-3)
+
+
 def test_entities_in_their_cold_start_and_missing_values_have_no_features():
     x = usual(30)
     x[20] = np.nan

@@ -46,6 +46,18 @@ def test_many_values_that_are_a_little_too_high_are_found_where_none_of_them_is_
     assert evidence[: 25 * DAY].max() < TOLD
 
 
+@pytest.mark.parametrize("place", [0, 1, 2, 5, 30])
+@pytest.mark.parametrize("bad", [1e308, -9999.0, 300.0])
+@pytest.mark.parametrize("known", [False, True])
+def test_one_wrong_value_among_the_first_ones_hides_nothing(place, bad, known):
+    values = noise(30)
+    values[25 * DAY : 25 * DAY + 60] += 1.5
+    values[place] = bad
+    evidence, _ = look(values, np.zeros(len(values)) if known else None)
+    assert evidence[25 * DAY : 25 * DAY + 60, LASTING].max() > TOLD
+    assert evidence[: 25 * DAY].max() < TOLD
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_a_field_that_moves_slowly_drifts(seed):
     values = noise(40, seed, keep=0.3)

@@ -164,3 +164,67 @@ def test_the_tail_of_a_pareto_law_is_found():
     fit_tails(counts, tails)
     for x in (5.0, 10.0, 30.0):
         assert tail_evidence(x, tails[0]) == pytest.approx(3.0 * math.log(x), rel=0.08)
+
+
+def alike(n: int, share: float, seed: int = 0):
+    """Four fields, of which a part of the variance is common."""
+    random = np.random.default_rng(seed)
+    common, own = random.normal(size=(n, 1)), random.normal(size=(n, 4))
+    return math.sqrt(share) * common + math.sqrt(1.0 - share) * own
+
+
+@pytest.mark.parametrize("since", [0, 3000])
+@pytest.mark.parametrize("share", [0.0, 0.95])
+def test_a_field_that_comes_late_or_comes_back_after_long_is_usual(share, since):
+    X = alike(17_000, share)
+    X[since:15_000, 3] = np.nan
+    evidence, fields = Relations().rate_learn_many(X)
+    assert (evidence[15_000:] > 7.0).mean() < 0.01
+    assert (fields[15_000:, 3] > 7.0).mean() < 0.01
+
+
+@pytest.mark.parametrize("missing", ["some", "all but one"])
+def test_a_shift_is_found_where_values_are_missing(missing):
+    n = 20_000
+    X, random = alike(n, 0.95), np.random.default_rng(1)
+    X[15_000:, 0] += 3.0
+    if missing == "some":
+        X[random.random(X.shape) < 0.4] = np.nan
+    else:  # one measurement a record
+        X = np.where(np.arange(n)[:, None] % 4 == np.arange(4), np.repeat(X[::4], 4, axis=0), np.nan)
+    evidence, _ = Relations().rate_learn_many(X)
+    assert (evidence[1000:15_000] > 7.0).mean() < 0.002
+    assert (evidence[15_000:15_500] > 7.0).mean() > 0.5
+
+
+def test_a_state_that_did_not_count_pairs_of_fields_is_read():
+    from streamgauge.models.persistence.codec import pack, unpack
+
+    X = doubled(2500)
+    now = Relations()
+    now.rate_learn_many(X[:2000])
+    meta, arrays = unpack(now.to_state(), now.name, now.state_version)
+    del arrays["_totals"]
+    earlier = Relations.from_state(pack(now.name, now.state_version, meta, arrays))
+    np.testing.assert_allclose(earlier.rate_learn_many(X[2000:])[0], now.rate_learn_many(X[2000:])[0], rtol=1e-9)
+
+
+def test_pairs_of_fields_that_contradict_each_other_do_no_harm():
+    """The first is like the second, the second like the third, and the third is the opposite of the first, in different events."""
+    random = np.random.default_rng(0)
+    X, common = 0.1 * random.normal(size=(9000, 3)), random.normal(size=(9000, 1))
+    X[0::3, :2] += common[0::3]
+    X[1::3, 1:] += common[1::3]
+    X[2::3, ::2] += common[2::3] * (1.0, -1.0)
+    X[0::3, 2] = X[1::3, 0] = X[2::3, 1] = np.nan
+    evidence, _ = Relations(ridge=0.01).rate_learn_many(X)
+    assert (evidence[2000:] > 7.0).mean() < 0.005
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+@pytest.mark.parametrize("share", [0.0, 0.95, 0.99])
+def test_other_fields_stay_usual_when_one_that_explains_them_goes(share, gone):
+    X = alike(13_000, share)
+    X[8000:, 4 - gone :] = np.nan
+    evidence, _ = Relations().rate_learn_many(X)
+    assert (evidence[8000:] > 7.0).mean() < 0.01
