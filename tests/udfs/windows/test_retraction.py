@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-<<<<<<< HEAD
 from streamgauge.models.persistence.codec import pack
-=======
 from streamgauge.udfs.scoring.scorer import Scorer
->>>>>>> a00793fe9bca24ac3e40a764a77418d472968a06
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 from streamgauge.udfs.windows.report import Reported, WindowReport
 
@@ -76,7 +73,6 @@ def test_an_alert_that_has_ended_is_not_updated_when_late_events_confirm_it():
     assert run.shard.partitions[0].open_alerts() == set()
 
 
-<<<<<<< HEAD
 def test_an_incident_is_never_less_severe_because_of_late_events():
     opened, *later = of_pump(Run(settings(threshold=RARE)).feed(with_gaps(events(), (160, 3.0), (162, 2.2))))
     assert [alert["state"] for alert in later] == ["updated", "updated", "retracted"]
@@ -130,7 +126,8 @@ def test_an_alert_that_has_ended_is_retracted_under_its_id_after_a_restart_with_
 def test_the_report_of_a_window_that_an_earlier_release_saved_is_read():
     state = pack("window told", 1, {"values": {}, "scores": {}, "incident": {"pump": [BEGIN, 20]}}, {})
     assert WindowReport.from_state(state).incident == {"pump": Reported(BEGIN, 20)}
-=======
+
+
 @pytest.mark.parametrize(("every", "windows"), [("1 m", 1), ("20 s", 3)])
 def test_late_events_that_come_before_the_next_end_share_one_copy_of_the_detectors_for_each_window(
     monkeypatch, every, windows
@@ -150,7 +147,6 @@ def test_late_events_that_come_before_the_next_end_share_one_copy_of_the_detecto
     run = Run(settings(every)).feed(raw(made, np.argsort(keys, kind="stable").tolist()))
     assert run.counts["windows_amended"] == 2 * windows  # two entities in each
     assert len(copies) == windows
->>>>>>> a00793fe9bca24ac3e40a764a77418d472968a06
 
 
 def test_an_alert_that_late_events_open_counts_in_the_promise():
