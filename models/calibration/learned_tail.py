@@ -17,6 +17,7 @@ MEMORY = 4000.0  # values after which old ones count less
 TRUSTED = 500.0  # values after which the learned shape of the tail counts half
 UNKNOWN_SHAPE = 0.4  # shape of a tail of which nothing is known
 STEEPEST = 1.0  # largest learned shape
+FADES = 0.8  # share of a run's length that is left after a value that is not far out
 LOUD = 200.0  # above this ideal evidence, only its logarithm counts: no single value moves the quantiles far
 
 
@@ -64,9 +65,23 @@ def tail_evidence(ideal, q1, q2, q3, learned):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def learn_tail(tail, ideal, learned):  # type: ignore[no-untyped-def]
+def weight_in_run(runs, k, is_far):  # type: ignore[no-untyped-def]
+    """Weight of a value where it is learned: the n-th far value in a row counts 1 / sqrt(n), any other value 1.
+
+    A fault that lasts is one episode. If each of its values counted, it would look usual long before it ends (Leadbetter, Extremes and
+    local dependence, 1983). `runs[k]` is how long the run is; it fades, so that single usual values do not end a run.
+    """
+    if not is_far:
+        runs[k] *= FADES
+        return 1.0
+    runs[k] += 1.0
+    return 1.0 / math.sqrt(runs[k])
+
+
+@njit(cache=True)
+def learn_tail(tail, ideal, learned, weight=1.0):  # type: ignore[no-untyped-def]
     """Move the quantiles towards a new ideal evidence (stochastic approximation: Robbins and Monro 1951)."""
-    step = 3.0 / min(learned + 30.0, MEMORY)
+    step = weight * 3.0 / min(learned + 30.0, MEMORY)
     q1, q2, q3 = tail[Q1], tail[Q2], tail[Q3]
     q1 += step * max(0.7 * q1, 0.3) * (0.9 if ideal > q1 else -0.1)
     q2 += 3.0 * step * max(tail[Q2] - tail[Q1], 0.2 * tail[Q1]) * (0.9684 if ideal > q2 else -0.0316)

@@ -8,11 +8,13 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.calibration.learned_tail import (
+    Q3,
     TAIL_NUMBERS,
     ideal_evidence,
     learn_tail,
     prime_tail,
     tail_evidence,
+    weight_in_run,
 )
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.calendar import Calendar
@@ -35,7 +37,7 @@ STATISTICS = 4
 # Numbers of an entity's field: residuals, values; first working day and first day off; the last residuals; last value, and level of
 # changes of values; level of all values; a level and a tail for each statistic; visits and level of each slot, on working days, then
 # on days off; the last first day of a month; and for each hour, what first days of months had beyond the profile, what the last one
-# had, and its values.
+# had, and its values; how many far values of each statistic came in a row.
 COUNT, VALUES, FIRST_DAYS = range(3)
 LAST_RESIDUALS = FIRST_DAYS + 2
 LAST_VALUE = LAST_RESIDUALS + LAST_NUMBERS
@@ -49,7 +51,8 @@ MONTH = PROFILE + 2 * SLOTS
 MONTH_STARTS = MONTH + 1
 LAST_MONTH_START = MONTH_STARTS + HOURS
 LAST_VISITS = LAST_MONTH_START + HOURS
-WIDTH = LAST_VISITS + HOURS
+RUNS = LAST_VISITS + HOURS
+WIDTH = RUNS + STATISTICS
 BEYOND = 3.0  # standard deviations of residuals that first days of months must differ by, so that they are expected to
 UNSURE_SLOT = 8.0  # with n visits, a slot may be moved (1 + UNSURE_SLOT / n) times as far
 EXPLAINED = 2.0  # residuals explain changes if their variance is below this share of the variance of changes
@@ -224,7 +227,7 @@ def _look(cell, residual, count, effective, gain, quarantined, statistics, evide
         ideal = ideal_evidence(z, learned - 1.0)
         evidence[k] = tail_evidence(ideal, tail[0], tail[1], tail[2], learned)
         if not quarantined:
-            learn_tail(tail, ideal, learned)
+            learn_tail(tail, ideal, learned, weight_in_run(cell[RUNS:], k, ideal > tail[Q3]))
     of_departure = cell[LEVELS + DEPARTURE * LEVEL_NUMBERS :]
     follow(last, residual, statistics[DEPARTURE], statistics[RECENT], of_departure, count)
     if quarantined:

@@ -20,6 +20,7 @@ from streamgauge.models.calibration.learned_tail import (
     learn_tail,
     prime_tail,
     tail_evidence,
+    weight_in_run,
 )
 
 IDEAL = (FIRST, FIRST + STEP, LAST)
@@ -116,3 +117,33 @@ def test_the_first_values_move_the_quantiles_more_than_later_ones():
     np.testing.assert_array_equal(steps[3], steps[4])
     first = 3.0 / 30.0 * np.array([0.7 * FIRST * 0.9, 3 * STEP * 0.9684, 9 * STEP * 0.99])
     assert steps[0] == pytest.approx(first)
+
+
+def test_the_values_of_a_run_count_less_and_less():
+    runs = np.zeros(2)
+    assert [weight_in_run(runs, 1, True) for _ in range(4)] == pytest.approx([1.0, 2**-0.5, 3**-0.5, 0.5])
+    assert weight_in_run(runs, 1, False) == 1.0
+    assert weight_in_run(runs, 1, True) < 0.5  # one usual value does not end a run
+    for _ in range(30):
+        weight_in_run(runs, 1, False)
+    assert weight_in_run(runs, 1, True) == pytest.approx(1.0, abs=0.01)
+    assert runs[0] == 0.0
+
+
+def test_far_values_that_come_one_by_one_count_nearly_whole():
+    runs, random = np.zeros(1), np.random.default_rng(3)
+    weights = [
+        weight_in_run(runs, 0, True)
+        for is_far in random.random(20_000) < 0.01
+        if is_far or weight_in_run(runs, 0, False) < 1.0
+    ]
+    assert np.mean(weights) > 0.95
+
+
+def test_a_fault_that_lasts_moves_the_quantiles_less_than_as_many_values_that_come_one_by_one():
+    lasting, single, runs = np.array(IDEAL), np.array(IDEAL), np.zeros(1)
+    for _ in range(100):
+        learn_tail(lasting, 20.0, 1000.0, weight_in_run(runs, 0, True))
+        learn_tail(single, 20.0, 1000.0)
+    assert (lasting > IDEAL).all()
+    assert (lasting - IDEAL < 0.5 * (single - IDEAL)).all()
