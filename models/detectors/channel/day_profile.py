@@ -192,14 +192,15 @@ def _explains_changes(cell):  # type: ignore[no-untyped-def]
 def _limited(cell, visits, change):  # type: ignore[no-untyped-def]
     """The change of a slot's level, limited to three standard deviations of residuals, or of all values while there are few residuals.
 
-    A slot that was visited a few times may be moved farther: its level is not known yet.
+    A slot that was visited a few times may be moved farther: its level is not known yet. It is moved less far while far values follow
+    each other: they may be a fault, and the slot would find the usual strange on the next day.
 
     The slots of a field that never varied do not learn its first other value: it may be wrong.
     """
     spread = cell[LEVELS + RESIDUAL * LEVEL_NUMBERS + SPREAD] if cell[COUNT] >= 30.0 else cell[WHOLE + SPREAD]
     if cell[VALUES] < 30.0:
         return change
-    limit = CLIP * math.sqrt(spread) * (1.0 + UNSURE_SLOT / (visits + 1.0))
+    limit = CLIP * math.sqrt(spread) * (1.0 + UNSURE_SLOT / ((visits + 1.0) * max(cell[RUNS + RESIDUAL], 1.0)))
     return min(max(change, -limit), limit)
 
 
