@@ -231,7 +231,7 @@ def _fit(mean, cap, rest, numbers, steepest):  # type: ignore[no-untyped-def]
     The shape is at least 0: the tail has no end.
     """
     numbers[EXCESS] = mean / (1.0 - rest)  # of an exponential tail, shape 0
-    if steepest <= 0.0 or mean <= 0.0 or cap <= 0.0 or mean / cap >= (rest - 1.0) / math.log(rest):
+    if steepest <= 0.0 or mean <= 0.0 or mean / cap >= (rest - 1.0) / math.log(rest):
         return
     low, high = 0.0, steepest
     for _ in range(24):

@@ -179,7 +179,7 @@ def first_to_speak(scored: Scored, kinds_of_members: list[Kind], kinds: Ints, an
     if not anomalous.any():
         return found
     names, channels = scored.opinions.names, scored.opinions.looks.shape[2]
-    speaks = np.array([not (name.endswith(SHADOW) or name == RANKS_ONLY) for name in names], dtype=np.bool_)
+    speaks = np.array([not (name.endswith(SHADOW) or name == RANKS_ONLY) for name in names])
     is_channel = np.arange(len(names)) < channels
     of_kind = {code: speaks & np.array([k == kind for k in kinds_of_members]) for code, kind in KINDS.items()}
     for i in np.flatnonzero(anomalous).tolist():

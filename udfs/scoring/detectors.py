@@ -360,8 +360,8 @@ class Detectors:
             np.empty((0, 0)),
             np.empty((n, 0), np.bool_),
             np.full((*stretch.X.shape, len(self.channels)), np.nan),
-            np.full(n, np.nan),
-            np.zeros((n, len(EVIDENCE))),
+            joined=np.full(n, np.nan),
+            by_kind=np.zeros((n, len(EVIDENCE))),
         )
         expected, deviations = self._add_light(kind, stretch, state.light, opinions)
         if "relations" in self.cohort and kind in self._on["relations"]:

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamgauge.models.calibration.calibration import COUNT, THRESHOLD, TailCalibrator, odds
+from streamgauge.models.calibration.calibration import (
+    COUNT,
+    EXCESS,
+    SHAPE,
+    STEEPEST,
+    TAIL_SHARE,
+    THRESHOLD,
+    WINSORISED,
+    TailCalibrator,
+    _fit,
+    odds,
+)
 from streamgauge.models.errors import StateError
 
 
@@ -156,3 +167,14 @@ def test_an_exponential_tail_is_not_made_heavy_by_faults_that_last():
         assert again.steepest == calibrator.steepest
     large = np.array([40.0])
     assert exponential.rate_learn_many(large)[0] > 12 > shaped.rate_learn_many(large)[0]
+
+
+@pytest.mark.parametrize(("shape", "rest"), [(0.2, WINSORISED), (0.5, WINSORISED), (0.8, WINSORISED), (0.5, 0.6)])
+def test_scale_and_shape_of_a_heavy_tail_follow_from_the_quantile_at_which_it_is_cut_and_the_mean_then(shape, rest):
+    scale = 3.0
+    cap = scale * (rest**-shape - 1.0) / shape
+    mean = scale * (1.0 - rest ** (1.0 - shape)) / (1.0 - shape)
+    numbers = np.zeros(8)
+    numbers[TAIL_SHARE], numbers[COUNT] = 1.0, 1e16  # so many that nothing is uncertain
+    _fit(mean, cap, rest, numbers, STEEPEST)
+    assert (numbers[SHAPE], numbers[EXCESS]) == pytest.approx((shape, scale), rel=1e-3)

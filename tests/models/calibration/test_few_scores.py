@@ -50,3 +50,11 @@ def test_the_scale_of_an_exponential_tail_is_that_of_its_scores():
         one, two = stream.rate_learn_many(np.array([8.0, 12.0]))
         grown.append(two - one)
     assert 2.8 < np.median(grown) < 4.2  # 4 by the scores themselves, less what is not known of their tail
+
+
+def test_the_first_scores_of_a_stream_are_compared_with_the_few_before_them():
+    stream = TailCalibrator(warmup=20)
+    stream.rate_learn_many(np.linspace(1.0, 2.0, 30))
+    small, large = stream.rate_learn_many(np.array([0.5, 2.5]))
+    assert small < 0.1
+    assert large > 2.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from streamgauge.models.calibration.learned_tail import FIRST, LAST, STEP
 from streamgauge.models.calibration.pooled_tail import EACH, MOST, NOTHING, RARE, STEEPEST, TRUSTED, PooledTail
-from streamgauge.models.persistence.codec import pack
+from streamgauge.models.persistence.codec import pack, unpack
 
 
 def tail_of(count, q1, q2, q3):
@@ -67,3 +67,11 @@ def test_evidence_of_fields_that_never_varied_tells_nothing():
     assert tail.learned == 0
     tail.rate_learn_many(np.array([2.0 * NOTHING]))
     assert tail.learned == 1
+
+
+def test_the_quantiles_of_a_new_tail_are_those_of_evidence_that_is_right():
+    _, arrays = unpack(PooledTail().to_state(), PooledTail.name, PooledTail.state_version)
+    count, *quantiles, _ = arrays["numbers"].tolist()
+    assert count == 0.0
+    given = [0.5, FIRST, 3.0, 4.0, 6.0, 30.0]
+    assert corrected(tail_of(KNOWN, *quantiles), *given) == pytest.approx(given)

@@ -62,3 +62,10 @@ def test_what_is_learned_is_counted_and_ready_comes_with_the_warm_up():
     assert (calibrator.learned, calibrator.ready) == (4, False)
     calibrator.rate_learn_many(np.array([1.0]))
     assert (calibrator.learned, calibrator.ready) == (5, True)
+
+
+def test_a_state_of_format_2_has_three_tables_and_eight_numbers():
+    arrays = {name: np.ones(1024) for name in ("counts", "sums", "above")} | {"numbers": np.arange(8.0)}
+    again = TailCalibrator.from_state(pack("tail_calibrator", 2, SETTINGS, arrays))
+    assert again.learned == 5
+    assert again.to_state() == pack("tail_calibrator", 2, SETTINGS, arrays)

@@ -47,6 +47,11 @@ def test_without_a_budget_nothing_that_was_seen_would_alert(scores):
     assert max(scores) < budget_threshold(np.array(scores), 0) < max(scores) + 1e-9
 
 
+@pytest.mark.parametrize(("alerts", "threshold"), [(1, 0.9), (2, 0.5), (3, 0.1), (4, 0.1)])
+def test_a_budget_is_spent_on_the_highest_scores(alerts, threshold):
+    assert budget_threshold(np.array([0.5, 0.9, 0.1]), alerts) == threshold
+
+
 @given(cases)
 def test_no_threshold_has_a_higher_f1(case):
     labels, scores = case
@@ -72,6 +77,13 @@ def test_no_threshold_costs_less(case, missed, false):
 def test_the_tail_threshold_keeps_its_promise_on_scores_not_seen(kind):
     kept = [kind.sf(tail_threshold(kind.rvs(20_000, random_state=seed), 1e-4)) / 1e-4 for seed in range(10)]
     assert 0.5 < np.median(kept) < 2.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_scores_in_the_tail_are_enough_to_be_right_within_a_factor_of_two(seed):
+    """Because the tail begins at the quantile: only its scale and shape are fitted."""
+    kind = stats.expon()
+    assert 0.5 < tail_threshold(kind.rvs(500, random_state=seed), 1e-4) / kind.isf(1e-4) < 2.0
 
 
 def test_a_tail_needs_scores():

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from streamgauge.models.errors import StateError
-from streamgauge.models.persistence.codec import MAGIC, OLD_MAGIC, pack, unpack
+from streamgauge.models.persistence.codec import MAGIC, OLD_MAGIC, demand, pack, unpack
 
 
 def sealed(content: bytes) -> bytes:
@@ -78,9 +78,11 @@ def test_bytes_of_an_earlier_release_are_read():
     np.testing.assert_array_equal(arrays["a"], np.arange(3.0))
 
 
-@pytest.mark.parametrize(("version", "words"), [(2, "newer"), (0, "no migration")])
+@pytest.mark.parametrize(
+    ("version", "words"), [(2, "a newer Streamgauge wrote it: upgrade"), (0, "no migration is known")]
+)
 def test_other_versions_are_refused(version, words):
-    with pytest.raises(StateError, match=words):
+    with pytest.raises(StateError, match=f"^the x state has format {version}, this code reads 1: {words}$"):
         unpack(pack("x", version, {}, {}), "x", 1)
 
 
@@ -93,3 +95,8 @@ def test_objects_are_refused():
     content = pack("x", 1, {}, {"a": np.array([0], "<i8")})[8:].replace(b"<i8", b"|O8")
     with pytest.raises(StateError, match="not allowed"):
         unpack(sealed(content), "x", 1)
+
+
+def test_an_array_that_does_not_fit_is_told_with_what_it_must_be():
+    with pytest.raises(StateError, match=r"^the array 'a' is int64\[3\], it must be float64\[2, any\]$"):
+        demand({"a": np.arange(3)}, "a", np.float64, (2, None))

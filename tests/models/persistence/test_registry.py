@@ -307,6 +307,21 @@ def test_an_alias_that_no_trusted_key_signed_is_refused_and_says_how_to_sign_it(
     assert [one["version"] for one in signing.history("pumps", "live")] == [2, 3, 1]
 
 
+def test_a_signed_alias_that_never_moved_is_believed(signing):
+    signing.point("pumps", "canary", 2)
+    assert trusting(signing).aliases("pumps") == {"canary": 2, "live": 3}
+
+
+def test_the_serial_number_grows_although_the_clock_goes_back(signing, monkeypatch):
+    reader = trusting(signing)
+    assert reader.resolve("pumps", "live") == 3
+    monkeypatch.setattr(time, "time", lambda: 1.0)
+    signing.point("pumps", "live", 2)
+    assert reader.resolve("pumps", "live") == 2
+    newest, before, _ = reader.history("pumps", "live")
+    assert newest["serial"] == before["serial"] + 1
+
+
 def test_a_version_becomes_live_and_both_aliases_are_signed_anew(signing):
     signing.point("pumps", "shadow", 2)
     reader = trusting(signing)

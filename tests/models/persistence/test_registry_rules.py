@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streamgauge.models.errors import ModelError, StateError
 from streamgauge.models.persistence.codec import pack, unpack
-from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.persistence.registry import Registry, _any_events
 from streamgauge.models.training.candidate import Past, make_candidate
 
 X = np.random.default_rng(0).normal(size=(300, 2))
@@ -58,10 +58,18 @@ def test_an_error_names_what_there_is(registry):
         registry.load("pumps", 1, "tiny")
 
 
+def test_the_name_of_a_model_is_told_to_its_last_letter(registry):
+    registry.publish(MADE[0].model_copy(update={"name": "boilerX"}), MADE[1])
+    assert registry.names() == ["boilerX", "pumps"]
+
+
 def test_an_alias_tells_when_by_whom_and_why_it_moved(registry):
     registry.point("pumps", "live", 1, "ann", "first")
     [entry] = registry.history("pumps", "live")
     assert (entry["by"], entry["why"], entry["at"][-6:]) == ("ann", "first", "+00:00")
+    registry.point("pumps", "live", 1)
+    newest, _ = registry.history("pumps", "live")
+    assert (newest["by"], newest["why"]) == ("", "")
     registry.drop("pumps", "live")
     registry.drop("pumps", "live")
     assert registry.aliases("pumps") == {}
@@ -104,6 +112,38 @@ def test_a_half_written_file_lies_where_it_will_be_even_on_another_file_system(f
     monkeypatch.chdir(elsewhere)
     assert registry.publish(*MADE).version == 2
     assert not list(folder.rglob("*.part"))
+
+
+def test_a_version_whose_manifest_names_no_calibrator_is_refused(folder, registry):
+    changed(folder, lambda m: m["variants"]["full"]["files"].pop("calibrator.bin"))
+    with pytest.raises(ModelError, match="pumps version 1: this is no tail_calibrator state"):
+        registry.load("pumps", 1)
+
+
+def test_the_five_newest_versions_are_no_garbage(registry):
+    for _ in range(4):
+        registry.publish(*MADE)
+    assert registry.collect_garbage("pumps") == []
+    for _ in range(2):
+        registry.publish(*MADE)
+    assert len(registry.collect_garbage("pumps")) == 2
+    assert registry.versions("pumps") == [3, 4, 5, 6, 7]
+
+
+def test_no_file_is_garbage_while_a_manifest_cannot_be_read(folder, registry):
+    files = sorted((folder / "pumps" / "files").iterdir())
+    (folder / "pumps" / "versions" / "000001.json").write_text("{")
+    with pytest.raises(ModelError, match="pumps version 1"):
+        registry.collect_garbage("pumps")
+    assert sorted((folder / "pumps" / "files").iterdir()) == files
+
+
+@pytest.mark.parametrize(("steps", "shape"), [(1, (1, 2)), (2, (1, 2, 2)), (3, (1, 3, 2))])
+def test_networks_are_tried_on_usual_values_in_so_many_steps_as_they_look_at(registry, steps, shape):
+    manifest = registry.manifest("pumps", 1).model_copy(update={"steps": steps, "centre": [3.0, 4.0]})
+    events = _any_events(manifest)
+    assert (events.dtype, events.shape) == (np.float64, shape)
+    assert (events == [3.0, 4.0]).all()
 
 
 @pytest.mark.parametrize("lost", ["signature", "key"])

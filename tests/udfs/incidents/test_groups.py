@@ -29,6 +29,15 @@ def test_incidents_that_open_together_are_a_group_whose_root_is_the_first():
     assert Groups(0).join("a1", "db-1", "latency", START) is None
 
 
+def test_an_incident_from_long_before_a_group_is_alone_and_the_group_goes_on():
+    groups = Groups(5 * MINUTE)
+    groups.join("a1", "db-1", "latency", START + 60 * MINUTE)
+    late = groups.join("a2", "api-1", "errors", START)
+    assert late == {"id": "a2", "incidents": 1, "root": {"entity": "api-1", "field": "errors", "time": START}}
+    third = groups.join("a3", "api-2", "errors", START + 61 * MINUTE)
+    assert (third["id"], third["incidents"]) == ("a1", 2)
+
+
 def opened(entity, minute, partition=0):
     """The data of the alert of an incident that opens."""
     return {

@@ -7,14 +7,14 @@ import math
 
 import numpy as np
 import pytest
-from streamgauge.udfs.entities.columns import CHANNEL, OPENED_OFFSET, SEVEREST, STATUS
+from streamgauge.udfs.entities.columns import CHANNEL, HISTORY, OPENED_OFFSET, RELEASED, SEVEREST, STATUS
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.entities.stretch import Stretch
 from streamgauge.udfs.events.records import WHOLE, Events
 from streamgauge.udfs.events.time import rfc3339
 from streamgauge.udfs.incidents.effects import Effects
 from streamgauge.udfs.incidents.kinds import COLLECTIVE, CONDITIONAL, DRIFT, OPENED, POINT, RESOLVED, UPDATED, kind_of
-from streamgauge.udfs.incidents.lifecycle import RETURNS_WITHIN, Candidates, Lifecycle
+from streamgauge.udfs.incidents.lifecycle import LEVEL_EVENTS, RETURNS_WITHIN, Candidates, Lifecycle
 from streamgauge.udfs.incidents.severity import CRITICAL, HIGH, LOW, MEDIUM
 from streamgauge.udfs.output.alert import alert_id, score_of
 from streamgauge.udfs.settings.pipeline import DecideSettings
@@ -22,6 +22,7 @@ from streamgauge.udfs.settings.pipeline import DecideSettings
 from tests.streams import Run, stream
 
 SETTINGS = DecideSettings(threshold=1e-3, quiet_events=3, warmup=5)
+NEEDED = -math.log(SETTINGS.threshold)  # evidence
 
 
 def effects(n, fields=1, sides=0, sizes=np.nan, usual_level=False, odd=False):
@@ -46,10 +47,12 @@ def effects(n, fields=1, sides=0, sizes=np.nan, usual_level=False, odd=False):
 def follow(powers, seen=None, violated=None, rows=None, store=None, kinds=None, settings=SETTINGS, **further):
     """The changes of incidents for events of given alert evidence, in powers of ten: 4 is a tail probability of 10^-4.
 
-    `further` are `single`, the evidence of the single events where it differs from the alert evidence; `severities`; and what the events
-    did (see `effects`).
+    `further` are `single`, the evidence of the single events where it differs from the alert evidence; `severities`; `quarantine`, the
+    most events that are quarantined, `quarantined` and `deviations`; and what the events did (see `effects`).
     """
     single, severities = further.pop("single", powers), further.pop("severities", 0)
+    quarantine, quarantined = further.pop("quarantine", 0), further.pop("quarantined", False)
+    deviations = further.pop("deviations", np.nan)
     n = len(powers)
     seen = 100 + np.arange(n) if seen is None else seen
     store = EntityStore(1) if store is None else store
@@ -62,7 +65,7 @@ def follow(powers, seen=None, violated=None, rows=None, store=None, kinds=None, 
         ints * 0,
         np.zeros(n, np.int64) if rows is None else np.array(rows),
         np.broadcast_to(np.asarray(seen), n).copy(),
-        no,
+        np.full(n, quarantined),
         np.full(n, -1),
         no,
         no,
@@ -74,14 +77,14 @@ def follow(powers, seen=None, violated=None, rows=None, store=None, kinds=None, 
         no if violated is None else np.array(violated),
         no,
         np.array(kinds or [POINT] * n),
-        np.full(n, -math.log(SETTINGS.threshold)),
-        np.full(n, np.nan),
+        np.full(n, NEEDED),
+        np.full(n, deviations),
         effects(n, **further),
         np.ones(n, np.int64),
         np.broadcast_to(np.asarray(severities), n).astype(np.int64),
         np.full(n, CRITICAL),
     )
-    decisions = Lifecycle(settings, 1, 0).follow(store, stretch, candidates)
+    decisions = Lifecycle(settings, 1, quarantine).follow(store, stretch, candidates)
     return list(zip(decisions.place.tolist(), decisions.change.tolist(), strict=True)), decisions
 
 
@@ -90,6 +93,13 @@ def test_an_incident_opens_once_is_updated_by_ten_times_rarer_events_and_resolve
     assert changes == [(1, OPENED), (3, UPDATED), (7, RESOLVED)]
     assert decisions.anomalous.tolist() == [False, True, True, True, True, False, False, False, False]
     assert decisions.anomalous.dtype == np.bool_  # other stages negate it
+
+
+def test_an_event_is_anomalous_from_the_threshold_on():
+    power = NEEDED / math.log(10)
+    assert power * math.log(10) == NEEDED
+    assert follow([power])[0] == [(0, OPENED)]
+    assert follow([power - 1e-9])[0] == []
 
 
 def test_an_incident_has_the_kind_of_its_first_event_and_the_first_event_of_another_kind_is_an_update():
@@ -217,6 +227,23 @@ def test_in_the_cold_start_of_an_entity_only_a_broken_rule_opens_an_incident():
 def test_each_entity_has_its_own_incident():
     changes, _ = follow([4, 4, 0, 0, 0, 0], rows=[0, 1, 0, 1, 0, 0])
     assert changes == [(0, OPENED), (1, OPENED), (5, RESOLVED)]
+
+
+def test_the_events_of_an_incident_are_quarantined_until_the_patience_ends():
+    store, further = EntityStore(1), {"quarantine": 20, "quarantined": True}
+    follow([5] * 20, store=store, deviations=9.0 * np.arange(20), **further)
+    assert (store.head[0, RELEASED], store.head[0, HISTORY] & 1) == (0, 1)
+    follow([5], store=store, deviations=180.0, **further)
+    assert (store.head[0, RELEASED], store.head[0, HISTORY] & 1) == (1, 0)
+
+
+def test_only_events_that_were_quarantined_become_a_new_level():
+    store, further = EntityStore(1), {"quarantine": 1000, "deviations": 8.0}
+    released = []
+    for events, quarantined in ((LEVEL_EVENTS, False), (LEVEL_EVENTS - 1, True), (1, False), (1, True)):
+        follow([5] * events, store=store, quarantined=quarantined, **further)
+        released.append(int(store.head[0, RELEASED]))
+    assert released == [0, 0, 0, 1]
 
 
 def test_an_incident_goes_on_in_the_next_batch():

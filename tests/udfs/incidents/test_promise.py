@@ -191,6 +191,12 @@ def test_incidents_are_counted_by_the_age_of_their_entities():
     assert one.report(replaced=True)["promised"] == round(one.expected, 6)
 
 
+def test_a_report_tells_parts_of_an_incident():
+    one = Promise(false_incidents("1 per day"))
+    one.count(START + np.arange(10), np.zeros(10, np.int64), np.full(10, 2.5e-3), np.zeros(0, np.int64))
+    assert one.report(replaced=False)["by_age"]["day_1"] == {"events": 10, "promised": 0.025, "opened": 0}
+
+
 @given(st.lists(st.integers(1, 999), max_size=8), st.sampled_from(["3 per day", "1 per week per entity"]))
 def test_the_state_does_not_depend_on_how_events_are_counted_and_restored(cuts, promise):
     random = np.random.default_rng(0)

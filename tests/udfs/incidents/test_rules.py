@@ -32,6 +32,16 @@ def test_a_comparison_of_one_field_is_evaluated_on_its_column():
     assert violated("age < 0", {"age": -1}, {"age": 3}, {}, columns=("age",)) == ([True, False, False], 0)
 
 
+def test_an_event_that_breaks_any_of_several_rules_is_told_with_those_that_it_breaks():
+    rules = tuple(Rule(id=when, when=when) for when in ("x < 0", "x > 8", "y > 5"))
+    events, _ = Reader(EventSettings()).read(batch([{"entity": "e", "x": x} for x in (-1.0, 9.0, 3.0)]))
+    X = np.array([[-1.0, 0.0], [9.0, 7.0], [3.0, 0.0]])
+    found = RuleBook(rules).violations(events, X, ["x", "y"])
+    assert found.any.tolist() == [True, True, False]
+    told = [[rule.id for rule in found.broken_by(place)] for place in range(3)]
+    assert told == [["x < 0"], ["x > 8", "y > 5"], []]
+
+
 @pytest.mark.parametrize("more", ["", " && true"])
 @pytest.mark.parametrize(
     ("when", "value", "expected"),

@@ -38,6 +38,7 @@ def severity(powers, size=UNKNOWN, relative=UNKNOWN, nothing_left=False, steady=
     [
         (2.9, 0.09, "low", "low", "low", "low"),
         (2.9, 0.11, "low", "medium", "medium", "medium"),
+        (3.0, 0.09, "low", "medium", "medium", "medium"),
         (5.9, 9.0, "low", "medium", "medium", "medium"),
         (4.0, math.inf, "low", "medium", "medium", "medium"),  # 4 errors where hardly any are usual
         (6.1, 0.01, "low", "medium", "high", "critical"),

@@ -105,6 +105,12 @@ def test_a_vote_counts_how_many_members_agree():
     assert ensemble[2] > ensemble[0]
 
 
+def test_the_consensus_is_what_members_of_at_least_half_of_the_weight_have_or_exceed():
+    made = calibrators("consensus")
+    members, _, combined, _, _ = made.learn(raw(3, loda=[0.1, 60.0, 0.1], tail=[0.1, 0.1, 60.0]), no_canaries(3))
+    np.testing.assert_array_equal(combined, members[:, LODA])  # two thirds of the weight
+
+
 def test_a_canary_puts_the_shadow_in_the_place_of_the_live_model():
     made = calibrators()
     made.learn(raw(500, seed=3, model=np.arange(500) % 7, **{f"model{SHADOW}": np.arange(500) % 7}), no_canaries(500))

@@ -181,6 +181,7 @@ def test_no_model_of_runs_means_no_history_of_values_but_events_are_counted_wher
     histories = models.histories(np.zeros((1, 4, models.width)), np.zeros(4, np.int64), X, COLUMNS)
     assert histories.values.shape == (4, 0, 0)
     assert histories.counts.tolist() == [1, 2, 3, 4]
+    assert histories.counts.dtype == np.int64  # other numbers would compile the kernel once more
     none = models_of(registry, history=0, forest={})
     assert none.width == 0
     assert none.histories(np.zeros((1, 4, 0)), np.zeros(4, np.int64), X, COLUMNS).counts.tolist() == [0] * 4

@@ -206,13 +206,17 @@ def test_a_channel_of_two_detectors_is_as_usual_as_the_more_usual_of_both_says()
     assert (light[:, :, 1] < rich[:, :, 0]).any()
 
 
-@pytest.mark.parametrize("name", ["day_profile", "seasonal_profile", "peer_deviation"])
-def test_only_what_is_expected_at_this_hour_replaces_what_is_expected_at_any_time(name):
+@pytest.mark.parametrize(
+    ("name", "every"),
+    [("day_profile", QUARTER), ("seasonal_profile", 4 * QUARTER), ("peer_deviation", QUARTER)],
+)
+def test_only_what_is_expected_at_this_hour_replaces_what_is_expected_at_any_time(name, every):
     chosen = {name: {} if name == "day_profile" else {"warmup": 5}}
-    stretch = stretch_of(values(2000), every=QUARTER)
+    stretch = stretch_of(values(2000), every=every)
     opinions = detect(Detectors(only(levels={}, **chosen)), stretch)
     light = detect(Detectors(only(levels={})), stretch).expected[0]
     of_rich = learn_rich(Detectors(only(**chosen)), stretch)[0][name].expected
     knows = ~np.isnan(of_rich) & (name != "peer_deviation")
     same(opinions.expected[0], np.where(knows, of_rich, light))
+    assert knows.any() == (name != "peer_deviation")
     assert not knows.all()
