@@ -11,7 +11,6 @@ __all__ = [
     "local_outlier_factor",
     "normalisation",
     "one_class_svm",
-    "ranges",
     "sklearn_fits",
     "synthetic_anomalies",
 ]
