@@ -121,7 +121,8 @@ def test_after_a_replay_the_topic_of_alerts_and_the_state_agree_on_what_is_open(
     job.start(saved, *messages).feed(part(raw, saved_at, len(raw)), cuts)
     end(job, 2)
     assert job.open_by_topic() <= job.open_by_state()
-    assert job.open_by_state() - job.open_by_topic() <= ended  # told as ended, and under newer messages it has not ended
+    # The end of these was told, and under newer messages they have not ended.
+    assert job.open_by_state() - job.open_by_topic() <= ended
     if newer == "none":  # the same again, and nothing more
         assert job.unknown() == []
 
