@@ -275,22 +275,18 @@ class Relations(ScoredCohort):
     def _learn_moments(self, held: Floats, weights: Floats) -> bool:
         """Learn events into means and covariances; returns whether a column has its first values.
 
-        A missing value leaves its column as it is: each covariance is learned from the events that have both. The means of a field are
-        old where its value is missing: they are learned beside the fields that are there, and not by themselves.
+        A missing value leaves its column as it is: each covariance is learned from the events that have both values.
         """
         known = ~np.isnan(held)
-        new = np.tile(known[:, : len(self._seen)], 3)
-        own = weights @ new
-        centre = np.where(own > 0.0, weights @ np.where(new, held, 0.0) / np.where(own > 0.0, own, 1.0), self._mean)
-        away, shift = np.where(known, held - centre, 0.0), centre - self._mean
-        added, products = _products(known, weights), _products(away, weights)
-        if (known & ~new).any():
-            added -= _products(known & ~new, weights)
-            products -= _products(np.where(new, 0.0, away), weights)
-            together = added > 0.5 * LEAST_WEIGHT  # a difference may leave rounding where there is no event
-            added, products = np.where(together, added, 0.0), np.where(together, products, 0.0)
+        if known.all():
+            own = added = weights.sum()
+            centre = weights @ held / added
+            products = _products(held - centre, weights)
+        else:
+            own, added, centre, products = self._sums_of_known(held, known, weights)
+        shift = centre - self._mean
         total = np.minimum(self._totals, self.memory)
-        came = bool((np.diag(total)[own > 0.0] == 0.0).any())
+        came = bool(((own > 0.0) & (np.diag(total) == 0.0)).any())
         self._totals = total + added
         weight = np.where(self._totals > 0.0, self._totals, 1.0)
         self._cov *= np.where(added > 0.0, total / weight, 1.0)
@@ -298,6 +294,23 @@ class Relations(ScoredCohort):
         self._cov += np.outer(shift, shift) * (total * added / weight**2)
         self._mean += shift * (own / np.diag(weight))
         return came
+
+    def _sums_of_known(self, held: Floats, known: Flags, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """What events with missing values add: weight of each column and of each pair, means, and products of deviations from these.
+
+        The means of a field are old where its value is missing: they are learned beside the fields that are there, and not by themselves.
+        """
+        new = np.tile(known[:, : len(self._seen)], 3)
+        own = weights @ new
+        centre = np.where(own > 0.0, weights @ np.where(new, held, 0.0) / np.where(own > 0.0, own, 1.0), self._mean)
+        away = np.where(known, held - centre, 0.0)
+        added, products = _products(known, weights), _products(away, weights)
+        if (known & ~new).any():
+            added -= _products(known & ~new, weights)
+            products -= _products(np.where(new, 0.0, away), weights)
+            together = added > 0.5 * LEAST_WEIGHT  # a difference may leave rounding where there is no event
+            added, products = np.where(together, added, 0.0), np.where(together, products, 0.0)
+        return own, added, centre, products
 
     def _refresh(self, total: float) -> None:
         """The matrices of both models: inverses of the correlation and a ridge, each residual in its own usual size."""
