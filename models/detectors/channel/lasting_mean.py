@@ -15,15 +15,15 @@ from streamgauge.models.detectors.channel.excursion import (
     excursion_evidence,
 )
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
-from streamgauge.models.detectors.channel.levels import BEGINNING, share_shown
+from streamgauge.models.detectors.channel.levels import share_shown
 from streamgauge.models.detectors.channel.usual_level import (
+    BEGINNING,
     CLIP,
     LEVEL_NUMBERS,
     MEAN,
     SPREAD,
+    begins_anew,
     distance,
-    farthest,
-    is_odd,
     learn_level,
 )
 
@@ -138,18 +138,14 @@ def _means(state, rows, X, times, quarantined, gain, expected, evidence):  # typ
 
 @njit(cache=True)
 def _begin(cell, x, has_changed):  # type: ignore[no-untyped-def]
-    """Note the farthest of the first values; begin anew if it makes nearly all of their variance."""
-    if cell[COUNT] == 1.0:
-        cell[FARTHEST] = x
-    elif cell[COUNT] == 3.0:
-        cell[FARTHEST] = farthest(cell[FARTHEST], cell[OF_VALUES:OF_MEANS], x)
-    elif cell[COUNT] == BEGINNING:
-        odd = has_changed and is_odd(cell[FARTHEST], cell[OF_VALUES:OF_MEANS], BEGINNING)
+    """Begin anew if one of the first three values was odd."""
+    anew = begins_anew(cell, FARTHEST, cell[OF_VALUES:OF_MEANS], cell[COUNT], x, has_changed)
+    if cell[COUNT] == BEGINNING:
         cell[FARTHEST] = 0.0
-        if odd:
-            averaged, since = cell[INPUT], cell[SINCE]
-            cell[:] = 0.0
-            cell[INPUT], cell[SINCE] = averaged, since
+    if anew:
+        averaged, since = cell[INPUT], cell[SINCE]
+        cell[:] = 0.0
+        cell[INPUT], cell[SINCE] = averaged, since
 
 
 @njit(cache=True)

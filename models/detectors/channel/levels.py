@@ -25,9 +25,8 @@ from streamgauge.models.detectors.channel.usual_level import (
     LEVEL_NUMBERS,
     MEAN,
     SPREAD,
+    begins_anew,
     distance,
-    farthest,
-    is_odd,
 )
 
 LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
@@ -53,7 +52,6 @@ COHORT_WIDTH = COHORT_TAILS + STATISTICS * (1 + TAIL_NUMBERS)
 # share.
 RHYTHM = 4 * 86_400_000.0  # milliseconds
 AT_FIRST = 0.3
-BEGINNING = 12.0  # values after which an entity begins anew if one of the first three was odd
 YOUNG = 50.0  # values of an entity up to which the cohort's prior counts, and learns from it
 SETTLING = 300.0  # values of an entity up to which the cohort's tails count and learn
 ENOUGH_ENTITIES, ENOUGH_VALUES = 8.0, 30.0  # from which on the cohort's prior is used
@@ -264,14 +262,9 @@ def _learn(cell, cohort, count, gain, statistics):  # type: ignore[no-untyped-de
         _learn_cohort(cohort, cell[LEVELS : LEVELS + LEVEL_NUMBERS], count, statistics)
     learn_levels(cell[LEVELS:TAILS], statistics, LEVEL, count, gain)
     level = cell[LEVELS : LEVELS + LEVEL_NUMBERS]
-    if count == 0.0:
-        cell[FARTHEST] = statistics[LEVEL]
-    elif count == 2.0:
-        cell[FARTHEST] = farthest(cell[FARTHEST], level, statistics[LEVEL])
     count += 1.0
     cell[COUNT] = count
-    # Where the value has not changed, the field may be one that hardly ever varies, and then its variations must be kept.
-    if count == BEGINNING and statistics[CHANGE] != 0.0 and is_odd(cell[FARTHEST], level, count):
+    if begins_anew(cell, FARTHEST, level, count, statistics[LEVEL], statistics[CHANGE] != 0.0):
         since = cell[SINCE]
         cell[:] = 0.0  # the entity begins anew, as if these values had not come
         cell[SINCE] = since

@@ -11,6 +11,7 @@ MEAN, SPREAD, ODD = range(3)  # mean, variance, and the size of the last change 
 LEVEL_NUMBERS = 3  # float64 numbers of a level
 CLIP = 3.0  # standard deviations that a value counts for at most
 UNSURE = 3.0  # a few values say little of the spread: with n of them, the limit is (1 + UNSURE / n) times as wide
+BEGINNING = 12.0  # values after which an entity begins anew if one of the first three was odd
 ODD_SHARE = 1e-3  # of the sum of squares that is left without a value, if that one is odd
 
 
@@ -35,6 +36,20 @@ def is_odd(x, level, count):  # type: ignore[no-untyped-def]
     mean, squares = level[MEAN], count * level[SPREAD]
     others = (count * mean - x) / (count - 1.0)
     return squares - (x - mean) * (x - others) < ODD_SHARE * squares
+
+
+@njit(cache=True)
+def begins_anew(numbers, place, level, count, x, has_changed):  # type: ignore[no-untyped-def]
+    """Whether an entity begins anew, because one of its first three values was odd; `level` has learned `count` values, `x` is the last.
+
+    `numbers[place]` keeps the farthest of the three. Where the value has not changed, the field may be one that hardly ever varies, and
+    then its variations must be kept.
+    """
+    if count == 1.0:
+        numbers[place] = x
+    elif count == 3.0:
+        numbers[place] = farthest(numbers[place], level, x)
+    return count == BEGINNING and has_changed and is_odd(numbers[place], level, count)
 
 
 @njit(cache=True)
