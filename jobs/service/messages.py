@@ -17,7 +17,7 @@ from streamgauge.udfs.control.proof import check_proof
 from streamgauge.udfs.events.entity import MAX_ENTITY
 from streamgauge.udfs.events.records import WHOLE
 from streamgauge.udfs.events.time import epoch_milliseconds
-from streamgauge.udfs.incidents.kinds import SEVERITIES
+from streamgauge.udfs.incidents.kinds import SEVERITIES, most_to_blame
 from streamgauge.udfs.incidents.promise import AGES
 from streamgauge.udfs.settings.feedback import FeedbackSettings
 
@@ -159,7 +159,7 @@ def change_of(record: Record) -> Row:
 
 def incident_of(change: Row, first: dict[str, Any]) -> Row:
     """The row of an incident after a change; `first` is the data of its first change."""
-    data, shares = change["data"], {name: share for name, share in first["contributions"].items() if share > 0.0}
+    data = change["data"]
     return {
         "alert_id": change["alert_id"],
         "entity": data["entity"],
@@ -170,7 +170,7 @@ def incident_of(change: Row, first: dict[str, Any]) -> Row:
         "opened": epoch_milliseconds(data["window"]["from"]),
         "changed": change["time"],
         "arrived": change["arrived"],
-        "field": max(shares, key=shares.__getitem__, default=None),
+        "field": most_to_blame(first["contributions"]),
         "score": float(data["peak_score"]),
         "first": first,
         "last": data,

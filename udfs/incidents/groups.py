@@ -14,6 +14,7 @@ import numpy as np
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.events.arrivals import Arrivals
 from streamgauge.udfs.events.time import DAY, epoch_milliseconds, rfc3339
+from streamgauge.udfs.incidents.kinds import most_to_blame
 
 MOST_NAMED = 50  # entities, and groups of single partitions, that a group names
 MOST_GROUPS = 200  # groups that are followed at a time
@@ -167,8 +168,7 @@ class AllGroups:
             None if there is nothing to report.
         """
         time = epoch_milliseconds(alert["window"]["from"])
-        shares = {name: share for name, share in alert["contributions"].items() if share > 0.0}
-        field = max(shares, key=shares.__getitem__, default=None)
+        field = most_to_blame(alert["contributions"])
         new: dict[str, Any] = {
             "id": alert["alert_id"],
             "from": time,
