@@ -28,7 +28,7 @@ def alerts(
     entity: Annotated[str | None, typer.Option(help="Only alerts about this entity.")] = None,
     severity: Annotated[
         Literal["low", "medium", "high", "critical"],
-        typer.Option(help="Only incidents that reach this severity, from then on."),
+        typer.Option(help="Only incidents of at least this severity. Once one has it, all its later alerts are shown."),
     ] = "low",
     limit: Annotated[int | None, typer.Option(min=1, help="End after this many alerts.")] = None,
     idle: Annotated[

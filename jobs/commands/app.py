@@ -104,7 +104,7 @@ def _whole(error: typer.BadParameter) -> str:
     if errors is None:
         return error.message
     least, most = (getattr(error.param, limit, None) for limit in ("min", "max"))
-    allowed, shown = error.message, repr(errors()[0]["input"])
+    allowed, shown = error.message.removeprefix("Value error, "), repr(errors()[0]["input"])
     if least is not None:
         allowed = f"allowed is at least {least}" if most is None else f"allowed is {least} to {most}"
     return allowed if shown in allowed else f"{allowed} (is {shown})"
