@@ -44,5 +44,5 @@ def test_every_detector_runs_in_the_pipeline_and_survives_a_restart(name):
 def test_a_light_detector_keeps_little_and_each_says_what_it_does(name):
     assert CATALOG[name].__doc__
     if name in ENTITY and ENTITY[name].tier == "light":
-        assert ENTITY[name]().numbers_per_feature <= 36
+        assert ENTITY[name]().numbers_per_feature <= 32
     assert sum(name in kind for kind in (COHORT, ENTITY, LOADED)) == 1

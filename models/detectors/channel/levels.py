@@ -8,13 +8,11 @@ from typing import ClassVar
 import numpy as np
 from numba import njit
 from streamgauge.models.calibration.learned_tail import (
-    Q3,
     TAIL_NUMBERS,
     ideal_evidence,
     learn_tail,
     prime_tail,
     tail_evidence,
-    weight_in_run,
 )
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
@@ -32,15 +30,14 @@ from streamgauge.models.detectors.channel.usual_level import (
 LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
 STATISTICS = 4
 # Numbers of an entity's field: number of values; the last values; time of the first value; the farthest of the first three values; a level
-# and a tail for each statistic; repeats of changes; how many far values of each statistic came in a row.
+# and a tail for each statistic; repeats of changes.
 COUNT, LAST_VALUES = 0, 1
 SINCE = LAST_VALUES + LAST_NUMBERS
 FARTHEST = SINCE + 1
 LEVELS = FARTHEST + 1
 TAILS = LEVELS + STATISTICS * LEVEL_NUMBERS
 REPEATS = TAILS + STATISTICS * TAIL_NUMBERS
-RUNS = REPEATS + REPEAT_NUMBERS
-WIDTH = RUNS + STATISTICS
+WIDTH = REPEATS + REPEAT_NUMBERS
 # Numbers of the cohort's field: entities; values of young entities; mean and variance of these; variance within entities; number of
 # values and variance for each other statistic; number and tail for each statistic.
 ENTITIES, VALUES, COHORT_MEAN, COHORT_SPREAD, WITHIN = range(5)
@@ -191,15 +188,14 @@ def _channel(cell, cohort, k, count, shown, ideal, learn):  # type: ignore[no-un
         learned += (1.0 - own) * known
     evidence = tail_evidence(ideal, q1, q2, q3, learned)
     if k == CHANGE:
-        repeats = cell[REPEATS:RUNS]
+        repeats = cell[REPEATS:]
         evidence = not_rarer(evidence, ideal, repeats, count)
         if learn:
             learn_repeat(repeats, ideal, count)
     if learn:
-        weight = weight_in_run(cell[RUNS:], k, ideal > tail[Q3])
-        learn_tail(tail, ideal, count, weight)
+        learn_tail(tail, ideal, count)
         if young:
-            learn_tail(shared, ideal, known, weight)
+            learn_tail(shared, ideal, known)
             cohort[place] = known + 1.0
     return evidence
 
