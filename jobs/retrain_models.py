@@ -8,8 +8,8 @@ The job then reports how the two compare, and these reports decide. The new vers
 it becomes live, and the old version is its shadow. It may be rejected at each step. If it raises too many alerts when it is live, the old
 version becomes live again.
 
-A training has a thread of its own, and there is one at a time. Reports are judged meanwhile. A request, and those after it, stay on their
-topic until its training has ended: a trainer that was killed reads it again.
+A training has a thread of its own, and there is one at a time. Reports are judged meanwhile. The offset of a request is committed when its
+training has ended: a trainer that was killed reads it again.
 
 After a rejection the trainer waits before it answers the next request for that model: a minute, then twice as long each time, up to a day
 (`jobs.retraining.backoff`). A new version that stays live ends the waiting.
@@ -25,7 +25,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from kafka import TopicPartition
+from kafka import OffsetAndMetadata, TopicPartition
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.retraining.backoff import Clock
 from streamgauge.jobs.retraining.candidates import Candidates, reason
@@ -40,6 +40,10 @@ from streamgauge.models.errors import ClusterError, ModelError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 
+REQUESTED = "io.streamgauge.retrain.requested"
+MOST_WAITING = (
+    1000  # requests that wait in memory for the end of a training; with more, no messages are read until then
+)
 RETRY = 2.0  # seconds between two attempts to reach a broker that has gone away
 IDLE = 5.0  # seconds without a message, after which a single run ends
 
@@ -132,30 +136,39 @@ class Trainer:
     def _follow(self, once: bool) -> int:
         """Handle messages until interrupted, or until there is nothing to do. Returns how many were handled."""
         kafka, topics = self.settings.kafka, self.settings.kafka.topics
-        done = 0
+        done, changed = 0, False
+        read: dict[TopicPartition, int] = {}  # the offset after the last message that was read
+        waiting: dict[tuple[TopicPartition, int], dict[str, Any]] = {}  # requests without an answer, by their places
         reading: dict[str, Any] = {
             "group_id": f"{kafka.group}-trainer",
             "auto_offset_reset": "earliest",
             "max_poll_records": 1,
+            "max_poll_interval_ms": 3_600_000,
         }
         followed = (topics.retrain_requests, topics.notices)
         with clients.consumer(kafka, f"follow {topics.retrain_requests!r}", *followed, **reading) as consumer:
             idle = time.monotonic()
             while not once or self._training or time.monotonic() - idle < IDLE:
-                if self.has_trained():
-                    consumer.resume(*consumer.paused())
-                    self.answer_due()
-                else:
-                    idle = time.monotonic()
                 for record in (r for batch in consumer.poll(500).values() for r in batch):
-                    if (event := step_of(record.value)) and not self.handle(event):
-                        place = TopicPartition(record.topic, record.partition)
-                        consumer.seek(place, record.offset)
-                        consumer.pause(place)
-                    else:
-                        done += 1
-                    consumer.commit()  # after handling: a message may be handled twice, but none is lost
-                    idle = time.monotonic()
+                    place = TopicPartition(record.topic, record.partition)
+                    read[place], changed, idle = record.offset + 1, True, time.monotonic()
+                    event = step_of(record.value)
+                    if event and event["type"] == REQUESTED:
+                        waiting[place, record.offset] = event
+                        continue
+                    if event:
+                        self.handle(event)
+                    done += 1
+                if self.has_trained(None if len(waiting) >= MOST_WAITING else 0.0):
+                    self.answer_due()
+                    while waiting and self.handle(next(iter(waiting.values()))):
+                        waiting.pop(next(iter(waiting)))
+                        done, changed = done + 1, True
+                    idle = time.monotonic() if self._training else idle
+                if changed:  # after handling: a message may be handled twice, but none is lost
+                    first = {place: min(o for p, o in waiting if p == place) for place, _ in waiting}
+                    consumer.commit({place: OffsetAndMetadata(first.get(place, end)) for place, end in read.items()})
+                    changed = False
         return done
 
     def has_trained(self, seconds: float | None = 0.0) -> bool:
@@ -196,7 +209,7 @@ class Trainer:
                 waits = self.roles.before(request["model"], int(request["version"])) is not None
             except Exception:
                 waits = False  # `handle` reports it
-            if not waits and self.handle({"type": "io.streamgauge.retrain.requested", "data": request}):
+            if not waits and self.handle({"type": REQUESTED, "data": request}):
                 self.reports.forget(request)
 
     def retrain(self, request: dict[str, Any]) -> bool:

@@ -33,16 +33,16 @@ class Consumer:
     committed : dict
         By topic, the offset from which it reads; it is kept up to date.
     ended : callable
-        Called when everything that is not paused was read.
+        Called when everything was read.
     """
 
     def __init__(self, requests, notices, committed, ended):
         self.kept, self.committed, self.ended = {REQUESTS: requests, NOTICES: notices}, committed, ended
-        self.at, self.stopped = {place: committed.get(place, 0) for place in self.kept}, set()
+        self.at = {place: committed.get(place, 0) for place in self.kept}
 
     def poll(self, _):
         for place, events in self.kept.items():
-            if place not in self.stopped and self.at[place] < len(events):
+            if self.at[place] < len(events):
                 offset = self.at[place]
                 self.at[place] += 1
                 value = json.dumps(events[offset]).encode()
@@ -50,20 +50,8 @@ class Consumer:
         self.ended()
         return {}
 
-    def seek(self, place, offset):
-        self.at[place] = offset
-
-    def pause(self, place):
-        self.stopped.add(place)
-
-    def paused(self):
-        return set(self.stopped)
-
-    def resume(self, *places):
-        self.stopped -= set(places)
-
-    def commit(self):
-        self.committed |= self.at
+    def commit(self, offsets):
+        self.committed |= {place: of.offset for place, of in offsets.items()}
 
 
 class Held(InMemory):
@@ -129,6 +117,15 @@ def test_requests_are_answered_one_after_the_other_and_then_committed(held, run)
     assert committed[REQUESTS] == 3
     assert held.begun == ["m/1/inputs/0/0", "m/1/inputs/0/50"]
     assert held.registry.versions("m") == [1, 2, 3]
+
+
+def test_while_many_requests_wait_no_more_messages_are_read(held, run, monkeypatch):
+    monkeypatch.setattr(retrain_models, "MOST_WAITING", 2)
+    judged_after_the_training = []
+    monkeypatch.setattr(held.shadows, "judge", lambda _: judged_after_the_training.append(held.go_on.is_set()))
+    threading.Timer(0.5, held.go_on.set).start()
+    run(held, [requested(), requested(began=50)], [compared(1, 1), compared(1, 1)])
+    assert judged_after_the_training == [True, True]
 
 
 def test_a_request_that_has_waited_is_trained_for_once(held, run):
