@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ import msgspec
 import numpy as np
 from sklearn.metrics import average_precision_score
 from streamgauge.jobs.retrain_models import Trainer
+from streamgauge.jobs.retraining.notices import step_of
 from streamgauge.jobs.retraining.topics import TrainerTopics
 from streamgauge.jobs.settings.loading import Settings, validated
 from streamgauge.jobs.studies.train import train
@@ -93,7 +95,7 @@ class InProcess(TrainerTopics):
     def feedback_since(self, since: int) -> list[Feedback]:
         return []
 
-    def past(self, request: dict[str, Any]) -> Past:
+    def past(self, request: dict[str, Any], stop: threading.Event) -> Past:
         [(first, _)] = request["offsets"].values()
         return Past(self.X[first : self.now], FIELDS, self.entities[first : self.now], last=START + self.now)
 
@@ -123,8 +125,10 @@ def play(settings: Settings, X: Floats, entities: Ints, loop: bool, bad_at: int 
         topics.now = begin + len(offsets)
         played.requested += [topics.now] * len(result.requests)
         for _, text in (*result.requests, *result.notices) if loop else ():
-            trainer.handle(json.loads(text))
+            while (event := step_of(text)) and not trainer.handle(event):
+                trainer.has_trained(None)
         trainer.answer_due()
+        trainer.has_trained(None)
     return played
 
 

@@ -8,6 +8,9 @@ The job then reports how the two compare, and these reports decide. The new vers
 it becomes live, and the old version is its shadow. It may be rejected at each step. If it raises too many alerts when it is live, the old
 version becomes live again.
 
+A training has a thread of its own, and there is one at a time. Reports are judged meanwhile. The offset of a request is committed when its
+training has ended: a trainer that was killed reads it again.
+
 After a rejection the trainer waits before it answers the next request for that model: a minute, then twice as long each time, up to a day
 (`jobs.retraining.backoff`). A new version that stays live ends the waiting.
 
@@ -17,22 +20,30 @@ the trainer can be killed at any point: when it is started again, it continues f
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
+from kafka import OffsetAndMetadata, TopicPartition
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.retraining.backoff import Clock
-from streamgauge.jobs.retraining.candidates import Candidates
+from streamgauge.jobs.retraining.candidates import Candidates, reason
 from streamgauge.jobs.retraining.notices import step_of
 from streamgauge.jobs.retraining.reports import Reports, Say
-from streamgauge.jobs.retraining.roles import FROZEN, Roles
+from streamgauge.jobs.retraining.roles import FROZEN, LIVE, SHADOW, Roles
 from streamgauge.jobs.retraining.shadow_judge import ShadowJudge
 from streamgauge.jobs.retraining.topics import TrainerTopics
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.train import registry_of
-from streamgauge.models.errors import ClusterError, StreamgaugeError
+from streamgauge.models.errors import ClusterError, ModelError
+from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 
+REQUESTED = "io.streamgauge.retrain.requested"
+MOST_WAITING = (
+    1000  # requests that wait in memory for the end of a training; with more, no messages are read until then
+)
 RETRY = 2.0  # seconds between two attempts to reach a broker that has gone away
 IDLE = 5.0  # seconds without a message, after which a single run ends
 
@@ -74,6 +85,9 @@ class Trainer:
         self.roles = Roles(self.registry, topics, settings.retrain.canary)
         parts = settings.retrain, self.registry, self.roles, self.reports
         self.candidates, self.shadows = Candidates(*parts), ShadowJudge(*parts)
+        self._threads = ThreadPoolExecutor(1, "training")
+        self._training: Future[None] | None = None
+        self._stop = threading.Event()  # ends the training
 
     def run(self, once: bool = False) -> int:
         """Answer messages until interrupted.
@@ -93,26 +107,38 @@ class Trainer:
         ClusterError
             The broker does not answer in a single run. Other runs wait for it, and then do again what they could not write.
         """
-        while True:
-            try:
-                self.recall()
-                return self._follow(once)
-            except ClusterError as error:
-                if once:
-                    raise
-                self.say(f"{error}; trying again in {RETRY:g} s")
-                time.sleep(RETRY)
+        try:
+            while True:
+                try:
+                    self.recall()
+                    return self._follow(once)
+                except ClusterError as error:
+                    if once:
+                        raise
+                    self.say(f"{error}; trying again in {RETRY:g} s")
+                    time.sleep(RETRY)
+        finally:
+            self._stop.set()
+            wait([self._training] if self._training else [])
+            self._stop.clear()
+            self._training = None
 
     def recall(self) -> None:
         """Continue from what the notices and the aliases say, as after a kill."""
-        self.reports.recall()
-        for name in self.settings.models.use:
-            self.roles.send_again(name)
+        with self.reports.lock:
+            self.reports.recall()
+            for name in self.settings.models.use:
+                try:
+                    self.roles.send_again(name)
+                except ModelError as error:  # the trainer goes on with the other models
+                    self.say(f"{name}: its roles cannot be told: {error}")
 
     def _follow(self, once: bool) -> int:
         """Handle messages until interrupted, or until there is nothing to do. Returns how many were handled."""
         kafka, topics = self.settings.kafka, self.settings.kafka.topics
-        done = 0
+        done, changed = 0, False
+        read: dict[TopicPartition, int] = {}  # the offset after the last message that was read
+        waiting: dict[tuple[TopicPartition, int], dict[str, Any]] = {}  # requests without an answer, by their places
         reading: dict[str, Any] = {
             "group_id": f"{kafka.group}-trainer",
             "auto_offset_reset": "earliest",
@@ -122,69 +148,127 @@ class Trainer:
         followed = (topics.retrain_requests, topics.notices)
         with clients.consumer(kafka, f"follow {topics.retrain_requests!r}", *followed, **reading) as consumer:
             idle = time.monotonic()
-            while not once or time.monotonic() - idle < IDLE:
-                self.answer_due()
+            while not once or self._training or time.monotonic() - idle < IDLE:
                 for record in (r for batch in consumer.poll(500).values() for r in batch):
-                    if event := step_of(record.value):
+                    place = TopicPartition(record.topic, record.partition)
+                    read[place], changed, idle = record.offset + 1, True, time.monotonic()
+                    event = step_of(record.value)
+                    if event and event["type"] == REQUESTED:
+                        waiting[place, record.offset] = event
+                        continue
+                    if event:
                         self.handle(event)
-                    consumer.commit()  # after handling: a message may be handled twice, but none is lost
                     done += 1
-                    idle = time.monotonic()
+                if self.has_trained(None if len(waiting) >= MOST_WAITING else 0.0):
+                    self.answer_due()
+                    while waiting and self.handle(next(iter(waiting.values()))):
+                        waiting.pop(next(iter(waiting)))
+                        done, changed = done + 1, True
+                    idle = time.monotonic() if self._training else idle
+                if changed:  # after handling: a message may be handled twice, but none is lost
+                    first = {place: min(o for p, o in waiting if p == place) for place, _ in waiting}
+                    consumer.commit({place: OffsetAndMetadata(first.get(place, end)) for place, end in read.items()})
+                    changed = False
         return done
 
-    def handle(self, event: dict[str, Any]) -> None:
-        """Handle one message. What cannot be done is reported, and the trainer goes on, whatever the message holds."""
+    def has_trained(self, seconds: float | None = 0.0) -> bool:
+        """Whether no training runs, or it ends within so many seconds; None waits for its end. Raises what it could not report."""
+        if self._training is None:
+            return True
+        if not wait([self._training], seconds).done:
+            return False
+        training, self._training = self._training, None
+        training.result()
+        return True
+
+    def handle(self, event: dict[str, Any]) -> bool:
+        """Handle one message. What cannot be done is reported, and the trainer goes on, whatever the message holds.
+
+        Returns
+        -------
+        bool
+            False if it is to be handled again when the training that runs now has ended.
+        """
         kind, data = event["type"].removeprefix("io.streamgauge."), event["data"]
         try:
-            if data["model"] not in (*self.settings.models.use, *self.registry.names()):
-                self.say(f"{kind}: {data['model'][:100]!r} is no model")
-            elif kind == "retrain.requested":
-                self.retrain(data)
-            elif kind == "model.compared":
-                self.shadows.judge(data)
+            with self.reports.lock:
+                if data["model"] not in (*self.settings.models.use, *self.registry.names()):
+                    self.say(f"{kind}: {data['model'][:100]!r} is no model")
+                elif kind == "retrain.requested":
+                    return self.retrain(data)
+                elif kind == "model.compared":
+                    self.shadows.judge(data)
         except Exception as error:  # also what a message lacks, and a registry that is away
-            why = str(error) if isinstance(error, StreamgaugeError) else f"{type(error).__name__}: {error}"
-            request = asked if isinstance(asked := data.get("request"), str) else None
-            self.reports.tell("failed", data["model"], {"why": why, "request": request})
+            self._tell_failure(data, error)
+        return True
 
     def answer_due(self) -> None:
         """Answer the requests whose wait is over."""
         for request in self.reports.backoff.due():
-            self.handle({"type": "io.streamgauge.retrain.requested", "data": request})
-            self.reports.forget(request)
+            try:
+                waits = self.roles.before(request["model"], int(request["version"])) is not None
+            except Exception:
+                waits = False  # `handle` reports it
+            if not waits and self.handle({"type": REQUESTED, "data": request}):
+                self.reports.forget(request)
 
-    def retrain(self, request: dict[str, Any]) -> None:
-        """Train candidates, and let the best be the shadow if it is good enough.
+    def retrain(self, request: dict[str, Any]) -> bool:
+        """Begin to train candidates, the best of which becomes the shadow if it is good enough.
 
-        Nothing is trained if the model is frozen, if the request has an answer already, or if it has to wait.
+        Nothing is trained if the model is frozen, if the request has an answer already, or if it has to wait: after a rejection, and
+        while the live version may be rolled back.
 
         Parameters
         ----------
         request : dict
             Data of the request.
+
+        Returns
+        -------
+        bool
+            As of `handle`. When its training has ended, the request has an answer.
         """
         name, asked, backoff = request["model"], int(request["version"]), self.reports.backoff
         aliases = self.registry.aliases(name)
-        live = aliases.get("live")
+        live = aliases.get(LIVE)
         if FROZEN in aliases:
             [entry, *_] = self.registry.history(name, FROZEN)
             why = f"frozen by {entry['by']}: {entry['why']}"
             self.reports.tell("declined", name, {"request": request["request"], "why": why})
-            return
+            return True
         if live != asked:
             self.say(f"{name}: version {asked} has drifted, but {live} is live: nothing to do")
-            return
+            return True
         if backoff.is_rejected(name, request["request"]):
             self.say(f"{name}: the answer to {request['request']} was rejected already")
-            return
+            return True
         answers = self.candidates.answers(request)
-        tried = {entry["version"] for entry in self.registry.history(name, "shadow")}
-        done, shadow = [answer.version for answer in answers.values() if answer.version in tried], aliases.get("shadow")
+        tried = {entry["version"] for entry in self.registry.history(name, SHADOW)}
+        done, shadow = [answer.version for answer in answers.values() if answer.version in tried], aliases.get(SHADOW)
         # A kill between the alias and the notice leaves a shadow that nobody was told of: it is compared and told again.
         if done and (shadow not in done or backoff.is_told(name, shadow)):
             self.say(f"{name}: version {done[0]} has answered that already")
-            return
-        if wait := backoff.seconds_left(name):
-            self.reports.defer(name, request, wait)
-            return
-        self.candidates.train_and_choose(request, answers)
+            return True
+        if seconds := backoff.seconds_left(name):
+            count = backoff.rejections(name)
+            why = f"waits {seconds:.0f} s after {count} rejected answer{'s' * (count > 1)}"
+            self.reports.defer(name, request, why)
+            return True
+        if before := self.roles.before(name, asked):  # the answer would take its place
+            why = f"waits until version {live} has been compared with version {before} before it"
+            self.reports.defer(name, request, why)
+            return True
+        if self._training is None:
+            self._training = self._threads.submit(self._train, request, answers)
+        return False
+
+    def _train(self, request: dict[str, Any], answers: dict[str, Manifest]) -> None:
+        """Train in the thread of its own."""
+        try:
+            self.candidates.train_and_choose(request, answers, self._stop)
+        except Exception as error:
+            self._tell_failure(request, error)
+
+    def _tell_failure(self, data: dict[str, Any], error: Exception) -> None:
+        request = asked if isinstance(asked := data.get("request"), str) else None
+        self.reports.tell("failed", data["model"], {"why": reason(error), "request": request})

@@ -15,11 +15,12 @@ from streamgauge.jobs.commands.terminal import clear_errors, command_line, conso
 from streamgauge.jobs.commands.version_table import described
 from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.pages.learning_curve import draw
+from streamgauge.jobs.retraining.roles import CANARY, SHADOW, role_messages
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.jobs.studies.train import registry_of
 from streamgauge.models.errors import InputError, ModelError
 from streamgauge.models.persistence import registry as registries
-from streamgauge.udfs.control.messages import ModelVersion
+from streamgauge.udfs.settings.pipeline import ModelUse
 
 app = command_line()
 models_app = command_line(no_args_is_help=True, help="Manage the trained models in the registry.")
@@ -119,12 +120,11 @@ def rollback(
     registry: Registry = None,
     as_json: AsJson = False,
 ) -> None:
-    """Point an alias at its previous version. Running jobs follow."""
+    """Point an alias at its previous version. Running jobs follow. The version that was live is no shadow afterwards."""
     with clear_errors():
         store, loaded = _store(settings, registry, sign_key)
-        version = store.rollback(name, alias, getpass.getuser(), why)
-        console.print(f"{name}: {alias} is version {version} again")
-        informed = _send_to_jobs(loaded, name, version, alias)
+        version = store.before(name, alias)
+        informed = promote_to(store, loaded, name, version, alias, why)
     if as_json:
         print_json({"model": name, "alias": alias, "version": version, "jobs_informed": informed})
 
@@ -210,28 +210,29 @@ def _names(store: registries.Registry, name: str | None) -> list[str]:
 
 
 def promote_to(store: registries.Registry, loaded: Settings, name: str, version: int, alias: str, why: str) -> bool:
-    """Verify a version, point an alias at it, and send that to the jobs; whether the settings name the model for them.
+    """Verify a version, make an alias stand for it, and tell the jobs; whether the settings name the model for them.
 
-    If it is the shadow of the jobs and becomes live, the version that was live becomes their shadow, as in the jobs themselves.
+    If it is the alias of the live version, that of the shadow follows (`Registry.make_live`).
     """
     store.verify(name, version)
-    use, aliases, who = loaded.models.use.get(name), store.aliases(name), getpass.getuser()
-    before = aliases.get(alias, version)
-    if use and alias == use.alias and use.shadow is not None and aliases.get(use.shadow) == version != before:
-        store.point(name, use.shadow, before, who, f"was {alias} before")
-        console.print(f"{name}: {use.shadow} is version {before}")
-    store.point(name, alias, version, who, why)
+    use, who = loaded.models.use.get(name, ModelUse()), getpass.getuser()
+    live, shadow = use.alias, use.shadow or SHADOW
+    if alias == live:
+        store.make_live(name, version, who, why, live, shadow)
+    else:
+        store.point(name, alias, version, who, why)
     console.print(f"{name}: {alias} is version {version}")
-    return _send_to_jobs(loaded, name, version, alias)
-
-
-def _send_to_jobs(loaded: Settings, name: str, version: int, alias: str) -> bool:
-    """Send the version to the jobs over the control topic, if the settings use the model by that alias; whether they do."""
-    use = loaded.models.use.get(name)
-    if use is None or alias not in (use.alias, use.shadow):
+    if alias in (live, shadow):
+        store.drop(name, CANARY)  # whatever was the canary counts for no entity by itself any more
+    messages = role_messages(store, name, loaded.retrain.canary, live, shadow)
+    for message in messages:
+        if alias == live and message.role == SHADOW:
+            shown = "there is no shadow" if message.version is None else f"{shadow} is version {message.version}"
+            console.print(f"{name}: {shown}")
+    if name not in loaded.models.use or alias not in (live, shadow):
         console.print("no job was informed: models.use of the settings does not name the model with this alias")
         return False
-    role = "live" if alias == use.alias else "shadow"
-    send_control(loaded.kafka, ModelVersion(type="model", model=name, role=role, version=version))
+    for message in messages:
+        send_control(loaded.kafka, message)
     console.print(f"sent to the jobs on the topic {loaded.kafka.topics.control}")
     return True

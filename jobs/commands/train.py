@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,7 @@ def _show(manifest: Manifest, publication: Publication) -> None:
 
 
 def _watch(settings: Settings, publication: Publication, loop: Loop) -> int | None:
-    """Answer requests to retrain. Returns how many messages were handled; None if a person interrupted it."""
+    """Answer requests to retrain. Returns how many messages were handled; None if it was interrupted, or terminated."""
     store = training.registry_of(settings, publication.registry, publication.sign_key)
     trainer = Trainer(settings, store, lambda text: console.print(text, highlight=False, soft_wrap=True))
     with ExitStack() as stack:
@@ -121,6 +122,7 @@ def _watch(settings: Settings, publication: Publication, loop: Loop) -> int | No
             port = stack.enter_context(serve(trainer.reports.metrics, loop.metrics_port))
             console.print(f"metrics on http://localhost:{port}/metrics", highlight=False)
         console.print(f"following {settings.kafka.topics.retrain_requests}; interrupt to end", highlight=False)
+        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))
         try:
             return trainer.run(loop.once)
         except KeyboardInterrupt:

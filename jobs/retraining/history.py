@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from streamgauge.models.training.contamination import Examined, examine
 from streamgauge.udfs.events.time import epoch_milliseconds
 
 
-def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
+def past_since_drift(settings: Settings, request: dict[str, Any], stop: threading.Event) -> Past:
     """Events of all partitions of the topic since the drift began, as soon as there are enough, or when `retrain.wait` is over.
 
     Parameters
@@ -29,9 +30,13 @@ def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
     settings : Settings
     request : dict
         Data of the request to retrain.
+    stop : Event
+        Ends the waiting.
 
     Raises
     ------
+    SystemExit
+        The waiting was ended.
     InputError
         The events since the drift began are no longer on the topic.
     ClusterError
@@ -49,7 +54,8 @@ def past_since_drift(settings: Settings, request: dict[str, Any]) -> Past:
             return past_of_topic(
                 settings, request["topic"], newest, confirmed=confirmed(settings), quarantined=quarantined
             )
-        time.sleep(1.0)
+        if stop.wait(1.0):
+            raise SystemExit
 
 
 def _ranges(settings: Settings, request: dict[str, Any]) -> tuple[dict[int, tuple[int, int]], int]:

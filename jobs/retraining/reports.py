@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -29,6 +30,11 @@ class Reports:
         Called with a line of text at each step.
     clock : callable
         Returns the seconds since 1970.
+
+    Attributes
+    ----------
+    lock : RLock
+        Is held by who looks at roles and waits and then changes them: a training has a thread of its own.
     """
 
     def __init__(
@@ -36,31 +42,33 @@ class Reports:
     ) -> None:
         self.models = tuple(models)
         self.registry, self.topics, self.say, self.clock = registry, topics, say, clock
+        self.lock = threading.RLock()
         self.backoff = Backoff(clock)
         self.metrics = TrainerMetrics(list(self.models), self.backoff.seconds_left)
 
     def tell(self, step: str, name: str, data: dict[str, Any]) -> None:
         """Write a notice of a step, and count it."""
-        at = int(1000 * self.clock())
-        self.backoff.note(step, name, data, at)
-        self.metrics.note(step, name, data)
-        if step in REJECTING:
-            data = data | {"rejections": self.backoff.rejections(name)}
-        shown = ", ".join(f"{key} {value}" for key, value in data.items() if key != "asked")
-        self.say(f"{name}: {step.replace('_', ' ')} {shown}")
-        self.topics.publish(step, name, data, at)
-        self._keep_waiting(name)
+        with self.lock:
+            at = int(1000 * self.clock())
+            self.backoff.note(step, name, data, at)
+            self.metrics.note(step, name, data)
+            if step in REJECTING:
+                data = data | {"rejections": self.backoff.rejections(name)}
+            shown = ", ".join(f"{key} {value}" for key, value in data.items() if key != "asked")
+            self.say(f"{name}: {step.replace('_', ' ')} {shown}")
+            self.topics.publish(step, name, data, at)
+            self._keep_waiting(name)
 
-    def defer(self, name: str, request: dict[str, Any], wait: float) -> None:
-        """Put a request aside until the wait, in seconds, is over. The notice holds the request, so it is known after a restart."""
+    def defer(self, name: str, request: dict[str, Any], why: str) -> None:
+        """Put a request aside, and say why it waits. The notice holds the request, so it is known after a restart."""
         count = self.backoff.rejections(name)
-        why = f"waits {wait:.0f} s after {count} rejected answer{'s' * (count > 1)}"
         self.tell("deferred", name, {"request": request["request"], "rejections": count, "why": why, "asked": request})
 
     def forget(self, request: dict[str, Any]) -> None:
         """Remove a deferred request, because it was handled."""
-        self.backoff.forget(request)
-        self._keep_waiting(request["model"])
+        with self.lock:
+            self.backoff.forget(request)
+            self._keep_waiting(request["model"])
 
     def recall(self) -> None:
         """Read the notices back, to know which models wait after rejections, and which requests wait for an answer.
@@ -69,7 +77,12 @@ class Reports:
         """
         self.backoff.forget_all()
         for name in self.models:
-            if (request := self.registry.waiting(name)) is not None:
+            try:
+                request = self.registry.waiting(name)
+            except ModelError as error:  # the notices hold the request, too
+                self.say(str(error))
+                continue
+            if request is not None:
                 self.backoff.note("deferred", name, {"asked": request}, 0)
         for event in self.topics.past_steps(int(1000 * self.clock()) - REMEMBERED):
             name, step = event["data"]["model"], event["type"].removeprefix(STEP)

@@ -8,7 +8,9 @@ from streamgauge.jobs.retraining.topics import TrainerTopics
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.udfs.control.messages import ModelVersion
 
-CANARY: Literal["canary"] = "canary"  # aliases
+LIVE: Literal["live"] = "live"  # aliases
+SHADOW: Literal["shadow"] = "shadow"
+CANARY: Literal["canary"] = "canary"
 FROZEN = "frozen"
 BY = "trainer"  # who moves the aliases, in their history
 
@@ -27,38 +29,60 @@ class Roles:
     def __init__(self, registry: Registry, topics: TrainerTopics, share: float) -> None:
         self.registry, self.topics, self.share = registry, topics, share
 
-    def assign(self, name: str, role: Literal["live", "shadow", "canary"], version: int, why: str) -> None:
-        """Give a role to a version. A canary is a shadow that counts for some entities."""
+    def assign(self, name: str, role: Literal["shadow", "canary"], version: int, why: str) -> None:
+        """Let a version be the shadow, or the canary: a shadow that counts for some entities."""
         self.registry.point(name, role, version, BY, why)
-        if role == "live":
-            self.topics.send(ModelVersion(type="model", model=name, role=role, version=version))
-        else:
-            self._send_shadow(name, version, role == CANARY)
+        self._send(name, SHADOW)
 
-    def promote(self, name: str, live: int, shadow: int, why: str) -> None:
-        """Let the shadow be live, and the version that was live its shadow.
-
-        Both aliases are changed before the jobs are told, and that of the live version last: a new version is never live without the one
-        to which it can be rolled back.
-        """
-        self.registry.point(name, "shadow", live, BY, "compared with its successor")
-        self.registry.point(name, "live", shadow, BY, why)
+    def make_live(self, name: str, version: int, why: str) -> None:
+        """Make a version live: a promotion, or a rollback (`Registry.make_live`). The aliases are changed before the jobs are told."""
+        self.registry.make_live(name, version, BY, why)
+        self.registry.drop(name, CANARY)  # or the same version would count at once if it became the shadow again
         self.send_again(name)
+
+    def before(self, name: str, live: int) -> int | None:
+        """The version before a live one, while it is the shadow: the live one may be rolled back to it. Else None."""
+        aliases = self.registry.aliases(name)
+        shadow = aliases.get(SHADOW, live)
+        return shadow if aliases.get(LIVE) == live and shadow < live else None
 
     def remove_shadow(self, name: str) -> None:
         """Remove the shadow: its alias then names the live version."""
-        self.registry.point(name, "shadow", self.registry.aliases(name)["live"], BY, "no shadow")
-        self._send_shadow(name, None)
+        self.registry.point(name, SHADOW, self.registry.aliases(name)[LIVE], BY, "no shadow")
+        self.registry.drop(name, CANARY)
+        self._send(name, SHADOW)
 
     def send_again(self, name: str) -> None:
         """Tell the jobs the roles that the aliases name. The trainer may have been killed after it changed an alias."""
-        aliases = self.registry.aliases(name)
-        live, shadow = aliases.get("live"), aliases.get("shadow")
-        if live is not None:
-            self.topics.send(ModelVersion(type="model", model=name, role="live", version=live))
-        if shadow is not None:
-            self._send_shadow(name, None if shadow == live else shadow, aliases.get(CANARY) == shadow)
+        self._send(name, LIVE, SHADOW)
 
-    def _send_shadow(self, name: str, version: int | None, canary: bool = False) -> None:
-        share = self.share if canary and version is not None else 0.0
-        self.topics.send(ModelVersion(type="model", model=name, role="shadow", version=version, share=share))
+    def _send(self, name: str, *roles: str) -> None:
+        for message in role_messages(self.registry, name, self.share):
+            if message.role in roles:
+                self.topics.send(message)
+
+
+def role_messages(
+    registry: Registry, name: str, share: float, live: str = LIVE, shadow: str = SHADOW
+) -> list[ModelVersion]:
+    """What tells the jobs which version is live, and which is its shadow, as far as there are aliases.
+
+    Parameters
+    ----------
+    registry : Registry
+    name : str
+    share : float
+        Share of the entities for which a canary counts.
+    live, shadow : str
+        The aliases. There is no shadow if its alias names the live version.
+    """
+    named = {alias: registry.history(name, alias)[:1] for alias in (live, shadow, CANARY) if not alias.isdecimal()}
+    aliases = {alias: entry["version"] for alias, entries in named.items() for entry in entries}
+    messages = []
+    if live in aliases:
+        messages.append(ModelVersion(type="model", model=name, role=LIVE, version=aliases[live]))
+    if shadow in aliases:
+        version = None if aliases[shadow] == aliases.get(live) else aliases[shadow]
+        counts = share if version is not None and aliases.get(CANARY) == version else 0.0
+        messages.append(ModelVersion(type="model", model=name, role=SHADOW, version=version, share=counts))
+    return messages

@@ -61,8 +61,8 @@ class ShadowJudge:
         floods = counts["live_alerts"] > 2 * self._most(counts) and counts["live_alerts"] > 2 * counts["shadow_alerts"]
         if floods or (counts["probes"] >= ENOUGH_PROBES and shadow_lead(counts) > CLEARLY_FEWER):
             why = "too many alerts" if floods else "it finds fewer probes than the version before"
-            self.roles.assign(name, "live", shadow, why)
-            self._remove_shadow(name)
+            self.roles.make_live(name, shadow, why)
+            self._forget_counts(name)
             self.reports.tell("rolled_back", name, figures | {"version": shadow})
         elif counts["events"] >= self.gates.compare:
             self._remove_shadow(name)
@@ -87,7 +87,7 @@ class ShadowJudge:
             self.counts.pop((name, live, shadow))
             self.reports.tell("canary", name, figures | {"share": self.gates.canary})
         elif enough:
-            self.roles.promote(name, live, shadow, "it raised no more alerts than promised")
+            self.roles.make_live(name, shadow, "it raised no more alerts than promised")
             self.reports.tell("promoted", name, figures)
 
     def _most(self, counts: dict[str, float]) -> float:
@@ -116,4 +116,7 @@ class ShadowJudge:
 
     def _remove_shadow(self, name: str) -> None:
         self.roles.remove_shadow(name)
+        self._forget_counts(name)
+
+    def _forget_counts(self, name: str) -> None:
         self.counts = {key: counts for key, counts in self.counts.items() if key[0] != name}

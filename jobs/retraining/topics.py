@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -50,6 +51,6 @@ class TrainerTopics:
         """The newest feedback since a time, in milliseconds."""
         return newest_feedback(self.settings, since)
 
-    def past(self, request: dict[str, Any]) -> Past:
-        """Events of all partitions since the drift began, as soon as there are enough."""
-        return past_since_drift(self.settings, request)
+    def past(self, request: dict[str, Any], stop: threading.Event) -> Past:
+        """Events of all partitions since the drift began, as soon as there are enough; SystemExit if it is to stop before."""
+        return past_since_drift(self.settings, request, stop)

@@ -247,12 +247,41 @@ class Registry:
         if alias in self._alias_names(name):
             self._fs.rm_file(self._path(f"{name}/aliases/{alias}{SUFFIX}"))
 
-    def rollback(self, name: str, alias: str, by: str = "", why: str = "rollback") -> int:
-        """Make an alias stand for the version that it stood for before; returns that version."""
+    def make_live(
+        self, name: str, version: int, by: str = "", why: str = "", live: str = "live", shadow: str = "shadow"
+    ) -> None:
+        """Make a version live, and keep the alias of its shadow true. There is no shadow if that alias names the live version.
+
+        If the version was the shadow, the older version that was live is compared with it from now on. A newer one that was live, as in a
+        rollback, does not become the shadow: it would be judged as a new version, and become live again. The alias of the live version is
+        moved last: a new version is never live without the one that it is compared with.
+
+        Parameters
+        ----------
+        name : str
+        version : int
+        by, why : str
+            For the history of the aliases.
+        live, shadow : str
+            The two aliases. That of the shadow is moved only if it is there.
+        """
+        # an alias that must be signed anew names nothing yet
+        before, compared = (next((one["version"] for one in self._known(name, of)), None) for of in (live, shadow))
+        if compared is not None:
+            follows = compared
+            if compared == version and before is not None and before < version:
+                follows = before
+            elif compared == before:  # there was no shadow
+                follows = version
+            if follows != compared:
+                self.point(name, shadow, follows, by, f"{live} is version {version}")
+        self.point(name, live, version, by, why)
+
+    def before(self, name: str, alias: str) -> int:
+        """The version that an alias stood for before the one that it stands for now; ModelError if there was no other."""
         before = _before(self._alias(name, alias))
         if before is None:
             raise ModelError(f"{name}: the alias {alias!r} never stood for another version")
-        self.point(name, alias, before, by, why)
         return before
 
     def verify(self, name: str, version: int) -> None:

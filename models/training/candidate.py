@@ -98,6 +98,7 @@ def make_candidate(
         why = f", {why_unknown(detector)}" if named else f"; these are: {', '.join(FITTED)}"
         raise InputError(f"detector {detector!r} is none that is trained{why}")
     kind, width = FITTED[detector], past.X.shape[1]
+    kind.check_settings(settings or {})
     given = ", ".join(f"{key}={value!r}" for key, value in (settings or {}).items())
     try:
         model = kind(**(settings or {}))

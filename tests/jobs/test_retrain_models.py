@@ -10,6 +10,7 @@ import pytest
 from streamgauge.jobs.retraining import rating
 from streamgauge.jobs.retraining.rating import Comparison
 from streamgauge.jobs.studies.train import train
+from streamgauge.models.detectors.fitted.one_class_svm import OneClassSvm
 from streamgauge.models.errors import ClusterError, NotReadyError
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.training.candidate import Past
@@ -147,7 +148,15 @@ def test_a_live_version_with_too_many_alerts_or_too_few_probes_found_is_rolled_b
     trainer.handle(compared(2, 1, alerts=alerts, right=right, events=2000))
     assert trainer.sent == [("live", 1), ("shadow", None)]
     assert [step for step, _ in trainer.steps] == ["promoted", "rolled_back"]
-    assert trainer.registry.aliases("m")["live"] == 1
+    aliases = trainer.registry.aliases("m")
+    assert (aliases["live"], aliases["shadow"]) == (1, 1)  # no shadow, as after `models rollback`
+
+
+def test_a_version_that_was_rejected_as_the_canary_is_no_canary_any_more(careful):
+    careful.handle(compared(1, 2, alerts=(0, 900)))
+    careful.registry.point("m", "shadow", 2)
+    careful.recall()
+    assert careful.sent[-2:] == [("live", 1), ("shadow", 2)]
 
 
 def test_a_live_version_that_does_well_loses_its_shadow(trainer):
@@ -155,6 +164,38 @@ def test_a_live_version_that_does_well_loses_its_shadow(trainer):
     trainer.sent.clear()
     trainer.handle(compared(2, 1))
     assert (trainer.sent, trainer.steps[-1][0]) == ([("shadow", None)], "settled")
+
+
+def test_a_version_that_a_person_rolled_back_answers_no_other_request(trainer):
+    shadowed(trainer).handle(compared(1, 2))
+    trainer.registry.make_live("m", 1, "ann", "false alerts")
+    trainer.handle(requested(partition=1))
+    assert trainer.registry.aliases("m")["shadow"] == 3
+    trainer.handle(requested(partition=2))
+    assert trainer.registry.versions("m") == [1, 2, 3]
+
+
+def test_a_request_waits_while_the_live_version_may_be_rolled_back(trainer):
+    """The answer would take the place of the version before as the shadow."""
+    shadowed(trainer).handle(compared(1, 2, events=10_000))
+    trainer.handle(requested(version=2))
+    trainer.answer_due()
+    step, data = trainer.steps[-1]
+    assert (step, data["why"]) == ("deferred", "waits until version 2 has been compared with version 1 before it")
+    trainer.handle(compared(2, 1, alerts=(60, 3), events=2000))
+    trainer.now += 86_400
+    trainer.answer_due()
+    assert [step for step, _ in trainer.steps] == ["promoted", "deferred", "rolled_back"]
+    assert trainer.registry.waiting("m") is None
+
+
+def test_a_request_that_waited_for_the_version_before_it_is_answered_when_the_live_version_stays(trainer):
+    shadowed(trainer).handle(compared(1, 2))
+    trainer.handle(requested(version=2))
+    trainer.handle(compared(2, 1))
+    trainer.answer_due()
+    assert [step for step, _ in trainer.steps] == ["promoted", "deferred", "settled", "trained", "shadowed"]
+    assert (trainer.registry.aliases("m")["shadow"], trainer.registry.waiting("m")) == (3, None)
 
 
 def test_reports_about_other_versions_do_not_count(trainer):
@@ -364,6 +405,17 @@ def test_a_candidate_that_cannot_be_made_or_used_is_reported_and_the_others_go_o
     [failed] = [data for step, data in trainer.steps if step == "failed"]
     assert failed["detector"] == "temporal_cnn"
     assert trainer.steps[-1][0] == "shadowed"
+
+
+def test_a_candidate_whose_training_breaks_is_reported_and_the_others_go_on(tmp_path, monkeypatch):
+    def breaks(*_):
+        raise ValueError("the solver found nothing")
+
+    trainer = trial(tmp_path, candidates=["one_class_svm"])
+    monkeypatch.setattr(OneClassSvm, "_machine", breaks)
+    trainer.handle(requested())
+    assert [step for step, _ in trainer.steps] == ["trained", "failed", "shadowed"]
+    assert trainer.steps[1][1]["why"] == "ValueError: the solver found nothing"
 
 
 def test_a_live_version_with_a_removed_detector_is_reported(tmp_path):

@@ -121,6 +121,7 @@ class Models:
                 if alias is not None:
                     self._put(member, name, self._registry.resolve(name, alias))
                     self._look_at_alias(member, name, alias)
+            self._drop_shadow_of_itself(name)
 
     @property
     def weights(self) -> Floats:
@@ -188,6 +189,14 @@ class Models:
             except ModelError as error:
                 log.error("%s: version %d, which was at work before, cannot be used: %s", member, version, error)
                 self.at_work.pop(member, None)
+            self._drop_shadow_of_itself(name)
+
+    def _drop_shadow_of_itself(self, name: str) -> None:
+        """Unload the shadow of a model if it is the live version: an alias of its own says in that way that there is no shadow."""
+        use = self.settings.use[name]
+        own = use.shadow is not None and use.shadow != use.alias and not use.shadow.isdecimal()
+        if own and self.versions.get(name) == self.versions.get(f"{name}{SHADOW}"):
+            self.at_work.pop(f"{name}{SHADOW}", None)
 
     def canaries(self, entities: list[str]) -> Flags:
         """For which entities each model's shadow counts in its place. An entity is always on the same side.

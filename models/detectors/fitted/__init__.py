@@ -11,6 +11,7 @@ __all__ = [
     "local_outlier_factor",
     "normalisation",
     "one_class_svm",
+    "ranges",
     "sklearn_fits",
     "synthetic_anomalies",
 ]

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from streamgauge.models.contract import Floats, Ints, checked, share
 from streamgauge.models.detectors.fitted.normalisation import Normalisation
-from streamgauge.models.errors import NotReadyError, StateError, WidthError
+from streamgauge.models.detectors.fitted.ranges import SEED, TRIM, Range
+from streamgauge.models.errors import InputError, NotReadyError, StateError, WidthError
 from streamgauge.models.persistence.codec import demand, pack, unpack
 
 ARRAYS = "arrays.bin"  # file of an artefact; each network is a file .onnx
@@ -39,6 +40,8 @@ class FittedDetector(ABC):
         Whether an event is scored together with those before it: each is then float64[steps, d], whose last row is the event.
     needs_torch : bool
         Whether training needs it.
+    ranges : dict of str to Range
+        What each argument of `__init__` may be in a training. One whose default is None may be None, too.
     max_rows : int
         Rows of the history that are trained on at most, drawn at random.
     arrays : dict of str to array
@@ -56,6 +59,7 @@ class FittedDetector(ABC):
     half_score: ClassVar[float] = 3.0
     sequence: ClassVar[bool] = False
     needs_torch: ClassVar[bool] = False
+    ranges: ClassVar[dict[str, Range]] = {"trim": TRIM, "seed": SEED}
     max_rows: ClassVar[int] = 50_000
     trim: float
     seed: int
@@ -119,6 +123,16 @@ class FittedDetector(ABC):
         settings
             Arguments of `__init__`.
         """
+
+    @classmethod
+    def check_settings(cls, settings: dict[str, Any]) -> None:
+        """Raise InputError if it cannot be trained with the value of an argument; it says what is allowed."""
+        usual = cls().settings()
+        for key, value in settings.items():
+            if key in cls.ranges and not cls.ranges[key].has(value) and not (value is None and usual[key] is None):
+                or_none = "; leave it out, and it is chosen" if usual[key] is None else ""
+                allowed = f"{key} must be {cls.ranges[key]}{or_none}"
+                raise InputError(f"{cls.name} cannot be trained with {key}={value!r}: {allowed}")
 
     # ---- the contract -------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
+from streamgauge.models.detectors.fitted.ranges import Range
 from streamgauge.models.detectors.fitted.synthetic_anomalies import without_strangest
 from streamgauge.models.lazy_modules import load_module
 from streamgauge.models.persistence.codec import demand
@@ -39,6 +40,7 @@ class GaussianMixture(FittedDetector):
 
     name: ClassVar[str] = "gaussian_mixture"
     half_score: ClassVar[float] = 10.0
+    ranges: ClassVar[dict[str, Range]] = FittedDetector.ranges | {"components": Range(1)}
     max_rows: ClassVar[int] = 20_000
 
     def __init__(self, components: int | None = None, trim: float = 0.02, seed: int = 42) -> None:

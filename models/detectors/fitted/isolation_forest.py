@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
+from streamgauge.models.detectors.fitted.ranges import Range
 from streamgauge.models.detectors.fitted.synthetic_anomalies import without_strangest
 from streamgauge.models.errors import StateError
 from streamgauge.models.evaluation.tree_shap import tree_shap
@@ -41,6 +42,7 @@ class IsolationForest(FittedDetector):
 
     name: ClassVar[str] = "isolation_forest"
     half_score: ClassVar[float] = 1.0
+    ranges: ClassVar[dict[str, Range]] = FittedDetector.ranges | {"n_trees": Range(1), "part": Range(3)}
 
     def __init__(self, n_trees: int = 100, part: int = 256, trim: float = 0.02, seed: int = 42) -> None:
         super().__init__()

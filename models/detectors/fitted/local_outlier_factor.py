@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
-from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
+from streamgauge.models.detectors.fitted.fitted_detector import LEAST_ROWS, FittedDetector, Progress
+from streamgauge.models.detectors.fitted.ranges import Range
 from streamgauge.models.detectors.fitted.synthetic_anomalies import (
     separation,
     split_validation,
@@ -45,6 +46,7 @@ class LocalOutlierFactor(FittedDetector):
 
     name: ClassVar[str] = "local_outlier_factor"
     half_score: ClassVar[float] = 1.0
+    ranges: ClassVar[dict[str, Range]] = FittedDetector.ranges | {"neighbours": Range(1), "events": Range(LEAST_ROWS)}
 
     def __init__(self, neighbours: int | None = None, events: int = 2000, trim: float = 0.02, seed: int = 42) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
+from streamgauge.models.detectors.fitted.ranges import Range
 from streamgauge.models.detectors.fitted.synthetic_anomalies import (
     separation,
     split_validation,
@@ -48,6 +49,10 @@ class OneClassSvm(FittedDetector):
 
     name: ClassVar[str] = "one_class_svm"
     half_score: ClassVar[float] = 2.0
+    ranges: ClassVar[dict[str, Range]] = FittedDetector.ranges | {
+        "nu": Range(0.0, 1.0, whole=False, ends=False),
+        "gamma": Range(0.0, whole=False, ends=False),
+    }
     max_rows: ClassVar[int] = 3000
 
     def __init__(self, nu: float | None = None, gamma: float | None = None, trim: float = 0.02, seed: int = 42) -> None:

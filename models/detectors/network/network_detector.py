@@ -9,6 +9,7 @@ import numpy as np
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import FittedDetector, Progress
 from streamgauge.models.detectors.fitted.normalisation import Normalisation
+from streamgauge.models.detectors.fitted.ranges import Range
 from streamgauge.models.errors import StateError
 from streamgauge.models.lazy_modules import load_module
 from streamgauge.models.persistence.codec import demand
@@ -55,6 +56,7 @@ class NetworkDetector(FittedDetector):
     """
 
     needs_torch: ClassVar[bool] = True
+    ranges: ClassVar[dict[str, Range]] = FittedDetector.ranges | {"hidden": Range(1), "epochs": Range(1)}
     hidden: int | None
     epochs: int
     _session: Any = None
@@ -198,6 +200,7 @@ class RunNetwork(NetworkDetector):
 
     sequence: ClassVar[bool] = True
     max_rows: ClassVar[int] = 10_000
+    ranges: ClassVar[dict[str, Range]] = NetworkDetector.ranges | {"steps": Range(2)}
 
     def __init__(
         self, steps: int = 16, hidden: int | None = None, epochs: int = 40, trim: float = 0.02, seed: int = 42

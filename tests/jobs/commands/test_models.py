@@ -14,6 +14,7 @@ from streamgauge.jobs.commands.app import app
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.models.persistence.signature import public_text
+from streamgauge.udfs.scoring.trained_models import Models
 from typer.testing import CliRunner
 
 from tests.onnx_networks import distance
@@ -58,7 +59,7 @@ def test_a_model_is_trained_shown_promoted_rolled_back_frozen_and_verified(pumps
         assert done.exit_code == 0, done.output
     assert "no job was informed" in done.output
     assert registry.aliases("pumps") == {"candidate": 2, "live": 2}
-    assert "live is version 1 again" in run("models", "rollback", "pumps").output
+    assert "live is version 1" in run("models", "rollback", "pumps").output
     assert "version 1 stays live" in run("models", "freeze", "pumps", "--why", "audit").output
     assert registry.aliases("pumps")["frozen"] == 1
     assert registry.history("pumps", "frozen")[0]["why"] == "audit"
@@ -110,6 +111,7 @@ def test_with_trusted_keys_every_alias_is_signed_or_refused(pumps, run, tmp_path
             "isolation_forest takes n_trees, part, trim, seed",
         ),
         (("train", "p", "isolation_forest", "FILE", "--set", "trees"), "write NAME=VALUE"),
+        (("train", "p", "autoencoder", "FILE", "--set", "epochs=0"), "epochs=0: epochs must be a whole number from 1"),
         (("train", "p", "isolation_forest", "FILE", "--drop", "rmp"), "has no column 'rmp'"),
         (("train", "p", "isolation_forest", "FILE", "--last", "500"), "name files, or these"),
         (("train", "p", "isolation_forest", "FILE", "--last", "500", "--drop", "rpm"), "name files, or these"),
@@ -162,22 +164,64 @@ def test_a_network_that_was_made_elsewhere_is_imported_and_may_be_promoted_to_sh
     assert registry.aliases("pumps") == {"candidate": 1, "shadow": 1}
 
 
-def test_a_shadow_that_is_promoted_changes_places_with_the_live_version(pumps, run, tmp_path, monkeypatch):
+def test_an_alias_from_before_the_keys_is_signed_whatever_the_others_are(pumps, run, tmp_path, monkeypatch):
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    train = ("train", "pumps", "isolation_forest", pumps, *COLUMNS, "--set", "n_trees=5", "--sign-key", "key.pem")
+    assert run(*train).exit_code == 0
+    for alias in ("live", "candidate"):
+        Registry(str(tmp_path / "models")).point("pumps", alias, 1)
+    monkeypatch.setenv("STREAMGAUGE__MODELS__TRUSTED_KEYS", json.dumps([public_text(key)]))
+    done = run("models", "promote", "pumps", 1, "--sign-key", "key.pem")
+    assert done.exit_code == 0, done.output
+    assert Registry(str(tmp_path / "models"), (public_text(key),)).resolve("pumps", "live") == 1
+
+
+@pytest.fixture
+def promoting(pumps, run, tmp_path, monkeypatch):
+    """A registry with two versions, settings of a job that uses them, and what is sent to it."""
     for _ in range(2):
         assert run("train", "pumps", "isolation_forest", pumps, *COLUMNS, "--set", "n_trees=5").exit_code == 0
     registry, sent = Registry(str(tmp_path / "models")), []
-    monkeypatch.setattr(models, "send_control", lambda kafka, message: sent.append((message.role, message.version)))
+    monkeypatch.setattr(models, "send_control", lambda kafka, message: sent.append(message))
     use = {"pumps": {"alias": "live", "shadow": "shadow"}}
-    loaded = Settings.model_validate({"models": {"registry": str(tmp_path / "models"), "use": use}})
+    return registry, Settings.model_validate({"models": {"registry": str(tmp_path / "models"), "use": use}}), sent
+
+
+def roles(sent):
+    return [(message.role, message.version, *([message.share] if message.share else [])) for message in sent]
+
+
+def test_a_shadow_that_is_promoted_changes_places_with_the_live_version(promoting):
+    registry, loaded, sent = promoting
     for version, alias in ((1, "live"), (2, "shadow"), (2, "live"), (2, "live")):
         models.promote_to(registry, loaded, "pumps", version, alias, "test")
-    assert sent == [
-        ("live", 1),
-        ("shadow", 2),
-        ("live", 2),
-        ("live", 2),
-    ]  # the job makes version 1 the shadow by itself
+    exchanged = [("live", 2), ("shadow", 1)]
+    assert roles(sent) == [("live", 1), ("live", 1), ("shadow", 2), *exchanged, *exchanged]
     assert registry.aliases("pumps") == {"candidate": 2, "live": 2, "shadow": 1}
+
+
+def test_after_a_rollback_there_is_no_shadow_in_the_job_nor_after_its_restart(promoting, run, monkeypatch):
+    registry, loaded, sent = promoting
+    for version, alias in ((1, "live"), (2, "shadow")):
+        models.promote_to(registry, loaded, "pumps", version, alias, "test")
+    job = Models(loaded.models)
+    models.promote_to(registry, loaded, "pumps", 2, "live", "test")
+    monkeypatch.setattr(models, "load", lambda path: loaded)
+    assert run("models", "rollback", "pumps").exit_code == 0
+    for message in sent:
+        job.take(message)
+    assert roles(sent)[-2:] == [("live", 1), ("shadow", None)]
+    assert job.versions == Models(loaded.models).versions == {"pumps": "1"}
+
+
+def test_a_version_that_was_the_canary_becomes_a_shadow_that_counts_for_nobody(promoting):
+    registry, loaded, sent = promoting
+    registry.point("pumps", "live", 1)
+    registry.point("pumps", "canary", 2)
+    models.promote_to(registry, loaded, "pumps", 2, "shadow", "test")
+    assert roles(sent) == [("live", 1), ("shadow", 2)]
+    assert "canary" not in registry.aliases("pumps")
 
 
 @pytest.mark.parametrize(

@@ -23,15 +23,24 @@ def past(n=1500, centre=0.0, seed=0):
 class InMemory:
     """A trainer whose topics are in memory: it keeps what was sent, and reads its own notices back."""
 
-    def __init__(self, folder, canary=0.0, **retrain):
-        raw = {"models": {"registry": str(folder), "use": {"m": {}}}}
+    def __init__(self, folder, canary=0.0, models=None, **retrain):
+        raw = {"models": {"registry": str(folder), "use": models or {"m": {}}}}
         raw["retrain"] = {"canary": canary} | retrain
         self.now, self.notices = START / 1000, []
-        self.sent, self.steps, self.data, self.feedback = [], [], past(centre=2.0, seed=1), []
-        self.trainer = Trainer(validated(raw, "the test"), clock=lambda: self.now, topics=self)
+        self.sent, self.steps, self.data, self.feedback, self.said = [], [], past(centre=2.0, seed=1), [], []
+        self.trainer = Trainer(validated(raw, "the test"), say=self.said.append, clock=lambda: self.now, topics=self)
         self.registry, self.reports, self.shadows = self.trainer.registry, self.trainer.reports, self.trainer.shadows
         self.backoff, self.metrics = self.reports.backoff, self.reports.metrics
-        self.handle, self.answer_due, self.recall = self.trainer.handle, self.trainer.answer_due, self.trainer.recall
+        self.recall = self.trainer.recall
+
+    def handle(self, event):
+        """Handle a message, and wait for the training that it begins."""
+        while not self.trainer.handle(event):
+            self.trainer.has_trained(None)
+
+    def answer_due(self):
+        self.trainer.answer_due()
+        self.trainer.has_trained(None)
 
     def send(self, message):
         self.sent.append((message.role, message.version, *([message.share] if message.share else [])))
@@ -50,7 +59,7 @@ class InMemory:
     def past_steps(self, since):
         return [notice for notice in self.notices if epoch_milliseconds(notice["time"]) >= since]
 
-    def past(self, request):
+    def past(self, request, stop):
         if isinstance(self.data, Exception):
             raise self.data
         return self.data

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamgauge.jobs.retraining.notices import step_of
+from streamgauge.jobs.studies.train import train
 
-from tests.jobs.retraining.in_memory import InMemory, compared, requested
+from tests.jobs.retraining.in_memory import InMemory, compared, past, requested
 
 GARBAGE = [None, b"", b"\xff", b"5", b"[]", b"{", b"[" * 100_000, b'{"type": 1, "data": {"model": "m"}}']
 GARBAGE += [b'{"type": "io.streamgauge.retrain.requested"}', b'{"type": "x", "data": {"model": 5}}']
@@ -91,3 +92,17 @@ def test_notices_that_are_garbage_are_ignored_at_the_start(trainer):
     trainer.recall()
     trainer.handle(requested())
     assert "shadowed" in [step for step, _ in trainer.steps]
+
+
+def test_a_model_that_is_damaged_in_the_registry_does_not_keep_the_trainer_from_starting(tmp_path):
+    trainer = InMemory(tmp_path, models={"a": {}, "m": {}})
+    for name in ("a", "m"):
+        trainer.registry.point(name, "live", train(trainer.registry, name, "isolation_forest", past()).version)
+    for below in ("waiting.json", "aliases/live.json"):
+        (tmp_path / "a" / below).write_text("{")
+    trainer.handle(requested())
+    trainer.sent.clear()
+    trainer.recall()
+    assert trainer.sent == [("live", 1), ("shadow", 2)]
+    assert any("a: its roles cannot be told" in line for line in trainer.said)
+    assert any("delete a/waiting.json" in line for line in trainer.said)

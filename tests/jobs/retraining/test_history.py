@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -44,7 +45,7 @@ class Emptied:
 def test_a_request_whose_events_are_gone_is_refused_and_not_waited_for(monkeypatch):
     monkeypatch.setattr(clients, "consumer", lambda *_, **__: contextlib.nullcontext(Emptied()))
     with pytest.raises(InputError, match="partition 0 of 'events' has no record since the drift began at offset 5"):
-        past_since_drift(Settings(), REQUEST)
+        past_since_drift(Settings(), REQUEST, threading.Event())
 
 
 class Kept(Emptied):
@@ -82,7 +83,7 @@ def asked(monkeypatch):
         monkeypatch.setattr(f"{module}.past_of_topic", lambda _, topic, read, **__: ranges.append((topic, read)))
         settings = Settings()
         gates = settings.retrain.model_copy(update={"wait": 0})
-        past_since_drift(settings.model_copy(update={"retrain": gates}), REQUEST | request)
+        past_since_drift(settings.model_copy(update={"retrain": gates}), REQUEST | request, threading.Event())
         return ranges, alerts, consumer.looked_up
 
     return ask
@@ -98,3 +99,11 @@ def test_the_range_of_a_shard_of_entities_begins_at_the_time_of_the_drift(asked)
     """Its offsets are of several partitions."""
     ranges, alerts, looked_up = asked(offsets={"-1": (90, 95)}, since="1970-01-01T00:00:01.005Z")
     assert (ranges, alerts, looked_up) == ([("events", {0: (5, 100)})], [1_005], [1_005])
+
+
+def test_a_stop_ends_the_waiting_for_events(monkeypatch):
+    monkeypatch.setattr(clients, "consumer", lambda *_, **__: contextlib.nullcontext(Kept()))
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(SystemExit):  # it ends the thread of the training
+        past_since_drift(Settings(), REQUEST, stop)

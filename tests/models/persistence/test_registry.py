@@ -68,7 +68,7 @@ def test_aliases_move_remember_and_roll_back(url):
     registry.point("pumps", "live", 3, "ann", "better")
     assert registry.aliases("pumps") == {"live": 3}
     assert [one["version"] for one in registry.history("pumps", "live")] == [3, 1]
-    assert registry.rollback("pumps", "live", "ann") == 1
+    registry.make_live("pumps", registry.before("pumps", "live"), "ann")
     assert registry.resolve("pumps", "live") == 1
     assert registry.resolve("pumps", "2") == 2
     with pytest.raises(ModelError, match=r"no alias 'canary'.*aliases: live \(1\)"):
@@ -77,11 +77,36 @@ def test_aliases_move_remember_and_roll_back(url):
         registry.point("pumps", "live", 9)
     registry.point("pumps", "shadow", 2)
     with pytest.raises(ModelError, match="never stood for another"):
-        registry.rollback("pumps", "shadow")
+        registry.before("pumps", "shadow")
     with pytest.raises(ModelError, match="cannot be an alias"):
         registry.point("pumps", "../x", 1)
     with pytest.raises(ModelError, match="cannot be the name"):
         registry.versions("../pumps")
+
+
+@pytest.mark.parametrize(
+    ("live", "shadow", "version", "after"),
+    [
+        (1, 2, 2, 1),  # a promotion: the version before is compared with its successor
+        (2, 1, 1, 1),  # a rollback: no shadow
+        (1, 1, 2, 2),  # there was no shadow, and there is none
+        (2, 2, 1, 1),
+        (2, 3, 1, 3),  # another version is the shadow, and stays it
+        (2, 1, 2, 1),  # it was live already
+        (None, 2, 2, 2),
+        (1, None, 2, None),
+    ],
+)
+def test_the_alias_of_the_shadow_follows_the_live_version(url, live, shadow, version, after):
+    registry = Registry(url)
+    for _ in range(3):
+        registry.publish(*FOREST)
+    for alias, number in (("now", live), ("beside", shadow)):
+        if number:
+            registry.point("pumps", alias, number)
+    registry.make_live("pumps", version, "ann", "better", "now", "beside")
+    assert registry.aliases("pumps") == {"now": version} | ({"beside": after} if after else {})
+    assert (registry.history("pumps", "now")[0]["by"], registry.history("pumps", "now")[0]["why"]) == ("ann", "better")
 
 
 def test_garbage_is_what_no_alias_needs_and_nobody_names(folder, monkeypatch):
@@ -119,7 +144,7 @@ def test_the_version_that_a_rollback_goes_to_is_no_garbage(folder):
         registry.point("pumps", "live", version)
     registry.collect_garbage("pumps", keep=1)
     assert registry.versions("pumps") == [1, 2, 4]
-    assert registry.rollback("pumps", "live") == 1
+    assert registry.before("pumps", "live") == 1
 
 
 def test_writers_side_by_side_get_versions_of_their_own_and_readers_never_see_half_of_one(folder):
@@ -263,7 +288,7 @@ def file_of(registry, alias="live"):
 def test_a_signed_alias_moves_and_rolls_back_and_its_serial_number_grows(signing):
     reader = trusting(signing)
     assert reader.aliases("pumps") == {"live": 3}
-    assert signing.rollback("pumps", "live") == 1
+    signing.make_live("pumps", signing.before("pumps", "live"))
     assert reader.resolve("pumps", "live") == 1
     serials = [one["serial"] for one in reader.history("pumps", "live")]
     assert serials == sorted(set(serials), reverse=True)
@@ -295,6 +320,28 @@ def test_the_serial_number_grows_although_the_clock_goes_back(signing, monkeypat
     assert reader.resolve("pumps", "live") == 2
     newest, before, _ = reader.history("pumps", "live")
     assert newest["serial"] == before["serial"] + 1
+
+
+def test_a_version_becomes_live_and_both_aliases_are_signed_anew(signing):
+    signing.point("pumps", "shadow", 2)
+    reader = trusting(signing)
+    assert reader.aliases("pumps") == {"live": 3, "shadow": 2}
+    fs, before = signing._fs, signing._fs.cat_file(file_of(signing, "shadow"))
+    signing.make_live("pumps", 2)
+    assert reader.aliases("pumps") == {"live": 2, "shadow": 2}
+    signing.point("pumps", "shadow", 3)
+    signing.make_live("pumps", 3)
+    assert reader.aliases("pumps") == {"live": 3, "shadow": 2}
+    fs.pipe_file(file_of(signing, "shadow"), before)
+    with pytest.raises(ModelError, match="was seen before"):
+        reader.aliases("pumps")
+
+
+def test_a_version_becomes_live_although_no_trusted_key_signed_the_aliases_so_far(signing):
+    for alias in ("live", "shadow"):
+        Registry(signing.url).point("pumps", alias, 1, "mallory")
+    signing.make_live("pumps", 3)
+    assert trusting(signing).resolve("pumps", "live") == 3
 
 
 def test_an_older_alias_that_somebody_puts_back_is_refused_by_who_saw_the_newer_one(signing):

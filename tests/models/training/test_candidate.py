@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from streamgauge.models.catalog import FITTED
@@ -61,16 +63,50 @@ def test_validation_data_that_are_all_labelled_calibrate_nothing():
 @pytest.mark.parametrize(
     ("detector", "settings", "words"),
     [
-        ("isolation_forest", {"n_trees": -1}, r"cannot be trained with n_trees=-1: .* range \[1, inf\)"),
-        ("isolation_forest", {"n_trees": "x"}, "takes n_trees, part, trim, seed, and not n_trees='x'"),
-        ("one_class_svm", {"nu": 5}, r"cannot be trained with nu=5: .* range \(0\.0, 1\.0\]"),
-        ("local_outlier_factor", {"neighbours": -1}, "cannot be trained with neighbours=-1: negative"),
-        ("autoencoder", {"hidden": -1}, "cannot be trained with hidden=-1: .* negative"),
+        ("isolation_forest", {"n_trees": -1}, "n_trees=-1: n_trees must be a whole number from 1$"),
+        ("isolation_forest", {"n_trees": "x"}, "n_trees='x': n_trees must be a whole number from 1$"),
+        ("isolation_forest", {"n_trees": 2.0}, "n_trees=2.0: n_trees must be a whole number from 1$"),
+        ("isolation_forest", {"part": 2}, "part=2: part must be a whole number from 3$"),
+        ("isolation_forest", {"trim": 1.0}, "trim=1.0: trim must be a number from 0 to 0.5$"),
+        ("isolation_forest", {"trim": None}, "trim=None: trim must be a number from 0 to 0.5$"),
+        ("isolation_forest", {"seed": -1}, "seed=-1: seed must be a whole number from 0 to 4294967295$"),
+        ("one_class_svm", {"nu": 0}, "nu=0: nu must be a number above 0 and below 1; leave it out, and it is chosen$"),
+        ("one_class_svm", {"gamma": math.inf}, "gamma=inf: gamma must be a number above 0; leave it out"),
+        ("local_outlier_factor", {"neighbours": 0}, "neighbours=0: neighbours must be a whole number from 1; leave"),
+        ("local_outlier_factor", {"events": 63}, "events=63: events must be a whole number from 64$"),
+        ("gaussian_mixture", {"components": True}, "components=True: components must be a whole number from 1; leave"),
+        ("gaussian_mixture", {"trim": math.nan}, "trim=nan: trim must be a number from 0 to 0.5$"),
+        ("autoencoder", {"epochs": 0}, "epochs=0: epochs must be a whole number from 1$"),
+        (
+            "autoencoder",
+            {"hidden": 0},
+            "hidden=0: hidden must be a whole number from 1; leave it out, and it is chosen$",
+        ),
+        ("variational_autoencoder", {"epochs": -1}, "epochs=-1: epochs must be a whole number from 1$"),
+        ("temporal_cnn", {"epochs": 0}, "epochs=0: epochs must be a whole number from 1$"),
+        ("temporal_cnn", {"steps": 1}, "steps=1: steps must be a whole number from 2$"),
+        ("masked_transformer", {"epochs": 0}, "epochs=0: epochs must be a whole number from 1$"),
     ],
 )
 def test_settings_that_no_training_can_have_are_named(detector, settings, words):
-    with pytest.raises(InputError, match=f"^{detector} {words}"):
+    with pytest.raises(InputError, match=f"^{detector} cannot be trained with {words}"):
         make_candidate("m", detector, past(), settings)
+
+
+def test_every_argument_of_every_trained_detector_has_a_range_that_its_default_is_in():
+    for kind in FITTED.values():
+        usual = kind().settings()
+        assert set(kind.ranges) == set(usual)
+        kind.check_settings(usual)
+
+
+def test_the_least_that_a_range_allows_can_be_trained():
+    least = {"isolation_forest": {"n_trees": 1, "part": 3}, "local_outlier_factor": {"neighbours": 1, "events": 64}}
+    least |= {"one_class_svm": {"nu": 0.999, "gamma": 1e-6}, "autoencoder": {"hidden": 1, "epochs": 1}}
+    least |= {"temporal_cnn": {"steps": 2, "epochs": 1}, "gaussian_mixture": {"components": 1, "trim": 0.5}}
+    for detector, settings in least.items():
+        manifest, _ = make_candidate("m", detector, past(), {"trim": 0.5} | settings)
+        assert manifest.settings | settings == manifest.settings
 
 
 def test_what_cannot_be_trained_is_named():

@@ -179,6 +179,18 @@ def test_a_shadow_that_becomes_live_and_the_version_before_it_keep_their_calibra
     assert live != registry.load("forest", 1).calibrator.to_state()  # it has learned from the stream
 
 
+def test_there_is_no_shadow_if_its_alias_names_the_live_version(registry):
+    registry.point("forest", "beside", 1)
+    run = Run(settings(registry, forest={"shadow": "beside"}))
+    assert run.shard.models.versions == {"forest": "1"}
+    for version, role in (
+        (1, "shadow"),
+        (2, "live"),
+    ):  # a message may name the version that is live until the next one comes
+        run.shard.apply(version_message(version, role))
+    assert run.shard.models.versions == {"forest": "2", "forest shadow": "1"}
+
+
 def test_a_shadow_is_scored_and_compared_but_changes_no_alert(registry):
     raw = stream(seed=2)
     alone = Run(settings(registry, forest={})).feed(raw)
