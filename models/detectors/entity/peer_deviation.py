@@ -8,11 +8,13 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.channel.usual_level import begins_anew
 from streamgauge.models.detectors.deviation import LARGEST, ROUNDING, deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
-MEAN, COVARIANCE, PEERS, PEERS_MEAN, VARIANCE, ALL, SHORT, SHORT_VARIANCE = range(1, 9)
+MEAN, COVARIANCE, PEERS, PEERS_MEAN, VARIANCE, ALL, SHORT, SHORT_VARIANCE, FARTHEST = range(1, 10)
 CLIP = 4.0  # standard deviations that a single value counts at most
+YOUNG = 20.0  # with fewer values, the limit is wider in proportion: they say little of the variation
 BOUND = 0.5  # share of a field's variance that the peers must explain
 
 
@@ -50,7 +52,7 @@ class PeerDeviation(EntityDetector):
 
     @property
     def numbers_per_feature(self) -> int:  # noqa: D102
-        return 9
+        return 10
 
     def deviations(  # noqa: D102
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
@@ -85,8 +87,9 @@ def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, dev
             left = x - usual
             deviation = deviation_of(cell[VARIANCE], mean)
             near = left
-            if deviation > 0.0 and count >= 20.0:
-                near = min(max(left, -CLIP * deviation), CLIP * deviation)
+            if deviation > 0.0 and count >= 3.0:
+                limit = CLIP * max(1.0, YOUNG / count) * deviation
+                near = min(max(left, -limit), limit)
             short = cell[SHORT] + short_gain * (near - cell[SHORT])
             if count >= warmup and cell[VARIANCE] <= (1.0 - bound) * cell[ALL]:
                 expected[i, f] = usual
@@ -112,3 +115,5 @@ def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, dev
                 square = min(square, CLIP * CLIP * cell[SHORT_VARIANCE])
             cell[SHORT_VARIANCE] += gain * (square - cell[SHORT_VARIANCE])
             cell[0] = count + 1.0
+            if begins_anew(cell, FARTHEST, (cell[MEAN], cell[ALL]), count + 1.0, x, True):
+                cell[:] = 0.0

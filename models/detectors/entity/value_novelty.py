@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.detectors.channel.usual_level import begins_anew
+from streamgauge.models.detectors.deviation import LARGEST
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
 
 HOUR = 3_600_000
@@ -22,7 +24,9 @@ FLOOR = 1e-6  # least kernel sum
 RECENT, SINCE = 2, 3  # the highest recent novelty, and the count at which it came
 MOMENTS, SIZES = 4, 4 + 3 * CHANNELS  # places of mean, variance sum, fourth moment; of the dictionaries' sizes
 PROFILES = SIZES + CHANNELS * BANDWIDTHS
-DICTIONARIES = PROFILES + 2 * (DAY + WEEK)
+FARTHEST = PROFILES + 2 * (DAY + WEEK)  # the place of the farthest of the first three values
+DICTIONARIES = FARTHEST + 1
+CLIP = 40.0  # standard deviations that a value counts for at most where it is learned: one wrong value must not blur all others
 
 
 class ValueNovelty(EntityDetector):
@@ -83,6 +87,7 @@ class ValueNovelty(EntityDetector):
         self, state: Floats, rows: Ints, X: Floats, times: Ints, learn: bool
     ) -> tuple[Floats, Floats, Floats]:
         novelty, alert, expected = np.empty(X.shape), np.empty(X.shape), np.empty(X.shape)
+        X = np.clip(X, -LARGEST, LARGEST)
         _novelty(
             state, rows, X, times // HOUR, self.centroids, self.refractory, self.warmup, learn, novelty, alert, expected
         )
@@ -170,6 +175,15 @@ def _bandwidth(which, n, moments, anchor):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _limited(moments, n, u):  # type: ignore[no-untyped-def]
+    """The (n + 1)-th value as it is learned: at most `CLIP` standard deviations from the mean."""
+    if n < 3.0 or moments[1] <= 0.0:
+        return u
+    limit = CLIP * math.sqrt(moments[1] / n)
+    return min(max(u, moments[0] - limit), moments[0] + limit)
+
+
+@njit(cache=True)
 def _learn_moments(moments, n, u):  # type: ignore[no-untyped-def]
     """Learn the (n + 1)-th value into mean, variance sum and fourth moment."""
     delta = u - moments[0]
@@ -203,13 +217,14 @@ def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, al
             n = cell[0]
             anchor = x if n == 0.0 else cell[1]
             value = x - anchor
-            profile, visits = cell[PROFILES : PROFILES + DAY + WEEK], cell[PROFILES + DAY + WEEK : DICTIONARIES]
+            profile, visits = cell[PROFILES : PROFILES + DAY + WEEK], cell[PROFILES + DAY + WEEK : FARTHEST]
             channel[0] = value
             channel[1] = value - profile[by_day] if visits[by_day] > 0.0 else 0.0
             channel[2] = value - profile[by_week] if visits[by_week] > 0.0 else 0.0
             if n > 0.0:
                 expected[i, f] = anchor + (profile[by_week] if visits[by_week] > 0.0 else cell[MOMENTS])
             total = alert_total = 0.0
+            near = _limited(cell[MOMENTS : MOMENTS + 3], n, value)
             new = True
             for c in range(CHANNELS):
                 moments = cell[MOMENTS + 3 * c : MOMENTS + 3 * c + 3]
@@ -219,7 +234,7 @@ def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, al
                     total += whole
                     alert_total += alert_part if new else whole
                 if learn:
-                    _learn_moments(moments, n, channel[c])
+                    _learn_moments(moments, n, _limited(moments, n, channel[c]))
                 if c == 0:  # no value is near; else it is the hour that is unusual
                     new = total > BANDWIDTHS * math.log(max(n, 1.0))
             if n >= warmup:
@@ -227,8 +242,12 @@ def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, al
                 novelty[i, f] = _silenced(cell, n, total, refractory, learn)
                 alert[i, f] = min(novelty[i, f], max(0.0, alert_total / (CHANNELS * BANDWIDTHS) - OVERSTATED))
             if learn:
-                cell[0], cell[1] = n + 1.0, anchor
+                n += 1.0
+                if begins_anew(cell, FARTHEST, (cell[MOMENTS], cell[MOMENTS + 1] / n), n, value, True):
+                    cell[:] = 0.0
+                    continue
+                cell[0], cell[1] = n, anchor
                 visits[by_day] += 1.0
-                profile[by_day] += (value - profile[by_day]) * max(1.0 / visits[by_day], 0.05)
+                profile[by_day] += (near - profile[by_day]) * max(1.0 / visits[by_day], 0.05)
                 visits[by_week] += 1.0
-                profile[by_week] += (value - profile[by_week]) * max(1.0 / visits[by_week], 0.1)
+                profile[by_week] += (near - profile[by_week]) * max(1.0 / visits[by_week], 0.1)

@@ -110,6 +110,18 @@ def test_alert_evidence_is_at_most_the_novelty_and_equals_it_beyond_the_values_s
     assert sure[-1] == told[-1] > 9.2
 
 
+@pytest.mark.parametrize("at", [0, 1, 2, 5, 12, 40])
+@pytest.mark.parametrize("wrong", [-9999.0, 65_535.0, 2.0**31 - 1, 1e308])
+def test_one_wrong_value_early_in_a_stream_blurs_no_others(at, wrong):
+    x = np.random.default_rng(5).normal(0, 1, 500)
+    x[at + 50], x[499] = 25.0, -25.0
+    undisturbed, _ = novelty(x)
+    x[at] = wrong
+    told, _ = novelty(x)
+    assert (told[[at + 50, 499]] > 0.5 * undisturbed[[at + 50, 499]]).all()
+    assert told[499] > 4.6
+
+
 def test_the_dictionary_never_holds_more_than_it_may():
     detector = ValueNovelty(centroids=8)
     detector.learn_many(np.random.default_rng(4).standard_cauchy((2000, 1)))
