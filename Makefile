@@ -7,7 +7,7 @@ WORKERS := $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 UNIT := $(BIN)/pytest -n $(WORKERS) --dist loadfile --durations=20
 NEEDS := setup.py constraints.txt install.sh
 
-.PHONY: demo test unit integration fuzz mutants kills soak weekly spark lint ci schema proto docs bench kernels clean help
+.PHONY: demo test unit integration fuzz mutants kills soak weekly spark lint ci schema proto docs bench bench-scale kernels clean help
 
 demo: .venv/.installed  ## a local Kafka and Flink, eight real series through the job, a page; KEEP=1 leaves all running
 	$(BIN)/streamgauge demo $(if $(KEEP),--keep)
@@ -84,12 +84,15 @@ bench: .venv/.installed-dev  ## all benchmarks that need no data of others; this
 	$(BIN)/python -m benchmarks.million
 	$(BIN)/python -m benchmarks.service
 
+bench-scale: .venv/.installed-dev  ## how the cost of an event grows with entities, fields, partitions, detectors and batches; a picture in growth.png
+	$(BIN)/python -m benchmarks.growth --picture growth.png
+
 clean:  ## stop the local cluster, and delete all that was installed, built and written
 	-$(BIN)/streamgauge down
-	rm -rf .streamgauge .venv .venv-docs .venv-spark .cache site build *.egg-info demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .streamgauge .venv .venv-docs .venv-spark .cache site build *.egg-info demo-output growth.png .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name what; do printf '  %-12s %s\n' "$$name" "$$what"; done
 
 .venv/.installed: $(NEEDS)
 	PYTHON=$(PYTHON) ./install.sh
