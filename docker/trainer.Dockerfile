@@ -58,7 +58,7 @@ RUN streamgauge warm --home /opt/streamgauge/kernels \
 ENV NUMBA_CACHE_DIR=/opt/streamgauge/kernels/current
 WORKDIR /var/lib/streamgauge
 
-# The trainer ends in order when it is interrupted; as the first process of a container it would not hear SIGTERM.
+# Python hears SIGINT from its start on; SIGTERM it hears as the first process of a container only when the trainer follows its topic.
 STOPSIGNAL SIGINT
 # metrics
 EXPOSE 9300
