@@ -22,7 +22,8 @@ COPY constraints.txt ./
 RUN /build/bin/pip install -q -c constraints.txt setuptools==80.9.0 wheel==0.45.1 packaging
 COPY . .
 RUN /build/bin/pip wheel -q --no-deps --no-build-isolation --wheel-dir /dist . \
- && /build/bin/python docker/images/requirements.py /dist/*.whl > /dist/requirements.txt
+ && /build/bin/python docker/images/requirements.py /dist/*.whl > /dist/requirements.txt \
+ && sha256sum /dist/*.whl > /dist/wheel.sha256
 
 # ---- libraries: a layer that stays the same while our code changes ----------------------------------------------------
 FROM ${PYTHON_IMAGE} AS libraries
@@ -58,6 +59,8 @@ ENV PATH=/opt/streamgauge/python/bin:/opt/flink/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     STREAMGAUGE_HOME=/var/lib/streamgauge
 
+# Podman and buildah do not see that a mounted folder has changed, and would take our old code from their cache. They see it of this file.
+COPY --from=wheel /dist/wheel.sha256 /opt/streamgauge/
 # Our code. Times of whole seconds, because an archive of a layer keeps no others, and numba compares them with those of its kernels.
 RUN --mount=type=bind,from=wheel,source=/dist,target=/dist \
     pip install -q --no-cache-dir --no-deps --no-compile /dist/*.whl \

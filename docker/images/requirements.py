@@ -44,7 +44,12 @@ def requirements(wheel: Path, extras: list[str], without: list[str]) -> list[str
     dropped = {canonicalize_name(name) for name in without}
     if dropped - names:
         raise ValueError(f"--without {', '.join(sorted(dropped - names))}: {wheel.name} does not need it")
-    return sorted({f"{one.name}{one.specifier}" for one in needed if canonicalize_name(one.name) not in dropped})
+    return sorted({_line(one) for one in needed if canonicalize_name(one.name) not in dropped})
+
+
+def _line(requirement: Requirement) -> str:
+    extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+    return f"{requirement.name}{extras}{requirement.specifier}"
 
 
 def _applies(requirement: Requirement, extras: list[str]) -> bool:

@@ -123,6 +123,13 @@ def test_kernels_are_compiled_in_every_image_and_found_by_its_processes():
         assert any("NUMBA_CACHE_DIR=/opt/streamgauge/kernels/current" in text for text in texts[warm:]), file.name
 
 
+@MINE
+def test_builders_that_do_not_look_into_mounts_see_that_our_code_has_changed(file):
+    texts = [text for _, text in last_stage(file)]
+    mounted = next(i for i, text in enumerate(texts) if "--mount=" in text)
+    assert any(text.startswith("--from=wheel /dist/wheel.sha256") for text in texts[:mounted])
+
+
 def test_the_job_has_the_flink_that_is_pinned():
     pinned = dict(re.findall(r"^(apache-flink[\w-]*)==(\S+)", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
     version = arguments(DOCKER / "job.Dockerfile")["FLINK_VERSION"]

@@ -28,6 +28,7 @@ Requires-Dist: apache-flink
 Requires-Dist: numpy>=2
 Requires-Dist: torch; extra == "train"
 Requires-Dist: fastapi; extra == "serve"
+Requires-Dist: psycopg[binary]>=3; extra == "serve"
 
 What it is.
 """
@@ -55,7 +56,7 @@ def test_an_image_installs_what_the_wheel_needs(wheel):
 
 def test_extras_are_added_and_flink_is_left_out(wheel):
     said = requirements(wheel, "--extra", "serve", "--without", "apache-flink").stdout.split()
-    assert said == ["fastapi", "numpy>=2"]
+    assert said == ["fastapi", "numpy>=2", "psycopg[binary]>=3"]
 
 
 def test_an_empty_extra_is_none(wheel):
