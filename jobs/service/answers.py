@@ -126,6 +126,23 @@ class WholeIncident(Incident):
     similar: list[Incident] = Field(description="Incidents of the same entity, kind and field that opened before.")
 
 
+class Counterfactual(BaseModel):
+    """Which values would not have opened an incident, as scoring its events again found out."""
+
+    alert_id: str
+    state: Literal["waiting", "running", "done", "failed"]
+    scored: int = Field(0, description="Events of its partition that were scored again so far.")
+    events: int | None = Field(None, description="Of how many; null until they were read.")
+    conditions: list[str] = Field(
+        [],
+        description="Such as `flow >= 24.1`: with any one of them, and all else as it came, it would not have opened.",
+    )
+    notes: list[str] = Field(
+        [], description="Why scoring again may differ from what the job did, or what was not tried."
+    )
+    message: str | None = Field(None, description="Why it failed. It is tried again when somebody asks later.")
+
+
 class Entity(BaseModel):
     """What the history knows about an entity."""
 

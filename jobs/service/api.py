@@ -19,6 +19,7 @@ from streamgauge.jobs.kafka.feedback import about
 from streamgauge.jobs.kafka.topics import send_feedback
 from streamgauge.jobs.service.access import SCOPES, Access, Caller, RefusedError
 from streamgauge.jobs.service.answers import (
+    Counterfactual,
     Entity,
     EntityScores,
     Incidents,
@@ -34,6 +35,7 @@ from streamgauge.jobs.service.answers import (
     series_of,
     whole_incident_of,
 )
+from streamgauge.jobs.service.explanations import MOST_WAITING, Explanations
 from streamgauge.jobs.service.feed import Feed, Reset
 from streamgauge.jobs.service.intake import Intake
 from streamgauge.jobs.service.models import Model
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
 
 COOKIE = "streamgauge_session"
 KEPT = 0.25  # seconds, as often as `Feed` looks for changes
+BUSY = 10  # seconds to wait while many incidents are scored again
 NO_TOKEN = "send a token: `Authorization: Bearer sg_...` (`streamgauge token create`)"
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text}
@@ -64,6 +67,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     )
 }
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none."}}
+OFF: dict[int | str, dict[str, Any]] = {501: {"model": Problem, "description": "service.score is false."}}
+BEGUN: dict[int | str, dict[str, Any]] = {202: {"model": Counterfactual, "description": "It waits or runs: ask again."}}
 
 
 class _Name(PathConvertor):
@@ -140,6 +145,8 @@ class Parts:
         Whether no token is needed, because the service listens on this machine only and there is no token.
     scoring : Scoring or None
         None if the service does not score.
+    explanations : Explanations or None
+        None if the service does not score.
     recent : Recent
         Parts of pages that many ask for at the same time.
     """
@@ -153,6 +160,7 @@ class Parts:
     oidc: Oidc | None
     open_to_all: bool
     scoring: Scoring | None = None
+    explanations: Explanations | None = None
     recent: Recent = field(default_factory=lambda: Recent(KEPT))
 
     @property
@@ -219,6 +227,24 @@ class Parts:
             rate = getattr(self.settings.service.limits, kind)
             detail = f"too many requests: service.limits.{kind} is {rate}; wait {seconds} s"
             raise HTTPException(429, detail, {"Retry-After": str(seconds)})
+
+    def counterfactual(self, alert_id: str) -> Counterfactual:
+        """What is known so far of the values that would not have opened an incident. The first who asks begins the work.
+
+        Raises
+        ------
+        HTTPException
+            The service does not score, there is no such incident, or too many wait.
+        """
+        if self.explanations is None:
+            raise HTTPException(501, "this service scores nothing again: service.score is false; true turns it on")
+        if self.explanations.known(alert_id) is None and not self.queries.changes_of(alert_id):
+            raise HTTPException(404, f"there is no incident {alert_id!r} in the history")
+        found = self.explanations.ask(alert_id)
+        if found is None:
+            detail = f"{MOST_WAITING} other incidents wait to be scored again; wait {BUSY} s"
+            raise HTTPException(429, detail, {"Retry-After": str(BUSY)})
+        return found
 
     def give_feedback(self, alert_id: str, said: Verdict, by: str) -> bool:
         """Send the job what a person says of an incident; False if there is no such incident.
@@ -334,6 +360,19 @@ def incident(alert_id: str, asked: Annotated[AskedIncident, Query()], parts: Par
         raise HTTPException(404, f"there is no incident {alert_id!r} in the history")
     series = series_of(found, around(parts.settings, found)) if asked.include == "series" else None
     return whole_incident_of(found, series)
+
+
+@router.get("/incidents/{alert_id}/counterfactual", dependencies=[READS], responses=NOT_FOUND | OFF | BEGUN)
+def counterfactual(alert_id: str, response: Response, parts: PartsOf) -> Counterfactual:
+    """Which values of a field would not have opened an incident.
+
+    To find out, the service scores the events of its partition again. The first request begins that, and further ones do not begin it
+    anew. The status is 202 until it has ended; then `state` is `done` or `failed`.
+    """
+    found = parts.counterfactual(alert_id)
+    if found.state in ("waiting", "running"):
+        response.status_code = 202
+    return found
 
 
 @router.post("/incidents/{alert_id}/feedback", status_code=202, responses=NOT_FOUND, dependencies=[limited("feedback")])

@@ -26,6 +26,7 @@ from streamgauge.jobs.service.access import Access
 from streamgauge.jobs.service.api import Parts
 from streamgauge.jobs.service.deliveries import Deliveries
 from streamgauge.jobs.service.examples import EXAMPLES
+from streamgauge.jobs.service.explanations import Explanations
 from streamgauge.jobs.service.feed import Feed
 from streamgauge.jobs.service.intake import Intake, Status
 from streamgauge.jobs.service.oidc import Oidc
@@ -84,10 +85,12 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     traces = Traces(settings.service.traces)
     intake = Intake(settings, engine, feed.look if shared is None else shared.tell, traces.tracer)
     rates = Rates(settings.service.limits, shared)
-    parts = Parts(settings, queries, access, intake, feed, rates, oidc, open_to_all=not protected, scoring=scoring)
+    explanations = None if scoring is None else Explanations(settings)
+    parts = Parts(settings, queries, access, intake, feed, rates, oidc, not protected, scoring, explanations)
     registry = CollectorRegistry()
     deliveries = Deliveries(targets_of(settings.service), engine, lambda: intake.status.caught_up is not None, registry)
-    workers: list[Intake | Scoring | Shared] = [one for one in (intake, scoring, shared) if one is not None]
+    possible = (intake, scoring, explanations, shared)
+    workers: list[Intake | Scoring | Explanations | Shared] = [one for one in possible if one is not None]
 
     @contextlib.asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:

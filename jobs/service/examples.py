@@ -76,6 +76,15 @@ EXAMPLES: dict[str, Any] = {
         "feedback": [{"by": "ann", "verdict": "false", "time": "2026-11-22T10:20:00Z", "why": "a backup ran"}],
         "similar": [_BEFORE],
     },
+    "Counterfactual": {
+        "alert_id": _INCIDENT["alert_id"],
+        "state": "done",
+        "scored": 421,
+        "events": 421,
+        "conditions": ["flow >= 24.1"],
+        "notes": [],
+        "message": None,
+    },
     "Verdict": {"verdict": "ignore", "until": "2026-11-23T06:00:00Z", "why": "maintenance"},
     "Entity": {
         "entity": "pump-1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
 from datetime import UTC, datetime
@@ -111,8 +112,14 @@ def _whole(parts: Parts, who: Caller, found: dict[str, Any], **more: str | None)
     changed = effects(found, parts.queries.said_of(found["entity"]), who.name)
     values: dict[str, Any] = {"explanation": explanation_of(found)}
     values |= {"effects": changed, "together": parts.queries.opened_with(found), "said": None, "refused": None}
-    values |= _scores(parts, found["entity"])
+    values |= _scores(parts, found["entity"]) | _counterfactual(parts, found["alert_id"])
     return _incident(parts, found) | values | more
+
+
+def _counterfactual(parts: Parts, alert_id: str) -> dict[str, Any]:
+    """What is known of the values that would not have opened an incident, and whether the service can find out."""
+    known = None if parts.explanations is None else parts.explanations.known(alert_id)
+    return {"explains": parts.explanations is not None, "counterfactual": known}
 
 
 def _scores(parts: Parts, entity: str) -> dict[str, Any]:
@@ -123,11 +130,14 @@ def _scores(parts: Parts, entity: str) -> dict[str, Any]:
 
 
 @router.get("/incidents/{alert_id}")
-def incident(alert_id: str, parts: PartsOf, who: Reader, said: str = "") -> HTMLResponse:
-    """One incident; `said` is the verdict that was just given."""
+def incident(alert_id: str, parts: PartsOf, who: Reader, said: str = "", find: bool = False) -> HTMLResponse:
+    """One incident; `said` is the verdict that was just given, `find` whether the counterfactual was just asked for."""
     found = parts.queries.incident(alert_id)
     if found is None:
         return _missing(who, f"incident {alert_id!r}")
+    if find:  # another service than this one may have been asked
+        with contextlib.suppress(HTTPException):  # the page is there all the same
+            parts.counterfactual(alert_id)
     return _page("incident.html", who, _whole(parts, who, found, said=SAID.get(said)))
 
 
@@ -138,6 +148,22 @@ def incident_fragment(alert_id: str, parts: PartsOf, who: Reader) -> HTMLRespons
     if found is None:
         return _missing(who, f"incident {alert_id!r}")
     return _page("_incident.html", who, _incident(parts, found))
+
+
+@router.post("/incidents/{alert_id}/counterfactual")
+def find_out(alert_id: str, csrf: Annotated[str, FormData()], parts: PartsOf, who: Reader) -> Response:
+    """Begin to find out which values would not have opened an incident."""
+    if csrf != who.csrf:
+        raise HTTPException(403, "this form is not of your session")
+    parts.counterfactual(alert_id)
+    return RedirectResponse(f"/incidents/{quote(alert_id, safe='')}?find=true#counterfactual", 303)
+
+
+@router.get("/fragments/incidents/{alert_id}/counterfactual")
+def counterfactual_fragment(alert_id: str, parts: PartsOf, who: Reader) -> HTMLResponse:
+    """What is known of the values that would not have opened an incident, after somebody has asked."""
+    values = {"one": {"alert_id": alert_id}, "counterfactual": parts.counterfactual(alert_id)}
+    return _page("_counterfactual.html", who, values)
 
 
 @router.get("/incidents/{alert_id}/series.svg", dependencies=[Depends(_reader)])

@@ -8,11 +8,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field
 from streamgauge.jobs.service.access import Caller
-from streamgauge.jobs.service.answers import Problem, Scores
-from streamgauge.jobs.service.api import PROBLEMS, Parts, PartsOf, allowed, limited, needs
+from streamgauge.jobs.service.answers import Scores
+from streamgauge.jobs.service.api import OFF, PROBLEMS, Parts, PartsOf, allowed, limited, needs
 
 MOST_EVENTS = 1_000  # of one request
-OFF: dict[int | str, dict[str, Any]] = {501: {"model": Problem, "description": "service.score is false."}}
 router = APIRouter(prefix="/v1", responses=PROBLEMS | OFF, dependencies=[limited("requests")])
 
 

@@ -147,8 +147,8 @@ class ServiceSettings(Section):
     )
     score: bool = Field(
         False,
-        description="Whether POST /v1/score scores events, with the pipeline of the job in the service's process. It needs numba "
-        "and the other numerical libraries.",
+        description="Whether POST /v1/score scores events, and the page of an incident finds out which values would not have opened it, "
+        "with the pipeline of the job in the service's process. It needs numba and the other numerical libraries.",
     )
     replay: int = Field(
         100_000, ge=0, description="With score: newest records of the topic of events that are learned at start."

@@ -77,7 +77,10 @@ class Explanation:
 
 
 def explain(
-    settings: Settings, alert_id: str, say: Callable[[int, int], None] = lambda done, total: None
+    settings: Settings,
+    alert_id: str,
+    say: Callable[[int, int], None] = lambda done, total: None,
+    most: int | None = None,
 ) -> Explanation:
     """Find an alert, and score its partition again up to the alert.
 
@@ -89,11 +92,13 @@ def explain(
         Id of the incident, or the beginning of an id that only this incident has.
     say : callable
         Called with the number of events scored, and with their total.
+    most : int, optional
+        The largest number of records before the alert that are read. They are held in memory.
 
     Raises
     ------
     InputError
-        There is no such alert, or its score depends on more than its partition.
+        There is no such alert, its score depends on more than its partition, or too many records come before it.
     ClusterError
         The broker does not answer.
     """
@@ -109,7 +114,7 @@ def explain(
         )
     found = Explanation(alert)
     source = alert["data"]["source"]
-    records, begin = _records(settings, source, found)
+    records, begin = _records(settings, source, found, most)
     if begin:
         found.notes.append(
             f"the topic's retention has dropped the offsets before {begin}: what was learned from them is missing"
@@ -143,7 +148,7 @@ def _find(settings: Settings, alert_id: str) -> dict[str, Any]:
     return opened[-1]
 
 
-def _records(settings: Settings, source: dict[str, Any], found: Explanation) -> tuple[list[Any], int]:
+def _records(settings: Settings, source: dict[str, Any], found: Explanation, most: int | None) -> tuple[list[Any], int]:
     """Records of the alert's partition up to its offset, and the first offset. Later records are only read for the picture."""
     partition, offset = source["partition"], source["offset"]
     place = TopicPartition(source["topic"], partition)
@@ -152,6 +157,11 @@ def _records(settings: Settings, source: dict[str, Any], found: Explanation) -> 
         if not begin <= offset < end:
             raise InputError(
                 f"{place.topic} partition {partition} holds offsets {begin} to {end}, the alert's is {offset}"
+            )
+        if most is not None and offset - begin > most:
+            raise InputError(
+                f"{offset - begin:,} offsets come before it on {place.topic} partition {partition}, and at most {most:,} are "
+                f"read here: `streamgauge explain {found.alert['data']['alert_id']}` reads all"
             )
         last = min(end, offset + 1 + 50 * AROUND)
         records = [record for part in read_range(consumer, place, begin, last) for record in part]

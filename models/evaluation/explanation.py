@@ -10,7 +10,7 @@ from streamgauge.models.contract import Flags, Floats
 
 # places between the expected value (0) and the actual one (1) that are tried; also some beyond the expected one, which may be off
 WAYS = np.concatenate((-np.geomspace(0.25, 1e-3, 8), [0.0], np.geomspace(1e-3, 1.0, 24)))
-HALVINGS = 12  # of the interval in which the bound lies
+CUTS = 16  # of the interval in which the bound lies
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,9 @@ def counterfactuals(
         if not len(calm):
             continue
         low, high = float(WAYS[calm[-1]]), float(WAYS[calm[-1] + 1])
-        for _ in range(HALVINGS):
-            middle = 0.5 * (low + high)
+        for _ in range(CUTS):
+            # A value may be millions of times as far away as the bound: until some way to the bound is known, halves are too large.
+            middle = 0.5 * (low + high) if low else high / 32
             if fires(np.array([middle]))[0]:
                 high = middle
             else:

@@ -83,7 +83,7 @@ def wait_for(found: Any) -> Any:
 
 
 def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_reaches_the_job(cluster, tmp_path):
-    live = Live(cluster, tmp_path, track=200, output={"scores": "all"})
+    live = Live(cluster, tmp_path, track=200, output={"scores": "all"}, service={"score": True})
     usual = [("pump", {"entity": "pump", "x": float(n % 7)}) for n in range(300)]
     with live.job(), service(live, tmp_path) as (address, _), chromium() as browser:
         with opened(browser, address) as watched:
@@ -95,7 +95,12 @@ def test_an_anomaly_is_on_the_page_and_a_verdict_given_there_reaches_the_job(clu
             one = found[0]["alert_id"]
             assert found[0]["actual"] == 1e9
             watched.page.locator(f"a[href='/incidents/{one}']").click(timeout=1_000 * PATIENCE)
+            place = watched.page.locator("#counterfactual")
+            place.get_by_role("button", name="Find out").click()
+            expect(place).to_contain_text("x <= ", timeout=1_000 * PATIENCE)
             judge(live, watched.page, one, usual)
+        again = call(address, f"/v1/incidents/{one}/counterfactual")
+        assert (again["state"], again["conditions"][0].startswith("x <= ")) == ("done", True)
         assert "<polyline" in call(address, f"/incidents/{one}/series.svg")
         series = call(address, f"/v1/incidents/{one}?include=series")["series"]
         assert (len(series["values"]) >= 2, series["missing"]) == (True, None)

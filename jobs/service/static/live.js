@@ -75,3 +75,26 @@ if (part) {
   follow();
   setInterval(soon, 10000);
 }
+// What the service is still finding out is asked for again until it is found.
+const found = document.querySelector("[data-found]");
+if (found) {
+  const ask = async () => {
+    let wait = 10000;
+    try {
+      const answer = await fetch(found.dataset.found, { credentials: "same-origin", signal: AbortSignal.timeout(20000) });
+      if (answer.redirected) location.reload();
+      else if (answer.ok) {
+        wait = 1500;
+        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").body;
+        found.replaceChildren(...fresh.childNodes);
+      }
+    } catch {
+      // The service is away: it is asked again.
+    }
+    again(wait);
+  };
+  const again = (wait) => {
+    if (found.querySelector("[data-again]")) setTimeout(ask, wait);
+  };
+  again(1500);
+}

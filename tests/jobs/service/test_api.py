@@ -351,6 +351,7 @@ def test_the_description_of_the_api_names_all_its_routes(client):
     assert set(described["paths"]) == {
         "/v1/incidents",
         "/v1/incidents/{alert_id}",
+        "/v1/incidents/{alert_id}/counterfactual",
         "/v1/incidents/{alert_id}/feedback",
         "/v1/entities/{name}",
         "/v1/notices",

@@ -12,10 +12,13 @@ from tempfile import TemporaryDirectory
 import pytest
 import uvicorn
 from playwright.sync_api import expect
+from streamgauge.jobs.service import explanations
 from streamgauge.jobs.service.app import application
 from streamgauge.jobs.service.database import connect, migrate
 from streamgauge.jobs.service.history import History
 from streamgauge.jobs.settings.kafka import TopicSettings
+from streamgauge.jobs.studies.explain import Explanation
+from streamgauge.models.errors import InputError
 
 from tests.browser import PATIENCE, chromium, opened
 from tests.jobs.service.made import change, compared, grouped, letter, records, report, said, schema, step
@@ -188,6 +191,33 @@ def test_an_incident_says_what_a_verdict_will_change(browser, site):
         expect(words).to_contain_text("only if its tail probability is below 1e-10")
         expect(words).to_contain_text("if the field is more than 88 from its expected value")
         expect(words).to_contain_text("streamgauge explain a3")
+
+
+def test_what_would_not_have_opened_an_incident_is_shown_as_soon_as_it_is_found(browser, site, monkeypatch):
+    may = threading.Event()
+
+    def scored_again(_, alert_id, say):
+        say(2_000, 5_000)
+        assert may.wait(PATIENCE)
+        if alert_id == "a3":
+            raise InputError(f"{HOSTILE} sent nothing")
+        return Explanation({}, counterfactuals=["flow <= 241"], notes=[HOSTILE])
+
+    monkeypatch.setattr(explanations, "scored_again", scored_again)
+    with served(site.engine, settings(score=True)) as address, opened(browser, address) as watched:
+        page, place = watched.page, watched.page.locator("#counterfactual")
+        for alert_id, words in (("a1", f"flow <= 241 Note: {HOSTILE}."), ("a3", f"{HOSTILE} sent nothing")):
+            may.clear()
+            watched.open(f"/incidents/{alert_id}")
+            assert watched.flaws() == []
+            page.get_by_role("button", name="Find out").click()
+            expect(place).to_contain_text("2000 of 5000 events are scored again", timeout=PATIENCE)
+            page.evaluate("window.before = true")
+            may.set()
+            expect(place).to_contain_text(words, timeout=PATIENCE)
+            assert watched.flaws() == []
+            assert page.evaluate("window.before")  # it was not loaded anew
+        expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
 def test_an_open_page_follows_the_history_and_keeps_the_focus(browser, site):

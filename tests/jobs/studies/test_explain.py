@@ -12,6 +12,7 @@ from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.kafka.read_range import raw_batch
 from streamgauge.jobs.settings.loading import validated
 from streamgauge.jobs.studies import explain as explaining
+from streamgauge.models.errors import InputError
 from streamgauge.udfs.pipeline.shard import Shard
 
 from tests.jobs.kafka.topic_in_memory import TopicInMemory
@@ -45,3 +46,9 @@ def test_an_alert_is_explained_where_transactions_end_between_the_records(every,
     assert (found.equal, found.notes, found.blamed) == (True, [], "flow")
     [(field, bound)] = found.bounds
     assert (field, 50 < bound < 1e4) == ("flow", True)
+    before = records[197].offset
+    assert explaining.explain(settings, opened[0]["data"]["alert_id"], most=before).equal
+    with pytest.raises(
+        InputError, match=f"{before} offsets come before it on events partition 0, and at most {before - 1}"
+    ):
+        explaining.explain(settings, opened[0]["data"]["alert_id"], most=before - 1)

@@ -41,6 +41,13 @@ def test_a_value_that_is_strange_because_it_is_exactly_this_one_has_a_bound():
     assert 0.1 < one.bound < 0.2
 
 
+@pytest.mark.parametrize(("actual", "above"), [(1e5, True), (1e9, True), (-1e12, False)])
+def test_the_bound_is_found_also_where_the_value_is_very_far_from_it(actual, above):
+    [one] = counterfactuals(lambda X: np.abs(X[:, 0]) / 20, np.array([actual]), np.array([3.0]), 1.0)
+    assert one.above == above
+    assert 19 < abs(one.bound) < 20
+
+
 @pytest.mark.parametrize(
     "name", ["isolation_forest", "one_class_svm", "local_outlier_factor", "gaussian_mixture", "autoencoder"]
 )
