@@ -90,7 +90,7 @@ def steps_for(rest: FlinkRest, number: str, lasts: float) -> dict[str, float]:
 
 def mean_of(rest: FlinkRest, number: str, name: str) -> float:
     """Mean of a metric over the tasks, as each last told it."""
-    values = rest.operator_values(number, name) or rest.operator_values(number, f"{name}_mean")
+    values = rest.operator_values(number, name)
     return float(np.mean(values)) if values else 0.0
 
 

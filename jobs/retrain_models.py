@@ -41,9 +41,8 @@ from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 
 REQUESTED = "io.streamgauge.retrain.requested"
-MOST_WAITING = (
-    1000  # requests that wait in memory for the end of a training; with more, no messages are read until then
-)
+# Requests that wait in memory for the end of a training. With more, no messages are read until then.
+MOST_WAITING = 1000
 RETRY = 2.0  # seconds between two attempts to reach a broker that has gone away
 IDLE = 5.0  # seconds without a message, after which a single run ends
 
@@ -161,8 +160,10 @@ class Trainer:
                     done += 1
                 if self.has_trained(None if len(waiting) >= MOST_WAITING else 0.0):
                     self.answer_due()
-                    while waiting and self.handle(next(iter(waiting.values()))):
-                        waiting.pop(next(iter(waiting)))
+                    for at, request in list(waiting.items()):
+                        if not self.handle(request):
+                            break
+                        del waiting[at]
                         done, changed = done + 1, True
                     idle = time.monotonic() if self._training else idle
                 if changed:  # after handling: a message may be handled twice, but none is lost

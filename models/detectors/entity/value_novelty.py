@@ -205,7 +205,7 @@ def _silenced(cell, n, total, refractory, learn):  # type: ignore[no-untyped-def
 
 @njit(cache=True)
 def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, alert, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    channel = np.empty(CHANNELS)
+    channel, near = np.empty(CHANNELS), np.empty(CHANNELS)
     for i in range(X.shape[0]):
         by_day, by_week = hours[i] % DAY, DAY + hours[i] % WEEK
         for f in range(X.shape[1]):
@@ -224,7 +224,6 @@ def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, al
             if n > 0.0:
                 expected[i, f] = anchor + (profile[by_week] if visits[by_week] > 0.0 else cell[MOMENTS])
             total = alert_total = 0.0
-            near = _limited(cell[MOMENTS : MOMENTS + 3], n, value)
             new = True
             for c in range(CHANNELS):
                 moments = cell[MOMENTS + 3 * c : MOMENTS + 3 * c + 3]
@@ -234,7 +233,8 @@ def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, al
                     total += whole
                     alert_total += alert_part if new else whole
                 if learn:
-                    _learn_moments(moments, n, _limited(moments, n, channel[c]))
+                    near[c] = _limited(moments, n, channel[c])
+                    _learn_moments(moments, n, near[c])
                 if c == 0:  # no value is near; else it is the hour that is unusual
                     new = total > BANDWIDTHS * math.log(max(n, 1.0))
             if n >= warmup:
@@ -248,6 +248,6 @@ def _novelty(state, rows, X, hours, most, refractory, warmup, learn, novelty, al
                     continue
                 cell[0], cell[1] = n, anchor
                 visits[by_day] += 1.0
-                profile[by_day] += (near - profile[by_day]) * max(1.0 / visits[by_day], 0.05)
+                profile[by_day] += (near[0] - profile[by_day]) * max(1.0 / visits[by_day], 0.05)
                 visits[by_week] += 1.0
-                profile[by_week] += (near - profile[by_week]) * max(1.0 / visits[by_week], 0.1)
+                profile[by_week] += (near[0] - profile[by_week]) * max(1.0 / visits[by_week], 0.1)
