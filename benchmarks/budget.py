@@ -96,7 +96,7 @@ def mean_of(rest: FlinkRest, number: str, name: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=EVENTS)
+    parser.add_argument("--events", type=int, default=EVENTS, help=f"events on the topic (default: {EVENTS})")
     parser.add_argument("--warm-up", type=float, default=20.0, help="seconds (default: 20)")
     parser.add_argument("--seconds", type=float, default=30.0, help="seconds that are measured (default: 30)")
     options = parser.parse_args()
