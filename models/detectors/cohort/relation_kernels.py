@@ -94,6 +94,52 @@ def fit_joint(counts, table):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def forget(counts, memory):  # type: ignore[no-untyped-def]
+    """Shrink each histogram that holds more than `memory` to that."""
+    for k in range(counts.shape[0]):
+        held = counts[k].sum()
+        if held > memory:
+            counts[k] *= memory / held
+
+
+@njit(cache=True)
+def limit_of_suspicion(counts, share):  # type: ignore[no-untyped-def]
+    """The statistic that this share of the events in a histogram stay below: the upper edge of its bin."""
+    wanted = share * counts.sum()
+    seen, b = counts[0], 0
+    while b < JOINT_BINS - 1 and seen < wanted:
+        b += 1
+        seen += counts[b]
+    return JOINT_STEP * (b + 1)
+
+
+@njit(cache=True)
+def merge_moments(own, added, centre, products, mean, cov, totals, memory):  # type: ignore[no-untyped-def]
+    """Merge what new events say into means and covariances; returns whether a column has its first values.
+
+    `own` and `added` are the weights of columns and of pairs of them, `centre` and `products` the new means and the sums of products of
+    deviations from these; `totals` are the weights so far, of which `memory` counts at most.
+    """
+    came, w = False, len(mean)
+    for j in range(w):
+        came |= own[j] > 0.0 and totals[j, j] == 0.0
+        for k in range(w):
+            before = min(totals[j, k], memory)
+            total = before + added[j, k]
+            totals[j, k] = total
+            if total == 0.0:
+                total = 1.0
+            if added[j, k] > 0.0:
+                cov[j, k] *= before / total
+            shifts = (centre[j] - mean[j]) * (centre[k] - mean[k])
+            cov[j, k] += products[j, k] / total + shifts * (before * added[j, k] / total**2)
+    for j in range(w):
+        if totals[j, j] > 0.0:
+            mean[j] += (centre[j] - mean[j]) * (own[j] / totals[j, j])
+    return came
+
+
+@njit(cache=True)
 def joint_evidence(statistic, table):  # type: ignore[no-untyped-def]
     """Evidence of a joined statistic, between the edges of its bin by a line."""
     place = min(statistic / JOINT_STEP, JOINT_BINS - 1e-6)

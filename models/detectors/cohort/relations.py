@@ -18,11 +18,14 @@ from streamgauge.models.detectors.cohort.relation_kernels import (
     SPANS,
     fit_joint,
     fit_tails,
+    forget,
+    limit_of_suspicion,
+    merge_moments,
     rate,
 )
 from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
 from streamgauge.models.persistence.codec import pack, unpack
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import threadpool_limits
 
 Slots = npt.NDArray[np.int64]
 
@@ -37,9 +40,9 @@ RIDGE_MEANS = 1.0  # added to the diagonal for the model with means
 
 
 @cache
-def _blas() -> ThreadpoolController:
-    """The libraries of linear algebra in this process, found once."""
-    return ThreadpoolController()
+def _one_thread() -> threadpool_limits:
+    """Let linear algebra use one thread in this process from now on: it sums in one order, whatever the machine."""
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 class Relations(ScoredCohort):
@@ -194,8 +197,7 @@ class Relations(ScoredCohort):
             self._run(X[part], slots[part], recent, given, filled, (evidence[part], fields[part], before[part]))
             self.learned += part.stop - start
             if self.learned % grid == 0:
-                with _blas().limit(limits=1, user_api="blas"):  # sums in one order, whatever the machine
-                    self._absorb(grid)
+                self._absorb(grid)
             start = part.stop
         return evidence, fields
 
@@ -246,15 +248,14 @@ class Relations(ScoredCohort):
 
     def _absorb(self, rows: int) -> None:
         """Learn the events that were kept; then new tails, and from time to time new matrices."""
+        _one_thread()
         total, last, _ = self._numbers
         held, weights = self._held[:rows], self._weights[:rows]
-        added = weights.sum()
-        total = min(total, self.memory)
-        self._numbers[0] = total = total + added
+        total = min(total, self.memory) + weights.sum()
+        self._numbers[0] = total
         came = self._learn_moments(held, weights)
-        for counted in (self._counts, self._joint, self._suspicion):
-            held_now = np.maximum(counted.sum(axis=-1, keepdims=True), 1.0)
-            np.multiply(counted, np.minimum(1.0, self.memory / held_now), out=counted)
+        for counted in (self._counts, self._joint[None], self._suspicion[None]):
+            forget(counted, self.memory)
         if self.learned > FIRST:
             fit_tails(self._counts, self._tails)
         if self.learned > 2 * FIRST:
@@ -264,8 +265,7 @@ class Relations(ScoredCohort):
             self._pending[keep + 1 :] = 0.0
             self._pending[0] = 0.0
             fit_joint(self._joint, self._table)
-            seen = np.cumsum(self._suspicion)
-            self._numbers[2] = MARGIN + JOINT_STEP * (1 + np.searchsorted(seen, (1.0 - FREE) * seen[-1]))
+            self._numbers[2] = MARGIN + limit_of_suspicion(self._suspicion, 1.0 - FREE)
         columns = len(self._mean)
         between = max(min(self.learned // 8, MOST_BETWEEN), columns if columns > MANY else 1)
         if last == 0 or came or self.learned - last >= between:
@@ -277,23 +277,14 @@ class Relations(ScoredCohort):
 
         A missing value leaves its column as it is: each covariance is learned from the events that have both values.
         """
-        known = ~np.isnan(held)
-        if known.all():
-            own = added = weights.sum()
-            centre = weights @ held / added
-            products = _products(held - centre, weights)
+        if np.isnan(held).any():
+            own, added, centre, products = self._sums_of_known(held, ~np.isnan(held), weights)
         else:
-            own, added, centre, products = self._sums_of_known(held, known, weights)
-        shift = centre - self._mean
-        total = np.minimum(self._totals, self.memory)
-        came = bool(((own > 0.0) & (np.diag(total) == 0.0)).any())
-        self._totals = total + added
-        weight = np.where(self._totals > 0.0, self._totals, 1.0)
-        self._cov *= np.where(added > 0.0, total / weight, 1.0)
-        self._cov += products / weight
-        self._cov += np.outer(shift, shift) * (total * added / weight**2)
-        self._mean += shift * (own / np.diag(weight))
-        return came
+            weight = weights.sum()
+            own, added = np.full(len(self._mean), weight), np.full(self._cov.shape, weight)
+            centre = weights @ held / weight
+            products = _products(held - centre, weights)
+        return bool(merge_moments(own, added, centre, products, self._mean, self._cov, self._totals, self.memory))
 
     def _sums_of_known(self, held: Floats, known: Flags, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """What events with missing values add: weight of each column and of each pair, means, and products of deviations from these.
