@@ -74,7 +74,7 @@ class OnlineIsolationForest(RobustCohort):
     @classmethod
     def bytes_for(cls, width: int, **settings: Any) -> int:  # noqa: D102
         forest = cls(**settings)
-        return 8 * (forest.reservoir + 3) * width + 16 * forest.n_trees * ((2 << forest._height) - 1)
+        return 8 * (forest.reservoir + 3) * width + 32 * forest.n_trees * ((2 << forest._height) - 1)
 
     def widen(self, width: int) -> None:
         """See `ScoredCohort`; in the sample the new fields are missing, and all trees are replaced."""
@@ -88,6 +88,7 @@ class OnlineIsolationForest(RobustCohort):
         self._sample = np.full((self.reservoir, width), np.nan)
         self._feature, self._cut = np.full((self.n_trees, nodes), -1, np.int32), np.zeros((self.n_trees, nodes))
         self._size = np.zeros((self.n_trees, nodes), np.int32)
+        self._gain, self._depth = (np.zeros((self.n_trees, nodes)) for _ in range(2))  # they follow from the sizes
         sizes = np.arange(self.part + 1.0)
         self._logs = np.log(sizes, out=np.full(len(sizes), -LN2), where=sizes > 0)
         self._depths = average_depth(sizes)
@@ -113,9 +114,9 @@ class OnlineIsolationForest(RobustCohort):
                 self._sample,
                 self._feature,
                 self._cut,
-                self._size,
-                self._logs,
-                self._depths,
+                self._gain,
+                self._depth,
+                self._depths[self.part],
                 self.learned,
                 self.part,
                 self.memory,
@@ -151,6 +152,14 @@ class OnlineIsolationForest(RobustCohort):
                 self._cut[tree],
                 self._size[tree],
             )
+            self._measure(tree)
+
+    def _measure(self, tree: int) -> None:
+        _measure(self._size[tree], self._logs, self._depths, self._gain[tree], self._depth[tree])
+
+    def _restored(self) -> None:
+        for tree in range(self.n_trees):
+            self._measure(tree)
 
 
 @njit(cache=True)
@@ -228,9 +237,9 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     sample,
     feature,
     cut,
-    size,
-    logs,
-    depths,
+    gain,
+    depth,
+    usual_depth,
     learned,
     part,
     memory,
@@ -252,8 +261,7 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
             known[i] |= not missing
             Z[i, j] = fill[j] if missing else X[i, j]
     if learned >= part:
-        _walk(Z, feature, cut, size, logs, depths, raw_score, weights)
-        usual_depth = depths[part]
+        _walk(Z, feature, cut, gain, depth, raw_score, weights)
         for i in range(n):
             score = 2.0 ** (-raw_score[i] / feature.shape[0] / usual_depth)
             raw_score[i] = score / max(1.0 - score, 1e-12) if known[i] else math.nan
@@ -281,20 +289,40 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
 
 
 @njit(cache=True)
-def _walk(Z, feature, cut, size, logs, depths, totals, weights):  # type: ignore[no-untyped-def]
-    """Depth of each event, summed over the trees; for each field, the logarithm of how much less than half its cuts left with the event.
+def _measure(size, logs, depths, gain, depth):  # type: ignore[no-untyped-def]
+    """Fill in what an event on its way through a tree meets at each node: `gain` for its field, and `depth` if the way ends there.
 
-    `logs` and `depths` are those of numbers of events; ``logs[0]`` is such that an empty side counts as ln of all there were.
+    `gain` is the logarithm of how much less than half of the events at the node above came here. ``logs[0]`` is such that an empty side
+    counts as ln of all there were.
+    """
+    gain[0], depth[0] = 0.0, depths[size[0]]
+    level, last = 0.0, 0  # of the nodes at hand: their level, and the last one on it
+    for node in range(1, len(size)):
+        if node > last:
+            level += 1.0
+            last = 2 * last + 2
+        gain[node] = max(0.0, logs[size[(node - 1) // 2]] - logs[size[node]] - LN2)
+        depth[node] = level + depths[size[node]]
+
+
+@njit(cache=True)
+def _walk(Z, feature, cut, gain, depth, totals, weights):  # type: ignore[no-untyped-def]
+    """Depth of each event, summed over the trees; for each field, what its cuts have gained (`_measure`).
+
+    All events go down a tree together, level by level: a step of one event need not wait for that of another.
     """
     totals[:] = 0.0
-    for t in range(feature.shape[0]):
-        for i in range(Z.shape[0]):
-            node, depth = 0, 0.0
-            j = feature[t, 0]
-            while j >= 0:
-                child = 2 * node + (1 if Z[i, j] <= cut[t, node] else 2)
-                weights[i, j] += max(0.0, logs[size[t, node]] - logs[size[t, child]] - LN2)
-                node = child
+    nodes = np.empty(len(Z), np.int64)
+    height = int(math.log2(feature.shape[1] + 1)) - 1
+    for t in range(len(feature)):
+        nodes[:] = 0
+        for _ in range(height):
+            for i in range(len(Z)):
+                node = nodes[i]
                 j = feature[t, node]
-                depth += 1.0
-            totals[i] += depth + depths[size[t, node]]
+                if j >= 0:
+                    node = 2 * node + (1 if Z[i, j] <= cut[t, node] else 2)
+                    weights[i, j] += gain[t, node]
+                    nodes[i] = node
+        for i in range(len(Z)):
+            totals[i] += depth[t, nodes[i]]

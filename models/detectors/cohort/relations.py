@@ -13,7 +13,6 @@ from streamgauge.models.detectors.cohort.linear_residuals import positive
 from streamgauge.models.detectors.cohort.relation_kernels import (
     BITS,
     JOINT_BINS,
-    JOINT_STEP,
     LEAST_WEIGHT,
     SPANS,
     fit_joint,

@@ -61,7 +61,12 @@ class RobustCohort(ScoredCohort):
             setattr(detector, name, array)
         if arrays and "_seen" not in arrays:  # an earlier release counted events only
             detector._seen[:] = detector._numbers[COUNT]
+        if arrays:
+            detector._restored()
         return detector
+
+    def _restored(self) -> None:
+        """Compute what follows from the state and is not part of it."""
 
 
 @njit(cache=True)
