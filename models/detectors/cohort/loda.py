@@ -21,6 +21,7 @@ BINS, REACH = 128, 10.0  # of each histogram; standard deviations it covers on e
 PRIOR = 2.0  # events that the histograms start with, in a Laplace distribution: what is farther is always stranger;
 SPREAD = PRIOR * REACH / BINS  # a bin at this distance holds exp(-distance) of it;
 BEFORE = SPREAD * np.exp(-np.abs((np.arange(BINS) + 0.5) / BINS * 2.0 - 1.0) * REACH)  # what each bin starts with
+SMALL = 1e-150  # product of densities, of which the logarithm is taken
 
 
 class Loda(RobustCohort):
@@ -135,8 +136,19 @@ def _projected(x, z, columns, along, used, missing):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, inline="always")
-def _explained(x, total, asked, sums, times, weights):  # type: ignore[no-untyped-def]
+def _add_strange(density, place, sums, products, times):  # type: ignore[no-untyped-def]
+    """Add minus the logarithm of a density. The logarithm of many is taken at once, before their product is too small."""
+    times[place] += 1.0
+    products[place] *= density
+    if products[place] < SMALL:
+        sums[place] -= math.log(products[place])
+        products[place] = 1.0
+
+
+@njit(cache=True, inline="always")
+def _explained(x, sums, times, weights):  # type: ignore[no-untyped-def]
     """For each column: by how much the projections that use it are stranger than the others, at least 0."""
+    total, asked = sums[-1], times[-1]
     for j in range(len(x)):
         if times[j] > 0.0 and not math.isnan(x[j]):
             others = (total - sums[j]) / (asked - times[j]) if times[j] < asked else 0.0
@@ -164,35 +176,33 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
 ):
     width, projections = X.shape[1], columns.shape[0]
     z, bins = np.zeros(width), np.zeros(projections, np.int64)
-    sums, times = np.zeros(width), np.zeros(width)  # for each column: of the projections that use it
+    # for each column: of the projections that use it; at last, of all
+    sums, products, times = np.zeros(width + 1), np.zeros(width + 1), np.zeros(width + 1)
     for i in range(X.shape[0]):
         known = 0
         for j in range(width):
             z[j] = standardised(X[i, j], mean[j], variance[j], seen[j])
             known += not math.isnan(X[i, j])
-            sums[j] = times[j] = 0.0
+        sums[:], products[:], times[:] = 0.0, 1.0, 0.0
         rated = learned + i >= warmup and known > 0
-        total, asked, held, log_held = 0.0, 0, -1.0, 0.0
         for p in range(projections):
             at = _projected(X[i], z, columns[p], along[p], used[p], known < width)
             bins[p] = -1
             if math.isnan(at):
                 continue
-            bins[p] = int(min(max((at / REACH + 1.0) * BINS / 2.0, 0.0), BINS - 1.0))
+            bins[p] = int(min(max(at * (BINS / 2.0 / REACH) + BINS / 2.0, 0.0), BINS - 1.0))
             if rated:
-                if totals[p] != held:  # most projections hold as many: the logarithm is taken once
-                    held, log_held = totals[p], math.log(totals[p] + PRIOR)
                 before = BEFORE[bins[p]] if abs(at) < REACH else SPREAD * math.exp(-abs(at))
-                strange = log_held - math.log(counts[p, bins[p]] + before)
-                total += strange
-                asked += 1
+                density = (counts[p, bins[p]] + before) / (totals[p] + PRIOR)
+                _add_strange(density, width, sums, products, times)
                 for u in range(used[p]):
-                    sums[columns[p, u]] += strange
-                    times[columns[p, u]] += 1.0
+                    _add_strange(density, columns[p, u], sums, products, times)
         raw_score[i] = math.nan
         if rated:
-            raw_score[i] = total / max(asked, 1)  # projections of missing columns only are left out
-            _explained(X[i], total, asked, sums, times, weights[i])
+            for j in range(width + 1):
+                sums[j] -= math.log(products[j])
+            raw_score[i] = sums[width] / max(times[width], 1.0)  # projections of missing columns only are left out
+            _explained(X[i], sums, times, weights[i])
         if not learn or known == 0:
             continue
         weight = weight_of(raw_score[i], numbers, learned + i - warmup, 0.0) if rated else 1.0
