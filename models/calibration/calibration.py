@@ -15,6 +15,7 @@ from streamgauge.models.persistence.codec import demand, pack, unpack
 
 BINS = 1024
 LOW, HIGH = -14.0, 14.0  # range of ln(raw score) that the bins resolve, 2.8 % each
+EDGES = np.array([0.0] + [math.exp(LOW + (HIGH - LOW) * k / BINS) for k in range(1, BINS)])  # lower ones of the bins
 TAIL = 0.01  # share of the raw scores that are the tail, which is a generalised Pareto distribution;
 TAIL_LEAST = 20  # with few raw scores, the tail has at least so many of them
 WINSORISED = 0.125  # share of the tail, the largest raw scores, that is cut back to one value
@@ -174,7 +175,8 @@ def rate_learn(raw_scores, counts, sums, above, numbers, memory, warmup, rare, l
             numbers[RATE] += (beyond - numbers[RATE]) / SPAN
             if beyond and numbers[RATE] > BURST * numbers[TAIL_SHARE]:
                 weight = BURST * numbers[TAIL_SHARE] / numbers[RATE]
-        weight *= max(least, math.exp(min(0.0, rare - evidence[i])))
+        if evidence[i] > rare:
+            weight *= max(least, math.exp(rare - evidence[i]))
         counts[place] += weight
         sums[place] += weight * m
         numbers[COUNT] += weight
@@ -203,20 +205,21 @@ def _refresh(counts, sums, above, numbers, steepest):  # type: ignore[no-untyped
     found = False
     for k in range(BINS - 1, -1, -1):
         above[k] = running
+        if counts[k] == 0.0:
+            continue
         running += counts[k]
         if found:
             continue
-        start = 0.0 if k == 0 else math.exp(LOW + (HIGH - LOW) * k / BINS)
         if cap < 0.0:
             capped = running
             if running >= wanted * WINSORISED:
-                cap = start
+                cap = EDGES[k]
                 total = running * cap
         else:
             total += sums[k]
         if running >= wanted:
             found = True
-            numbers[THRESHOLD] = start
+            numbers[THRESHOLD] = start = EDGES[k]
             numbers[TAIL_SHARE] = running / numbers[COUNT]
             numbers[EXCESS] = numbers[SHAPE] = 0.0
             if capped < running:
