@@ -28,6 +28,7 @@ from streamgauge.jobs.settings.loading import Settings, validated
 from streamgauge.jobs.studies.train import train
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.persistence.unfinished import Unfinished
 from streamgauge.models.training.candidate import Past
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import ModelVersion
@@ -95,7 +96,7 @@ class InProcess(TrainerTopics):
     def feedback_since(self, since: int) -> list[Feedback]:
         return []
 
-    def past(self, request: dict[str, Any], stop: threading.Event) -> Past:
+    def past(self, request: dict[str, Any], stop: threading.Event, unfinished: Unfinished) -> Past:
         [(first, _)] = request["offsets"].values()
         return Past(self.X[first : self.now], FIELDS, self.entities[first : self.now], last=START + self.now)
 

@@ -15,7 +15,8 @@ After a rejection the trainer waits before it answers the next request for that 
 (`jobs.retraining.backoff`). A new version that stays live ends the waiting.
 
 The aliases in the registry say which version has which role, and which requests wait. How long they wait follows from the notices. So
-the trainer can be killed at any point: when it is started again, it continues from there. It changes nothing about a frozen model.
+the trainer can be killed at any point: when it is started again, it continues from there. A network whose training was interrupted is
+trained on from the last epoch that was kept, on the same events (`Registry.unfinished`). The trainer changes nothing about a frozen model.
 """
 
 from __future__ import annotations
@@ -269,6 +270,7 @@ class Trainer:
             self.candidates.train_and_choose(request, answers, self._stop)
         except Exception as error:
             self._tell_failure(request, error)
+        self.candidates.forget(request["model"])  # not after a stop, which is no such error
 
     def _tell_failure(self, data: dict[str, Any], error: Exception) -> None:
         request = asked if isinstance(asked := data.get("request"), str) else None

@@ -75,6 +75,10 @@ class Reading:
         """Show which step of the training runs, and how much of it is done, 0 to 1."""
         self.bar.update(self.task, description=what, total=1.0, completed=done)
 
+    def tell(self, text: str) -> None:
+        """Show a line of text above the bar."""
+        self.bar.console.print(text, highlight=False, soft_wrap=True)
+
 
 @contextmanager
 def reading() -> Iterator[Reading]:

@@ -94,7 +94,7 @@ def train(
         with reading() as bar:
             past = data.read(loaded, files, bar, report)
             arguments = training.parsed_settings(publication.set_ or [])
-            manifest = training.train(store, name, detector, past, arguments, bar.trained)
+            manifest = training.train(store, name, detector, past, arguments, bar.trained, tell=bar.tell)
             bar.trained("published", 1.0)
         if publication.promote:
             promote_to(store, loaded, name, manifest.version, "live", "trained with --promote")

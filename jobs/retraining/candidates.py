@@ -18,6 +18,7 @@ from streamgauge.models.detectors.fitted.fitted_detector import Progress
 from streamgauge.models.errors import ModelError, StreamgaugeError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
+from streamgauge.models.persistence.unfinished import Unfinished
 from streamgauge.models.training.candidate import Past
 from streamgauge.models.training.contamination import Examined
 from streamgauge.udfs.events.time import epoch_milliseconds
@@ -73,7 +74,7 @@ class Candidates:
         if old.detector not in FITTED:
             raise ModelError(f"version {old.version} is a {old.detector}, {why_unknown(old.detector)}")
         wanted = [old.detector, *(kind for kind in self.gates.candidates if kind != old.detector)]
-        past, found = examined(self.reports.topics.past(request, stop), old)
+        past, found = examined(self.reports.topics.past(request, stop, self._data(name)), old)
         for kind in wanted:
             if not self._is_wanted(old):
                 return
@@ -82,6 +83,14 @@ class Candidates:
                 if answer := self._trained(kind, old, past, request, found, progress):
                     answers[kind] = answer
         self._choose(old, {kind: answers[kind] for kind in wanted if kind in answers}, past)
+
+    def forget(self, name: str) -> None:
+        """Keep no longer which data a model is trained on: its training has ended."""
+        self._data(name).keep(None)
+
+    def _data(self, name: str) -> Unfinished:
+        """Where it is kept which data a model is trained on."""
+        return self.registry.unfinished(name, "data", lambda text: self.reports.say(f"{name}: choice of data: {text}"))
 
     def _is_wanted(self, old: Manifest) -> bool:
         """Whether a version is still live, and may be changed."""
@@ -104,7 +113,7 @@ class Candidates:
                 both = ("runs of events", "single events")
                 scores, live_scores = both if FITTED[kind].sequence else both[::-1]
                 raise ModelError(f"{kind} scores {scores}, but the live version scores {live_scores}")
-            answer = train(self.registry, name, kind, past, settings, progress, request["request"])
+            answer = train(self.registry, name, kind, past, settings, progress, request["request"], say)
         except Exception as error:  # also what a library raises
             if own:
                 raise

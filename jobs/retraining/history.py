@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 from streamgauge.jobs.kafka import clients
@@ -17,13 +18,25 @@ from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.train import past_of_topic
 from streamgauge.models.errors import InputError
 from streamgauge.models.persistence.manifest import Manifest
+from streamgauge.models.persistence.unfinished import Unfinished
 from streamgauge.models.training.candidate import Past
 from streamgauge.models.training.contamination import Examined, examine
 from streamgauge.udfs.events.time import epoch_milliseconds
 
 
-def past_since_drift(settings: Settings, request: dict[str, Any], stop: threading.Event) -> Past:
+class _Chosen(msgspec.Struct):
+    """The offsets that are read to answer a request, by partition: the first, and the one after the last."""
+
+    request: str
+    ranges: dict[int, tuple[int, int]]
+
+
+def past_since_drift(
+    settings: Settings, request: dict[str, Any], stop: threading.Event, unfinished: Unfinished
+) -> Past:
     """Events of all partitions of the topic since the drift began, as soon as there are enough, or when `retrain.wait` is over.
+
+    After an interruption they are the same again, so that a training can be continued.
 
     Parameters
     ----------
@@ -32,6 +45,8 @@ def past_since_drift(settings: Settings, request: dict[str, Any], stop: threadin
         Data of the request to retrain.
     stop : Event
         Ends the waiting.
+    unfinished : Unfinished
+        Where it is kept which events were chosen.
 
     Raises
     ------
@@ -44,18 +59,32 @@ def past_since_drift(settings: Settings, request: dict[str, Any], stop: threadin
     """
     gates = settings.retrain
     deadline = time.monotonic() + gates.wait / 1000
+    chosen = _chosen_before(request, unfinished)
     while True:
         ranges, began = _ranges(settings, request)
         rows = sum(end - begin for begin, end in ranges.values())
-        if rows >= gates.least or time.monotonic() > deadline:
+        if chosen is None and (rows >= gates.least or time.monotonic() > deadline):
             share = min(1.0, gates.most / max(rows, 1))
-            newest = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
+            chosen = {p: (end - int((end - begin) * share), end) for p, (begin, end) in ranges.items()}
+            unfinished.keep(msgspec.json.encode(_Chosen(request["request"], chosen)))
+        if chosen is not None:
             quarantined = not_learned(settings.kafka, min(began, epoch_milliseconds(request["since"])))
             return past_of_topic(
-                settings, request["topic"], newest, confirmed=confirmed(settings), quarantined=quarantined
+                settings, request["topic"], chosen, confirmed=confirmed(settings), quarantined=quarantined
             )
         if stop.wait(1.0):
             raise SystemExit
+
+
+def _chosen_before(request: dict[str, Any], unfinished: Unfinished) -> dict[int, tuple[int, int]] | None:
+    """The offsets that were chosen for a request before an interruption; None if there were none."""
+    kept = unfinished.kept()
+    try:
+        chosen = None if kept is None else msgspec.json.decode(kept, type=_Chosen)
+    except msgspec.MsgspecError as error:
+        unfinished.tell(f"begins anew: what was kept is damaged: {error}")
+        return None
+    return chosen.ranges if chosen and chosen.request == request["request"] else None
 
 
 def _ranges(settings: Settings, request: dict[str, Any]) -> tuple[dict[int, tuple[int, int]], int]:

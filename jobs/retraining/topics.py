@@ -13,6 +13,7 @@ from streamgauge.jobs.kafka.topics import send_control
 from streamgauge.jobs.retraining.history import past_since_drift
 from streamgauge.jobs.retraining.notices import steps_since
 from streamgauge.jobs.settings.loading import Settings
+from streamgauge.models.persistence.unfinished import Unfinished
 from streamgauge.models.training.candidate import Past
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import ModelVersion
@@ -51,6 +52,6 @@ class TrainerTopics:
         """The newest feedback since a time, in milliseconds."""
         return newest_feedback(self.settings, since)
 
-    def past(self, request: dict[str, Any], stop: threading.Event) -> Past:
+    def past(self, request: dict[str, Any], stop: threading.Event, unfinished: Unfinished) -> Past:
         """Events of all partitions since the drift began, as soon as there are enough; SystemExit if it is to stop before."""
-        return past_since_drift(self.settings, request, stop)
+        return past_since_drift(self.settings, request, stop, unfinished)

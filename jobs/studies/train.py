@@ -61,12 +61,18 @@ def train(
     settings: dict[str, Any] | None = None,
     say: Progress = silent,
     request: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Manifest:
-    """Train a version, publish it, and point the alias `candidate` at it; see `make_candidate`."""
+    """Train a version, publish it, and point the alias `candidate` at it; see `make_candidate`.
+
+    A training that was interrupted is continued; `tell` is called with a line that says so.
+    """
     live = registry.aliases(name).get("live")
-    manifest, variants = make_candidate(name, detector, past, settings, live, say, request)
+    unfinished = registry.unfinished(name, detector, lambda text: tell(f"{detector}: {text}"))
+    manifest, variants = make_candidate(name, detector, past, settings, live, say, request, unfinished)
     published = registry.publish(manifest, variants)
     registry.point(name, CANDIDATE, published.version, "train", f"trained on {past.source}")
+    unfinished.keep(None)
     return published
 
 

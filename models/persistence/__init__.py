@@ -10,4 +10,6 @@ __all__ = [
     "manifest",
     "registry",
     "signature",
+    "stored_files",
+    "unfinished",
 ]

@@ -3,26 +3,24 @@
 Under the root, each model has ``NAME/files/SHA256`` (contents, by what they are), ``NAME/versions/NUMBER.json`` (manifests, which
 name their files) and ``NAME/aliases/ALIAS.json``. A version exists once its manifest does, which is put there in one step after
 all files: a reader never finds half of it, and each of two writers gets a number of its own. A request to retrain that waits is in
-``NAME/waiting.json``.
+``NAME/waiting.json``; ``NAME/unfinished`` has what continues a training that was interrupted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import time
-import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import msgspec
 import numpy as np
-from fsspec.implementations.local import LocalFileSystem
 from streamgauge.models.calibration.calibration import TailCalibrator
 from streamgauge.models.catalog import LOADED, why_unknown
 from streamgauge.models.contract import MOST_BYTES
@@ -32,10 +30,12 @@ from streamgauge.models.evaluation.drift import Reference
 from streamgauge.models.lazy_modules import load_module
 from streamgauge.models.persistence.aliases import Entry, is_signed, older, signed_entry
 from streamgauge.models.persistence.manifest import NAME, Manifest, Variant, named
+from streamgauge.models.persistence.stored_files import StoredFiles
+from streamgauge.models.persistence.unfinished import Unfinished
 
 CALIBRATOR = "calibrator.bin"
-GRACE = 3600.0  # seconds for which files that no manifest names are kept: their writer may not have finished
-MOST_TEXT = 20_000_000  # bytes of a manifest, an alias or a waiting request
+GRACE = 3600.0  # seconds for which files that no manifest names are kept: who wrote them may not have finished
+MOST_UNFINISHED = 3 * MOST_BYTES  # weights and what is known of each while they are trained
 KEPT_HISTORY = 50  # earlier versions that an alias remembers
 SUFFIX = ".json"
 ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,99}")
@@ -68,7 +68,7 @@ class LoadedModel:
     watched: tuple[str, ...] = ()
 
 
-class Registry:
+class Registry(StoredFiles):
     """Versions and aliases of trained models.
 
     Parameters
@@ -83,15 +83,10 @@ class Registry:
     """
 
     def __init__(self, url: str, trusted_keys: tuple[str, ...] = (), sign_key: Path | None = None) -> None:
-        self.url = url
+        super().__init__(url)
         self.trusted_keys = trusted_keys
         self.sign_key = sign_key
         self._serials: dict[tuple[str, str], int] = {}  # the largest that was read of each alias
-        try:
-            self._fs, root = fsspec.core.url_to_fs(url)
-        except (ValueError, ImportError) as error:
-            raise ModelError(f"the registry {url!r} cannot be opened: {error}") from error
-        self._root = root.rstrip("/")
 
     # ---- looking ------------------------------------------------------------------------------------------------------
 
@@ -292,7 +287,7 @@ class Registry:
                 loaded.detector.rate_many(_any_events(loaded.manifest))
 
     def collect_garbage(self, name: str, keep: int = 5) -> list[str]:
-        """Delete old versions that no alias stands for, nor would after a rollback, and files that no version names.
+        """Delete old versions that no alias stands for, nor would after a rollback, and files that no version and no training needs.
 
         Parameters
         ----------
@@ -318,11 +313,12 @@ class Registry:
         for version in self.versions(name):
             manifest = Manifest.parse(self._read(self._version(name, version)) or b"", f"{name} version {version}")
             named_files |= {digest for variant in manifest.variants.values() for digest in variant.files.values()}
-        for file in self._listed(f"{name}/files"):
-            path = f"{name}/files/{file}"
-            if file not in named_files and time.time() - self._fs.modified(self._path(path)).timestamp() > GRACE:
-                self._fs.rm_file(self._path(path))
-                deleted.append(path)
+        for folder in (f"{name}/files", f"{name}/unfinished"):
+            for file in self._listed(folder):
+                path = f"{folder}/{file}"
+                if file not in named_files and time.time() - self._fs.modified(self._path(path)).timestamp() > GRACE:
+                    self._fs.rm_file(self._path(path))
+                    deleted.append(path)
         return deleted
 
     # ---- requests to retrain ------------------------------------------------------------------------------------------
@@ -340,34 +336,49 @@ class Registry:
         below = f"{named(name)}/{WAITING}"
         if request is not None:
             self._write(below, json.dumps(request).encode())
-        elif self._fs.exists(self._path(below)):
-            self._fs.rm_file(self._path(below))
+        else:
+            self._remove(below)
+
+    # ---- trainings that were interrupted ------------------------------------------------------------------------------
+
+    def unfinished(self, name: str, what: str, tell: Callable[[str], None]) -> Unfinished:
+        """Where a training of a model keeps what continues it. It is signed if there is a key, and must be if keys are trusted.
+
+        Parameters
+        ----------
+        name : str
+        what : str
+            A detector, or another part of the work.
+        tell : callable
+            See `Unfinished`.
+        """
+        below = f"{named(name)}/unfinished/{what}"
+        return Unfinished(partial(self._load_unfinished, below), partial(self._save_unfinished, below), tell)
+
+    def _load_unfinished(self, below: str) -> bytes | None:
+        text = self._read(below, MOST_UNFINISHED)
+        if text is None:
+            return None
+        seal, _, content = text.partition(b"\n")
+        if self.trusted_keys:
+            fits = load_module("persistence.signature").fits
+            if not any(fits(below.encode() + content, seal.decode(errors="replace"), key) for key in self.trusted_keys):
+                raise ModelError(f"{below} in {self.url} is not signed by one of models.trusted_keys")
+        return content
+
+    def _save_unfinished(self, below: str, content: bytes | None) -> None:
+        if content is None:
+            self._remove(below)
+            return
+        key = self._key(below)
+        seal = "" if key is None else load_module("persistence.signature").signature(below.encode() + content, key)
+        self._write(below, seal.encode() + b"\n" + content)
 
     # ---- files --------------------------------------------------------------------------------------------------------
-
-    def _path(self, below: str) -> str:
-        return f"{self._root}/{below}" if below else self._root
 
     @staticmethod
     def _version(name: str, version: int) -> str:
         return f"{name}/versions/{version:06d}{SUFFIX}"
-
-    def _listed(self, below: str) -> list[str]:
-        self._fs.invalidate_cache()
-        try:
-            return sorted(path.rstrip("/").rsplit("/", 1)[1] for path in self._fs.ls(self._path(below), detail=False))
-        except FileNotFoundError:
-            return []
-
-    def _read(self, below: str, most: int = MOST_TEXT) -> bytes | None:
-        """The bytes of a file; None if there is none. ModelError if there are more than `most`."""
-        path = self._path(below)
-        try:
-            if (size := self._fs.size(path) or 0) > most:
-                raise ModelError(f"{below} in {self.url} has {size} bytes, it may have {most}")
-            return bytes(self._fs.cat_file(path))
-        except FileNotFoundError:
-            return None
 
     def _content(self, name: str, digest: str, where: str, most: int) -> bytes:
         """A file of a version; `most` are the bytes that its manifest leaves for it."""
@@ -377,40 +388,6 @@ class Registry:
         if hashlib.sha256(data).hexdigest() != digest:
             raise ModelError(f"{where}: the file was changed: its SHA-256 is not that of the manifest")
         return data
-
-    def _write(self, below: str, data: bytes) -> None:
-        """Put a file there in one step."""
-        path = self._path(below)
-        if not isinstance(self._fs, LocalFileSystem):
-            self._fs.pipe_file(path, data)
-            return
-        part = self._part(path, data)
-        os.replace(part, path)
-
-    def _create(self, below: str, data: bytes) -> bool:
-        """Put a file there in one step, unless there is one already."""
-        path = self._path(below)
-        try:
-            if isinstance(self._fs, LocalFileSystem):
-                part = self._part(path, data)
-                try:
-                    os.link(part, path)
-                finally:
-                    os.unlink(part)
-            else:
-                self._fs.pipe_file(path, data, mode="create")
-        except FileExistsError:
-            return False
-        return True
-
-    def _part(self, path: str, data: bytes) -> str:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        part = os.path.join(os.path.dirname(path), f".{uuid.uuid4().hex}.part")
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        return part
 
     def _alias_names(self, name: str) -> list[str]:
         found = [f.removesuffix(SUFFIX) for f in self._listed(f"{named(name)}/aliases") if f.endswith(SUFFIX)]

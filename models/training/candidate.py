@@ -18,6 +18,7 @@ from streamgauge.models.errors import InputError, NotReadyError
 from streamgauge.models.evaluation.drift import reference_of
 from streamgauge.models.persistence.manifest import Distribution, History, Manifest
 from streamgauge.models.persistence.registry import CALIBRATOR
+from streamgauge.models.persistence.unfinished import Unfinished
 
 VALIDATION_SHARE = 0.25  # last share of the history, which is not trained on
 TIMED = 2048  # events whose scoring is timed
@@ -65,6 +66,7 @@ def make_candidate(
     parent: int | None = None,
     say: Progress = silent,
     request: str | None = None,
+    unfinished: Unfinished | None = None,
 ) -> tuple[Manifest, Variants]:
     """Train a detector, and make its manifest and files.
 
@@ -85,6 +87,8 @@ def make_candidate(
         Is called with what is being done, and the share of the work that is done.
     request : str, optional
         Retrain request that this answers.
+    unfinished : Unfinished, optional
+        Where a long training keeps what continues it.
 
     Raises
     ------
@@ -111,6 +115,7 @@ def make_candidate(
             f"{detector} of {width} fields would take {memory / 1e6:.0f} MB, a model may take {MOST_BYTES / 1e6:.0f} MB: "
             "make it smaller (hidden, n_trees, ...)"
         )
+    model.unfinished = unfinished
     try:
         return candidate_of(name, model, past, memory, parent, request, say)
     except (ValueError, TypeError, RuntimeError) as error:

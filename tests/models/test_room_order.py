@@ -19,6 +19,7 @@ ORDER = [
     "contract",
     "lazy_modules",
     "persistence.codec",
+    "persistence.unfinished",
     "calibration",
     "evaluation",
     "detectors",
@@ -27,6 +28,7 @@ ORDER = [
     "persistence.manifest",
     "persistence.signature",
     "persistence.aliases",
+    "persistence.stored_files",
     "persistence.registry",
     "training",
 ]

@@ -14,6 +14,7 @@ from streamgauge.models.detectors.fitted.normalisation import Normalisation
 from streamgauge.models.detectors.fitted.ranges import SEED, TRIM, Range
 from streamgauge.models.errors import InputError, NotReadyError, StateError, WidthError
 from streamgauge.models.persistence.codec import demand, pack, unpack
+from streamgauge.models.persistence.unfinished import Unfinished
 
 ARRAYS = "arrays.bin"  # file of an artefact; each network is a file .onnx
 LEAST_ROWS = 64
@@ -52,6 +53,8 @@ class FittedDetector(ABC):
         Losses of training and validation data by epoch, where there are epochs.
     chosen : dict
         What training chose by itself.
+    unfinished : Unfinished or None
+        Where a long training keeps what continues it. Only networks do.
     """
 
     name: ClassVar[str]
@@ -64,6 +67,7 @@ class FittedDetector(ABC):
     trim: float
     seed: int
     steps: int = 1
+    unfinished: Unfinished | None = None
     _normalisation: Normalisation | None = None
 
     def __init__(self) -> None:

@@ -97,7 +97,7 @@ class NetworkDetector(FittedDetector):
         torch_training = load_module(TRAINING)
         with torch_training.seeded(self.seed):
             module = self.new_module(Z.shape[-1])
-        self.curve = torch_training.train(module, Z, self.seed, self.trim, self.epochs, say)
+        self.curve = torch_training.train(module, Z, self.seed, self.trim, self.epochs, say, self.unfinished)
         self.use(torch_training.exported(module, Z[:8], CHUNK), self.normalisation, Z)
 
     def use(self, network: bytes, normalisation: Normalisation, Z: Floats) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +16,20 @@ import torch
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import Progress
 from streamgauge.models.detectors.network.onnx_session import open_session
+from streamgauge.models.errors import StateError
+from streamgauge.models.persistence.codec import demand, pack, unpack
+from streamgauge.models.persistence.unfinished import Unfinished
 
 BATCH = 256
 RATE = 2e-3  # of Adam, falling to a twentieth as a cosine
 PATIENCE = 15  # epochs without a better loss of validation data, after which training ends
 VALIDATION_SHARE = 0.15  # of the events, drawn at random
+KEPT_EVERY = 10.0  # seconds after which a training keeps again what continues it
+KIND = "unfinished training"
+FORMAT = (
+    1  # of what is kept; to be raised whenever trainings change, so that none begins in one way and goes on in another
+)
+ADAM = ("step", "exp_avg", "exp_avg_sq")  # what it knows of each parameter
 TOLERANCE = 1e-5  # by which ONNX Runtime's outputs may differ from torch's
 
 
@@ -30,8 +41,12 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def train(module: Any, Z: Floats, seed: int, trim: float, epochs: int, say: Progress) -> list[dict[str, float]]:
+def train(
+    module: Any, Z: Floats, seed: int, trim: float, epochs: int, say: Progress, unfinished: Unfinished | None = None
+) -> list[dict[str, float]]:
     """Train a module, and leave it in its best state.
+
+    A training that was interrupted continues after the last epoch that it kept, with the same result as if it had not been.
 
     Parameters
     ----------
@@ -45,6 +60,8 @@ def train(module: Any, Z: Floats, seed: int, trim: float, epochs: int, say: Prog
     epochs : int
     say : callable
         Is called with the progress.
+    unfinished : Unfinished, optional
+        Where it keeps what continues it, while it takes long.
 
     Returns
     -------
@@ -54,31 +71,38 @@ def train(module: Any, Z: Floats, seed: int, trim: float, epochs: int, say: Prog
     with seeded(seed):
         events = torch.as_tensor(Z, dtype=torch.float32)
         validation, learn = split(torch.randperm(len(events)))
-        optimiser = torch.optim.Adam(module.parameters(), RATE)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs, RATE / 20)
-        curve: list[dict[str, float]] = []
-        best = Best(module)
-        for epoch in range(epochs):
+        course = Course(module, epochs)
+        what = {} if unfinished is None else identity(module, Z, {"seed": seed, "trim": trim, "epochs": epochs})
+        if unfinished is not None and (kept := unfinished.kept()) is not None:
+            try:
+                course.go_on(kept, what)
+                unfinished.tell(f"continues after epoch {len(course.curve)} of {epochs}")
+            except (StateError, RuntimeError) as error:
+                unfinished.tell(f"begins anew: {error}")
+        curve, best, optimiser, kept_at = course.curve, course.best, course.optimiser, time.monotonic()
+        while len(curve) < epochs and not best.has_passed:
             module.train()
             total = 0.0
             for rows in torch.split(learn[torch.randperm(len(learn))], BATCH):
                 each = module.losses(events[rows])
-                if trim and epoch:
+                if trim and curve:
                     each = smallest(each, trim)
                 optimiser.zero_grad()
                 each.mean().backward()
                 torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
                 optimiser.step()
                 total += float(each.detach().mean()) * len(rows)
-            schedule.step()
+            course.schedule.step()
             module.eval()
             with torch.no_grad():
                 parts = [module.losses(events[rows]) for rows in torch.split(validation, 4 * BATCH)]
                 judged = float(smallest(torch.cat(parts), trim).mean())
             curve.append({"train": total / len(learn), "held_back": judged})
-            say("training", (epoch + 1) / epochs)
-            if best.has_passed(judged):
-                break
+            best.note(judged)
+            if unfinished is not None and time.monotonic() - kept_at >= KEPT_EVERY:
+                unfinished.keep(course.to_bytes(what))
+                kept_at = time.monotonic()
+            say("training", len(curve) / epochs)
         best.restore()
     say("training", 1.0)
     return curve
@@ -100,22 +124,108 @@ class Best:
 
     def __init__(self, module: Any) -> None:
         self._module = module
-        self._state = copy.deepcopy(module.state_dict())
+        self.state = copy.deepcopy(module.state_dict())
         self._loss, self._since = float("inf"), 0
 
-    def has_passed(self, loss: float) -> bool:
-        """Take note of an epoch's loss of validation data; True if it was no better for `PATIENCE` epochs."""
+    def note(self, loss: float) -> None:
+        """Take note of an epoch's loss of validation data."""
         if loss < self._loss:
             self._loss, self._since = loss, 0
-            self._state = copy.deepcopy(self._module.state_dict())
-            return False
-        self._since += 1
+            self.state = copy.deepcopy(self._module.state_dict())
+        else:
+            self._since += 1
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the last `PATIENCE` epochs were no better."""
         return self._since >= PATIENCE
 
     def restore(self) -> None:
         """Put the module into its best state, ready to be used."""
-        self._module.load_state_dict(self._state)
+        self._module.load_state_dict(self.state)
         self._module.eval()
+
+
+class Course:
+    """How far a training has come: with the random numbers of torch, all that its next epoch follows from.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    epochs : int
+        Of the whole training.
+
+    Attributes
+    ----------
+    curve : list of dict
+        See `train`.
+    """
+
+    def __init__(self, module: Any, epochs: int) -> None:
+        self._module = module
+        self.optimiser = torch.optim.Adam(module.parameters(), RATE)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, epochs, RATE / 20)
+        self.best = Best(module)
+        self.curve: list[dict[str, float]] = []
+
+    def to_bytes(self, what: dict[str, Any]) -> bytes:
+        """What continues the training; `what` is trained (see `identity`)."""
+        tensors = {f"now.{key}": value for key, value in self._module.state_dict().items()}
+        tensors |= {f"best.{key}": value for key, value in self.best.state.items()}
+        for i, known in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"adam.{i}.{key}": value for key, value in known.items()}
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        arrays["random"] = torch.get_rng_state().numpy()
+        arrays["curve"] = np.array([[epoch["train"], epoch["held_back"]] for epoch in self.curve])
+        return pack(KIND, FORMAT, what, arrays)
+
+    def go_on(self, kept: bytes, what: dict[str, Any]) -> None:
+        """Go on from where `to_bytes` was called.
+
+        Raises
+        ------
+        StateError, RuntimeError
+            It is damaged, or something else was trained. Nothing has changed then.
+        """
+        before, arrays = unpack(kept, KIND, FORMAT)
+        if differ := [key for key, value in what.items() if before.get(key) != value]:
+            raise StateError(f"the training that was interrupted differs in: {', '.join(differ)}")
+
+        def found(name: str, like: Any) -> Any:
+            """A tensor of the type and shape of another one."""
+            array = demand(arrays, name, like.detach().numpy().dtype, tuple(like.shape) or (1,))
+            return torch.from_numpy(array).reshape(like.shape)
+
+        random = found("random", torch.get_rng_state())
+        now, best = (
+            {key: found(f"{which}.{key}", like) for key, like in self._module.state_dict().items()}
+            for which in ("now", "best")
+        )
+        adam = {
+            i: {key: found(f"adam.{i}.{key}", torch.zeros(()) if key == "step" else like) for key in ADAM}
+            for i, like in enumerate(self._module.parameters())
+        }
+        curve = demand(arrays, "curve", np.float64, (None, 2)).tolist()
+        torch.set_rng_state(random)  # first, because it may refuse them
+        self._module.load_state_dict(now)
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": adam})
+        self.curve += [{"train": train, "held_back": judged} for train, judged in curve]
+        with quiet():  # torch warns that the rate falls without a step of the optimiser
+            for _, judged in curve:
+                self.schedule.step()
+                self.best.note(judged)
+        self.best.state = best
+
+
+def identity(module: Any, Z: Floats, settings: dict[str, Any]) -> dict[str, Any]:
+    """What is trained, on what and how: a training may only be continued if all of it is equal."""
+    data = hashlib.sha256(np.ascontiguousarray(Z).data)
+    return {
+        "network": str(module),
+        "settings": settings,
+        "data": f"{Z.shape} {data.hexdigest()}",
+        "version of torch": str(torch.__version__),
+    }
 
 
 def smallest(losses: Any, trim: float) -> Any:

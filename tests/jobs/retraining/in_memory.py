@@ -59,7 +59,7 @@ class InMemory:
     def past_steps(self, since):
         return [notice for notice in self.notices if epoch_milliseconds(notice["time"]) >= since]
 
-    def past(self, request, stop):
+    def past(self, request, stop, unfinished):
         if isinstance(self.data, Exception):
             raise self.data
         return self.data

@@ -61,12 +61,12 @@ class Held(InMemory):
         super().__init__(folder, **retrain)
         self.go_on, self.begun = threading.Event(), []
 
-    def past(self, request, stop=None):
+    def past(self, request, stop, unfinished):
         self.begun.append(request["request"])
         while not self.go_on.wait(0.01):
             if stop and stop.is_set():
                 raise SystemExit
-        return super().past(request, stop)
+        return super().past(request, stop, unfinished)
 
 
 @pytest.fixture

@@ -12,8 +12,20 @@ from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.retraining.history import past_since_drift
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.models.errors import InputError
+from streamgauge.models.persistence.unfinished import Unfinished
 
-REQUEST = {"topic": "events", "offsets": {"0": (5, 90)}, "since": "2026-11-22T10:00:00Z"}
+REQUEST = {"request": "m/1/inputs/0/5", "topic": "events", "offsets": {"0": (5, 90)}, "since": "2026-11-22T10:00:00Z"}
+
+
+class Kept:
+    """In memory, what is kept of the choice of events, and what is told of it."""
+
+    def __init__(self):
+        self.content, self.said = None, []
+        self.unfinished = Unfinished(lambda: self.content, self.save, self.said.append)
+
+    def save(self, content):
+        self.content = content
 
 
 class Emptied:
@@ -45,10 +57,10 @@ class Emptied:
 def test_a_request_whose_events_are_gone_is_refused_and_not_waited_for(monkeypatch):
     monkeypatch.setattr(clients, "consumer", lambda *_, **__: contextlib.nullcontext(Emptied()))
     with pytest.raises(InputError, match="partition 0 of 'events' has no record since the drift began at offset 5"):
-        past_since_drift(Settings(), REQUEST, threading.Event())
+        past_since_drift(Settings(), REQUEST, threading.Event(), Kept().unfinished)
 
 
-class Kept(Emptied):
+class Filled(Emptied):
     """A consumer of a partition with records; `looked_up` are the times for which offsets were looked up."""
 
     def __init__(self):
@@ -74,8 +86,8 @@ class Kept(Emptied):
 def asked(monkeypatch):
     """What is read for a request: ranges of the topic, the time from which alerts are read, and times that were looked up."""
 
-    def ask(**request):
-        consumer, ranges, alerts = Kept(), [], []
+    def ask(kept=None, **request):
+        consumer, ranges, alerts = Filled(), [], []
         module = "streamgauge.jobs.retraining.history"
         monkeypatch.setattr(clients, "consumer", lambda *_, **__: contextlib.nullcontext(consumer))
         monkeypatch.setattr(f"{module}.not_learned", lambda _, since: alerts.append(since))
@@ -83,7 +95,8 @@ def asked(monkeypatch):
         monkeypatch.setattr(f"{module}.past_of_topic", lambda _, topic, read, **__: ranges.append((topic, read)))
         settings = Settings()
         gates = settings.retrain.model_copy(update={"wait": 0})
-        past_since_drift(settings.model_copy(update={"retrain": gates}), REQUEST | request, threading.Event())
+        place = (kept or Kept()).unfinished
+        past_since_drift(settings.model_copy(update={"retrain": gates}), REQUEST | request, threading.Event(), place)
         return ranges, alerts, consumer.looked_up
 
     return ask
@@ -101,9 +114,31 @@ def test_the_range_of_a_shard_of_entities_begins_at_the_time_of_the_drift(asked)
     assert (ranges, alerts, looked_up) == ([("events", {0: (5, 100)})], [1_005], [1_005])
 
 
+def test_after_an_interruption_the_same_events_are_read_for_the_same_request(asked, monkeypatch):
+    kept = Kept()
+    first, _, _ = asked(kept)
+    monkeypatch.setattr(Filled, "end_offsets", lambda _, places: dict.fromkeys(places, 150))
+    again, alerts, _ = asked(kept)
+    assert again == first == [("events", {0: (5, 100)})]
+    assert alerts == [1_005]
+    other, _, _ = asked(kept, request="m/1/inputs/0/7")
+    assert other == [("events", {0: (5, 150)})]
+    assert kept.said == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"request": "m/1/inputs/0/5", "ranges": {"x": [1, 2]}}'])
+def test_a_damaged_choice_of_events_is_made_anew(content, asked):
+    kept = Kept()
+    kept.content = content
+    assert asked(kept)[0] == [("events", {0: (5, 100)})]
+    assert kept.said[0].startswith("begins anew: what was kept is damaged")
+    assert asked(kept)[0] == [("events", {0: (5, 100)})]
+    assert len(kept.said) == 1
+
+
 def test_a_stop_ends_the_waiting_for_events(monkeypatch):
-    monkeypatch.setattr(clients, "consumer", lambda *_, **__: contextlib.nullcontext(Kept()))
+    monkeypatch.setattr(clients, "consumer", lambda *_, **__: contextlib.nullcontext(Filled()))
     stop = threading.Event()
     stop.set()
     with pytest.raises(SystemExit):  # it ends the thread of the training
-        past_since_drift(Settings(), REQUEST, stop)
+        past_since_drift(Settings(), REQUEST, stop, Kept().unfinished)
