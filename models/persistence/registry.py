@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,7 +67,7 @@ class LoadedModel:
     watched: tuple[str, ...] = ()
 
 
-class Registry(StoredFiles):
+class Registry:
     """Versions and aliases of trained models.
 
     Parameters
@@ -83,7 +82,7 @@ class Registry(StoredFiles):
     """
 
     def __init__(self, url: str, trusted_keys: tuple[str, ...] = (), sign_key: Path | None = None) -> None:
-        super().__init__(url)
+        self.url, self.files = url, StoredFiles(url)
         self.trusted_keys = trusted_keys
         self.sign_key = sign_key
         self._serials: dict[tuple[str, str], int] = {}  # the largest that was read of each alias
@@ -92,11 +91,11 @@ class Registry(StoredFiles):
 
     def names(self) -> list[str]:
         """Names of all models. Beside their folders there may be other things, such as ``lost+found`` on a volume of its own."""
-        return [name for name in self._listed("") if NAME.fullmatch(name) and self._fs.isdir(self._path(name))]
+        return [name for name in self.files.listed("") if NAME.fullmatch(name) and self.files.is_folder(name)]
 
     def versions(self, name: str) -> list[int]:
         """Versions of a model, oldest first."""
-        found = self._listed(f"{named(name)}/versions")
+        found = self.files.listed(f"{named(name)}/versions")
         return sorted(int(file.removesuffix(SUFFIX)) for file in found if re.fullmatch(r"\d+\.json", file))
 
     def manifest(self, name: str, version: int) -> Manifest:
@@ -108,7 +107,7 @@ class Registry(StoredFiles):
             There is no such version, or its manifest is damaged, tampered with, or not signed by a trusted key.
         """
         where = f"{named(name)} version {version}"
-        text = self._read(self._version(name, version))
+        text = self.files.read(self._version(name, version))
         if text is None:
             known = ", ".join(map(str, self.versions(name))) or "none"
             raise ModelError(f"there is no {where} in {self.url}; versions: {known}")
@@ -213,8 +212,8 @@ class Registry(StoredFiles):
             digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
             for file, data in files.items():
                 path = f"{name}/files/{digests[file]}"
-                if not self._fs.exists(self._path(path)):
-                    self._write(path, data)
+                if not self.files.exists(path):
+                    self.files.write(path, data)
             described[variant] = Variant(files=digests, size=sum(map(len, files.values())), figures=figures)
         key = self._key(f"a version of {name}", sign_key)
         while True:
@@ -222,7 +221,7 @@ class Registry(StoredFiles):
             published = manifest.model_copy(update={"version": version, "variants": described, "signature": None})
             if key is not None:
                 published = load_module("persistence.signature").signed(published, key)
-            if self._create(self._version(name, version), published.model_dump_json(indent=1).encode()):
+            if self.files.create(self._version(name, version), published.model_dump_json(indent=1).encode()):
                 return published
 
     def point(self, name: str, alias: str, version: int, by: str = "", why: str = "") -> None:
@@ -235,12 +234,12 @@ class Registry(StoredFiles):
             last = max((one.get("serial", 0) for one in before), default=0)
             now = signed_entry(name, alias, now, last, key)
         entries = [now, *before][:KEPT_HISTORY]
-        self._write(f"{name}/aliases/{alias}{SUFFIX}", json.dumps(entries, indent=1).encode())
+        self.files.write(f"{name}/aliases/{alias}{SUFFIX}", json.dumps(entries, indent=1).encode())
 
     def drop(self, name: str, alias: str) -> None:
         """Remove an alias, if there is one."""
         if alias in self._alias_names(name):
-            self._fs.rm_file(self._path(f"{name}/aliases/{alias}{SUFFIX}"))
+            self.files.remove(f"{name}/aliases/{alias}{SUFFIX}")
 
     def make_live(
         self, name: str, version: int, by: str = "", why: str = "", live: str = "live", shadow: str = "shadow"
@@ -308,16 +307,16 @@ class Registry(StoredFiles):
         gone = [v for v in versions[: max(0, len(versions) - keep)] if v not in held]
         deleted = [self._version(name, v) for v in gone]
         for path in deleted:
-            self._fs.rm_file(self._path(path))
+            self.files.remove(path)
         named_files: set[str] = set()
         for version in self.versions(name):
-            manifest = Manifest.parse(self._read(self._version(name, version)) or b"", f"{name} version {version}")
+            manifest = Manifest.parse(self.files.read(self._version(name, version)) or b"", f"{name} version {version}")
             named_files |= {digest for variant in manifest.variants.values() for digest in variant.files.values()}
         for folder in (f"{name}/files", f"{name}/unfinished"):
-            for file in self._listed(folder):
+            for file in self.files.listed(folder):
                 path = f"{folder}/{file}"
-                if file not in named_files and time.time() - self._fs.modified(self._path(path)).timestamp() > GRACE:
-                    self._fs.rm_file(self._path(path))
+                if file not in named_files and self.files.age(path) > GRACE:
+                    self.files.remove(path)
                     deleted.append(path)
         return deleted
 
@@ -325,7 +324,7 @@ class Registry(StoredFiles):
 
     def waiting(self, name: str) -> dict[str, Any] | None:
         """Data of the request to retrain that waits for its answer; None if there is none."""
-        text = self._read(f"{named(name)}/{WAITING}")
+        text = self.files.read(f"{named(name)}/{WAITING}")
         try:
             return None if text is None else dict(json.loads(text))
         except (ValueError, TypeError, RecursionError) as error:
@@ -335,9 +334,9 @@ class Registry(StoredFiles):
         """Keep the data of a request to retrain until it is answered. It replaces an earlier one; None removes it."""
         below = f"{named(name)}/{WAITING}"
         if request is not None:
-            self._write(below, json.dumps(request).encode())
+            self.files.write(below, json.dumps(request).encode())
         else:
-            self._remove(below)
+            self.files.remove(below)
 
     # ---- trainings that were interrupted ------------------------------------------------------------------------------
 
@@ -356,7 +355,7 @@ class Registry(StoredFiles):
         return Unfinished(partial(self._load_unfinished, below), partial(self._save_unfinished, below), tell)
 
     def _load_unfinished(self, below: str) -> bytes | None:
-        text = self._read(below, MOST_UNFINISHED)
+        text = self.files.read(below, MOST_UNFINISHED)
         if text is None:
             return None
         seal, _, content = text.partition(b"\n")
@@ -368,11 +367,11 @@ class Registry(StoredFiles):
 
     def _save_unfinished(self, below: str, content: bytes | None) -> None:
         if content is None:
-            self._remove(below)
+            self.files.remove(below)
             return
         key = self._key(below)
         seal = "" if key is None else load_module("persistence.signature").signature(below.encode() + content, key)
-        self._write(below, seal.encode() + b"\n" + content)
+        self.files.write(below, seal.encode() + b"\n" + content)
 
     # ---- files --------------------------------------------------------------------------------------------------------
 
@@ -382,7 +381,7 @@ class Registry(StoredFiles):
 
     def _content(self, name: str, digest: str, where: str, most: int) -> bytes:
         """A file of a version; `most` are the bytes that its manifest leaves for it."""
-        data = self._read(f"{name}/files/{digest}", most) if re.fullmatch(r"[0-9a-f]{64}", digest) else None
+        data = self.files.read(f"{name}/files/{digest}", most) if re.fullmatch(r"[0-9a-f]{64}", digest) else None
         if data is None:
             raise ModelError(f"{where}: the file is missing in {self.url}")
         if hashlib.sha256(data).hexdigest() != digest:
@@ -390,7 +389,7 @@ class Registry(StoredFiles):
         return data
 
     def _alias_names(self, name: str) -> list[str]:
-        found = [f.removesuffix(SUFFIX) for f in self._listed(f"{named(name)}/aliases") if f.endswith(SUFFIX)]
+        found = [f.removesuffix(SUFFIX) for f in self.files.listed(f"{named(name)}/aliases") if f.endswith(SUFFIX)]
         return [alias for alias in found if ALIAS.fullmatch(alias)]
 
     def _alias(self, name: str, alias: str) -> list[Entry]:
@@ -420,7 +419,7 @@ class Registry(StoredFiles):
             raise ModelError(
                 f"{alias[:100]!r} cannot be an alias: small letters, digits, '_' and '-', a letter first, 100 at most"
             )
-        text = self._read(f"{named(name)}/aliases/{alias}{SUFFIX}")
+        text = self.files.read(f"{named(name)}/aliases/{alias}{SUFFIX}")
         try:
             return [] if text is None else msgspec.json.decode(text, type=list[Entry])
         except (msgspec.MsgspecError, RecursionError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 
 import fsspec
@@ -13,71 +14,94 @@ MOST_TEXT = 20_000_000  # bytes of a manifest, an alias or a waiting request
 
 
 class StoredFiles:
-    """Files below a folder.
+    """Files below a folder. Each is named by its path below it, as in ``pumps/aliases/live.json``.
 
     Parameters
     ----------
     url : str
         A folder, or any URL of fsspec's.
+
+    Attributes
+    ----------
+    fs : fsspec.AbstractFileSystem
+
+    Raises
+    ------
+    ModelError
+        The URL is of no file system that is known.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         try:
-            self._fs, root = fsspec.core.url_to_fs(url)
+            self.fs, root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
             raise ModelError(f"the registry {url!r} cannot be opened: {error}") from error
         self._root = root.rstrip("/")
 
-    def _path(self, below: str) -> str:
+    def path(self, below: str) -> str:
+        """The path of a file in its file system."""
         return f"{self._root}/{below}" if below else self._root
 
-    def _listed(self, below: str) -> list[str]:
-        self._fs.invalidate_cache()
+    def listed(self, below: str) -> list[str]:
+        """Names of what a folder holds, in order; none if there is no such folder."""
+        self.fs.invalidate_cache()
         try:
-            return sorted(path.rstrip("/").rsplit("/", 1)[1] for path in self._fs.ls(self._path(below), detail=False))
+            return sorted(path.rstrip("/").rsplit("/", 1)[1] for path in self.fs.ls(self.path(below), detail=False))
         except FileNotFoundError:
             return []
 
-    def _read(self, below: str, most: int = MOST_TEXT) -> bytes | None:
+    def read(self, below: str, most: int = MOST_TEXT) -> bytes | None:
         """The bytes of a file; None if there is none. ModelError if there are more than `most`."""
-        path = self._path(below)
+        path = self.path(below)
         try:
-            if (size := self._fs.size(path) or 0) > most:
+            if (size := self.fs.size(path) or 0) > most:
                 raise ModelError(f"{below} in {self.url} has {size} bytes, it may have {most}")
-            return bytes(self._fs.cat_file(path))
+            return bytes(self.fs.cat_file(path))
         except FileNotFoundError:
             return None
 
-    def _write(self, below: str, data: bytes) -> None:
+    def write(self, below: str, data: bytes) -> None:
         """Put a file there in one step."""
-        path = self._path(below)
-        if not isinstance(self._fs, LocalFileSystem):
-            self._fs.pipe_file(path, data)
+        path = self.path(below)
+        if not isinstance(self.fs, LocalFileSystem):
+            self.fs.pipe_file(path, data)
             return
         part = self._part(path, data)
         os.replace(part, path)
 
-    def _create(self, below: str, data: bytes) -> bool:
+    def create(self, below: str, data: bytes) -> bool:
         """Put a file there in one step, unless there is one already."""
-        path = self._path(below)
+        path = self.path(below)
         try:
-            if isinstance(self._fs, LocalFileSystem):
+            if isinstance(self.fs, LocalFileSystem):
                 part = self._part(path, data)
                 try:
                     os.link(part, path)
                 finally:
                     os.unlink(part)
             else:
-                self._fs.pipe_file(path, data, mode="create")
+                self.fs.pipe_file(path, data, mode="create")
         except FileExistsError:
             return False
         return True
 
-    def _remove(self, below: str) -> None:
+    def is_folder(self, below: str) -> bool:
+        """Whether there is such a folder."""
+        return bool(self.fs.isdir(self.path(below)))
+
+    def exists(self, below: str) -> bool:
+        """Whether there is such a file."""
+        return bool(self.fs.exists(self.path(below)))
+
+    def age(self, below: str) -> float:
+        """Seconds since a file was written."""
+        return float(time.time() - self.fs.modified(self.path(below)).timestamp())
+
+    def remove(self, below: str) -> None:
         """Remove a file, if there is one."""
-        if self._fs.exists(self._path(below)):
-            self._fs.rm_file(self._path(below))
+        if self.exists(below):
+            self.fs.rm_file(self.path(below))
 
     def _part(self, path: str, data: bytes) -> str:
         os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -58,7 +58,7 @@ def test_a_registry_that_is_away_is_reported_and_the_next_request_is_answered(tr
         raise OSError("the store is away")
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.registry, "_read", away)
+        patch.setattr(trainer.registry.files, "read", away)
         patch.setattr(trainer.registry, "_listed", away)
         trainer.handle(requested())
     [(step, data)] = trainer.steps

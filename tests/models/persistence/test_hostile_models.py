@@ -303,7 +303,9 @@ def test_a_file_larger_than_its_manifest_says_is_refused_before_it_is_read(regis
     digest = manifest.variants["full"].files["arrays.bin"]
     with open(tmp_path / "models" / "pumps" / "files" / digest, "ab") as file:
         file.truncate(1_500_000_000)
-    monkeypatch.setattr(registry._fs, "cat_file", lambda path: pytest.fail("read") if digest in path else _bytes(path))
+    monkeypatch.setattr(
+        registry.files.fs, "cat_file", lambda path: pytest.fail("read") if digest in path else _bytes(path)
+    )
     with pytest.raises(ModelError, match="has 1500000000 bytes, it may have"):
         registry.load("pumps", version)
 

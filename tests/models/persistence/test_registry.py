@@ -282,7 +282,7 @@ def trusting(registry):
 
 
 def file_of(registry, alias="live"):
-    return registry._path(f"pumps/aliases/{alias}.json")
+    return registry.files.path(f"pumps/aliases/{alias}.json")
 
 
 def test_a_signed_alias_moves_and_rolls_back_and_its_serial_number_grows(signing):
@@ -326,7 +326,7 @@ def test_a_version_becomes_live_and_both_aliases_are_signed_anew(signing):
     signing.point("pumps", "shadow", 2)
     reader = trusting(signing)
     assert reader.aliases("pumps") == {"live": 3, "shadow": 2}
-    fs, before = signing._fs, signing._fs.cat_file(file_of(signing, "shadow"))
+    fs, before = signing.files.fs, signing.files.fs.cat_file(file_of(signing, "shadow"))
     signing.make_live("pumps", 2)
     assert reader.aliases("pumps") == {"live": 2, "shadow": 2}
     signing.point("pumps", "shadow", 3)
@@ -345,7 +345,7 @@ def test_a_version_becomes_live_although_no_trusted_key_signed_the_aliases_so_fa
 
 
 def test_an_older_alias_that_somebody_puts_back_is_refused_by_who_saw_the_newer_one(signing):
-    reader, fs = trusting(signing), signing._fs
+    reader, fs = trusting(signing), signing.files.fs
     before = fs.cat_file(file_of(signing))
     signing.point("pumps", "live", 2)
     assert reader.resolve("pumps", "live") == 2
@@ -370,7 +370,7 @@ CHANGES = {
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data(), name=st.sampled_from(sorted(CHANGES)))
 def test_no_change_of_a_signed_alias_is_believed(signing, data, name):
-    fs, path = signing._fs, file_of(signing)
+    fs, path = signing.files.fs, file_of(signing)
     whole = fs.cat_file(path)
     entries = json.loads(whole)
     value = data.draw(CHANGES[name].filter(lambda value: value != entries[0][name]))
@@ -384,7 +384,7 @@ def test_no_change_of_a_signed_alias_is_believed(signing, data, name):
 
 def test_an_entry_of_another_alias_or_model_is_not_believed(signing):
     signing.point("pumps", "candidate", 2)
-    fs = signing._fs
+    fs = signing.files.fs
     fs.pipe_file(file_of(signing), fs.cat_file(file_of(signing, "candidate")))
     with pytest.raises(ModelError, match="is not signed"):
         trusting(signing).resolve("pumps", "live")
