@@ -59,7 +59,7 @@ def test_a_registry_that_is_away_is_reported_and_the_next_request_is_answered(tr
 
     with monkeypatch.context() as patch:
         patch.setattr(trainer.registry.files, "read", away)
-        patch.setattr(trainer.registry, "_listed", away)
+        patch.setattr(trainer.registry.files, "listed", away)
         trainer.handle(requested())
     [(step, data)] = trainer.steps
     assert (step, "the store is away" in data["why"]) == ("failed", True)
