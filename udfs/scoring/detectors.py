@@ -403,6 +403,8 @@ class Detectors:
         """Add the opinions of the rich detectors, and put what they expect into `expected`."""
         n = len(stretch)
         with_slot = np.flatnonzero(stretch.slots >= 0)
+        if not len(with_slot):
+            return
         joins = stretch.joins[with_slot]
         inputs = RichInputs(
             kind,
