@@ -11,6 +11,9 @@ version becomes live again.
 A training has a thread of its own, and there is one at a time. Reports are judged meanwhile. The offset of a request is committed when its
 training has ended: a trainer that was killed reads it again.
 
+While a live version is compared with its shadow, further requests wait: each answer would be another shadow, and the comparison would begin
+anew. If no report about the two comes for a day, the newest request is answered (`ShadowJudge.compares`).
+
 After a rejection the trainer waits before it answers the next request for that model: a minute, then twice as long each time, up to a day
 (`jobs.retraining.backoff`). A new version that stays live ends the waiting.
 
@@ -208,7 +211,7 @@ class Trainer:
         """Answer the requests whose wait is over."""
         for request in self.reports.backoff.due():
             try:
-                waits = self.roles.before(request["model"], int(request["version"])) is not None
+                waits = self.shadows.compares(request["model"], int(request["version"])) is not None
             except Exception:
                 waits = False  # `handle` reports it
             if not waits and self.handle({"type": REQUESTED, "data": request}):
@@ -218,7 +221,7 @@ class Trainer:
         """Begin to train candidates, the best of which becomes the shadow if it is good enough.
 
         Nothing is trained if the model is frozen, if the request has an answer already, or if it has to wait: after a rejection, and
-        while the live version may be rolled back.
+        while the live version is compared with a shadow.
 
         Parameters
         ----------
@@ -256,8 +259,9 @@ class Trainer:
             why = f"waits {seconds:.0f} s after {count} rejected answer{'s' * (count > 1)}"
             self.reports.defer(name, request, why)
             return True
-        if before := self.roles.before(name, asked):  # the answer would take its place
-            why = f"waits until version {live} has been compared with version {before} before it"
+        beside = self.shadows.compares(name, asked)
+        if beside is not None and beside not in done:
+            why = f"waits until version {live} has been compared with version {beside}, or no report of that comes for a day"
             self.reports.defer(name, request, why)
             return True
         if self._training is None:
