@@ -40,7 +40,7 @@ from streamgauge.jobs.retraining.shadow_judge import ShadowJudge
 from streamgauge.jobs.retraining.topics import TrainerTopics
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.train import registry_of
-from streamgauge.models.errors import ClusterError, ModelError
+from streamgauge.models.errors import ClusterError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 
@@ -133,7 +133,9 @@ class Trainer:
             for name in self.settings.models.use:
                 try:
                     self.roles.send_again(name)
-                except ModelError as error:  # the trainer goes on with the other models
+                except ClusterError:
+                    raise
+                except Exception as error:  # stores have errors of their own; the trainer goes on with the other models
                     self.say(f"{name}: its roles cannot be told: {error}")
 
     def _follow(self, once: bool) -> int:
