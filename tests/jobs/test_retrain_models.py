@@ -228,6 +228,22 @@ def test_a_broker_that_goes_away_during_a_promotion_does_not_part_the_new_versio
     assert trainer.registry.aliases("m")["live"] == 1
 
 
+def test_a_rejection_that_could_not_be_told_is_no_answer_to_the_request_of_another_partition(trainer):
+    def away(*_):
+        raise ClusterError("the broker is away")
+
+    shadowed(trainer).send = trainer.publish = away
+    with pytest.raises(ClusterError):
+        trainer.handle(compared(1, 2, alerts=(20, 30)))
+    del trainer.send, trainer.publish
+    trainer.recall()
+    trainer.handle(compared(1, 2, alerts=(20, 30)))
+    trainer.handle(requested())
+    assert trainer.registry.versions("m") == [1, 2]
+    trainer.handle(requested(partition=1))
+    assert trainer.registry.aliases("m")["shadow"] == 3
+
+
 def test_killed_between_alias_and_notice_it_tells_of_the_shadow_and_only_once(trainer):
     shadowed(trainer)
     [told] = [notice for notice in trainer.notices if notice["type"].endswith("shadowed")]
