@@ -294,8 +294,8 @@ def _cursor(opened: int, alert_id: str) -> str:
 def _read_cursor(cursor: str) -> tuple[int, str]:
     try:
         opened, alert_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if isinstance(opened, int) and abs(opened) < 1 << 62 and isinstance(alert_id, str) and "\0" not in alert_id:
+        if type(opened) is int and abs(opened) < 1 << 62 and isinstance(alert_id, str) and "\0" not in alert_id:
             return opened, alert_id.encode(errors="replace").decode()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         pass
     raise InputError("cursor: it is none that this service gave (take `next` of the page before)")

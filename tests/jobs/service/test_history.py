@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import random
 import socket
@@ -18,7 +20,7 @@ from streamgauge.jobs.service.history import History, OvertakenError
 from streamgauge.jobs.service.queries import Filter, Queries
 from streamgauge.jobs.service.tables import changes, incidents, metadata, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
-from streamgauge.models.errors import SettingsError
+from streamgauge.models.errors import InputError, SettingsError
 from streamgauge.udfs.settings.feedback import FeedbackSettings
 
 from tests.jobs.service.made import START, change, record, records, said
@@ -239,6 +241,13 @@ def test_pages_of_incidents_join_to_the_whole_list(history, database):
             break
     assert found == sorted(found, key=lambda name: (int(name[1:]) // 3, name), reverse=True)
     assert len(found) == len(set(found)) == 25
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, '[true, "a01"]', "[1e999, 2]", '[1, "\\ud800"]', "{}", ""])
+def test_no_cursor_of_a_client_is_an_error_of_the_service(history, database, text):
+    history.write(records(change("a01")), {})
+    with contextlib.suppress(InputError):
+        Queries(database).incidents(Filter(), 4, base64.urlsafe_b64encode(text.encode()).decode())
 
 
 def test_incidents_are_chosen_by_state_entity_kind_severity_and_time(history, database):
