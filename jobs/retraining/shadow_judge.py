@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any
 
@@ -66,6 +67,10 @@ class ShadowJudge:
         alerts = {"live_alerts": data["both"] + data["only_live"], "shadow_alerts": data["both"] + data["only_shadow"]}
         alerts |= {what: data[what] for what in ("events", "both", "probes", "live_right", "shadow_right")}
         alerts["promised"] = data["threshold"] * data["events"]
+        if wrong := {what: number for what, number in alerts.items() if not 0 <= number < math.inf}:
+            raise ValueError(
+                f"a report of the job says {wrong}; allowed is 0 and more"
+            )  # a sum with NaN never suffices
         counts |= {what: counts[what] + number for what, number in alerts.items()}
         self._heard[name] = self.reports.clock()
         either = counts["live_alerts"] + counts["shadow_alerts"] - counts["both"]

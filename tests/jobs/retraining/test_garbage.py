@@ -98,6 +98,16 @@ def test_a_report_with_a_missing_number_counts_nothing(trainer):
     assert before == {}
 
 
+@pytest.mark.parametrize("change", [{"events": math.nan}, {"probes": -1}, {"threshold": math.inf}])
+def test_a_report_with_a_number_that_counts_nothing_does_not_keep_the_comparison_from_its_end(trainer, change):
+    trainer.handle(requested())
+    report = compared(1, 2)
+    trainer.handle(report | {"data": report["data"] | change})
+    assert trainer.steps[-1][0] == "failed"
+    trainer.handle(report)
+    assert trainer.steps[-1][0] == "promoted"
+
+
 def test_notices_that_are_garbage_are_ignored_at_the_start(trainer):
     trainer.notices += [
         {"type": "io.streamgauge.model.deferred", "time": "2025-10-09T08:53:20.000Z", "data": {"model": "m"}},
