@@ -48,6 +48,20 @@ def test_an_incident_shows_what_came_its_changes_and_what_people_said(page, hist
     assert page.get("/incidents/none").status_code == 404
 
 
+@pytest.mark.parametrize(
+    "unread",
+    [{"proof": {"new": 1}}, {"source": {"partition": 0, "offset": 5, "opened_offset": None}}],
+)
+def test_an_incident_is_shown_where_a_message_about_it_cannot_be_judged_such_as_one_of_another_release(
+    page, history, unread
+):
+    assert "Was it right?" in page.get("/incidents/a1").text
+    history.write(records(change("a1", "updated", 1, **unread), begin=2), {("alerts", 0): 2})
+    answer = page.get("/incidents/a1")
+    assert (answer.status_code, "pump-1" in answer.text) == (200, True)
+    assert "Nobody can say here" in answer.text
+
+
 def test_an_entity_and_the_stream_are_shown(page, history):
     notice = {
         "id": "n1",
