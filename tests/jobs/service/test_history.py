@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
+from streamgauge.jobs.kafka.feedback import about
 from streamgauge.jobs.service.database import configuration, connect, migrate
 from streamgauge.jobs.service.history import History, OvertakenError
 from streamgauge.jobs.service.queries import Filter, Queries
@@ -241,6 +242,18 @@ def test_pages_of_incidents_join_to_the_whole_list(history, database):
             break
     assert found == sorted(found, key=lambda name: (int(name[1:]) // 3, name), reverse=True)
     assert len(found) == len(set(found)) == 25
+
+
+def test_feedback_concerns_the_field_that_the_job_names_first_of_some_with_equal_shares(history, database):
+    """PostgreSQL keeps no order of keys, and puts the shortest first."""
+    tied = {"contributions": {"temperature": 0.5, "rpm": 0.5}, "actual": {"temperature": 9.0, "rpm": 8.0}}
+    messages = change("a1", **tied), change("a1", "updated", 1, **tied)
+    history.write(records(*messages), {})
+    queries = Queries(database)
+    found = queries.incident("a1")
+    assert found["field"] == "temperature"
+    for data in (queries.changes_of("a1"), [one["data"] for one in found["changes"]]):
+        assert about(data, "false", "ann").field == about([one["data"] for one in messages], "false", "ann").field
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, '[true, "a01"]', "[1e999, 2]", '[1, "\\ud800"]', "{}", ""])
