@@ -24,6 +24,7 @@ trained on from the last epoch that was kept, on the same events (`Registry.unfi
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -48,6 +49,7 @@ REQUESTED = "io.streamgauge.retrain.requested"
 # Requests that wait in memory for the end of a training. With more, no messages are read until then.
 MOST_WAITING = 1000
 RETRY = 2.0  # seconds between two attempts to reach a broker that has gone away
+LOOK = 10.0  # seconds between two looks whether requests that wait can be answered: each look reads the registry
 IDLE = 5.0  # seconds without a message, after which a single run ends
 
 
@@ -152,7 +154,7 @@ class Trainer:
         }
         followed = (topics.retrain_requests, topics.notices)
         with clients.consumer(kafka, f"follow {topics.retrain_requests!r}", *followed, **reading) as consumer:
-            idle = time.monotonic()
+            idle, looked = time.monotonic(), -math.inf
             while not once or self._training or time.monotonic() - idle < IDLE:
                 for record in (r for batch in consumer.poll(500).values() for r in batch):
                     place = TopicPartition(record.topic, record.partition)
@@ -165,7 +167,9 @@ class Trainer:
                         self.handle(event)
                     done += 1
                 if self.has_trained(None if len(waiting) >= MOST_WAITING else 0.0):
-                    self.answer_due()
+                    if time.monotonic() - looked >= LOOK:
+                        self.answer_due()
+                        looked = time.monotonic()
                     for at, request in list(waiting.items()):
                         if not self.handle(request):
                             break
@@ -199,7 +203,7 @@ class Trainer:
         kind, data = event["type"].removeprefix("io.streamgauge."), event["data"]
         try:
             with self.reports.lock:
-                if data["model"] not in (*self.settings.models.use, *self.registry.names()):
+                if data["model"] not in self.settings.models.use and data["model"] not in self.registry.names():
                     self.say(f"{kind}: {data['model'][:100]!r} is no model")
                 elif kind == "retrain.requested":
                     return self.retrain(data)

@@ -140,6 +140,18 @@ def test_a_request_that_has_waited_is_trained_for_once(held, run):
     assert (held.begun, held.registry.waiting("m")) == (["m/1/inputs/0/0"], None)
 
 
+def test_the_registry_is_not_asked_at_each_message_whether_a_request_still_waits(held, run, monkeypatch):
+    def compares(*_):
+        asked.append(True)
+        return 2
+
+    asked = []
+    monkeypatch.setattr(held.shadows, "compares", compares)
+    held.reports.defer("m", requested()["data"], "waits")
+    committed = run(held, [], [compared(1, 2)] * 20)
+    assert (len(asked), committed[NOTICES]) == (1, 20)
+
+
 def test_a_stop_ends_the_training_too_and_the_next_trainer_answers_the_request(held, run, tmp_path):
     committed = {}
 
