@@ -133,12 +133,16 @@ class Trainer:
         with self.reports.lock:
             self.reports.recall()
             for name in self.settings.models.use:
-                try:
-                    self.roles.send_again(name)
-                except ClusterError:
-                    raise
-                except Exception as error:  # stores have errors of their own; the trainer goes on with the other models
-                    self.say(f"{name}: its roles cannot be told: {error}")
+                self._send_again(name)
+
+    def _send_again(self, name: str) -> None:
+        """Tell the jobs the roles of a model once more."""
+        try:
+            self.roles.send_again(name)
+        except ClusterError:
+            raise
+        except Exception as error:  # stores have errors of their own; the trainer goes on with the other models
+            self.say(f"{name}: its roles cannot be told: {error}")
 
     def _follow(self, once: bool) -> int:
         """Handle messages until interrupted, or until there is nothing to do. Returns how many were handled."""
@@ -284,4 +288,7 @@ class Trainer:
 
     def _tell_failure(self, data: dict[str, Any], error: Exception) -> None:
         request = asked if isinstance(asked := data.get("request"), str) else None
-        self.reports.tell("failed", data["model"], {"why": reason(error), "request": request})
+        with self.reports.lock:
+            self.reports.tell("failed", data["model"], {"why": reason(error), "request": request})
+            if isinstance(error, ClusterError):  # an alias may have been changed, and the jobs not told
+                self._send_again(data["model"])

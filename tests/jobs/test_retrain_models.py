@@ -228,6 +228,21 @@ def test_a_broker_that_goes_away_during_a_promotion_does_not_part_the_new_versio
     assert trainer.registry.aliases("m")["live"] == 1
 
 
+@pytest.mark.parametrize("event", [requested(), compared(1, 2)])
+def test_a_role_that_could_not_be_told_once_is_told_as_soon_as_the_broker_answers(trainer, event):
+    def once(message):
+        del trainer.send
+        raise ClusterError("the broker has no leader")
+
+    if event["type"].endswith("compared"):
+        shadowed(trainer)
+    trainer.send = once
+    trainer.handle(event)
+    aliases = trainer.registry.aliases("m")
+    assert sorted((aliases["live"], aliases["shadow"])) == [1, 2]
+    assert trainer.sent == [("live", aliases["live"]), ("shadow", aliases["shadow"])]
+
+
 def test_a_rejection_that_could_not_be_told_is_no_answer_to_the_request_of_another_partition(trainer):
     def away(*_):
         raise ClusterError("the broker is away")
