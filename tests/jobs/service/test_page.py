@@ -33,6 +33,14 @@ def test_the_worst_open_incident_is_first_and_texts_of_senders_are_shown_as_text
     assert page.get("/fragments/now").text in text
 
 
+@pytest.mark.parametrize("number", [2, 100_000])
+def test_a_page_beyond_the_last_one_leads_back_to_that(page, number):
+    """Incidents end while somebody looks at a further page."""
+    text = page.get(f"/?page={number}").text
+    assert "Nothing is open on this page" in text
+    assert '<a href="/?page=1" rel="prev">' in text
+
+
 def test_nothing_open_is_said(history, database):
     text = TestClient(application(settings(), database), base_url=HERE).get("/").text
     assert "Nothing is open" in text
