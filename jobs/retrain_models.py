@@ -11,6 +11,9 @@ version becomes live again.
 A training has a thread of its own, and there is one at a time. Reports are judged meanwhile. The offset of a request is committed when its
 training has ended: a trainer that was killed reads it again.
 
+While a live version is compared with its shadow, further requests wait: each answer would be another shadow, and the comparison would begin
+anew. If no report about the two comes for a day, the newest request is answered (`ShadowJudge.compares`).
+
 After a rejection the trainer waits before it answers the next request for that model: a minute, then twice as long each time, up to a day
 (`jobs.retraining.backoff`). A new version that stays live ends the waiting.
 
@@ -21,6 +24,7 @@ trained on from the last epoch that was kept, on the same events (`Registry.unfi
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -37,7 +41,7 @@ from streamgauge.jobs.retraining.shadow_judge import ShadowJudge
 from streamgauge.jobs.retraining.topics import TrainerTopics
 from streamgauge.jobs.settings.loading import Settings
 from streamgauge.jobs.studies.train import registry_of
-from streamgauge.models.errors import ClusterError, ModelError
+from streamgauge.models.errors import ClusterError
 from streamgauge.models.persistence.manifest import Manifest
 from streamgauge.models.persistence.registry import Registry
 
@@ -45,6 +49,7 @@ REQUESTED = "io.streamgauge.retrain.requested"
 # Requests that wait in memory for the end of a training. With more, no messages are read until then.
 MOST_WAITING = 1000
 RETRY = 2.0  # seconds between two attempts to reach a broker that has gone away
+LOOK = 10.0  # seconds between two looks whether requests that wait can be answered: each look reads the registry
 IDLE = 5.0  # seconds without a message, after which a single run ends
 
 
@@ -128,10 +133,16 @@ class Trainer:
         with self.reports.lock:
             self.reports.recall()
             for name in self.settings.models.use:
-                try:
-                    self.roles.send_again(name)
-                except ModelError as error:  # the trainer goes on with the other models
-                    self.say(f"{name}: its roles cannot be told: {error}")
+                self._send_again(name)
+
+    def _send_again(self, name: str) -> None:
+        """Tell the jobs the roles of a model once more."""
+        try:
+            self.roles.send_again(name)
+        except ClusterError:
+            raise
+        except Exception as error:  # stores have errors of their own; the trainer goes on with the other models
+            self.say(f"{name}: its roles cannot be told: {error}")
 
     def _follow(self, once: bool) -> int:
         """Handle messages until interrupted, or until there is nothing to do. Returns how many were handled."""
@@ -147,7 +158,7 @@ class Trainer:
         }
         followed = (topics.retrain_requests, topics.notices)
         with clients.consumer(kafka, f"follow {topics.retrain_requests!r}", *followed, **reading) as consumer:
-            idle = time.monotonic()
+            idle, looked = time.monotonic(), -math.inf
             while not once or self._training or time.monotonic() - idle < IDLE:
                 for record in (r for batch in consumer.poll(500).values() for r in batch):
                     place = TopicPartition(record.topic, record.partition)
@@ -160,7 +171,9 @@ class Trainer:
                         self.handle(event)
                     done += 1
                 if self.has_trained(None if len(waiting) >= MOST_WAITING else 0.0):
-                    self.answer_due()
+                    if time.monotonic() - looked >= LOOK:
+                        self.answer_due()
+                        looked = time.monotonic()
                     for at, request in list(waiting.items()):
                         if not self.handle(request):
                             break
@@ -194,7 +207,7 @@ class Trainer:
         kind, data = event["type"].removeprefix("io.streamgauge."), event["data"]
         try:
             with self.reports.lock:
-                if data["model"] not in (*self.settings.models.use, *self.registry.names()):
+                if data["model"] not in self.settings.models.use and data["model"] not in self.registry.names():
                     self.say(f"{kind}: {data['model'][:100]!r} is no model")
                 elif kind == "retrain.requested":
                     return self.retrain(data)
@@ -208,7 +221,7 @@ class Trainer:
         """Answer the requests whose wait is over."""
         for request in self.reports.backoff.due():
             try:
-                waits = self.roles.before(request["model"], int(request["version"])) is not None
+                waits = self.shadows.compares(request["model"], int(request["version"])) is not None
             except Exception:
                 waits = False  # `handle` reports it
             if not waits and self.handle({"type": REQUESTED, "data": request}):
@@ -218,7 +231,7 @@ class Trainer:
         """Begin to train candidates, the best of which becomes the shadow if it is good enough.
 
         Nothing is trained if the model is frozen, if the request has an answer already, or if it has to wait: after a rejection, and
-        while the live version may be rolled back.
+        while the live version is compared with a shadow.
 
         Parameters
         ----------
@@ -256,8 +269,9 @@ class Trainer:
             why = f"waits {seconds:.0f} s after {count} rejected answer{'s' * (count > 1)}"
             self.reports.defer(name, request, why)
             return True
-        if before := self.roles.before(name, asked):  # the answer would take its place
-            why = f"waits until version {live} has been compared with version {before} before it"
+        beside = self.shadows.compares(name, asked)
+        if beside is not None and beside not in done:
+            why = f"waits until version {live} has been compared with version {beside}, or no report of that comes for a day"
             self.reports.defer(name, request, why)
             return True
         if self._training is None:
@@ -274,4 +288,7 @@ class Trainer:
 
     def _tell_failure(self, data: dict[str, Any], error: Exception) -> None:
         request = asked if isinstance(asked := data.get("request"), str) else None
-        self.reports.tell("failed", data["model"], {"why": reason(error), "request": request})
+        with self.reports.lock:
+            self.reports.tell("failed", data["model"], {"why": reason(error), "request": request})
+            if isinstance(error, ClusterError):  # an alias may have been changed, and the jobs not told
+                self._send_again(data["model"])

@@ -18,6 +18,7 @@ from streamgauge.jobs.commands.terminal import clear_errors, command_line, conso
 from streamgauge.jobs.settings.loading import Settings, load
 from streamgauge.models.errors import ClusterError, InputError
 from streamgauge.udfs.events.time import rfc3339
+from structlog.tracebacks import ExceptionDictTransformer
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -162,12 +163,13 @@ def _listen(host: str, port: int, name: str = "port") -> socket.socket:
 def _log_as_json(job: str) -> None:
     """Log one JSON object a line, on standard error. Each names the job."""
     log = structlog.processors
+    errors = log.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))  # values may be secret
 
     def of_job(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return {"job": job, **line}
 
     structlog.configure(
-        processors=[of_job, log.add_log_level, log.TimeStamper("iso"), log.dict_tracebacks, log.JSONRenderer()],
+        processors=[of_job, log.add_log_level, log.TimeStamper("iso"), errors, log.JSONRenderer()],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     kafka = logging.getLogger("kafka")  # the intake says itself what failed

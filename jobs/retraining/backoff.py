@@ -69,12 +69,20 @@ class Backoff:
         data : dict
             Data of the notice. One that is read back holds the number of rejections so far, so older notices need not be read.
         at : int
-            Time at which it was written, milliseconds.
+            Time at which it was written, milliseconds. A later time than now counts as now: it is that of a clock which was ahead.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, OverflowError
+            The notice is none of the trainer.
         """
-        known = self._models.setdefault(model, _Model())
+        known, at = self._models.setdefault(model, _Model()), min(at, int(1000 * self.clock()))
         request = data.get("request")
         if step == "deferred":
-            known.deferred = data["asked"]
+            asked = data["asked"]
+            if asked["model"] != model or not isinstance(asked["request"], str):
+                raise ValueError(f"asked: it is no request to retrain {model}")
+            known.deferred = asked
         elif known.deferred is not None and request == known.deferred["request"] and _answers(step, data):
             known.deferred = None
         if step == "shadowed":
@@ -92,7 +100,7 @@ class Backoff:
     def _count(self, known: _Model, request: str, data: dict[str, Any], at: int) -> None:
         if at - known.last >= REMEMBERED:
             known.count = 0
-        known.count = data.get("rejections", known.count + (request not in known.requests))
+        known.count = max(0, int(data.get("rejections", known.count + (request not in known.requests))))
         known.requests.add(request)
         known.last = at
 

@@ -180,8 +180,10 @@ def answers_to(request: dict[str, Any], registry: Registry, backoff: Backoff) ->
     partition = request["request"].split("/")[-2]
     since = epoch_milliseconds(request["since"])
     answers: dict[str, Manifest] = {}
-    # those that were live before the one that is live, which asks: somebody has rolled them back
-    left = {entry["version"] for entry in registry.history(name, LIVE)} - {asked}
+    # Those that were live, or the shadow, and are it no more: they were rolled back, rejected or replaced. A kill may have kept the trainer
+    # from telling so.
+    left = {entry["version"] for alias in (LIVE, SHADOW) for entry in registry.history(name, alias)[1:]}
+    left -= {asked, registry.aliases(name).get(SHADOW)}
     for version in reversed(registry.versions(name)):
         manifest = registry.manifest(name, version)
         if manifest.parent != asked or manifest.request is None:

@@ -13,6 +13,7 @@ from typing import Any
 from streamgauge.models.errors import InputError
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+PATIENCE = 30.0  # seconds in which a client must ask, and take the answer: each has a thread
 GATES = ("separation", "cost", "other", "alerts", "probes", "feedback")  # that a candidate may fail to pass
 
 
@@ -83,6 +84,8 @@ def serve(metrics: TrainerMetrics, port: int) -> Iterator[int]:
     """
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = PATIENCE
+
         def do_GET(self) -> None:
             if self.path.split("?")[0] != "/metrics":
                 self.send_error(404, "ask for /metrics")

@@ -10,7 +10,6 @@ from streamgauge.jobs.retraining.backoff import REJECTING, REMEMBERED, Backoff, 
 from streamgauge.jobs.retraining.metrics import TrainerMetrics
 from streamgauge.jobs.retraining.notices import STEP
 from streamgauge.jobs.retraining.topics import TrainerTopics
-from streamgauge.models.errors import ModelError
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.udfs.events.time import epoch_milliseconds
 
@@ -79,17 +78,21 @@ class Reports:
         for name in self.models:
             try:
                 request = self.registry.waiting(name)
-            except ModelError as error:  # the notices hold the request, too
-                self.say(str(error))
+            except Exception as error:  # stores have errors of their own; the notices hold the request, too
+                self.say(f"{name}: the waiting request cannot be read from the registry: {error}")
                 continue
             if request is not None:
-                self.backoff.note("deferred", name, {"asked": request}, 0)
+                self._read_back("deferred", name, {"asked": request}, 0)
         for event in self.topics.past_steps(int(1000 * self.clock()) - REMEMBERED):
-            name, step = event["data"]["model"], event["type"].removeprefix(STEP)
-            try:
-                self.backoff.note(step, name, event["data"], epoch_milliseconds(event["time"]))
-            except (KeyError, TypeError, ValueError) as error:
-                self.say(f"{name}: a notice {step!r} cannot be read ({type(error).__name__}: {error}), ignored")
+            data = event["data"]
+            self._read_back(event["type"].removeprefix(STEP), data["model"], data, event.get("time"))
+
+    def _read_back(self, step: str, name: str, data: dict[str, Any], time: Any) -> None:
+        """Count a notice that was written before."""
+        try:
+            self.backoff.note(step, name, data, epoch_milliseconds(time))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            self.say(f"{name}: a notice {step!r} cannot be read ({type(error).__name__}: {error}), ignored")
 
     def _keep_waiting(self, name: str) -> None:
         """Keep the deferred request of a model in the registry, or remove it once it is answered."""
@@ -97,5 +100,5 @@ class Reports:
         try:
             if request != self.registry.waiting(name):
                 self.registry.keep_waiting(name, request)
-        except (OSError, ModelError) as error:  # the notices hold the request, too
+        except Exception as error:  # as above
             self.say(f"{name}: the waiting request cannot be kept in the registry: {error}")

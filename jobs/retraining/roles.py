@@ -40,12 +40,6 @@ class Roles:
         self.registry.drop(name, CANARY)  # or the same version would count at once if it became the shadow again
         self.send_again(name)
 
-    def before(self, name: str, live: int) -> int | None:
-        """The version before a live one, while it is the shadow: the live one may be rolled back to it. Else None."""
-        aliases = self.registry.aliases(name)
-        shadow = aliases.get(SHADOW, live)
-        return shadow if aliases.get(LIVE) == live and shadow < live else None
-
     def remove_shadow(self, name: str) -> None:
         """Remove the shadow: its alias then names the live version."""
         self.registry.point(name, SHADOW, self.registry.aliases(name)[LIVE], BY, "no shadow")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Any
 
 from streamgauge.jobs.retraining.probes import CERTAINTY, CLEARLY_FEWER, ENOUGH_PROBES, finds_more, shadow_lead
 from streamgauge.jobs.retraining.reports import Reports
-from streamgauge.jobs.retraining.roles import CANARY, FROZEN, Roles
+from streamgauge.jobs.retraining.roles import CANARY, FROZEN, LIVE, SHADOW, Roles
 from streamgauge.jobs.settings.loading import RetrainSettings
 from streamgauge.models.calibration.thresholds import compare_thresholds
 from streamgauge.models.persistence.registry import Registry
 from streamgauge.udfs.control.shares import is_canary
 
+SILENT = 86_400.0  # seconds without a report about a shadow, after which no request waits for the end of its comparison
 COUNTED = ("events", "live_alerts", "shadow_alerts", "both", "promised", "probes", "live_right", "shadow_right")
 WHY = {
     "alerts": "it raises more alerts than promised",
@@ -35,18 +37,42 @@ class ShadowJudge:
     def __init__(self, gates: RetrainSettings, registry: Registry, roles: Roles, reports: Reports) -> None:
         self.gates, self.registry, self.roles, self.reports = gates, registry, roles, reports
         self.counts: dict[tuple[str, int, int], dict[str, float]] = {}  # by model, live version and shadow
+        self._heard: dict[str, float] = {}  # time of the newest report that counted, by model
+
+    def compares(self, name: str, live: int) -> int | None:
+        """The shadow that is compared with a live version: the answer to a request would take its place, and the comparison begin anew.
+
+        None if there is no shadow, or nothing was heard of it for so long that its comparison may never end: the job may have stopped, or
+        cannot load it.
+        """
+        aliases = self.registry.aliases(name)
+        shadow = aliases.get(SHADOW, live)
+        if aliases.get(LIVE) != live or shadow == live:
+            return None
+        heard = max(self._heard.get(name, 0.0), *(self._began(name, alias) for alias in (SHADOW, CANARY)))
+        return shadow if self.reports.clock() - heard < SILENT else None
+
+    def _began(self, name: str, alias: str) -> float:
+        """When an alias was given to its version, in seconds since 1970; 0 if there is no such alias."""
+        entries = self.registry.history(name, alias)
+        return datetime.fromisoformat(entries[0]["at"]).timestamp() if entries else 0.0
 
     def judge(self, data: dict[str, Any]) -> None:
         """Add a report of the job, and decide if the reports suffice."""
         name, live, shadow = data["model"], int(data["live"]), int(data["shadow"])
         aliases = self.registry.aliases(name)
-        if (aliases.get("live"), aliases.get("shadow")) != (live, shadow) or FROZEN in aliases:
+        if (aliases.get(LIVE), aliases.get(SHADOW)) != (live, shadow) or FROZEN in aliases:
             return
         counts = self.counts.setdefault((name, live, shadow), dict.fromkeys(COUNTED, 0))
         alerts = {"live_alerts": data["both"] + data["only_live"], "shadow_alerts": data["both"] + data["only_shadow"]}
         alerts |= {what: data[what] for what in ("events", "both", "probes", "live_right", "shadow_right")}
         alerts["promised"] = data["threshold"] * data["events"]
+        if wrong := {what: number for what, number in alerts.items() if not 0 <= number < math.inf}:
+            raise ValueError(
+                f"a report of the job says {wrong}; allowed is 0 and more"
+            )  # a sum with NaN never suffices
         counts |= {what: counts[what] + number for what, number in alerts.items()}
+        self._heard[name] = self.reports.clock()
         either = counts["live_alerts"] + counts["shadow_alerts"] - counts["both"]
         figures = {"live": live, "shadow": shadow, **counts, "agreement": counts["both"] / either if either else None}
         if shadow < live:
@@ -96,9 +122,8 @@ class ShadowJudge:
 
     def _found_worse(self, name: str, figures: dict[str, Any]) -> bool:
         """Whether people find more of the canary's alerts false than of the live version's; the counts are added to the figures."""
-        since = datetime.fromisoformat(self.registry.history(name, CANARY)[0]["at"])
         arms = {True: [0, 0], False: [0, 0]}
-        for message in self.reports.topics.feedback_since(int(since.timestamp() * 1000)):
+        for message in self.reports.topics.feedback_since(int(self._began(name, CANARY) * 1000)):
             if message.verdict != "ignore" and name in message.agreed:
                 arm = arms[is_canary(message.entity, self.gates.canary)]
                 arm[0] += message.verdict == "true"

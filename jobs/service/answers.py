@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 from streamgauge.jobs.pages.thinned import thinned
+from streamgauge.jobs.service.messages import LATEST
 from streamgauge.jobs.service.scores import Curve
 from streamgauge.jobs.service.series import BUCKETS, NO_SERIES, Series, span_of
 from streamgauge.udfs.events.records import WHOLE as WHOLE_RECORD
@@ -17,7 +18,6 @@ Severity = Literal["low", "medium", "high", "critical"]
 Plain = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]  # PostgreSQL cannot hold the character 0
 Note = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*$")]
 WHOLE = 1e4, 1e9  # numbers between these are shown without decimals, larger ones with a power of ten
-LATEST = 253_402_300_799_000  # the last second of the year 9999
 State = Literal["opened", "updated", "resolved", "retracted"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -170,7 +171,7 @@ def _guard(app: FastAPI, only_local: bool) -> None:
 
     @app.middleware("http")
     async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
+        host = re.sub(r":\d*$", "", request.headers.get("host", ""))
         length = request.headers.get("content-length", "0")
         if only_local and host.strip("[]") not in LOCAL:
             return _problem(

@@ -21,7 +21,7 @@ from streamgauge.jobs.service.history import History, OvertakenError, Place
 from streamgauge.jobs.service.messages import Record
 from streamgauge.jobs.service.sight import Sight
 from streamgauge.jobs.settings.loading import Settings
-from streamgauge.models.errors import ClusterError
+from streamgauge.models.errors import ClusterError, SettingsError
 from streamgauge.udfs.control.feedback import parse_feedback
 
 POLL = 200  # milliseconds
@@ -226,6 +226,9 @@ class Intake:
             except ClusterError as error:  # reading goes on
                 _log.warning("feedback cannot be sent", why=str(error), retry_seconds=NEW_PARTITIONS)
                 return
+            except SettingsError as error:  # another release wrote it, and can send it
+                _log.error("feedback in the list of changes cannot be read", number=number, why=str(error))
+                continue
             self._audit.sent(number)
 
     def _note(self, consumer: Any, ends: dict[Any, int]) -> None:

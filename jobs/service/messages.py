@@ -12,12 +12,12 @@ import msgspec
 from pydantic import BaseModel, Field, ValidationError
 from streamgauge.jobs.service import notices
 from streamgauge.models.errors import SettingsError
-from streamgauge.udfs.control.feedback import parse_feedback
+from streamgauge.udfs.control.feedback import most_to_blame, parse_feedback
 from streamgauge.udfs.control.proof import check_proof
 from streamgauge.udfs.events.entity import MAX_ENTITY
 from streamgauge.udfs.events.records import WHOLE
 from streamgauge.udfs.events.time import epoch_milliseconds
-from streamgauge.udfs.incidents.kinds import SEVERITIES, most_to_blame
+from streamgauge.udfs.incidents.kinds import SEVERITIES
 from streamgauge.udfs.incidents.promise import AGES
 from streamgauge.udfs.settings.feedback import FeedbackSettings
 

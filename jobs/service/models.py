@@ -97,12 +97,14 @@ def models(engine: Engine, gates: RetrainSettings) -> list[Model]:
             live, shadow = (_number(in_use.get(of)) for of in (name, f"{name}{SHADOW}"))
             roles = Roles(live=live or roles.live, shadow=shadow, canary=roles.canary if shadow else None)
         since = max((at for at, step in own if step.step in GOOD), default=0)
+        # a request goes on to wait when the shadow for which it waits becomes the canary
+        last = next((step for step in reversed(ordered) if step.step != "canary"), None)
         found.append(
             Model(
                 model=name,
                 roles=roles,
                 comparison=_comparison(engine, name, roles, since, gates),
-                waits=ordered[-1].why if ordered and ordered[-1].step == "deferred" else None,
+                waits=last.why if last is not None and last.step == "deferred" else None,
                 versions=_versions(ordered),
                 steps=ordered[: -SHOWN - 1 : -1],
             )

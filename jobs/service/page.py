@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi import Form as FormData
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from streamgauge.jobs.service.access import SESSION, Caller
 from streamgauge.jobs.service.answers import Note, Plain, Verdict, explanation_of, moment, number
 from streamgauge.jobs.service.api import COOKIE, Parts, PartsOf, limited
@@ -109,7 +109,10 @@ def _incident(parts: Parts, found: dict[str, Any]) -> dict[str, Any]:
 
 def _whole(parts: Parts, who: Caller, found: dict[str, Any], **more: str | None) -> dict[str, Any]:
     """All that the page of an incident shows."""
-    changed = effects(found, parts.queries.said_of(found["entity"]), who.name)
+    try:
+        changed = effects(found, parts.queries.said_of(found["entity"]), who.name)
+    except (InputError, ValidationError):  # a message of another release; what can be read of the incident is shown
+        changed = None
     values: dict[str, Any] = {"explanation": explanation_of(found)}
     values |= {"effects": changed, "together": parts.queries.opened_with(found), "said": None, "refused": None}
     values |= _scores(parts, found["entity"]) | _counterfactual(parts, found["alert_id"])

@@ -138,7 +138,10 @@ class Queries:
             mine = select(changes).where(changes.c.alert_id == alert_id).order_by(changes.c.number)
             said = select(feedback).where(feedback.c.alert_id == alert_id).order_by(feedback.c.time)
             return dict(row) | {
-                "changes": [dict(change) for change in connection.execute(mine).mappings()],
+                "changes": [
+                    dict(change) | {"data": _as_told(change["data"], row["field"])}
+                    for change in connection.execute(mine).mappings()
+                ],
                 "feedback": [dict(one) for one in connection.execute(said).mappings()],
                 "similar": self._similar(connection, row),
             }
@@ -186,9 +189,10 @@ class Queries:
         """The data of all messages about an incident, in order."""
         if NOT_HELD in alert_id:
             return []
-        query = select(changes.c.data).where(changes.c.alert_id == alert_id).order_by(changes.c.number)
+        query = select(changes.c.data, incidents.c.field).join(incidents, incidents.c.alert_id == changes.c.alert_id)
+        query = query.where(changes.c.alert_id == alert_id).order_by(changes.c.number)
         with self._engine.connect() as connection:
-            return list(connection.scalars(query))
+            return [_as_told(data, field) for data, field in connection.execute(query)]
 
     def changes_after(self, number: int, limit: int = MOST) -> list[dict[str, Any]]:
         """Changes with a larger number, in order, each with the incident that it is about."""
@@ -287,6 +291,12 @@ class Queries:
         return states(self._engine, targets)
 
 
+def _as_told(data: dict[str, Any], field: str | None) -> dict[str, Any]:
+    """The data of a message, with the incident's field first among equal shares: PostgreSQL keeps no order of keys."""
+    shares = data["contributions"]
+    return data | {"contributions": {field: shares[field]} | shares} if field in shares else data
+
+
 def _cursor(opened: int, alert_id: str) -> str:
     return base64.urlsafe_b64encode(json.dumps([opened, alert_id]).encode()).decode()
 
@@ -294,8 +304,8 @@ def _cursor(opened: int, alert_id: str) -> str:
 def _read_cursor(cursor: str) -> tuple[int, str]:
     try:
         opened, alert_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if isinstance(opened, int) and abs(opened) < 1 << 62 and isinstance(alert_id, str) and "\0" not in alert_id:
+        if type(opened) is int and abs(opened) < 1 << 62 and isinstance(alert_id, str) and "\0" not in alert_id:
             return opened, alert_id.encode(errors="replace").decode()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         pass
     raise InputError("cursor: it is none that this service gave (take `next` of the page before)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import structlog
 from kafka import KafkaConsumer
 from streamgauge.jobs.kafka import clients, event_topics
 from streamgauge.jobs.settings.kafka import KafkaSettings
@@ -13,6 +14,7 @@ from streamgauge.models.errors import ClusterError
 EVERY = 5.0  # seconds between two looks
 AGAIN = 15.0  # seconds until the next try after a failure
 LONGEST = 60.0  # seconds over which the rate is averaged, at most
+_log = structlog.get_logger()
 
 
 class Sight:
@@ -53,7 +55,9 @@ class Sight:
                 with clients.consumer(self._kafka, "see how far the job is", group_id=group) as consumer:
                     while not self._stop.wait(0.0 if not self._before else EVERY):
                         self._look(consumer)
-            except (ClusterError, ValueError, OSError):
+            except Exception as error:  # the thread must go on, or the page shows the last figures for ever
+                if not isinstance(error, ClusterError | ValueError | OSError):
+                    _log.exception("the topic of events cannot be looked at")
                 self.rate = self.lag = None
                 self._before = []
             self._stop.wait(AGAIN)

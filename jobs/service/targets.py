@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from streamgauge.jobs.service.answers import LATEST, number
+from streamgauge.jobs.service.answers import number
+from streamgauge.jobs.service.messages import LATEST
 from streamgauge.jobs.settings.service import SIGNED, ServiceSettings, TargetSettings, WebhookSettings
 from streamgauge.models.errors import InputError
 from streamgauge.udfs.events.time import rfc3339

@@ -180,8 +180,8 @@ def test_a_request_waits_while_the_live_version_may_be_rolled_back(trainer):
     shadowed(trainer).handle(compared(1, 2, events=10_000))
     trainer.handle(requested(version=2))
     trainer.answer_due()
-    step, data = trainer.steps[-1]
-    assert (step, data["why"]) == ("deferred", "waits until version 2 has been compared with version 1 before it")
+    why = "waits until version 2 has been compared with version 1, or no report of that comes for a day"
+    assert (trainer.steps[-1][0], trainer.steps[-1][1]["why"]) == ("deferred", why)
     trainer.handle(compared(2, 1, alerts=(60, 3), events=2000))
     trainer.now += 86_400
     trainer.answer_due()
@@ -226,6 +226,37 @@ def test_a_broker_that_goes_away_during_a_promotion_does_not_part_the_new_versio
     assert trainer.sent == [("live", 2), ("shadow", 1)]
     trainer.handle(compared(2, 1, alerts=(60, 3)))
     assert trainer.registry.aliases("m")["live"] == 1
+
+
+@pytest.mark.parametrize("event", [requested(), compared(1, 2)])
+def test_a_role_that_could_not_be_told_once_is_told_as_soon_as_the_broker_answers(trainer, event):
+    def once(message):
+        del trainer.send
+        raise ClusterError("the broker has no leader")
+
+    if event["type"].endswith("compared"):
+        shadowed(trainer)
+    trainer.send = once
+    trainer.handle(event)
+    aliases = trainer.registry.aliases("m")
+    assert sorted((aliases["live"], aliases["shadow"])) == [1, 2]
+    assert trainer.sent == [("live", aliases["live"]), ("shadow", aliases["shadow"])]
+
+
+def test_a_rejection_that_could_not_be_told_is_no_answer_to_the_request_of_another_partition(trainer):
+    def away(*_):
+        raise ClusterError("the broker is away")
+
+    shadowed(trainer).send = trainer.publish = away
+    with pytest.raises(ClusterError):
+        trainer.handle(compared(1, 2, alerts=(20, 30)))
+    del trainer.send, trainer.publish
+    trainer.recall()
+    trainer.handle(compared(1, 2, alerts=(20, 30)))
+    trainer.handle(requested())
+    assert trainer.registry.versions("m") == [1, 2]
+    trainer.handle(requested(partition=1))
+    assert trainer.registry.aliases("m")["shadow"] == 3
 
 
 def test_killed_between_alias_and_notice_it_tells_of_the_shadow_and_only_once(trainer):

@@ -126,6 +126,12 @@ class Feedback(Section):
         return self.entity, self.kind, self.field
 
 
+def most_to_blame(contributions: dict[str, float]) -> str | None:
+    """The field with the largest share in an alert; None if none has a share, as where only a rule is broken."""
+    shares = {name: share for name, share in contributions.items() if share > 0.0}
+    return max(shares, key=shares.__getitem__, default=None)
+
+
 def known_from(told: tuple[Told, ...]) -> dict[str, Any]:
     """What feedback says about its alert, as it follows from messages about the alert, in their order.
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from streamgauge.models.errors import SettingsError
 from streamgauge.models.lazy_modules import load_module
-from streamgauge.udfs.control.feedback import Feedback, Source, Told, known_from
+from streamgauge.udfs.control.feedback import Feedback, Source, Told, known_from, most_to_blame
 from streamgauge.udfs.settings.feedback import FeedbackSettings
 
 OPENED = "opened"
@@ -41,8 +41,7 @@ def told_by(data: dict[str, Any]) -> Told:
     """
     if data.get("proof") is not None:
         return Told.model_validate(data["proof"])
-    source, shares = data["source"], data["contributions"]
-    field = max(shares, key=shares.__getitem__, default=None)
+    source, field = data["source"], most_to_blame(data["contributions"])
     actual, expected = (data[of].get(field) for of in ("actual", "expected"))
     effect = abs(actual - expected) if isinstance(actual, int | float) and expected is not None else math.nan
     tail = data["tail_probability"]

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 from streamgauge.models.persistence.codec import pack, unpack
+from streamgauge.udfs.control.feedback import most_to_blame
 from streamgauge.udfs.events.arrivals import Arrivals
 from streamgauge.udfs.events.time import DAY, epoch_milliseconds, rfc3339
-from streamgauge.udfs.incidents.kinds import most_to_blame
 
 MOST_NAMED = 50  # entities, and groups of single partitions, that a group names
 MOST_GROUPS = 200  # groups that are followed at a time

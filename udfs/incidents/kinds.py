@@ -1,4 +1,4 @@
-"""Codes of incidents: what changed, how severe they are, what kind of anomaly each is; and the field to blame in an alert."""
+"""Codes of incidents: what changed, how severe they are, and what kind of anomaly each is."""
 
 from __future__ import annotations
 
@@ -23,9 +23,3 @@ KIND_BITS = 4
 def kind_of(status: int) -> int:
     """The kind of incident that a status holds."""
     return status & ((1 << KIND_BITS) - 1)
-
-
-def most_to_blame(contributions: dict[str, float]) -> str | None:
-    """The field with the largest share in an alert; None if none has a share, as where only a rule is broken."""
-    shares = {name: share for name, share in contributions.items() if share > 0.0}
-    return max(shares, key=shares.__getitem__, default=None)

@@ -99,7 +99,8 @@ class Suppressor:
                 blamed = int(share.argmax())
                 is_numeric = blamed < len(x)
                 name = names.numeric[blamed] if is_numeric else names.text[blamed - len(x)]
-                pattern = events.entities[i], KINDS[int(kinds[i])], name
+                # as `feedback.most_to_blame` says of the alert
+                pattern = events.entities[i], KINDS[int(kinds[i])], name if share[blamed] > 0 else None
                 effect = abs(float(x[blamed]) - float(usual[blamed])) if is_numeric else math.nan
                 evidence = float(scored.verdicts.by_kind[i].max())
                 if feedback.hides(pattern, int(events.times[i]), evidence, needed, effect):

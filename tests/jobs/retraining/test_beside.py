@@ -94,12 +94,18 @@ def held(trainer, tmp_path):
     return Held(tmp_path)
 
 
-def test_a_bad_live_version_is_rolled_back_while_another_model_is_trained(trainer, run, tmp_path):
+@pytest.fixture
+def of_n(trainer):
+    """A request for another model, which has a live version."""
     trainer.registry.point("n", "live", train(trainer.registry, "n", "isolation_forest", past()).version)
+    request = requested()
+    request["data"] |= {"model": "n", "request": "n/1/inputs/0/0"}
+    return request
+
+
+def test_a_bad_live_version_is_rolled_back_while_another_model_is_trained(trainer, run, tmp_path, of_n):
     shadowed(trainer).handle(compared(1, 2))
     held, committed, meanwhile = Held(tmp_path, models={"m": {}, "n": {}}), {}, []
-    of_n = requested()
-    of_n["data"] |= {"model": "n", "request": "n/1/inputs/0/0"}
 
     def ended():
         meanwhile.append(([step for step, _ in held.steps], dict(committed)))
@@ -112,19 +118,19 @@ def test_a_bad_live_version_is_rolled_back_while_another_model_is_trained(traine
     assert held.registry.aliases("m") | {"candidate": 0} == {"live": 1, "shadow": 1, "candidate": 0}
 
 
-def test_requests_are_answered_one_after_the_other_and_then_committed(held, run):
-    committed = run(held, [requested(), requested(partition=1), requested(began=50)], ended=held.go_on.set)
+def test_requests_are_answered_one_after_the_other_and_then_committed(held, run, of_n):
+    committed = run(held, [requested(), requested(partition=1), of_n], ended=held.go_on.set)
     assert committed[REQUESTS] == 3
-    assert held.begun == ["m/1/inputs/0/0", "m/1/inputs/0/50"]
-    assert held.registry.versions("m") == [1, 2, 3]
+    assert held.begun == ["m/1/inputs/0/0", "n/1/inputs/0/0"]
+    assert (held.registry.versions("m"), held.registry.versions("n")) == ([1, 2], [1, 2])
 
 
-def test_while_many_requests_wait_no_more_messages_are_read(held, run, monkeypatch):
+def test_while_many_requests_wait_no_more_messages_are_read(held, run, of_n, monkeypatch):
     monkeypatch.setattr(retrain_models, "MOST_WAITING", 2)
     judged_after_the_training = []
     monkeypatch.setattr(held.shadows, "judge", lambda _: judged_after_the_training.append(held.go_on.is_set()))
     threading.Timer(0.5, held.go_on.set).start()
-    run(held, [requested(), requested(began=50)], [compared(1, 1), compared(1, 1)])
+    run(held, [requested(), of_n], [compared(1, 1), compared(1, 1)])
     assert judged_after_the_training == [True, True]
 
 
@@ -132,6 +138,18 @@ def test_a_request_that_has_waited_is_trained_for_once(held, run):
     held.reports.defer("m", requested()["data"], "waits")
     run(held, [], ended=held.go_on.set)
     assert (held.begun, held.registry.waiting("m")) == (["m/1/inputs/0/0"], None)
+
+
+def test_the_registry_is_not_asked_at_each_message_whether_a_request_still_waits(held, run, monkeypatch):
+    def compares(*_):
+        asked.append(True)
+        return 2
+
+    asked = []
+    monkeypatch.setattr(held.shadows, "compares", compares)
+    held.reports.defer("m", requested()["data"], "waits")
+    committed = run(held, [], [compared(1, 2)] * 20)
+    assert (len(asked), committed[NOTICES]) == (1, 20)
 
 
 def test_a_stop_ends_the_training_too_and_the_next_trainer_answers_the_request(held, run, tmp_path):

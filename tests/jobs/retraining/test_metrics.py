@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import urllib.error
 import urllib.request
 
 import pytest
 from streamgauge.jobs.retraining import candidates, shadow_judge
+from streamgauge.jobs.retraining import metrics as module
 from streamgauge.jobs.retraining.metrics import GATES, TrainerMetrics, serve
 from streamgauge.models.errors import InputError
 
@@ -55,3 +57,9 @@ def test_metrics_are_served_and_other_paths_are_not(metrics):
         refused.value.close()
         with pytest.raises(InputError, match=f"--metrics-port {port} cannot be opened"), serve(metrics, port):
             pass
+
+
+def test_a_client_that_asks_nothing_is_left_after_a_while(metrics, monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE", 0.05)
+    with serve(metrics, 0) as port, socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
+        assert silent.recv(1) == b""

@@ -297,6 +297,12 @@ def test_without_a_token_only_this_machine_is_served(history, database):
     assert from_settings.get("/v1/incidents", headers={"Authorization": f"Bearer {'t' * 20}"}).status_code == 200
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1", "http://localhost:8080", "http://[::1]", "http://[::1]:8080"])
+def test_this_machine_may_be_called_by_any_of_its_names(database, address):
+    client = TestClient(application(settings(), database), base_url=address)
+    assert client.get("/v1/incidents").status_code == 200
+
+
 def test_without_a_token_other_names_of_this_machine_are_refused(history, database):
     client = TestClient(application(settings(), database), base_url="http://evil.example")
     assert client.get("/v1/incidents").status_code == 400

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import random
 import socket
@@ -13,12 +15,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
+from streamgauge.jobs.kafka.feedback import about
 from streamgauge.jobs.service.database import configuration, connect, migrate
 from streamgauge.jobs.service.history import History, OvertakenError
 from streamgauge.jobs.service.queries import Filter, Queries
 from streamgauge.jobs.service.tables import changes, incidents, metadata, unreadable
 from streamgauge.jobs.settings.kafka import TopicSettings
-from streamgauge.models.errors import SettingsError
+from streamgauge.models.errors import InputError, SettingsError
 from streamgauge.udfs.settings.feedback import FeedbackSettings
 
 from tests.jobs.service.made import START, change, record, records, said
@@ -239,6 +242,25 @@ def test_pages_of_incidents_join_to_the_whole_list(history, database):
             break
     assert found == sorted(found, key=lambda name: (int(name[1:]) // 3, name), reverse=True)
     assert len(found) == len(set(found)) == 25
+
+
+def test_feedback_concerns_the_field_that_the_job_names_first_of_some_with_equal_shares(history, database):
+    """PostgreSQL keeps no order of keys, and puts the shortest first."""
+    tied = {"contributions": {"temperature": 0.5, "rpm": 0.5}, "actual": {"temperature": 9.0, "rpm": 8.0}}
+    messages = change("a1", **tied), change("a1", "updated", 1, **tied)
+    history.write(records(*messages), {})
+    queries = Queries(database)
+    found = queries.incident("a1")
+    assert found["field"] == "temperature"
+    for data in (queries.changes_of("a1"), [one["data"] for one in found["changes"]]):
+        assert about(data, "false", "ann").field == about([one["data"] for one in messages], "false", "ann").field
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, '[true, "a01"]', "[1e999, 2]", '[1, "\\ud800"]', "{}", ""])
+def test_no_cursor_of_a_client_is_an_error_of_the_service(history, database, text):
+    history.write(records(change("a01")), {})
+    with contextlib.suppress(InputError):
+        Queries(database).incidents(Filter(), 4, base64.urlsafe_b64encode(text.encode()).decode())
 
 
 def test_incidents_are_chosen_by_state_entity_kind_severity_and_time(history, database):

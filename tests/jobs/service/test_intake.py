@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import time
 
 import pytest
 from streamgauge.jobs.kafka import clients
 from streamgauge.jobs.service import intake as intakes
 from streamgauge.jobs.service.app import ready
+from streamgauge.jobs.service.audit import Audit
 from streamgauge.jobs.service.intake import LATE, Intake, Status
 from streamgauge.jobs.service.queries import Filter, Queries
 from structlog.testing import capture_logs
 
 from tests.jobs.kafka.topic_in_memory import TopicInMemory
-from tests.jobs.service.made import change, record, records
+from tests.jobs.service.made import change, record, records, said
 from tests.jobs.service.test_api import settings
 
 
@@ -65,6 +67,18 @@ def test_the_log_names_the_place_of_a_record_that_the_database_refuses(database)
         3,
         7,
     )
+
+
+def test_feedback_of_another_release_that_was_not_sent_does_not_stop_the_reading(read, database, monkeypatch):
+    sent, ours = [], json.dumps(said("a2"))
+    monkeypatch.setattr(intakes, "LEFT_AFTER", -60_000)
+    monkeypatch.setattr(intakes, "send_feedback", lambda _, message: sent.append(message.alert_id))
+    numbers = [Audit(database).note("ann", "feedback", {}, text) for text in (json.dumps({"new": 1}), ours)]
+    with capture_logs() as logged:
+        read(records(change("a1")))
+    assert (names(database), sent) == (["a1"], ["a2"])
+    assert [line["number"] for line in logged] == numbers[:1]
+    assert [number for number, _ in Audit(database).unsent(1 << 60)] == numbers[:1]  # the other release can send it
 
 
 class Growing(TopicInMemory):

@@ -7,6 +7,19 @@ import os
 import subprocess
 import sys
 
+FAIL = """
+import structlog
+from streamgauge.jobs.commands.serve import _log_as_json
+
+def caller(authorization, **options):
+    raise ValueError("unexpected")
+
+_log_as_json("pumps")
+try:
+    caller("Bearer sg_" + "secret", sasl_plain_password="sec" + "ret")
+except ValueError:
+    structlog.get_logger().exception("a call failed")
+"""
 SERVE = "from streamgauge.jobs.commands.app import app; app()"
 
 
@@ -31,3 +44,14 @@ def test_the_log_is_json_and_says_what_failed(tmp_path):
     assert {one["job"] for one in logged} == {"pumps"}
     assert logged[0]["event"] == "cannot read the topics into the history"
     assert (logged[0]["level"], "127.0.0.1:1" in logged[0]["problem"]) == ("warning", True)
+
+
+def test_the_log_of_an_error_says_where_it_was_raised_and_holds_no_values_which_may_be_secret():
+    done = subprocess.run([sys.executable, "-c", FAIL], capture_output=True, text=True, check=True)
+    [error] = json.loads(done.stderr)["exception"]
+    assert (error["exc_type"], error["exc_value"], error["frames"][-1]["name"]) == (
+        "ValueError",
+        "unexpected",
+        "caller",
+    )
+    assert "secret" not in done.stderr

@@ -33,6 +33,14 @@ def test_the_worst_open_incident_is_first_and_texts_of_senders_are_shown_as_text
     assert page.get("/fragments/now").text in text
 
 
+@pytest.mark.parametrize("number", [2, 100_000])
+def test_a_page_beyond_the_last_one_leads_back_to_that(page, number):
+    """Incidents end while somebody looks at a further page."""
+    text = page.get(f"/?page={number}").text
+    assert "Nothing is open on this page" in text
+    assert '<a href="/?page=1" rel="prev">' in text
+
+
 def test_nothing_open_is_said(history, database):
     text = TestClient(application(settings(), database), base_url=HERE).get("/").text
     assert "Nothing is open" in text
@@ -46,6 +54,20 @@ def test_an_incident_shows_what_came_its_changes_and_what_people_said(page, hist
     for words in ("flow", "11", "55", "levels", "opened", "ann", "&lt;i&gt;backup&lt;/i&gt;", "series.svg"):
         assert words in text
     assert page.get("/incidents/none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "unread",
+    [{"proof": {"new": 1}}, {"source": {"partition": 0, "offset": 5, "opened_offset": None}}],
+)
+def test_an_incident_is_shown_where_a_message_about_it_cannot_be_judged_such_as_one_of_another_release(
+    page, history, unread
+):
+    assert "Was it right?" in page.get("/incidents/a1").text
+    history.write(records(change("a1", "updated", 1, **unread), begin=2), {("alerts", 0): 2})
+    answer = page.get("/incidents/a1")
+    assert (answer.status_code, "pump-1" in answer.text) == (200, True)
+    assert "Nobody can say here" in answer.text
 
 
 def test_an_entity_and_the_stream_are_shown(page, history):

@@ -231,6 +231,14 @@ def test_a_request_that_waits_is_told(database, told):
     assert model.waits == "waits 60 s after 1 rejected answer"
 
 
+def test_a_request_that_waits_for_a_shadow_is_told_until_that_is_more_than_a_canary(database, told):
+    told(step("shadowed", 1, version=2, live=1), step("deferred", 2, why="waits until"))
+    told(step("canary", 3, version=2, live=1, share=0.1))
+    assert models(database, RetrainSettings())[0].waits == "waits until"
+    told(step("promoted", 4, version=2, live=1))
+    assert models(database, RetrainSettings())[0].waits is None
+
+
 def test_all_comparisons_since_the_last_step_count_however_many_there_are(database, told):
     told(step("shadowed", 1, version=2, live=1), step("shadowed", 1, "valves", version=2, live=1))
     told(compared(2), *(compared(3 + n, model="valves", events=100) for n in range(2_100)))

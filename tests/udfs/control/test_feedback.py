@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from streamgauge.jobs.kafka.feedback import about
 from streamgauge.models.errors import SettingsError
 from streamgauge.udfs.control.feedback import Feedback, FeedbackInForce, parse_feedback
 from streamgauge.udfs.settings.pipeline import PipelineSettings
@@ -74,6 +75,15 @@ def test_a_contradiction_cancels_feedback_and_later_feedback_replaces_earlier_on
 def test_feedback_concerns_the_same_entity_kind_and_field_only():
     others = (("f", "point", "x"), ("e", "drift", "x"), ("e", "point", "y"))
     assert not any(suppressed(feedback(), pattern=other) for other in others)
+
+
+def test_feedback_on_an_alert_that_only_a_rule_raised_concerns_no_field():
+    rules = {"decide": {"rules": [{"id": "hot", "when": "heat > 90"}]}}
+    run = Run(PipelineSettings.model_validate(rules)).feed(batch([{"entity": "e", "flow": 1.0, "heat": 99.0}]))
+    [alert] = [json.loads(text)["data"] for _, text in run.alerts]
+    wrong = about([alert], "false", "ann")
+    assert wrong.pattern == ("e", "conditional", None)
+    assert not suppressed(wrong, pattern=("e", "conditional", "flow"))
 
 
 def test_an_effect_more_than_twice_as_large_is_not_suppressed():

@@ -176,6 +176,12 @@ def test_feedback_on_a_text_field_is_of_that_field():
     assert hidden(said(field="city"), X=[(15.0, 1e9)], **blame) == [True]  # a text has no size
 
 
+def test_feedback_on_an_event_for_which_no_field_is_to_blame_is_of_no_field():
+    assert hidden(said(field=None), blame=[0.0, 0.0]) == [True]
+    assert hidden(said(field="x"), blame=[0.0, 0.0]) == [False]
+    assert hidden(said(field=None)) == [False]
+
+
 def test_an_event_does_not_count_until_the_time_that_was_said():
     in_force = said("ignore", until=moment(1000))
     assert hidden(in_force, X=[(15.0, 10.0)] * 3, by_kind={"point": 50.0}) == [True, False, False]
