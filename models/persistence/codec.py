@@ -42,14 +42,18 @@ def pack(kind: str, version: int, meta: dict[str, Any], arrays: dict[str, npt.ND
         Numbers, fixed bytes, or records of these.
     """
     flat = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    body = b"".join(array.tobytes() for array in flat.values())
     described = [
         (name, array.dtype.str if array.dtype.names is None else array.dtype.descr, list(array.shape))
         for name, array in flat.items()
     ]
     header = msgspec.msgpack.encode(_Header(kind, version, meta, described))
-    content = len(header).to_bytes(4, "little") + header + body
-    return MAGIC + zlib.crc32(content).to_bytes(4, "little") + content
+    # Arrays may be large, so they are copied once only.
+    content: list[Any] = [len(header).to_bytes(4, "little"), header]
+    content += [array.reshape(-1).view(np.uint8) for array in flat.values()]
+    checksum = 0
+    for part in content:
+        checksum = zlib.crc32(part, checksum)
+    return b"".join([MAGIC, checksum.to_bytes(4, "little"), *content])
 
 
 def unpack(state: bytes, kind: str, version: int) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:

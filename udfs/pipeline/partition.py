@@ -191,6 +191,8 @@ class Partition:
         if not self._saves:
             for stages in self.all_stages:
                 stages.forget_changes()
+            if self.windows:
+                self.windows.kept.forget_changes()
             return
         header = None
         if self.windows:

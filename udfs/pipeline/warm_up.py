@@ -15,6 +15,7 @@ from streamgauge.udfs.settings.detectors import HalfSpaceTreesSettings
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 EVENTS = 300
+TIME = 1_760_000_000_000  # of all events, in milliseconds since 1970
 
 
 def warm_up(settings: PipelineSettings, models: Models) -> None:
@@ -31,14 +32,16 @@ def warm_up(settings: PipelineSettings, models: Models) -> None:
     chosen = {name: small for name in forests if getattr(settings.detectors, name)}
     event = settings.event.with_one_name()
     short = settings.model_copy(update={"detectors": settings.detectors.model_copy(update=chosen), "event": event})
-    zeros = np.zeros(EVENTS, np.int64)
+    zeros, stamps = np.zeros(EVENTS, np.int64), np.full(EVENTS, TIME)
+    longest = max((window.size for window in settings.windows.values()), default=0) + event.out_of_order
     name = event.entity_fields[0]
     for fields in (1, 2):
         shard = Shard(short, models=models)
         values = [
             {name: "e", "x": i % 7, "t": "a", **({"y": i} if fields > 1 and i % 3 else {})} for i in range(EVENTS)
         ]
-        shard.process(RawBatch(list(map(msgspec.json.encode, values)), zeros, np.arange(EVENTS), zeros))
+        shard.process(RawBatch(list(map(msgspec.json.encode, values)), zeros, np.arange(EVENTS), stamps))
+        shard.tick({0: longest})  # windows end
     detectors = shard.partitions[0].stages.scorer.detectors
     for kind in KINDS:
         detectors.learn_cohort(kind, np.full((EVENTS, 2 * CHANNELS), 0.5), np.zeros((EVENTS, 1)))

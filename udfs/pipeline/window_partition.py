@@ -33,7 +33,7 @@ from streamgauge.udfs.incidents.judge import Judged
 from streamgauge.udfs.incidents.kinds import KIND_BITS, OPENED, RETRACTED, UPDATED
 from streamgauge.udfs.incidents.lifecycle import Decisions
 from streamgauge.udfs.incidents.promise import Promise, opened_by_evidence
-from streamgauge.udfs.output.alert import score_of
+from streamgauge.udfs.output.alert import scores_of
 from streamgauge.udfs.output.cloud_event import Origin
 from streamgauge.udfs.output.result import BatchResult
 from streamgauge.udfs.pipeline.stages import Stages
@@ -171,10 +171,9 @@ class WindowPartition:
         numeric = self.stages.alignment.schema.numeric
         X = np.full((len(rows), len(numeric)), np.nan)
         X[:, [numeric.index(column) for column in window.columns]] = window.values[rows]
-        values: list[dict[str, Any]] = [dict(window.actual(row)) for row in rows]
         times = np.full(len(rows), window.start, np.int64)
-        places = np.full(len(rows), WHOLE)
-        return Events(np.array(rows, dtype=np.int64), values, [window.entities[row] for row in rows], times, places), X
+        places, entities = np.full(len(rows), WHOLE), [window.entities[row] for row in rows]
+        return Events(np.array(rows, dtype=np.int64), window.actuals(rows), entities, times, places), X
 
     def _score_window(self, window: WindowRows, result: BatchResult) -> None:
         """Score a window that has ended, and learn from it."""
@@ -192,13 +191,13 @@ class WindowPartition:
 
     def judged(self, stretch: Stretch, judged: Judged, decisions: Decisions) -> None:
         """Add values, scores and incidents to the report of the window, before its alerts are written."""
-        report, store = self.reports[self._window.end], self.stages.entities.store
-        scores = judged.scored.verdicts.strongest.tolist()
-        for i, name in enumerate(stretch.events.entities):
-            report.values[name], report.scores[name] = stretch.events.values[i], score_of(scores[i])
-            head = store.head[store.index[name]]
-            if self._before is None and decisions.anomalous[i] and head[STATUS]:
-                report.incident[name] = _reported(head, store.levels[store.index[name]])
+        report, store, names = self.reports[self._window.end], self.stages.entities.store, stretch.events.entities
+        report.values.update(zip(names, stretch.events.values, strict=True))
+        report.scores.update(zip(names, scores_of(judged.scored.verdicts.strongest).tolist(), strict=True))
+        if self._before is None:
+            for i in np.flatnonzero(decisions.anomalous & (store.head[stretch.rows, STATUS] != 0)).tolist():
+                row = stretch.rows[i]
+                report.incident[names[i]] = _reported(store.head[row], store.levels[row])
 
     def complete(self, row: int, data: dict[str, Any]) -> None:
         """Add the window to the data of an alert and, if it was amended, what was reported before."""

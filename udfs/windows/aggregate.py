@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -32,6 +33,11 @@ TEXT = (
 
 
 LARGEST = np.finfo(np.float64).max
+BLOCK = 65_536  # events that are kept together
+PART = 250_000  # events that are aggregated together
+MINUTE = 60_000  # milliseconds
+Ids = npt.NDArray[np.int32]
+Kept = tuple[list[str], Ints, Ints, Floats]  # entities, times, offsets and values of events
 
 
 def _mean(x: Floats, at: Ints, n: Ints) -> Floats:
@@ -46,7 +52,8 @@ def _deviation(x: Floats, at: Ints, n: Ints) -> Floats:
 
 
 def _distinct(x: Floats, at: Ints, n: Ints) -> Floats:
-    is_new = np.append(1.0, x[1:] != x[:-1])
+    is_new = np.empty(len(x))
+    is_new[1:] = x[1:] != x[:-1]
     is_new[at] = 1.0
     number: Floats = np.add.reduceat(is_new, at)
     return number
@@ -141,27 +148,100 @@ def aggregate(x: Floats, start: Ints, how: str) -> Floats:
 
 
 @njit(cache=True)
-def _counts(ids, places, m):  # type: ignore[no-untyped-def]
-    """How many of the events at some places each entity has: int64[m]."""
-    counts = np.zeros(m, np.int64)
-    for place in places:
-        counts[ids[place]] += 1
-    return counts
+def _count(times, ids, offsets, start, end, wanted, counts, first, last):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
+    """Count the events of each wanted entity from `start` to before `end`, and note its first and last offset."""
+    for i in range(len(times)):
+        entity = ids[i]
+        if start <= times[i] < end and wanted[entity]:
+            if counts[entity] == 0:
+                first[entity] = offsets[i]
+            last[entity] = offsets[i]
+            counts[entity] += 1
 
 
 @njit(cache=True)
-def _grouped(ids, places, following):  # type: ignore[no-untyped-def]
-    """The places of events, grouped by entity; `following` has the position of the first event of each entity, and is changed."""
-    grouped = np.empty(len(places), np.int64)
-    for place in places:
-        grouped[following[ids[place]]] = place
-        following[ids[place]] += 1
-    return grouped
+def _group(times, ids, x, start, end, following, grouped):  # type: ignore[no-untyped-def]
+    """Write the values of a column from `start` to before `end` where the next value of their entity belongs; -1 is not wanted."""
+    for i in range(len(times)):
+        place = following[ids[i]]
+        if start <= times[i] < end and place >= 0:
+            grouped[place] = x[i]
+            following[ids[i]] = place + 1
 
 
 def columns_of(windows: Iterable[EventWindow]) -> list[tuple[str, bool]]:
     """Fields of an event that windows need; True if values are read as codes (texts too), False if they are read as numbers."""
     return sorted({(f, how == DISTINCT) for of in windows for f, hows in of.aggregates.items() for how in hows})
+
+
+class _Block:
+    """Some of the kept events, at most `BLOCK`, in the order in which they came; once it is full, they are grouped by entity.
+
+    A block moves its events once, and is dropped as a whole. So it takes the same time to keep or to forget an event, however many
+    are kept. Where events of an entity are together, windows read them in a fraction of the time.
+
+    Parameters
+    ----------
+    columns : int
+
+    Attributes
+    ----------
+    n : int
+        Number of events.
+    is_full : bool
+    oldest, newest : int
+        Times of the oldest and of the newest event, in milliseconds since 1970.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self.is_full = False
+        self.n, self.oldest, self.newest = 0, sys.maxsize, -sys.maxsize
+        self._ids = np.empty(BLOCK, np.int32)
+        self._times, self._offsets = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+        self._values = np.empty((columns, BLOCK))  # a column is one piece of memory, because it is read alone
+
+    @property
+    def ids(self) -> Ids:
+        """Number of each event's entity: int32[n]."""
+        return self._ids[: self.n]
+
+    @property
+    def times(self) -> Ints:
+        """Time of each event, in milliseconds since 1970: int64[n]."""
+        return self._times[: self.n]
+
+    @property
+    def offsets(self) -> Ints:
+        """Offset of each event: int64[n]."""
+        return self._offsets[: self.n]
+
+    @property
+    def values(self) -> Floats:
+        """Values: float64[columns, n]."""
+        return self._values[:, : self.n]
+
+    def add(self, ids: list[int], times: Ints, offsets: Ints, X: Floats) -> int:
+        """Keep the first of these events, as many as have room; returns their number."""
+        n = min(len(ids), len(self._ids) - self.n)
+        part = slice(self.n, self.n + n)
+        self._ids[part], self._times[part], self._offsets[part] = ids[:n], times[:n], offsets[:n]
+        self._values[:, part] = X[:n].T
+        self.oldest = min(self.oldest, int(times[:n].min()))
+        self.newest = max(self.newest, int(times[:n].max()))
+        self.n += n
+        self.is_full = self.n == len(self._ids)
+        if self.is_full:
+            order = np.argsort(self._ids, kind="stable")
+            self._ids, self._times, self._offsets = self._ids[order], self._times[order], self._offsets[order]
+            self._values = np.take(self._values, order, axis=1)
+        return n
+
+    def of_entities(self, numbers: Ints) -> slice:
+        """Places of a part of the events that has all events of these entities, whose numbers are in order."""
+        if not self.is_full or not len(numbers):
+            return slice(self.n)
+        ends = np.array([numbers[0], numbers[-1] + 1], np.int32)  # of another type, all ids would be converted
+        return slice(*np.searchsorted(self._ids, ends).tolist())
 
 
 class KeptEvents:
@@ -177,9 +257,7 @@ class KeptEvents:
     Attributes
     ----------
     names : list of str
-        Entities, by number.
-    n : int
-        Number of events kept.
+        Entities, by number; empty where a number is free.
     """
 
     kind = "window events"
@@ -189,17 +267,14 @@ class KeptEvents:
         self.columns, self.prefix = columns, prefix
         self.names: list[str] = []
         self._index: dict[str, int] = {}
-        self.n = 0
-        self._ids = np.zeros(1024, np.int64)
-        self._times = np.zeros(1024, np.int64)
-        self._offsets = np.zeros(1024, np.int64)
-        self._X = np.zeros((len(columns), 1024))  # a column is one piece of memory, because it is read alone
-        self._unsaved = 0  # number of the last events that are not saved yet
+        self._free: list[int] = []  # numbers of entities that were forgotten
+        self._blocks = [_Block(len(columns))]
+        self._unsaved: list[Kept] = []
         self._next = 1
-        self._chunks: list[tuple[int, int]] = []  # number and newest time of each
+        self._chunks: dict[int, list[str]] = {}  # keys of the saved chunks, by the minute of their newest event
 
     def __len__(self) -> int:
-        return self.n
+        return sum(block.n for block in self._blocks)
 
     def read(self, events: Events) -> Floats:
         """Read the columns of events: float64[n, columns]; NaN is missing."""
@@ -220,31 +295,45 @@ class KeptEvents:
         X : float64[n, columns]
             As `read` returned it.
         """
-        end = self.n + len(entities)
-        if end > len(self._ids):
-            for name in ("_ids", "_times", "_offsets", "_X"):
-                old = getattr(self, name)
-                new = np.zeros((*old.shape[:-1], max(end, 2 * old.shape[-1])), old.dtype)
-                new[..., : self.n] = old[..., : self.n]
-                setattr(self, name, new)
-        part = slice(self.n, end)
-        for name in entities:
-            if name not in self._index:
-                self._index[name] = len(self.names)
+        if entities:
+            self._unsaved.append((entities, times, offsets, X))
+            self._keep(entities, times, offsets, X)
+
+    def _keep(self, entities: list[str], times: Ints, offsets: Ints, X: Floats) -> None:
+        ids = [self._number_of(name) for name in entities]
+        while ids:
+            if self._blocks[-1].is_full:
+                self._blocks.append(_Block(len(self.columns)))
+            n = self._blocks[-1].add(ids, times, offsets, X)
+            ids, times, offsets, X = ids[n:], times[n:], offsets[n:], X[n:]
+
+    def _number_of(self, name: str) -> int:
+        number = self._index.get(name)
+        if number is None:
+            if self._free:
+                number = self._free.pop()
+                self.names[number] = name
+            else:
+                number = len(self.names)
                 self.names.append(name)
-        self._ids[part] = [self._index[name] for name in entities]
-        self._times[part], self._offsets[part], self._X[:, part] = times, offsets, X.T
-        self.n = end
-        self._unsaved += len(entities)
+            self._index[name] = number
+        return number
 
     def slices(self, start: int, end: int, every: int) -> Ints:
         """Which slices of `every` milliseconds have events from `start` to before `end`: the begin of each, in order."""
-        times = self._times[: self.n]
-        numbers = times[(times >= start) & (times < end)] // every
-        # There are few changes, because most events come in the order of their times.
-        changes = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] - 1))
-        begins: Ints = np.unique(numbers[changes]) * every
-        return begins
+        numbers: set[int] = set()
+        for block in self._between(start, end):
+            times, only = block.times, block.oldest // every
+            # Most blocks have events of one slice only, because most events come in the order of their times.
+            if start <= block.oldest and block.newest < min(end, (only + 1) * every):
+                numbers.add(only)
+            else:
+                numbers.update(np.unique(times[(times >= start) & (times < end)] // every).tolist())
+        return np.array(sorted(numbers), np.int64) * every
+
+    def _between(self, start: int, end: int) -> list[_Block]:
+        """The blocks that may have events from `start` to before `end`."""
+        return [block for block in self._blocks if block.oldest < end and block.newest >= start]
 
     def window(self, name: str, of: EventWindow, end: int, entities: list[str] | None = None) -> WindowRows:
         """Aggregates of the events from `end - size` to before `end`: one row for each entity, sorted by name.
@@ -259,56 +348,82 @@ class KeptEvents:
         entities : list of str, optional
             Only these entities.
         """
-        times = self._times[: self.n]
-        places = np.flatnonzero((times >= end - of.size) & (times < end))
+        since, m = end - of.size, len(self.names)
+        wanted = np.ones(m, np.bool_)
         if entities is not None:
-            chosen = np.zeros(len(self.names), np.bool_)
-            chosen[[self._index[name] for name in entities if name in self._index]] = True
-            places = places[chosen[self._ids[places]]]
-        counts = _counts(self._ids, places, len(self.names))
-        by_name = sorted(np.flatnonzero(counts).tolist(), key=self.names.__getitem__)
-        start = np.concatenate(([0], np.cumsum(counts[by_name])))
-        following = np.zeros(len(self.names), np.int64)
-        following[by_name] = start[:-1]
-        places = _grouped(self._ids, places, following)
-        aggregates = {f"{name}.count": np.diff(start).astype(np.float64)}
+            wanted[:] = False
+            wanted[[self._index[name] for name in entities if name in self._index]] = True
+        blocks = self._between(since, end)
+        counts, first, last = np.zeros(m, np.int64), np.empty(m, np.int64), np.empty(m, np.int64)
+        for block in blocks:
+            _count(block.times, block.ids, block.offsets, since, end, wanted, counts, first, last)
+        found = np.flatnonzero(counts)
+        # Some entities at a time, because their values then fit into the cache.
+        parts = np.split(found, np.flatnonzero(np.diff(np.cumsum(counts[found]) // PART)) + 1)
+        values = np.concatenate([self._aggregates(of, blocks, (since, end), part, counts[part]) for part in parts])
+        rows = sorted(range(len(found)), key=lambda k: self.names[found[k]])
+        columns = [f"{name}.count", *(f"{name}.{field}.{how}" for field, hows in of.aggregates.items() for how in hows)]
+        found = found[rows]
+        entities = [self.names[number] for number in found.tolist()]
+        return WindowRows(name, since, end, entities, columns, values[rows], first[found], last[found])
+
+    def _aggregates(
+        self, of: EventWindow, blocks: list[_Block], span: tuple[int, int], numbers: Ints, counts: Ints
+    ) -> Floats:
+        """Number of events and aggregates of the entities with these numbers, in order: float64[n, 1 + aggregates]."""
+        start = np.concatenate(([0], np.cumsum(counts)))
+        first_place = np.full(len(self.names), -1)
+        first_place[numbers] = start[:-1]
+        parts = [(block, block.of_entities(numbers)) for block in blocks]
+        aggregates: dict[tuple[str, str], Floats] = {}
+        buffer = np.empty(start[-1])
         for column, (field, coded) in enumerate(self.columns):
             hows = [how for how in of.aggregates.get(field, ()) if (how == DISTINCT) == coded]
-            x, begins = sorted_within(self._X[column][places], start) if hows else (np.empty(0), start)
-            aggregates |= {f"{name}.{field}.{how}": aggregate(x, begins, how) for how in hows}
-        names = [f"{name}.count", *(f"{name}.{field}.{how}" for field, hows in of.aggregates.items() for how in hows)]
-        # Events are kept in the order of their offsets, and grouping does not change it.
-        first, last = self._offsets[places[start[:-1]]], self._offsets[places[start[1:] - 1]]
-        values = np.column_stack([aggregates[one] for one in names])
-        return WindowRows(name, end - of.size, end, [self.names[k] for k in by_name], names, values, first, last)
+            if hows:
+                following = first_place.copy()
+                for block, part in parts:
+                    _group(block.times[part], block.ids[part], block.values[column, part], *span, following, buffer)
+                x, begins = sorted_within(buffer, start)
+                aggregates |= {(field, how): aggregate(x, begins, how) for how in hows}
+        asked = [aggregates[field, how] for field, hows in of.aggregates.items() for how in hows]
+        return np.column_stack([counts.astype(np.float64), *asked])
 
     def forget(self, before: int) -> list[str]:
-        """Drop the events older than a time; returns the keys of the saved state that are not needed any more."""
-        gone = [number for number, newest in self._chunks if newest < before]
-        self._chunks = [chunk for chunk in self._chunks if chunk[1] >= before]
-        kept = self._times[: self.n] >= before
-        kept[self.n - self._unsaved :] = True
-        left = int(kept.sum())
-        if 2 * left <= self.n:  # only when half of them are dropped, because each time moves all the others
-            ids = self._ids[: self.n][kept]
-            used = np.bincount(ids, minlength=len(self.names)) > 0
-            self._ids[:left] = (np.cumsum(used) - 1)[ids]
-            self.names = [self.names[k] for k in np.flatnonzero(used).tolist()]
-            self._index = {name: k for k, name in enumerate(self.names)}
-            for array in (self._times, self._offsets, self._X):
-                array[..., :left] = array[..., : self.n][..., kept]
-            self.n = left
-        return [f"{self.prefix}v{number}" for number in gone]
+        """Drop events older than a time; returns the keys of the saved state that are not needed any more."""
+        # A batch is a chunk, so there are too many of them to look at each.
+        gone = [minute for minute in self._chunks if (minute + 1) * MINUTE <= before]
+        old = [block for block in self._blocks if block.newest < before]
+        if old:
+            self._blocks = [block for block in self._blocks if block.newest >= before] or [_Block(len(self.columns))]
+            used = np.zeros(len(self.names), np.bool_)
+            for block in self._blocks:
+                used[block.ids] = True
+            forgotten = np.unique(np.concatenate([block.ids for block in old]))
+            for number in forgotten[~used[forgotten]].tolist():
+                del self._index[self.names[number]]
+                self.names[number] = ""
+                self._free.append(number)
+        return [key for minute in gone for key in self._chunks.pop(minute)]
 
     def save(self, writes: dict[str, bytes]) -> None:
         """Save the events that came since the last save."""
         if not self._unsaved:
             return
-        part = slice(self.n - self._unsaved, self.n)
-        writes[f"{self.prefix}v{self._next}"] = self._pack(np.arange(part.start, part.stop))
-        self._chunks.append((self._next, int(self._times[part].max())))
-        self._next += 1
-        self._unsaved = 0
+        entities, *arrays = zip(*self._unsaved, strict=True)
+        times, offsets, X = map(np.concatenate, arrays)
+        key = self._note_chunk(self._next, times)
+        writes[key] = self._pack(list(itertools.chain(*entities)), times, offsets, X)
+        self.forget_changes()
+
+    def _note_chunk(self, number: int, times: Ints) -> str:
+        """Remember a saved chunk; returns its key."""
+        key, self._next = f"{self.prefix}v{number}", number + 1
+        self._chunks.setdefault(int(times.max()) // MINUTE, []).append(key)
+        return key
+
+    def forget_changes(self) -> None:
+        """Drop the record of what is not saved, because it need not be saved."""
+        self._unsaved = []
 
     def restore(self, chunks: dict[int, bytes]) -> None:
         """Read the saved chunks, by number. Of columns that they do not have, all values are missing.
@@ -320,10 +435,9 @@ class KeptEvents:
         """
         for number, state in sorted(chunks.items()):
             meta, arrays = unpack(state, self.kind, self.version)
-            self.add(meta["entities"], arrays["times"], arrays["offsets"], self._columns_now(meta, arrays["X"]))
-            self._chunks.append((number, int(arrays["times"].max())))
-            self._next = number + 1
-        self._unsaved = 0
+            times = arrays["times"]
+            self._keep(meta["entities"], times, arrays["offsets"], self._columns_now(meta, arrays["X"]))
+            self._note_chunk(number, times)
 
     def _columns_now(self, meta: dict[str, Any], saved: Floats) -> Floats:
         """The columns of today, from those of a chunk; windows may have come or gone since it was saved."""
@@ -343,19 +457,17 @@ class KeptEvents:
 
     def canonical(self, since: int) -> bytes:
         """The events from a time on, sorted by entity and offset: equal bytes in whatever order they came."""
-        places = np.flatnonzero(self._times[: self.n] >= since)
-        names = [self.names[k] for k in self._ids[places].tolist()]
-        order = sorted(range(len(places)), key=lambda k: (names[k], int(self._offsets[places[k]])))
-        return self._pack(places[order])
+        places = [(block, np.flatnonzero(block.times >= since)) for block in self._blocks]
+        names = [self.names[k] for block, chosen in places for k in block.ids[chosen].tolist()]
+        times = np.concatenate([block.times[chosen] for block, chosen in places])
+        offsets = np.concatenate([block.offsets[chosen] for block, chosen in places])
+        X = np.concatenate([block.values[:, chosen].T for block, chosen in places])
+        order = sorted(range(len(names)), key=lambda k: (names[k], int(offsets[k])))
+        return self._pack([names[k] for k in order], times[order], offsets[order], X[order])
 
-    def _pack(self, places: Ints) -> bytes:
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "times": self._times[places],
-            "offsets": self._offsets[places],
-            "X": np.ascontiguousarray(self._X[:, places].T),
-        }
-        meta = {"entities": [self.names[k] for k in self._ids[places].tolist()], "columns": self.columns}
-        return pack(self.kind, self.version, meta, arrays)
+    def _pack(self, entities: list[str], times: Ints, offsets: Ints, X: Floats) -> bytes:
+        meta = {"entities": entities, "columns": self.columns}
+        return pack(self.kind, self.version, meta, {"times": times, "offsets": offsets, "X": X})
 
 
 def _number(item: Any) -> float:

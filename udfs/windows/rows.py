@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
+import numpy as np
 from streamgauge.models.contract import Floats, Ints
 
 
@@ -39,5 +39,12 @@ class WindowRows:
 
     def actual(self, row: int) -> dict[str, float]:
         """Aggregates in a row, by name, without those that are missing."""
-        values = zip(self.columns, self.values[row].tolist(), strict=True)
-        return {name: value for name, value in values if not math.isnan(value)}
+        return self.actuals([row])[0]
+
+    def actuals(self, rows: list[int]) -> list[dict[str, float]]:
+        """Aggregates in some rows, as `actual` gives them; all rows are read together, because windows of many entities end at once."""
+        values = self.values[rows]
+        actuals = [dict(zip(self.columns, row, strict=True)) for row in zip(*values.T.tolist(), strict=True)]
+        for i, column in np.argwhere(np.isnan(values)).tolist():
+            del actuals[i][self.columns[column]]
+        return actuals

@@ -320,15 +320,17 @@ def test_a_wide_stream_keeps_its_columns():
 
 
 @pytest.mark.parametrize(
-    "detectors", [{}, {"half_space_trees": None}, {"rolling_z_score": None, "river_half_space_trees": {}}]
+    "detectors", [{}, {"half_space_trees": {}}, {"rolling_z_score": None, "river_half_space_trees": {}}]
 )
 def test_warming_up_works_for_any_detectors_and_compiles_every_kernel(detectors):
-    warm_up(PipelineSettings.model_validate({"detectors": detectors}), Models(ModelsSettings()))
-    if not detectors:
+    windows = {"hour": {"size": "1 h", "every": "10 m", "aggregates": {"x": ["mean"]}}}
+    warm_up(PipelineSettings.model_validate({"detectors": detectors, "windows": windows}), Models(ModelsSettings()))
+    if "half_space_trees" in detectors:
         from streamgauge.models.detectors.cohort import half_space_trees as trees
         from streamgauge.udfs.entities import entity_store
         from streamgauge.udfs.incidents import lifecycle
         from streamgauge.udfs.scoring import normalise
+        from streamgauge.udfs.windows import aggregate
 
         kernels = (
             trees._score,
@@ -337,6 +339,8 @@ def test_warming_up_works_for_any_detectors_and_compiles_every_kernel(detectors)
             entity_store._touch,
             lifecycle._follow,
             normalise._featurize,
+            aggregate._count,
+            aggregate._group,
         )
         assert all(kernel.signatures for kernel in kernels)
 

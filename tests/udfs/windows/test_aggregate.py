@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamgauge.udfs.events.records import WHOLE, Events
 from streamgauge.udfs.settings.pipeline import EventWindow
+from streamgauge.udfs.windows import aggregate as module
 from streamgauge.udfs.windows.aggregate import KeptEvents, aggregate, sorted_within
 
 REFERENCE = {
@@ -95,6 +96,42 @@ def test_forgetting_keeps_the_events_that_may_still_be_needed_and_saving_restore
     assert again.canonical(before) == store.canonical(before)
     assert len(store) >= sum(t >= before for t in times)
     assert store.slices(before, 1000, 7).tolist() == sorted({t // 7 * 7 for t in times if t >= before})
+
+
+ROWS = st.tuples(st.sampled_from("abcd"), st.integers(0, 300_000), st.sampled_from([None, -1.5, 0.1, 7e9, "k"]))
+
+
+@given(st.lists(ROWS, min_size=1, max_size=60), st.integers(1, 9), st.integers(0, 300_000))
+def test_events_that_are_kept_in_small_blocks_give_the_same_windows(rows, size, before):
+    stores = []
+    for block in (size, len(rows) + 1):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "BLOCK", block)
+            stores.append(kept(rows))
+    small, large = stores
+    for store in stores:
+        store.forget(before)
+    assert len(small) <= len(large)
+    assert small.canonical(before) == large.canonical(before)
+    assert small.slices(before, 250_000, 7_000).tolist() == large.slices(before, 250_000, 7_000).tolist()
+    for chosen in (None, ["b", "none", "d"]):
+        for end in range(-(-before // 60_000) * 60_000 + 60_000, 360_001, 60_000):
+            one, other = (store.window("m", MINUTE, end, chosen) for store in stores)
+            assert one.entities == other.entities
+            assert one.values.tobytes() == other.values.tobytes()
+            assert (one.first.tolist(), one.last.tolist()) == (other.first.tolist(), other.last.tolist())
+
+
+def test_entities_without_events_are_forgotten():
+    store = KeptEvents([], "0/")
+    for minute in range(100):
+        times = np.full(60, 60_000 * minute)
+        store.add([f"e{minute} {k}" for k in range(60)], times, times, np.empty((60, 0)))
+        store.forget(60_000 * (minute - 2))
+    assert len(store) < 300
+    assert len(store.names) < 300
+    window = store.window("m", EventWindow.model_validate({"size": "2 m", "every": "1 m"}), 100 * 60_000)
+    assert window.entities == sorted(f"e{minute} {k}" for minute in (98, 99) for k in range(60))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from streamgauge.udfs.control.feedback import Feedback
 from streamgauge.udfs.control.messages import EntityAction, parse
 from streamgauge.udfs.pipeline import window_partitions
+from streamgauge.udfs.pipeline.shard import Shard
 from streamgauge.udfs.settings.pipeline import PipelineSettings
 
 from tests.streams import SMALL, START, Run, batch
@@ -277,6 +278,16 @@ def test_events_that_no_window_needs_any_more_are_deleted_from_the_saved_state_p
     assert sum(key.startswith("0/v") for key in run.saved) < len(stream) / 4 / 2
     again = Run(settings(), run.saved).shard.partitions[0].windows.kept
     assert again.canonical(stream.stamps[-1] - 7 * MINUTE) == kept.canonical(stream.stamps[-1] - 7 * MINUTE)
+
+
+def test_events_that_no_window_needs_any_more_are_forgotten_where_nothing_is_saved():
+    stream, shard = raw(events(minutes=30)), Shard(settings(), saves=False)
+    for part in np.array_split(np.arange(len(stream)), 30):
+        shard.process(stream.take(part))
+    kept, unsaved = shard.partitions[0].windows.kept, {}
+    assert len(kept) < len(stream) / 2
+    kept.save(unsaved)
+    assert not unsaved
 
 
 def test_an_alert_that_a_request_ends_is_the_same_after_a_restart():
