@@ -60,10 +60,9 @@ def configuration(settings: Settings) -> Configuration:
         "pipeline.max-parallelism": str(MAX_PARALLELISM),
         "parallelism.default": str(job.parallelism),
         "python.execution-mode": job.execution,
-        "python.fn-execution.bundle.time": "5",
         "table.exec.uid.generation": "ALWAYS",
         "table.local-time-zone": "UTC",
-        "execution.buffer-timeout.interval": "1 ms",
+        "execution.buffer-timeout.interval": "0 ms",  # records are batches already: each is passed on at once
         "state.backend.type": {"heap": "hashmap", "rocksdb": "rocksdb"}[job.state_backend],
         "execution.checkpointing.incremental": "true",
         "execution.checkpointing.interval": f"{job.checkpoint_milliseconds} ms",
@@ -71,6 +70,8 @@ def configuration(settings: Settings) -> Configuration:
         "execution.checkpointing.timeout": "10 min",
         "execution.checkpointing.tolerable-failed-checkpoints": "10",
     }
+    if job.execution == "process":  # Python inside the TaskManager gathers nothing, and a timer would only wake it
+        options["python.fn-execution.bundle.time"] = "5"
     config = Configuration()
     for key, value in options.items():
         config.set_string(key, value)
