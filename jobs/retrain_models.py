@@ -12,14 +12,14 @@ A training has a thread of its own, and there is one at a time. Reports are judg
 training has ended: a trainer that was killed reads it again.
 
 While a live version is compared with its shadow, further requests wait: each answer would be another shadow, and the comparison would begin
-anew. If no report about the two comes for a day, the newest request is answered (`ShadowJudge.compares`).
+anew. If no report about the two comes for a day, the newest request is answered (`ShadowJudge.compared_with`).
 
 After a rejection the trainer waits before it answers the next request for that model: a minute, then twice as long each time, up to a day
 (`jobs.retraining.backoff`). A new version that stays live ends the waiting.
 
 The aliases in the registry say which version has which role, and which requests wait. How long they wait follows from the notices. So
 the trainer can be killed at any point: when it is started again, it continues from there. A network whose training was interrupted is
-trained on from the last epoch that was kept, on the same events (`Registry.unfinished`). The trainer changes nothing about a frozen model.
+trained on from the last epoch that was saved, on the same events (`Registry.unfinished`). The trainer changes nothing about a frozen model.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ class Trainer:
         """Answer the requests whose wait is over."""
         for request in self.reports.backoff.due():
             try:
-                waits = self.shadows.compares(request["model"], int(request["version"])) is not None
+                waits = self.shadows.compared_with(request["model"], int(request["version"])) is not None
             except Exception:
                 waits = False  # `handle` reports it
             if not waits and self.handle({"type": REQUESTED, "data": request}):
@@ -269,9 +269,9 @@ class Trainer:
             why = f"waits {seconds:.0f} s after {count} rejected answer{'s' * (count > 1)}"
             self.reports.defer(name, request, why)
             return True
-        beside = self.shadows.compares(name, asked)
-        if beside is not None and beside not in done:
-            why = f"waits until version {live} has been compared with version {beside}, or no report of that comes for a day"
+        compared = self.shadows.compared_with(name, asked)
+        if compared is not None and compared not in done:
+            why = f"waits until version {live} has been compared with version {compared}, or no report of that comes for a day"
             self.reports.defer(name, request, why)
             return True
         if self._training is None:

@@ -85,11 +85,11 @@ class Candidates:
         self._choose(old, {kind: answers[kind] for kind in wanted if kind in answers}, past)
 
     def forget(self, name: str) -> None:
-        """Keep no longer which data a model is trained on: its training has ended."""
+        """Remove the choice of the data that a model is trained on: its training has ended."""
         self._data(name).keep(None)
 
     def _data(self, name: str) -> Unfinished:
-        """Where it is kept which data a model is trained on."""
+        """Where the choice of the data that a model is trained on is saved."""
         return self.registry.unfinished(name, "data", lambda text: self.reports.say(f"{name}: choice of data: {text}"))
 
     def _is_wanted(self, old: Manifest) -> bool:

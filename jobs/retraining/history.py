@@ -46,7 +46,7 @@ def past_since_drift(
     stop : Event
         Ends the waiting.
     unfinished : Unfinished
-        Where it is kept which events were chosen.
+        Where the choice of events is saved.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def _chosen_before(request: dict[str, Any], unfinished: Unfinished) -> dict[int,
     try:
         chosen = None if kept is None else msgspec.json.decode(kept, type=_Chosen)
     except msgspec.MsgspecError as error:
-        unfinished.tell(f"begins anew: what was kept is damaged: {error}")
+        unfinished.tell(f"begins anew: its saved state is damaged: {error}")
         return None
     return chosen.ranges if chosen and chosen.request == request["request"] else None
 

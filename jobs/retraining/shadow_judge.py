@@ -39,7 +39,7 @@ class ShadowJudge:
         self.counts: dict[tuple[str, int, int], dict[str, float]] = {}  # by model, live version and shadow
         self._heard: dict[str, float] = {}  # time of the newest report that counted, by model
 
-    def compares(self, name: str, live: int) -> int | None:
+    def compared_with(self, name: str, live: int) -> int | None:
         """The shadow that is compared with a live version: the answer to a request would take its place, and the comparison begin anew.
 
         None if there is no shadow, or nothing was heard of it for so long that its comparison may never end: the job may have stopped, or
@@ -68,9 +68,8 @@ class ShadowJudge:
         alerts |= {what: data[what] for what in ("events", "both", "probes", "live_right", "shadow_right")}
         alerts["promised"] = data["threshold"] * data["events"]
         if wrong := {what: number for what, number in alerts.items() if not 0 <= number < math.inf}:
-            raise ValueError(
-                f"a report of the job says {wrong}; allowed is 0 and more"
-            )  # a sum with NaN never suffices
+            # a sum with NaN would never suffice
+            raise ValueError(f"a report of the job says {wrong}; allowed is 0 and more")
         counts |= {what: counts[what] + number for what, number in alerts.items()}
         self._heard[name] = self.reports.clock()
         either = counts["live_alerts"] + counts["shadow_alerts"] - counts["both"]

@@ -3,7 +3,7 @@
 Under the root, each model has ``NAME/files/SHA256`` (contents, by what they are), ``NAME/versions/NUMBER.json`` (manifests, which
 name their files) and ``NAME/aliases/ALIAS.json``. A version exists once its manifest does, which is put there in one step after
 all files: a reader never finds half of it, and each of two writers gets a number of its own. A request to retrain that waits is in
-``NAME/waiting.json``; ``NAME/unfinished`` has what continues a training that was interrupted.
+``NAME/waiting.json``; ``NAME/unfinished`` has the state of trainings that have not ended.
 """
 
 from __future__ import annotations
@@ -341,7 +341,7 @@ class Registry:
     # ---- trainings that were interrupted ------------------------------------------------------------------------------
 
     def unfinished(self, name: str, what: str, tell: Callable[[str], None]) -> Unfinished:
-        """Where a training of a model keeps what continues it. It is signed if there is a key, and must be if keys are trusted.
+        """Where a training of a model saves its state. It is signed if there is a key, and must be if keys are trusted.
 
         Parameters
         ----------

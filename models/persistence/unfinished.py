@@ -1,4 +1,4 @@
-"""Work that may be interrupted: where it keeps what continues it."""
+"""Where work that may be interrupted saves its state, to continue from there."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Unfinished:
-    """Where a piece of work keeps what continues it after it was interrupted. That this fails is told, and does not end the work.
+    """Where a piece of work saves its state, to continue after an interruption. If that fails, it is told, and the work goes on.
 
     Attributes
     ----------
     load : callable
-        Returns what is kept; None if there is nothing.
+        Returns the saved state; None if there is none.
     save : callable
-        Keeps bytes in place of the earlier ones; None removes them.
+        Saves a state in place of the earlier one; None removes it.
     tell : callable
         Called with a line of text: whether the work continues or begins anew, and why.
     """
@@ -25,16 +25,16 @@ class Unfinished:
     tell: Callable[[str], None]
 
     def kept(self) -> bytes | None:
-        """What an interrupted work kept; None if there is nothing, or if it cannot be read."""
+        """The state that interrupted work saved; None if there is none, or if it cannot be read."""
         try:
             return self.load()
         except Exception as error:  # also what the library of a file system raises
-            self.tell(f"begins anew: what was kept cannot be read: {error}")
+            self.tell(f"begins anew: its saved state cannot be read: {error}")
             return None
 
     def keep(self, content: bytes | None) -> None:
-        """Keep what continues the work from here; None when it has ended."""
+        """Save the state of the work; None when it has ended."""
         try:
             self.save(content)
         except Exception as error:
-            self.tell(f"what continues it after an interruption cannot be written: {error}")
+            self.tell(f"its state cannot be saved, so it cannot continue after an interruption: {error}")

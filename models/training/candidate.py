@@ -88,7 +88,7 @@ def make_candidate(
     request : str, optional
         Retrain request that this answers.
     unfinished : Unfinished, optional
-        Where a long training keeps what continues it.
+        Where a long training saves its state.
 
     Raises
     ------

@@ -188,17 +188,20 @@ class _Block:
     ----------
     n : int
         Number of events.
-    is_full : bool
     oldest, newest : int
         Times of the oldest and of the newest event, in milliseconds since 1970.
     """
 
     def __init__(self, columns: int) -> None:
-        self.is_full = False
         self.n, self.oldest, self.newest = 0, sys.maxsize, -sys.maxsize
         self._ids = np.empty(BLOCK, np.int32)
         self._times, self._offsets = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
         self._values = np.empty((columns, BLOCK))  # a column is one piece of memory, because it is read alone
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is room for no further event."""
+        return self.n == len(self._ids)
 
     @property
     def ids(self) -> Ids:
@@ -229,7 +232,6 @@ class _Block:
         self.oldest = min(self.oldest, int(times[:n].min()))
         self.newest = max(self.newest, int(times[:n].max()))
         self.n += n
-        self.is_full = self.n == len(self._ids)
         if self.is_full:
             order = np.argsort(self._ids, kind="stable")
             self._ids, self._times, self._offsets = self._ids[order], self._times[order], self._offsets[order]

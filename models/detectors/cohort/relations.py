@@ -276,8 +276,9 @@ class Relations(ScoredCohort):
 
         A missing value leaves its column as it is: each covariance is learned from the events that have both values.
         """
-        if np.isnan(held).any():
-            own, added, centre, products = self._sums_of_known(held, ~np.isnan(held), weights)
+        missing = np.isnan(held)
+        if missing.any():
+            own, added, centre, products = self._sums_of_known(held, ~missing, weights)
         else:
             weight = weights.sum()
             own, added = np.full(len(self._mean), weight), np.full(self._cov.shape, weight)

@@ -54,7 +54,7 @@ class FittedDetector(ABC):
     chosen : dict
         What training chose by itself.
     unfinished : Unfinished or None
-        Where a long training keeps what continues it. Only networks do.
+        Where a long training saves its state. Only networks do.
     """
 
     name: ClassVar[str]

@@ -24,12 +24,11 @@ BATCH = 256
 RATE = 2e-3  # of Adam, falling to a twentieth as a cosine
 PATIENCE = 15  # epochs without a better loss of validation data, after which training ends
 VALIDATION_SHARE = 0.15  # of the events, drawn at random
-KEPT_EVERY = 10.0  # seconds after which a training keeps again what continues it
+KEPT_EVERY = 10.0  # seconds between two saves of the state of a training
 KIND = "unfinished training"
-FORMAT = (
-    1  # of what is kept; to be raised whenever trainings change, so that none begins in one way and goes on in another
-)
-ADAM = ("step", "exp_avg", "exp_avg_sq")  # what it knows of each parameter
+# Version of the saved state. Raise it whenever trainings change, so that none begins in one way and goes on in another.
+FORMAT = 1
+ADAM = ("step", "exp_avg", "exp_avg_sq")  # its state for each parameter
 TOLERANCE = 1e-5  # by which ONNX Runtime's outputs may differ from torch's
 
 
@@ -46,7 +45,7 @@ def train(
 ) -> list[dict[str, float]]:
     """Train a module, and leave it in its best state.
 
-    A training that was interrupted continues after the last epoch that it kept, with the same result as if it had not been.
+    A training that was interrupted continues after the last epoch that was saved, with the same result as if it had not been.
 
     Parameters
     ----------
@@ -61,7 +60,7 @@ def train(
     say : callable
         Is called with the progress.
     unfinished : Unfinished, optional
-        Where it keeps what continues it, while it takes long.
+        Where it saves its state while it takes long.
 
     Returns
     -------
@@ -71,15 +70,15 @@ def train(
     with seeded(seed):
         events = torch.as_tensor(Z, dtype=torch.float32)
         validation, learn = split(torch.randperm(len(events)))
-        course = Course(module, epochs)
+        state = TrainingState(module, epochs)
         what = {} if unfinished is None else identity(module, Z, {"seed": seed, "trim": trim, "epochs": epochs})
         if unfinished is not None and (kept := unfinished.kept()) is not None:
             try:
-                course.go_on(kept, what)
-                unfinished.tell(f"continues after epoch {len(course.curve)} of {epochs}")
+                state.continue_from(kept, what)
+                unfinished.tell(f"continues after epoch {len(state.curve)} of {epochs}")
             except (StateError, RuntimeError) as error:
                 unfinished.tell(f"begins anew: {error}")
-        curve, best, optimiser, kept_at = course.curve, course.best, course.optimiser, time.monotonic()
+        curve, best, optimiser, saved_at = state.curve, state.best, state.optimiser, time.monotonic()
         while len(curve) < epochs and not best.has_passed:
             module.train()
             total = 0.0
@@ -92,16 +91,16 @@ def train(
                 torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
                 optimiser.step()
                 total += float(each.detach().mean()) * len(rows)
-            course.schedule.step()
+            state.schedule.step()
             module.eval()
             with torch.no_grad():
                 parts = [module.losses(events[rows]) for rows in torch.split(validation, 4 * BATCH)]
                 judged = float(smallest(torch.cat(parts), trim).mean())
             curve.append({"train": total / len(learn), "held_back": judged})
             best.note(judged)
-            if unfinished is not None and time.monotonic() - kept_at >= KEPT_EVERY:
-                unfinished.keep(course.to_bytes(what))
-                kept_at = time.monotonic()
+            if unfinished is not None and time.monotonic() - saved_at >= KEPT_EVERY:
+                unfinished.keep(state.to_bytes(what))
+                saved_at = time.monotonic()
             say("training", len(curve) / epochs)
         best.restore()
     say("training", 1.0)
@@ -146,8 +145,8 @@ class Best:
         self._module.eval()
 
 
-class Course:
-    """How far a training has come: with the random numbers of torch, all that its next epoch follows from.
+class TrainingState:
+    """State of a training between two epochs. With the random numbers of torch, the next epoch follows from it.
 
     Parameters
     ----------
@@ -169,7 +168,7 @@ class Course:
         self.curve: list[dict[str, float]] = []
 
     def to_bytes(self, what: dict[str, Any]) -> bytes:
-        """What continues the training; `what` is trained (see `identity`)."""
+        """The state, saved; `what` is trained (see `identity`)."""
         tensors = {f"now.{key}": value for key, value in self._module.state_dict().items()}
         tensors |= {f"best.{key}": value for key, value in self.best.state.items()}
         for i, known in self.optimiser.state_dict()["state"].items():
@@ -179,8 +178,8 @@ class Course:
         arrays["curve"] = np.array([[epoch["train"], epoch["held_back"]] for epoch in self.curve])
         return pack(KIND, FORMAT, what, arrays)
 
-    def go_on(self, kept: bytes, what: dict[str, Any]) -> None:
-        """Go on from where `to_bytes` was called.
+    def continue_from(self, kept: bytes, what: dict[str, Any]) -> None:
+        """Continue from where `to_bytes` was called.
 
         Raises
         ------

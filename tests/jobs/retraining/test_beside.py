@@ -141,12 +141,12 @@ def test_a_request_that_has_waited_is_trained_for_once(held, run):
 
 
 def test_the_registry_is_not_asked_at_each_message_whether_a_request_still_waits(held, run, monkeypatch):
-    def compares(*_):
+    def compared_with(*_):
         asked.append(True)
         return 2
 
     asked = []
-    monkeypatch.setattr(held.shadows, "compares", compares)
+    monkeypatch.setattr(held.shadows, "compared_with", compared_with)
     held.reports.defer("m", requested()["data"], "waits")
     committed = run(held, [], [compared(1, 2)] * 20)
     assert (len(asked), committed[NOTICES]) == (1, 20)

@@ -131,7 +131,7 @@ def test_a_damaged_choice_of_events_is_made_anew(content, asked):
     kept = Kept()
     kept.content = content
     assert asked(kept)[0] == [("events", {0: (5, 100)})]
-    assert kept.said[0].startswith("begins anew: what was kept is damaged")
+    assert kept.said[0].startswith("begins anew: its saved state is damaged")
     assert asked(kept)[0] == [("events", {0: (5, 100)})]
     assert len(kept.said) == 1
 

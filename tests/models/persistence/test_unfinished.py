@@ -1,4 +1,4 @@
-"""What continues an interrupted training is kept beside the versions of its model: in one step, and signed where keys are trusted."""
+"""The state of an interrupted training is kept beside the versions of its model: in one step, and signed where keys are trusted."""
 
 from __future__ import annotations
 

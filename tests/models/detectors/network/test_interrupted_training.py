@@ -24,7 +24,7 @@ class Interrupted(BaseException):
 
 
 class Place:
-    """Where a training keeps what continues it, in memory."""
+    """Where a training saves its state, in memory."""
 
     def __init__(self):
         self.content, self.said, self.writes = None, [], 0
@@ -99,21 +99,21 @@ def test_a_training_that_ends_early_ends_at_the_same_epoch(place, whole, monkeyp
 def test_the_best_epoch_before_the_interruption_is_remembered():
     """The network of the last epoch is not that of the best one; both are kept."""
     module = torch_training.torch.nn.Linear(1, 1)
-    course = torch_training.Course(module, 9)
+    state = torch_training.TrainingState(module, 9)
     module.losses = lambda z: module(z).square().mean(dim=1)
-    course.optimiser.zero_grad()
+    state.optimiser.zero_grad()
     module.losses(torch_training.torch.ones(4, 1)).mean().backward()
-    course.optimiser.step()
+    state.optimiser.step()
     for judged in (3.0, 1.0, 2.0):
         with torch_training.torch.no_grad():
             module.weight += 1.0
-        course.curve.append({"train": 0.0, "held_back": judged})
-        course.best.note(judged)
-    best, now = course.best.state["weight"].item(), module.weight.item()
+        state.curve.append({"train": 0.0, "held_back": judged})
+        state.best.note(judged)
+    best, now = state.best.state["weight"].item(), module.weight.item()
     assert now == best + 1.0
     other = torch_training.torch.nn.Linear(1, 1)
-    again = torch_training.Course(other, 9)
-    again.go_on(course.to_bytes({}), {})
+    again = torch_training.TrainingState(other, 9)
+    again.continue_from(state.to_bytes({}), {})
     assert other.weight.item() == now
     again.best.note(5.0)
     again.best.restore()
@@ -196,5 +196,5 @@ def test_a_place_that_cannot_be_read_or_written_does_not_end_the_training(place,
     said = []
     place.unfinished = Unfinished(fails, fails, said.append)
     assert fitted("autoencoder", place).to_files() == whole("autoencoder")
-    assert said[0] == "begins anew: what was kept cannot be read: not yours"
-    assert set(said[1:]) == {"what continues it after an interruption cannot be written: not yours"}
+    assert said[0] == "begins anew: its saved state cannot be read: not yours"
+    assert set(said[1:]) == {"its state cannot be saved, so it cannot continue after an interruption: not yours"}
