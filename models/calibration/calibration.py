@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.errors import StateError
+from streamgauge.models.kernel import kernel
 from streamgauge.models.persistence.codec import demand, pack, unpack
 
 BINS = 1024
@@ -147,7 +147,7 @@ def odds(score: Floats) -> Floats:
     return odds
 
 
-@njit(cache=True)
+@kernel
 def rate_learn(raw_scores, counts, sums, above, numbers, memory, warmup, rare, least, steepest, evidence):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """The kernel of `TailCalibrator.rate_learn_many`, on its arrays; `evidence` is filled in."""
     for i in range(len(raw_scores)):
@@ -193,7 +193,7 @@ def rate_learn(raw_scores, counts, sums, above, numbers, memory, warmup, rare, l
             _refresh(counts, sums, above, numbers, steepest)
 
 
-@njit(cache=True)
+@kernel
 def _refresh(counts, sums, above, numbers, steepest):  # type: ignore[no-untyped-def]
     """Update the table: how many raw scores lie above each bin, and the tail.
 
@@ -227,7 +227,7 @@ def _refresh(counts, sums, above, numbers, steepest):  # type: ignore[no-untyped
     numbers[SINCE] = 0.0
 
 
-@njit(cache=True)
+@kernel
 def _fit(mean, cap, rest, numbers, steepest):  # type: ignore[no-untyped-def]
     """Scale and shape of a generalised Pareto tail from the mean excess, where a share `rest` beyond `cap` counts as `cap`.
 

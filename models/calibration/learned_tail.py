@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from streamgauge.models.kernel import kernel
 
 # Three quantiles of the ideal evidence are learned, with these shares above them: 10 %, 3.16 % and 1 %.
 Q1, Q2, Q3 = range(3)
@@ -21,7 +21,7 @@ FADES = 0.8  # share of a run's length that is left after a value that is not fa
 LOUD = 200.0  # above this ideal evidence, only its logarithm counts: no single value moves the quantiles far
 
 
-@njit(cache=True)
+@kernel
 def ideal_evidence(z, freedom):  # type: ignore[no-untyped-def]
     """Minus ln of the probability that Student's t is as far from 0 as `z`, compressed above `LOUD`.
 
@@ -37,13 +37,13 @@ def ideal_evidence(z, freedom):  # type: ignore[no-untyped-def]
     return evidence if evidence <= LOUD else LOUD * (1.0 + math.log(evidence / LOUD))
 
 
-@njit(cache=True)
+@kernel
 def prime_tail(tail):  # type: ignore[no-untyped-def]
     """Begin with a tail that is heavier than the ideal one."""
     tail[Q1], tail[Q2], tail[Q3] = HEAVIER * FIRST, HEAVIER * (FIRST + STEP), HEAVIER * LAST
 
 
-@njit(cache=True)
+@kernel
 def tail_evidence(ideal, q1, q2, q3, learned):  # type: ignore[no-untyped-def]
     """Evidence of an ideal evidence by the learned quantiles.
 
@@ -64,7 +64,7 @@ def tail_evidence(ideal, q1, q2, q3, learned):  # type: ignore[no-untyped-def]
     return LAST + math.log1p(shape * (ideal - q3) / scale) / shape
 
 
-@njit(cache=True)
+@kernel
 def weight_in_run(runs, k, is_far):  # type: ignore[no-untyped-def]
     """Weight of a value where it is learned: the n-th far value in a row counts 1 / sqrt(n), any other value 1.
 
@@ -78,7 +78,7 @@ def weight_in_run(runs, k, is_far):  # type: ignore[no-untyped-def]
     return 1.0 / math.sqrt(runs[k])
 
 
-@njit(cache=True)
+@kernel
 def learn_tail(tail, ideal, learned, weight=1.0):  # type: ignore[no-untyped-def]
     """Move the quantiles towards a new ideal evidence (stochastic approximation: Robbins and Monro 1951)."""
     step = weight * 3.0 / min(learned + 30.0, MEMORY)

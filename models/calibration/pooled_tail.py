@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from streamgauge.models.calibration.learned_tail import FIRST, LAST, STEP, learn_tail
 from streamgauge.models.contract import Floats
+from streamgauge.models.kernel import kernel
 from streamgauge.models.persistence.codec import demand, pack, unpack
 
 TRUSTED = 300.0  # values after which the learned quantiles count half
@@ -85,7 +85,7 @@ class PooledTail:
         return tail
 
 
-@njit(cache=True)
+@kernel
 def _correct(raw_scores, numbers, evidence):  # type: ignore[no-untyped-def]
     for i in range(len(raw_scores)):
         x = abs(raw_scores[i])

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.kernel import kernel
 
 BINS = 10  # of each field
 
@@ -91,7 +91,7 @@ def population_stability(expected: Floats, counts: Floats) -> Floats:
     return np.where((n[:, 0] > 0) & (expected.sum(axis=1) > 0), index, 0.0)
 
 
-@njit(cache=True)
+@kernel
 def _bin(x, edges):  # type: ignore[no-untyped-def]
     """Bin of a value; with few edges, comparing one after the other is faster than a search."""
     if math.isnan(x):
@@ -102,14 +102,14 @@ def _bin(x, edges):  # type: ignore[no-untyped-def]
     return place
 
 
-@njit(cache=True)
+@kernel
 def _bins(X, edges, places):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             places[i, f] = _bin(X[i, f], edges[f])
 
 
-@njit(cache=True)
+@kernel
 def _count(X, edges, counts):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(counts.shape[0]):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
+from streamgauge.models.kernel import kernel
 
 
 def tree_shap(
@@ -59,7 +60,7 @@ def _depth(root, left, right):  # type: ignore[no-untyped-def]
     return deepest
 
 
-@njit(cache=True)
+@kernel
 def _extend(field, zero, one, weight, length, z, o, f):  # type: ignore[no-untyped-def]
     field[length], zero[length], one[length] = f, z, o
     weight[length] = 1.0 if length == 0 else 0.0
@@ -68,7 +69,7 @@ def _extend(field, zero, one, weight, length, z, o, f):  # type: ignore[no-untyp
         weight[i] = z * weight[i] * (length - i) / (length + 1.0)
 
 
-@njit(cache=True)
+@kernel
 def _unwind(field, zero, one, weight, length, at):  # type: ignore[no-untyped-def]
     """Take the split at `at` out of a path of `length` + 1 splits."""
     o, z = one[at], zero[at]
@@ -84,7 +85,7 @@ def _unwind(field, zero, one, weight, length, at):  # type: ignore[no-untyped-de
         field[i], zero[i], one[i] = field[i + 1], zero[i + 1], one[i + 1]
 
 
-@njit(cache=True)
+@kernel
 def _unwound_sum(zero, one, weight, length, at):  # type: ignore[no-untyped-def]
     o, z = one[at], zero[at]
     following, total = weight[length], 0.0
@@ -98,7 +99,7 @@ def _unwound_sum(zero, one, weight, length, at):  # type: ignore[no-untyped-def]
     return total
 
 
-@njit(cache=True)
+@kernel
 def _put(whole, parts, at, node, level, length, f, z, o):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     whole[at, 0], whole[at, 1], whole[at, 2], whole[at, 3] = node, level, length, f
     parts[at, 0], parts[at, 1] = z, o

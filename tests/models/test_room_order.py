@@ -18,6 +18,7 @@ ORDER = [
     "errors",
     "contract",
     "lazy_modules",
+    "kernel",
     "persistence.codec",
     "persistence.unfinished",
     "calibration",

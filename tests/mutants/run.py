@@ -35,7 +35,7 @@ LISTED = Path(__file__).with_name("survivors.toml")
 LEAST = 0.85  # share of the faults that must be noticed
 PACKAGES = {"jobs": "jobs", "udfs": "udfs", "models": "models", "conf": "flink-conf", "nab": "examples/nab"}
 BESIDES = ("tests", "flink-conf", "examples", "docs")  # what tests read besides the packages
-KERNEL = re.compile(r"^@njit\(cache=True\)\n", re.MULTILINE)
+KERNEL = re.compile(r"^@(njit\(cache=True\)|kernel)\n", re.MULTILINE)
 UNNOTICED = {"survived", "no tests"}
 # What tells `zip` that lengths must be equal. Without it nothing changes, as long as they are: only a second fault would show.
 STRICT = re.compile(r", *(strict=\w+)?\)")

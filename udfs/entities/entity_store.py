@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from streamgauge.models.contract import Flags, Ints
 from streamgauge.models.errors import StateError
+from streamgauge.models.kernel import kernel
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.entities.columns import (
     ALWAYS,
@@ -375,7 +375,7 @@ def _lengths(names: list[bytes]) -> npt.NDArray[Any]:
     return lengths.astype(np.uint16 if lengths.max(initial=0) < 1 << 16 else np.uint32)
 
 
-@njit(cache=True)
+@kernel
 def _touch(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     rows,
     times,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Flags, Ints
+from streamgauge.models.kernel import kernel
 from streamgauge.udfs.entities.columns import ARRIVED, CLOCK, GAP, LAST, SEEN, SILENT
 from streamgauge.udfs.entities.entity_store import EntityStore
 from streamgauge.udfs.entities.silent_source import SilentSource
@@ -238,7 +238,7 @@ class SilenceWatch:
         return Silence(self.store.names[row], ended, arrived, now, gap, seen, last)
 
 
-@njit(cache=True)
+@kernel
 def _gaps(head, rows, arrivals, ahead, offsets, returned, source_is_silent):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
         row = rows[i]

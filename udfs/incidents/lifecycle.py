@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.kernel import kernel
 from streamgauge.udfs.entities.columns import (
     AGE,
     BEGAN,
@@ -321,7 +322,7 @@ def _follow(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     return m
 
 
-@njit(cache=True)
+@kernel
 def _flaps(flaps, seen, quiet_events, is_open):  # type: ignore[no-untyped-def]
     """The column `FLAPS` of an incident that opens at an entity's event `seen`."""
     if is_open:  # the incident follows an open one: it is another fault, and none that comes and goes
@@ -332,7 +333,7 @@ def _flaps(flaps, seen, quiet_events, is_open):  # type: ignore[no-untyped-def]
     return min(followed + 1, FLAPS_MOST) << FLAP_BITS
 
 
-@njit(cache=True)
+@kernel
 def _bits(number):  # type: ignore[no-untyped-def]
     """How many bits of a number are set."""
     found = 0
@@ -342,13 +343,13 @@ def _bits(number):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(cache=True)
+@kernel
 def _larger(known, size):  # type: ignore[no-untyped-def]
     """The larger of two numbers, of which the second one may be NaN."""
     return known if math.isnan(size) else max(known, size)
 
 
-@njit(cache=True)
+@kernel
 def _is_worth_an_update(incident, level, evidence, kind, severity, most_severe):  # type: ignore[no-untyped-def]
     """Add an anomalous event to its incident; returns whether it changes the incident enough for an update."""
     incident[HITS] += 1
@@ -365,7 +366,7 @@ def _is_worth_an_update(incident, level, evidence, kind, severity, most_severe):
     return True
 
 
-@njit(cache=True)
+@kernel
 def _is_another(incident, level, seen, evidence, kind, field, side, size):  # type: ignore[no-untyped-def]
     """Whether an anomalous event is another fault than that of the open incident (see `Lifecycle`)."""
     if incident[BEGAN] == 0 or seen - incident[BEGAN] <= SAME_FAULT:
@@ -380,7 +381,7 @@ def _is_another(incident, level, seen, evidence, kind, field, side, size):  # ty
     return incident[QUIET] >= APART and (is_opposite or is_other_kind or is_other_field)
 
 
-@njit(cache=True)
+@kernel
 def _is_level(level, deviation):  # type: ignore[no-untyped-def]
     """Add the deviation of a quarantined event; returns whether the quarantined events now are a new level (see `LEVEL_EVENTS`)."""
     if math.isnan(deviation):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.kernel import kernel
 from streamgauge.udfs.scoring.join import join_fields
 from streamgauge.udfs.scoring.opinions import ChannelShares, Opinions
 
@@ -44,7 +44,7 @@ def add_channels(opinions: Opinions, of_runs: Flags, kinds: Ints, prices: Floats
         opinions.contributions[k] = ChannelShares(looks[:, :, k])
 
 
-@njit(cache=True)
+@kernel
 def _add_strongest(looks, of_runs, prices, raw_scores):  # type: ignore[no-untyped-def]
     n, fields, channels = looks.shape
     for i in range(n):

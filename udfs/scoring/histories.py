@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
+from streamgauge.models.kernel import kernel
 
 
 @dataclass(slots=True)
@@ -51,7 +51,7 @@ def push(rings: Floats, slots: Ints, X: Floats, steps: int = 0, chosen: Sequence
     return histories
 
 
-@njit(cache=True)
+@kernel
 def _push(rings, slots, X, chosen, values, counts):  # type: ignore[no-untyped-def]
     size, steps = rings.shape[2] - 1, values.shape[1]
     for i in range(X.shape[0]):

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import njit
 from streamgauge.models.contract import Flags, Floats, Ints
+from streamgauge.models.kernel import kernel
 from streamgauge.udfs.scoring.opinions import EVIDENCE
 
 OF_FIELDS = len(EVIDENCE)  # the column of a member that has parts of several kinds
@@ -96,7 +97,7 @@ def ranked(joined: Floats, novelty: Floats, seen: Ints) -> Floats:
     return ranks
 
 
-@njit(cache=True)
+@kernel
 def _rank(joined, novelty, seen, ranks):  # type: ignore[no-untyped-def]
     room = SEEN_BEFORE - AS_IT_IS
     for i in range(len(joined)):

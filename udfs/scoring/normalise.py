@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit, vectorize
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.deviation import LARGEST, deviation_of
+from streamgauge.models.kernel import kernel
 from streamgauge.udfs.settings.pipeline import FeaturizeSettings
 
 # Numbers kept for each entity and field: number of values, centre, variance, last value, short mean, an earlier value, lowest and
@@ -99,13 +100,13 @@ def unsquashed(features: Floats) -> Floats:
     return deviations
 
 
-@njit(cache=True)
+@kernel
 def _squash(value: float) -> float:
     """Deviations, of any size, to (0, 1); 0 becomes 0.5."""
     return 0.5 + 0.5 * value / (abs(value) + CLIP)
 
 
-@njit(cache=True)
+@kernel
 def _usual_variation(count, scale, x, last, earlier):  # type: ignore[no-untyped-def]
     """Usual variation of a field: `scale`, and at least 1 if its values are whole numbers; NaN is unknown."""
     if x == math.floor(x) and last == math.floor(last) and earlier == math.floor(earlier):
@@ -113,7 +114,7 @@ def _usual_variation(count, scale, x, last, earlier):  # type: ignore[no-untyped
     return scale if count > 0.0 and scale > 0.0 else math.nan
 
 
-@njit(cache=True)
+@kernel
 def _learn_prior(pool, x, delta, count, warmup):  # type: ignore[no-untyped-def]
     """Learn the prior from a value of an entity that is past its warm-up."""
     pool[3] += count < warmup + 1.0
@@ -127,7 +128,7 @@ def _learn_prior(pool, x, delta, count, warmup):  # type: ignore[no-untyped-def]
     pool[4] += step * (delta * delta - pool[4])
 
 
-@njit(cache=True)
+@kernel
 def _featurize(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     state, rows, X, least, short_gain, warmup, features, changes, steady, known, variations, prior, quarantined
 ):

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.errors import StateError
+from streamgauge.models.kernel import kernel
 from streamgauge.models.persistence.codec import pack, unpack
 from streamgauge.udfs.events.records import Events
 from streamgauge.udfs.events.schema import as_float
@@ -147,7 +147,7 @@ def aggregate(x: Floats, start: Ints, how: str) -> Floats:
     return aggregates
 
 
-@njit(cache=True)
+@kernel
 def _count(times, ids, offsets, start, end, wanted, counts, first, last):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """Count the events of each wanted entity from `start` to before `end`, and note its first and last offset."""
     for i in range(len(times)):
@@ -159,7 +159,7 @@ def _count(times, ids, offsets, start, end, wanted, counts, first, last):  # typ
             counts[entity] += 1
 
 
-@njit(cache=True)
+@kernel
 def _group(times, ids, x, start, end, following, grouped):  # type: ignore[no-untyped-def]
     """Write the values of a column from `start` to before `end` where the next value of their entity belongs; -1 is not wanted."""
     for i in range(len(times)):

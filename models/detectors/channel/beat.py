@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
 from streamgauge.models.calibration.learned_tail import (
     TAIL_NUMBERS,
     ideal_evidence,
@@ -13,6 +12,7 @@ from streamgauge.models.calibration.learned_tail import (
     tail_evidence,
 )
 from streamgauge.models.detectors.channel.usual_level import LEVEL_NUMBERS, MEAN, SPREAD, UNSURE, learn_level
+from streamgauge.models.kernel import kernel
 
 # Numbers of a beat: mean of low values and of high ones; number of each; whether the value is high; values since the last rise; rises; the
 # width between low and high when the first of these came; share of gaps that were far off; level of the gaps between rises; their tail.
@@ -37,12 +37,12 @@ ODD_GAIN, MOST_ODD = 0.04, 0.08  # least weight of a gap in the share of odd one
 TRIAL = 30.0  # rises after which a beat that is not even is sought anew
 
 
-@njit(cache=True)
+@kernel
 def _even(level):  # type: ignore[no-untyped-def]
     return level[MEAN] >= 3.0 and math.sqrt(level[SPREAD]) <= EVEN * level[MEAN]
 
 
-@njit(cache=True)
+@kernel
 def beat_evidence(numbers, x, learn):  # type: ignore[no-untyped-def]
     """Evidence that a rise should have come by now; NaN where there is no beat.
 
@@ -91,7 +91,7 @@ def beat_evidence(numbers, x, learn):  # type: ignore[no-untyped-def]
     return math.log(level[MEAN]) + tail_evidence(ideal, tail[0], tail[1], tail[2], CERTAIN * rises * level[MEAN])
 
 
-@njit(cache=True)
+@kernel
 def _learn_rise(numbers, width):  # type: ignore[no-untyped-def]
     """Learn the gap before a rise; begin again where the rises were others, or are not even."""
     gap, rises = numbers[GAP], numbers[RISES]
@@ -112,7 +112,7 @@ def _learn_rise(numbers, width):  # type: ignore[no-untyped-def]
         level[:] = 0.0
 
 
-@njit(cache=True)
+@kernel
 def _ideal(level, rises, gap):  # type: ignore[no-untyped-def]
     """Ideal evidence that no gap is that long; 0 for one that is not longer than usual."""
     late = gap - level[MEAN]
@@ -124,7 +124,7 @@ def _ideal(level, rises, gap):  # type: ignore[no-untyped-def]
     return ideal_evidence(late / spread, known)
 
 
-@njit(cache=True)
+@kernel
 def usual_gap(numbers):  # type: ignore[no-untyped-def]
     """Mean number of values between two rises, even or not; 0 where it is not known."""
     return numbers[LEVEL + MEAN] if numbers[RISES] > UNSURE else 0.0

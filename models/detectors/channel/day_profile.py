@@ -27,6 +27,7 @@ from streamgauge.models.detectors.channel.usual_level import (
     distance,
     learn_level,
 )
+from streamgauge.models.kernel import kernel
 
 SLOTS = 96  # a quarter of an hour each
 HOURS = 24
@@ -105,7 +106,7 @@ class DayProfile(FieldChannels):
         _profile(state, rows, X, moments, quarantined, gain, 1.0 / self.memory, *found)
 
 
-@njit(cache=True)
+@kernel
 def _base(cell, quarter, off):  # type: ignore[no-untyped-def]
     """Level of a slot, or of the one that stands in for it; NaN where there is none."""
     for kind in (off, 1 - off):
@@ -166,7 +167,7 @@ def _profile(state, rows, X, moments, quarantined, gain, least, evidence, expect
             cell[VALUES] += 1.0
 
 
-@njit(cache=True)
+@kernel
 def _beyond(cell, hour, day):  # type: ignore[no-untyped-def]
     """What first days of months have beyond the profile at an hour, learned from earlier ones; 0 if it may be chance."""
     if cell[MONTH] != day:
@@ -181,14 +182,14 @@ def _beyond(cell, hour, day):  # type: ignore[no-untyped-def]
     return beyond if beyond * beyond > BEYOND * BEYOND * spread else 0.0
 
 
-@njit(cache=True)
+@kernel
 def _explains_changes(cell):  # type: ignore[no-untyped-def]
     """Whether residuals change less than values. In a field that grows, they change more, each midnight."""
     residuals = cell[LEVELS + CHANGE * LEVEL_NUMBERS + SPREAD]
     return cell[COUNT] < 30.0 or residuals < EXPLAINED * cell[CHANGES + SPREAD]
 
 
-@njit(cache=True)
+@kernel
 def _limited(cell, visits, change):  # type: ignore[no-untyped-def]
     """The change of a slot's level, limited to three standard deviations of residuals, or of all values while there are few residuals.
 
@@ -204,7 +205,7 @@ def _limited(cell, visits, change):  # type: ignore[no-untyped-def]
     return min(max(change, -limit), limit)
 
 
-@njit(cache=True)
+@kernel
 def _look(cell, residual, count, effective, gain, quarantined, statistics, evidence):  # type: ignore[no-untyped-def]
     """Fill in the evidence of a residual, and learn it unless it is quarantined; returns the residual in standard deviations."""
     deviation = math.nan

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
 from streamgauge.models.calibration.learned_tail import LOUD
 from streamgauge.models.detectors.channel.excursion import EXCURSION_NUMBERS, PEAK, end_excursion, excursion_evidence
 from streamgauge.models.detectors.channel.usual_level import CLIP
 from streamgauge.models.detectors.deviation import ROUNDING
+from streamgauge.models.kernel import kernel
 
 # Numbers of a sum: values so far; level, slope and variance; mean sign, and mean product of the signs of neighbours; the last deviation
 # from the level; variance of innovations; sums up and down; length of the excursion and the sum of its values; sums of innovations of a
@@ -43,7 +43,7 @@ BLOCK_GAIN = 0.02  # least weight of a block
 WIDEST = 4.0  # standard deviations of an innovation, for those who ask for its size
 
 
-@njit(cache=True)
+@kernel
 def _dependence(numbers, count):  # type: ignore[no-untyped-def]
     """How much of a deviation remains in the next value: rather too large than too small.
 
@@ -56,7 +56,7 @@ def _dependence(numbers, count):  # type: ignore[no-untyped-def]
     return min(max(share, -0.9), 1.0)
 
 
-@njit(cache=True)
+@kernel
 def _wider(numbers, z, known, learn):  # type: ignore[no-untyped-def]
     """How much more sums vary than those of independent innovations, at least 1: what the value before does not explain."""
     if learn:
@@ -71,7 +71,7 @@ def _wider(numbers, z, known, learn):  # type: ignore[no-untyped-def]
     return max(numbers[SHORT_WIDER], numbers[LONG_WIDER], 1.0)
 
 
-@njit(cache=True)
+@kernel
 def restart_sum(numbers):  # type: ignore[no-untyped-def]
     """Begin again with another input: nothing is known of its level, and little of its spread."""
     numbers[COUNT] = min(numbers[COUNT], LEAST)
@@ -79,7 +79,7 @@ def restart_sum(numbers):  # type: ignore[no-untyped-def]
     numbers[UP] = numbers[DOWN] = numbers[LENGTH] = numbers[TOTAL] = numbers[EXCURSION + PEAK] = 0.0
 
 
-@njit(cache=True)
+@kernel
 def sum_evidence(numbers, x, gain, both, settled, learn):  # type: ignore[no-untyped-def]
     """Evidence of the sums with a new value, and its innovation in standard deviations; learn it. NaN where too little is known.
 
@@ -147,7 +147,7 @@ def sum_evidence(numbers, x, gain, both, settled, learn):  # type: ignore[no-unt
     return evidence, size
 
 
-@njit(cache=True)
+@kernel
 def _learn(numbers, deviation, last, innovation, gain):  # type: ignore[no-untyped-def]
     """Learn a deviation and an innovation, each limited to three standard deviations.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from streamgauge.models.kernel import kernel
 
 # Numbers of the runs: length of the run; evidence of its length; the value with the most repeats and its lead; runs so far. For runs of
 # that value, then for all others, by classes of lengths: how often a run went on, and how often it ended.
@@ -19,7 +19,7 @@ MEMORY = 4000.0  # runs of a class after which old ones count less
 SUSPICIOUS, LITTLE = 7.0, 0.1  # a run of more evidence is learned with this weight
 
 
-@njit(cache=True)
+@kernel
 def _class_of(length):  # type: ignore[no-untyped-def]
     if length < 2.0:
         return 0
@@ -30,14 +30,14 @@ def _class_of(length):  # type: ignore[no-untyped-def]
     return 3 if length < 32.0 else 4
 
 
-@njit(cache=True)
+@kernel
 def _place(numbers, x, length):  # type: ignore[no-untyped-def]
     """Place of the count of runs of this value and length that went on; that of those that ended is the next but `CLASSES`."""
     kind = 0 if numbers[LEAD] > 0.0 and x == numbers[COMMON] else 1
     return WENT_ON + 2 * kind * CLASSES + _class_of(length)
 
 
-@njit(cache=True)
+@kernel
 def _add(numbers, place, weight):  # type: ignore[no-untyped-def]
     numbers[place] += weight
     first = place
@@ -48,7 +48,7 @@ def _add(numbers, place, weight):  # type: ignore[no-untyped-def]
         numbers[first + CLASSES] *= 0.5
 
 
-@njit(cache=True)
+@kernel
 def _chance(numbers, x, length):  # type: ignore[no-untyped-def]
     """Predicted chance that a run of this length goes on; a class that is hardly known borrows from the shorter lengths."""
     place = _place(numbers, x, length)
@@ -63,7 +63,7 @@ def _chance(numbers, x, length):  # type: ignore[no-untyped-def]
     return chance
 
 
-@njit(cache=True)
+@kernel
 def run_evidence(numbers, x, last, values, learn):  # type: ignore[no-untyped-def]
     """Minus ln of the rate of runs as long as the one that the value `x` goes on with; 0 for a value that differs from the last.
 

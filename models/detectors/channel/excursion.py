@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
 from streamgauge.models.calibration.learned_tail import TAIL_NUMBERS, learn_tail, prime_tail, tail_evidence
+from streamgauge.models.kernel import kernel
 
 # Numbers of an excursion: ideal evidence at its peak, 0 outside of one; excursions and events so far; the tail of the peaks.
 PEAK, EXCURSIONS, EVENTS = range(3)
@@ -20,7 +20,7 @@ LEAST_EVIDENCE = 6.0  # one that is not clear yet is no look: it would only make
 FORGETS = 50_000.0  # events after which all counts are halved
 
 
-@njit(cache=True)
+@kernel
 def excursion_evidence(numbers, ideal, base, learn):  # type: ignore[no-untyped-def]
     """Evidence of a statistic that remembers: minus ln of the rate at which its excursions begin and come so far.
 
@@ -62,7 +62,7 @@ def excursion_evidence(numbers, ideal, base, learn):  # type: ignore[no-untyped-
     return 0.0
 
 
-@njit(cache=True)
+@kernel
 def end_excursion(numbers, base, learn):  # type: ignore[no-untyped-def]
     """Learn the peak of an excursion that is over."""
     if numbers[PEAK] <= 0.0:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
 from streamgauge.models.detectors.channel.usual_level import CLIP, LEVEL_NUMBERS, MEAN, SPREAD, has_varied, learn_level
+from streamgauge.models.kernel import kernel
 
 LAST, SLOW, FAST = range(3)
 LAST_NUMBERS = 3  # float64 numbers of the last values
@@ -13,7 +13,7 @@ SLOW_GAIN, FAST_GAIN = 0.2, 1.0 / 3.0  # of the two running means
 FAR = 10.0  # standard deviations that a value moves the fast mean by at most
 
 
-@njit(cache=True)
+@kernel
 def limited(change, level, count, least, most):  # type: ignore[no-untyped-def]
     """A change, limited to `most` standard deviations of a level, if these are known and there are at least `least` values."""
     spread = math.sqrt(level[SPREAD])
@@ -22,7 +22,7 @@ def limited(change, level, count, least, most):  # type: ignore[no-untyped-def]
     return min(max(change, -most * spread), most * spread)
 
 
-@njit(cache=True)
+@kernel
 def compared(last, x, level, count):  # type: ignore[no-untyped-def]
     """A value less the last one, the value less the slow mean, and the fast mean with the value in it.
 
@@ -34,7 +34,7 @@ def compared(last, x, level, count):  # type: ignore[no-untyped-def]
     return x - last[LAST], x - last[SLOW], last[FAST] + FAST_GAIN * step
 
 
-@njit(cache=True)
+@kernel
 def follow(last, x, departure, recent, level, count):  # type: ignore[no-untyped-def]
     """Follow the last values. This is not learning what is usual, so quarantined events do it, too.
 
@@ -44,7 +44,7 @@ def follow(last, x, departure, recent, level, count):  # type: ignore[no-untyped
     last[LAST], last[FAST] = x, recent
 
 
-@njit(cache=True)
+@kernel
 def learn_levels(levels, statistics, whole, count, gain):  # type: ignore[no-untyped-def]
     """Learn one value of each statistic. All but the one at place `whole` need a value before it."""
     for k in range(len(statistics)):

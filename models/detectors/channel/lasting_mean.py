@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
-from numba import njit
 from streamgauge.models.calibration.learned_tail import ideal_evidence
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.excursion import (
@@ -26,6 +25,7 @@ from streamgauge.models.detectors.channel.usual_level import (
     distance,
     learn_level,
 )
+from streamgauge.models.kernel import kernel
 
 LASTING, DRIFTING = range(2)  # the channels
 # Numbers of an entity's field: number of values; what is averaged; time of the first value; the mean of the last ones; values in a row
@@ -90,7 +90,7 @@ class LastingMean(FieldChannels):
         _means(state, rows, X, times, quarantined, gain, found.expected, found.evidence)
 
 
-@njit(cache=True)
+@kernel
 def _averaged(cell, x, expected):  # type: ignore[no-untyped-def]
     """What is averaged; NaN where the time of day is usually known, and is not now."""
     if math.isnan(expected):
@@ -101,7 +101,7 @@ def _averaged(cell, x, expected):  # type: ignore[no-untyped-def]
     return x - expected
 
 
-@njit(cache=True)
+@kernel
 def _means(state, rows, X, times, quarantined, gain, expected, evidence):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         learn = not quarantined[i]
@@ -136,7 +136,7 @@ def _means(state, rows, X, times, quarantined, gain, expected, evidence):  # typ
             cell[LAST_VALUE] = value
 
 
-@njit(cache=True)
+@kernel
 def _begin(cell, x, has_changed):  # type: ignore[no-untyped-def]
     """Begin anew if one of the first three values was odd."""
     anew = begins_anew(cell, FARTHEST, cell[OF_VALUES:OF_MEANS], cell[COUNT], x, has_changed)
@@ -148,7 +148,7 @@ def _begin(cell, x, has_changed):  # type: ignore[no-untyped-def]
         cell[INPUT], cell[SINCE] = averaged, since
 
 
-@njit(cache=True)
+@kernel
 def _evidence(cell, known, shown, learn):  # type: ignore[no-untyped-def]
     """Evidence of the mean of the last values against `known` means before it."""
     if known * shown < LEAST:

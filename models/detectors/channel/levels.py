@@ -6,7 +6,6 @@ import math
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from streamgauge.models.calibration.learned_tail import (
     TAIL_NUMBERS,
     ideal_evidence,
@@ -26,6 +25,7 @@ from streamgauge.models.detectors.channel.usual_level import (
     begins_anew,
     distance,
 )
+from streamgauge.models.kernel import kernel
 
 LEVEL, CHANGE, DEPARTURE, RECENT = range(4)  # the statistics, in the order of the channels
 STATISTICS = 4
@@ -107,21 +107,21 @@ class Levels(FieldChannels):
 
     def _look(self, state: Floats, rows: Ints, X: Floats, times: Ints, quarantined: Flags, found: Found) -> None:
         gain = 1.0 - 0.5 ** (1.0 / self.half_life)
-        _levels(state, self.cohort, rows, X, times, quarantined, gain, *found)
+        _levels(state, self.cohort, rows, X, times, quarantined, gain, np.empty(STATISTICS), *found)
 
 
-@njit(cache=True)
+@kernel
 def share_shown(age):  # type: ignore[no-untyped-def]
     """How much the values of an entity count for the tail that has sent values for `age` milliseconds, up to 1."""
     return AT_FIRST + (1.0 - AT_FIRST) * min(max(age / RHYTHM, 0.0), 1.0)
 
 
-@njit(cache=True)
+@kernel
 def _cohort_ready(cohort):  # type: ignore[no-untyped-def]
     return cohort[ENTITIES] >= ENOUGH_ENTITIES and cohort[VALUES] >= ENOUGH_VALUES and cohort[WITHIN] > 0.0
 
 
-@njit(cache=True)
+@kernel
 def _young_distance(level, count, cohort, k, x):  # type: ignore[no-untyped-def]
     """Distance and degrees of freedom of a young entity's statistic, shrunk to the cohort; also the mean it was compared with."""
     own = (count - 1.0) * level[SPREAD] * count / (count - 1.0) if count > 1.0 else 0.0
@@ -139,7 +139,7 @@ def _young_distance(level, count, cohort, k, x):  # type: ignore[no-untyped-def]
     return (x - mean) / spread, freedom, mean
 
 
-@njit(cache=True)
+@kernel
 def _learn_cohort(cohort, level, count, statistics):  # type: ignore[no-untyped-def]
     """Learn the values of a young entity into the cohort's prior."""
     x = statistics[LEVEL]
@@ -165,7 +165,7 @@ def _learn_cohort(cohort, level, count, statistics):  # type: ignore[no-untyped-
     cohort[WITHIN] = cohort[WITHINS + 1]
 
 
-@njit(cache=True)
+@kernel
 def _channel(cell, cohort, k, count, shown, ideal, learn):  # type: ignore[no-untyped-def]
     """Evidence of an ideal evidence, by the tail of the entity and that of young entities; both learn it if `learn`."""
     tail = cell[TAILS + k * TAIL_NUMBERS : TAILS + (k + 1) * TAIL_NUMBERS]
@@ -175,7 +175,7 @@ def _channel(cell, cohort, k, count, shown, ideal, learn):  # type: ignore[no-un
     if shared[0] == 0.0:
         prime_tail(shared)
     if tail[0] == 0.0:
-        tail[:] = shared
+        tail[0], tail[1], tail[2] = shared[0], shared[1], shared[2]
     q1, q2, q3, learned = tail[0], tail[1], tail[2], count * shown
     young = count < SETTLING
     if young and known >= ENOUGH_TAIL:
@@ -200,9 +200,8 @@ def _channel(cell, cohort, k, count, shown, ideal, learn):  # type: ignore[no-un
     return evidence
 
 
-@njit(cache=True)
-def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
-    statistics = np.empty(STATISTICS)
+@kernel
+def _levels(state, cohorts, rows, X, times, quarantined, gain, statistics, evidence, expected, deviations):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):
             x = X[i, f]
@@ -227,7 +226,7 @@ def _levels(state, cohorts, rows, X, times, quarantined, gain, evidence, expecte
                 _learn(cell, cohort, count, gain, statistics)
 
 
-@njit(cache=True)
+@kernel
 def _look(cell, cohort, count, shown, statistics, learn, evidence):  # type: ignore[no-untyped-def]
     """Fill in the evidence of each statistic; returns the expected value and the deviation from it, NaN where they are not known."""
     expected = cell[LEVELS + MEAN] if count > 0.0 else math.nan
@@ -251,7 +250,7 @@ def _look(cell, cohort, count, shown, statistics, learn, evidence):  # type: ign
     return expected, deviation
 
 
-@njit(cache=True)
+@kernel
 def _learn(cell, cohort, count, gain, statistics):  # type: ignore[no-untyped-def]
     """Learn the statistics of a value."""
     if count < YOUNG:

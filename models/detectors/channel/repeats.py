@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+from streamgauge.models.kernel import kernel
 
 SHARE, TYPICAL = range(
     2
@@ -17,7 +17,7 @@ MARGIN = 2.5  # evidence that a repeat may have beyond the share of such values:
 LARGER = 1.5  # ideal evidence of a value that is clearly larger than the usual far ones, as a multiple of theirs
 
 
-@njit(cache=True)
+@kernel
 def not_rarer(evidence, ideal, repeats, count):  # type: ignore[no-untyped-def]
     """Bound the evidence of a far value by the share of such values, unless this one is clearly larger.
 
@@ -35,7 +35,7 @@ def not_rarer(evidence, ideal, repeats, count):  # type: ignore[no-untyped-def]
     return min(evidence, MARGIN - math.log(share))
 
 
-@njit(cache=True)
+@kernel
 def learn_repeat(repeats, ideal, count):  # type: ignore[no-untyped-def]
     """Learn whether the value is far out. Several in a row count once."""
     is_far = ideal > FAR

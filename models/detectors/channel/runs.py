@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Literal
 
-from numba import njit
 from streamgauge.models.calibration.learned_tail import ideal_evidence
 from streamgauge.models.contract import Flags, Floats, Ints
 from streamgauge.models.detectors.channel.beat import BEAT_NUMBERS, beat_evidence, usual_gap
@@ -19,6 +18,7 @@ from streamgauge.models.detectors.channel.excursion import (
 )
 from streamgauge.models.detectors.channel.field_channels import Channel, FieldChannels, Found
 from streamgauge.models.detectors.channel.usual_level import CLIP
+from streamgauge.models.kernel import kernel
 
 SUM, FLAT, SPREAD_CHANGE, MISSING, FLOOR = range(5)  # the channels
 # Numbers of an entity's field: values so far; the last one; what is summed up; share of changes that are falls; then those
@@ -93,7 +93,7 @@ class Runs(FieldChannels):
         _runs(state, rows, X, quarantined, gain, found.expected, found.evidence)
 
 
-@njit(cache=True)
+@kernel
 def _summed(cell, x, expected):  # type: ignore[no-untyped-def]
     """What is summed up: NaN where the time of day is usually known, and is not now."""
     falls = cell[FALLS]
@@ -114,7 +114,7 @@ def _summed(cell, x, expected):  # type: ignore[no-untyped-def]
     return x - expected if wanted == RESIDUAL else x
 
 
-@njit(cache=True)
+@kernel
 def _spread_evidence(cell, innovation, gain, learn):  # type: ignore[no-untyped-def]
     """Evidence of the mean square of the last innovations, against what it usually is.
 
@@ -143,7 +143,7 @@ def _spread_evidence(cell, innovation, gain, learn):  # type: ignore[no-untyped-
     return evidence
 
 
-@njit(cache=True)
+@kernel
 def _floor_evidence(cell, x, gain, learn):  # type: ignore[no-untyped-def]
     """Evidence of the lowest values of blocks that are longer than the usual gap between rises; NaN within a block."""
     cell[BLOCK_LOWEST] = x if cell[BLOCK_VALUES] == 0.0 else min(cell[BLOCK_LOWEST], x)
@@ -157,7 +157,7 @@ def _floor_evidence(cell, x, gain, learn):  # type: ignore[no-untyped-def]
     return found + math.log(block) if found > 0.0 else found
 
 
-@njit(cache=True)
+@kernel
 def _runs(state, rows, X, quarantined, gain, expected, evidence):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         learn = not quarantined[i]

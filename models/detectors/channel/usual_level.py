@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
 from streamgauge.models.detectors.deviation import ROUNDING
+from streamgauge.models.kernel import kernel
 
 MEAN, SPREAD, ODD = range(3)  # mean, variance, and the size of the last change of a statistic that never varied
 LEVEL_NUMBERS = 3  # float64 numbers of a level
@@ -15,13 +15,13 @@ BEGINNING = 12.0  # values after which an entity begins anew if one of the first
 ODD_SHARE = 1e-3  # of the sum of squares that is left without a value, if that one is odd
 
 
-@njit(cache=True)
+@kernel
 def has_varied(level):  # type: ignore[no-untyped-def]
     """Whether the statistic has varied by more than rounding."""
     return math.sqrt(level[SPREAD]) > ROUNDING * abs(level[MEAN]) + 1e-300
 
 
-@njit(cache=True)
+@kernel
 def farthest(first, level, x):  # type: ignore[no-untyped-def]
     """The one of three values that is farthest from the other two. `level` has learned them, and `x` is the last one."""
     second = 3.0 * level[MEAN] - first - x
@@ -30,7 +30,7 @@ def farthest(first, level, x):  # type: ignore[no-untyped-def]
     return high if high - middle > middle - low else low
 
 
-@njit(cache=True)
+@kernel
 def is_odd(x, level, count):  # type: ignore[no-untyped-def]
     """Whether a value is so far off that it makes nearly all of the variance of the `count` values that a level has learned."""
     mean, squares = level[MEAN], count * level[SPREAD]
@@ -38,7 +38,7 @@ def is_odd(x, level, count):  # type: ignore[no-untyped-def]
     return squares - (x - mean) * (x - others) < ODD_SHARE * squares
 
 
-@njit(cache=True)
+@kernel
 def begins_anew(numbers, place, level, count, x, has_changed):  # type: ignore[no-untyped-def]
     """Whether an entity begins anew, because one of its first three values was odd; `level` has learned `count` values, `x` is the last.
 
@@ -52,7 +52,7 @@ def begins_anew(numbers, place, level, count, x, has_changed):  # type: ignore[n
     return count == BEGINNING and has_changed and is_odd(numbers[place], level, count)
 
 
-@njit(cache=True)
+@kernel
 def distance(level, count, x):  # type: ignore[no-untyped-def]
     """Standard deviations between `x` and the mean of `count` values, the mean's own error included.
 
@@ -66,7 +66,7 @@ def distance(level, count, x):  # type: ignore[no-untyped-def]
     return difference / (spread * math.sqrt(1.0 + 1.0 / count))
 
 
-@njit(cache=True)
+@kernel
 def learn_level(level, count, x, gain):  # type: ignore[no-untyped-def]
     """Learn a value after `count` others; `gain` is the least weight of a value."""
     if count == 0.0:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Flags, Floats
+from streamgauge.models.kernel import kernel
 
 LEAST_PEERS = 8.0  # fewer entities have no level
 SPANNED = 0.5  # events of each entity that the level looks back on
@@ -53,7 +53,7 @@ class CohortLevel:
         return levels
 
 
-@njit(cache=True)
+@kernel
 def _level(Z, fresh, entities, sums, levels):  # type: ignore[no-untyped-def]
     for i in range(Z.shape[0]):
         if fresh[i]:

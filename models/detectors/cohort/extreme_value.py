@@ -11,6 +11,7 @@ from streamgauge.models.calibration.calibration import BINS, STEEPEST, rate_lear
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.robust_cohort import ADAPT, COUNT, RobustCohort, moved, standardised
 from streamgauge.models.detectors.deviation import LARGEST
+from streamgauge.models.kernel import kernel
 
 WINSORISED = 3.0  # standard deviations from the mean as which a value is learned at most
 NUMBERS = 8  # of a tail, besides its bins
@@ -90,7 +91,7 @@ class ExtremeValue(RobustCohort):
         return raw_score, evidence
 
 
-@njit(cache=True)
+@kernel
 def _deviations(X, mean, variance, seen, numbers, warmup, deviations):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):

@@ -11,6 +11,7 @@ from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.cohort_detector import InputKind
 from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
+from streamgauge.models.kernel import kernel
 from streamgauge.models.persistence.codec import pack, unpack
 
 HASHES = 4  # bits set for each category
@@ -114,7 +115,7 @@ class FirstSeenCategory(ScoredCohort):
         return detector
 
 
-@njit(cache=True)
+@kernel
 def _bit(code, k, bits):  # type: ignore[no-untyped-def]
     """Place of the k-th bit of a category (splitmix64)."""
     x = np.uint64(code) + np.uint64(k + 1) * np.uint64(0x9E3779B97F4A7C15)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from numba import njit
 from streamgauge.models.contract import Floats, checked, share
 from streamgauge.models.detectors.cohort.windowed_forest import WindowedForest
+from streamgauge.models.kernel import kernel
 
 PADDING = 0.15  # River's margin at both ends of a range within which no split is drawn
 Trees = tuple[npt.NDArray[np.int32], Floats]
@@ -179,7 +180,7 @@ def _grow(width: int, n_trees: int, height: int, seed: int) -> Trees:
 # mass[tree, node] = (the window it is the reference for, events in the window before); live: the same, as it grows
 
 
-@njit(cache=True)
+@kernel
 def _score(X, features, thresholds, mass, window, window_size, total, weights):  # type: ignore[no-untyped-def]
     least_mass, internal = 0.1 * window_size, features.shape[1]
     for tree in range(features.shape[0]):
@@ -196,7 +197,7 @@ def _score(X, features, thresholds, mass, window, window_size, total, weights): 
             total[i] += found
 
 
-@njit(cache=True)
+@kernel
 def _next(X, i, features, thresholds, live, tree, node, window):  # type: ignore[no-untyped-def]
     feature = features[tree, node]
     x, left = X[i, feature], 2 * node + 1
@@ -207,7 +208,7 @@ def _next(X, i, features, thresholds, live, tree, node, window):  # type: ignore
     return left + 1 if on_left < on_right else left
 
 
-@njit(cache=True)
+@kernel
 def _count_one(X, i, features, thresholds, live, tree, window):  # type: ignore[no-untyped-def]
     node, internal = 0, features.shape[1]
     while True:
@@ -219,14 +220,14 @@ def _count_one(X, i, features, thresholds, live, tree, window):  # type: ignore[
         node = _next(X, i, features, thresholds, live, tree, node, window)
 
 
-@njit(cache=True)
+@kernel
 def _count(X, features, thresholds, live, window):  # type: ignore[no-untyped-def]
     for tree in range(features.shape[0]):
         for i in range(X.shape[0]):
             _count_one(X, i, features, thresholds, live, tree, window)
 
 
-@njit(cache=True)
+@kernel
 def _score_count(X, features, thresholds, mass, live, window, window_size, learn, total, weights):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """Like `_score`; missing values go where the running counts are larger. The counts grow if `learn`."""
     least_mass, internal = 0.1 * window_size, features.shape[1]

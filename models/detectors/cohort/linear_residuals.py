@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.robust_cohort import ADAPT, COUNT, RobustCohort, moved, standardised, weight_of
+from streamgauge.models.kernel import kernel
 
 REFRESH = 128  # events between computations of the residuals' matrix
 SETTLE = 32  # events after the first matrix until the usual size of residuals is known
@@ -160,7 +161,7 @@ def positive(correlation: Floats, ridge: float) -> Floats:
     return correlation
 
 
-@njit(cache=True)
+@kernel
 def _learn_pairs(x, delta, weight, least, mean, seen, cov):  # type: ignore[no-untyped-def]
     """Learn an event, `delta` off the mean, into the means and covariances of the columns that it has."""
     for j in range(len(x)):

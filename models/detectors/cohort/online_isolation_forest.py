@@ -11,6 +11,7 @@ from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.robust_cohort import RobustCohort, weight_of
 from streamgauge.models.detectors.deviation import LARGEST
 from streamgauge.models.detectors.fitted.isolation_forest import average_depth
+from streamgauge.models.kernel import kernel
 
 LN2 = math.log(2.0)
 
@@ -162,7 +163,7 @@ class OnlineIsolationForest(RobustCohort):
             self._measure(tree)
 
 
-@njit(cache=True)
+@kernel
 def _random(seed, number):  # type: ignore[no-untyped-def]
     """A number in [0, 1) that depends on its arguments alone (splitmix64)."""
     x = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(number) * np.uint64(0xD1342543DE82EF95)
@@ -288,7 +289,7 @@ def _rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
                 numbers[2] += 1.0
 
 
-@njit(cache=True)
+@kernel
 def _measure(size, logs, depths, gain, depth):  # type: ignore[no-untyped-def]
     """Fill in what an event on its way through a tree meets at each node: `gain` for its field, and `depth` if the way ends there.
 

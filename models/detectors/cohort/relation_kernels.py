@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 from numba import njit
+from streamgauge.models.contract import Flags, Floats
+from streamgauge.models.kernel import kernel
 
 CLIP = 20.0  # deviations beyond which a value counts no more
 LEARNED_CLIP = 3.0  # deviations that a value counts at most where it is learned
@@ -32,7 +34,7 @@ U, SHAPE, NUMBER = range(
 SEEN = 3  # columns of `values_seen`: number of different values, at most 3, and the first two
 
 
-@njit(cache=True)
+@kernel
 def tail_evidence(residual, tail):  # type: ignore[no-untyped-def]
     """Evidence of an absolute residual: beyond U a Pareto tail, its exponent known from so many excesses only."""
     x = (residual + FLOOR) / tail[U]
@@ -113,7 +115,7 @@ def limit_of_suspicion(counts, share):  # type: ignore[no-untyped-def]
     return JOINT_STEP * (b + 1)
 
 
-@njit(cache=True)
+@kernel
 def merge_moments(own, added, centre, products, mean, cov, totals, memory):  # type: ignore[no-untyped-def]
     """Merge what new events say into means and covariances; returns whether a column has its first values.
 
@@ -139,7 +141,7 @@ def merge_moments(own, added, centre, products, mean, cov, totals, memory):  # t
     return came
 
 
-@njit(cache=True)
+@kernel
 def joint_evidence(statistic, table):  # type: ignore[no-untyped-def]
     """Evidence of a joined statistic, between the edges of its bin by a line."""
     place = min(statistic / JOINT_STEP, JOINT_BINS - 1e-6)
@@ -147,12 +149,12 @@ def joint_evidence(statistic, table):  # type: ignore[no-untyped-def]
     return table[b] + (place - b) * (table[b + 1] - table[b])
 
 
-@njit(cache=True)
+@kernel
 def _bin(residual):  # type: ignore[no-untyped-def]
     return min(max(int((math.log2(max(residual, 1e-9)) - LOW) / STEP), 0), BITS - 1)
 
 
-@njit(cache=True)
+@kernel
 def _counted(size, peaks, k, begin):  # type: ignore[no-untyped-def]
     """Whether a size is counted in its histogram; in the tail, only what is more than lately, so an episode counts once."""
     peak = EPISODE * peaks[k]
@@ -160,7 +162,7 @@ def _counted(size, peaks, k, begin):  # type: ignore[no-untyped-def]
     return size <= begin or size > peak
 
 
-@njit(cache=True)
+@kernel
 def _see(value, seen):  # type: ignore[no-untyped-def]
     """Count the different values of a field, up to three."""
     if seen[0] >= SEEN or math.isnan(value):
@@ -173,7 +175,7 @@ def _see(value, seen):  # type: ignore[no-untyped-def]
     seen[0] += 1.0
 
 
-@njit(cache=True)
+@kernel
 def _look(z, recent, row, known):  # type: ignore[no-untyped-def]
     """Fill `row` with the values and the entity's means over 5 and 30 events, these learned; a missing value leaves its means."""
     d = len(z)
@@ -191,31 +193,32 @@ def _look(z, recent, row, known):  # type: ignore[no-untyped-def]
         row[j] = value
 
 
-@njit(cache=True)
-def _residuals(row, missing, centre, over, matrix, residual):  # type: ignore[no-untyped-def]
+@kernel
+def _residuals(row, missing, centre, over, matrix, chance, residual):  # type: ignore[no-untyped-def]
     """Residuals of both models: the values alone give the first half, the values and both means give all.
 
     What a missing value would explain, by its usual size, counts as chance: the residual is that much smaller.
     """
     w, m = matrix.shape
     d = m // 2
-    residual[:] = 0.0
-    if missing.any():
-        chance = np.ones(m)
-        for j in range(w):
+    residual[:], chance[:], some_missing = 0.0, 1.0, False
+    for j in range(w):
+        if missing[j]:
+            some_missing = True
             for k in range(0 if j < d else d, m):
-                if missing[j] and k % d != j:
+                if k % d != j:
                     chance[k] += matrix[j, k] * matrix[j, k]
     for j in range(w):
         value = 0.0 if missing[j] else (row[j] - centre[j]) * over[j]
         if value != 0.0:
             for k in range(0 if j < d else d, m):
                 residual[k] += value * matrix[j, k]
-    if missing.any():
-        residual /= np.sqrt(chance)
+    if some_missing:
+        for k in range(m):
+            residual[k] /= math.sqrt(chance[k])
 
 
-@njit(cache=True)
+@kernel
 def _joined(residual, known, seen, tails, fields):  # type: ignore[no-untyped-def]
     """Fill the evidence of fields; returns the largest evidence of a residual."""
     d = len(known)
@@ -232,7 +235,7 @@ def _joined(residual, known, seen, tails, fields):  # type: ignore[no-untyped-de
     return largest
 
 
-@njit(cache=True)
+@kernel
 def _smoothed(statistic, memory):  # type: ignore[no-untyped-def]
     """Learn the statistic into its means over the spans; returns the mean of these."""
     total = 0.0
@@ -244,7 +247,7 @@ def _smoothed(statistic, memory):  # type: ignore[no-untyped-def]
     return total / len(SPANS)
 
 
-@njit(cache=True)
+@kernel
 def _count_residuals(residual, known, tails, judged, weight, peaks, counts):  # type: ignore[no-untyped-def]
     """Learn the sizes of residuals into their histograms."""
     for k in range(len(residual)):
@@ -255,7 +258,13 @@ def _count_residuals(residual, known, tails, judged, weight, peaks, counts):  # 
             counts[k, _bin(size)] += weight
 
 
-@njit(cache=True)
+def scratch_for(fields: int) -> tuple[Floats, Floats, Floats, Flags, Flags]:
+    """Arrays that `rate` works with: a row, its residuals, their chance, which fields are known, and what of the row is missing."""
+    m = 2 * fields
+    return np.empty(3 * fields), np.empty(m), np.empty(m), np.zeros(fields, np.bool_), np.zeros(3 * fields, np.bool_)
+
+
+@kernel
 def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     X,
     slots,
@@ -276,6 +285,7 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     start,
     judged,
     learn,
+    scratch,
     evidence,
     fields,
     before,
@@ -287,11 +297,12 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """
     n, d = X.shape
     m = 2 * d
-    row, residual, known, missing = np.empty(3 * d), np.zeros(m), np.zeros(d, np.bool_), np.zeros(3 * d, np.bool_)
+    row, residual, chance, known, missing = scratch
     for i in range(n):
         memory = recent[slots[i]]
         if before.shape[0] > 0:
-            before[i] = memory
+            for k in range(len(memory)):
+                before[i, k] = memory[k]
         _look(X[i], memory, row, known)
         for k in range(3 * d):
             missing[k] = math.isnan(memory[k - d]) if k >= d else not known[k]
@@ -304,12 +315,12 @@ def rate(  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
         evidence[i] = math.nan
         weight, statistic, lasting = 1.0, 0.0, 0.0
         if judged > 0:
-            _residuals(row, missing, moments[0], moments[1], matrix, residual)
+            _residuals(row, missing, moments[0], moments[1], matrix, chance, residual)
         if judged > 1:
             statistic = _joined(residual, known, seen, tails, fields[i])
             lasting = _smoothed(statistic, memory[m:])
             if judged > 2:
-                lead = fields[i].max() - math.log(d)
+                lead = max(statistic - math.log(2.0), 0.0) - math.log(d)
                 evidence[i] = max(0.0, max(joint_evidence(lasting, table), lead) - math.log(2.0))
             weight = max(LEAST_WEIGHT, min(1.0, math.exp(limit - memory[m + 1])))
         if not learn:

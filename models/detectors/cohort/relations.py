@@ -21,6 +21,7 @@ from streamgauge.models.detectors.cohort.relation_kernels import (
     limit_of_suspicion,
     merge_moments,
     rate,
+    scratch_for,
 )
 from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
 from streamgauge.models.persistence.codec import pack, unpack
@@ -242,6 +243,7 @@ class Relations(ScoredCohort):
             filled,
             int(judged),
             learn,
+            scratch_for(X.shape[1]),
             *out,
         )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import ClassVar, Self
 
-from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.cohort.scored_cohort import ScoredCohort
 from streamgauge.models.detectors.deviation import LARGEST, deviation_of
+from streamgauge.models.kernel import kernel
 from streamgauge.models.persistence.codec import pack, unpack
 
 CLIP = 20.0  # standard deviations beyond which a value counts no more
@@ -69,7 +69,7 @@ class RobustCohort(ScoredCohort):
         """Compute what follows from the state and is not part of it."""
 
 
-@njit(cache=True)
+@kernel
 def standardised(x, mean, variance, count):  # type: ignore[no-untyped-def]
     """Deviation from the mean, in standard deviations, clipped; 0 where missing; the root of the count where nothing ever varied."""
     if math.isnan(x):
@@ -82,7 +82,7 @@ def standardised(x, mean, variance, count):  # type: ignore[no-untyped-def]
     return math.copysign(min(math.sqrt(count), CLIP), far)
 
 
-@njit(cache=True)
+@kernel
 def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
     """Difference of a value from the mean, limited as `z` is; 0 where missing, and where nothing limits a value beyond `LARGEST`."""
     if math.isnan(x):
@@ -93,7 +93,7 @@ def moved(x, z, mean, variance):  # type: ignore[no-untyped-def]
     return x - mean if abs(x) <= LARGEST else 0.0
 
 
-@njit(cache=True)
+@kernel
 def learn_moments(x, z, mean, variance, seen, weight, least):  # type: ignore[no-untyped-def]
     """Learn an event into mean and variance of every column that it has; `least` is the least weight of a value, for a `weight` of 1."""
     for j in range(len(x)):
@@ -105,7 +105,7 @@ def learn_moments(x, z, mean, variance, seen, weight, least):  # type: ignore[no
             variance[j] = (1.0 - gain) * (variance[j] + gain * far * far)
 
 
-@njit(cache=True)
+@kernel
 def count_in(counts, total, place, weight, memory):  # type: ignore[no-untyped-def]
     """Count an event in a histogram, halved when it holds twice `memory`; returns what it holds."""
     counts[place] += weight
@@ -118,7 +118,7 @@ def count_in(counts, total, place, weight, memory):  # type: ignore[no-untyped-d
     return total
 
 
-@njit(cache=True)
+@kernel
 def weight_of(raw_score, numbers, rated_before, tolerance):  # type: ignore[no-untyped-def]
     """Weight that an event is learned with; its raw score is learned into the usual one, limited to three times that.
 

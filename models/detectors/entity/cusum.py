@@ -6,10 +6,10 @@ import math
 from typing import ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.deviation import deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+from streamgauge.models.kernel import kernel
 
 MEAN, VARIANCE, UP, UP_LENGTH, DOWN, DOWN_LENGTH, SINCE, SINCE_VALUES = range(1, 9)
 BLOCK = 9  # sum, values, variance of means, blocks
@@ -74,7 +74,7 @@ class Cusum(EntityDetector):
         return sums, expected
 
 
-@njit(cache=True)
+@kernel
 def _sums(state, rows, X, allowance, settle, memory, warmup, learn, sums, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):

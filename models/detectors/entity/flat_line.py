@@ -6,9 +6,9 @@ import math
 from typing import ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+from streamgauge.models.kernel import kernel
 
 LAST, RUN, LONGEST, REPEATS = 1, 2, 3, 4
 LEAST = 0.5  # assumed probability of a repetition
@@ -58,7 +58,7 @@ class FlatLine(EntityDetector):
         return evidence, expected
 
 
-@njit(cache=True)
+@kernel
 def _runs(state, rows, X, usual, warmup, learn, evidence):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):

@@ -6,10 +6,10 @@ import math
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.deviation import deviation_of
 from streamgauge.models.detectors.entity.two_spans import TwoSpans
+from streamgauge.models.kernel import kernel
 
 LONG, VARIANCE, SHORT = 1, 2, 3
 CLIP = 4.0  # standard deviations that a single value counts at most
@@ -45,7 +45,7 @@ class LevelShift(TwoSpans):
         return shift, expected
 
 
-@njit(cache=True)
+@kernel
 def _shift(state, rows, X, fast, slow, warmup, learn, shift, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     error = math.sqrt(fast / (2.0 - fast))  # of the short mean, in deviations
     for i in range(X.shape[0]):

@@ -6,11 +6,11 @@ import math
 from typing import ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.channel.usual_level import begins_anew
 from streamgauge.models.detectors.deviation import LARGEST, ROUNDING, deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+from streamgauge.models.kernel import kernel
 
 MEAN, COVARIANCE, PEERS, PEERS_MEAN, VARIANCE, ALL, SHORT, SHORT_VARIANCE, FARTHEST = range(1, 10)
 CLIP = 4.0  # standard deviations that a single value counts at most
@@ -73,7 +73,7 @@ class PeerDeviation(EntityDetector):
         return deviations, expected
 
 
-@njit(cache=True)
+@kernel
 def _leave(state, rows, X, levels, short_gain, memory, warmup, learn, bound, deviations, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         for f in range(X.shape[1]):

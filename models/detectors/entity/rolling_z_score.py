@@ -6,10 +6,10 @@ import math
 from typing import ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.deviation import ROUNDING
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+from streamgauge.models.kernel import kernel
 
 
 class RollingZScore(EntityDetector):
@@ -71,7 +71,7 @@ class RollingZScore(EntityDetector):
         return float((1.0 - decay**self.warmup) / (1.0 - decay) * (1.0 - 1e-12))
 
 
-@njit(cache=True)
+@kernel
 def _distance(x, mean, variance, seen):  # type: ignore[no-untyped-def]
     scale = math.sqrt(variance)
     if x == mean:
@@ -81,7 +81,7 @@ def _distance(x, mean, variance, seen):  # type: ignore[no-untyped-def]
     return math.copysign(math.sqrt(seen), x - mean)
 
 
-@njit(cache=True)
+@kernel
 def _exponential(state, rows, X, decay, needed, learn, z, expected):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         row = rows[i]
@@ -103,7 +103,7 @@ def _exponential(state, rows, X, decay, needed, learn, z, expected):  # type: ig
                 state[row, f, 2] = (1.0 - gain) * (variance + gain * delta * delta)
 
 
-@njit(cache=True)
+@kernel
 def _windowed(state, rows, X, window, warmup, learn, z, expected):  # type: ignore[no-untyped-def]
     for i in range(X.shape[0]):
         row = rows[i]

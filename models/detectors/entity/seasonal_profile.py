@@ -6,10 +6,10 @@ import math
 from typing import ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.deviation import LARGEST, deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+from streamgauge.models.kernel import kernel
 
 HOUR = 3_600_000
 DAY, WEEK = 24, 168
@@ -93,7 +93,7 @@ class SeasonalProfile(EntityDetector):
         return deviations, expected, standard
 
 
-@njit(cache=True)
+@kernel
 def _usual(cell, hour):  # type: ignore[no-untyped-def]
     """What is usual in an hour of the week."""
     day, week = DAYS + 3 * (hour % DAY), WEEKS + 2 * (hour % WEEK)
@@ -106,7 +106,7 @@ def _usual(cell, hour):  # type: ignore[no-untyped-def]
     return usual
 
 
-@njit(cache=True)
+@kernel
 def _shift(cell):  # type: ignore[no-untyped-def]
     """Move all hours to the new level."""
     step = cell[OFFSET]
@@ -118,7 +118,7 @@ def _shift(cell):  # type: ignore[no-untyped-def]
     cell[OFFSET] = cell[BEYOND] = 0.0
 
 
-@njit(cache=True, inline="always")
+@kernel
 def _follow_offset(cell, off, deviation, count):  # type: ignore[no-untyped-def]
     """Let the mean deviation of the last values follow; where it has been far for long, it is a new level."""
     cell[OFFSET] += 2.0 / (SPANNED + 1.0) * off
@@ -132,7 +132,7 @@ def _follow_offset(cell, off, deviation, count):  # type: ignore[no-untyped-def]
         _shift(cell)
 
 
-@njit(cache=True, inline="always")
+@kernel
 def _learn_profile(cell, hour, learned, off, known, memory):  # type: ignore[no-untyped-def]
     """Learn a value into the profiles of its hour; `off` is what it was off by, `known` whether its hour was visited before."""
     day, week, count = DAYS + 3 * (hour % DAY), WEEKS + 2 * (hour % WEEK), cell[0]
@@ -161,7 +161,7 @@ def _learn_profile(cell, hour, learned, off, known, memory):  # type: ignore[no-
     cell[0] = count + 1.0
 
 
-@njit(cache=True)
+@kernel
 def _seasonal(state, rows, X, hours, parts, memory, visits, warmup, learn, deviations, expected, standard):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     for i in range(X.shape[0]):
         hour, part = hours[i], parts[i]

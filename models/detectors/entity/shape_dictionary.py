@@ -10,6 +10,7 @@ from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.deviation import ROUNDING
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+from streamgauge.models.kernel import kernel
 
 ANCHOR, MEAN, SQUARES, HELD, NUMBERS = 1, 2, 3, 4, 5  # then the ring, and each shape with when it was last matched
 
@@ -79,7 +80,7 @@ class ShapeDictionary(EntityDetector):
         return float(self.samples + self.warmup)
 
 
-@njit(cache=True)
+@kernel
 def _draw(shape, ring, count, value):  # type: ignore[no-untyped-def]
     """The last values, the oldest first and the new one last, less their mean."""
     samples, total = len(shape), 0.0
@@ -90,7 +91,7 @@ def _draw(shape, ring, count, value):  # type: ignore[no-untyped-def]
         shape[j] -= total / samples
 
 
-@njit(cache=True)
+@kernel
 def _nearest(shape, known, held):  # type: ignore[no-untyped-def]
     """Sum of squared differences from the nearest known shape, and its number; infinity and -1 where none is known."""
     nearest, which = math.inf, -1
@@ -105,7 +106,7 @@ def _nearest(shape, known, held):  # type: ignore[no-untyped-def]
     return nearest, which
 
 
-@njit(cache=True)
+@kernel
 def _place_of_new(cell, matched):  # type: ignore[no-untyped-def]
     """Number that a new shape gets: the next one, or that of the shape matched least recently."""
     held = int(cell[HELD])

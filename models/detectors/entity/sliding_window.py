@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numba import njit
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+from streamgauge.models.kernel import kernel
 
 RING = 1  # place of the ring in a field's state, after the count; after the ring come its values, sorted
 
@@ -59,7 +60,7 @@ def held(cell, window):  # type: ignore[no-untyped-def]
     return cell[RING + window : RING + window + min(int(cell[0]), window)]
 
 
-@njit(cache=True)
+@kernel
 def quantile(values, share):  # type: ignore[no-untyped-def]
     """Quantile of sorted values, interpolated linearly as numpy does."""
     at = share * (len(values) - 1)

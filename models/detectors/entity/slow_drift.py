@@ -6,10 +6,10 @@ import math
 from typing import ClassVar, Literal
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.deviation import ROUNDING, deviation_of
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+from streamgauge.models.kernel import kernel
 
 ANCHOR, VARIANCE, SLOW, BLOCK, INSIDE, BETWEEN, BLOCKS, BEYOND = range(1, 9)
 CLIP = 3.0  # standard deviations that a single value counts at most
@@ -64,7 +64,7 @@ class SlowDrift(EntityDetector):
         return deviations, expected
 
 
-@njit(cache=True)
+@kernel
 def _drift(state, rows, X, span, memory, warmup, learn, deviations, expected):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     gain = 2.0 / (span + 1.0)
     for i in range(X.shape[0]):

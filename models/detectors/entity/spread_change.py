@@ -6,10 +6,10 @@ import math
 from typing import ClassVar
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.deviation import ROUNDING
 from streamgauge.models.detectors.entity.two_spans import TwoSpans
+from streamgauge.models.kernel import kernel
 
 MEAN, LONG, SHORT = 1, 2, 3
 
@@ -45,7 +45,7 @@ class SpreadChange(TwoSpans):
         return change, np.full(X.shape, np.nan)
 
 
-@njit(cache=True)
+@kernel
 def _spread(state, rows, X, fast, slow, warmup, learn, change):  # type: ignore[no-untyped-def]
     error = math.sqrt(2.0 * fast / (2.0 - fast))  # of the logarithm of the short variance
     for i in range(X.shape[0]):

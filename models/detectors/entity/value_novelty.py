@@ -11,6 +11,7 @@ from streamgauge.models.contract import Floats, Ints
 from streamgauge.models.detectors.channel.usual_level import begins_anew
 from streamgauge.models.detectors.deviation import LARGEST
 from streamgauge.models.detectors.entity.entity_detector import EntityDetector
+from streamgauge.models.kernel import kernel
 
 HOUR = 3_600_000
 DAY, WEEK = 24, 168  # bins of the two profiles
@@ -94,7 +95,7 @@ class ValueNovelty(EntityDetector):
         return novelty, alert, expected
 
 
-@njit(cache=True)
+@kernel
 def _density(values, weights, size, u, h):  # type: ignore[no-untyped-def]
     """Kernel sum at `u`, the place of the first centroid not below `u`, and the nearest centroid."""
     low, high = 0, size
@@ -120,7 +121,7 @@ def _density(values, weights, size, u, h):  # type: ignore[no-untyped-def]
     return total, low, nearest
 
 
-@njit(cache=True)
+@kernel
 def _add(values, weights, size, most, u, h, place, nearest):  # type: ignore[no-untyped-def]
     """Add a value to the nearest centroid if it is near, else insert it; returns the new size."""
     if size > 0 and abs(u - values[nearest]) <= 0.25 * h:
@@ -152,7 +153,7 @@ def _add(values, weights, size, most, u, h, place, nearest):  # type: ignore[no-
     return size + 1
 
 
-@njit(cache=True)
+@kernel
 def _evidence(cell, k, most, u, h, n, learn):  # type: ignore[no-untyped-def]
     """Minus ln of the density at `u` by a cell's k-th dictionary, and its part that an alert may rest on; learns `u` if `learn`."""
     begin, size = DICTIONARIES + 2 * most * k, int(cell[SIZES + k])
@@ -165,7 +166,7 @@ def _evidence(cell, k, most, u, h, n, learn):  # type: ignore[no-untyped-def]
     return max(0.0, -math.log((mass + FLOOR) / n)), max(0.0, -math.log((mass + gap + FLOOR) / n))
 
 
-@njit(cache=True)
+@kernel
 def _bandwidth(which, n, moments, anchor):  # type: ignore[no-untyped-def]
     """Of the standard deviation, or of the root of the fourth moment; wider than the rounding of values near `anchor`."""
     h = 0.0
@@ -174,7 +175,7 @@ def _bandwidth(which, n, moments, anchor):  # type: ignore[no-untyped-def]
     return max(h, 1e-12 * abs(anchor), 1e-300)
 
 
-@njit(cache=True)
+@kernel
 def _limited(moments, n, u):  # type: ignore[no-untyped-def]
     """The (n + 1)-th value as it is learned: at most `CLIP` standard deviations from the mean."""
     if n < 3.0 or moments[1] <= 0.0:
@@ -183,7 +184,7 @@ def _limited(moments, n, u):  # type: ignore[no-untyped-def]
     return min(max(u, moments[0] - limit), moments[0] + limit)
 
 
-@njit(cache=True)
+@kernel
 def _learn_moments(moments, n, u):  # type: ignore[no-untyped-def]
     """Learn the (n + 1)-th value into mean, variance sum and fourth moment."""
     delta = u - moments[0]
@@ -192,7 +193,7 @@ def _learn_moments(moments, n, u):  # type: ignore[no-untyped-def]
     moments[2] += (u - moments[0]) ** 4
 
 
-@njit(cache=True)
+@kernel
 def _silenced(cell, n, total, refractory, learn):  # type: ignore[no-untyped-def]
     """What a novelty counts: less soon after a higher one, which the cell remembers."""
     held = min(max(refractory * n, LEAST_HELD), MOST_HELD) if refractory > 0.0 else 0.0

@@ -6,7 +6,6 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Floats
 from streamgauge.models.detectors.fitted.fitted_detector import LEAST_ROWS, FittedDetector, Progress
 from streamgauge.models.detectors.fitted.ranges import Range
@@ -17,6 +16,7 @@ from streamgauge.models.detectors.fitted.synthetic_anomalies import (
     without_strangest,
 )
 from streamgauge.models.errors import StateError
+from streamgauge.models.kernel import kernel
 from streamgauge.models.persistence.codec import demand
 
 NEIGHBOURS = (10, 20, 35, 50)  # numbers that are tried
@@ -122,7 +122,7 @@ class LocalOutlierFactor(FittedDetector):
         return usual
 
 
-@njit(cache=True)
+@kernel
 def _nearest(Z, events, itself, places, far):  # type: ignore[no-untyped-def]
     """Places of the nearest events and their distances, nearest first; `itself`: row i is event i, which is no neighbour of its own."""
     k = places.shape[1]

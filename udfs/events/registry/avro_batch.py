@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from streamgauge.models.contract import Ints
+from streamgauge.models.kernel import kernel
 from streamgauge.udfs.events.registry.avro_schema import NotKnownError, Prepared
 from streamgauge.udfs.events.registry.message_pack import (
     Mask,
@@ -152,7 +152,7 @@ def _packed(text: str) -> bytes:
         raise NotKnownError from error
 
 
-@njit(cache=True)
+@kernel
 def _rewrite(data, starts, ends, steps, targets, literals, text, out, good):  # type: ignore[no-untyped-def]  # noqa: PLR0913  compiled kernel
     """Rewrite data as one MessagePack array in `out`; returns its size. A datum that is not good is nil.
 

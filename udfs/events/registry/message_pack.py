@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from streamgauge.models.contract import Ints
+from streamgauge.models.kernel import kernel
 
 MOST_MEMORY = 16 << 20  # bytes for the data that are rewritten at once
 Octets = NDArray[np.uint8]
@@ -71,7 +71,7 @@ def map_header(fields: int) -> bytes:
     return b"\xdf" + fields.to_bytes(4, "big")
 
 
-@njit(cache=True)
+@kernel
 def write_float(out, size, data, place, width):  # type: ignore[no-untyped-def]
     """Write a float of 4 or 8 bytes, which has its lowest byte first, or nil if it is not finite; returns the new size."""
     high, next_high = data[place + width - 1] & 0x7F, data[place + width - 2]
@@ -84,7 +84,7 @@ def write_float(out, size, data, place, width):  # type: ignore[no-untyped-def]
     return size + 1 + width
 
 
-@njit(cache=True)
+@kernel
 def read_varint(data, place, end):  # type: ignore[no-untyped-def]
     """A number in variable length, as its 64 bits, and the place behind it, or -1 if it does not end."""
     number = shift = np.int64(0)
@@ -97,13 +97,13 @@ def read_varint(data, place, end):  # type: ignore[no-untyped-def]
     return number, -1
 
 
-@njit(cache=True)
+@kernel
 def from_zigzag(number):  # type: ignore[no-untyped-def]
     """The signed number that these 64 bits stand for in zigzag encoding."""
     return ((number >> 1) & 0x7FFFFFFFFFFFFFFF) ^ -(number & 1)
 
 
-@njit(cache=True)
+@kernel
 def write_number(out, size, number, width):  # type: ignore[no-untyped-def]
     """Write a number with so many bytes, the highest first; returns the new size."""
     for i in range(width):
@@ -112,14 +112,14 @@ def write_number(out, size, number, width):  # type: ignore[no-untyped-def]
     return size + width
 
 
-@njit(cache=True)
+@kernel
 def write_long(out, size, number):  # type: ignore[no-untyped-def]
     """Write a signed number; returns the new size."""
     out[size] = 0xD3
     return write_number(out, size + 1, number, 8)
 
 
-@njit(cache=True)
+@kernel
 def copy_bytes(out, size, source, start, end):  # type: ignore[no-untyped-def]
     """Copy bytes; returns the new size."""
     for i in range(start, end):
@@ -127,7 +127,7 @@ def copy_bytes(out, size, source, start, end):  # type: ignore[no-untyped-def]
     return size + end - start
 
 
-@njit(cache=True)
+@kernel
 def write_text(out, size, data, start, end):  # type: ignore[no-untyped-def]
     """Write bytes as a text; returns the new size."""
     out[size] = 0xDB

@@ -13,6 +13,7 @@ import numpy as np
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from numba import njit
 from streamgauge.models.contract import Ints
+from streamgauge.models.kernel import kernel
 from streamgauge.udfs.events.registry.message_pack import (
     Mask,
     Octets,
@@ -163,7 +164,7 @@ def _rewrite(data, starts, ends, indexed, fields, symbols, by_number, literals, 
     return size
 
 
-@njit(cache=True)
+@kernel
 def _scan(data, place, end, fields, by_number, values, stops):  # type: ignore[no-untyped-def]
     """Find the value of each field, or its place and where it stops; a field that is not set stops at -1. Returns whether all is usual."""
     stops[:] = -1
@@ -204,7 +205,7 @@ def _scan(data, place, end, fields, by_number, values, stops):  # type: ignore[n
     return True
 
 
-@njit(cache=True)
+@kernel
 def _write(out, size, data, kind, short, value, stop):  # type: ignore[no-untyped-def]
     """Write the value of a field; returns the new size, and whether the value is usual."""
     if kind in (DOUBLE, FLOAT):
@@ -225,7 +226,7 @@ def _write(out, size, data, kind, short, value, stop):  # type: ignore[no-untype
     return write_long(out, size, value), not short or -0x80000000 <= value <= 0x7FFFFFFF
 
 
-@njit(cache=True)
+@kernel
 def _milliseconds(data, place, end):  # type: ignore[no-untyped-def]
     """The moment of a Timestamp in milliseconds since 1970, and whether it is usual: seconds, then nanoseconds, each at most once."""
     seconds = nanoseconds = last = np.int64(0)
