@@ -135,7 +135,7 @@ def standing(settings: Settings) -> Standing:
     for record in records_since(kafka, kafka.topics.alerts, since):
         alert = alert_of(record.value)
         data = alert["data"] if alert else {}
-        if data.get("state") == "opened" and "trial" in data and data["alert_id"] not in arm_of:
+        if data.get("state") == "opened" and data.get("trial") in ("a", "b") and data["alert_id"] not in arm_of:
             arm_of[data["alert_id"]] = data["trial"]
             found.arms[data["trial"]].alerts += 1
     for alert_id, vote in votes(newest_feedback(settings)).items():

@@ -82,7 +82,8 @@ class Registry:
     """
 
     def __init__(self, url: str, trusted_keys: tuple[str, ...] = (), sign_key: Path | None = None) -> None:
-        self.url, self.files = url, StoredFiles(url)
+        self.files = StoredFiles(url)
+        self.url = self.files.url
         self.trusted_keys = trusted_keys
         self.sign_key = sign_key
         self._serials: dict[tuple[str, str], int] = {}  # the largest that was read of each alias

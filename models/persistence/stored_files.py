@@ -13,6 +13,16 @@ from streamgauge.models.errors import ModelError
 MOST_TEXT = 20_000_000  # bytes of a manifest, an alias or a waiting request
 
 
+def without_secrets(url: str) -> str:
+    """A URL as messages show it: without user, password and query. A path of a folder is shown as it is."""
+    if "://" not in url:
+        return url
+    scheme, _, rest = url.partition("://")
+    place = rest.partition("?")[0]
+    host, slash, path = place.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
 class StoredFiles:
     """Files below a folder. Each is named by its path below it, as in ``pumps/aliases/live.json``.
 
@@ -23,6 +33,8 @@ class StoredFiles:
 
     Attributes
     ----------
+    url : str
+        As messages show it, without secrets.
     fs : fsspec.AbstractFileSystem
 
     Raises
@@ -32,11 +44,13 @@ class StoredFiles:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = without_secrets(url)
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
-            raise ModelError(f"the registry {url!r} cannot be opened: {error}") from error
+            raise ModelError(
+                f"the registry {self.url!r} cannot be opened: {str(error).replace(url, self.url)}"
+            ) from None
         self._root = root.rstrip("/")
 
     def path(self, below: str) -> str:

@@ -222,6 +222,9 @@ def test_two_thresholds_are_tried_on_live_traffic_with_a_verdict(cluster, tmp_pa
             right = max(map(abs, alert["actual"].values())) > 100  # what was planted
             about = {key: alert[key] for key in ("alert_id", "entity", "kind", "tail_probability")}
             send_feedback(live.settings.kafka, Feedback(**about, verdict="true" if right else "false", by="ann"))
+        forged = json.loads(live.read(live.topics.alerts)[0].value)
+        forged["data"] |= {"alert_id": "0" * 16, "state": "opened", "trial": "c"}  # there are only a and b
+        live.producer.send(live.topics.alerts, json.dumps(forged).encode()).get(60)
         standing = json.loads(streamgauge("trial", "show", *settings, "--json"))
         arms = standing["arms"]
         assert sum(arm["judged"] for arm in arms.values()) == 30

@@ -271,7 +271,10 @@ def exported(module: Any, example: Floats, rows: int) -> bytes:
             dynamo=True,
             verbose=False,
         )
-    network = bytes(program.model_proto.SerializeToString())
+    proto = program.model_proto
+    for part in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info):
+        del part.metadata_props[:]  # torch puts traces with the paths of this machine's files there
+    network = bytes(proto.SerializeToString())
     x = torch.as_tensor(np.resize(example, (rows, *example.shape[1:])), dtype=torch.float32)
     with torch.no_grad():
         theirs = module(x)

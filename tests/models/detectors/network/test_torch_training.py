@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from streamgauge.models.detectors.network.torch_training import PATIENCE, train
+from streamgauge.models.detectors.network.torch_training import PATIENCE, exported, train
 
 
 class Wandering(torch.nn.Module):
@@ -43,3 +43,17 @@ def test_training_stops_after_so_many_epochs_without_a_better_one():
     module = trained([2.0, 1.0] + [1.5] * 50, 50)
     assert len(module.epochs) == 2 + PATIENCE
     assert module.number.item() == module.epochs[1]
+
+
+class Doubling(torch.nn.Module):
+    """A module with a `forward` of its own: torch keeps where its lines stand."""
+
+    def forward(self, events: torch.Tensor) -> torch.Tensor:
+        """Twice the events."""
+        return events * 2.0
+
+
+def test_an_exported_network_says_nothing_about_the_machine_that_trained_it():
+    network = exported(Doubling(), np.ones((3, 2)), 4)
+    assert b".py" not in network
+    assert b"site-packages" not in network
